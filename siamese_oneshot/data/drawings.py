@@ -1,0 +1,122 @@
+"""The one in-memory type: pictures of characters, and who drew what in which alphabet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Pictures of characters with the class, the alphabet and the drawer of each.
+
+    Everything in ``data/`` makes one of these or takes one. Samplers, trials and results speak of
+    a picture by its *position* ``0 … n-1`` in here. Class names are written ``Alphabet/character``
+    and sorted, so that equal data have equal positions on every machine.
+
+    Attributes:
+        pixels: uint8 ``(n, height, width)``: the share of ink, 0 (paper) … 255 (ink).
+        classes: int64 ``(n,)``: the class of each picture, an index into ``class_names``.
+        drawers: int64 ``(n,)``: who drew it, 0 … (drawers - 1), within its alphabet.
+        class_names: one ``Alphabet/character`` per class.
+        alphabet_names: one name per alphabet.
+        class_alphabets: int64 ``(classes,)``: the alphabet of each class.
+        source: where they come from: ``omniglot``, ``glyphs`` or ``folder``.
+    """
+
+    pixels: Tensor
+    classes: Tensor
+    drawers: Tensor
+    class_names: tuple[str, ...]
+    alphabet_names: tuple[str, ...]
+    class_alphabets: Tensor
+    source: str
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together."""
+        n = len(self.pixels)
+        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 3:
+            raise ValueError(
+                "pixels must be uint8 (n, height, width), "
+                f"got {self.pixels.dtype} {tuple(self.pixels.shape)}"
+            )
+        if len(self.classes) != n or len(self.drawers) != n:
+            raise ValueError(
+                f"{n} pictures, but {len(self.classes)} classes and {len(self.drawers)} drawers"
+            )
+        if len(self.class_names) != len(self.class_alphabets):
+            raise ValueError(
+                f"{len(self.class_names)} class names, "
+                f"but {len(self.class_alphabets)} class alphabets"
+            )
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.pixels)
+
+    @property
+    def alphabets(self) -> Tensor:
+        """int64 ``(n,)``: the alphabet of each picture."""
+        return self.class_alphabets[self.classes]
+
+    def positions(
+        self, alphabets: Sequence[str] | None = None, drawers: Sequence[int] | None = None
+    ) -> Tensor:
+        """The pictures of these alphabets by these drawers.
+
+        Args:
+            alphabets: names; all where None.
+            drawers: drawer numbers from 0; all where None.
+
+        Returns:
+            int64 positions in ascending order.
+
+        Raises:
+            ValueError: a name that is not here, with the names that are.
+        """
+        keep = torch.ones(len(self), dtype=torch.bool)
+        if alphabets is not None:
+            unknown = sorted(set(alphabets) - set(self.alphabet_names))
+            if unknown:
+                raise ValueError(
+                    f"no alphabet named {', '.join(unknown)}; "
+                    f"there are {', '.join(self.alphabet_names)}"
+                )
+            numbers = torch.tensor([self.alphabet_names.index(name) for name in alphabets])
+            keep &= torch.isin(self.alphabets, numbers)
+        if drawers is not None:
+            keep &= torch.isin(self.drawers, torch.tensor(list(drawers)))
+        return keep.nonzero().flatten()
+
+    def distinct(self, positions: Tensor) -> Tensor:
+        """``positions`` less every picture that repeats an earlier one of its class bit for bit.
+
+        Omniglot holds one such repeat. Two copies of a picture are not two drawings: a pair of
+        them would teach, and test, nothing.
+        """
+        seen: set[bytes] = set()
+        keep = []
+        for position, number in zip(
+            positions.tolist(), self.classes[positions].tolist(), strict=True
+        ):
+            key = number.to_bytes(8, "little") + self.pixels[position].numpy().tobytes()
+            digest = hashlib.blake2b(key, digest_size=16).digest()
+            if digest not in seen:
+                keep.append(position)
+            seen.add(digest)
+        return torch.tensor(keep, dtype=torch.int64)
+
+    def resized(self, size: int, chunk: int = 2048) -> Drawings:
+        """The same drawings as ``size`` × ``size`` pictures, by averaging areas (no aliasing)."""
+        if self.pixels.shape[-2:] == (size, size):
+            return self
+        out = torch.empty((len(self), size, size), dtype=torch.uint8)
+        for start in range(0, len(self), chunk):
+            part = self.pixels[start : start + chunk, None].float()
+            out[start : start + chunk] = F.adaptive_avg_pool2d(part, size)[:, 0].round().byte()
+        return replace(self, pixels=out)
