@@ -1,0 +1,230 @@
+"""Training batches as plans: which pictures, distorted how. Pixels join later, on the device.
+
+Batch number k of a run is a function of the seed and k alone, so it is the same whatever the number
+of workers, and a resumed run goes on with the batch it would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from siamese_oneshot.data.distort import Distortion, Warp
+from siamese_oneshot.data.episodes import alphabet_batch
+from siamese_oneshot.data.pairs import sample_pairs
+from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.errors import UserError
+
+
+def generator_for(*numbers: int) -> torch.Generator:
+    """A generator of its own for every list of numbers (seed, purpose, step …)."""
+    state = np.random.SeedSequence([number % 2**32 for number in numbers]).generate_state(1)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+@dataclass
+class Plan:
+    """What a training batch is made of.
+
+    Attributes:
+        positions: int64: pictures in the order in which they go through the tower, of any shape.
+        matrix: float32 ``(*positions.shape, 2, 3)`` or None: see ``Warp``.
+        bend: float32 ``(*positions.shape, 2, g, g)`` or None.
+        same: float32 ``(n,)`` for pairs, else None.
+    """
+
+    positions: Tensor
+    matrix: Tensor | None = None
+    bend: Tensor | None = None
+    same: Tensor | None = None
+
+
+class Batches(Protocol):
+    """What makes plans: its length is an epoch's, its items go on past it."""
+
+    def prepare(self, roster: Roster, seed: int) -> Dataset[Plan]:
+        """Bind to the training part and a seed."""
+
+
+class PairBatches(Dataset[Plan]):
+    """Batches of verification pairs, positions ``(2, size)``: first twins, then second twins.
+
+    Args:
+        size: pairs in a batch.
+        steps: batches in an epoch where pairs are drawn afresh.
+        within_alphabet: take "different" pairs from one alphabet.
+        fixed: a fixed set of this many pairs, each seen once an epoch (paper: 30,000, 90,000 or
+            150,000); where None, pairs are drawn afresh for every batch.
+        copies: distorted copies of each fixed pair beside the plain one (paper: 8). Their
+            distortions are drawn once and stored.
+        distortion: None for plain pictures; each twin has a draw of its own.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        steps: int,
+        within_alphabet: bool = False,
+        fixed: int | None = None,
+        copies: int = 0,
+        distortion: Distortion | None = None,
+    ) -> None:
+        if size < 2:
+            raise UserError(f"batches.size={size}: a batch needs at least 2 pairs")
+        if fixed is not None and fixed < size:
+            raise UserError(f"batches.fixed={fixed} pairs do not fill a batch of {size}")
+        if copies and (fixed is None or distortion is None):
+            raise UserError("batches.copies needs batches.fixed and batches.distortion")
+        self.size, self.steps, self.within_alphabet = size, steps, within_alphabet
+        self.fixed, self.copies, self.distortion = fixed, copies, distortion
+
+    def prepare(self, roster: Roster, seed: int) -> PairBatches:
+        """Bind to the training part and a seed; draws the fixed set if there is one."""
+        self.roster, self.seed = roster, seed
+        self._order: tuple[int, Tensor] | None = None
+        if self.fixed is not None:
+            chance = generator_for(seed, 1)
+            self.pairs = sample_pairs(roster, self.fixed, chance, self.within_alphabet)
+            if self.copies and self.distortion is not None:
+                drawn = self.distortion.draw(self.fixed * self.copies * 2, chance)
+                shape = (self.fixed, self.copies, 2)
+                self.stored = drawn.matrix.unflatten(0, shape)
+                self.bends = None if drawn.bend is None else drawn.bend.unflatten(0, shape)
+        return self
+
+    @property
+    def items(self) -> int:
+        """Pairs seen in an epoch."""
+        fresh = self.steps * self.size
+        return fresh if self.fixed is None else self.fixed * (1 + self.copies)
+
+    def __len__(self) -> int:
+        """Batches in an epoch; the last one of a fixed set may be smaller."""
+        return -(-self.items // self.size)
+
+    def __getitem__(self, number: int) -> Plan:
+        """Batch ``number`` of the run, counted over all epochs."""
+        return self._fresh(number) if self.fixed is None else self._stored(number)
+
+    def _fresh(self, number: int) -> Plan:
+        chance = generator_for(self.seed, 2, number)
+        pairs = sample_pairs(self.roster, self.size, chance, self.within_alphabet)
+        positions = torch.stack([pairs.first, pairs.second])
+        return _plan(positions, self.distortion, chance, same=pairs.same)
+
+    def _stored(self, number: int) -> Plan:
+        epoch, step = divmod(number, len(self))
+        if self._order is None or self._order[0] != epoch:
+            shuffled = torch.randperm(self.items, generator=generator_for(self.seed, 3, epoch))
+            self._order = (epoch, shuffled)
+        item = self._order[1][step * self.size : (step + 1) * self.size]
+        pair, copy = item // (1 + self.copies), item % (1 + self.copies)
+        positions = torch.stack([self.pairs.first[pair], self.pairs.second[pair]])
+        plan = Plan(positions, same=self.pairs.same[pair])
+        if self.copies:  # copy 0 is the plain pair
+            plain = copy == 0
+            matrix = self.stored[pair, copy - 1].transpose(0, 1).clone()
+            matrix[:, plain] = torch.eye(2, 3)
+            plan.matrix = matrix
+            if self.bends is not None:
+                plan.bend = self.bends[pair, copy - 1].transpose(0, 1).clone()
+                plan.bend[:, plain] = 0.0
+        elif self.distortion is not None:
+            fresh = self.distortion.draw(positions.numel(), generator_for(self.seed, 4, number))
+            plan.matrix = fresh.matrix.unflatten(0, positions.shape)
+            plan.bend = None if fresh.bend is None else fresh.bend.unflatten(0, positions.shape)
+        return plan
+
+
+class EpisodeBatches(Dataset[Plan]):
+    """Batches of whole alphabets, positions ``(alphabets, characters, drawers)``.
+
+    Args:
+        alphabets, characters, drawers: how many of each, distinct; those of an alphabet share the
+            drawers, so that one drawer's characters can be looked for among another's.
+        steps: batches in an epoch.
+        turns: turn each alphabet by a random multiple of 90°, which makes another alphabet of it.
+        distortion: None for plain pictures; each picture has a draw of its own.
+    """
+
+    def __init__(
+        self,
+        alphabets: int,
+        characters: int,
+        drawers: int,
+        steps: int,
+        turns: bool = True,
+        distortion: Distortion | None = None,
+    ) -> None:
+        if drawers < 2 or characters < 2 or alphabets < 1:
+            raise UserError(
+                "batches needs at least 1 alphabet, 2 characters and 2 drawers, "
+                f"got {alphabets}, {characters}, {drawers}"
+            )
+        self.alphabets, self.characters, self.drawers = alphabets, characters, drawers
+        self.steps, self.turns, self.distortion = steps, turns, distortion
+
+    def prepare(self, roster: Roster, seed: int) -> EpisodeBatches:
+        """Bind to the training part and a seed."""
+        self.roster, self.seed = roster, seed
+        return self
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.steps
+
+    def __getitem__(self, number: int) -> Plan:
+        """Batch ``number`` of the run, counted over all epochs."""
+        chance = generator_for(self.seed, 2, number)
+        positions = alphabet_batch(
+            self.roster, self.alphabets, self.characters, self.drawers, chance
+        )
+        quarters = torch.randint(4, (self.alphabets, 1, 1), generator=chance)
+        turned = quarters.expand(positions.shape) if self.turns else None
+        return _plan(positions, self.distortion, chance, turned)
+
+
+def _plan(
+    positions: Tensor,
+    distortion: Distortion | None,
+    chance: torch.Generator,
+    quarters: Tensor | None = None,
+    same: Tensor | None = None,
+) -> Plan:
+    """A plan with a fresh draw for every picture."""
+    n = positions.numel()
+    if distortion is not None:
+        warp = distortion.draw(n, chance)
+    elif quarters is not None:
+        warp = Warp(torch.eye(2, 3).repeat(n, 1, 1))
+    else:
+        return Plan(positions, same=same)
+    if quarters is not None:
+        warp = warp.turned(quarters.flatten())
+    bend = None if warp.bend is None else warp.bend.unflatten(0, positions.shape)
+    return Plan(positions, warp.matrix.unflatten(0, positions.shape), bend, same)
+
+
+class EpochSampler(Sampler[int]):
+    """The batch numbers of one epoch, going on from epoch to epoch (Lightning calls set_epoch)."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.epoch = steps, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next, from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        """Numbers of this epoch's batches."""
+        return iter(range(self.epoch * self.steps, (self.epoch + 1) * self.steps))

@@ -1,0 +1,145 @@
+"""The LightningDataModule: indices travel through the loaders, pixels wait on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from siamese_oneshot.data.batches import Batches, EpochSampler, Plan
+from siamese_oneshot.data.distort import Warp, distort
+from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
+from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.data.source import Glyphs, Loaded, load_source
+from siamese_oneshot.data.splits import HELD_OUT, Split, split_drawings
+
+
+class OneShotDataModule(pl.LightningDataModule):
+    """Verification pairs and N-way episodes of one data set.
+
+    A training batch reaches the LightningModule as a tuple of tensors on the device: ``(first,
+    second, same)`` for pairs, each ``(n, 1, side, side)`` and ``(n,)``; ``(pictures,)`` for whole
+    alphabets, ``(alphabets, characters, drawers, 1, side, side)``. A validation or test batch is
+    ``(positions, pictures)``: each picture that the exam asks about comes by once.
+
+    Args:
+        batches: makes the training batches.
+        size: pixels along a side, as the network reads them.
+        source, root, download, fallback, glyphs: see ``load_source``.
+        split, held_out: see ``split_drawings``.
+        exam: how long the frozen lists are.
+        seed: of the training batches.
+        workers: processes that plan batches beside the training; 0 is fastest on small machines.
+        chunk: pictures that go through the tower at once in validation and test.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        size: int,
+        seed: int,
+        source: str = "omniglot",
+        root: str | None = None,
+        download: bool = True,
+        fallback: str | None = None,
+        split: str = "lake",
+        held_out: Sequence[str] = HELD_OUT,
+        exam: ExamSize | None = None,
+        glyphs: Glyphs | None = None,
+        workers: int = 0,
+        chunk: int = 256,
+    ) -> None:
+        super().__init__()
+        self.batches, self.size, self.seed = batches, size, seed
+        self.source, self.root, self.download, self.fallback = source, root, download, fallback
+        self.rule, self.held_out = split, tuple(held_out)
+        self.exam_size = exam or ExamSize()
+        self.glyphs = glyphs or Glyphs()
+        self.workers, self.chunk = workers, chunk
+        self.loaded: Loaded | None = None
+        self._pixels: Tensor | None = None
+
+    def prepare_data(self) -> None:
+        """Fetch and decode once a machine, so that other processes find the cache."""
+        self.load()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, divide and draw the frozen lists; the same for every stage."""
+        self.load()
+
+    def load(self) -> None:
+        """Do what ``setup`` promises, once."""
+        if self.loaded is not None:
+            return
+        self.loaded = load_source(
+            self.source, self.size, self.glyphs, self.root, self.download, self.fallback
+        )
+        drawings = self.loaded.drawings
+        self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
+        self.train_roster = Roster(drawings, self.parts.train)
+        self.stream = self.batches.prepare(self.train_roster, self.seed)
+        self.validation: Exam = validation_exam(
+            Roster(drawings, self.parts.validation), self.exam_size
+        )
+        self.test: Exam = exam_for_test(
+            Roster(drawings, self.parts.test),
+            Roster(drawings, self.parts.yardstick),
+            self.loaded.runs,
+            self.exam_size,
+        )
+
+    def train_dataloader(self) -> DataLoader[Plan]:
+        """Plans of batches, in their own order."""
+        return DataLoader(
+            self.stream,
+            batch_size=None,
+            sampler=EpochSampler(len(self.stream)),  # type: ignore[arg-type]
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """Positions of the validation exam's pictures."""
+        return self._positions(self.validation)
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        """Positions of the test exam's pictures."""
+        return self._positions(self.test)
+
+    def _positions(self, exam: Exam) -> DataLoader[Tensor]:
+        chunks: Any = list(exam.positions.split(self.chunk))
+        return DataLoader(chunks, batch_size=None)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
+        """Gather the pixels and distort them, all on the batch's device."""
+        if isinstance(batch, Tensor):
+            return batch, self.pictures(batch)
+        pictures = self.pictures(batch.positions, batch.matrix, batch.bend)
+        if batch.same is not None:
+            return pictures[0], pictures[1], batch.same
+        return (pictures,)
+
+    def pictures(
+        self, positions: Tensor, matrix: Tensor | None = None, bend: Tensor | None = None
+    ) -> Tensor:
+        """The pictures at ``positions``, on their device.
+
+        Args:
+            positions: int64 of any shape.
+            matrix, bend: how to distort them, shaped as in ``Plan``; None leaves them plain.
+
+        Returns:
+            float32 ``(*positions.shape, 1, side, side)``: 0 paper … 1 ink.
+        """
+        assert self.loaded is not None, "call setup() first"
+        if self._pixels is None or self._pixels.device != positions.device:
+            self._pixels = self.loaded.drawings.pixels.to(positions.device)
+        found = self._pixels[positions.flatten()].unsqueeze(1).float().div_(255)
+        if matrix is not None:
+            flat = None if bend is None else bend.flatten(0, positions.ndim - 1)
+            found = distort(found, Warp(matrix.flatten(0, positions.ndim - 1), flat))
+        return found.unflatten(0, positions.shape)
+

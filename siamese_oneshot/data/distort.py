@@ -1,0 +1,141 @@
+"""The paper's affine distortion, and a mild elastic one, for whole batches on any device.
+
+A picture here is ink on paper: 1 is ink and 0 is paper, so what comes in from outside the picture
+is paper.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from siamese_oneshot.errors import UserError
+
+_SIDE = 105.0  # the paper states shifts in pixels of a 105 × 105 picture
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How each picture of a batch is to be distorted; small, drawn on the CPU.
+
+    Attributes:
+        matrix: float32 ``(n, 2, 3)``: where a point (x, y) goes, in coordinates in which the
+            picture spans -1 … 1 with x to the right and y down.
+        bend: float32 ``(n, 2, g, g)`` or None: displacements of a g × g grid over the picture in
+            the same units, smoothly interpolated between.
+    """
+
+    matrix: Tensor
+    bend: Tensor | None = None
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.matrix)
+
+    def turned(self, quarters: Tensor) -> Warp:
+        """The same, after a turn by ``quarters`` × 90°; int64 ``(n,)``."""
+        cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarters]
+        sin = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarters]
+        turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+        linear = self.matrix[:, :, :2] @ turn
+        return Warp(torch.cat([linear, self.matrix[:, :, 2:]], 2), self.bend)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """What distortions are drawn from (paper, section 3.3); every range is uniform.
+
+    Attributes:
+        rotation: at most this many degrees either way (θ).
+        shear: at most this much either way, in x and in y on their own (ρx, ρy).
+        scale: smallest and largest zoom, in x and in y on their own (sx, sy).
+        shift: at most this many pixels of a 105 × 105 picture either way, in x and in y (tx, ty).
+        probability: the chance that each of the seven components is used.
+        elastic: standard deviation of the grid's displacements, in pixels of 105; 0 is none.
+        grid: points of the elastic grid along a side.
+    """
+
+    rotation: float = 10.0
+    shear: float = 0.3
+    scale: tuple[float, float] = (0.8, 1.2)
+    shift: float = 2.0
+    probability: float = 0.5
+    elastic: float = 0.0
+    grid: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise UserError(f"distortion.scale needs 0 < low <= high, got {low}, {high}")
+        if not 0 <= self.probability <= 1:
+            raise UserError(f"distortion.probability must be in 0 … 1, got {self.probability}")
+        if self.shear >= 1:
+            raise UserError(f"distortion.shear must be below 1, got {self.shear}")
+
+    def draw(self, n: int, generator: torch.Generator) -> Warp:
+        """Draw ``n`` independent distortions."""
+        value = torch.rand(n, 7, generator=generator)
+        used = torch.rand(n, 7, generator=generator) < self.probability
+        low, high = self.scale
+        centre = value * 2 - 1
+        theta = torch.where(used[:, 0], centre[:, 0] * math.radians(self.rotation), 0.0)
+        shear = torch.where(used[:, 1:3], centre[:, 1:3] * self.shear, 0.0)
+        scale = torch.where(used[:, 3:5], low + value[:, 3:5] * (high - low), 1.0)
+        shift = torch.where(used[:, 5:7], centre[:, 5:7] * (2 * self.shift / _SIDE), 0.0)
+        bend = None
+        if self.elastic > 0:
+            noise = torch.randn(n, 2, self.grid, self.grid, generator=generator)
+            bend = noise * (2 * self.elastic / _SIDE)
+        return Warp(affine_matrix(theta, shear, scale, shift), bend)
+
+
+def affine_matrix(theta: Tensor, shear: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Compose T = (θ, ρx, ρy, sx, sy, tx, ty): scale, then shear, then turn, then shift.
+
+    Args:
+        theta: radians ``(n,)``; positive turns x towards y, clockwise on the screen.
+        shear: ``(n, 2)``: ρx moves x by ρx·y, ρy moves y by ρy·x.
+        scale: ``(n, 2)``.
+        shift: ``(n, 2)``, the picture spanning -1 … 1.
+
+    Returns:
+        float32 ``(n, 2, 3)``: where points go.
+    """
+    cos, sin = theta.cos(), theta.sin()
+    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    one = torch.ones_like(theta)
+    slant = torch.stack(
+        [torch.stack([one, shear[:, 0]], -1), torch.stack([shear[:, 1], one], -1)], -2
+    )
+    return torch.cat([turn @ slant @ torch.diag_embed(scale), shift[..., None]], 2)
+
+
+def distort(pictures: Tensor, warp: Warp) -> Tensor:
+    """Distort a batch in one pass.
+
+    Args:
+        pictures: float ``(n, 1, side, side)``: 0 paper … 1 ink.
+        warp: one distortion a picture, on the same device.
+
+    Returns:
+        float ``(n, 1, side, side)``, bilinear, with paper where nothing was.
+    """
+    # grid_sample asks where each point of the result comes from: the inverse of the map.
+    linear, shift = warp.matrix[:, :, :2], warp.matrix[:, :, 2:]
+    (a, b), (c, d) = linear[:, 0].unbind(1), linear[:, 1].unbind(1)
+    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+    inverse = adjugate / (a * d - b * c)[:, None, None]
+    back = torch.cat([inverse, -inverse @ shift], 2)
+    grid = F.affine_grid(back, list(pictures.shape), align_corners=False)
+    if warp.bend is not None:
+        side = pictures.shape[-1]
+        field = F.interpolate(warp.bend, size=(side, side), mode="bicubic", align_corners=True)
+        grid = grid + field.permute(0, 2, 3, 1)
+    return F.grid_sample(
+        pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )

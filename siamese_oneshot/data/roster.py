@@ -1,0 +1,96 @@
+"""Who drew what, as tables: alphabet → class → drawings, for draws without a Python loop a picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.errors import UserError
+
+
+def below(limit: Tensor, generator: torch.Generator) -> Tensor:
+    """One whole number in ``0 … limit - 1`` for every entry of ``limit``, all equally likely."""
+    share = torch.rand(limit.shape, generator=generator, dtype=torch.float64)
+    return torch.minimum((share * limit).long(), limit - 1)
+
+
+class Roster:
+    """The pictures of one part (train, validation, test), by alphabet, class and drawer.
+
+    Classes and alphabets are numbered afresh, 0 … K-1 and 0 … A-1, in the order of the drawings;
+    the classes of one alphabet stand side by side.
+
+    Args:
+        drawings: all pictures.
+        positions: int64 ``(m,)``: the pictures of this part.
+
+    Attributes:
+        table: int64 ``(K, drawers)``: the position of each class's picture by each drawer; -1 where
+            that drawer did not draw it.
+        counts: int64 ``(K,)``: how many pictures a class has.
+        class_alphabet: int64 ``(K,)``: the alphabet of each class.
+        first_class, classes_in: int64 ``(A,)``: where an alphabet's classes start, and how many.
+        names: the names of the alphabets.
+
+    Raises:
+        UserError: no picture at all.
+    """
+
+    def __init__(self, drawings: Drawings, positions: Tensor) -> None:
+        if len(positions) == 0:
+            raise UserError("this part of the data is empty: choose another data.split")
+        numbers = drawings.classes[positions]
+        present = torch.unique(numbers)
+        order = torch.argsort(drawings.class_alphabets[present], stable=True)
+        present = present[order]
+        rank = torch.full((len(drawings.class_names),), -1)
+        rank[present] = torch.arange(len(present))
+        self.positions = positions
+        self.drawers = int(drawings.drawers[positions].max()) + 1
+        self.table = torch.full((len(present), self.drawers), -1)
+        self.table[rank[numbers], drawings.drawers[positions]] = positions
+        self.counts = (self.table >= 0).sum(1)
+        # A class's pictures first, then the gaps: row[:count] are the positions.
+        self.packed = self.table.gather(
+            1, torch.argsort((self.table < 0).int(), dim=1, stable=True)
+        )
+        alphabets, self.class_alphabet = torch.unique(
+            drawings.class_alphabets[present], return_inverse=True
+        )
+        self.classes_in = torch.bincount(self.class_alphabet)
+        self.first_class = torch.cumsum(self.classes_in, 0) - self.classes_in
+        self.names = tuple(drawings.alphabet_names[number] for number in alphabets.tolist())
+
+    def __len__(self) -> int:
+        """The number of classes."""
+        return len(self.table)
+
+    def large_enough(self, way: int) -> list[int]:
+        """The alphabets with at least ``way`` classes.
+
+        Raises:
+            UserError: there is none, with the largest that there is.
+        """
+        chosen = (self.classes_in >= way).nonzero().flatten().tolist()
+        if not chosen:
+            largest = int(self.classes_in.max())
+            raise UserError(
+                f"no alphabet has {way} characters; the largest, "
+                f"{self.names[int(self.classes_in.argmax())]}, has {largest}: ask for a smaller way"
+            )
+        return chosen
+
+    def left_out(self, way: int) -> list[str]:
+        """The names of the alphabets with fewer than ``way`` classes."""
+        return [
+            name
+            for name, count in zip(self.names, self.classes_in.tolist(), strict=True)
+            if count < way
+        ]
+
+    def common(self, alphabet: int, drawers: Tensor) -> Tensor:
+        """The classes of an alphabet that every one of these drawers has drawn."""
+        start = int(self.first_class[alphabet])
+        rows = self.table[start : start + int(self.classes_in[alphabet])]
+        return start + (rows[:, drawers] >= 0).all(1).nonzero().flatten()

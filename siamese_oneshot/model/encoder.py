@@ -1,0 +1,158 @@
+"""The tower: a picture in, an embedding out. Layers have names, so that each can be spoken of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from siamese_oneshot.errors import UserError
+
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
+
+
+class InkScale(nn.Module):
+    """From 0 (paper) … 1 (ink) to the grey levels that a network reads: ``paper`` … ``ink``."""
+
+    def __init__(self, paper: float, ink: float) -> None:
+        super().__init__()
+        self.paper, self.ink = paper, ink
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Same shape."""
+        if (self.paper, self.ink) == (0.0, 1.0):
+            return pictures
+        return self.paper + (self.ink - self.paper) * pictures
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions, each with ReLU and an optional max-pool, then one fully connected layer.
+
+    The paper's tower (section 3.1) is filters 64, 128, 128, 256; kernels 10, 7, 4, 4; pools on the
+    first three; valid padding; 4,096 sigmoid units. Layers are called ``conv1`` … and ``dense``.
+
+    Args:
+        size: pixels along a side of the picture.
+        filters: output channels of each convolution.
+        kernels: side of each kernel.
+        pools: side (and stride) of the max-pool after each convolution; 1 is none.
+        strides: stride of each convolution; all 1 where None.
+        padding: ``valid``, or ``same``: half a kernel on every side.
+        batch_norm: normalise after each convolution, which then has no bias.
+        units: size of the embedding.
+        activation: of the embedding: sigmoid, tanh, relu or none.
+        paper, ink: the values that paper and ink have for the network.
+
+    Raises:
+        UserError: lists of different lengths, or sizes that do not fit the picture, with the layer
+            at which that shows.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        filters: Sequence[int],
+        kernels: Sequence[int],
+        pools: Sequence[int],
+        units: int,
+        strides: Sequence[int] | None = None,
+        padding: str = "valid",
+        batch_norm: bool = False,
+        activation: str = "sigmoid",
+        paper: float = 0.0,
+        ink: float = 1.0,
+    ) -> None:
+        super().__init__()
+        strides = strides or [1] * len(filters)
+        lengths = [len(filters), len(kernels), len(pools), len(strides)]
+        if len(set(lengths)) != 1 or not filters:
+            raise UserError(
+                "filters, kernels, pools and strides need one entry for each convolution, "
+                f"got {lengths[0]}, {lengths[1]}, {lengths[2]}, {lengths[3]}"
+            )
+        if padding not in ("valid", "same") or activation not in ACTIVATIONS:
+            raise UserError(
+                f"padding={padding}, activation={activation}: padding is valid or same, "
+                f"activation is one of {', '.join(ACTIVATIONS)}"
+            )
+        self.scale = InkScale(float(paper), float(ink))
+        self.layers = nn.ModuleDict()
+        self.after = nn.ModuleDict()
+        side, channels = size, 1
+        shapes = zip(filters, kernels, pools, strides, strict=True)
+        for number, (width, kernel, pool, stride) in enumerate(shapes, start=1):
+            margin = kernel // 2 if padding == "same" else 0
+            room = side + 2 * margin
+            if min(width, kernel, pool, stride) < 1:
+                raise UserError(f"conv{number}: filters, kernel, pool and stride must be positive")
+            if kernel > room or ((room - kernel) // stride + 1) // pool < 1:
+                raise UserError(
+                    f"conv{number}: a {kernel}x{kernel} kernel and a {pool}x{pool} pool do not fit "
+                    f"its {side}x{side} input (picture {size}x{size}): use smaller kernels or "
+                    "fewer layers"
+                )
+            side = ((room - kernel) // stride + 1) // pool
+            convolution = nn.Conv2d(channels, width, kernel, stride, margin, bias=not batch_norm)
+            layer = [convolution, nn.BatchNorm2d(width)] if batch_norm else [convolution]
+            self.layers[f"conv{number}"] = nn.Sequential(*layer)
+            tail = [nn.ReLU(inplace=True)] + ([nn.MaxPool2d(pool)] if pool > 1 else [])
+            self.after[f"conv{number}"] = nn.Sequential(*tail)
+            channels = width
+        self.layers["dense"] = nn.Linear(channels * side * side, units)
+        self.activation = ACTIVATIONS[activation]()
+        self.size, self.units, self.side = size, units, side
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Embed.
+
+        Args:
+            pictures: ``(n, 1, size, size)``: 0 paper … 1 ink.
+
+        Returns:
+            ``(n, units)``.
+        """
+        x = self.scale(pictures)
+        for name, after in self.after.items():
+            x = after(self.layers[name](x))  # (n, filters, side, side)
+        return self.activation(self.layers["dense"](x.flatten(1)))
+
+
+class DenseEncoder(nn.Module):
+    """The fully connected tower of the paper's table: no convolution, the same embedding and loss.
+
+    The paper gives no sizes for it. Layers are called ``dense1`` … and ``dense``.
+
+    Args:
+        size: pixels along a side of the picture.
+        hidden: units of each hidden ReLU layer.
+        units: size of the embedding.
+        activation, paper, ink: as for ``ConvEncoder``.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        hidden: Sequence[int],
+        units: int,
+        activation: str = "sigmoid",
+        paper: float = 0.0,
+        ink: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.scale = InkScale(float(paper), float(ink))
+        self.layers = nn.ModuleDict()
+        width = size * size
+        for number, wide in enumerate(hidden, start=1):
+            self.layers[f"dense{number}"] = nn.Linear(width, wide)
+            width = wide
+        self.layers["dense"] = nn.Linear(width, units)
+        self.activation = ACTIVATIONS[activation]()
+        self.size, self.units = size, units
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """``(n, 1, size, size)`` → ``(n, units)``."""
+        x = self.scale(pictures).flatten(1)
+        for name, layer in self.layers.items():
+            x = layer(x) if name == "dense" else torch.relu(layer(x))
+        return self.activation(x)

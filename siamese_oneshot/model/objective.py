@@ -1,0 +1,93 @@
+"""What is minimised: the paper's regularised cross-entropy of pairs, or one-shot trials in a batch."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from siamese_oneshot.model.layerwise import LayerSetting, by_layer
+from siamese_oneshot.model.network import TwinNetwork
+
+
+def l2_penalty(network: TwinNetwork, l2: LayerSetting) -> Tensor:
+    """``Σ_layers λ ‖w‖²`` over weights of convolutions and fully connected layers, not biases."""
+    terms = []
+    layers = network.named_layers
+    for name, strength in by_layer(l2, layers, "objective.l2").items():
+        if strength == 0:
+            continue
+        for module in layers[name].modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                terms.append(strength * module.weight.square().sum())
+    return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+class PairObjective:
+    """Cross-entropy of same/different plus one L2 weight a layer (paper, section 3.2).
+
+    Args:
+        l2: λ of each layer, a number or a mapping.
+    """
+
+    def __init__(self, l2: LayerSetting = 0.0) -> None:
+        self.l2 = l2
+
+    def __call__(
+        self, network: TwinNetwork, first: Tensor, second: Tensor, same: Tensor
+    ) -> dict[str, Tensor]:
+        """The loss and its parts.
+
+        Args:
+            network: the twins.
+            first, second: pictures ``(n, 1, size, size)``.
+            same: ``(n,)``: 1 same, 0 different.
+
+        Returns:
+            ``loss`` = ``cross_entropy`` + ``l2``; scalars.
+        """
+        entropy = F.binary_cross_entropy_with_logits(network(first, second), same)
+        penalty = l2_penalty(network, self.l2).to(entropy.device)
+        return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}
+
+
+class EpisodeObjective:
+    """Cross-entropy of every one-shot trial that a batch of alphabets holds.
+
+    For each alphabet and each ordered two of its drawers, every character by the one is looked for
+    among all characters by the other, and the softmax over the scores is the answer.
+
+    Args:
+        l2: λ of each layer, a number or a mapping.
+        smoothing: share of the target that is spread over all characters.
+    """
+
+    def __init__(self, l2: LayerSetting = 0.0, smoothing: float = 0.0) -> None:
+        self.l2, self.smoothing = l2, smoothing
+
+    def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
+        """The loss and its parts.
+
+        Args:
+            network: the twins.
+            pictures: ``(alphabets, characters, drawers, 1, size, size)``.
+
+        Returns:
+            ``loss`` = ``cross_entropy`` + ``l2``; scalars.
+        """
+        embeddings = network.embed(pictures)  # (a, c, d, units)
+        a, c, d = embeddings.shape[:3]
+        one, other = torch.tensor(list(combinations(range(d), 2)), device=pictures.device).T
+        query = embeddings[:, :, one].transpose(1, 2)  # (a, two of d, c, units)
+        support = embeddings[:, :, other].transpose(1, 2)
+        scores = network.score(query[..., None, :], support[..., None, :, :]).flatten(0, 1)
+        target = torch.arange(c, device=scores.device).expand(len(scores), c)
+        # Scores are symmetric, so the transpose asks for the first drawer's by the second's.
+        entropy = 0.5 * sum(
+            F.cross_entropy(asked, target, label_smoothing=self.smoothing)
+            for asked in (scores.transpose(1, 2), scores)
+        )
+        penalty = l2_penalty(network, self.l2).to(scores.device)
+        return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}

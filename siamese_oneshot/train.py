@@ -1,0 +1,26 @@
+"""Train, validate and test a twin network: ``python -m siamese_oneshot.train +experiment=paper``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from siamese_oneshot.cli import run_hydra
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def train_task(cfg: DictConfig) -> float:
+    """Run one job; returns the validation one-shot accuracy of the kept checkpoint."""
+    from siamese_oneshot.training.run import train  # here, so that --help need not load PyTorch
+
+    return train(cfg)
+
+
+def main() -> None:
+    """Entry point."""
+    run_hydra(train_task)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The LightningModule: the twin network, its objective and its optimiser, and nothing of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from siamese_oneshot.data.exam import Exam
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.examine import Findings, examine
+from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.model.network import TwinNetwork
+from siamese_oneshot.model.optim import Optimisation
+
+CHECKPOINT_VERSION = 1
+ERROR = "val/one_shot_error"  # what checkpoints, early stopping and sweeps go by
+
+
+class SiameseModule(pl.LightningModule):
+    """Trains a twin network and examines it.
+
+    Args:
+        network: the twins.
+        objective: ``(network, *batch)`` → ``loss`` and its parts.
+        optimise: ``(named layers, total steps)`` → optimiser and schedule.
+        description: plain configuration of the network, kept in checkpoints to build it anew.
+        channels_last: lay pictures out so that convolutions run faster; same results.
+
+    Attributes:
+        findings: the outcome of the last exam.
+        threshold: the logit above which a pair is called same; set by the last validation.
+    """
+
+    def __init__(
+        self,
+        network: TwinNetwork,
+        objective: Callable[..., dict[str, Tensor]],
+        optimise: Callable[..., Optimisation],
+        description: dict[str, Any],
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=layout)
+        self.objective, self.optimise, self.description = objective, optimise, description
+        self.findings: Findings | None = None
+        self.threshold: float | None = None
+        self._embedded: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """One step of the objective on a batch of ``OneShotDataModule``."""
+        parts = self.objective(self.network, *batch)
+        # Reading the value waits for a GPU, so look for trouble only when it is logged anyway.
+        if batch_idx % self.trainer.log_every_n_steps == 0:
+            if not torch.isfinite(parts["loss"]):
+                raise UserError(
+                    f"the loss is {float(parts['loss'])} at step {self.global_step}: lower "
+                    "optim.lr, or look at the initialisation; the last checkpoint is kept"
+                )
+            self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
+        return parts["loss"]
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """The optimiser over the network's named layers; every parameter is in one group."""
+        total = int(self.trainer.estimated_stepping_batches)
+        made = self.optimise(self.network.named_layers, total)
+        grouped = [id(p) for group in made.optimizer.param_groups for p in group["params"]]
+        if sorted(grouped) != sorted(id(p) for p in self.network.parameters()):
+            raise RuntimeError("a parameter is in no group of the optimiser, or in two")
+        answer: dict[str, Any] = {"optimizer": made.optimizer}
+        if made.scheduler is not None:
+            answer["lr_scheduler"] = {"scheduler": made.scheduler, "interval": made.interval}
+        return answer
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Embed pictures; each comes by once, whatever it is asked for."""
+        positions, pictures = batch
+        self._embedded.append((positions, self.network.embed(pictures).float()))
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the validation exam and choose the verification threshold."""
+        if self.trainer.sanity_checking:
+            self._embedded.clear()
+            return
+        findings = self._examine(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
+        self.threshold = findings.verified.threshold
+        one_shot = findings.answered[0].accuracy
+        self.log_dict(
+            {
+                "val/one_shot_accuracy": one_shot,
+                ERROR: 1 - one_shot,
+                "val/verification_accuracy": findings.verified.accuracy,
+                "val/verification_auroc": findings.verified.auroc,
+            }
+        )
+
+    def on_test_epoch_end(self) -> None:
+        """Score the test exam at validation's threshold."""
+        if self.threshold is None:
+            raise RuntimeError("validate before testing: the threshold comes from validation")
+        findings = self._examine(self.trainer.datamodule.test, self.threshold)  # type: ignore[attr-defined]
+        self.log_dict(
+            {f"test/{one.question.key}_accuracy": one.accuracy for one in findings.answered}
+            | {
+                "test/verification_accuracy": findings.verified.accuracy,
+                "test/verification_auroc": findings.verified.auroc,
+            }
+        )
+
+    def _examine(self, exam: Exam, threshold: float | None) -> Findings:
+        positions, vectors = (torch.cat(part) for part in zip(*self._embedded, strict=True))
+        self._embedded.clear()
+        self.findings = examine(
+            exam, Embeddings(positions, vectors), self.network.score, threshold
+        )
+        return self.findings
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say how to build the network anew: plain values only, so that it loads safely."""
+        checkpoint["siamese_oneshot"] = {
+            "version": CHECKPOINT_VERSION,
+            "network": self.description,
+        }

@@ -1,0 +1,274 @@
+"""The main job, in the paper's order: data, network, training, validation, test, result."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, Logger
+
+from siamese_oneshot.data.datamodule import OneShotDataModule
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.examine import Findings
+from siamese_oneshot.tracking.result import RunResult, Score, environment, print_result, write_result
+from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
+from siamese_oneshot.training.module import ERROR, SiameseModule
+
+log = logging.getLogger(__name__)
+
+METRICS = {
+    "val/one_shot_accuracy": "max",
+    "val/one_shot_error": "min",
+    "val/verification_accuracy": "max",
+    "val/verification_auroc": "max",
+    "train/loss": "min",
+}
+
+
+def train(cfg: DictConfig) -> float:
+    """Train, validate and test one network as configured.
+
+    Args:
+        cfg: the composed configuration of ``conf/``.
+
+    Returns:
+        The one-shot accuracy on validation trials, 0 … 1, of the checkpoint that is kept.
+
+    Raises:
+        UserError: whatever a user can mend.
+        KeyboardInterrupt: after Ctrl-C, when what there is has been written down.
+    """
+    quieten()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    torch.manual_seed(cfg.seed)
+    run = Run(cfg, folder)
+    with wandb_run(
+        folder,
+        plain,
+        project=cfg.logger.project,
+        entity=cfg.logger.entity,
+        group=cfg.logger.group,
+        name=cfg.logger.name or f"{cfg.name} seed {cfg.seed}",
+        tags=list(cfg.logger.tags) or [cfg.name],
+        job_type=cfg.logger.job_type,
+        mode=cfg.logger.mode,
+        metrics=METRICS,
+    ) as wandb_logger:
+        run.loggers = [CSVLogger(folder, name="csv")]
+        if wandb_logger is not None:
+            run.loggers.append(wandb_logger)
+        return run.go()
+
+
+def quieten() -> None:
+    """Silence what Lightning tells everyone and nobody here can act on."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*`isinstance.treespec, LeafSpec.*",
+        ".*The number of training batches.*",
+        ".*You're using the WeightAveraging callback, but loading a checkpoint outside.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+
+
+@dataclass
+class Run:
+    """One job in its folder, from the configuration to the result."""
+
+    cfg: DictConfig
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Build the parts; nothing is trained yet."""
+        cfg = self.cfg
+        self.started = time.monotonic()
+        self.loggers: list[Logger] = []
+        self.accelerator = choose_accelerator(cfg.trainer.accelerator)
+        self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
+        if cfg.trainer.max_steps < 0 and cfg.trainer.max_epochs < 0:
+            raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
+        self.data: OneShotDataModule = instantiate(cfg.data)
+        self.data.load()
+        description: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+        self.module = SiameseModule(
+            instantiate(cfg.model),
+            instantiate(cfg.objective),
+            instantiate(cfg.optim),
+            description,
+            cfg.trainer.channels_last,
+        )
+        self.callbacks: list[Callback] = [
+            instantiate(one) for one in cfg.callbacks.values() if one is not None
+        ]
+        self.seconds = 0.0
+
+    def go(self) -> float:
+        """Fit, then examine the best checkpoint; whatever happens, a result is written."""
+        self.announce()
+        trainer = self.trainer(self.callbacks, max_steps=self.cfg.trainer.max_steps)
+        status = "failed"
+        scores: list[Score] = []
+        try:
+            status = self.fit(trainer)
+            if self.kept(trainer) is not None:
+                scores = self.examine(trainer, test=self.cfg.test and status == "finished")
+        except KeyboardInterrupt:
+            status = "interrupted"
+        finally:
+            result = self.result(trainer, status, scores)
+            write_result(self.folder, result)
+            print_result(result)
+        if status == "interrupted":
+            raise KeyboardInterrupt
+        return scores[0].value if scores else float("nan")
+
+    def announce(self) -> None:
+        """Say what is about to be trained, on what, with what."""
+        parameters = sum(weight.numel() for weight in self.module.parameters())
+        parts = self.data.parts
+        log.info(
+            "%s: %s parameters, %s pictures of %d characters to train on (split %s), seed %d",
+            self.cfg.name,
+            f"{parameters:,}",
+            f"{len(parts.train):,}",
+            len(self.data.train_roster),
+            parts.name,
+            self.cfg.seed,
+        )
+        log.info(
+            "on %s in %s; results go to %s", self.accelerator, self.precision, self.folder
+        )
+
+    def trainer(self, callbacks: list[Callback], max_steps: int = -1) -> pl.Trainer:
+        """A Lightning trainer on the chosen device."""
+        cfg = self.cfg.trainer
+        return pl.Trainer(
+            accelerator=self.accelerator,
+            devices=cfg.devices,
+            precision=self.precision,  # type: ignore[arg-type]
+            max_steps=max_steps,
+            max_epochs=cfg.max_epochs,
+            log_every_n_steps=cfg.log_every_n_steps,
+            gradient_clip_val=cfg.gradient_clip_val,
+            logger=self.loggers,
+            callbacks=callbacks,
+            default_root_dir=self.folder,
+            enable_progress_bar=any(type(one).__name__ == "TrainingProgress" for one in callbacks),
+            enable_model_summary=False,
+            enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+        )
+
+    def fit(self, trainer: pl.Trainer) -> str:
+        """Train, from the last checkpoint where there is one; ``finished`` or ``interrupted``."""
+        last = self.folder / "checkpoints" / "last.ckpt"
+        resume = last if self.cfg.resume is not None and last.exists() else None
+        if resume is not None:
+            log.info("going on from %s", resume)
+        elif self.cfg.resume is not None:
+            log.warning("%s has no checkpoint yet: starting from the beginning", self.folder)
+        began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(self.module, self.data, ckpt_path=resume, weights_only=True)
+            if self.kept(trainer) is None and trainer.global_step:  # ended within its first epoch
+                trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+        except SystemExit:  # how Lightning ends after Ctrl-C, deaf to another one
+            signal.signal(signal.SIGINT, handler)
+            return "interrupted"
+        finally:
+            self.seconds = time.monotonic() - began
+        return "finished"
+
+    def kept(self, trainer: pl.Trainer) -> Path | None:
+        """The checkpoint to keep: the best by validation; the last where none was validated."""
+        folder = self.folder / "checkpoints"
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == ERROR:
+                best = Path(callback.best_model_path or folder / "last.ckpt")
+                return best if best.is_file() else None
+        return None
+
+    def examine(self, trainer: pl.Trainer, test: bool) -> list[Score]:
+        """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
+        kept = self.kept(trainer)
+        assert kept is not None
+        state = torch.load(kept, map_location="cpu", weights_only=True)
+        self.module.load_state_dict(state["state_dict"])
+        # A trainer without callbacks: an average of weights must not be swapped in again.
+        examiner = self.trainer([])
+        examiner.validate(self.module, self.data, verbose=False)
+        scores = scores_of(self.module.findings, "validation", "chosen on these pairs")
+        if test:
+            examiner.test(self.module, self.data, verbose=False)
+            scores += scores_of(self.module.findings, "test", "threshold from validation")
+        return scores
+
+    def result(self, trainer: pl.Trainer, status: str, scores: list[Score]) -> RunResult:
+        """What the run leaves behind."""
+        kept = self.kept(trainer)
+        loaded = self.data.loaded
+        assert loaded is not None
+        return RunResult(
+            status=status,
+            experiment=self.cfg.name,
+            seed=self.cfg.seed,
+            data_source=loaded.drawings.source,
+            data_digest=loaded.drawings.digest,
+            data_split=self.data.parts.name,
+            scores=scores,
+            validation=scores[0].value if scores else None,
+            checkpoint=None if kept is None else str(kept.relative_to(self.folder)),
+            steps=trainer.global_step,
+            epochs=trainer.current_epoch,
+            seconds=self.seconds,
+            seconds_total=time.monotonic() - self.started,
+            overrides=list(HydraConfig.get().overrides.task),
+            warnings=list(loaded.warnings),
+            precision=self.precision,
+            **environment(),
+        )
+
+
+def scores_of(findings: Findings | None, split: str, threshold: str) -> list[Score]:
+    """The rows of the result table: one-shot lists first, then verification."""
+    assert findings is not None
+    rows = [
+        Score.from_counts(
+            one.question.title,
+            one.question.protocol,
+            one.correct,
+            one.trials,
+            one.question.trials.digest,
+            split,
+        )
+        for one in findings.answered
+    ]
+    pairs = findings.verified
+    rows.append(
+        Score.from_counts(
+            f"{split} verification",
+            f"same or different, half of each; {threshold}; AUROC {pairs.auroc:.4f}",
+            pairs.correct,
+            pairs.trials,
+            "",
+            split,
+        )
+    )
+    return rows
