@@ -1,0 +1,129 @@
+"""What Omniglot holds: its alphabets, how many characters each has, digests of the pixels.
+
+Lake, Salakhutdinov, Tenenbaum, "Human-level concept learning through probabilistic program
+induction", Science 2015; files at https://github.com/brendenlake/omniglot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SIDE = 105
+DRAWERS = 20
+RUNS = 20
+WAY = 20
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One of the two image files.
+
+    Attributes:
+        part: its name without ``.zip``.
+        characters: how many characters each alphabet has, alphabets in sorted order.
+        digest: SHA-256 of the bit-packed drawings (ink is 1, every row padded to whole bytes), by
+            alphabet, character and drawer.
+    """
+
+    part: str
+    characters: Mapping[str, int]
+    digest: str
+
+    @property
+    def count(self) -> int:
+        """The number of drawings."""
+        return DRAWERS * sum(self.characters.values())
+
+
+@dataclass(frozen=True)
+class Edition:
+    """Both image sets, and the SHA-256 of the official runs (int64 (3, 20, 20), little-endian)."""
+
+    background: ImageSet
+    evaluation: ImageSet
+    runs_digest: str
+
+
+OFFICIAL = Edition(
+    ImageSet(
+        "images_background",
+        {
+            "Alphabet_of_the_Magi": 20,
+            "Anglo-Saxon_Futhorc": 29,
+            "Arcadian": 26,
+            "Armenian": 41,
+            "Asomtavruli_(Georgian)": 40,
+            "Balinese": 24,
+            "Bengali": 46,
+            "Blackfoot_(Canadian_Aboriginal_Syllabics)": 14,
+            "Braille": 26,
+            "Burmese_(Myanmar)": 34,
+            "Cyrillic": 33,
+            "Early_Aramaic": 22,
+            "Futurama": 26,
+            "Grantha": 43,
+            "Greek": 24,
+            "Gujarati": 48,
+            "Hebrew": 22,
+            "Inuktitut_(Canadian_Aboriginal_Syllabics)": 16,
+            "Japanese_(hiragana)": 52,
+            "Japanese_(katakana)": 47,
+            "Korean": 40,
+            "Latin": 26,
+            "Malay_(Jawi_-_Arabic)": 40,
+            "Mkhedruli_(Georgian)": 41,
+            "N_Ko": 33,
+            "Ojibwe_(Canadian_Aboriginal_Syllabics)": 14,
+            "Sanskrit": 42,
+            "Syriac_(Estrangelo)": 23,
+            "Tagalog": 17,
+            "Tifinagh": 55,
+        },
+        "fa99ab70a348e2f9f02e33f6c9beb789eb1241418acf7ebc2f703301815bf452",
+    ),
+    ImageSet(
+        "images_evaluation",
+        {
+            "Angelic": 20,
+            "Atemayar_Qelisayer": 26,
+            "Atlantean": 26,
+            "Aurek-Besh": 26,
+            "Avesta": 26,
+            "Ge_ez": 26,
+            "Glagolitic": 45,
+            "Gurmukhi": 45,
+            "Kannada": 41,
+            "Keble": 26,
+            "Malayalam": 47,
+            "Manipuri": 40,
+            "Mongolian": 30,
+            "Old_Church_Slavonic_(Cyrillic)": 45,
+            "Oriya": 46,
+            "Sylheti": 28,
+            "Syriac_(Serto)": 23,
+            "Tengwar": 25,
+            "Tibetan": 42,
+            "ULOG": 26,
+        },
+        "5bdcd30aa88e9096667576ae13f63e07dfe325d8711bf643359338d5dcd36144",
+    ),
+    "1da6999e7e9faf34bab1b16b983c1b2310ad67f2b45febc0dfd8dd3143292521",
+)
+
+BACKGROUND = tuple(OFFICIAL.background.characters)
+EVALUATION = tuple(OFFICIAL.evaluation.characters)
+RUN_ALPHABETS = (
+    "Atlantean",
+    "Ge_ez",
+    "Glagolitic",
+    "Gurmukhi",
+    "Kannada",
+    "Malayalam",
+    "Manipuri",
+    "Old_Church_Slavonic_(Cyrillic)",
+    "Tengwar",
+    "Tibetan",
+)
+SMALL1 = ("Balinese", "Early_Aramaic", "Greek", "Korean", "Latin")
+SMALL2 = ("Greek", "Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog")

@@ -1,0 +1,176 @@
+import logging
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siamese_oneshot.data import bitcache
+from siamese_oneshot.data.atomic import whole_file
+
+FACTS = {"data": "test", "digests": ["a", "b"]}
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "bits": rng.integers(0, 256, (300, 7), dtype=np.uint8),
+        "runs": np.arange(12, dtype=np.int64).reshape(3, 2, 2),
+    }
+
+
+def must_not_build():
+    raise AssertionError("a valid cache was not used")
+
+
+def same(found, expected):
+    return found.keys() == expected.keys() and all(
+        found[name].dtype == expected[name].dtype and np.array_equal(found[name], expected[name])
+        for name in expected
+    )
+
+
+def test_pack_then_unpack_gives_0_and_255():
+    ink = np.random.default_rng(1).random((600, 5, 7)) < 0.3  # 35 bits: the last byte is padded
+    packed = bitcache.pack(ink)
+    assert packed.shape == (600, 5)
+    out = np.full((600, 5, 7), 7, np.uint8)
+    bitcache.unpack(packed, out)
+    assert np.array_equal(out, np.where(ink, 255, 0))
+
+
+def test_read_gives_back_what_was_written_mapped_from_the_file(tmp_path):
+    path = tmp_path / "new" / "cache.bits"
+    bitcache.write(path, FACTS, arrays())
+    found = bitcache.read(path, FACTS)
+    assert same(found, arrays())
+    with pytest.raises(ValueError, match="read-only"):
+        found["bits"][0, 0] = 1
+    assert [file.name for file in path.parent.iterdir()] == ["cache.bits"]
+
+
+def test_a_valid_cache_is_used(tmp_path):
+    path = tmp_path / "cache.bits"
+    bitcache.remember(path, FACTS, arrays)
+    assert same(bitcache.remember(path, FACTS, must_not_build), arrays())
+
+
+def test_every_flipped_byte_is_noticed(tmp_path):
+    path = tmp_path / "cache.bits"
+    bitcache.write(path, FACTS, arrays())
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 13):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(bitcache.CacheFault):
+            bitcache.read(path, FACTS)
+
+
+def damage(path: Path, how: str) -> None:
+    whole = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(whole[:-100])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "longer":
+        path.write_bytes(whole + b"x")
+    elif how == "other file":
+        path.write_bytes(b"<html>" * 100)
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "longer", "other file"])
+def test_a_damaged_cache_is_rebuilt_and_the_log_says_so(tmp_path, caplog, how):
+    path = tmp_path / "cache.bits"
+    bitcache.write(path, FACTS, arrays())
+    damage(path, how)
+    with caplog.at_level(logging.WARNING):
+        found = bitcache.remember(path, FACTS, arrays)
+    assert same(found, arrays())
+    assert "is not used" in caplog.text
+    assert same(bitcache.read(path, FACTS), arrays())  # mended on disk too
+
+
+def test_another_version_or_other_facts_are_not_trusted(tmp_path, monkeypatch):
+    path = tmp_path / "cache.bits"
+    monkeypatch.setattr(bitcache, "FORMAT", 0)
+    bitcache.write(path, FACTS, arrays())
+    monkeypatch.undo()
+    with pytest.raises(bitcache.CacheFault, match="format 0"):
+        bitcache.read(path, FACTS)
+    bitcache.write(path, {"data": "other"}, arrays())
+    with pytest.raises(bitcache.CacheFault, match="other data"):
+        bitcache.read(path, FACTS)
+    assert same(bitcache.remember(path, FACTS, arrays), arrays())
+    assert same(bitcache.read(path, FACTS), arrays())
+
+
+def test_a_failing_build_leaves_no_file(tmp_path):
+    def broken():
+        raise RuntimeError("no source")
+
+    path = tmp_path / "cache.bits"
+    with pytest.raises(RuntimeError, match="no source"):
+        bitcache.remember(path, FACTS, broken)
+    assert not path.exists()
+    assert same(bitcache.remember(path, FACTS, arrays), arrays())  # and no lock is held
+
+
+def test_a_write_that_breaks_off_keeps_the_old_file(tmp_path):
+    path = tmp_path / "cache.bits"
+    path.write_bytes(b"old")
+
+    def break_off():
+        with whole_file(path) as handle:
+            handle.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["cache.bits"]
+
+
+def test_without_a_writable_folder_it_builds_in_memory_and_warns(tmp_path, caplog):
+    (tmp_path / "file").write_text("a file where the folder should be")
+    path = tmp_path / "file" / "cache.bits"
+    with caplog.at_level(logging.WARNING):
+        found = bitcache.remember(path, FACTS, arrays)
+    assert same(found, arrays())
+    assert "cannot write the cache" in caplog.text
+
+
+def test_a_read_only_folder_is_the_same(tmp_path, caplog, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(bitcache, "whole_file", refuse)
+    with caplog.at_level(logging.WARNING):
+        found = bitcache.remember(tmp_path / "cache.bits", FACTS, arrays)
+    assert same(found, arrays())
+    assert "Permission denied" in caplog.text
+
+
+def one_process(path, tally, barrier, results):
+    def build():
+        with open(tally, "ab") as handle:
+            handle.write(b"x")
+        return arrays()
+
+    barrier.wait()
+    found = bitcache.remember(path, FACTS, build)
+    results.put((os.getpid(), same(found, arrays())))
+
+
+def test_processes_at_once_build_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(3), context.Queue()
+    arguments = (tmp_path / "cache.bits", tmp_path / "tally", barrier, results)
+    workers = [context.Process(target=one_process, args=arguments) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    answers = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(60)
+    assert len({pid for pid, _ in answers}) == 3
+    assert all(good for _, good in answers)
+    assert (tmp_path / "tally").read_bytes() == b"x"

@@ -1,0 +1,121 @@
+import hashlib
+import http.server
+import io
+import threading
+import urllib.request
+
+import pytest
+
+from siamese_oneshot.data import omniglot_download
+from siamese_oneshot.data.omniglot_download import DownloadFailed, download, open_https
+
+CONTENT = b"a zip of runs" * 20_000
+
+
+class Answer(io.BytesIO):
+    def __init__(self, content, length=None):
+        super().__init__(content)
+        self.headers = {} if length is None else {"Content-Length": str(length)}
+
+
+@pytest.fixture
+def md5(monkeypatch):
+    digest = hashlib.md5(CONTENT).hexdigest()
+    monkeypatch.setitem(omniglot_download.MD5, "all_runs", digest)
+
+
+@pytest.mark.usefixtures("md5")
+@pytest.mark.parametrize("length", [None, len(CONTENT)])
+def test_success(tmp_path, length):
+    asked = []
+
+    def opener(url):
+        asked.append(url)
+        return Answer(CONTENT, length)
+
+    path = download("all_runs", tmp_path / "deep" / "omniglot", opener)
+    assert path == tmp_path / "deep" / "omniglot" / "all_runs.zip"
+    assert path.read_bytes() == CONTENT
+    assert [file.name for file in path.parent.iterdir()] == ["all_runs.zip"]
+    assert asked == [omniglot_download.URLS["all_runs"]]
+
+
+def test_every_address_is_https_and_has_an_md5():
+    assert all(url.startswith("https://") for url in omniglot_download.URLS.values())
+    assert omniglot_download.URLS.keys() == omniglot_download.MD5.keys()
+
+
+def broken_off(url):
+    class Dying(Answer):
+        def read(self, size=-1):
+            if self.tell() > 100_000:
+                raise TimeoutError("timed out")
+            return super().read(size)
+
+    return Dying(CONTENT, len(CONTENT))
+
+
+def no_network(url):
+    raise OSError("Name or service not known")
+
+
+@pytest.mark.usefixtures("md5")
+@pytest.mark.parametrize(
+    ("opener", "message"),
+    [
+        (lambda url: Answer(b"<html>log in</html>", 19), "its md5 is"),
+        (lambda url: Answer(CONTENT[:-10], len(CONTENT)), "ended after 259990 of 260000 bytes"),
+        (broken_off, "timed out"),
+        (no_network, "Name or service not known"),
+    ],
+)
+def test_a_failure_names_the_address_and_leaves_nothing_behind(tmp_path, opener, message):
+    folder = tmp_path / "omniglot"
+    folder.mkdir()
+    (folder / "all_runs.zip").write_bytes(b"what was there before")
+    with pytest.raises(DownloadFailed, match=message) as caught:
+        download("all_runs", folder, opener)
+    assert omniglot_download.URLS["all_runs"] in str(caught.value)
+    assert [file.name for file in folder.iterdir()] == ["all_runs.zip"]
+    assert (folder / "all_runs.zip").read_bytes() == b"what was there before"
+
+
+def test_an_endless_answer_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(omniglot_download, "MAX_BYTES", 100_000)
+    with pytest.raises(DownloadFailed, match="larger than 100000 bytes"):
+        download("all_runs", tmp_path, lambda url: Answer(CONTENT))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_slow_answer_is_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(omniglot_download, "TOTAL_SECONDS", -1.0)
+    with pytest.raises(DownloadFailed, match="not done after"):
+        download("all_runs", tmp_path, lambda url: Answer(CONTENT))
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_https_is_opened():
+    with pytest.raises(DownloadFailed, match="not an https address"):
+        open_https("http://127.0.0.1/all_runs.zip")
+    with pytest.raises(DownloadFailed, match="not an https address"):
+        open_https("file:///etc/hostname")
+
+
+def test_no_redirect_to_plain_http_is_followed():
+    class Redirect(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/other")
+            self.end_headers()
+
+        def log_message(self, *ignored):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Redirect) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), omniglot_download._HttpsOnly
+        )
+        with pytest.raises(DownloadFailed, match="/other is not an https address"):
+            opener.open(f"http://127.0.0.1:{server.server_port}/first", timeout=5)
+        server.shutdown()
