@@ -1,4 +1,4 @@
-"""Train, validate and test a twin network: ``python -m siamese_oneshot.train +experiment=paper``."""
+"""Train, validate and test: ``python -m siamese_oneshot.train +experiment=paper``."""
 
 from __future__ import annotations
 

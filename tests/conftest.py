@@ -13,7 +13,10 @@ SIDE = 16
 
 
 def make_drawings(
-    characters: tuple[int, ...] = CHARACTERS, drawers: int = DRAWERS, side: int = SIDE, seed: int = 0
+    characters: tuple[int, ...] = CHARACTERS,
+    drawers: int = DRAWERS,
+    side: int = SIDE,
+    seed: int = 0,
 ) -> Drawings:
     """Blobs: a class has a pattern of its own, a drawer changes one pixel in eight."""
     chance = torch.Generator().manual_seed(seed)

@@ -1,0 +1,1 @@
+"""Pictures of characters: sources, splits, pairs, episodes, distortion, batches."""

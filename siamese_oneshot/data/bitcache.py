@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from siamese_oneshot.data.atomic import whole_file
+from siamese_oneshot.atomic import whole_file
 
 Array = NDArray[Any]
 FORMAT = 1

@@ -142,4 +142,3 @@ class OneShotDataModule(pl.LightningDataModule):
             flat = None if bend is None else bend.flatten(0, positions.ndim - 1)
             found = distort(found, Warp(matrix.flatten(0, positions.ndim - 1), flat))
         return found.unflatten(0, positions.shape)
-

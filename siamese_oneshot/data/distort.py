@@ -136,6 +136,4 @@ def distort(pictures: Tensor, warp: Warp) -> Tensor:
         side = pictures.shape[-1]
         field = F.interpolate(warp.bend, size=(side, side), mode="bicubic", align_corners=True)
         grid = grid + field.permute(0, 2, 3, 1)
-    return F.grid_sample(
-        pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

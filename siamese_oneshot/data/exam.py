@@ -1,4 +1,4 @@
-"""What a trained network is asked: frozen lists of pairs and trials, each with its rule in words."""
+"""What a network is asked: frozen lists of pairs and trials, each with its rule in words."""
 
 from __future__ import annotations
 

@@ -38,11 +38,11 @@ class Pairs:
 def sample_pairs(
     roster: Roster, n: int, generator: torch.Generator, within_alphabet: bool = False
 ) -> Pairs:
-    """Draw ``n`` pairs, half of them same, each alphabet as often as every other (paper, section 3).
+    """Draw ``n`` pairs, half of them same, each alphabet as often as any other (section 3).
 
-    The first picture's alphabet goes round all alphabets in a random order, so that counts differ by
-    one at most; its class and drawing are drawn with equal chances. The second picture is another
-    drawing of that class, or a drawing of another class.
+    The first picture's alphabet goes round all alphabets in a random order, so that counts differ
+    by one at most; its class and drawing are drawn with equal chances. The second picture is
+    another drawing of that class, or a drawing of another class.
 
     Args:
         roster: the part to draw from.

@@ -1,4 +1,4 @@
-"""Who drew what, as tables: alphabet → class → drawings, for draws without a Python loop a picture."""
+"""Who drew what, as tables: alphabet → class → drawings, for draws without Python loops."""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ _TRAIN_DRAWERS = range(8, 20)  # nobody among them drew for the official runs
 
 RULES = {
     "lake": "27 background alphabets train, 3 validate; the 20 evaluation alphabets test",
-    "koch": "30 background alphabets by 12 drawers train; the 10 evaluation alphabets of no official"
-    " run by 4 other drawers validate; the 10 of the official runs by 4 further drawers test",
+    "koch": "30 background alphabets by 12 drawers train; the 10 evaluation alphabets of no"
+    " official run by 4 other drawers validate; the 10 of the official runs by 4 further drawers"
+    " test",
     "koch40": "30 background alphabets and the 10 evaluation alphabets of no official run, less 3"
     " that validate, train; the 10 of the official runs test",
     "shares": "the first three fifths of the alphabets train, the next fifth validates, the last"

@@ -1,0 +1,1 @@
+"""The twin network, its objectives and its optimisers, in plain PyTorch."""

@@ -1,4 +1,4 @@
-"""What is minimised: the paper's regularised cross-entropy of pairs, or one-shot trials in a batch."""
+"""What is minimised: the paper's regularised cross-entropy of pairs, or a batch's own trials."""
 
 from __future__ import annotations
 
@@ -78,16 +78,15 @@ class EpisodeObjective:
             ``loss`` = ``cross_entropy`` + ``l2``; scalars.
         """
         embeddings = network.embed(pictures)  # (a, c, d, units)
-        a, c, d = embeddings.shape[:3]
+        c, d = embeddings.shape[1:3]
         one, other = torch.tensor(list(combinations(range(d), 2)), device=pictures.device).T
         query = embeddings[:, :, one].transpose(1, 2)  # (a, two of d, c, units)
         support = embeddings[:, :, other].transpose(1, 2)
         scores = network.score(query[..., None, :], support[..., None, :, :]).flatten(0, 1)
         target = torch.arange(c, device=scores.device).expand(len(scores), c)
         # Scores are symmetric, so the transpose asks for the first drawer's by the second's.
-        entropy = 0.5 * sum(
-            F.cross_entropy(asked, target, label_smoothing=self.smoothing)
-            for asked in (scores.transpose(1, 2), scores)
-        )
+        there = F.cross_entropy(scores.transpose(1, 2), target, label_smoothing=self.smoothing)
+        back = F.cross_entropy(scores, target, label_smoothing=self.smoothing)
+        entropy = 0.5 * (there + back)
         penalty = l2_penalty(network, self.l2).to(scores.device)
         return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}

@@ -39,7 +39,7 @@ class PaperSGD(Optimizer):
         super().__init__(groups, {"lr": 0.0, "momentum": 0.0})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; returns what ``closure`` returned."""
         loss = None
         if closure is not None:
@@ -62,7 +62,7 @@ class PaperSGD(Optimizer):
 
 
 class PaperSchedule(LRScheduler):
-    """A step an epoch: η falls to ``decay`` of itself, μ rises linearly from ``start`` (section 3.2).
+    """Each epoch η falls to ``decay`` of itself and μ rises linearly from ``start`` (section 3.2).
 
     Args:
         optimizer: whose groups have ``momentum_target``.
@@ -158,10 +158,13 @@ def adamw(
         heavy = [weight for weight in weights if weight.ndim > 1 and name != "output"]
         kept = {id(weight) for weight in heavy}
         light = [weight for weight in weights if id(weight) not in kept]
-        for part, decay in ((heavy, weight_decay), (light, 0.0)):
+        for label, part, decay in (
+            (name, heavy, weight_decay),
+            (f"{name} without decay", light, 0.0),
+        ):
             if part:
                 groups.append(
-                    {"params": part, "name": name, "lr": rates[name], "weight_decay": decay}
+                    {"params": part, "name": label, "lr": rates[name], "weight_decay": decay}
                 )
     rising = max(1, round(warmup * total_steps))
 
@@ -171,5 +174,5 @@ def adamw(
         progress = min((step - rising) / max(1, total_steps - rising), 1.0)
         return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=tuple(betas), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(betas[0], betas[1]), fused=True)
     return Optimisation(optimizer, LambdaLR(optimizer, share), "step")

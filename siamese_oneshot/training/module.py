@@ -1,4 +1,4 @@
-"""The LightningModule: the twin network, its objective and its optimiser, and nothing of the data."""
+"""The LightningModule: twin network, objective and optimiser, and nothing of the data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SiameseModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=layout)
+        self.network = network.to(memory_format=layout)  # type: ignore[call-overload]
         self.objective, self.optimise, self.description = objective, optimise, description
         self.findings: Findings | None = None
         self.threshold: float | None = None
@@ -55,7 +55,7 @@ class SiameseModule(pl.LightningModule):
         """One step of the objective on a batch of ``OneShotDataModule``."""
         parts = self.objective(self.network, *batch)
         # Reading the value waits for a GPU, so look for trouble only when it is logged anyway.
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+        if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             if not torch.isfinite(parts["loss"]):
                 raise UserError(
                     f"the loss is {float(parts['loss'])} at step {self.global_step}: lower "
@@ -64,7 +64,7 @@ class SiameseModule(pl.LightningModule):
             self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         return parts["loss"]
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """The optimiser over the network's named layers; every parameter is in one group."""
         total = int(self.trainer.estimated_stepping_batches)
         made = self.optimise(self.network.named_layers, total)
@@ -116,9 +116,7 @@ class SiameseModule(pl.LightningModule):
     def _examine(self, exam: Exam, threshold: float | None) -> Findings:
         positions, vectors = (torch.cat(part) for part in zip(*self._embedded, strict=True))
         self._embedded.clear()
-        self.findings = examine(
-            exam, Embeddings(positions, vectors), self.network.score, threshold
-        )
+        self.findings = examine(exam, Embeddings(positions, vectors), self.network.score, threshold)
         return self.findings
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

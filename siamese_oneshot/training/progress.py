@@ -53,7 +53,7 @@ class TrainingProgress(ProgressBar):
         if self.bar is None:
             return
         self.bar.update(trainer.global_step - self.bar.n)
-        if batch_idx % trainer.log_every_n_steps == 0 and "train/loss" in trainer.callback_metrics:
+        if "train/loss" in trainer.callback_metrics:
             self.bar.set_postfix(
                 loss=f"{float(trainer.callback_metrics['train/loss']):.3f}", refresh=False
             )

@@ -21,7 +21,13 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings
-from siamese_oneshot.tracking.result import RunResult, Score, environment, print_result, write_result
+from siamese_oneshot.tracking.result import (
+    RunResult,
+    Score,
+    environment,
+    print_result,
+    write_result,
+)
 from siamese_oneshot.tracking.wandb_run import wandb_run
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
 from siamese_oneshot.training.module import ERROR, SiameseModule
@@ -133,7 +139,7 @@ class Run:
         finally:
             result = self.result(trainer, status, scores)
             write_result(self.folder, result)
-            print_result(result)
+            print_result(result, self.folder)
         if status == "interrupted":
             raise KeyboardInterrupt
         return scores[0].value if scores else float("nan")
@@ -151,9 +157,7 @@ class Run:
             parts.name,
             self.cfg.seed,
         )
-        log.info(
-            "on %s in %s; results go to %s", self.accelerator, self.precision, self.folder
-        )
+        log.info("on %s in %s; results go to %s", self.accelerator, self.precision, self.folder)
 
     def trainer(self, callbacks: list[Callback], max_steps: int = -1) -> pl.Trainer:
         """A Lightning trainer on the chosen device."""
@@ -179,6 +183,8 @@ class Run:
     def fit(self, trainer: pl.Trainer) -> str:
         """Train, from the last checkpoint where there is one; ``finished`` or ``interrupted``."""
         last = self.folder / "checkpoints" / "last.ckpt"
+        if self.cfg.resume is not None and self.cfg.resume.endswith(".ckpt"):
+            last = Path(self.cfg.resume)
         resume = last if self.cfg.resume is not None and last.exists() else None
         if resume is not None:
             log.info("going on from %s", resume)

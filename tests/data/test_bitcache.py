@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.data import bitcache
-from siamese_oneshot.data.atomic import whole_file
 
 FACTS = {"data": "test", "digests": ["a", "b"]}
 

@@ -1,0 +1,211 @@
+"""The command line: Hydra, with misspellings answered, errors in one block, and resume.
+
+Every entry point hands its task to `run_hydra`. Nothing here imports PyTorch, so that ``--help``
+and ``--cfg job`` answer at once; a task imports what is heavy when it is called.
+
+Exit codes: 0 done, 1 the task failed, 2 the command line is wrong, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TextIO, cast
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from siamese_oneshot.cli import suggest
+from siamese_oneshot.cli.resume import with_recorded
+from siamese_oneshot.cli.settings import Settings
+from siamese_oneshot.cli.targets import explain_call
+from siamese_oneshot.errors import UserError
+
+Task = Callable[[DictConfig], Any]
+
+_CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: inside an installed wheel, else beside the package."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def run_hydra(task: Task, config_name: str = "config", argv: Sequence[str] | None = None) -> Any:
+    """Compose the config that the command line asks for and run the task on it.
+
+    ``resume=<run folder>`` is expanded first, see `with_recorded`. The full stack trace of an error
+    that is otherwise one block is shown with ``SIAMESE_ONESHOT_TRACE=1`` or
+    ``HYDRA_FULL_ERROR=1`` in the environment.
+
+    Args:
+        task: takes the composed config; what it returns reaches Hydra's sweeper.
+        config_name: the primary config in `conf_dir`, without ``.yaml``.
+        argv: the arguments after the program's name; those of the process where None.
+
+    Returns:
+        What the task returned; None after a multirun, ``--help``, ``--cfg`` and the like.
+
+    Raises:
+        SystemExit: 1 for a `UserError` from the task, 2 for a wrong command line, 130 for Ctrl-C.
+        Exception: any other error of the task, as it is.
+    """
+    traced = any(
+        os.environ.get(name) == "1" for name in ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
+    )
+    line = list(sys.argv[1:] if argv is None else argv)
+    job = _Job(task)
+    try:
+        line = with_recorded(line)
+        arguments = get_args_parser().parse_args(line)
+        if os.path.isabs(
+            arguments.config_path or conf_dir()
+        ):  # another is relative to the task's file
+            suggest.refuse_misspelt_additions(
+                arguments.overrides, lambda: _settings(arguments, config_name)
+            )
+        with _hydra_process(line):
+            hydra.main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(
+                job
+            )()
+    except KeyboardInterrupt as error:
+        _stop("interrupted", 130, error if traced else None)
+    except suggest.CommandLineError as error:
+        _stop(str(error), 2, error if traced else None)
+    except UserError as error:
+        _stop(str(error), 1, error if traced else None)
+    except (HydraException, OmegaConfBaseException) as error:
+        if isinstance(error, InstantiationException) or getattr(error, "_from_task", False):
+            raise
+        message = _explained(error, arguments, config_name)
+        _stop(message, 2, error if traced else None)
+    except ValueError as error:
+        if not str(error).startswith(_CLASHING_FLAGS):
+            raise
+        _stop(str(error), 2, error if traced else None)
+    return job.result
+
+
+class _Job:
+    """The task as Hydra calls it: keeps the result, and turns what a user can mend to UserError.
+
+    The turning happens here and not around Hydra because only the job knows its config, and
+    because an exception that comes back from another process has lost its cause.
+    """
+
+    def __init__(self, task: Task) -> None:
+        functools.update_wrapper(self, task)  # Hydra names the job after the task's module
+        self._task = task
+        self.result: Any = None
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run the task."""
+        single = HydraConfig.get().mode == RunMode.RUN
+        try:
+            result = self._task(cfg)
+        except Exception as error:
+            if single:
+                sys.stderr = cast(TextIO, _LessJobLine(sys.stderr))
+            error._from_task = True  # type: ignore[attr-defined]
+            message = _mendable(error, cfg)
+            if message is None or isinstance(error, UserError):
+                raise
+            raise UserError(message) from error
+        if single:
+            self.result = result
+        return result
+
+
+class _LessJobLine:
+    """Standard error without the line of overrides that Hydra puts before a single job's error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Pass on all but that line."""
+        if text.startswith("Error executing job with overrides:"):
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the stream's."""
+        return getattr(self._stream, name)
+
+
+def _mendable(error: BaseException, cfg: DictConfig) -> str | None:
+    """The message for an error that the user can mend, else None."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        if isinstance(cause, MissingMandatoryValue):
+            key = cause.full_key or cause.key
+            return f"{key} has no value yet; give one on the command line: {key}=…"
+        cause = cause.__cause__
+    return explain_call(error, cfg)
+
+
+def _settings(arguments: argparse.Namespace, config_name: str) -> Settings:
+    """What can be set with the configs that this command line reads."""
+    return Settings.of(
+        Path(arguments.config_path or conf_dir()),
+        arguments.config_name or config_name,
+        arguments.overrides,
+        Path(arguments.config_dir).absolute() if arguments.config_dir else None,
+    )
+
+
+def _explained(
+    error: HydraException | OmegaConfBaseException, arguments: argparse.Namespace, config_name: str
+) -> str:
+    """What is wrong with the command line: our words where we have some, else Hydra's."""
+    own = None
+    if isinstance(error, OverrideParseException):
+        own = suggest.explain_unparsed(error, lambda: _settings(arguments, config_name))
+    elif isinstance(error, HydraException):
+        with contextlib.suppress(HydraException, OmegaConfBaseException):
+            own = suggest.explain(arguments.overrides, _settings(arguments, config_name))
+    if own is not None:
+        return own
+    parts = [str(error)]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        parts.append(str(error.__cause__))
+    return "\n".join(part for part in parts if part)
+
+
+def _stop(message: str, code: int, traced: BaseException | None) -> NoReturn:
+    """Print one block, after the stack trace of ``traced`` where asked for, and exit."""
+    sys.stdout.flush()
+    if traced is not None:
+        traceback.print_exception(traced)
+    print(f"Error: {message}" if code != 130 else message, file=sys.stderr)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _hydra_process(line: Sequence[str]) -> Iterator[None]:
+    """Hydra reads the process's arguments, and passes errors on only under HYDRA_FULL_ERROR."""
+    argv, stderr, full = sys.argv, sys.stderr, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [argv[0], *line]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv, sys.stderr = argv, stderr
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full

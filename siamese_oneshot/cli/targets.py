@@ -1,0 +1,65 @@
+"""The argument that a misspelt one under a ``_target_`` of the config is nearest to."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from siamese_oneshot.cli.suggest import meant_text, nearest
+
+_KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
+
+
+def explain_call(error: BaseException, cfg: DictConfig) -> str | None:
+    """Which argument of a ``_target_`` in the config its callable does not know.
+
+    Args:
+        error: what was raised while the config was used.
+        cfg: the config.
+
+    Returns:
+        None where the error is of another kind, or the wrong argument is not from the config.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        match = _KEYWORD.search(str(cause)) if isinstance(cause, TypeError) else None
+        if match:
+            for path, node in _targets(OmegaConf.to_container(cfg, resolve=False)):
+                names = _parameters(node["_target_"]) if match[1] in node else None
+                if names is not None and match[1] not in names:
+                    start = "".join(f"{part}." for part in path)
+                    meant = meant_text([start + name for name in nearest(match[1], names)])
+                    return (
+                        f"{start}{match[1]}: {node['_target_']} has no argument {match[1]}."
+                        f"{meant}\nIts arguments: {', '.join(names)}."
+                    )
+        cause = cause.__cause__
+    return None
+
+
+def _targets(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every node with a ``_target_``, with its path."""
+    if isinstance(tree, dict):
+        if isinstance(tree.get("_target_"), str):
+            yield path, tree
+        for key, value in tree.items():
+            yield from _targets(value, (*path, str(key)))
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            yield from _targets(value, (*path, str(number)))
+
+
+def _parameters(target: str) -> list[str] | None:
+    """The names a callable takes; None where any name will do or they cannot be read."""
+    try:
+        parameters = inspect.signature(get_object(target)).parameters.values()
+    except Exception:  # a target may fail to import in any way; it is not what went wrong
+        return None
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [p.name for p in parameters if p.kind not in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]

@@ -1,0 +1,72 @@
+"""95% intervals: of a share from its trials, and of a mean from its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev
+
+
+def wilson(correct: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share.
+
+    It counts trials as independent; trials of one run share their supports, so the true interval is
+    somewhat wider.
+
+    Args:
+        correct: right answers, 0 … trials.
+        trials: at least 1.
+        level: the confidence, 0 … 1.
+
+    Returns:
+        Low and high, 0 … 1.
+
+    Raises:
+        ValueError: no trial, or more right answers than trials.
+    """
+    if trials < 1 or not 0 <= correct <= trials:
+        raise ValueError(f"{correct} of {trials} trials is no share")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = correct / trials
+    centre = share + z * z / (2 * trials)
+    margin = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """The mean of several seeds with Student's t interval.
+
+    Args:
+        values: one a seed, at least two.
+        level: the confidence, 0 … 1.
+
+    Returns:
+        Mean, low, high.
+
+    Raises:
+        ValueError: fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} value(s): an interval of a mean needs two or more")
+    mean = fmean(values)
+    margin = _student(len(values) - 1, 0.5 + level / 2) * stdev(values) / math.sqrt(len(values))
+    return mean, mean - margin, mean + margin
+
+
+def _student(freedom: int, share: float) -> float:
+    """The quantile of Student's t, by bisection over Simpson's integral of its density."""
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2))
+    scale /= math.sqrt(freedom * math.pi)
+
+    def below(t: float, steps: int = 2000) -> float:
+        h = t / steps
+        heights = [(1 + (k * h) ** 2 / freedom) ** (-(freedom + 1) / 2) for k in range(steps + 1)]
+        odd, even = sum(heights[1:-1:2]), sum(heights[2:-1:2])
+        return 0.5 + scale * h / 3 * (heights[0] + 4 * odd + 2 * even + heights[-1])
+
+    low, high = 0.0, 200.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) < share else (low, middle)
+    return (low + high) / 2

@@ -1,0 +1,220 @@
+"""What a run leaves behind: ``result.json``, and the table that a person reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from siamese_oneshot.atomic import whole_file
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.interval import wilson
+
+VERSION = 1
+FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure with what it takes to believe it.
+
+    Attributes:
+        name: what was measured.
+        protocol: how its trials were made, in a sentence.
+        correct, trials: right answers, and all.
+        value: ``correct / trials``, 0 … 1.
+        low, high: the 95% interval.
+        digest: the hash of the frozen list.
+        split: ``validation`` or ``test``.
+    """
+
+    name: str
+    protocol: str
+    correct: int
+    trials: int
+    value: float
+    low: float
+    high: float
+    digest: str
+    split: str
+
+    @classmethod
+    def from_counts(
+        cls, name: str, protocol: str, correct: int, trials: int, digest: str, split: str
+    ) -> Score:
+        """A score with its share and interval worked out."""
+        low, high = wilson(correct, trials)
+        return cls(name, protocol, correct, trials, correct / trials, low, high, digest, split)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All that is known of a run at its end, in plain values.
+
+    Attributes:
+        status: ``finished``, ``interrupted`` or ``failed``.
+        experiment, seed: what was run.
+        data_source, data_digest, data_split: on what.
+        scores: the figures; the first is the one that was chosen by.
+        validation: that figure, 0 … 1; None where nothing was validated.
+        checkpoint: the kept one, relative to the run's folder.
+        steps, epochs: how far it came.
+        seconds, seconds_total: of this process: training, and all.
+        precision: of the arithmetic.
+        overrides: of the command line.
+        warnings: what a reader of the figures must know.
+        command, python, packages, commit, hardware: where and with what; see ``environment``.
+    """
+
+    status: str
+    experiment: str
+    seed: int
+    data_source: str
+    data_digest: str
+    data_split: str
+    scores: list[Score]
+    validation: float | None
+    checkpoint: str | None
+    steps: int
+    epochs: int
+    seconds: float
+    seconds_total: float
+    precision: str
+    overrides: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    command: str = ""
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    hardware: str = ""
+
+
+def write_result(folder: Path, result: RunResult) -> Path:
+    """Write ``result.json`` as a whole or not at all; what is not a number becomes null."""
+    path = folder / FILE
+    content = {"version": VERSION, **_finite(dataclasses.asdict(result))}
+    with whole_file(path) as file:
+        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+    return path
+
+
+def read_result(folder: Path) -> RunResult:
+    """Read what ``write_result`` wrote.
+
+    Raises:
+        UserError: no such file, not JSON, or of another version.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text())
+        found = content.pop("version")
+        if found != VERSION:
+            raise UserError(f"{path} is of version {found}; this package reads {VERSION}")
+        scores = [Score(**score) for score in content.pop("scores")]
+        return RunResult(scores=scores, **content)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: has the run ended?") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
+
+
+def environment() -> dict[str, Any]:
+    """Command, Python, packages, git commit (with ``+`` where files differ) and hardware."""
+    packages = {}
+    for name in ("siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "unknown"
+    return {
+        "command": " ".join(["python -m siamese_oneshot.train", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "packages": packages,
+        "commit": _commit(),
+        "hardware": _hardware(),
+    }
+
+
+def print_result(result: RunResult, folder: Path, console: Console | None = None) -> None:
+    """Show the figures with their trials and intervals, and how to go on.
+
+    Args:
+        result: of a run.
+        folder: where it lies.
+        console: where to print; standard output where None.
+    """
+    console = console or Console()
+    for warning in result.warnings:
+        console.print(Panel(warning, style="bold red"))
+    if result.scores:
+        table = Table(title=f"{result.experiment}, seed {result.seed}, split {result.data_split}")
+        table.add_column("score", overflow="fold")
+        for heading in ("%", "95% interval", "trials"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("protocol", overflow="fold")
+        for score in result.scores:
+            table.add_row(
+                score.name,
+                f"{100 * score.value:.2f}",
+                f"{100 * score.low:.1f}-{100 * score.high:.1f}",
+                f"{score.trials:,}",
+                score.protocol,
+            )
+        console.print(table)
+    console.print(
+        f"{result.status} after {result.steps:,} steps, {result.seconds:.0f} s of training in "
+        f"{result.precision} on {result.hardware}",
+        soft_wrap=True,
+    )
+    console.print(f"everything is in {folder}", soft_wrap=True)
+    if result.status != "finished":
+        console.print(
+            f"go on with: python -m siamese_oneshot.train resume={folder}", soft_wrap=True
+        )
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs; None outside a git checkout."""
+    folder = Path(__file__).parent
+    try:
+        ask = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], **ask).stdout.strip()  # type: ignore[call-overload]
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **ask).stdout  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changed.strip() else "")
+
+
+def _hardware() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        pass
+    return f"{torch.get_num_threads()} threads of {name}"

@@ -1,0 +1,197 @@
+"""What a task gets and gives, and how its errors end."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.errors import InstantiationException
+from hydra.experimental.callback import Callback
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+import siamese_oneshot
+from siamese_oneshot.cli import conf_dir, run, run_hydra
+from siamese_oneshot.errors import UserError
+
+
+def test_conf_lies_beside_the_package_or_in_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert conf_dir() == Path(siamese_oneshot.__file__).resolve().parent.parent / "conf"
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "siamese_oneshot" / "cli" / "run.py"))
+    assert conf_dir() == tmp_path / "conf"
+    (tmp_path / "siamese_oneshot" / "conf").mkdir(parents=True)
+    assert conf_dir() == tmp_path / "siamese_oneshot" / "conf"
+
+
+@pytest.mark.parametrize("line", [["--help"], ["--cfg", "job"], ["--info", "defaults"]])
+def test_showing_loads_nothing_heavy(
+    driver: list[str], line: list[str], environment: dict[str, str]
+) -> None:
+    done = subprocess.run([*driver, *line], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "max_steps" in done.stdout or "model: paper" in done.stdout or "sgd" in done.stdout
+    assert "heavy: []" in done.stdout
+
+
+# --- what a task returns
+
+
+def test_the_task_gets_the_config_and_its_value_comes_back(conf: Path) -> None:
+    argv = list(sys.argv)
+    value = run_hydra(
+        lambda cfg: (cfg.trainer.max_steps, cfg.model.width, cfg.seed),
+        argv=["+experiment=paper", "model=small", "seed=3"],
+    )
+    assert value == (99, 8, 3)
+    assert sys.argv == argv
+    assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+def test_multirun_hands_each_value_to_the_sweeper(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Probe(Callback):
+        def on_job_end(self, config: DictConfig, job_return: Any, **kwargs: Any) -> None:
+            seen.append((config.seed, job_return.return_value))
+
+    module = types.ModuleType("cli_probe")
+    module.Probe = Probe  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cli_probe", module)
+    probe = "+hydra.callbacks.probe._target_=cli_probe.Probe"
+    assert run_hydra(lambda cfg: cfg.seed / 2, argv=["-m", "seed=1,2,3", probe]) is None
+    assert seen == [(1, 0.5), (2, 1.0), (3, 1.5)]
+
+
+def fails(error: Exception) -> Callable[[DictConfig], Any]:
+    def task(cfg: DictConfig) -> Any:
+        raise error
+
+    return task
+
+
+def test_a_user_error_shows_its_message_only(refused: Callable[..., tuple[int, str]]) -> None:
+    code, shown = refused(task=fails(UserError("no data in x.\nGive data.root.")))
+    assert (code, shown) == (1, "Error: no data in x.\nGive data.root.\n")
+
+
+def test_a_user_error_is_found_behind_the_one_that_hides_it(
+    refused: Callable[..., tuple[int, str]],
+) -> None:
+    hidden = InstantiationException("Error in call to target 'x'")
+    hidden.__cause__ = RuntimeError("y")
+    hidden.__cause__.__cause__ = UserError("kernel 12 does not fit a picture of 9")
+    assert refused(task=fails(hidden)) == (1, "Error: kernel 12 does not fit a picture of 9\n")
+
+
+def test_a_user_error_in_one_of_many_jobs_names_the_job(
+    refused: Callable[..., tuple[int, str]],
+) -> None:
+    def task(cfg: DictConfig) -> None:
+        if cfg.seed == 2:
+            raise UserError("seed 2 is bad")
+
+    code, shown = refused("-m", "seed=1,2", task=task)
+    assert code == 1
+    assert shown.splitlines()[-1] == "Error: seed 2 is bad"
+    assert "overrides: ['seed=2']" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_setting_without_value_is_named(refused: Callable[..., tuple[int, str]]) -> None:
+    code, shown = refused(task=lambda cfg: cfg.needed)
+    assert code == 1
+    assert shown.startswith("Error: needed has no value yet")
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_argument_that_a_target_does_not_know_is_answered(
+    refused: Callable[..., tuple[int, str]], partial: bool
+) -> None:
+    def task(cfg: DictConfig) -> None:
+        made = instantiate(cfg.wrapper)
+        if partial:
+            made()
+
+    code, shown = refused("+wrapper.widht=3", f"+wrapper._partial_={partial}", task=task)
+    assert code == 1
+    assert "wrapper.widht: textwrap.TextWrapper has no argument widht." in shown
+    assert "Did you mean wrapper.width?" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a bug"),
+        InstantiationException("Error locating target"),
+        # Not from the config, which has no such argument: a bug of ours.
+        TypeError("f() got an unexpected keyword argument 'widht'"),
+        # In the config, but known to its target: the bug is inside the target.
+        TypeError("f() got an unexpected keyword argument 'width'"),
+    ],
+)
+@pytest.mark.parametrize("many", [[], ["-m"]])
+def test_any_other_error_passes_as_it_is(conf: Path, error: Exception, many: list[str]) -> None:
+    with pytest.raises(type(error)) as raised:
+        run_hydra(fails(error), argv=many)
+    assert raised.value is error
+    assert sys.stderr.write.__qualname__.split(".")[0] != "_LessJobLine"
+
+
+@pytest.mark.parametrize("name", ["SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR"])
+def test_the_trace_is_shown_when_asked_for(
+    refused: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "1")
+    code, shown = refused(task=fails(UserError("no data")))
+    assert code == 1
+    assert shown.startswith("Traceback")
+    assert shown.endswith("Error: no data\n")
+    code, shown = refused("modle=paper")
+    assert code == 2
+    assert "Traceback" in shown
+    assert os.environ[name] == "1"
+
+
+def test_a_job_and_its_error_survive_another_process(conf: Path) -> None:
+    """Launchers pickle what a job raises; the cause is lost on the way, the message is not."""
+    seen = []
+
+    def task(cfg: DictConfig) -> None:
+        job = run._Job(fails_with_cause)
+        try:
+            job(cfg)
+        except UserError as error:
+            seen.append(pickle.loads(pickle.dumps(error)))
+
+    run_hydra(task, argv=[])
+    assert [str(error) for error in seen] == ["no such file"]
+    assert seen[0].__cause__ is None
+
+
+def fails_with_cause(cfg: DictConfig) -> None:
+    raise InstantiationException("Error in call") from UserError("no such file")
+
+
+def test_exit_codes_of_a_process(driver: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run([*driver, "modle=x"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    with subprocess.Popen([*driver, "seed=7"], stdout=-1, stderr=-1, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(signal.SIGINT)
+        _, shown = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in shown

@@ -1,0 +1,91 @@
+"""A command line with a wrong name in it is answered with the nearest right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.cli.suggest import nearest
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (["modle=paper"], "Did you mean model=paper?"),
+        (["modle=smal"], "Did you mean model=small?"),
+        (["model=papr"], "Did you mean model=paper?\nChoices: paper, small."),
+        (["-m", "model=small,papr"], "Did you mean model=paper?"),
+        (["optim.lrr=1"], "Did you mean optim.lr=1?"),
+        (["lr=1"], "Did you mean optim.lr=1?"),
+        (["optimizer_name=adam"], "Did you mean optim=adam?"),
+        (["optimiser.lr=1"], "Did you mean optim.lr=1?"),
+        (["trainer.max_step=3"], "Did you mean trainer.max_steps=3?"),
+        (["~trainr.accelerator"], "Did you mean ~trainer.accelerator?"),
+        (["model=small", "model.dept=3"], "Did you mean model.depth=3?"),
+        (["+experiment=papper"], "Did you mean +experiment=paper?"),
+        (["+experimnt=paper"], "Did you mean +experiment=paper?"),
+        (["+exp=replication"], "Did you mean +experiment=replication?"),
+        (["experiment=paper"], "Did you mean +experiment=paper?"),
+        (["experimnt=paper"], "Did you mean +experiment=paper?"),
+        (["+sed=4"], "Did you mean seed=4?"),
+        (["replication"], "Did you mean +experiment=replication?"),
+        (["hydra.run.dri=x"], "Did you mean hydra.run.dir=x?"),
+        (["--cfg", "job", "optim.lrr=1"], "Did you mean optim.lr=1?"),
+        (["--help", "optim.lrr=1"], "Did you mean optim.lr=1?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(
+    refused: Callable[..., tuple[int, str]], line: list[str], meant: str
+) -> None:
+    code, shown = refused(*line)
+    assert code == 2
+    assert meant in shown
+    assert shown.startswith(f"Error: {line[-1]}")
+    assert "Traceback" not in shown
+
+
+def test_every_misspelt_name_of_a_line_is_answered(
+    refused: Callable[..., tuple[int, str]],
+) -> None:
+    _, shown = refused("modle=small", "seed=1", "optim.lrr=2")
+    assert "model=small?" in shown
+    assert "optim.lr=2?" in shown
+    assert "seed" not in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        (["seed=a=b"], "seed=a=b: cannot be read"),
+        (["model=paper,small"], "add --multirun"),
+        (["+seed=1"], "An item is already at 'seed'"),
+        (["-m", "seed=1", "--cfg", "job"], "Only one of --run, --multirun"),
+        (["hydra.job.chdir=banana"], "'banana' is not a valid bool"),
+        (["zzzz=4"], "there is no setting or group zzzz."),
+        (["--cfg", "job", "--resolve", "seed=${nowhere}"], "nowhere"),
+    ],
+)
+def test_other_wrong_lines_end_in_one_block_too(
+    refused: Callable[..., tuple[int, str]], line: list[str], part: str
+) -> None:
+    code, shown = refused(*line)
+    assert (code, part in shown, "Traceback" in shown) == (2, True, False)
+    assert "Did you mean" not in shown
+
+
+def test_a_new_setting_can_be_added(conf: Path) -> None:
+    line = ["+note=hello", "++experimnt=paper", "+trainer.max_stepz=1"]
+    value = run_hydra(lambda cfg: (cfg.note, cfg.experimnt, cfg.trainer.max_stepz), argv=line)
+    assert value == ("hello", "paper", 1)
+
+
+def test_nearest_ranks_whole_path_then_last_part() -> None:
+    names = ["optim.lr", "optim.lr_decay", "trainer.max_steps", "seed"]
+    assert nearest("optim.lrr", names)[0] == "optim.lr"
+    assert nearest("max_steps", names) == ["trainer.max_steps"]
+    assert nearest("qqq", names) == []
+    assert nearest("x", []) == []
+    assert nearest("lr", ["a.lr", "b.lr", "c"]) == ["a.lr", "b.lr"]

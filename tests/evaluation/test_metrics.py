@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from siamese_oneshot.evaluation.metrics import OneShotAccuracy, best_threshold, choose
+
+
+def accuracy(scores: Tensor, answers: Tensor, seed: int = 0) -> float:
+    metric = OneShotAccuracy(seed)
+    metric.update(scores, answers)
+    return float(metric.compute())
+
+
+@pytest.mark.parametrize("constant", [0.0, -3.5, float("-inf"), float("nan")])
+@pytest.mark.parametrize("where", ["first", "last", "anywhere"])
+def test_a_constant_network_scores_one_in_way(constant: float, where: str) -> None:
+    """Fault 1: also where all answers stand at index 0."""
+    n, way = 8000, 20
+    answers = {
+        "first": torch.zeros(n, dtype=torch.int64),
+        "last": torch.full((n,), way - 1),
+        "anywhere": torch.randint(way, (n,), generator=torch.Generator().manual_seed(5)),
+    }[where]
+    share = accuracy(torch.full((n, way), constant), answers)
+    assert share == pytest.approx(1 / way, abs=4 * math.sqrt(0.05 * 0.95 / n))
+
+
+def test_hand_computed_accuracy() -> None:
+    scores = torch.tensor([[0.1, 0.9, 0.5], [3.0, -1.0, 2.0], [-5.0, -4.0, -4.5], [0.0, 0.2, 0.1]])
+    metric = OneShotAccuracy()
+    metric.update(scores, torch.tensor([1, 2, 1, 0]))
+    assert (int(metric.correct), int(metric.trials)) == (2, 4)
+    assert float(metric.compute()) == 0.5
+
+
+def test_two_that_tie_share_the_trials() -> None:
+    scores = torch.tensor([[0.0, 1.0, -1.0, 1.0]]).expand(4000, 4)
+    chosen = choose(scores, torch.Generator().manual_seed(0))
+    counts = torch.bincount(chosen, minlength=4)
+    assert counts[0] == counts[2] == 0
+    assert int(counts[1]) == pytest.approx(2000, abs=4 * math.sqrt(1000))
+
+
+def test_nan_never_wins() -> None:
+    scores = torch.randn(200, 5, generator=torch.Generator().manual_seed(1))
+    answers = torch.arange(200) % 5
+    scores[torch.arange(200), answers] = float("nan")
+    assert accuracy(scores, answers) == 0
+    scores[:] = float("nan")
+    scores[torch.arange(200), answers] = -1e30
+    assert accuracy(scores, answers) == 1
+    scores[torch.arange(200), answers] = float("inf")
+    assert accuracy(scores, answers) == 1
+
+
+def test_batches_count_as_one_list() -> None:
+    chance = torch.Generator().manual_seed(2)
+    scores = torch.rand(30, 4, generator=chance)
+    answers = torch.randint(4, (30,), generator=chance)
+    metric = OneShotAccuracy()
+    for part, answer in zip(scores.split(7), answers.split(7), strict=True):
+        metric.update(part, answer)
+    assert float(metric.compute()) == accuracy(scores, answers)
+    hits = sum(int(max(range(4), key=row.__getitem__) == a) for row, a in zip(
+        scores.tolist(), answers.tolist(), strict=True))  # fmt: skip
+    assert int(metric.correct) == hits
+
+
+def test_two_metrics_merge_and_reset() -> None:
+    one, other = OneShotAccuracy(), OneShotAccuracy()
+    one.update(torch.eye(3), torch.tensor([0, 1, 0]))
+    other.update(torch.eye(5), torch.arange(5))
+    one.merge_state(other)
+    assert float(one.compute()) == pytest.approx(7 / 8)
+    one.reset()
+    assert (int(one.correct), int(one.trials)) == (0, 0)
+    one.update(torch.eye(2), torch.tensor([1, 1]))
+    assert float(one.compute()) == 0.5
+
+
+def test_ties_do_not_touch_the_global_generator_and_repeat_by_seed() -> None:
+    scores, answers = torch.zeros(500, 4), torch.zeros(500, dtype=torch.int64)
+    before = torch.get_rng_state()
+    first = accuracy(scores, answers, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert accuracy(scores, answers, seed=0) == first
+    assert accuracy(scores, answers, seed=1) != first
+
+
+@pytest.mark.parametrize(
+    ("scores", "answers"),
+    [
+        (torch.eye(3), torch.arange(2)),
+        (torch.zeros(3), torch.arange(3)),
+        (torch.eye(3), torch.arange(3)[:, None]),  # would broadcast to nine comparisons
+    ],
+)
+def test_shapes_that_do_not_belong_together(scores: Tensor, answers: Tensor) -> None:
+    with pytest.raises(ValueError, match="scores must be"):
+        OneShotAccuracy().update(scores, answers)
+
+
+def right_at(threshold: float, logits: list[float], same: list[float]) -> int:
+    return sum((x > threshold) == (y > 0.5) for x, y in zip(logits, same, strict=True))
+
+
+def slow_threshold(logits: list[float], same: list[float]) -> float:
+    """All cuts between distinct logits, lowest first; the first of the best."""
+    cuts = sorted(set(logits))
+    middles = [(a + b) / 2 for a, b in pairwise(cuts)]
+    return max([cuts[0] - 1, *middles, cuts[-1] + 1], key=lambda t: right_at(t, logits, same))
+
+
+@pytest.mark.parametrize("levels", [0, 4, 1])  # 0: no ties; 1: everything ties
+@pytest.mark.parametrize("seed", range(8))
+def test_best_threshold_equals_a_search_of_all_cuts(seed: int, levels: int) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    same = (torch.rand(25, generator=chance) < 0.4).float()
+    logits = torch.randn(25, generator=chance) + same
+    if levels:
+        logits = (logits * 2).round().clamp(0, levels - 1)
+    expected = slow_threshold(logits.tolist(), same.tolist())
+    threshold = best_threshold(logits, same)
+    assert threshold == pytest.approx(expected)
+    got = right_at(threshold, logits.tolist(), same.tolist())
+    assert got == right_at(expected, logits.tolist(), same.tolist())
+
+
+@pytest.mark.parametrize(("all_same", "expected"), [(0.0, 3.0), (1.0, -1.0)])
+def test_best_threshold_where_one_answer_is_always_right(all_same: float, expected: float) -> None:
+    assert best_threshold(torch.tensor([2.0, 0.0, 1.0]), torch.full((3,), all_same)) == expected

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from siamese_oneshot.evaluation import scoring
+from siamese_oneshot.evaluation.scoring import Embeddings, score_pairs, score_trials
+
+POSITIONS = torch.tensor([2, 3, 7, 11, 12, 20, 31])
+
+
+@pytest.fixture
+def embeddings() -> Embeddings:
+    return Embeddings(POSITIONS, torch.rand(7, 5, generator=torch.Generator().manual_seed(0)))
+
+
+def compare(one: Tensor, other: Tensor) -> Tensor:
+    """Not symmetric, so that a query in the place of a support shows."""
+    return (one * torch.arange(1.0, 6.0) - other).abs().sum(-1)
+
+
+def slow(embeddings: Embeddings, one: int, other: int) -> float:
+    table = dict(zip(POSITIONS.tolist(), embeddings.vectors.tolist(), strict=True))
+    terms = zip(table[one], table[other], range(1, 6), strict=True)
+    return sum(abs(a * k - b) for a, b, k in terms)
+
+
+def test_lookup_keeps_the_shape(embeddings: Embeddings) -> None:
+    found = embeddings[torch.tensor([[31, 2], [7, 7]])]
+    assert found.shape == (2, 2, 5)
+    assert torch.equal(found[0, 0], embeddings.vectors[6])
+    assert torch.equal(found[1, 1], embeddings.vectors[2])
+
+
+@pytest.mark.parametrize("missing", [0, 4, 32, -1])
+def test_a_picture_that_was_not_embedded(embeddings: Embeddings, missing: int) -> None:
+    with pytest.raises(KeyError, match="not embedded"):
+        embeddings[torch.tensor([2, missing])]
+
+
+def test_refuses_what_cannot_be_looked_up() -> None:
+    with pytest.raises(ValueError, match="2 positions, but 3"):
+        Embeddings(torch.tensor([1, 2]), torch.zeros(3, 4))
+    for order in ([2, 1], [1, 1]):
+        with pytest.raises(ValueError, match="ascend"):
+            Embeddings(torch.tensor(order), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("shot", [1, 3])
+@pytest.mark.parametrize("elements", [2**24, 60, 1])  # all at once, a few, one by one
+def test_trials_equal_a_double_loop(
+    embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, shot: int, elements: int
+) -> None:
+    monkeypatch.setattr(scoring, "_ELEMENTS", elements)
+    chance = torch.Generator().manual_seed(1)
+    queries = POSITIONS[torch.randint(7, (11,), generator=chance)]
+    supports = POSITIONS[torch.randint(7, (11, 2, shot), generator=chance)]
+    scores = score_trials(embeddings, queries, supports, compare)
+    expected = [
+        [sum(slow(embeddings, query, one) for one in shots) / shot for shots in ways]
+        for query, ways in zip(queries.tolist(), supports.tolist(), strict=True)
+    ]
+    torch.testing.assert_close(scores, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("elements", [2**24, 15, 1])
+def test_pairs_equal_a_loop(
+    embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, elements: int
+) -> None:
+    monkeypatch.setattr(scoring, "_ELEMENTS", elements)
+    chance = torch.Generator().manual_seed(2)
+    first, second = POSITIONS[torch.randint(7, (2, 10), generator=chance)]
+    scores = score_pairs(embeddings, first, second, compare)
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    torch.testing.assert_close(scores, torch.tensor([slow(embeddings, a, b) for a, b in pairs]))
+
+
+def test_memory_is_bounded(embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more numbers are compared at once than _ELEMENTS allows."""
+    monkeypatch.setattr(scoring, "_ELEMENTS", 60)
+    seen: list[int] = []
+
+    def watched(one: Tensor, other: Tensor) -> Tensor:
+        seen.append(torch.broadcast_shapes(one.shape, other.shape).numel())
+        return compare(one, other)
+
+    score_trials(embeddings, POSITIONS[:5], POSITIONS[:4].view(1, 2, 2).repeat(5, 1, 1), watched)
+    score_pairs(embeddings, POSITIONS.repeat(5), POSITIONS.repeat(5), watched)
+    assert max(seen) <= 60
+    assert sum(seen) == 5 * 2 * 2 * 5 + 35 * 5
+
+
+def test_no_graph_is_kept(embeddings: Embeddings) -> None:
+    weight = torch.ones(5, requires_grad=True)
+    scores = score_pairs(embeddings, POSITIONS, POSITIONS, lambda a, b: (weight * (a - b)).sum(-1))
+    assert not scores.requires_grad

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.layerwise import by_layer
+
+LAYERS = ["conv1", "conv2", "dense", "output"]
+
+
+def test_one_number_for_all() -> None:
+    assert by_layer(3, LAYERS, "optim.lr") == dict.fromkeys(LAYERS, 3.0)
+
+
+def test_a_mapping_with_and_without_default() -> None:
+    every = {"conv1": 1.0, "conv2": 2.0, "dense": 3.0, "output": 4.0}
+    assert by_layer(every, LAYERS, "optim.lr") == every
+    mixed = by_layer({"default": 9, "dense": 0}, LAYERS, "optim.lr")
+    assert mixed == {"conv1": 9.0, "conv2": 9.0, "dense": 0.0, "output": 9.0}
+    assert list(mixed) == LAYERS
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [("cnov2", "conv2"), ("dens", "dense"), ("ouptut", "output"), ("Conv1", "conv1")],
+)
+def test_a_misspelt_layer_names_the_nearest(wrong: str, near: str) -> None:
+    with pytest.raises(UserError, match=rf"^optim\.lr\.{wrong}: .*did you mean {near}\?"):
+        by_layer({"default": 1.0, wrong: 2.0}, LAYERS, "optim.lr")
+
+
+def test_a_layer_without_a_number() -> None:
+    with pytest.raises(UserError, match=r"objective\.l2 .*conv2, output"):
+        by_layer({"conv1": 1.0, "dense": 2.0}, LAYERS, "objective.l2")
+
+
+@pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf")])
+def test_numbers_that_make_no_sense(value: float) -> None:
+    with pytest.raises(UserError, match=r"optim\.lr of dense"):
+        by_layer({"default": 1.0, "dense": value}, LAYERS, "optim.lr")
+    with pytest.raises(UserError, match=r"optim\.lr of conv1"):
+        by_layer(value, LAYERS, "optim.lr")

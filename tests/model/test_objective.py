@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import copy
+import math
+from functools import partial
+from itertools import permutations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.comparator import WeightedL1
+from siamese_oneshot.model.encoder import ConvEncoder
+from siamese_oneshot.model.network import TwinNetwork, build_network
+from siamese_oneshot.model.objective import EpisodeObjective, PairObjective
+
+L2 = {"conv1": 0.3, "conv2": 0.0, "dense": 0.01, "output": 0.7}
+
+
+@pytest.fixture
+def network() -> TwinNetwork:
+    tower = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 2], units=8)
+    made = build_network(tower, partial(WeightedL1, weight=-2.0), "torch", 4)  # type: ignore
+    with torch.no_grad():  # far from the start, so that scores differ
+        for weight in made.encoder.parameters():
+            weight.mul_(3)
+        made.comparator.linear.bias.fill_(0.4)  # type: ignore[union-attr]
+    return made
+
+
+def pictures(*lead: int) -> Tensor:
+    return torch.rand(*lead, 1, 16, 16, generator=torch.Generator().manual_seed(sum(lead)))
+
+
+def slow_embedding(network: TwinNetwork, picture: Tensor) -> list[float]:
+    tower = copy.deepcopy(network.encoder).double()
+    return tower(picture[None].double())[0].tolist()
+
+
+def slow_score(network: TwinNetwork, one: list[float], other: list[float]) -> float:
+    output = network.comparator.linear
+    weights = output.weight[0].tolist()  # type: ignore[union-attr, index]
+    distance = zip(weights, one, other, strict=True)
+    return output.bias.item() + sum(w * abs(a - b) for w, a, b in distance)  # type: ignore
+
+
+def slow_l2(network: TwinNetwork, l2: dict[str, float]) -> float:
+    total = 0.0
+    for name, layer in network.named_layers.items():
+        for key, value in layer.named_parameters():
+            if key.endswith("weight"):
+                total += l2[name] * sum(w * w for w in value.double().flatten().tolist())
+    return total
+
+
+def slow_pairs(network: TwinNetwork, first: Tensor, second: Tensor, same: Tensor) -> float:
+    losses = []
+    for one, other, y in zip(first, second, same.tolist(), strict=True):
+        logit = slow_score(network, slow_embedding(network, one), slow_embedding(network, other))
+        p = 1 / (1 + math.exp(-logit))
+        losses.append(-(y * math.log(p) + (1 - y) * math.log(1 - p)))
+    return sum(losses) / len(losses)
+
+
+def slow_episode(network: TwinNetwork, batch: Tensor, smoothing: float) -> float:
+    alphabets, characters, drawers = batch.shape[:3]
+    losses = []
+    for a in range(alphabets):
+        embedded = [
+            [slow_embedding(network, batch[a, c, d]) for d in range(drawers)]
+            for c in range(characters)
+        ]
+        for asker, giver in permutations(range(drawers), 2):
+            for query in range(characters):
+                scores = [
+                    slow_score(network, embedded[query][asker], embedded[c][giver])
+                    for c in range(characters)
+                ]
+                total = sum(math.exp(score) for score in scores)
+                for c, score in enumerate(scores):
+                    target = smoothing / characters + (1 - smoothing) * (c == query)
+                    losses.append(-target * math.log(math.exp(score) / total))
+    return sum(losses) / (alphabets * characters * drawers * (drawers - 1))
+
+
+def test_pair_loss_equals_a_hand_loop(network: TwinNetwork) -> None:
+    first, second, same = pictures(6), pictures(6).roll(1, 0), torch.tensor([1.0, 0, 0, 1, 1, 0])
+    parts = PairObjective(L2)(network, first, second, same)
+    entropy, penalty = slow_pairs(network, first, second, same), slow_l2(network, L2)
+    assert parts["cross_entropy"].item() == pytest.approx(entropy, rel=1e-5)
+    assert parts["l2"].item() == pytest.approx(penalty, rel=1e-5)
+    assert parts["loss"].item() == pytest.approx(entropy + penalty, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("drawers", [2, 3])
+def test_episode_loss_equals_a_hand_loop(
+    network: TwinNetwork, drawers: int, smoothing: float
+) -> None:
+    batch = pictures(2, 4, drawers)
+    parts = EpisodeObjective(L2, smoothing)(network, batch)
+    entropy, penalty = slow_episode(network, batch, smoothing), slow_l2(network, L2)
+    assert parts["cross_entropy"].item() == pytest.approx(entropy, rel=1e-5)
+    assert parts["loss"].item() == pytest.approx(entropy + penalty, rel=1e-5)
+
+
+def gradients(network: TwinNetwork, loss: Tensor) -> dict[str, Tensor]:
+    names, weights = zip(*network.named_parameters(), strict=True)
+    return dict(zip(names, torch.autograd.grad(loss, weights), strict=True))
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "dense", "output"])
+def test_l2_of_one_layer_changes_the_gradient_of_that_layer_alone(
+    network: TwinNetwork, layer: str
+) -> None:
+    """Fault 5: by 2λw on its weights, and by nothing on its bias."""
+    batch = (pictures(4), pictures(4).roll(1, 0), torch.tensor([1.0, 0, 1, 0]))
+    plain = gradients(network, PairObjective(0.0)(network, *batch)["loss"])
+    heavy = gradients(network, PairObjective({"default": 0.0, layer: 0.5})(network, *batch)["loss"])
+    prefix = "comparator." if layer == "output" else f"encoder.layers.{layer}."
+    weights = dict(network.named_parameters())
+    touched = []
+    for name, gradient in heavy.items():
+        change = gradient - plain[name]
+        if name.startswith(prefix) and name.endswith("weight"):
+            torch.testing.assert_close(change, weights[name], rtol=1e-4, atol=1e-5)
+            touched.append(name)
+        else:
+            assert (change == 0).all(), name
+    assert len(touched) == 1
+
+
+def test_batch_norm_is_not_penalised() -> None:
+    tower = partial(ConvEncoder, 16, [4], [3], [2], units=8, batch_norm=True)
+    made = build_network(tower, WeightedL1, "torch", 0)  # type: ignore[arg-type]
+    penalty = PairObjective({"default": 0.0, "conv1": 1.0})
+    batch = (pictures(2), pictures(2).flip(0), torch.tensor([1.0, 0]))
+    convolution = made.named_layers["conv1"][0].weight  # type: ignore[index]
+    expected = convolution.square().sum().item()
+    assert penalty(made, *batch)["l2"].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_misspelt_layer_of_l2(network: TwinNetwork) -> None:
+    batch = (pictures(2), pictures(2), torch.ones(2))
+    with pytest.raises(UserError, match=r"objective\.l2\.dnese: .*did you mean dense"):
+        PairObjective({"default": 0.0, "dnese": 1.0})(network, *batch)
+
+
+def test_bfloat16_autocast_stays_near_float64(network: TwinNetwork) -> None:
+    first, second, same = pictures(6), pictures(6).roll(1, 0), torch.tensor([1.0, 0, 0, 1, 1, 0])
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = PairObjective(L2)(network, first, second, same)["loss"]
+        episode = EpisodeObjective()(network, pictures(1, 4, 2))["loss"]
+    assert loss.dtype == episode.dtype == torch.float32
+    exact = slow_pairs(network, first, second, same) + slow_l2(network, L2)
+    assert loss.item() == pytest.approx(exact, rel=0.01)
+    assert episode.item() == pytest.approx(slow_episode(network, pictures(1, 4, 2), 0.0), rel=0.01)
+
+
+def test_a_collapsed_network_costs_the_logarithm_of_the_choices(network: TwinNetwork) -> None:
+    nn.init.zeros_(network.comparator.linear.weight)  # type: ignore[union-attr, arg-type]
+    loss = EpisodeObjective()(network, pictures(2, 5, 2))["loss"]
+    assert loss.item() == pytest.approx(math.log(5), rel=1e-6)

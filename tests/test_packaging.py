@@ -1,0 +1,70 @@
+"""What an installed wheel holds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy so that the checkout stays clean."""
+    if importlib.util.find_spec("hatchling") is None:
+        pytest.skip('hatchling is not installed (pip install -e ".[dev]" brings it)')
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("siamese_oneshot", "conf"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    done = subprocess.run(
+        [*build, "-w", str(folder), str(source)], capture_output=True, text=True, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_the_wheel_holds_every_config_and_module(wheel: Path) -> None:
+    held = set(zipfile.ZipFile(wheel).namelist())
+    configs = {f"siamese_oneshot/{f.relative_to(ROOT)}" for f in (ROOT / "conf").rglob("*.yaml")}
+    modules = {str(f.relative_to(ROOT)) for f in (ROOT / "siamese_oneshot").rglob("*.py")}
+    assert "siamese_oneshot/conf/config.yaml" in configs
+    assert configs | modules <= held
+    assert not [name for name in held if name.startswith(("tests/", "conf/", "outputs/"))]
+
+
+def test_the_wheel_holds_the_license_and_the_command(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (license_file,) = [n for n in archive.namelist() if n.endswith("licenses/LICENSE")]
+        assert archive.read(license_file).startswith(b"MIT License")
+        (scripts,) = [n for n in archive.namelist() if n.endswith("entry_points.txt")]
+        assert b"siamese-oneshot-train = siamese_oneshot.train:main" in archive.read(scripts)
+
+
+def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    shown = "from siamese_oneshot.cli import conf_dir; print(conf_dir())"
+    run = [sys.executable, "-c", shown]
+    done = subprocess.run(
+        run, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "site"}
+    )
+    assert done.stdout.strip() == str(tmp_path / "site" / "siamese_oneshot" / "conf"), done.stderr
+    show = [sys.executable, "-m", "siamese_oneshot.train", "--cfg", "job"]
+    done = subprocess.run(
+        show, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "site"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "seed:" in done.stdout

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.training.hardware import PRECISIONS, choose_accelerator, choose_precision
+
+
+@pytest.mark.parametrize(("cuda", "expected"), [(True, "gpu"), (False, "cpu")])
+def test_auto_accelerator(monkeypatch: pytest.MonkeyPatch, cuda: bool, expected: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    assert choose_accelerator("auto") == expected
+    assert choose_accelerator("cpu") == "cpu"
+    assert choose_accelerator("mps") == "mps"
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpu", "amx", "avx", "expected"),
+    [
+        ("gpu", True, False, False, "bf16-mixed"),
+        ("gpu", False, True, True, "32-true"),
+        ("cuda", True, False, False, "bf16-mixed"),  # Lightning's other name for it
+        ("cuda", False, True, True, "32-true"),
+        ("cpu", True, False, False, "32-true"),
+        ("cpu", False, True, False, "bf16-mixed"),
+        ("cpu", False, False, True, "bf16-mixed"),
+    ],
+)
+def test_auto_precision_asks_the_device_in_use(
+    monkeypatch: pytest.MonkeyPatch,
+    accelerator: str,
+    gpu: bool,
+    amx: bool,
+    avx: bool,
+    expected: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: gpu)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
+    assert choose_precision("auto", accelerator) == expected
+
+
+def test_this_machine_gets_an_answer() -> None:
+    """The private functions of torch that are asked do exist."""
+    assert choose_precision("auto", "cpu") in ("bf16-mixed", "32-true")
+
+
+def test_a_named_precision_is_kept() -> None:
+    for precision in set(PRECISIONS) - {"auto"}:
+        assert choose_precision(precision, "cpu") == precision
+
+
+def test_unknown_precision() -> None:
+    with pytest.raises(UserError, match=r"trainer\.precision=bf16 .*bf16-mixed"):
+        choose_precision("bf16", "cpu")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from tqdm import tqdm
+
+from siamese_oneshot.data import datamodule
+from siamese_oneshot.data.batches import PairBatches
+from siamese_oneshot.data.datamodule import OneShotDataModule
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.exam import ExamSize
+from siamese_oneshot.data.source import Loaded
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.comparator import WeightedL1
+from siamese_oneshot.model.encoder import DenseEncoder
+from siamese_oneshot.model.network import build_network
+from siamese_oneshot.model.objective import PairObjective
+from siamese_oneshot.model.optim import adam
+from siamese_oneshot.training.module import SiameseModule
+from siamese_oneshot.training.progress import TrainingProgress
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more to waking threads than they win."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Failing(pl.Callback):
+    def on_train_batch_end(self, *args: Any) -> None:
+        raise UserError("enough")
+
+
+def fit(
+    drawings: Drawings, monkeypatch: pytest.MonkeyPatch, *callbacks: pl.Callback, **options: Any
+) -> pl.Trainer:
+    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: Loaded(drawings, None))
+    exam = ExamSize(pairs=20, validation_runs=2, test_runs=1, across=5, way=4)
+    data = OneShotDataModule(PairBatches(8, steps=5), 16, 0, exam=exam)
+    tower = partial(DenseEncoder, 16, [], 4)
+    network = build_network(tower, WeightedL1, "torch", 0)  # type: ignore[arg-type]
+    module = SiameseModule(network, PairObjective(), partial(adam, lr=0.01), {})
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
+        num_sanity_val_steps=0, callbacks=list(callbacks), log_every_n_steps=1, **options,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("length", "steps"), [({"max_steps": 12, "max_epochs": -1}, 12), ({"max_epochs": 3}, 15)]
+)
+def test_the_bar_counts_all_steps_and_closes(
+    drawings: Drawings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    length: dict[str, int],
+    steps: int,
+) -> None:
+    bar = TrainingProgress(refresh=0.0)
+    seen: list[tuple[int, float | None]] = []
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, *args: Any) -> None:
+            assert isinstance(bar.bar, tqdm)
+            seen.append((bar.bar.n, bar.bar.total))
+
+    trainer = fit(drawings, monkeypatch, bar, Watch(), **length)
+    assert seen == [(n, steps) for n in range(1, steps + 1)]
+    assert bar.bar is None
+    printed = capsys.readouterr()
+    assert f"{steps}/{steps}" in printed.err
+    assert "loss=" in printed.err
+    lines = [line for line in printed.out.splitlines() if "validation one-shot" in line]
+    assert [line.split(":")[0] for line in lines] == [f"step {n}" for n in range(5, steps + 1, 5)]
+    share = 100 * float(trainer.callback_metrics["val/one_shot_accuracy"])
+    if steps % 5 == 0:
+        assert f"validation one-shot {share:.1f}%" in lines[-1]
+
+
+def test_a_silenced_bar_says_nothing(
+    drawings: Drawings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bar = TrainingProgress()
+    bar.disable()
+    fit(drawings, monkeypatch, bar, max_epochs=1)
+    printed = capsys.readouterr()
+    assert "step" not in printed.out + printed.err
+
+
+def test_the_bar_closes_when_training_fails(
+    drawings: Drawings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bar = TrainingProgress()
+    with pytest.raises(UserError, match="enough"):
+        fit(drawings, monkeypatch, bar, Failing(), max_epochs=1)
+    assert bar.bar is None
