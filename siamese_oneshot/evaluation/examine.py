@@ -81,7 +81,8 @@ def verify(
     exam: Exam, embeddings: Embeddings, compare: Comparator, threshold: float | None
 ) -> Verified:
     """Tell the exam's pairs apart."""
-    logits = score_pairs(embeddings, exam.pairs.first, exam.pairs.second, compare).float()
+    # float64, as the threshold: half-way between two neighbours in float32 is no float32.
+    logits = score_pairs(embeddings, exam.pairs.first, exam.pairs.second, compare).double()
     same = exam.pairs.same.to(logits.device)
     if threshold is None:
         threshold = best_threshold(logits, same)

@@ -38,7 +38,7 @@ class OneShotAccuracy(Metric):
         Raises:
             ValueError: shapes that do not belong together.
         """
-        if scores.ndim != 2 or len(scores) != len(answers):
+        if scores.ndim != 2 or answers.shape != scores.shape[:1]:
             raise ValueError(
                 f"scores must be (trials, way) and answers (trials,), "
                 f"got {tuple(scores.shape)} and {tuple(answers.shape)}"

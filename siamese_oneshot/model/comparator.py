@@ -28,7 +28,8 @@ class WeightedL1(nn.Module):
             one, other: ``(…, units)``, broadcast against each other.
 
         Returns:
-            float32 logits ``(…)``. Sums of thousands of terms are kept out of bfloat16.
+            Logits ``(…)``, float32 as the weights: sums of thousands stay out of bfloat16.
         """
         with torch.autocast(one.device.type, enabled=False):
-            return self.linear((one.float() - other.float()).abs()).squeeze(-1)
+            kind = self.linear.weight.dtype
+            return self.linear((one.to(kind) - other.to(kind)).abs()).squeeze(-1)

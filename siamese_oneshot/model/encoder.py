@@ -12,6 +12,17 @@ from siamese_oneshot.errors import UserError
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
 
 
+def make_activation(name: str) -> nn.Module:
+    """The activation of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in ACTIVATIONS:
+        raise UserError(f"activation={name} is unknown; there are {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]()
+
+
 class InkScale(nn.Module):
     """From 0 (paper) … 1 (ink) to the grey levels that a network reads: ``paper`` … ``ink``."""
 
@@ -71,11 +82,8 @@ class ConvEncoder(nn.Module):
                 "filters, kernels, pools and strides need one entry for each convolution, "
                 f"got {lengths[0]}, {lengths[1]}, {lengths[2]}, {lengths[3]}"
             )
-        if padding not in ("valid", "same") or activation not in ACTIVATIONS:
-            raise UserError(
-                f"padding={padding}, activation={activation}: padding is valid or same, "
-                f"activation is one of {', '.join(ACTIVATIONS)}"
-            )
+        if padding not in ("valid", "same"):
+            raise UserError(f"padding={padding} is unknown; there are valid, same")
         self.scale = InkScale(float(paper), float(ink))
         self.layers = nn.ModuleDict()
         self.after = nn.ModuleDict()
@@ -100,7 +108,7 @@ class ConvEncoder(nn.Module):
             self.after[f"conv{number}"] = nn.Sequential(*tail)
             channels = width
         self.layers["dense"] = nn.Linear(channels * side * side, units)
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = make_activation(activation)
         self.size, self.units, self.side = size, units, side
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -147,7 +155,7 @@ class DenseEncoder(nn.Module):
             self.layers[f"dense{number}"] = nn.Linear(width, wide)
             width = wide
         self.layers["dense"] = nn.Linear(width, units)
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = make_activation(activation)
         self.size, self.units = size, units
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class TwinNetwork(nn.Module):
         """Pictures ``(…, 1, size, size)`` → embeddings ``(…, units)``."""
         lead = pictures.shape[:-3]
         flat = pictures.reshape(-1, *pictures.shape[-3:])
-        return self.encoder(flat).unflatten(0, lead)
+        return self.encoder(flat).reshape(*lead, -1)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """Logit of "same character" for embeddings ``(…, units)``, broadcast; → ``(…)``."""
@@ -56,7 +56,7 @@ def build_network(
         seed: of the first weights; the global random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
         tower = encoder()
         network = TwinNetwork(tower, comparator(tower.units))
     initialise(network.named_layers, init, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
@@ -30,3 +31,10 @@ class RampedAverage(WeightAveraging):
 
         options: dict[str, Any] = {"multi_avg_fn": blend}
         super().__init__(use_buffers=True, **options)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the average in place: the module's own hook, which comes next, scores the exam."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give training its own weights back, before checkpoints are written."""
+        super().on_validation_epoch_end(trainer, pl_module)

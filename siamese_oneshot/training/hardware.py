@@ -6,7 +6,7 @@ import torch
 
 from siamese_oneshot.errors import UserError
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "64-true")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
 def choose_accelerator(accelerator: str) -> str:
@@ -21,7 +21,7 @@ def choose_precision(precision: str, accelerator: str) -> str:
 
     Args:
         precision: one of ``PRECISIONS``.
-        accelerator: ``cpu`` or ``gpu``.
+        accelerator: ``cpu``, ``gpu`` or its other name ``cuda``.
 
     Raises:
         UserError: an unknown precision.
@@ -32,7 +32,7 @@ def choose_precision(precision: str, accelerator: str) -> str:
         )
     if precision != "auto":
         return precision
-    if accelerator == "gpu":
+    if accelerator in ("gpu", "cuda"):
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

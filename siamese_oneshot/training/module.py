@@ -54,13 +54,16 @@ class SiameseModule(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """One step of the objective on a batch of ``OneShotDataModule``."""
         parts = self.objective(self.network, *batch)
-        # Reading the value waits for a GPU, so look for trouble only when it is logged anyway.
-        if batch_idx % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            if not torch.isfinite(parts["loss"]):
-                raise UserError(
-                    f"the loss is {float(parts['loss'])} at step {self.global_step}: lower "
-                    "optim.lr, or look at the initialisation; the last checkpoint is kept"
-                )
+        # Reading the value waits for a GPU, so look for trouble only when it is logged anyway: at
+        # the steps at which Lightning writes, which are counted over all epochs.
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        logged = (self.global_step + 1) % every == 0
+        if (logged or self.global_step == 0) and not torch.isfinite(parts["loss"]):
+            raise UserError(
+                f"the loss is {parts['loss'].item()} at step {self.global_step}: lower "
+                "optim.lr, or look at the initialisation; the last checkpoint is kept"
+            )
+        if logged:
             self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
         return parts["loss"]
 
@@ -75,6 +78,12 @@ class SiameseModule(pl.LightningModule):
         if made.scheduler is not None:
             answer["lr_scheduler"] = {"scheduler": made.scheduler, "interval": made.interval}
         return answer
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an exam that was broken off has left."""
+        self._embedded.clear()
+
+    on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Embed pictures; each comes by once, whatever it is asked for."""

@@ -53,10 +53,11 @@ class TrainingProgress(ProgressBar):
         if self.bar is None:
             return
         self.bar.update(trainer.global_step - self.bar.n)
-        if "train/loss" in trainer.callback_metrics:
-            self.bar.set_postfix(
-                loss=f"{float(trainer.callback_metrics['train/loss']):.3f}", refresh=False
-            )
+        # Only where the loss is new: reading it waits for a GPU.
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step % every == 0 and "train/loss" in trainer.callback_metrics:
+            loss = float(trainer.callback_metrics["train/loss"])
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print a line that stays."""

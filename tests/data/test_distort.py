@@ -1,0 +1,260 @@
+"""Distortion against SciPy, one picture and one pixel at a time, and by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from siamese_oneshot.data.distort import Distortion, Warp, affine_matrix, distort
+from siamese_oneshot.errors import UserError
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(n, side, seed=0):
+    return torch.rand(n, 1, side, side, generator=seeded(seed))
+
+
+def by_scipy(picture, degrees, shear, scale, pixels):
+    """Scale, shear, turn clockwise, shift right and down; lengths in pixels, about the centre."""
+    turn = math.radians(degrees)
+    rotate = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    slant = np.array([[1, shear[0]], [shear[1], 1]])
+    forward = rotate @ slant @ np.diag(scale)  # of (x, y)
+    back = np.linalg.inv(forward)[::-1, ::-1]  # of (row, column), as SciPy counts
+    centre = (np.array(picture.shape) - 1) / 2
+    offset = centre - back @ (centre + np.array(pixels)[::-1])
+    return ndimage.affine_transform(
+        picture, back, offset=offset, order=1, mode="grid-constant", cval=0.0
+    )
+
+
+def one(side, degrees=0.0, shear=(0.0, 0.0), scale=(1.0, 1.0), pixels=(0.0, 0.0)):
+    """The warp of one picture, shift in pixels of that picture."""
+    return Warp(
+        affine_matrix(
+            torch.tensor([math.radians(degrees)]),
+            torch.tensor([shear]),
+            torch.tensor([scale]),
+            torch.tensor([pixels]) * 2 / side,
+        )
+    )
+
+
+@pytest.mark.parametrize("side", [9, 20, 35])
+def test_against_scipy(side):
+    pictures = noise(12, side)
+    chance = np.random.default_rng(side)
+    for picture in pictures:
+        settings = (
+            chance.uniform(-40, 40),
+            chance.uniform(-0.5, 0.5, 2).tolist(),
+            chance.uniform(0.6, 1.6, 2).tolist(),
+            chance.uniform(-4, 4, 2).tolist(),
+        )
+        ours = distort(picture[None], one(side, *settings))[0, 0].numpy()
+        np.testing.assert_allclose(ours, by_scipy(picture[0].numpy(), *settings), atol=2e-4)
+
+
+def test_drawn_warps_against_scipy():
+    """The matrices of a draw, read as what they say: where a point goes."""
+    warp = Distortion(probability=0.8).draw(30, seeded(1))
+    pictures = noise(30, 21)
+    ours = distort(pictures, warp)[:, 0]
+    for k, matrix in enumerate(warp.matrix.double().numpy()):
+        back = np.linalg.inv(matrix[:, :2])[::-1, ::-1]
+        offset = 10 - back @ (10 + matrix[::-1, 2] * 21 / 2)
+        theirs = ndimage.affine_transform(
+            pictures[k, 0].numpy(), back, offset=offset, order=1, mode="grid-constant"
+        )
+        np.testing.assert_allclose(ours[k].numpy(), theirs, atol=2e-4)
+
+
+def dot(row, column, side=5):
+    picture = torch.zeros(1, 1, side, side)
+    picture[0, 0, row, column] = 1.0
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("settings", "row", "column"),
+    [
+        ({"pixels": (1.0, 0.0)}, 1, 4),  # right
+        ({"pixels": (0.0, 1.0)}, 2, 3),  # down
+        ({"degrees": 90.0}, 3, 3),  # clockwise: (x, y) = (1, -1) → (1, 1)
+        ({"degrees": -90.0}, 1, 1),
+        ({"degrees": 180.0}, 3, 1),
+        ({"shear": (1.0, 0.0)}, 1, 2),  # x moves by y = -1
+        ({"shear": (0.0, 1.0)}, 2, 3),  # y moves by x = +1
+        ({"scale": (2.0, 1.0)}, 1, 4),  # away from the centre, along x alone
+        ({"scale": (1.0, 2.0)}, 0, 3),
+        # first scale, then shear, then turn, then shift:
+        # (1, -1) → (2, -1) → (1, -1) → (1, 1) → (0, 1)
+        ({"scale": (2.0, 1.0), "shear": (1.0, 0.0), "degrees": 90.0, "pixels": (-1.0, 0.0)}, 3, 2),
+    ],
+)
+def test_where_one_pixel_goes(settings, row, column):
+    result = distort(dot(1, 3), one(5, **settings))[0, 0]
+    assert result[row, column] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_no_distortion_changes_nothing_and_each_picture_has_its_own():
+    pictures = noise(3, 8)
+    still = Warp(torch.eye(2, 3).repeat(3, 1, 1))
+    assert len(still) == 3
+    torch.testing.assert_close(distort(pictures, still), pictures, atol=1e-5, rtol=0)
+    still.matrix[1, 0, 2] = 2 * 2 / 8
+    moved = distort(pictures, still)
+    torch.testing.assert_close(moved[[0, 2]], pictures[[0, 2]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[1, :, :, 2:], pictures[1, :, :, :-2], atol=1e-5, rtol=0)
+
+
+def test_what_comes_in_from_outside_is_paper():
+    full = torch.ones(4, 1, 35, 35)
+    warps = Distortion(scale=(0.8, 0.8), shift=9.0, probability=1.0).draw(4, seeded(2))
+    result = distort(full, warps)
+    for picture in result[:, 0]:
+        corners = picture[[0, 0, -1, -1], [0, -1, 0, -1]]
+        assert (corners == 0).any()  # paper, not ink, nor the edge repeated
+        assert picture[17, 17] == pytest.approx(1.0)
+    right = distort(full[:1], one(35, pixels=(3.0, 0.0)))[0, 0]
+    assert right[:, :3].abs().max() < 1e-4
+    torch.testing.assert_close(right[:, 3:], full[0, 0, :, 3:], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("zoom", [0.8, 1.2])
+def test_zoom_below_one_shrinks(zoom):
+    square = torch.zeros(1, 1, 50, 50)
+    square[..., 15:35, 10:40] = 1.0
+    result = distort(square, one(50, scale=(zoom, zoom)))[0, 0]
+    assert float(result.sum()) == pytest.approx(600 * zoom**2, rel=0.02)
+    rows, columns = (result > 0.5).any(1).sum(), (result > 0.5).any(0).sum()
+    assert (int(rows), int(columns)) == (round(20 * zoom), round(30 * zoom))
+
+
+ONLY = {"rotation": 0.0, "shear": 0.0, "scale": (1.0, 1.0), "shift": 0.0}
+
+
+def components(name, probability):
+    """20,000 values of each of the components that ``name`` sets, and their value when unused."""
+    setting = {"rotation": 10.0, "shear": 0.3, "scale": (0.8, 1.2), "shift": 2.0}[name]
+    distortion = Distortion(**{**ONLY, name: setting}, probability=probability)
+    m = distortion.draw(20_000, seeded(3)).matrix
+    if name == "rotation":
+        torch.testing.assert_close(m[:, 0, 0], m[:, 1, 1])
+        return torch.rad2deg(torch.atan2(m[:, 1, :1], m[:, 0, :1])), 0.0
+    if name == "shear":
+        return torch.stack([m[:, 0, 1], m[:, 1, 0]], 1), 0.0
+    if name == "scale":
+        return torch.stack([m[:, 0, 0], m[:, 1, 1]], 1), 1.0
+    return m[:, :, 2] * 105 / 2, 0.0  # in pixels of 105
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("rotation", -10, 10), ("shear", -0.3, 0.3), ("scale", 0.8, 1.2), ("shift", -2, 2)],
+)
+def test_each_component_is_uniform_and_used_half_the_time(name, low, high):
+    for probability in (0.5, 1.0, 0.0):
+        values, unused = components(name, probability)
+        used = (values - unused).abs() > 1e-6
+        assert (used.float().mean(0) - probability).abs().max() < 0.02  # sd 0.0035
+        if used.shape[1] == 2 and probability == 0.5:  # x and y each on their own
+            assert abs(used.all(1).float().mean() - 0.25) < 0.02
+    values = components(name, 1.0)[0]
+    width = high - low
+    for column in values.unbind(1):
+        quarters = ((column - low) / width * 4).floor().long().clamp(0, 3).bincount()
+        assert (quarters / 20_000 - 0.25).abs().max() < 0.02
+        assert low - 1e-4 < column.min() < low + 0.01 * width
+        assert high - 0.01 * width < column.max() < high + 1e-4
+    if values.shape[1] == 2:
+        assert torch.corrcoef(values.T)[0, 1].abs() < 0.05
+
+
+def test_components_are_used_independently_of_one_another():
+    matrix = Distortion(rotation=0.0, shear=0.0, probability=0.5).draw(20_000, seeded(4)).matrix
+    zoomed, shifted = matrix[:, 0, 0] != 1, matrix[:, 0, 2] != 0
+    assert abs((zoomed & shifted).float().mean() - 0.25) < 0.02
+    assert abs(torch.corrcoef(torch.stack([matrix[:, 0, 0], matrix[:, 0, 2]]))[0, 1]) < 0.05
+
+
+def test_elastic_displacements_by_hand():
+    """A grid as fine as the picture needs no interpolation: ask SciPy for each pixel."""
+    side = 12
+    warp = Distortion(elastic=3.0, grid=side, probability=1.0).draw(5, seeded(5))
+    pictures = noise(5, side)
+    ours = distort(pictures, warp)[:, 0].numpy()
+    rows, columns = np.mgrid[:side, :side]
+    for k in range(5):
+        matrix, bend = warp.matrix[k].double().numpy(), warp.bend[k].double().numpy()
+        x, y = (2 * columns + 1) / side - 1, (2 * rows + 1) / side - 1
+        back = np.linalg.inv(matrix[:, :2])
+        from_x, from_y = np.einsum("ij,jrc->irc", back, np.stack([x, y]) - matrix[:, 2, None, None])
+        at = [((v + 1) * side - 1) / 2 for v in (from_y + bend[1], from_x + bend[0])]
+        theirs = ndimage.map_coordinates(pictures[k, 0].numpy(), at, order=1, mode="grid-constant")
+        np.testing.assert_allclose(ours[k], theirs, atol=2e-4)
+
+
+def test_elastic_field_is_smooth_and_as_strong_as_asked():
+    assert Distortion().draw(2, seeded(0)).bend is None
+    warp = Distortion(**ONLY, elastic=2.0, grid=6).draw(2000, seeded(6))
+    assert warp.bend.shape == (2000, 2, 6, 6)
+    pixels = warp.bend * 105 / 2
+    assert abs(pixels.std() - 2.0) < 0.05
+    assert abs(pixels.mean()) < 0.05
+    assert abs(torch.corrcoef(pixels[:, :, 2, 3].T)[0, 1]) < 0.15
+    ramp = torch.linspace(0, 1, 105).repeat(1, 1, 105, 1)  # says where a pixel comes from
+    came = distort(ramp, Warp(warp.matrix[:1], warp.bend[:1]))[0, 0, 10:95, 10:95] * 104
+    step = came.diff(dim=1)
+    assert step.std() > 0.02
+    assert (step.diff(dim=1).abs() < 0.25).all()  # no kinks
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_turned_is_torch_rot90(quarters):
+    pictures = noise(2, 9)
+    still = Warp(torch.eye(2, 3).repeat(2, 1, 1))
+    turned = distort(pictures, still.turned(torch.tensor([quarters, 0])))
+    expected = torch.rot90(pictures[:1], -quarters, (2, 3))  # clockwise
+    torch.testing.assert_close(turned[:1], expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(turned[1:], pictures[1:], atol=1e-4, rtol=0)
+
+
+def test_turned_comes_before_the_rest():
+    pictures = noise(6, 15)
+    warp = Distortion(probability=1.0, elastic=2.0).draw(6, seeded(7))
+    quarters = torch.tensor([0, 1, 2, 3, 1, 3])
+    once = distort(pictures, warp.turned(quarters))
+    turned = torch.stack(
+        [torch.rot90(p, -q, (1, 2)) for p, q in zip(pictures, quarters.tolist(), strict=True)]
+    )
+    torch.testing.assert_close(once, distort(turned, warp), atol=1e-3, rtol=0)
+
+
+def test_the_seed_decides(drawings):
+    distortion = Distortion(elastic=1.0)
+    one_draw, again, other = (distortion.draw(50, seeded(s)) for s in (8, 8, 9))
+    assert torch.equal(one_draw.matrix, again.matrix)
+    assert torch.equal(one_draw.bend, again.bend)
+    assert not torch.equal(one_draw.matrix, other.matrix)
+    assert len(one_draw.matrix.unique(dim=0)) > 45
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"scale": (0.0, 1.0)}, "distortion.scale"),
+        ({"scale": (1.2, 0.8)}, "distortion.scale"),
+        ({"probability": 1.5}, "distortion.probability"),
+        ({"probability": -0.1}, "distortion.probability"),
+        ({"shear": 1.0}, "distortion.shear"),
+    ],
+)
+def test_what_cannot_be_drawn_is_an_error(setting, said):
+    with pytest.raises(UserError, match=said):
+        Distortion(**setting)

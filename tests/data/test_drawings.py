@@ -1,0 +1,110 @@
+"""The in-memory type: what it refuses, what it finds, what its digest notices."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from siamese_oneshot.data.drawings import fingerprint
+
+
+def test_what_does_not_belong_together_is_refused(drawings):
+    with pytest.raises(ValueError, match="uint8"):
+        replace(drawings, pixels=drawings.pixels.float())
+    with pytest.raises(ValueError, match="uint8"):
+        replace(drawings, pixels=drawings.pixels[:, None])
+    with pytest.raises(ValueError, match="155 classes"):
+        replace(drawings, classes=drawings.classes[:-1])
+    with pytest.raises(ValueError, match="155 drawers"):
+        replace(drawings, drawers=drawings.drawers[:-1])
+    with pytest.raises(ValueError, match="25 class names"):
+        replace(drawings, class_names=drawings.class_names[:-1])
+
+
+def test_alphabets_of_pictures(drawings):
+    names = [drawings.alphabet_names[a] for a in drawings.alphabets.tolist()]
+    owners = [drawings.class_names[c].split("/")[0] for c in drawings.classes.tolist()]
+    assert len(drawings) == 156
+    assert names == owners
+
+
+@pytest.mark.parametrize(
+    ("alphabets", "drawers"),
+    [
+        (None, None),
+        (["AlphabetB"], None),
+        (["AlphabetD", "AlphabetA"], [5]),
+        (None, [0, 3]),
+        (["AlphabetC"], range(2, 4)),
+        ([], None),
+    ],
+)
+def test_positions_against_a_loop(drawings, alphabets, drawers):
+    expected = []
+    for position in range(len(drawings)):
+        alphabet = drawings.class_names[drawings.classes[position]].split("/")[0]
+        fits = alphabets is None or alphabet in alphabets
+        if fits and (drawers is None or int(drawings.drawers[position]) in list(drawers)):
+            expected.append(position)
+    found = drawings.positions(alphabets, drawers)
+    assert found.dtype == torch.int64
+    assert found.tolist() == expected
+
+
+def test_unknown_alphabet_is_named_with_those_there_are(drawings):
+    with pytest.raises(ValueError, match=r"no alphabet named Klingon; there are AlphabetA, .*D$"):
+        drawings.positions(["AlphabetA", "Klingon"])
+
+
+def test_distinct_drops_the_repeat_of_a_class_and_nothing_else(drawings):
+    pixels = drawings.pixels.clone()
+    pixels[4] = pixels[1]  # a repeat within class 0
+    pixels[5] = pixels[1].flip(0)  # equal ink, other picture
+    pixels[40] = pixels[1]  # the same picture, but of another character
+    changed = replace(drawings, pixels=pixels)
+    everything = torch.arange(len(drawings))
+    assert changed.distinct(everything).tolist() == [k for k in range(len(drawings)) if k != 4]
+    assert changed.distinct(torch.tensor([4, 7, 40])).tolist() == [4, 7, 40]
+    assert changed.distinct(torch.tensor([], dtype=torch.int64)).tolist() == []
+    assert drawings.distinct(everything).tolist() == everything.tolist()
+
+
+def test_ink_and_resizing_by_hand(drawings):
+    pixels = torch.zeros(len(drawings), 4, 4, dtype=torch.uint8)
+    pixels[0, :2, :2] = torch.tensor([[255, 0], [255, 255]])
+    pixels[0, 2, 3] = 100
+    pixels[1] = 255
+    small = replace(drawings, pixels=pixels)
+    assert small.ink[:3].tolist() == [865, 4080, 0]
+    half = small.resized(2)
+    assert half.pixels[:3].tolist() == [[[191, 0], [0, 25]], [[255, 255]] * 2, [[0, 0]] * 2]
+    assert half.ink[:3].tolist() == [216, 1020, 0]  # not the ink of the large picture
+    assert half.class_names == small.class_names
+    assert small.resized(4) is small
+    assert torch.equal(drawings.resized(8, chunk=7).pixels, drawings.resized(8).pixels)
+
+
+def test_digest_notices_every_field(drawings):
+    pixels, classes, drawers = (
+        drawings.pixels.clone(),
+        drawings.classes.clone(),
+        drawings.drawers.clone(),
+    )
+    pixels[17, 3, 3] = 255 - pixels[17, 3, 3]
+    classes[[0, 6]] = classes[[6, 0]]
+    drawers[[0, 1]] = drawers[[1, 0]]
+    digests = [drawings.digest] + [
+        replace(drawings, **change).digest
+        for change in ({"pixels": pixels}, {"classes": classes}, {"drawers": drawers})
+    ]
+    assert len(set(digests)) == 4
+    assert replace(drawings, pixels=drawings.pixels.clone()).digest == drawings.digest
+
+
+def test_fingerprint_depends_on_numbers_shape_and_order_alone():
+    a, b = torch.arange(6), torch.arange(6).flip(0)
+    assert len({fingerprint(a, b), fingerprint(b, a), fingerprint(a), fingerprint(a.view(2, 3))}) == 4
+    assert fingerprint(a) == fingerprint(a.int()) == fingerprint(a.float())
+    assert fingerprint(a.repeat_interleave(2)[::2]) == fingerprint(a)
+    # over "(3,)" and three little-endian int64, by hashlib alone
+    assert fingerprint(torch.tensor([1, 2, 3])) == "6992517b5759a758"

@@ -1,0 +1,129 @@
+"""The whole job on tiny generated alphabets: files, figures, resume, interruption, several seeds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.train import train_task
+
+TINY = (
+    "data=glyphs logger=none data.glyphs.alphabets=5 data.glyphs.characters=[8,10] "
+    "data.glyphs.drawers=6 data.exam.way=5 data.exam.pairs=200 data.exam.validation_runs=4 "
+    "data.exam.test_runs=4 data.exam.across=40 trainer.log_every_n_steps=1 "
+    "model.encoder.size=24 model.encoder.filters=[8,8,8,8] model.encoder.units=16"
+).split()
+EPISODES = [*TINY, *"batches.alphabets=2 batches.characters=6 batches.drawers=2".split()]
+STEPS = "batches.steps=3 trainer.max_steps=6 trainer.precision=32-true".split()
+
+
+def run(folder: Path, *overrides: str) -> float:
+    return run_hydra(train_task, argv=[*overrides, f"hydra.run.dir={folder}"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, run(folder, *EPISODES, *STEPS)
+
+
+def logged(folder: Path, name: str) -> list[float]:
+    """A metric of all csv files of a run, in order."""
+    found = []
+    for path in sorted(folder.glob("csv/version_*/metrics.csv")):
+        with open(path) as file:
+            found += [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+    return found
+
+
+def test_the_folder_holds_everything(finished):
+    folder, value = finished
+    result = read_result(folder)
+    assert result.status == "finished"
+    assert (result.steps, result.seed, result.data_source) == (6, 0, "glyphs")
+    assert result.validation == value == result.scores[0].value
+    assert value == max(logged(folder, "val/one_shot_accuracy")), "the best checkpoint is kept"
+    assert any("generated alphabets" in warning for warning in result.warnings)
+    for score in result.scores:
+        assert score.low <= score.value <= score.high
+        assert score.trials > 0
+    assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 3
+    assert (folder / ".hydra/config.yaml").exists()
+    assert logged(folder, "train/loss")
+    assert any("lr-AdamW" in key for key in (folder / "csv/version_0/metrics.csv").open().readline().split(","))
+
+
+def test_checkpoints_hold_plain_values_only(finished):
+    folder, _ = finished
+    for name in ("best", "last"):
+        state = torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)
+        json.dumps(state["siamese_oneshot"])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(finished, tmp_path: Path):
+    folder, value = finished
+    assert run(tmp_path / "again", *EPISODES, *STEPS) == value
+    assert logged(tmp_path / "again", "train/loss") == logged(folder, "train/loss")
+    run(tmp_path / "other", *EPISODES, *STEPS, "seed=1")
+    assert logged(tmp_path / "other", "train/loss") != logged(folder, "train/loss")
+    first, other = read_result(folder).scores, read_result(tmp_path / "other").scores
+    assert first[0].digest == other[0].digest, "all seeds face the same trials"
+
+
+def test_a_resumed_run_ends_as_the_run_that_was_not_stopped(finished, tmp_path: Path):
+    folder, value = finished
+    # The schedule is made for six steps in both; the first part stops after one epoch of three.
+    run(tmp_path, *EPISODES, *STEPS, "+callbacks.stop._target_=tests_stop.StopAfterOneEpoch")
+    assert read_result(tmp_path).steps == 3
+    assert run(tmp_path, f"resume={tmp_path}", "callbacks.stop=null") == value
+    assert read_result(tmp_path).steps == 6
+    assert logged(tmp_path, "train/loss") == logged(folder, "train/loss")
+
+
+def test_ctrl_c_leaves_a_result_and_exits_with_130(tmp_path: Path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, *EPISODES, *STEPS, "+callbacks.stop._target_=tests_stop.PressCtrlC")
+    assert stop.value.code == 130
+    result = read_result(tmp_path)
+    assert result.status == "interrupted"
+    assert {score.split for score in result.scores} == {"validation"}, "the test stays closed"
+    assert f"resume={tmp_path}" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_pairs_by_the_papers_optimiser_show_its_schedule(tmp_path: Path):
+    run(
+        tmp_path,
+        "objective=pairs",
+        "optim=paper_sgd",
+        "callbacks=paper",
+        *TINY,
+        *STEPS,
+        "batches.size=8",
+        "optim.momentum_epochs=2",
+    )
+    rates = logged(tmp_path, "lr-PaperSGD/conv1")
+    assert rates[0] == pytest.approx(1e-2)
+    assert rates[-1] == pytest.approx(0.99e-2)
+    momenta = logged(tmp_path, "lr-PaperSGD/conv1-momentum")
+    assert (momenta[0], momenta[-1]) == (pytest.approx(0.5), pytest.approx(0.7))
+    assert logged(tmp_path, "train/l2")
+
+
+def test_a_training_shorter_than_an_epoch_is_examined_too(tmp_path: Path):
+    value = run(tmp_path, *EPISODES, "batches.steps=50", "trainer.max_steps=2")
+    assert value == value, "nan: nothing was validated"
+    assert read_result(tmp_path).checkpoint == "checkpoints/last.ckpt"
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, *EPISODES, *STEPS, "optim.lr=1e30")
+    assert stop.value.code == 1
+    assert "lower optim.lr" in capsys.readouterr().err.replace("\n", " ")
+    assert read_result(tmp_path).status == "failed"

@@ -1,0 +1,20 @@
+"""Callbacks that end a training early, for the tests of interruption and resume."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+
+class StopAfterOneEpoch(pl.Callback):
+    """Ends the training after its first epoch."""
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = True
+
+
+class PressCtrlC(pl.Callback):
+    """Interrupts the second epoch."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
