@@ -6,7 +6,7 @@ of workers, and a resumed run goes on with the batch it would have had.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -211,20 +211,23 @@ def _plan(
     return Plan(positions, warp.matrix.unflatten(0, positions.shape), bend, same)
 
 
-class EpochSampler(Sampler[int]):
-    """The batch numbers of one epoch, going on from epoch to epoch (Lightning calls set_epoch)."""
+class StepSampler(Sampler[int]):
+    """The numbers of the batches that are left of the epoch in which the training stands.
 
-    def __init__(self, steps: int) -> None:
-        self.steps, self.epoch = steps, 0
+    Args:
+        steps: batches in an epoch.
+        done: how many batches the run has trained on; asked when an epoch starts or goes on, so
+            that a run resumed within an epoch goes on with the batch it would have had.
+    """
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next, from 0."""
-        self.epoch = epoch
+    def __init__(self, steps: int, done: Callable[[], int]) -> None:
+        self.steps, self.done = steps, done
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return self.steps
 
     def __iter__(self) -> Iterator[int]:
-        """Numbers of this epoch's batches."""
-        return iter(range(self.epoch * self.steps, (self.epoch + 1) * self.steps))
+        """Numbers up to the end of the epoch."""
+        done = self.done()
+        return iter(range(done, (done // self.steps + 1) * self.steps))

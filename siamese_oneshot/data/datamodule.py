@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import Batches, EpochSampler, Plan
+from siamese_oneshot.data.batches import Batches, Plan, StepSampler
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
 from siamese_oneshot.data.roster import Roster
@@ -96,10 +96,13 @@ class OneShotDataModule(pl.LightningDataModule):
         return DataLoader(
             self.stream,
             batch_size=None,
-            sampler=EpochSampler(len(self.stream)),  # type: ignore[arg-type]
+            sampler=StepSampler(len(self.stream), self._steps_done),  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
         )
+
+    def _steps_done(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_step
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """Positions of the validation exam's pictures."""

@@ -31,7 +31,9 @@ def wilson(correct: int, trials: int, level: float = 0.95) -> tuple[float, float
     centre = share + z * z / (2 * trials)
     margin = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
-    return max(0.0, (centre - margin) / scale), min(1.0, (centre + margin) / scale)
+    low = (centre - margin) / scale if correct else 0.0  # exactly, whatever the rounding
+    high = (centre + margin) / scale if correct < trials else 1.0
+    return low, high
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:

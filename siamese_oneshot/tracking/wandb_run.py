@@ -138,6 +138,7 @@ def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeo
             run = wandb.init(mode=attempt, settings=settings, reinit="finish_previous", **options)  # type: ignore[arg-type]
         except Exception as problem:
             log.warning("W&B cannot go %s: %s", attempt, problem)
+            wandb.teardown()  # its service still holds the run's id
             continue
         if attempt == "offline":
             place = Path(run.dir).parent

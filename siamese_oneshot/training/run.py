@@ -127,7 +127,7 @@ class Run:
     def go(self) -> float:
         """Fit, then examine the best checkpoint; whatever happens, a result is written."""
         self.announce()
-        trainer = self.trainer(self.callbacks, max_steps=self.cfg.trainer.max_steps)
+        trainer = self.trainer(self.callbacks, self.loggers, max_steps=self.cfg.trainer.max_steps)
         status = "failed"
         scores: list[Score] = []
         try:
@@ -159,7 +159,9 @@ class Run:
         )
         log.info("on %s in %s; results go to %s", self.accelerator, self.precision, self.folder)
 
-    def trainer(self, callbacks: list[Callback], max_steps: int = -1) -> pl.Trainer:
+    def trainer(
+        self, callbacks: list[Callback], loggers: list[Logger], max_steps: int = -1
+    ) -> pl.Trainer:
         """A Lightning trainer on the chosen device."""
         cfg = self.cfg.trainer
         return pl.Trainer(
@@ -170,7 +172,7 @@ class Run:
             max_epochs=cfg.max_epochs,
             log_every_n_steps=cfg.log_every_n_steps,
             gradient_clip_val=cfg.gradient_clip_val,
-            logger=self.loggers,
+            logger=loggers,
             callbacks=callbacks,
             default_root_dir=self.folder,
             enable_progress_bar=any(type(one).__name__ == "TrainingProgress" for one in callbacks),
@@ -218,11 +220,14 @@ class Run:
         state = torch.load(kept, map_location="cpu", weights_only=True)
         self.module.load_state_dict(state["state_dict"])
         # A trainer without callbacks: an average of weights must not be swapped in again.
-        examiner = self.trainer([])
+        examiner = self.trainer([], loggers=[])
         examiner.validate(self.module, self.data, verbose=False)
         scores = scores_of(self.module.findings, "validation", "chosen on these pairs")
         if test:
-            examiner.test(self.module, self.data, verbose=False)
+            (figures,) = examiner.test(self.module, self.data, verbose=False)
+            for logger in self.loggers:
+                logger.log_metrics(dict(figures), step=trainer.global_step)
+                logger.save()
             scores += scores_of(self.module.findings, "test", "threshold from validation")
         return scores
 

@@ -22,6 +22,7 @@ def no_account(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
+    wandb.teardown()  # a login of an earlier test lasts as long as the process
 
 
 def inspect(folder: Path, *flags: str) -> str:

@@ -1,0 +1,88 @@
+"""Where drawings come from, and what is said when they are not what was asked for."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from siamese_oneshot.data import source
+from siamese_oneshot.data.omniglot_files import OmniglotUnavailable
+from siamese_oneshot.data.source import Glyphs, load_source
+from siamese_oneshot.errors import UserError
+
+FEW = Glyphs(alphabets=3, characters=(2, 4), drawers=2, seed=5)
+
+
+@pytest.fixture
+def nothing_there(monkeypatch):
+    def load_omniglot(root, download):
+        raise OmniglotUnavailable(f"looked in {root}, download={download}")
+
+    monkeypatch.setattr(source, "load_omniglot", load_omniglot)
+
+
+def test_omniglot_comes_with_its_runs_resized_and_without_a_warning(drawings, monkeypatch):
+    runs, asked = object(), []
+
+    def load_omniglot(root, download):
+        asked.append((root, download))
+        return SimpleNamespace(drawings=drawings, runs=runs)
+
+    monkeypatch.setattr(source, "load_omniglot", load_omniglot)
+    loaded = load_source("omniglot", 8, FEW, root="here", download=False, fallback="glyphs")
+    assert asked == [("here", False)]
+    assert loaded.runs is runs
+    assert loaded.warnings == ()
+    assert torch.equal(loaded.drawings.pixels, drawings.resized(8).pixels)
+
+
+def test_glyphs_as_asked_for():
+    loaded = load_source("glyphs", 35, FEW)
+    assert loaded.runs is None
+    assert loaded.drawings.pixels.shape[1:] == (35, 35)
+    assert loaded.drawings.source == "glyphs"
+    assert len(loaded.drawings.alphabet_names) == 3
+    characters = torch.bincount(loaded.drawings.class_alphabets)
+    assert 2 <= characters.min() <= characters.max() <= 4
+    assert loaded.drawings.drawers.unique().tolist() == [0, 1]
+    (warning,) = loaded.warnings
+    assert "not Omniglot" in warning
+    assert load_source("glyphs", 35, FEW).drawings.digest == loaded.drawings.digest
+    other = load_source("glyphs", 35, Glyphs(3, (2, 4), 2, seed=6))
+    assert other.drawings.digest != loaded.drawings.digest
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_the_fallback_is_loud(caplog):
+    with caplog.at_level(logging.WARNING):
+        loaded = load_source("omniglot", 35, FEW, root="here", fallback="glyphs")
+    assert loaded.drawings.source == "glyphs"
+    assert loaded.runs is None
+    (warning,) = loaded.warnings
+    assert "OMNIGLOT COULD NOT BE HAD" in warning
+    assert warning in caplog.messages
+    assert "looked in here, download=True" in caplog.messages
+    assert loaded.drawings.digest == load_source("glyphs", 35, FEW).drawings.digest
+
+
+@pytest.mark.usefixtures("nothing_there")
+def test_without_a_fallback_it_stops():
+    with pytest.raises(OmniglotUnavailable, match="looked in None, download=False"):
+        load_source("omniglot", 35, FEW, download=False)
+
+
+def test_other_failures_are_no_reason_to_fall_back(monkeypatch):
+    def load_omniglot(root, download):
+        raise UserError("damaged")
+
+    monkeypatch.setattr(source, "load_omniglot", load_omniglot)
+    with pytest.raises(UserError, match="damaged"):
+        load_source("omniglot", 35, FEW, fallback="glyphs")
+
+
+def test_unknown_names_are_errors():
+    with pytest.raises(UserError, match=r"data.source=omnigolt is unknown.* omniglot, glyphs"):
+        load_source("omnigolt", 35, FEW)
+    with pytest.raises(UserError, match=r"data.fallback=mnist is unknown"):
+        load_source("glyphs", 35, FEW, fallback="mnist")

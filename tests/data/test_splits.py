@@ -1,0 +1,143 @@
+"""Who trains, who validates, who tests: disjoint, complete, exact on the real data."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.splits import HELD_OUT, RULES, split_drawings
+from siamese_oneshot.errors import UserError
+
+# The ten alphabets of the official runs and the other ten of the evaluation set, as published.
+RUNS = {
+    "Atlantean", "Ge_ez", "Glagolitic", "Gurmukhi", "Kannada", "Malayalam", "Manipuri",
+    "Old_Church_Slavonic_(Cyrillic)", "Tengwar", "Tibetan",
+}  # fmt: skip
+OFF_RUNS = {
+    "Angelic", "Atemayar_Qelisayer", "Aurek-Besh", "Avesta", "Keble", "Mongolian", "Oriya",
+    "Sylheti", "Syriac_(Serto)", "ULOG",
+}  # fmt: skip
+HELD = {"Bengali", "Early_Aramaic", "Japanese_(katakana)"}
+
+
+def parts(split):
+    return split.train, split.validation, split.test
+
+
+def names(drawings, positions):
+    return {drawings.alphabet_names[a] for a in drawings.alphabets[positions].unique().tolist()}
+
+
+def tiny(alphabets, source="glyphs"):
+    """Two characters by two drawers in each of so many alphabets, all pictures different."""
+    count = alphabets * 4
+    labels = tuple(f"Alphabet{k:02d}" for k in range(alphabets))
+    return Drawings(
+        pixels=torch.arange(count).view(-1, 1, 1).to(torch.uint8),
+        classes=torch.arange(count) // 2,
+        drawers=torch.arange(count) % 2,
+        class_names=tuple(f"{name}/character{c}" for name in labels for c in (1, 2)),
+        alphabet_names=labels,
+        class_alphabets=torch.arange(alphabets * 2) // 2,
+        source=source,
+    )
+
+
+@pytest.mark.parametrize(
+    ("alphabets", "sizes"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (5, (3, 1, 1)), (10, (6, 2, 2))]
+)
+def test_shares_take_every_alphabet_once_in_order(alphabets, sizes):
+    drawings = tiny(alphabets)
+    split = split_drawings(drawings, "shares")
+    assert tuple(len(names(drawings, part)) for part in parts(split)) == sizes
+    together = torch.cat(parts(split))
+    assert together.tolist() == list(range(len(drawings)))  # the last alphabet is not forgotten
+    assert torch.equal(split.yardstick, split.test)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_other_data_are_divided_by_shares_whatever_the_rule(drawings, rule):
+    split = split_drawings(drawings, rule)
+    assert split.name == "shares"
+    assert names(drawings, split.train) == {"AlphabetA", "AlphabetB"}
+    assert names(drawings, split.validation) == {"AlphabetC"}
+    assert names(drawings, split.test) == {"AlphabetD"}
+
+
+def test_repeats_are_in_no_part(drawings):
+    pixels = drawings.pixels.clone()
+    pixels[3] = pixels[0]
+    pixels[-1] = pixels[-2]
+    split = split_drawings(replace(drawings, pixels=pixels), "shares")
+    left = set(range(len(drawings))) - set(torch.cat(parts(split)).tolist())
+    assert left == {3, len(drawings) - 1}
+    assert len(drawings) - 1 not in split.yardstick
+
+
+def test_what_cannot_be_divided_is_an_error():
+    with pytest.raises(UserError, match=r"data.split=lakes is unknown; there are lake, koch"):
+        split_drawings(tiny(5), "lakes")
+    with pytest.raises(UserError, match="at least 3"):
+        split_drawings(tiny(2), "shares")
+    with pytest.raises(UserError, match="Alphabet01, not among the background"):
+        split_drawings(tiny(5, source="omniglot"), "lake", ["Greek", "Alphabet01"])
+    with pytest.raises(UserError, match="Tengwar, not among the background"):
+        split_drawings(tiny(5, source="omniglot"), "lake", ["Tengwar"])
+
+
+# Pictures: 964 background characters, 659 of evaluation, 382 of them in the official runs;
+# 22 + 46 + 47 characters held out; Braille's first character has one picture twice (drawers 3, 19).
+COUNTS = {
+    "lake": ((964 - 115) * 20 - 1, 115 * 20, 659 * 20, 659 * 20),
+    "koch": (964 * 12, 277 * 4, 382 * 4, 382 * 20),
+    "koch40": ((964 - 115 + 277) * 20 - 1, 115 * 20, 382 * 20, 382 * 20),
+}
+DRAWERS = {
+    "lake": (range(20), range(20), range(20)),
+    "koch": (range(8, 20), range(4, 8), range(4)),
+    "koch40": (range(20), range(20), range(20)),
+}
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize("rule", sorted(COUNTS))
+def test_real_counts_and_alphabets(omniglot, rule):
+    drawings = omniglot.drawings
+    split = split_drawings(drawings, rule)
+    assert split.name == rule
+    assert (*map(len, parts(split)), len(split.yardstick)) == COUNTS[rule]
+    train, validation, test = (names(drawings, part) for part in parts(split))
+    background = set(drawings.alphabet_names[:30])
+    assert {"Tifinagh", "Alphabet_of_the_Magi"} <= background
+    expected = {
+        "lake": (background - HELD, HELD, RUNS | OFF_RUNS),
+        "koch": (background, OFF_RUNS, RUNS),
+        "koch40": ((background - HELD) | OFF_RUNS, HELD, RUNS),
+    }[rule]
+    assert (train, validation, test) == expected
+    assert len(train) + len(validation) + len(test) == len(train | validation | test)
+    assert names(drawings, split.yardstick) == test
+    for part, drawers in zip(parts(split), DRAWERS[rule], strict=True):
+        assert (part.diff() > 0).all()  # sorted, none twice
+        assert drawings.drawers[part].unique().tolist() == list(drawers)
+    assert drawings.drawers[split.yardstick].unique().tolist() == list(range(20))
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize("rule", sorted(COUNTS))
+def test_real_official_runs_are_test_alone(omniglot, rule):
+    split = split_drawings(omniglot.drawings, rule)
+    asked = torch.cat([omniglot.runs.tests, omniglot.runs.supports]).flatten()
+    assert torch.isin(asked, split.yardstick).all()
+    assert not torch.isin(asked, torch.cat([split.train, split.validation])).any()
+    assert names(omniglot.drawings, asked) == RUNS
+
+
+@pytest.mark.omniglot
+def test_real_other_alphabets_can_be_held_out(omniglot):
+    drawings = omniglot.drawings
+    split = split_drawings(drawings, "lake", ["Tifinagh", "Greek"])
+    assert names(drawings, split.validation) == {"Tifinagh", "Greek"}
+    assert set(HELD_OUT) <= names(drawings, split.train)
+    assert len(split.train) == (964 - 55 - 24) * 20 - 1
