@@ -19,43 +19,10 @@ from rich.table import Table
 
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.evaluation.interval import wilson
+from siamese_oneshot.tracking.score import Score
 
 VERSION = 1
 FILE = "result.json"
-
-
-@dataclass(frozen=True)
-class Score:
-    """One figure with what it takes to believe it.
-
-    Attributes:
-        name: what was measured.
-        protocol: how its trials were made, in a sentence.
-        correct, trials: right answers, and all.
-        value: ``correct / trials``, 0 … 1.
-        low, high: the 95% interval.
-        digest: the hash of the frozen list.
-        split: ``validation`` or ``test``.
-    """
-
-    name: str
-    protocol: str
-    correct: int
-    trials: int
-    value: float
-    low: float
-    high: float
-    digest: str
-    split: str
-
-    @classmethod
-    def from_counts(
-        cls, name: str, protocol: str, correct: int, trials: int, digest: str, split: str
-    ) -> Score:
-        """A score with its share and interval worked out."""
-        low, high = wilson(correct, trials)
-        return cls(name, protocol, correct, trials, correct / trials, low, high, digest, split)
 
 
 @dataclass(frozen=True)

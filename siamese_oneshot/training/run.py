@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,12 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.evaluation.examine import Findings
-from siamese_oneshot.tracking.result import (
-    RunResult,
-    Score,
-    environment,
-    print_result,
-    write_result,
-)
+from siamese_oneshot.tracking.result import RunResult, environment, print_result, write_result
+from siamese_oneshot.tracking.score import Score, scores_of
 from siamese_oneshot.tracking.wandb_run import wandb_run
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
 from siamese_oneshot.training.module import ERROR, SiameseModule
+from siamese_oneshot.training.quiet import quieten
 
 log = logging.getLogger(__name__)
 
@@ -77,20 +71,6 @@ def train(cfg: DictConfig) -> float:
         if wandb_logger is not None:
             run.loggers.append(wandb_logger)
         return run.go()
-
-
-def quieten() -> None:
-    """Silence what Lightning tells everyone and nobody here can act on."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*Checkpoint directory.*exists and is not empty.*",
-        ".*`isinstance.treespec, LeafSpec.*",
-        ".*The number of training batches.*",
-        ".*You're using the WeightAveraging callback, but loading a checkpoint outside.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 @dataclass
@@ -255,31 +235,3 @@ class Run:
             precision=self.precision,
             **environment(),
         )
-
-
-def scores_of(findings: Findings | None, split: str, threshold: str) -> list[Score]:
-    """The rows of the result table: one-shot lists first, then verification."""
-    assert findings is not None
-    rows = [
-        Score.from_counts(
-            one.question.title,
-            one.question.protocol,
-            one.correct,
-            one.trials,
-            one.question.trials.digest,
-            split,
-        )
-        for one in findings.answered
-    ]
-    pairs = findings.verified
-    rows.append(
-        Score.from_counts(
-            f"{split} verification",
-            f"same or different, half of each; {threshold}; AUROC {pairs.auroc:.4f}",
-            pairs.correct,
-            pairs.trials,
-            "",
-            split,
-        )
-    )
-    return rows

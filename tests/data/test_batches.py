@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import EpisodeBatches, EpochSampler, PairBatches, generator_for
+from siamese_oneshot.data.batches import EpisodeBatches, PairBatches, StepSampler, generator_for
 from siamese_oneshot.data.distort import Distortion
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
@@ -55,14 +55,13 @@ def test_workers_change_nothing(roster, stream):
     plans = {}
     for workers in (0, 2):
         made = STREAMS[stream]().prepare(roster, 5)
+        seen = plans[workers] = []
         loader = DataLoader(
-            made, batch_size=None, sampler=EpochSampler(len(made)), num_workers=workers,
-            persistent_workers=workers > 0,
+            made, batch_size=None, sampler=StepSampler(len(made), lambda seen=seen: len(seen)),
+            num_workers=workers, persistent_workers=workers > 0,
         )  # fmt: skip
-        plans[workers] = []
-        for epoch in range(2):
-            loader.sampler.set_epoch(epoch)
-            plans[workers] += list(loader)
+        for _ in range(2):
+            seen += list(loader)
     assert len(plans[0]) == len(plans[2]) == 2 * len(made)
     assert all(map(alike, plans[0], plans[2]))
     assert alike(plans[0][len(made) + 1], made[len(made) + 1])
@@ -76,11 +75,12 @@ def test_seed_zero_is_a_seed_and_every_list_of_numbers_another():
     assert torch.equal(*again)
 
 
-def test_epoch_sampler_goes_on_from_epoch_to_epoch():
-    sampler = EpochSampler(4)
-    assert (len(sampler), list(sampler), list(sampler)) == (4, [0, 1, 2, 3], [0, 1, 2, 3])
-    sampler.set_epoch(3)
-    assert list(sampler) == [12, 13, 14, 15]
+@pytest.mark.parametrize(
+    ("done", "left"), [(0, [0, 1, 2, 3]), (12, [12, 13, 14, 15]), (14, [14, 15])]
+)
+def test_the_sampler_goes_on_where_the_run_stands(done, left):
+    sampler = StepSampler(4, lambda: done)
+    assert (len(sampler), list(sampler), list(sampler)) == (4, left, left)
 
 
 @pytest.mark.parametrize("within", [False, True])

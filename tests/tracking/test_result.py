@@ -12,12 +12,12 @@ from rich.console import Console
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import (
     RunResult,
-    Score,
     environment,
     print_result,
     read_result,
     write_result,
 )
+from siamese_oneshot.tracking.score import Score
 
 
 @pytest.fixture

@@ -1,0 +1,20 @@
+"""Less noise from Lightning."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+
+def quieten() -> None:
+    """Silence what Lightning tells everyone and nobody here can act on."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*`isinstance.treespec, LeafSpec.*",
+        ".*The number of training batches.*",
+        ".*You're using the WeightAveraging callback, but loading a checkpoint outside.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
