@@ -48,6 +48,8 @@ class Plan:
 class Batches(Protocol):
     """What makes plans: its length is an epoch's, its items go on past it."""
 
+    kind: str
+
     def prepare(self, roster: Roster, seed: int) -> Dataset[Plan]:
         """Bind to the training part and a seed."""
 
@@ -65,6 +67,8 @@ class PairBatches(Dataset[Plan]):
             distortions are drawn once and stored.
         distortion: None for plain pictures; each twin has a draw of its own.
     """
+
+    kind = "pairs"
 
     def __init__(
         self,
@@ -152,6 +156,8 @@ class EpisodeBatches(Dataset[Plan]):
         turns: turn each alphabet by a random multiple of 90°, which makes another alphabet of it.
         distortion: None for plain pictures; each picture has a draw of its own.
     """
+
+    kind = "episode"
 
     def __init__(
         self,

@@ -32,6 +32,8 @@ class PairObjective:
         l2: λ of each layer, a number or a mapping.
     """
 
+    batches = "pairs"  # what it is trained on
+
     def __init__(self, l2: LayerSetting = 0.0) -> None:
         self.l2 = l2
 
@@ -63,6 +65,8 @@ class EpisodeObjective:
         l2: λ of each layer, a number or a mapping.
         smoothing: share of the target that is spread over all characters.
     """
+
+    batches = "episode"  # what it is trained on
 
     def __init__(self, l2: LayerSetting = 0.0, smoothing: float = 0.0) -> None:
         self.l2, self.smoothing = l2, smoothing

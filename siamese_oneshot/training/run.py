@@ -92,9 +92,15 @@ class Run:
         self.data: OneShotDataModule = instantiate(cfg.data)
         self.data.load()
         description: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
+        objective = instantiate(cfg.objective)
+        if objective.batches != self.data.batches.kind:
+            raise UserError(
+                f"this objective learns from batches={objective.batches}, "
+                f"not from batches={self.data.batches.kind}: set both alike"
+            )
         self.module = SiameseModule(
             instantiate(cfg.model),
-            instantiate(cfg.objective),
+            objective,
             instantiate(cfg.optim),
             description,
             cfg.trainer.channels_last,

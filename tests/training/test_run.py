@@ -141,3 +141,10 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, capsys):
     assert stop.value.code == 1
     assert "lower optim.lr" in capsys.readouterr().err.replace("\n", " ")
     assert read_result(tmp_path).status == "failed"
+
+
+def test_an_objective_and_batches_that_do_not_go_together_are_refused(tmp_path: Path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, *TINY, "objective=pairs", "batches=episode")
+    assert stop.value.code == 1
+    assert "batches=pairs, not from batches=episode" in capsys.readouterr().err
