@@ -1,4 +1,4 @@
-"""Several finished runs of one setting as one table: ``python -m siamese_oneshot.seeds FOLDER …``."""
+"""Several runs of one setting as one table: ``python -m siamese_oneshot.seeds FOLDER …``."""
 
 from __future__ import annotations
 

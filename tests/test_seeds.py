@@ -16,8 +16,8 @@ from siamese_oneshot.tracking.score import Score
 def result(seed: int, correct: int, digest: str = "a", status: str = "finished") -> RunResult:
     score = Score.from_counts("official", "how", correct, 400, digest, "test")
     return RunResult(
-        status, "default", seed, "omniglot", "d", "lake", [score], 0.9, None, 1, 1, 10.0 + seed, 1.0,
-        "bf16-mixed", hardware="two cores",
+        status, "default", seed, "omniglot", "d", "lake", [score], 0.9, None, 1, 1, 10.0 + seed,
+        1.0, "bf16-mixed", hardware="two cores",
     )  # fmt: skip
 
 
