@@ -49,8 +49,7 @@ def drawings() -> Drawings:
 @pytest.fixture(scope="session")
 def omniglot():
     """The real data, never downloaded by a test."""
-    from siamese_oneshot.data.omniglot import load_omniglot
-    from siamese_oneshot.data.omniglot_files import OmniglotUnavailable
+    from siamese_oneshot.data.omniglot import OmniglotUnavailable, load_omniglot
 
     try:
         return load_omniglot(download=False)

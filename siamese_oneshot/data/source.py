@@ -8,8 +8,7 @@ from pathlib import Path
 
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.glyphs import draw_alphabets
-from siamese_oneshot.data.omniglot import OfficialRuns, load_omniglot
-from siamese_oneshot.data.omniglot_files import OmniglotUnavailable
+from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from siamese_oneshot.data import omniglot as loader
-from siamese_oneshot.data import omniglot_download
-from siamese_oneshot.data.omniglot_edition import Edition, ImageSet
+from siamese_oneshot.data.omniglot import download as omniglot_download
+from siamese_oneshot.data.omniglot import loader
+from siamese_oneshot.data.omniglot.edition import Edition, ImageSet
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
 SETS = {"images_background": {"Dog": 2}, "images_evaluation": {"Bee": 20, "Cat": 20}}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.omniglot_contents import decode_picture, decode_set
-from siamese_oneshot.data.omniglot_edition import ImageSet
-from siamese_oneshot.data.omniglot_files import MAX_MEMBER_BYTES, Members, OmniglotFaulty
+from siamese_oneshot.data.omniglot.contents import decode_picture, decode_set
+from siamese_oneshot.data.omniglot.edition import ImageSet
+from siamese_oneshot.data.omniglot.files import MAX_MEMBER_BYTES, Members, OmniglotFaulty
 
 CHARACTERS = {"Ant": 2, "Bee_(low)": 3}
 

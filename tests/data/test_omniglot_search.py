@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.data import omniglot_download
 from siamese_oneshot.data.omniglot import OmniglotFaulty, OmniglotUnavailable, load_omniglot
+from siamese_oneshot.data.omniglot import download as omniglot_download
 from siamese_oneshot.errors import UserError
 
 PARTS = ("images_background", "images_evaluation", "all_runs")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from siamese_oneshot.data import source
-from siamese_oneshot.data.omniglot_files import OmniglotUnavailable
+from siamese_oneshot.data.omniglot import OmniglotUnavailable
 from siamese_oneshot.data.source import Glyphs, load_source
 from siamese_oneshot.errors import UserError
 

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from siamese_oneshot.data.omniglot_contents import decode_set
-from siamese_oneshot.data.omniglot_download import REPOSITORY, DownloadFailed, download
-from siamese_oneshot.data.omniglot_edition import Edition
-from siamese_oneshot.data.omniglot_files import (
+from siamese_oneshot.data.omniglot.contents import decode_set
+from siamese_oneshot.data.omniglot.download import REPOSITORY, DownloadFailed, download
+from siamese_oneshot.data.omniglot.edition import Edition
+from siamese_oneshot.data.omniglot.files import (
     PARTS,
     ROOT_VARIABLE,
     Members,
@@ -23,7 +23,7 @@ from siamese_oneshot.data.omniglot_files import (
     missing,
     places,
 )
-from siamese_oneshot.data.omniglot_runs import decode_runs
+from siamese_oneshot.data.omniglot.runs import decode_runs
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -17,41 +17,22 @@ from numpy.typing import NDArray
 
 from siamese_oneshot.data import bitcache
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.omniglot_download import REPOSITORY
-from siamese_oneshot.data.omniglot_edition import (
-    BACKGROUND,
+from siamese_oneshot.data.omniglot.download import REPOSITORY
+from siamese_oneshot.data.omniglot.edition import (
     DRAWERS,
-    EVALUATION,
     OFFICIAL,
-    RUN_ALPHABETS,
     SIDE,
-    SMALL1,
-    SMALL2,
 )
-from siamese_oneshot.data.omniglot_files import (
+from siamese_oneshot.data.omniglot.files import (
     PARTS,
     OmniglotFaulty,
-    OmniglotUnavailable,
     Place,
     cache_home,
     candidates,
     missing,
 )
-from siamese_oneshot.data.omniglot_runs import OfficialRuns
-from siamese_oneshot.data.omniglot_search import Search
-
-__all__ = [
-    "BACKGROUND",
-    "EVALUATION",
-    "RUN_ALPHABETS",
-    "SMALL1",
-    "SMALL2",
-    "OfficialRuns",
-    "Omniglot",
-    "OmniglotFaulty",
-    "OmniglotUnavailable",
-    "load_omniglot",
-]
+from siamese_oneshot.data.omniglot.runs import OfficialRuns
+from siamese_oneshot.data.omniglot.search import Search
 
 EDITION = OFFICIAL  # what is verified; tests put a small one here
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from siamese_oneshot.data.bitcache import pack
-from siamese_oneshot.data.omniglot_edition import DRAWERS, SIDE, ImageSet
-from siamese_oneshot.data.omniglot_files import Members, OmniglotFaulty
+from siamese_oneshot.data.omniglot.edition import DRAWERS, SIDE, ImageSet
+from siamese_oneshot.data.omniglot.files import Members, OmniglotFaulty
 
 _PICTURE = re.compile(r"\d{4}_(\d\d)\.png")
 _TOLD = 8  # faults told in one message

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_oneshot.data.bitcache import pack
-from siamese_oneshot.data.omniglot_contents import decode_picture, sha256
-from siamese_oneshot.data.omniglot_edition import RUNS, WAY
-from siamese_oneshot.data.omniglot_files import Members, OmniglotFaulty
+from siamese_oneshot.data.omniglot.contents import decode_picture, sha256
+from siamese_oneshot.data.omniglot.edition import RUNS, WAY
+from siamese_oneshot.data.omniglot.files import Members, OmniglotFaulty
 
 _LABEL = re.compile(r".*item(\d\d)\.png\s+.*class(\d\d)\.png")
 
