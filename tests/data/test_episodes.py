@@ -103,6 +103,9 @@ def test_answers_of_runs_are_everywhere_alike(drawings):
         assert spread(trials.answers[place::5], 5, 0.07)
     of_one = drawings.classes[trials.queries] == 13
     assert spread(trials.answers[of_one], 5, 0.12)
+    # one answer of a run does not tell the next
+    steps = trials.answers.view(-1, 5).diff(dim=1) % 5
+    assert (steps.flatten().bincount(minlength=5)[1:] / 4000 - 0.25).abs().max() < 0.05
     # the order of the supports does not tell one class from another
     order = drawings.classes[trials.supports[::5, :, 0]].argsort(1)[:, 0]
     assert spread(order, 5, 0.07)

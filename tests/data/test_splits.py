@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION
 from siamese_oneshot.data.splits import HELD_OUT, RULES, split_drawings
 from siamese_oneshot.errors import UserError
 
@@ -84,6 +85,33 @@ def test_what_cannot_be_divided_is_an_error():
         split_drawings(tiny(5, source="omniglot"), "lake", ["Greek", "Alphabet01"])
     with pytest.raises(UserError, match="Tengwar, not among the background"):
         split_drawings(tiny(5, source="omniglot"), "lake", ["Tengwar"])
+
+
+def standin():
+    """Omniglot's 50 alphabets, one character each, by its 20 drawers; pictures of two pixels."""
+    labels = BACKGROUND + EVALUATION
+    number = torch.arange(50 * 20)
+    return Drawings(
+        pixels=torch.stack([number % 256, number // 256], 1)[:, None].to(torch.uint8),
+        classes=number // 20,
+        drawers=number % 20,
+        class_names=tuple(f"{name}/character01" for name in labels),
+        alphabet_names=labels,
+        class_alphabets=torch.arange(50),
+        source="omniglot",
+    )
+
+
+def test_koch_takes_four_new_drawers_for_each_exam_and_all_for_the_yardstick():
+    drawings = standin()
+    place = drawings.alphabet_names.index("Tibetan") * 20
+    drawings.pixels[place + 9] = drawings.pixels[place + 2]
+    split = split_drawings(drawings, "koch")
+    assert names(drawings, split.train) == set(BACKGROUND)
+    assert (*map(len, parts(split)),) == (30 * 12, 10 * 4, 10 * 4)
+    assert len(split.yardstick) == 10 * 20 - 1
+    assert place + 9 not in split.yardstick
+    assert names(drawings, split.yardstick) == names(drawings, split.test) == RUNS
 
 
 # Pictures: 964 background characters, 659 of evaluation, 382 of them in the official runs;
