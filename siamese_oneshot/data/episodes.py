@@ -162,7 +162,7 @@ def _classes_by(
 ) -> tuple[Tensor, Tensor]:
     """``way`` distinct classes of an alphabet and ``drawers`` distinct drawers of all of them."""
     for _ in range(100):  # at once where everybody drew everything; retried on ragged data
-        by = torch.randperm(roster.drawers, generator=generator)[:drawers]
+        by = roster.who[torch.randperm(len(roster.who), generator=generator)[:drawers]]
         classes = roster.common(alphabet, by)
         if len(by) == drawers and len(classes) >= way:
             return classes[torch.randperm(len(classes), generator=generator)[:way]], by

@@ -1,9 +1,10 @@
 """Generated alphabets: characters of smooth strokes, each drawer with a hand of their own.
 
 What tests without Omniglot use, and what the default experiment goes on with where Omniglot cannot
-be had. An alphabet has a style: how many strokes, how curved, which anchor points they share. A
-drawer has a hand: slant, size, place, pen and unsteadiness, the same in all that they draw of an
-alphabet.
+be had. An alphabet has a style: how many strokes, how curved, with loops or dots, and a small stock
+of strokes that its characters share. A drawer has a hand: slant, size, place, roundness, overshoot
+and pen, the same in all that they draw of an alphabet, give or take a slip in each drawing. Ink,
+width of line, size and the spread of these over drawers are near those of Omniglot.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.strokes import POINTS, STOCK, bent, ink, lines, normal, stock, uniform
 from siamese_oneshot.errors import UserError
 
-_POINTS = 4  # control points of a stroke
-_STROKES = 4  # at most
-_SAMPLES = 96  # points along a stroke
+MOST_ALPHABETS, MOST_CHARACTERS = 999, 99  # what the names' digits hold, so that names sort
+
+_STROKES = 5  # of a character, at most
 
 
 def draw_alphabets(
@@ -32,37 +34,33 @@ def draw_alphabets(
 ) -> Drawings:
     """Invent alphabets and have them drawn.
 
-    Alphabet k depends on the seed and k alone, not on how many are asked for.
+    Alphabet k depends on the seed and k alone (given the other arguments), not on how many are
+    asked for.
 
     Args:
-        alphabets: how many.
-        characters: the smallest and largest number of characters of an alphabet.
+        alphabets: how many, 1 … 999.
+        characters: the smallest and largest number of characters of an alphabet, 1 … 99.
         drawers: who each draw every character once.
-        size: pixels along a side.
-        seed: of everything.
+        size: pixels along a side, at least 8.
+        seed: of everything; 0 or more.
 
     Returns:
         The drawings, one-bit (0 or 255), ``source="glyphs"``.
 
     Raises:
-        UserError: numbers that make no alphabet.
+        UserError: numbers that make no alphabet, with the setting at fault.
     """
-    low, high = characters
-    if alphabets < 1 or drawers < 1 or not 1 <= low <= high or size < 8:
-        raise UserError(
-            f"data.glyphs cannot draw {alphabets} alphabets of {low} to {high} characters by "
-            f"{drawers} drawers at {size} pixels: all must be at least 1, size at least 8"
-        )
+    _check(alphabets, characters, drawers, size, seed)
     pixels, counts = [], []
     for number in range(alphabets):
-        state = np.random.SeedSequence([seed % 2**32, number]).generate_state(1)
+        state = np.random.SeedSequence([seed, number]).generate_state(1)
         chance = torch.Generator().manual_seed(int(state[0]))
-        count = int(torch.randint(low, high + 1, (), generator=chance))
-        strokes = _invent(count, chance)
-        pixels.append(_write(strokes, drawers, size, chance))
+        count = int(torch.randint(characters[0], characters[1] + 1, (), generator=chance))
+        points, roundness = _invent(count, chance)
+        pixels.append(_write(points, roundness, drawers, size, chance))
         counts.append(count)
-    classes = sum(counts)
     names = tuple(f"Generated_{number + 1:03d}" for number in range(alphabets))
+    classes = sum(counts)
     return Drawings(
         pixels=torch.cat(pixels),
         classes=torch.repeat_interleave(torch.arange(classes), drawers),
@@ -78,104 +76,134 @@ def draw_alphabets(
     )
 
 
-def _invent(count: int, chance: torch.Generator) -> Tensor:
-    """Control points ``(count, strokes, points, 2)`` of an alphabet's characters, in -1 … 1.
+def _check(alphabets: int, characters: tuple[int, int], drawers: int, size: int, seed: int) -> None:
+    """Refuse what cannot be drawn."""
+    limits: dict[str, tuple[object, int, float]] = {
+        "alphabets": (alphabets, 1, MOST_ALPHABETS),
+        "drawers": (drawers, 1, math.inf),
+        "size": (size, 8, math.inf),
+        "seed": (seed, 0, math.inf),
+    }
+    where = "generated alphabets (data.glyphs)"
+    for name, (value, low, high) in limits.items():
+        if type(value) is not int or not low <= value <= high:
+            bound = f"{low} or more" if high == math.inf else f"from {low} to {high}"
+            raise UserError(f"{where}: {name}={value}; set it to a whole number, {bound}")
+    if (
+        not isinstance(characters, (tuple, list))
+        or [type(value) for value in characters] != [int, int]
+        or not 1 <= characters[0] <= characters[1] <= MOST_CHARACTERS
+    ):
+        raise UserError(
+            f"{where}: characters={characters}; set it to two whole numbers, the smallest and the "
+            f"largest number of characters of an alphabet, from 1 to {MOST_CHARACTERS}"
+        )
 
-    Strokes start and end on anchor points that the alphabet's characters share, so that characters
-    of one alphabet resemble each other; a stroke that is not drawn is NaN. Of four times as many
-    candidates, those farthest from the ones already taken are kept, so that no two are alike.
+
+def _invent(count: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The characters of one alphabet.
+
+    Returns:
+        Control points ``(count, strokes, POINTS, 2)`` in about -1 … 1, NaN where a character has no
+        such stroke; and the roundness ``(count, strokes)`` of each.
     """
-    many = 4 * count + 8
-    anchors = torch.rand(9, 2, generator=chance) * 1.7 - 0.85
-    curl = float(torch.rand((), generator=chance)) * 0.7
-    usual = 1.0 + 1.6 * float(torch.rand((), generator=chance))
-    ends = anchors[torch.randint(len(anchors), (many, _STROKES, 2), generator=chance)]
-    along = torch.linspace(0, 1, _POINTS)[:, None]
-    points = ends[:, :, :1] * (1 - along) + ends[:, :, 1:] * along
-    bow = torch.randn(many, _STROKES, 1, 2, generator=chance) * curl
-    points = points + bow * torch.sin(math.pi * along)
-    points[:, :, 1:-1] += torch.randn(many, _STROKES, _POINTS - 2, 2, generator=chance) * curl * 0.6
-    wanted = (usual + torch.randn(many, generator=chance) * 0.8).round().clamp(1, _STROKES)
-    drawn = torch.arange(_STROKES)[None] < wanted[:, None]
-    look = _sketch(points.clamp(-0.95, 0.95), drawn)
-    chosen = [0]
-    nearest = (look - look[0]).square().sum(1)
-    for _ in range(count - 1):
-        chosen.append(int(nearest.argmax()))
-        nearest = torch.minimum(nearest, (look - look[chosen[-1]]).square().sum(1))
-    points = points.clamp(-0.95, 0.95)[chosen]
-    return points.masked_fill(~drawn[chosen][..., None, None], math.nan)
+    shapes, softness, dot = stock(chance)
+    many = 3 * count // 2 + 16
+    usual = 1.5 + 1.5 * uniform(chance)
+    loose = 0.06 * uniform(chance)  # a stroke that touches no other
+    wanted = (usual + 0.8 * normal(chance, many)).round().clamp(1, _STROKES)
+    drawn = torch.arange(_STROKES) < wanted[:, None]
+
+    # Which strokes of the stock meet, and which are too alike to stand in one character.
+    dense = lines(shapes, softness, 24)
+    apart = torch.cdist(dense.flatten(0, 1), dense.flatten(0, 1)).view(STOCK, 24, STOCK, 24)
+    touch = (apart.amin((1, 3)) < 0.12).double()
+    strays = apart.amin(3).amax(1)  # how far a stroke gets from another
+    cover = torch.minimum(strays, strays.T) < 0.4
+    length = dense.diff(dim=1).norm(dim=-1).sum(1)
+
+    weight = (length * ~dot).expand(many, -1)  # begin with a long stroke
+    pick = torch.multinomial(weight, 1, generator=chance)
+    for _ in range(_STROKES - 1):
+        met = touch[pick].amax(1)
+        weight = torch.where(dot, 0.5, met + loose) + 1e-9
+        weight = weight.masked_fill(cover[pick].any(1), 1e-12)
+        weight = weight.scatter(1, pick, 0.0)
+        pick = torch.cat([pick, torch.multinomial(weight, 1, generator=chance)], 1)
+
+    points = bent(shapes[pick].flatten(1, 2), 0.07, 1.0, chance).view(many, _STROKES, POINTS, 2)
+    roundness = softness[pick]
+    points = points.masked_fill(~drawn[..., None, None], math.nan)
+    # Far apart, but of few candidates: an alphabet whose characters differ as much as they can is
+    # too easy to read.
+    chosen = _far_apart(_sketch(points, roundness), count)
+    return points[chosen], roundness[chosen]
 
 
-def _sketch(points: Tensor, drawn: Tensor) -> Tensor:
+def _sketch(points: Tensor, roundness: Tensor) -> Tensor:
     """Each character as a blurred 12 × 12 picture, flat: what it looks like from afar."""
-    masked = points.masked_fill(~drawn[..., None, None], math.nan)
-    picture = _raster(_curve(masked).flatten(1, 2), 24, 1)
-    return F.avg_pool2d(picture[:, None].float(), 4, 2, 1).flatten(1)
+    picture = ink(0.8 * lines(points, roundness, 24).flatten(1, 2), 24, 1)
+    return F.avg_pool2d(picture[:, None].double(), 4, 2, 1).flatten(1)
 
 
-def _write(strokes: Tensor, drawers: int, size: int, chance: torch.Generator) -> Tensor:
+def _far_apart(looks: Tensor, count: int) -> list[int]:
+    """Rows of ``looks`` each as far as can be from those before it, so that no two are alike."""
+    chosen = [0]
+    nearest = (looks - looks[0]).square().sum(1)
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (looks - looks[chosen[-1]]).square().sum(1))
+    return chosen
+
+
+def _write(
+    strokes: Tensor, roundness: Tensor, drawers: int, size: int, chance: torch.Generator
+) -> Tensor:
     """All characters by all drawers: uint8 ``(characters * drawers, size, size)``."""
     count = len(strokes)
 
-    def each(spread: float, *shape: int) -> Tensor:
-        return torch.randn(drawers, *shape, generator=chance) * spread
+    def hand(always: float, slip: float, *shape: int) -> Tensor:
+        """A trait of each drawer and how it slips in each drawing: ``(count, drawers, …)``."""
+        own = always * normal(chance, 1, drawers, *shape)
+        return own + slip * normal(chance, count, drawers, *shape)
 
-    def slip(spread: float, *shape: int) -> Tensor:
-        return torch.randn(count, drawers, *shape, generator=chance) * spread
+    points = strokes[:, None] + 0.05 * normal(chance, count, drawers, *strokes.shape[1:])
+    points = points + 0.06 * normal(chance, count, drawers, _STROKES, 1, 2)
+    over = 0.04 + hand(0.06, 0.08, _STROKES, 1)
+    points[..., 0, :] += over * (points[..., 0, :] - points[..., 1, :])
+    points[..., -1, :] += over * (points[..., -1, :] - points[..., -2, :])
+    softer = (roundness[:, None] + hand(0.3, 0.15, 1)).clamp(0, 1)
+    line = lines(points, softer, max(size, 32)).flatten(2, 3)  # (count, drawers, points, 2)
+    line = bent(line.flatten(0, 1), 0.085, 0.8, chance)  # how a drawing comes out this time
+    line = bent(line, 0.004, 5.0, chance).view(count, drawers, -1, 2)  # and a trembling hand
 
-    unsteady = 0.05 + 0.05 * torch.rand(drawers, 1, 1, 1, generator=chance)
-    points = strokes[:, None] + slip(1.0, _STROKES, _POINTS, 2) * unsteady
-    points = points + slip(0.06, _STROKES, 1, 2)  # a whole stroke set down beside its place
-    line = _curve(points)  # (count, drawers, strokes, samples, 2)
-    angle = each(0.10)[None] + slip(0.05)
-    slant = each(0.15)[None] + slip(0.05)
-    scale = (0.85 * torch.exp(each(0.12, 2)[None] + slip(0.06, 2))).clamp(0.45, 1.05)
+    angle, slant = hand(0.05, 0.05), hand(0.1, 0.06)
+    scale = 0.49 * torch.exp(0.1 * normal(chance) + hand(0.09, 0.07, 1) + hand(0.06, 0.05, 2))
     cos, sin = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-    lean = torch.stack(
-        [
-            torch.stack([torch.ones_like(slant), slant], -1),
-            torch.stack([torch.zeros_like(slant), torch.ones_like(slant)], -1),
-        ],
-        -2,
-    )
-    matrix = turn @ lean @ torch.diag_embed(scale)
-    place = each(0.06, 2)[None] + slip(0.05, 2)
-    line = torch.einsum("cdij,cdskj->cdski", matrix, line) + place[:, :, None, None]
-    flat = line.flatten(2, 3).flatten(0, 1)
-    pen = max(1, round(size * 3 / 105))
-    return _raster(flat, size, pen).to(torch.uint8) * 255
+    across = torch.stack([cos, -sin + slant * cos], -1)
+    down = torch.stack([sin, cos + slant * sin], -1)
+    matrix = torch.stack([across, down], -2) * scale[..., None, :]
+    line = line @ matrix.mT
+    line = _placed(line, hand(0.06, 0.08, 2))
+
+    # Omniglot's lines are 5 pixels wide.
+    pens = (size / 105 * (5 + 0.4 * normal(chance, drawers))).round().clamp(min=1)
+    out = torch.empty((count, drawers, size, size), dtype=torch.bool)
+    for pen in pens.unique():
+        who = pens == pen
+        part = ink(line[:, who].flatten(0, 1), size, int(pen))
+        out[:, who] = part.unflatten(0, (count, -1))
+    return out.flatten(0, 1).to(torch.uint8) * 255
 
 
-def _basis() -> Tensor:
-    """Weights ``(samples, points)`` of a uniform cubic B-spline whose ends are the end points."""
-    pieces = _POINTS + 1  # of the points with each end taken three times
-    place = torch.linspace(0, pieces - 1e-4, _SAMPLES)
-    piece, t = place.floor().long(), place.frac()
-    parts = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
-    weights = torch.zeros(_SAMPLES, _POINTS)
-    for k, part in enumerate(parts):
-        point = (piece + k - 2).clamp(0, _POINTS - 1)
-        weights.scatter_add_(1, point[:, None], part[:, None] / 6)
-    return weights
-
-
-def _curve(points: Tensor) -> Tensor:
-    """A smooth line: control points ``(…, points, 2)`` → ``(…, samples, 2)``."""
-    return _basis() @ points
-
-
-def _raster(points: Tensor, size: int, pen: int) -> Tensor:
-    """Ink under a pen along dense points ``(n, m, 2)``, NaN left out; bool ``(n, size, size)``."""
-    pixel = ((points + 1) * (size / 2)).nan_to_num(-1.0).int()
-    absent = points[..., 0].isnan()
-    pixel.clamp_(0, size - 1)
-    index = (pixel[..., 1] * size + pixel[..., 0]).masked_fill_(absent, size * size).long()
-    canvas = torch.zeros((len(points), size * size + 1), dtype=torch.bool)
-    canvas.scatter_(1, index, True)
-    picture = canvas[:, :-1].view(-1, size, size)
-    for _ in range(pen - 1):  # each round makes the pen a pixel wider
-        wide = F.pad(picture, (0, 1, 0, 1))
-        picture = wide[:, :-1, :-1] | wide[:, 1:, :-1] | wide[:, :-1, 1:]
-    return picture
+def _placed(line: Tensor, place: Tensor) -> Tensor:
+    """Drawings ``(…, points, 2)`` moved by ``place``, and then as needed to stay on the paper."""
+    line = line + place[..., None, :]
+    low = line.nan_to_num(math.inf).amin(-2, keepdim=True)
+    high = line.nan_to_num(-math.inf).amax(-2, keepdim=True)
+    half = (high - low) / 2
+    room = 0.92  # of 1, for the pen has a width
+    shrink = (room / half.amax(-1, keepdim=True)).clamp(max=1)
+    middle = (low + high) / 2
+    limit = room - half * shrink
+    return (line - middle) * shrink + middle.clamp(-limit, limit)

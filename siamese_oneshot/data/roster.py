@@ -26,6 +26,7 @@ class Roster:
         positions: int64 ``(m,)``: the pictures of this part.
 
     Attributes:
+        who: int64, ascending: the drawers who take part.
         table: int64 ``(K, drawers)``: the position of each class's picture by each drawer; -1 where
             that drawer did not draw it.
         counts: int64 ``(K,)``: how many pictures a class has.
@@ -48,6 +49,7 @@ class Roster:
         rank[present] = torch.arange(len(present))
         self.positions = positions
         self.drawers = int(drawings.drawers[positions].max()) + 1
+        self.who = torch.unique(drawings.drawers[positions])
         self.table = torch.full((len(present), self.drawers), -1)
         self.table[rank[numbers], drawings.drawers[positions]] = positions
         self.counts = (self.table >= 0).sum(1)

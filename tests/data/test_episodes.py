@@ -194,7 +194,6 @@ def test_whole_alphabet_batches_that_cannot_be(drawings):
         alphabet_batch(roster, 2, 4, 7, seeded(0))
 
 
-@pytest.mark.xfail(strict=True, reason="drawers are also drawn among those who drew nothing")
 def test_whole_alphabet_batches_by_drawers_whose_numbers_start_late(drawings):
     """Under koch drawers 8 … 19 train: three of them are as easy to find as among 0 … 11."""
     late = Roster(drawings, drawings.positions(drawers=[3, 4, 5]))

@@ -79,7 +79,6 @@ def test_test_questions_by_key(drawings, rosters):
     assert without.questions[0].trials.digest == trials["yardstick"].digest
 
 
-@pytest.mark.xfail(strict=True, reason="data.split=shares validates with official-run alphabets")
 def test_official_runs_of_alphabets_that_do_not_test_are_not_asked(drawings, rosters):
     exam = exam_for_test(rosters[1], rosters[2], runs_of(drawings, 0), SIZE)
     assert "official" not in {question.key for question in exam.questions}
