@@ -18,7 +18,10 @@ from siamese_oneshot.evaluation.examine import answer
 from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.scoring import Embeddings
 
-BASELINES = {"guessing": Chance(), "pixel 1-NN, L2": PixelNeighbour(2)}
+BASELINES: dict[str, Chance | PixelNeighbour] = {
+    "guessing": Chance(),
+    "pixel 1-NN, L2": PixelNeighbour(2),
+}
 
 
 def baselines_table(root: str | None = None, size: ExamSize | None = None) -> Table:

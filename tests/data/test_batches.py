@@ -127,6 +127,13 @@ def test_a_fixed_set_without_copies_is_drawn_once_and_distorted_afresh(drawings,
     assert torch.equal((classes[0] == classes[1]).float(), same)
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_a_fixed_set_within_alphabets(drawings, roster, within):
+    pairs = PairBatches(8, 1, within_alphabet=within, fixed=80).prepare(roster, 0).pairs
+    crossed = drawings.alphabets[pairs.first] != drawings.alphabets[pairs.second]
+    assert bool(crossed.any()) != within
+
+
 def test_stored_copies_of_a_fixed_set(roster):
     """Each pair once plain and ``copies`` times distorted, the same copies in every epoch."""
     stream = PairBatches(16, 99, fixed=30, copies=8, distortion=ALWAYS).prepare(roster, 0)

@@ -177,12 +177,16 @@ class Listener(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def test_lightning_brings_batch_after_batch_of_all_epochs(drawings, make, tmp_path):
+@pytest.mark.parametrize(
+    "accumulate",
+    [1, pytest.param(2, marks=pytest.mark.xfail(strict=True, reason="counts optimizer steps"))],
+)
+def test_lightning_brings_batch_after_batch_of_all_epochs(drawings, make, tmp_path, accumulate):
     data, listener = make(PairBatches(4, 3, distortion=ALWAYS)), Listener()
     trainer = pl.Trainer(
         max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        default_root_dir=tmp_path,
+        default_root_dir=tmp_path, accumulate_grad_batches=accumulate,
     )  # fmt: skip
     trainer.fit(listener, datamodule=data)
     assert len(listener.seen) == 6

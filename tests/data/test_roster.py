@@ -79,6 +79,12 @@ def test_classes_of_an_alphabet_stand_side_by_side_even_where_the_drawings_mix_t
         assert (mixed.alphabets[row] == alphabet).all()
 
 
+def test_columns_reach_to_the_last_drawer_of_the_part(drawings):
+    roster = Roster(drawings, drawings.positions(drawers=[1, 3]))
+    assert roster.drawers == 4
+    assert (roster.table >= 0).all(0).tolist() == [False, True, False, True]
+
+
 def test_alphabets_large_enough_and_those_left_out_by_name(drawings):
     roster = Roster(drawings, torch.arange(len(drawings)))  # 6, 5, 8 and 7 characters
     assert roster.large_enough(5) == [0, 1, 2, 3]

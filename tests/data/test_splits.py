@@ -102,6 +102,23 @@ def standin():
     )
 
 
+def alphabets_of(rule):
+    return {
+        "lake": (set(BACKGROUND) - HELD, HELD, RUNS | OFF_RUNS),
+        "koch": (set(BACKGROUND), OFF_RUNS, RUNS),
+        "koch40": ((set(BACKGROUND) - HELD) | OFF_RUNS, HELD, RUNS),
+    }[rule]
+
+
+@pytest.mark.parametrize("rule", ["lake", "koch", "koch40"])
+def test_alphabets_of_each_rule(rule):
+    drawings = standin()
+    split = split_drawings(drawings, rule)
+    assert split.name == rule
+    assert tuple(names(drawings, part) for part in parts(split)) == alphabets_of(rule)
+    assert names(drawings, split.yardstick) == names(drawings, split.test)
+
+
 def test_koch_takes_four_new_drawers_for_each_exam_and_all_for_the_yardstick():
     drawings = standin()
     place = drawings.alphabet_names.index("Tibetan") * 20
@@ -136,14 +153,9 @@ def test_real_counts_and_alphabets(omniglot, rule):
     assert split.name == rule
     assert (*map(len, parts(split)), len(split.yardstick)) == COUNTS[rule]
     train, validation, test = (names(drawings, part) for part in parts(split))
-    background = set(drawings.alphabet_names[:30])
-    assert {"Tifinagh", "Alphabet_of_the_Magi"} <= background
-    expected = {
-        "lake": (background - HELD, HELD, RUNS | OFF_RUNS),
-        "koch": (background, OFF_RUNS, RUNS),
-        "koch40": ((background - HELD) | OFF_RUNS, HELD, RUNS),
-    }[rule]
-    assert (train, validation, test) == expected
+    assert drawings.alphabet_names[:30] == BACKGROUND
+    assert {"Tifinagh", "Alphabet_of_the_Magi"} <= train
+    assert (train, validation, test) == alphabets_of(rule)
     assert len(train) + len(validation) + len(test) == len(train | validation | test)
     assert names(drawings, split.yardstick) == test
     for part, drawers in zip(parts(split), DRAWERS[rule], strict=True):
