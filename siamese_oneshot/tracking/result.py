@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -105,7 +107,7 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = "unknown"
     return {
-        "command": " ".join(["python -m siamese_oneshot.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "siamese_oneshot.train", *sys.argv[1:]]),
         "python": platform.python_version(),
         "packages": packages,
         "commit": _commit(),
@@ -123,32 +125,35 @@ def print_result(result: RunResult, folder: Path, console: Console | None = None
     """
     console = console or Console()
     for warning in result.warnings:
-        console.print(Panel(warning, style="bold red"))
+        console.print(Panel(escape(warning), style="bold red"))
     if result.scores:
-        table = Table(title=f"{result.experiment}, seed {result.seed}, split {result.data_split}")
+        title = f"{result.experiment}, seed {result.seed}, split {result.data_split}"
+        table = Table(title=escape(title))
         table.add_column("score", overflow="fold")
         for heading in ("%", "95% interval", "trials"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("protocol", overflow="fold")
         for score in result.scores:
             table.add_row(
-                score.name,
+                escape(score.name),
                 f"{100 * score.value:.2f}",
                 f"{100 * score.low:.1f}-{100 * score.high:.1f}",
                 f"{score.trials:,}",
-                score.protocol,
+                escape(score.protocol),
             )
         console.print(table)
-    console.print(
+    lines = [
         f"{result.status} after {result.steps:,} steps, {result.seconds:.0f} s of training in "
         f"{result.precision} on {result.hardware}",
-        soft_wrap=True,
-    )
-    console.print(f"everything is in {folder}", soft_wrap=True)
+        f"everything is in {folder}",
+    ]
+    if result.checkpoint is not None:
+        lines.append(f"the kept checkpoint is {result.checkpoint} in there")
     if result.status != "finished":
-        console.print(
-            f"go on with: python -m siamese_oneshot.train resume={folder}", soft_wrap=True
-        )
+        resume = shlex.quote(f"resume={folder}")
+        lines.append(f"go on with: python -m siamese_oneshot.train {resume}")
+    for line in lines:  # a folder may hold [brackets], which rich would read as a style
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _finite(value: Any) -> Any:
@@ -160,10 +165,13 @@ def _finite(value: Any) -> Any:
 
 
 def _commit() -> str | None:
-    """The commit of the code that runs; None outside a git checkout."""
-    folder = Path(__file__).parent
+    """The commit of the code that runs; None where it is not the checkout's own."""
+    file = Path(__file__)
     try:
-        ask = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        ask = {"cwd": file.parent, "capture_output": True, "text": True, "timeout": 10}
+        ask["check"] = True
+        # An installed copy may lie inside somebody else's repository, which does not track it.
+        subprocess.run(["git", "ls-files", "--error-unmatch", file.name], **ask)  # type: ignore[call-overload]
         commit = subprocess.run(["git", "rev-parse", "HEAD"], **ask).stdout.strip()  # type: ignore[call-overload]
         changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **ask).stdout  # type: ignore[call-overload]
     except (OSError, subprocess.SubprocessError):

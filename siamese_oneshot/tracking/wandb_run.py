@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,10 +61,10 @@ def wandb_run(
     Raises:
         UserError: an unknown mode.
     """
-    mode = choose_mode(mode)
-    first = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) == 0
-    run = None
-    if mode != "disabled" and first:
+    first = (os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") == "0"
+    mode = choose_mode(mode) if first else "disabled"
+    run = logger = None
+    if mode != "disabled":
         options = {
             "dir": str(folder),
             "id": _run_id(folder),
@@ -76,11 +78,17 @@ def wandb_run(
             "job_type": job_type,
         }
         run = _start(options, mode, init_timeout, finish_timeout)
-    if run is None:
+    if run is not None:
+        try:
+            logger = _logger(run, folder, metrics or {})
+        except Exception as problem:
+            log.warning("going on without W&B, whose logger fails: %s", problem)
+            _finish(run, 1)
+    if logger is None:
         yield None
         return
     try:
-        yield _logger(run, folder, metrics or {})
+        yield logger
     except KeyboardInterrupt:
         _finish(run, 130)
         raise
@@ -102,47 +110,48 @@ def choose_mode(mode: str) -> str:
     return "online" if _has_login() else "offline"
 
 
-def _has_login() -> bool:
-    import wandb
-
+def _has_login(**settings: Any) -> bool:
+    """Whether a key is at hand: in the environment, netrc or W&B's settings; for these settings."""
     try:
+        import wandb
+
+        # Unless silent, login asks the server whose key it is, to print the name.
+        wandb.setup(wandb.Settings(silent=True, **settings))
         return bool(wandb.login(prompt=False, verify=False))
-    except Exception:  # a damaged netrc is no reason not to train
+    except Exception as problem:  # a damaged key or settings file is no reason not to train
+        log.warning("the W&B login cannot be used: %s", problem)
         return False
 
 
 def _run_id(folder: Path) -> str:
     """The id of this folder's run, made up the first time."""
     path = folder / _ID_FILE
-    if path.exists():
-        return path.read_text().strip()
     made = secrets.token_hex(4)
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(made + "\n")
+    try:
+        kept = path.read_text().strip() if path.exists() else ""
+        if kept:
+            return kept
+        with whole_file(path) as file:
+            file.write(f"{made}\n".encode())
+    except (OSError, ValueError) as problem:
+        log.warning("the id of the W&B run cannot be kept, resumed it is another run: %s", problem)
     return made
 
 
 def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeout: float) -> Any:
     """The run; offline where online fails; None where that fails too."""
-    import wandb
-
+    if mode != "offline" and not _has_login(mode=mode):  # wandb.init would ask for a key
+        log.warning("W&B cannot go %s: there is no login; `wandb login` makes one", mode)
+        mode = "offline"
     for attempt in dict.fromkeys((mode, "offline")):
-        settings = wandb.Settings(
-            silent=True,
-            console="off",
-            init_timeout=init_timeout,
-            finish_timeout=finish_timeout,
-            finish_timeout_raises=False,
-        )
         try:
-            run = wandb.init(mode=attempt, settings=settings, reinit="finish_previous", **options)  # type: ignore[arg-type]
+            run = _init(attempt, init_timeout, finish_timeout, options)
         except Exception as problem:
             log.warning("W&B cannot go %s: %s", attempt, problem)
-            wandb.teardown()  # its service still holds the run's id
+            _tear_down()
             continue
         if attempt == "offline":
-            place = Path(run.dir).parent
-            log.info("W&B is offline; to upload this run later: wandb sync %s", place)
+            log.info("W&B is offline; to upload this run later: %s", _sync_command(run))
         else:
             log.info("W&B: %s", run.url)
         return run
@@ -150,20 +159,68 @@ def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeo
     return None
 
 
+def _init(mode: str, init_timeout: float, finish_timeout: float, options: dict[str, Any]) -> Any:
+    import wandb
+
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        init_timeout=init_timeout,
+        finish_timeout=finish_timeout,
+        finish_timeout_raises=True,  # so that _finish can say how to upload the rest
+    )
+    return wandb.init(mode=mode, settings=settings, reinit="finish_previous", **options)  # type: ignore[arg-type]
+
+
+def _tear_down() -> None:
+    """End W&B's service, which after a failed start still holds the run's id."""
+    try:
+        import wandb
+
+        wandb.teardown()
+    except (Exception, SystemExit) as problem:  # it exits where its service has died
+        log.debug("W&B's service did not end well: %s", problem)
+
+
 def _logger(run: Any, folder: Path, metrics: Mapping[str, str]) -> WandbLogger:
     from pytorch_lightning.loggers import WandbLogger
+
+    class Patient(WandbLogger):
+        """Warns once, and stays silent from then on, where W&B's service has died."""
+
+        broken = False
+
+        def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+            """Log figures at a step."""
+            self._attempt(super().log_metrics, metrics, step)
+
+        def log_hyperparams(self, params: Any) -> None:
+            """Add to the configuration."""
+            self._attempt(super().log_hyperparams, params)
+
+        def _attempt(self, act: Callable[..., None], *values: Any) -> None:
+            if self.broken:
+                return
+            try:
+                act(*values)
+            except Exception as problem:
+                self.broken = True
+                log.warning("W&B logs no more of this job: %s", problem)
 
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP)
     for name, best in metrics.items():
         run.define_metric(name, step_metric=STEP, summary=best)
-    return WandbLogger(experiment=run, save_dir=str(folder))
+    return Patient(experiment=run, save_dir=str(folder))
 
 
 def _finish(run: Any, code: int) -> None:
     try:
         run.finish(exit_code=code)
     except Exception as problem:
-        log.warning(
-            "W&B could not be closed: %s. To upload: wandb sync %s", problem, Path(run.dir).parent
-        )
+        log.warning("W&B could not be closed (%s); to upload: %s", problem, _sync_command(run))
+        _tear_down()
+
+
+def _sync_command(run: Any) -> str:
+    return shlex.join(["wandb", "sync", str(Path(run.dir).parent)])

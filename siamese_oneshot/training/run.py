@@ -22,7 +22,11 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import RunResult, environment, print_result, write_result
 from siamese_oneshot.tracking.score import Score, scores_of
 from siamese_oneshot.tracking.wandb_run import wandb_run
-from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
+from siamese_oneshot.training.hardware import (
+    choose_accelerator,
+    choose_precision,
+    keep_freed_memory,
+)
 from siamese_oneshot.training.module import ERROR, SiameseModule
 from siamese_oneshot.training.quiet import quieten
 
@@ -87,6 +91,8 @@ class Run:
         self.loggers: list[Logger] = []
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
+        if self.accelerator == "cpu":
+            keep_freed_memory()
         if cfg.trainer.max_steps < 0 and cfg.trainer.max_epochs < 0:
             raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
         self.data: OneShotDataModule = instantiate(cfg.data)

@@ -38,6 +38,20 @@ def test_mean_interval_agrees_with_scipy():
         assert (low, high) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
+@pytest.mark.parametrize("count", [2, 3, 10, 200])
+def test_the_far_tail_of_few_seeds_is_exact(level: float, count: int):
+    values = [math.sin(k) for k in range(count)]
+    mean, low, high = mean_interval(values, level)
+    expected = stats.t.interval(level, count - 1, loc=mean, scale=stats.sem(values))
+    assert (low, high) == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_is_not_a_number_has_no_interval():
+    with pytest.raises(ValueError, match="not a finite number"):
+        mean_interval([0.9, float("nan")])
+
+
 def test_one_seed_has_no_interval():
     with pytest.raises(ValueError, match="two or more"):
         mean_interval([0.9])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking import result as module
 from siamese_oneshot.tracking.result import (
     RunResult,
     environment,
@@ -97,3 +101,44 @@ def test_the_table_shows_figures_and_warnings(result: RunResult, tmp_path: Path,
     text = console.export_text()
     for expected in ("92.00", "88.9-94.3", "400", "made of glyphs", f"resume={tmp_path}"):
         assert expected in text
+
+
+def test_brackets_are_printed_and_the_resume_command_survives_a_shell(
+    result: RunResult, tmp_path: Path
+):
+    folder = tmp_path / "0_alphabets=[latin,greek] x"
+    score = replace(result.scores[0], name="runs [bold]", protocol="[red] trials")
+    spoken = replace(result, status="failed", scores=[score], warnings=["no [italic] files"])
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_result(spoken, folder, console)
+    text = console.export_text()
+    for expected in ("runs [bold]", "[red] trials", "no [italic] files", result.checkpoint):
+        assert expected in text
+    command = next(line for line in text.splitlines() if "go on with" in line)
+    assert shlex.split(command)[-1] == f"resume={folder}"
+
+
+def test_the_command_can_be_pasted(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "name=two words", "data.alphabets=[a,b]"])
+    command = shlex.split(environment()["command"])
+    assert command[-2:] == ["name=two words", "data.alphabets=[a,b]"]
+
+
+def test_the_commit_is_that_of_the_file_itself(tmp_path: Path, monkeypatch):
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
+        done = subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    file = tmp_path / "result.py"
+    file.write_text("1")
+    monkeypatch.setattr(module, "__file__", str(file))
+    assert environment()["commit"] is None, "outside a repository"
+    git("init")
+    git("commit", "--allow-empty", "-m", "another project's")
+    assert environment()["commit"] is None, "installed inside a repository that is not ours"
+    git("add", "result.py")
+    git("commit", "-m", "ours")
+    assert environment()["commit"] == git("rev-parse", "HEAD") != ""
+    file.write_text("2")
+    assert environment()["commit"] == git("rev-parse", "HEAD") + "+"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,16 @@ def no_account(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
     wandb.teardown()  # a login of an earlier test lasts as long as the process
+
+
+@pytest.fixture
+def silent_server(monkeypatch) -> Iterator[socket.socket]:
+    """A server with a key for it, which takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield server
 
 
 def inspect(folder: Path, *flags: str) -> str:
@@ -115,6 +128,67 @@ def test_a_dead_server_sends_the_run_offline(tmp_path: Path, monkeypatch, caplog
         logger.log_metrics({"train/loss": 1.0}, step=1)
     assert "cannot go online" in caplog.text
     assert summary(tmp_path)["state"] == "finished"
+
+
+def test_a_silent_server_sends_the_run_offline(tmp_path: Path, silent_server, caplog):
+    began = time.monotonic()
+    with wandb_run(tmp_path, {}, project="p", init_timeout=1) as logger:
+        logger.log_metrics({"train/loss": 1.0}, step=1)
+    assert time.monotonic() - began < 20
+    assert "cannot go online" in caplog.text
+    assert summary(tmp_path)["state"] == "finished"
+
+
+def test_looking_for_a_login_asks_no_server(silent_server):
+    assert choose_mode("auto") == "online"
+    with pytest.raises(TimeoutError):
+        silent_server.accept()
+
+
+@pytest.mark.parametrize("wish", ["online", "auto"])
+def test_nobody_is_ever_asked_for_a_key(tmp_path: Path, monkeypatch, caplog, wish: str):
+    asked = []
+    prompt = "wandb.sdk.lib.wbauth.prompt.prompt_and_save_api_key"
+    monkeypatch.setattr(prompt, lambda **options: asked.append(options))
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with wandb_run(tmp_path, {}, project="p", mode=wish) as logger:
+        assert logger is not None
+    assert asked == []
+    assert "there is no login" in caplog.text
+    assert summary(tmp_path)["state"] == "finished"
+
+
+def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkeypatch, caplog):
+    def broken(*values: Any, **options: Any) -> None:
+        raise BrokenPipeError("the service has died")
+
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        monkeypatch.setattr(logger.experiment, "log", broken)
+        monkeypatch.setattr(logger.experiment, "finish", broken)
+        for step in range(3):
+            logger.log_metrics({"train/loss": 1.0}, step=step)
+    assert caplog.text.count("logs no more of this job") == 1
+    assert caplog.text.count("could not be closed") == 1
+
+
+def test_a_logger_that_cannot_be_made_is_done_without(tmp_path: Path, caplog):
+    with wandb_run(tmp_path, {}, project="p", metrics={"val/loss": "worst"}) as logger:
+        assert logger is None
+    assert "going on without W&B" in caplog.text
+    assert summary(tmp_path)["exit_code"] == 1
+
+
+def test_an_id_that_cannot_be_kept_stops_nothing(tmp_path: Path, caplog):
+    (tmp_path / "wandb_id.txt").mkdir()
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger is not None
+    assert "cannot be kept" in caplog.text
+
+
+def test_an_empty_id_file_gets_an_id(tmp_path: Path):
+    (tmp_path / "wandb_id.txt").write_text("")
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger.experiment.id == (tmp_path / "wandb_id.txt").read_text().strip() != ""
 
 
 def test_no_failure_of_wandb_reaches_the_job(tmp_path: Path, monkeypatch, caplog):

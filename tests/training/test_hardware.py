@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -54,3 +58,21 @@ def test_a_named_precision_is_kept() -> None:
 def test_unknown_precision() -> None:
     with pytest.raises(UserError, match=r"trainer\.precision=bf16 .*bf16-mixed"):
         choose_precision("bf16", "cpu")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+def test_freed_memory_is_kept_and_used_again() -> None:
+    """In a process of its own: the second large block costs no page faults."""
+    script = """
+import resource
+from siamese_oneshot.training.hardware import keep_freed_memory
+import torch
+assert keep_freed_memory()
+faults = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16_000_000)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+assert max(faults[1:]) < 100, faults
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
