@@ -19,7 +19,8 @@ class Question:
     """One list of trials.
 
     Attributes:
-        key: a short name for logs: ``one_shot``, ``official``, ``yardstick``, ``across``.
+        key: a short name for logs: ``one_shot``, ``official``, ``yardstick``, ``across``,
+            ``paper``.
         title: a name for people.
         protocol: how the trials were made, in a sentence.
         trials: the list.
@@ -59,6 +60,8 @@ class ExamSize:
     Attributes:
         pairs: verification pairs for validation, and for test (paper: 10,000 each).
         validation_runs: validation runs of ``way`` trials (paper: 16, that is 320 trials).
+        paper_runs: test runs by the paper's rule on the split's test drawers (paper: 20, that is
+            400 trials).
         test_runs: runs of the yardstick; 500 make 10,000 trials of 20-way.
         across: trials across alphabets.
         way: classes in a trial.
@@ -68,6 +71,7 @@ class ExamSize:
 
     pairs: int = 10_000
     validation_runs: int = 100
+    paper_runs: int = 20
     test_runs: int = 500
     across: int = 10_000
     way: int = 20
@@ -117,6 +121,13 @@ def exam_for_test(
             f"{size.way}-way from the {len(yardstick)} test characters of "
             f"{len(yardstick.names)} alphabets (the replication's task, easier)",
             episode_trials(yardstick, size.across, generator_for(size.seed, 4), size.way),
+        ),
+        Question(
+            "paper",
+            f"paper's rule {size.way}-way",
+            f"{size.way}-way within one alphabet, 2 of the split's test drawers a run, "
+            + _alphabets(roster, size.way),
+            run_trials(roster, size.paper_runs, generator_for(size.seed, 6), size.way),
         ),
     ]
     pairs = sample_pairs(roster, size.pairs, generator_for(size.seed, 5), size.within_alphabet)

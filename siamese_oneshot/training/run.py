@@ -115,6 +115,7 @@ class Run:
             instantiate(one) for one in cfg.callbacks.values() if one is not None
         ]
         self.seconds = 0.0
+        self.environment = environment()  # of the start: files may change while it trains
 
     def go(self) -> float:
         """Fit, then examine the best checkpoint; whatever happens, a result is written."""
@@ -245,5 +246,5 @@ class Run:
             overrides=list(HydraConfig.get().overrides.task),
             warnings=list(loaded.warnings),
             precision=self.precision,
-            **environment(),
+            **self.environment,
         )

@@ -10,7 +10,7 @@ from siamese_oneshot.data.omniglot import OfficialRuns
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.splits import split_drawings
 
-SIZE = ExamSize(pairs=60, validation_runs=6, test_runs=8, across=40, way=5)
+SIZE = ExamSize(pairs=60, validation_runs=6, paper_runs=4, test_runs=8, across=40, way=5)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_validation_asks_its_own_part_alone(drawings, rosters):
 def test_test_questions_by_key(drawings, rosters):
     exam = exam_for_test(rosters[1], rosters[2], runs_of(drawings, 11), SIZE)
     sizes = {question.key: len(question.trials) for question in exam.questions}
-    assert sizes == {"official": 6, "yardstick": 40, "across": 40}
+    assert sizes == {"official": 6, "yardstick": 40, "across": 40, "paper": 20}
     trials = {question.key: question.trials for question in exam.questions}
     for key in ("yardstick", "across"):
         assert trials[key].way == 5
@@ -69,13 +69,17 @@ def test_test_questions_by_key(drawings, rosters):
         assert set(drawings.drawers[pictures].tolist()) == set(range(6))  # all drawers
     pictures = torch.cat([exam.pairs.first, exam.pairs.second])
     assert set(drawings.drawers[pictures].tolist()) == {0, 1, 2}
+    by_the_paper = torch.cat([trials["paper"].queries, trials["paper"].supports.flatten()])
+    assert set(drawings.drawers[by_the_paper].tolist()) == {0, 1, 2}  # the split's test drawers
     one_alphabet = {
         key: all(len(set(row)) == 1 for row in drawings.alphabets[t.supports[..., 0]].tolist())
         for key, t in trials.items()
     }
-    assert one_alphabet == {"official": True, "yardstick": True, "across": False}
+    assert one_alphabet == {
+        "official": True, "yardstick": True, "across": False, "paper": True,
+    }  # fmt: skip
     without = exam_for_test(rosters[1], rosters[2], None, SIZE)
-    assert [question.key for question in without.questions] == ["yardstick", "across"]
+    assert [question.key for question in without.questions] == ["yardstick", "across", "paper"]
     assert without.questions[0].trials.digest == trials["yardstick"].digest
 
 
@@ -142,8 +146,8 @@ def test_real_exams_have_the_published_sizes(omniglot):
     valid = validation_exam(part["validation"], ExamSize())
     exam = exam_for_test(part["test"], part["yardstick"], omniglot.runs, ExamSize())
     trials = {question.key: question.trials for question in exam.questions}
-    assert list(trials) == ["official", "yardstick", "across"]
-    assert len(trials["official"]) == 400
+    assert list(trials) == ["official", "yardstick", "across", "paper"]
+    assert len(trials["official"]) == len(trials["paper"]) == 400
     assert len(trials["yardstick"]) >= 10_000
     assert len(valid.pairs) == len(exam.pairs) == 10_000
     assert torch.isin(valid.positions, split.validation).all()
@@ -160,7 +164,7 @@ def test_real_exams_have_the_published_sizes(omniglot):
         assert (drawings.drawers[supports] != drawings.drawers[queries][:, None]).all()
         share = listed.answers.bincount(minlength=20) / len(listed)
         assert (share - 0.05).abs().max() < (0.045 if len(listed) == 400 else 0.02)
-    for key in ("official", "yardstick"):
+    for key in ("official", "yardstick", "paper"):
         of = drawings.alphabets[trials[key].supports[..., 0]]
         assert (of == of[:, :1]).all()
 

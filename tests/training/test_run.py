@@ -23,6 +23,7 @@ TINY = [
     "data.exam.pairs=200",
     "data.exam.validation_runs=4",
     "data.exam.test_runs=4",
+    "data.exam.paper_runs=4",
     "data.exam.across=40",
     "trainer.log_every_n_steps=1",
     "model.encoder.size=24",
@@ -64,7 +65,7 @@ def test_the_folder_holds_everything(finished):
     for score in result.scores:
         assert score.low <= score.value <= score.high
         assert score.trials > 0
-    assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 3
+    assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 4
     assert (folder / ".hydra/config.yaml").exists()
     assert logged(folder, "train/loss")
     assert any(
