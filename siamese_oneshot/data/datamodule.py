@@ -102,7 +102,11 @@ class OneShotDataModule(pl.LightningDataModule):
         )
 
     def _steps_done(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_step
+        if self.trainer is None:
+            return 0
+        # batches, not optimizer steps, which are fewer where gradients are accumulated
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        return int(progress.total.processed)  # type: ignore[attr-defined]
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         """Positions of the validation exam's pictures."""

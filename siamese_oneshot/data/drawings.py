@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -77,7 +78,8 @@ class Drawings:
     @cached_property
     def ink(self) -> Tensor:
         """int64 ``(n,)``: the sum of each picture's pixels."""
-        return self.pixels.flatten(1).sum(1)
+        # NumPy sums bytes an order of magnitude faster than torch does.
+        return torch.from_numpy(self.pixels.flatten(1).numpy().sum(1, dtype=np.int64))
 
     @property
     def digest(self) -> str:

@@ -67,6 +67,8 @@ def run_trials(roster: Roster, runs: int, generator: torch.Generator, way: int =
     Raises:
         UserError: no alphabet, or no two drawers, have ``way`` characters in common.
     """
+    if way < 1 or runs < 1:
+        raise UserError(f"way and runs must be at least 1, got {way}, {runs}")
     alphabets = roster.large_enough(way)
     turns = torch.randperm(len(alphabets), generator=generator)
     queries, supports, answers = [], [], []
@@ -161,8 +163,9 @@ def _classes_by(
     roster: Roster, alphabet: int, way: int, drawers: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """``way`` distinct classes of an alphabet and ``drawers`` distinct drawers of all of them."""
+    who = roster.who(alphabet)
     for _ in range(100):  # at once where everybody drew everything; retried on ragged data
-        by = roster.who[torch.randperm(len(roster.who), generator=generator)[:drawers]]
+        by = who[torch.randperm(len(who), generator=generator)[:drawers]]
         classes = roster.common(alphabet, by)
         if len(by) == drawers and len(classes) >= way:
             return classes[torch.randperm(len(classes), generator=generator)[:way]], by

@@ -26,7 +26,6 @@ class Roster:
         positions: int64 ``(m,)``: the pictures of this part.
 
     Attributes:
-        who: int64, ascending: the drawers who take part.
         table: int64 ``(K, drawers)``: the position of each class's picture by each drawer; -1 where
             that drawer did not draw it.
         counts: int64 ``(K,)``: how many pictures a class has.
@@ -49,7 +48,6 @@ class Roster:
         rank[present] = torch.arange(len(present))
         self.positions = positions
         self.drawers = int(drawings.drawers[positions].max()) + 1
-        self.who = torch.unique(drawings.drawers[positions])
         self.table = torch.full((len(present), self.drawers), -1)
         self.table[rank[numbers], drawings.drawers[positions]] = positions
         self.counts = (self.table >= 0).sum(1)
@@ -90,6 +88,12 @@ class Roster:
             for name, count in zip(self.names, self.classes_in.tolist(), strict=True)
             if count < way
         ]
+
+    def who(self, alphabet: int) -> Tensor:
+        """The drawers with a picture in an alphabet; int64, ascending."""
+        start = int(self.first_class[alphabet])
+        rows = self.table[start : start + int(self.classes_in[alphabet])]
+        return (rows >= 0).any(0).nonzero().flatten()
 
     def common(self, alphabet: int, drawers: Tensor) -> Tensor:
         """The classes of an alphabet that every one of these drawers has drawn."""

@@ -12,6 +12,7 @@ def quieten() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
+        ".*could not find the monitored key.*",  # a training may end within its first epoch
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*`isinstance.treespec, LeafSpec.*",
         ".*The number of training batches.*",

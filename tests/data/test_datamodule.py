@@ -177,10 +177,7 @@ class Listener(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize(
-    "accumulate",
-    [1, pytest.param(2, marks=pytest.mark.xfail(strict=True, reason="counts optimizer steps"))],
-)
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_lightning_brings_batch_after_batch_of_all_epochs(drawings, make, tmp_path, accumulate):
     data, listener = make(PairBatches(4, 3, distortion=ALWAYS)), Listener()
     trainer = pl.Trainer(

@@ -159,11 +159,11 @@ def test_exams_equal_direct_ones(data: Data) -> None:
     assert examined.findings == direct
     assert examined.findings.verified.threshold == examined.threshold == threshold
     assert set(scores) == {
-        "test/yardstick_accuracy", "test/across_accuracy",
+        "test/yardstick_accuracy", "test/across_accuracy", "test/paper_accuracy",
         "test/verification_accuracy", "test/verification_auroc",
     }  # fmt: skip
     assert scores["test/yardstick_accuracy"] == pytest.approx(direct.answered[0].accuracy)
-    assert [one.trials for one in direct.answered] == [4 * 5, 20]
+    assert [one.trials for one in direct.answered] == [4 * 5, 20, 20 * 5]
 
 
 def test_testing_needs_validations_threshold(data: Data) -> None:
