@@ -40,9 +40,9 @@ def sample_pairs(
 ) -> Pairs:
     """Draw ``n`` pairs, half of them same, each alphabet as often as any other (section 3).
 
-    In same and in different pairs alike, the first picture's alphabet goes round all alphabets in
-    a random order, so that counts differ by one at most in each kind; its class and drawing are drawn with equal chances. The second picture is
-    another drawing of that class, or a drawing of another class.
+    Among same and among different pairs, the first picture's alphabet goes round all alphabets in a
+    random order, so that counts differ by one at most; its class and drawing are drawn with equal
+    chances. The second picture is another drawing of that class, or a drawing of another class.
 
     Args:
         roster: the part to draw from.
