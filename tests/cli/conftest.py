@@ -46,6 +46,9 @@ TREE = {
 }
 
 DRIVER = """
+import signal
+# Who runs the tests in the background may have told their processes to ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys, time
 from pathlib import Path
 from siamese_oneshot.cli import run
