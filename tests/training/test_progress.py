@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-import torch
 from tqdm import tqdm
 
 from siamese_oneshot.data import datamodule
@@ -23,15 +21,6 @@ from siamese_oneshot.model.objective import PairObjective
 from siamese_oneshot.model.optim import adam
 from siamese_oneshot.training.module import SiameseModule
 from siamese_oneshot.training.progress import TrainingProgress
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small lose more to waking threads than they win."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Failing(pl.Callback):
