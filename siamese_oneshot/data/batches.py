@@ -130,20 +130,17 @@ class PairBatches(Dataset[Plan]):
         item = self._order[1][step * self.size : (step + 1) * self.size]
         pair, copy = item // (1 + self.copies), item % (1 + self.copies)
         positions = torch.stack([self.pairs.first[pair], self.pairs.second[pair]])
-        plan = Plan(positions, same=self.pairs.same[pair])
-        if self.copies:  # copy 0 is the plain pair
-            plain = copy == 0
-            matrix = self.stored[pair, copy - 1].transpose(0, 1).clone()
-            matrix[:, plain] = torch.eye(2, 3)
-            plan.matrix = matrix
-            if self.bends is not None:
-                plan.bend = self.bends[pair, copy - 1].transpose(0, 1).clone()
-                plan.bend[:, plain] = 0.0
-        elif self.distortion is not None:
-            fresh = self.distortion.draw(positions.numel(), generator_for(self.seed, 4, number))
-            plan.matrix = fresh.matrix.unflatten(0, positions.shape)
-            plan.bend = None if fresh.bend is None else fresh.bend.unflatten(0, positions.shape)
-        return plan
+        same = self.pairs.same[pair]
+        if not self.copies:
+            return _plan(positions, self.distortion, generator_for(self.seed, 4, number), same=same)
+        plain = copy == 0
+        matrix = self.stored[pair, copy - 1].transpose(0, 1).clone()
+        matrix[:, plain] = torch.eye(2, 3)
+        bend = None
+        if self.bends is not None:
+            bend = self.bends[pair, copy - 1].transpose(0, 1).clone()
+            bend[:, plain] = 0.0
+        return Plan(positions, matrix, bend, same)
 
 
 class EpisodeBatches(Dataset[Plan]):

@@ -14,7 +14,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import CSVLogger, Logger
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
@@ -168,7 +168,7 @@ class Run:
             logger=loggers,
             callbacks=callbacks,
             default_root_dir=self.folder,
-            enable_progress_bar=any(type(one).__name__ == "TrainingProgress" for one in callbacks),
+            enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
             enable_model_summary=False,
             enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
             use_distributed_sampler=False,
