@@ -14,7 +14,7 @@ from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source
-from siamese_oneshot.data.splits import HELD_OUT, Split, split_drawings
+from siamese_oneshot.data.splits import Split, split_drawings
 
 
 class OneShotDataModule(pl.LightningDataModule):
@@ -46,7 +46,7 @@ class OneShotDataModule(pl.LightningDataModule):
         download: bool = True,
         fallback: str | None = None,
         split: str = "lake",
-        held_out: Sequence[str] = HELD_OUT,
+        held_out: Sequence[str] | None = None,
         exam: ExamSize | None = None,
         glyphs: Glyphs | None = None,
         workers: int = 0,
@@ -55,7 +55,7 @@ class OneShotDataModule(pl.LightningDataModule):
         super().__init__()
         self.batches, self.size, self.seed = batches, size, seed
         self.source, self.root, self.download, self.fallback = source, root, download, fallback
-        self.rule, self.held_out = split, tuple(held_out)
+        self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()
         self.glyphs = glyphs or Glyphs()
         self.workers, self.chunk = workers, chunk
@@ -77,7 +77,8 @@ class OneShotDataModule(pl.LightningDataModule):
         self.loaded = load_source(
             self.source, self.size, self.glyphs, self.root, self.download, self.fallback
         )
-        drawings = self.loaded.drawings
+        self.drawings, self.warnings = self.loaded.drawings, self.loaded.warnings
+        drawings = self.drawings
         self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
         self.train_roster = Roster(drawings, self.parts.train)
         self.stream = self.batches.prepare(self.train_roster, self.seed)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc
+from torchmetrics.functional.classification import binary_auroc, binary_eer
 
 from siamese_oneshot.data.exam import Exam, Question
-from siamese_oneshot.evaluation.metrics import OneShotAccuracy, best_threshold
+from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 from siamese_oneshot.evaluation.scoring import Comparator, Embeddings, score_pairs, score_trials
 
 
@@ -21,12 +21,17 @@ class Verified:
         correct, trials: pairs told right at ``threshold``, and all.
         auroc: area under the ROC curve, free of any threshold.
         threshold: the logit above which a pair is called same.
+        eer: the equal error rate: where as many different pairs are called same as same ones are
+            called different, free of any threshold.
+        digest: the hash of the list of pairs.
     """
 
     correct: int
     trials: int
     auroc: float
     threshold: float
+    eer: float
+    digest: str
 
     @property
     def accuracy(self) -> float:
@@ -36,11 +41,32 @@ class Verified:
 
 @dataclass(frozen=True)
 class Answered:
-    """How many trials of one list were answered right."""
+    """How the trials of one list were answered.
+
+    Attributes:
+        question: the list.
+        scores: float32 ``(trials, way)``.
+        picks: int64 ``(trials,)``: the way with the highest score, ties broken at random.
+    """
 
     question: Question
-    correct: int
-    trials: int
+    scores: Tensor
+    picks: Tensor
+
+    @property
+    def right(self) -> Tensor:
+        """Whether each was answered right: bool ``(trials,)``."""
+        return self.picks == self.question.trials.answers
+
+    @property
+    def correct(self) -> int:
+        """How many were answered right."""
+        return int(self.right.sum())
+
+    @property
+    def trials(self) -> int:
+        """How many there are."""
+        return len(self.picks)
 
     @property
     def accuracy(self) -> float:
@@ -87,17 +113,26 @@ def verify(
     if threshold is None:
         threshold = best_threshold(logits, same)
     right = (logits > threshold) == (same > 0.5)
-    auroc = binary_auroc(_spread(logits), same.long())
-    return Verified(int(right.sum()), len(same), float(auroc), threshold)
+    ranks, truth = _spread(logits), same.long()
+    auroc, eer = binary_auroc(ranks, truth), binary_eer(ranks, truth)
+    return Verified(
+        int(right.sum()), len(same), float(auroc), threshold, float(eer), exam.pairs.digest
+    )
 
 
 def answer(question: Question, embeddings: Embeddings, compare: Comparator) -> Answered:
     """Answer one list of trials."""
     trials = question.trials
-    scores = score_trials(embeddings, trials.queries, trials.supports, compare)
-    metric = OneShotAccuracy()
-    metric.update(scores.cpu(), trials.answers)
-    return Answered(question, int(metric.correct), int(metric.trials))
+    scores = score_trials(embeddings, trials.queries, trials.supports, compare).cpu()
+    return Answered(question, scores, choose(scores, torch.Generator().manual_seed(0)))
+
+
+def unknown_threshold(answered: Answered) -> float:
+    """The highest score below which a query's class is best called unknown, by these trials.
+
+    Each trial is taken twice, with the query's class among the ways and without it.
+    """
+    return best_threshold(*known_and_unknown(answered.scores, answered.question.trials.answers))
 
 
 def _spread(logits: Tensor) -> Tensor:

@@ -1,58 +1,28 @@
-"""One-shot accuracy as a torchmetrics Metric, and verification's threshold."""
+"""Which way a trial's scores choose, and the thresholds of verification and of "unknown"."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-
-
-class OneShotAccuracy(Metric):
-    """The share of trials in which the highest-scoring support is the query's class.
-
-    Ties are broken at random by a generator of the metric's own, so a network whose output is
-    constant scores 1 / way wherever the answers stand.
-
-    Args:
-        seed: of the tie-breaking.
-    """
-
-    higher_is_better = True
-    full_state_update = False
-    correct: Tensor
-    trials: Tensor
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("trials", torch.tensor(0), dist_reduce_fx="sum")
-        self.chance = torch.Generator().manual_seed(seed)
-
-    def update(self, scores: Tensor, answers: Tensor) -> None:
-        """Count trials.
-
-        Args:
-            scores: ``(trials, way)``; higher is more alike. NaN never wins.
-            answers: int64 ``(trials,)``, in 0 … way-1.
-
-        Raises:
-            ValueError: shapes that do not belong together.
-        """
-        if scores.ndim != 2 or answers.shape != scores.shape[:1]:
-            raise ValueError(
-                f"scores must be (trials, way) and answers (trials,), "
-                f"got {tuple(scores.shape)} and {tuple(answers.shape)}"
-            )
-        self.correct += (choose(scores, self.chance) == answers).sum()
-        self.trials += len(answers)
-
-    def compute(self) -> Tensor:
-        """The share of right answers, 0 … 1."""
-        return self.correct / self.trials
 
 
 def choose(scores: Tensor, chance: torch.Generator) -> Tensor:
-    """The way with the highest score of each trial ``(trials,)``, ties broken at random."""
+    """The way with the highest score of each trial, ties broken at random.
+
+    So a network whose output is constant is right in 1 / way of the trials wherever answers stand.
+
+    Args:
+        scores: ``(trials, way)``; higher is more alike. NaN never wins.
+        chance: breaks the ties.
+
+    Returns:
+        int64 ``(trials,)``.
+
+    Raises:
+        ValueError: scores of another shape.
+    """
+    if scores.ndim != 2:
+        raise ValueError(f"scores must be (trials, way), got {tuple(scores.shape)}")
     ranked = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     best = ranked == ranked.max(dim=1, keepdim=True).values
     keys = torch.rand(scores.shape, generator=chance).to(scores.device)
@@ -79,3 +49,20 @@ def best_threshold(logits: Tensor, same: Tensor) -> float:
     edges = torch.cat([ranked[:1] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1:] + 1])
     tied = torch.cat([truth.new_zeros(1), (ranked[1:] == ranked[:-1]).double(), truth.new_zeros(1)])
     return float(edges[(right - tied * len(logits)).argmax()])
+
+
+def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest scores of trials, and of the same trials with the right class taken away.
+
+    Args:
+        scores: ``(trials, way)`` with at least 2 ways.
+        answers: int64 ``(trials,)``.
+
+    Returns:
+        The highest scores ``(2 * trials,)``, and 1 where the query's class was among the ways, else
+        0. ``best_threshold`` of the two tells a known class from an unknown one.
+    """
+    others = scores.scatter(1, answers[:, None], -torch.inf)
+    highest = torch.cat([scores.max(1).values, others.max(1).values])
+    known = torch.cat([torch.ones(len(scores)), torch.zeros(len(scores))])
+    return highest, known

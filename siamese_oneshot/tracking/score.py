@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siamese_oneshot.evaluation.examine import Findings
+from siamese_oneshot.evaluation.examine import Answered, Findings
 from siamese_oneshot.evaluation.interval import wilson
 
 
@@ -19,7 +19,8 @@ class Score:
         value: ``correct / trials``, 0 … 1.
         low, high: the 95% interval.
         digest: the hash of the frozen list.
-        split: ``validation`` or ``test``.
+        split: ``validation``, ``test`` or ``train``: whose characters are asked about.
+        key: a short name for logs, as in ``Question``.
     """
 
     name: str
@@ -31,39 +32,53 @@ class Score:
     high: float
     digest: str
     split: str
+    key: str = ""
 
     @classmethod
     def from_counts(
-        cls, name: str, protocol: str, correct: int, trials: int, digest: str, split: str
+        cls,
+        name: str,
+        protocol: str,
+        correct: int,
+        trials: int,
+        digest: str,
+        split: str,
+        key: str = "",
     ) -> Score:
         """A score with its share and interval worked out."""
         low, high = wilson(correct, trials)
-        return cls(name, protocol, correct, trials, correct / trials, low, high, digest, split)
+        return cls(name, protocol, correct, trials, correct / trials, low, high, digest, split, key)
+
+    @classmethod
+    def of(cls, one: Answered, split: str) -> Score:
+        """The share of a list's trials that was answered right."""
+        asked = one.question
+        return cls.from_counts(
+            asked.title,
+            asked.protocol,
+            one.correct,
+            one.trials,
+            asked.trials.digest,
+            split,
+            asked.key,
+        )
 
 
 def scores_of(findings: Findings | None, split: str, threshold: str) -> list[Score]:
     """The rows of the result table: one-shot lists first, then verification."""
     assert findings is not None
-    rows = [
-        Score.from_counts(
-            one.question.title,
-            one.question.protocol,
-            one.correct,
-            one.trials,
-            one.question.trials.digest,
-            split,
-        )
-        for one in findings.answered
-    ]
+    rows = [Score.of(one, split) for one in findings.answered]
     pairs = findings.verified
     rows.append(
         Score.from_counts(
             f"{split} verification",
-            f"same or different, half of each; {threshold}; AUROC {pairs.auroc:.4f}",
+            f"same or different, half of each; {threshold}; AUROC {pairs.auroc:.4f}, equal error "
+            f"rate {100 * pairs.eer:.2f}%",
             pairs.correct,
             pairs.trials,
-            "",
+            pairs.digest,
             split,
+            "verification",
         )
     )
     return rows

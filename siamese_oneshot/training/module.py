@@ -11,7 +11,7 @@ from torch import Tensor
 
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.evaluation.examine import Findings, examine
+from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.model.optim import Optimisation
@@ -29,10 +29,12 @@ class SiameseModule(pl.LightningModule):
         optimise: ``(named layers, total steps)`` → optimiser and schedule.
         description: plain configuration of the network, kept in checkpoints to build it anew.
         channels_last: lay pictures out so that convolutions run faster; same results.
+        facts: what a user of a checkpoint should know of the run, plain values; kept in it.
 
     Attributes:
         findings: the outcome of the last exam.
         threshold: the logit above which a pair is called same; set by the last validation.
+        unknown_below: the highest logit below which a query's class is called unknown; likewise.
     """
 
     def __init__(
@@ -42,13 +44,16 @@ class SiameseModule(pl.LightningModule):
         optimise: Callable[..., Optimisation],
         description: dict[str, Any],
         channels_last: bool = True,
+        facts: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self.facts = facts or {}
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=layout)  # type: ignore[call-overload]
         self.objective, self.optimise, self.description = objective, optimise, description
         self.findings: Findings | None = None
         self.threshold: float | None = None
+        self.unknown_below: float | None = None
         self._embedded: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
@@ -99,6 +104,7 @@ class SiameseModule(pl.LightningModule):
             return
         findings = self._examine(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
         self.threshold = findings.verified.threshold
+        self.unknown_below = unknown_threshold(findings.answered[0])
         one_shot = findings.answered[0].accuracy
         self.log_dict(
             {
@@ -133,4 +139,7 @@ class SiameseModule(pl.LightningModule):
         checkpoint["siamese_oneshot"] = {
             "version": CHECKPOINT_VERSION,
             "network": self.description,
+            "facts": self.facts,
+            "threshold": self.threshold,
+            "unknown_below": self.unknown_below,
         }

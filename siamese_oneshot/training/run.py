@@ -88,6 +88,7 @@ class Run:
         """Build the parts; nothing is trained yet."""
         cfg = self.cfg
         self.started = time.monotonic()
+        self.environment = environment()  # of the start: files may change while it trains
         self.loggers: list[Logger] = []
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
@@ -110,12 +111,26 @@ class Run:
             instantiate(cfg.optim),
             description,
             cfg.trainer.channels_last,
+            self.facts(),
         )
         self.callbacks: list[Callback] = [
             instantiate(one) for one in cfg.callbacks.values() if one is not None
         ]
         self.seconds = 0.0
-        self.environment = environment()  # of the start: files may change while it trains
+
+    def facts(self) -> dict[str, Any]:
+        """What someone who is handed the checkpoint alone should know, in plain values."""
+        drawings = self.data.drawings
+        held_out = self.data.held_out
+        return {
+            "experiment": self.cfg.name,
+            "seed": self.cfg.seed,
+            "data_source": drawings.source,
+            "data_digest": drawings.digest,
+            "split": self.data.parts.name,
+            "held_out": None if held_out is None else list(held_out),
+            **{name: self.environment[name] for name in ("command", "commit")},
+        }
 
     def go(self) -> float:
         """Fit, then examine the best checkpoint; whatever happens, a result is written."""
@@ -227,14 +242,13 @@ class Run:
     def result(self, trainer: pl.Trainer, status: str, scores: list[Score]) -> RunResult:
         """What the run leaves behind."""
         kept = self.kept(trainer)
-        loaded = self.data.loaded
-        assert loaded is not None
+        drawings = self.data.drawings
         return RunResult(
             status=status,
             experiment=self.cfg.name,
             seed=self.cfg.seed,
-            data_source=loaded.drawings.source,
-            data_digest=loaded.drawings.digest,
+            data_source=drawings.source,
+            data_digest=drawings.digest,
             data_split=self.data.parts.name,
             scores=scores,
             validation=scores[0].value if scores else None,
@@ -244,7 +258,7 @@ class Run:
             seconds=self.seconds,
             seconds_total=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),
-            warnings=list(loaded.warnings),
+            warnings=list(self.data.warnings),
             precision=self.precision,
             **self.environment,
         )

@@ -30,17 +30,17 @@ def names(drawings, positions):
     return {drawings.alphabet_names[a] for a in drawings.alphabets[positions].unique().tolist()}
 
 
-def tiny(alphabets, source="glyphs"):
-    """Two characters by two drawers in each of so many alphabets, all pictures different."""
-    count = alphabets * 4
+def tiny(alphabets, source="glyphs", characters=2):
+    """Characters by two drawers in each of so many alphabets, all pictures different."""
+    count = alphabets * characters * 2
     labels = tuple(f"Alphabet{k:02d}" for k in range(alphabets))
     return Drawings(
         pixels=torch.arange(count).view(-1, 1, 1).to(torch.uint8),
         classes=torch.arange(count) // 2,
         drawers=torch.arange(count) % 2,
-        class_names=tuple(f"{name}/character{c}" for name in labels for c in (1, 2)),
+        class_names=tuple(f"{name}/{c}" for name in labels for c in range(characters)),
         alphabet_names=labels,
-        class_alphabets=torch.arange(alphabets * 2) // 2,
+        class_alphabets=torch.arange(alphabets * characters) // characters,
         source=source,
     )
 
@@ -79,12 +79,29 @@ def test_repeats_are_in_no_part(drawings):
 def test_what_cannot_be_divided_is_an_error():
     with pytest.raises(UserError, match=r"data.split=lakes is unknown; there are lake, koch"):
         split_drawings(tiny(5), "lakes")
-    with pytest.raises(UserError, match="at least 3"):
+    with pytest.raises(UserError, match=r"Alphabet00 has 2 characters.*at least 3 characters"):
         split_drawings(tiny(2), "shares")
+    with pytest.raises(UserError, match=r"data\.held_out is empty"):
+        split_drawings(tiny(5, source="omniglot"), "lake", [])
+    with pytest.raises(UserError, match="Bengali, not among the alphabets of small1"):
+        split_drawings(tiny(5, source="omniglot"), "small1", ["Bengali"])
     with pytest.raises(UserError, match="Alphabet01, not among the background"):
         split_drawings(tiny(5, source="omniglot"), "lake", ["Greek", "Alphabet01"])
     with pytest.raises(UserError, match="Tengwar, not among the background"):
         split_drawings(tiny(5, source="omniglot"), "lake", ["Tengwar"])
+
+
+@pytest.mark.parametrize(("characters", "sizes"), [(3, (1, 1, 1)), (11, (7, 2, 2))])
+@pytest.mark.parametrize("alphabets", [1, 2])
+def test_few_alphabets_are_divided_by_characters(alphabets, characters, sizes):
+    drawings = tiny(alphabets, characters=characters)
+    split = split_drawings(drawings, "shares")
+    classes = [drawings.classes[part].unique() for part in parts(split)]
+    assert tuple(len(part) for part in classes) == tuple(alphabets * size for size in sizes)
+    for part, own in zip(parts(split), classes, strict=True):
+        assert len(part) == 2 * len(own)
+        assert len(names(drawings, part)) == alphabets
+    assert torch.cat(classes).sort().values.tolist() == list(range(alphabets * characters))
 
 
 def standin():
@@ -107,10 +124,16 @@ def alphabets_of(rule):
         "lake": (set(BACKGROUND) - HELD, HELD, RUNS | OFF_RUNS),
         "koch": (set(BACKGROUND), OFF_RUNS, RUNS),
         "koch40": ((set(BACKGROUND) - HELD) | OFF_RUNS, HELD, RUNS),
+        "small1": ({"Balinese", "Greek", "Korean", "Latin"}, {"Early_Aramaic"}, RUNS | OFF_RUNS),
+        "small2": (
+            {"Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"},
+            {"Greek"},
+            RUNS | OFF_RUNS,
+        ),
     }[rule]
 
 
-@pytest.mark.parametrize("rule", ["lake", "koch", "koch40"])
+@pytest.mark.parametrize("rule", ["lake", "koch", "koch40", "small1", "small2"])
 def test_alphabets_of_each_rule(rule):
     drawings = standin()
     split = split_drawings(drawings, rule)
@@ -137,11 +160,15 @@ COUNTS = {
     "lake": ((964 - 115) * 20 - 1, 115 * 20, 659 * 20, 659 * 20),
     "koch": (964 * 12, 277 * 4, 382 * 4, 382 * 20),
     "koch40": ((964 - 115 + 277) * 20 - 1, 115 * 20, 382 * 20, 382 * 20),
+    "small1": ((24 + 24 + 40 + 26) * 20, 22 * 20, 659 * 20, 659 * 20),
+    "small2": ((47 + 26 + 42 + 17) * 20, 24 * 20, 659 * 20, 659 * 20),
 }
 DRAWERS = {
     "lake": (range(20), range(20), range(20)),
     "koch": (range(8, 20), range(4, 8), range(4)),
     "koch40": (range(20), range(20), range(20)),
+    "small1": (range(20), range(20), range(20)),
+    "small2": (range(20), range(20), range(20)),
 }
 
 
@@ -154,7 +181,8 @@ def test_real_counts_and_alphabets(omniglot, rule):
     assert (*map(len, parts(split)), len(split.yardstick)) == COUNTS[rule]
     train, validation, test = (names(drawings, part) for part in parts(split))
     assert drawings.alphabet_names[:30] == BACKGROUND
-    assert {"Tifinagh", "Alphabet_of_the_Magi"} <= train
+    if "small" not in rule:
+        assert {"Tifinagh", "Alphabet_of_the_Magi"} <= train
     assert (train, validation, test) == alphabets_of(rule)
     assert len(train) + len(validation) + len(test) == len(train | validation | test)
     assert names(drawings, split.yardstick) == test
@@ -181,3 +209,22 @@ def test_real_other_alphabets_can_be_held_out(omniglot):
     assert names(drawings, split.validation) == {"Tifinagh", "Greek"}
     assert set(HELD_OUT) <= names(drawings, split.train)
     assert len(split.train) == (964 - 55 - 24) * 20 - 1
+
+
+@pytest.mark.omniglot
+def test_real_vinyals_split(omniglot):
+    """As in the lists of Snell et al.: 1,200 characters, then 423 from Gurmukhi's 42nd on."""
+    drawings = omniglot.drawings
+    split = split_drawings(drawings, "vinyals")
+    classes = [drawings.classes[part].unique() for part in parts(split)]
+    assert tuple(map(len, classes)) == (1200 - 115, 115, 423)
+    assert names(drawings, split.validation) == HELD
+    assert torch.cat(classes).unique().numel() == 1623
+    test = {drawings.class_names[k] for k in classes[2].tolist()}
+    assert {f"Gurmukhi/character{k}" for k in (42, 43, 44, 45)} < test
+    assert "Gurmukhi/character41" not in test
+    assert names(drawings, split.test) == {
+        "Gurmukhi", "Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Oriya",
+        "Old_Church_Slavonic_(Cyrillic)", "Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG",
+    }  # fmt: skip
+    assert torch.equal(split.test, split.yardstick)

@@ -150,3 +150,26 @@ def test_examining_draws_nothing_from_the_global_generator() -> None:
     before = torch.get_rng_state()
     examine(exam, embeddings, subtract, None)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_equal_error_rate_is_where_both_errors_meet(seed: int) -> None:
+    chance = torch.Generator().manual_seed(seed)
+    same = (torch.rand(400, generator=chance) < 0.4).float()
+    logits = torch.randn(400, generator=chance) * 300 + 400 * same  # a sigmoid would be 0 or 1
+    eer = verify(*exam_of(logits, same), subtract, None).eer
+    rates = []
+    for cut in logits.tolist():
+        accepted = float((logits[same == 0] >= cut).float().mean())
+        rejected = float((logits[same == 1] < cut).float().mean())
+        rates.append((abs(accepted - rejected), (accepted + rejected) / 2))
+    assert eer == pytest.approx(min(rates)[1], abs=0.004)
+
+
+def test_answered_keeps_scores_and_picks() -> None:
+    embeddings = Embeddings(torch.arange(3), torch.tensor([[0.0], [1.0], [5.0]]))
+    trials = Trials(torch.tensor([0, 2]), torch.tensor([[[1], [2]], [[1], [0]]]), torch.ones(2))
+    answered = answer(Question("", "", "", trials), embeddings, lambda a, b: -(a - b).abs().sum(-1))
+    assert answered.scores.tolist() == [[-1, -5], [-4, -5]]
+    assert answered.picks.tolist() == [0, 0]
+    assert answered.right.tolist() == [False, False]

@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from siamese_oneshot.evaluation.metrics import OneShotAccuracy, best_threshold, choose
+from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 
 
 def accuracy(scores: Tensor, answers: Tensor, seed: int = 0) -> float:
-    metric = OneShotAccuracy(seed)
-    metric.update(scores, answers)
-    return float(metric.compute())
+    picks = choose(scores, torch.Generator().manual_seed(seed))
+    return float((picks == answers).float().mean())
 
 
 @pytest.mark.parametrize("constant", [0.0, -3.5, float("-inf"), float("nan")])
@@ -32,10 +31,8 @@ def test_a_constant_network_scores_one_in_way(constant: float, where: str) -> No
 
 def test_hand_computed_accuracy() -> None:
     scores = torch.tensor([[0.1, 0.9, 0.5], [3.0, -1.0, 2.0], [-5.0, -4.0, -4.5], [0.0, 0.2, 0.1]])
-    metric = OneShotAccuracy()
-    metric.update(scores, torch.tensor([1, 2, 1, 0]))
-    assert (int(metric.correct), int(metric.trials)) == (2, 4)
-    assert float(metric.compute()) == 0.5
+    assert choose(scores, torch.Generator()).tolist() == [1, 0, 1, 1]
+    assert accuracy(scores, torch.tensor([1, 2, 1, 0])) == 0.5
 
 
 def test_two_that_tie_share_the_trials() -> None:
@@ -58,31 +55,6 @@ def test_nan_never_wins() -> None:
     assert accuracy(scores, answers) == 1
 
 
-def test_batches_count_as_one_list() -> None:
-    chance = torch.Generator().manual_seed(2)
-    scores = torch.rand(30, 4, generator=chance)
-    answers = torch.randint(4, (30,), generator=chance)
-    metric = OneShotAccuracy()
-    for part, answer in zip(scores.split(7), answers.split(7), strict=True):
-        metric.update(part, answer)
-    assert float(metric.compute()) == accuracy(scores, answers)
-    hits = sum(int(max(range(4), key=row.__getitem__) == a) for row, a in zip(
-        scores.tolist(), answers.tolist(), strict=True))  # fmt: skip
-    assert int(metric.correct) == hits
-
-
-def test_two_metrics_merge_and_reset() -> None:
-    one, other = OneShotAccuracy(), OneShotAccuracy()
-    one.update(torch.eye(3), torch.tensor([0, 1, 0]))
-    other.update(torch.eye(5), torch.arange(5))
-    one.merge_state(other)
-    assert float(one.compute()) == pytest.approx(7 / 8)
-    one.reset()
-    assert (int(one.correct), int(one.trials)) == (0, 0)
-    one.update(torch.eye(2), torch.tensor([1, 1]))
-    assert float(one.compute()) == 0.5
-
-
 def test_ties_do_not_touch_the_global_generator_and_repeat_by_seed() -> None:
     scores, answers = torch.zeros(500, 4), torch.zeros(500, dtype=torch.int64)
     before = torch.get_rng_state()
@@ -92,17 +64,17 @@ def test_ties_do_not_touch_the_global_generator_and_repeat_by_seed() -> None:
     assert accuracy(scores, answers, seed=1) != first
 
 
-@pytest.mark.parametrize(
-    ("scores", "answers"),
-    [
-        (torch.eye(3), torch.arange(2)),
-        (torch.zeros(3), torch.arange(3)),
-        (torch.eye(3), torch.arange(3)[:, None]),  # would broadcast to nine comparisons
-    ],
-)
-def test_shapes_that_do_not_belong_together(scores: Tensor, answers: Tensor) -> None:
+def test_scores_of_another_shape() -> None:
     with pytest.raises(ValueError, match="scores must be"):
-        OneShotAccuracy().update(scores, answers)
+        choose(torch.zeros(3), torch.Generator())
+
+
+def test_known_and_unknown_by_hand() -> None:
+    scores = torch.tensor([[5.0, 1.0, 2.0], [0.0, 3.0, 4.0], [-1.0, -3.0, -2.0]])
+    highest, known = known_and_unknown(scores, torch.tensor([0, 1, 2]))
+    assert highest.tolist() == [5, 4, -1, 2, 4, -1]
+    assert known.tolist() == [1, 1, 1, 0, 0, 0]
+    assert scores[0, 0] == 5  # the scores themselves are untouched
 
 
 def right_at(threshold: float, logits: list[float], same: list[float]) -> int:

@@ -44,16 +44,21 @@ def test_checkpoints_hold_plain_values(
     data: Data, tmp_path: Path, optimise: Callable[..., Optimisation]
 ) -> None:
     kept, stopping = configured(tmp_path)
-    fitted = module(optimise=optimise)
+    fitted = module(optimise=optimise, facts={"split": "lake"})
     trainer([kept, stopping, RampedAverage(0.9)]).fit(fitted, data())
     assert isinstance(kept, ModelCheckpoint)
     for path in (kept.best_model_path, kept.last_model_path):
         checkpoint = torch.load(path, weights_only=True)
         assert plain(checkpoint)
+        thresholds = [checkpoint["siamese_oneshot"][k] for k in ("threshold", "unknown_below")]
         assert checkpoint["siamese_oneshot"] == {
             "version": 1,
             "network": {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0},
+            "facts": {"split": "lake"},
+            "threshold": thresholds[0],
+            "unknown_below": thresholds[1],
         }
+        assert all(type(one) is float for one in thresholds)
         fitted.load_state_dict(checkpoint["state_dict"])
 
 

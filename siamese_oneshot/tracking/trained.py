@@ -1,0 +1,246 @@
+"""Trained networks: found by name, run folder or file, loaded without running what is in them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import logging
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor
+
+from siamese_oneshot.atomic import whole_file
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.network import TwinNetwork
+
+VERSION = 1
+PRETRAINED = {"pretrained": "small.safetensors", "dense": "dense.safetensors"}
+_PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
+_BUILDERS = "siamese_oneshot.model"  # a file may name what is defined in there, and nothing else
+_HEADER = "siamese_oneshot"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and what is known of it.
+
+    Attributes:
+        name: how it was asked for.
+        network: ready to evaluate.
+        description: the configuration that builds it anew.
+        facts: experiment, seed, split, held_out, data_source, data_digest, command, commit: those
+            that are known.
+        threshold: the logit above which two pictures are called same; chosen on validation.
+        unknown_below: the highest logit below which a query's class is called unknown; likewise.
+        card: of exported weights: scores and how they came about.
+    """
+
+    name: str
+    network: TwinNetwork
+    description: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    unknown_below: float | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Pixels along a side of the pictures that it reads."""
+        return int(self.network.encoder.size)  # type: ignore[arg-type]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+
+def load_trained(where: str | Path) -> Trained:
+    """Load a network.
+
+    Args:
+        where: ``pretrained`` or another name of ``PRETRAINED``; a run's folder, of which the kept
+            checkpoint is taken; a ``.ckpt`` or a ``.safetensors`` file.
+
+    Returns:
+        The network, in evaluation mode, with float32 weights on the CPU.
+
+    Raises:
+        UserError: there is none, it is damaged, of another version, or would call something other
+            than this package's networks.
+    """
+    path = find_weights(where)
+    content = _exported(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    try:
+        header, weights = content
+        if header["version"] != VERSION:
+            raise UserError(
+                f"{path} is of version {header['version']}; this package reads {VERSION}"
+            )
+        network = _built(header["network"], path)
+        network.load_state_dict(weights)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as problem:
+        raise UserError(f"{path} does not hold a network of this package: {problem}") from problem
+    network.eval().requires_grad_(False)
+    return Trained(
+        str(where),
+        network,
+        header["network"],
+        header.get("facts") or {},
+        header.get("threshold"),
+        header.get("unknown_below"),
+        header.get("card") or {},
+    )
+
+
+def save_trained(trained: Trained, path: Path) -> None:
+    """Write a network as safetensors with 16-bit weights, whole or not at all.
+
+    Args:
+        trained: with the card that is to travel in the file.
+        path: ends in ``.safetensors``.
+    """
+    from safetensors.torch import save
+
+    header = {
+        "version": VERSION,
+        "network": trained.description,
+        "facts": trained.facts,
+        "threshold": trained.threshold,
+        "unknown_below": trained.unknown_below,
+        "card": trained.card,
+    }
+    weights = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in trained.network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        file.write(save(weights, {_HEADER: json.dumps(header)}))
+
+
+def find_weights(where: str | Path) -> Path:
+    """The file that ``load_trained`` reads.
+
+    Raises:
+        UserError: there is none, with the nearest names that there are.
+    """
+    if str(where) in PRETRAINED:
+        return _PACKAGED / PRETRAINED[str(where)]
+    path = Path(where).expanduser()
+    if path.is_dir():
+        for kept in ("best.ckpt", "last.ckpt"):
+            if (path / "checkpoints" / kept).is_file():
+                return path / "checkpoints" / kept
+        raise UserError(f"{path} has no checkpoints/best.ckpt: name a run's folder or a checkpoint")
+    if not path.exists():
+        near = difflib.get_close_matches(str(where), PRETRAINED, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"no network at {path}: {hint}Name a run's folder, a .ckpt or .safetensors file, or "
+            f"one of {', '.join(PRETRAINED)}"
+        )
+    if path.suffix not in (".ckpt", ".safetensors"):
+        raise UserError(f"{path} is neither a .ckpt nor a .safetensors file")
+    return path
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folders in and below one that hold checkpoints, sorted: a run's own, or a sweep's."""
+    return sorted(kept.parent for kept in folder.rglob("checkpoints") if any(kept.glob("*.ckpt")))
+
+
+def _exported(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as problem:
+        raise UserError(f"{path} cannot be read: {problem}") from problem
+    return header, {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
+
+
+def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        header = dict(content[_HEADER])
+        state: Mapping[str, Tensor] = content["state_dict"]
+    except KeyError as problem:
+        raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
+    except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as problem:
+        first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise UserError(f"{path} is damaged or not a plain checkpoint: {first}") from problem
+    prefix = "network."
+    weights = {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+    if not header.get("facts"):
+        header["facts"] = _recorded(path.parent.parent)
+    return header, weights
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """What a run's folder says of a checkpoint that does not say it itself."""
+    try:
+        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+        facts = {
+            "experiment": OmegaConf.select(config, "name"),
+            "seed": OmegaConf.select(config, "seed"),
+            "split": OmegaConf.select(config, "data.split"),
+            "data_source": OmegaConf.select(config, "data.source"),
+        }
+    except (OSError, ValueError, OmegaConfBaseException):
+        log.warning("it is not known on which split %s was trained: data.split is taken", folder)
+        return {}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _built(description: Any, path: Path) -> TwinNetwork:
+    """The network, made by this package's own builders only."""
+    _refuse_strangers(description, path)
+    network = instantiate(description)
+    if not isinstance(network, TwinNetwork):
+        raise UserError(f"{path} describes a {type(network).__name__}, not a network")
+    return network
+
+
+def _refuse_strangers(part: Any, path: Path) -> None:
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "_target_" and not _is_builder(str(value)):
+                raise UserError(
+                    f"{path} wants {value} to be called: only what {_BUILDERS} defines may be"
+                )
+            _refuse_strangers(value, path)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            _refuse_strangers(value, path)
+    elif isinstance(part, str) and "${" in part:
+        raise UserError(f"{path} holds {part}, which is not a plain value")
+
+
+def _is_builder(target: str) -> bool:
+    """Whether a name is defined in ``_BUILDERS``, not only reachable through it."""
+    module, _, name = target.rpartition(".")
+    if module.rpartition(".")[0] != _BUILDERS:
+        return False
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return False
+    return getattr(found, "__module__", None) == module
