@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
+from siamese_oneshot.cli.paths import quoted, unquoted
 from siamese_oneshot.errors import UserError
 
 _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
@@ -35,7 +35,7 @@ def with_recorded(line: Sequence[str]) -> list[str]:
     arguments = get_args_parser().parse_args(list(line))
     given: list[str] = arguments.overrides
     wishes = [match for match in map(_RESUME.fullmatch, given) if match]
-    path = _unquoted(wishes[-1]["path"]) if wishes else ""
+    path = unquoted(wishes[-1]["path"]) if wishes else ""
     if path in ("", "null"):
         return list(line)
     if arguments.multirun or any(text.lower() == "hydra.mode=multirun" for text in given):
@@ -48,10 +48,10 @@ def with_recorded(line: Sequence[str]) -> list[str]:
     recorded.pop("resume", None)
     now = [_added_again(text, recorded) for text in given if not _RESUME.fullmatch(text)]
     before = [text for key, text in recorded.items() if key not in {_parts(t)[1] for t in now}]
-    now.append(f"{wishes[-1]['plus']}resume={_quoted(place)}")
+    now.append(f"{wishes[-1]['plus']}resume={quoted(place)}")
     now.append("hydra.mode=RUN")  # a recorded +sweep=… may ask for several jobs
     if not any(text.startswith("hydra.run.dir=") for text in now):
-        now.append(f"hydra.run.dir={_quoted(run)}")
+        now.append(f"hydra.run.dir={quoted(run)}")
     start = list(line).index(given[0])
     return [*line[:start], *before, *now, *line[start + len(given) :]]
 
@@ -98,15 +98,3 @@ def _recorded(run: Path) -> list[str]:
     if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
         raise UserError(f"resume: {file} is damaged: it must be a list of overrides.")
     return [str(text) for text in overrides]
-
-
-def _quoted(path: Path) -> str:
-    """As Hydra's grammar reads it back unchanged."""
-    return QuotedString(str(path), Quote.single).with_quotes()
-
-
-def _unquoted(text: str) -> str:
-    """A path as typed, less the quotes that Hydra's grammar would want around it."""
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1].replace("\\" + text[0], text[0])
-    return text

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from siamese_oneshot.data.batches import Batches, Plan, StepSampler
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
+from siamese_oneshot.data.folder import OnBad
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source
 from siamese_oneshot.data.splits import Split, split_drawings
@@ -28,7 +29,7 @@ class OneShotDataModule(pl.LightningDataModule):
     Args:
         batches: makes the training batches.
         size: pixels along a side, as the network reads them.
-        source, root, download, fallback, glyphs: see ``load_source``.
+        source, root, download, fallback, glyphs, on_bad: see ``load_source``.
         split, held_out: see ``split_drawings``.
         exam: how long the frozen lists are.
         seed: of the training batches.
@@ -51,6 +52,7 @@ class OneShotDataModule(pl.LightningDataModule):
         glyphs: Glyphs | None = None,
         workers: int = 0,
         chunk: int = 256,
+        on_bad: OnBad = "skip",
     ) -> None:
         super().__init__()
         self.batches, self.size, self.seed = batches, size, seed
@@ -58,7 +60,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()
         self.glyphs = glyphs or Glyphs()
-        self.workers, self.chunk = workers, chunk
+        self.workers, self.chunk, self.on_bad = workers, chunk, on_bad
         self.loaded: Loaded | None = None
         self._pixels: Tensor | None = None
 
@@ -75,9 +77,16 @@ class OneShotDataModule(pl.LightningDataModule):
         if self.loaded is not None:
             return
         self.loaded = load_source(
-            self.source, self.size, self.glyphs, self.root, self.download, self.fallback
+            self.source,
+            self.size,
+            self.glyphs,
+            self.root,
+            self.download,
+            self.fallback,
+            self.on_bad,
         )
         self.drawings, self.warnings = self.loaded.drawings, self.loaded.warnings
+        self.digest = self.loaded.digest
         drawings = self.drawings
         self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
         self.train_roster = Roster(drawings, self.parts.train)

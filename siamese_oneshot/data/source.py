@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.folder import OnBad, load_folder
 from siamese_oneshot.data.glyphs import draw_alphabets
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.errors import UserError
 
 log = logging.getLogger(__name__)
+
+SOURCES = ("omniglot", "glyphs", "folder")
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,30 @@ class Glyphs:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Drawings, the official runs if they have any, and what a reader of results must know."""
+    """Drawings, the official runs if they have any, and what a reader of results must know.
+
+    Attributes:
+        drawings: in the size asked for.
+        runs: the official runs; None where there are none.
+        warnings: each in a sentence.
+        digest: of the drawings in their own size, so that it tells data sets apart and not sizes.
+    """
 
     drawings: Drawings
     runs: OfficialRuns | None
     warnings: tuple[str, ...] = ()
+    digest: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        drawings: Drawings,
+        size: int,
+        runs: OfficialRuns | None = None,
+        warnings: tuple[str, ...] = (),
+    ) -> Loaded:
+        """Bring drawings to a size."""
+        return cls(drawings.resized(size), runs, warnings, drawings.digest)
 
 
 def load_source(
@@ -40,33 +62,35 @@ def load_source(
     root: str | Path | None = None,
     download: bool = True,
     fallback: str | None = None,
+    on_bad: OnBad = "skip",
 ) -> Loaded:
-    """Load ``omniglot`` or draw ``glyphs``, as ``size`` × ``size`` pictures.
+    """Load ``omniglot`` or a person's own ``folder``, or draw ``glyphs``.
 
     Args:
-        source: ``omniglot`` or ``glyphs``.
-        size: pixels along a side.
+        source: one of ``SOURCES``.
+        size: pixels along a side of the pictures that come out.
         glyphs: what to generate.
-        root: where Omniglot lies; looked for where None.
+        root: where Omniglot lies, looked for where None; or the person's folder.
         download: fetch Omniglot where it is nowhere.
         fallback: ``glyphs`` to go on with generated alphabets where Omniglot cannot be had; None to
             stop.
+        on_bad: what a bad picture in a folder does, see ``load_folder``.
 
     Returns:
         The drawings; with a warning where they are not what was asked for.
 
     Raises:
         OmniglotUnavailable: it cannot be had, and there is no fallback.
-        UserError: an unknown source or fallback.
+        UserError: an unknown source or fallback, or a folder without a root.
     """
-    if source not in ("omniglot", "glyphs"):
-        raise UserError(f"data.source={source} is unknown; there are omniglot, glyphs")
+    if source not in SOURCES:
+        raise UserError(f"data.source={source} is unknown; there are {', '.join(SOURCES)}")
     if fallback not in (None, "glyphs"):
         raise UserError(f"data.fallback={fallback} is unknown; there are glyphs, null")
     if source == "omniglot":
         try:
             found = load_omniglot(root, download)
-            return Loaded(found.drawings.resized(size), found.runs)
+            return Loaded.of(found.drawings, size, found.runs)
         except OmniglotUnavailable as problem:
             if fallback is None:
                 raise
@@ -76,13 +100,18 @@ def load_source(
                 "no figure here compares with a published one"
             )
             log.warning("%s", warning)
-            return Loaded(_draw(glyphs, size), None, (warning,))
+            return Loaded.of(_draw(glyphs), size, None, (warning,))
+    if source == "folder":
+        if root is None:
+            raise UserError("data=folder needs data.root=<folder of your pictures>")
+        own = load_folder(root, on_bad)
+        warning = f"pictures of {root}, not Omniglot: no figure here compares with a published one"
+        return Loaded.of(own.drawings, size, None, (warning, *own.skipped))
     warning = "generated alphabets, not Omniglot: no figure here compares with a published one"
-    return Loaded(_draw(glyphs, size), None, (warning,))
+    return Loaded.of(_draw(glyphs), size, None, (warning,))
 
 
-def _draw(glyphs: Glyphs, size: int) -> Drawings:
-    drawn = draw_alphabets(
+def _draw(glyphs: Glyphs) -> Drawings:
+    return draw_alphabets(
         glyphs.alphabets, glyphs.characters, glyphs.drawers, size=105, seed=glyphs.seed
     )
-    return drawn.resized(size)

@@ -98,7 +98,7 @@ def read_result(folder: Path) -> RunResult:
         raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
 
 
-def environment() -> dict[str, Any]:
+def environment(module: str = "train") -> dict[str, Any]:
     """Command, Python, packages, git commit (with ``+`` where files differ) and hardware."""
     packages = {}
     for name in ("siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core"):
@@ -107,7 +107,7 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             packages[name] = "unknown"
     return {
-        "command": shlex.join(["python", "-m", "siamese_oneshot.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"siamese_oneshot.{module}", *sys.argv[1:]]),
         "python": platform.python_version(),
         "packages": packages,
         "commit": _commit(),

@@ -48,13 +48,14 @@ def plain(drawings, positions):
 def test_loaded_once_with_the_settings_given(asked):
     glyphs = Glyphs(alphabets=3)
     data = OneShotDataModule(
-        PairBatches(4, 2), 16, 0, "omniglot", "root", False, "glyphs", glyphs=glyphs, exam=SIZE
-    )
+        PairBatches(4, 2), 16, 0, "omniglot", "root", False, "glyphs", glyphs=glyphs, exam=SIZE,
+        on_bad="stop",
+    )  # fmt: skip
     assert asked == []
     data.prepare_data()
     for stage in ("fit", "validate", "test"):
         data.setup(stage)
-    assert asked == [("omniglot", 16, glyphs, "root", False, "glyphs")]
+    assert asked == [("omniglot", 16, glyphs, "root", False, "glyphs", "stop")]
     assert data.loaded.warnings == ("tiny",)
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
 from siamese_oneshot.data import source
 from siamese_oneshot.data.omniglot import OmniglotUnavailable
@@ -86,3 +87,29 @@ def test_unknown_names_are_errors():
         load_source("omnigolt", 35, FEW)
     with pytest.raises(UserError, match=r"data.fallback=mnist is unknown"):
         load_source("glyphs", 35, FEW, fallback="mnist")
+
+
+def test_a_folder_of_ones_own(tmp_path):
+    for name in ("a/x", "a/y", "b/z"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(2):
+            ink = Image.new("L", (40, 40), 255)
+            ImageDraw.Draw(ink).line([5, 5, 30, 10 + 9 * number], fill=0, width=3)
+            ink.save(tmp_path / name / f"{number}.png")
+    (tmp_path / "a" / "y" / "notes.txt").write_text("no picture")
+    loaded = load_source("folder", 52, FEW, root=tmp_path)
+    assert loaded.drawings.class_names == ("a/x", "a/y", "b/z")
+    assert loaded.drawings.pixels.shape == (6, 52, 52)
+    assert loaded.runs is None
+    assert "not Omniglot" in loaded.warnings[0]
+    assert "notes.txt" in loaded.warnings[1]
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        load_source("folder", 52, FEW, root=tmp_path, on_bad="stop")
+    with pytest.raises(UserError, match=r"data\.root"):
+        load_source("folder", 52, FEW)
+
+
+def test_the_digest_is_of_the_drawings_in_their_own_size():
+    digests = {load_source("glyphs", size, FEW).digest for size in (20, 52)}
+    assert len(digests) == 1
+    assert digests != {load_source("glyphs", 20, FEW).drawings.digest}

@@ -1,0 +1,84 @@
+"""Embed once against pair by pair: the official 400 trials, and the yardstick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from siamese_oneshot.bench.contest import Contest, Contestant, compete
+from siamese_oneshot.bench.parts import Parts
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.episodes import Trials
+from siamese_oneshot.data.exam import ExamSize, Question, exam_for_test, official_trials
+from siamese_oneshot.data.protocols import positions_of
+from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.data.splits import split_drawings
+from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot.evaluation.examine import answer
+from siamese_oneshot.model.network import TwinNetwork
+
+
+def evaluation(parts: Parts) -> Iterator[Contest]:
+    """The official runs with both networks; the yardstick with the small one."""
+    size = ExamSize()
+    for name in ("paper", "small"):
+        network = parts.network(name)
+        drawings = parts.drawings.resized(network.encoder.size)  # type: ignore[arg-type]
+        trials = official_trials(parts.runs)
+        yield _contest(f"official runs, {name} network", network, drawings, trials, parts)
+    split = split_drawings(parts.drawings, "lake")
+    whole = Roster(parts.drawings, split.yardstick)
+    exam = exam_for_test(whole, whole, None, size)
+    yield _contest("yardstick, small network", network, drawings, exam.questions[0].trials, parts)
+
+
+def _contest(
+    name: str, network: TwinNetwork, drawings: Drawings, trials: Trials, parts: Parts
+) -> Contest:
+    question = Question("bench", name, "", trials)
+    positions = positions_of([question])
+    machine = Machine(parts.device, parts.precision)
+    pair_by_pair = trials.way  # trials of one run: the same share of every alphabet is not needed
+    network.eval()
+
+    def once() -> object:
+        table = embed(network, drawings, positions, machine, name)
+        return answer(question, table, network.score)
+
+    def plainly() -> Tensor:
+        return torch.stack([score_pairs_plainly(network, drawings, trials, k, parts.device)
+                            for k in range(pair_by_pair)])  # fmt: skip
+
+    return compete(
+        name,
+        "trials",
+        {
+            "pair by pair, float32": Contestant(plainly, pair_by_pair),
+            f"each picture once, {machine.precision}": Contestant(once, len(trials)),
+        },
+        "pair by pair, float32",
+        parts.rounds,
+        f"{len(positions):,} pictures for {len(trials) * trials.way:,} pairs of "
+        f"{len(trials):,} trials; pair by pair timed on {pair_by_pair} trials",
+    )
+
+
+@torch.no_grad()
+def score_pairs_plainly(
+    network: TwinNetwork, drawings: Drawings, trials: Trials, number: int, device: str
+) -> Tensor:
+    """One trial as public implementations score it: each support with the query, twins and all.
+
+    Returns:
+        Scores ``(way,)``.
+    """
+
+    def picture(position: Tensor) -> Tensor:
+        return (drawings.pixels[position][None, None].float() / 255).to(device)
+
+    query = picture(trials.queries[number])
+    return torch.cat(
+        [network(query, picture(support)) for support in trials.supports[number, :, 0]]
+    )

@@ -1,0 +1,60 @@
+"""What every case works with: data, networks as conf/ has them, and the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.omniglot import OfficialRuns, load_omniglot
+from siamese_oneshot.model.network import TwinNetwork
+from siamese_oneshot.training.hardware import (
+    choose_accelerator,
+    choose_precision,
+    keep_freed_memory,
+)
+
+
+@dataclass
+class Parts:
+    """Shared by the cases of one run of the benchmark.
+
+    Attributes:
+        root: Omniglot's folder; looked for where None.
+        rounds: turns of each contestant.
+    """
+
+    root: Path | None = None
+    rounds: int = 5
+    device: str = field(init=False)
+    precision: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Load the data and choose the device."""
+        accelerator = choose_accelerator("auto")
+        self.device = "cuda" if accelerator == "gpu" else "cpu"
+        self.precision = choose_precision("auto", accelerator)
+        if self.device == "cpu":
+            keep_freed_memory()
+        omniglot = load_omniglot(self.root)
+        self.drawings: Drawings = omniglot.drawings
+        self.runs: OfficialRuns = omniglot.runs
+
+    def config(self, *overrides: str) -> DictConfig:
+        """The configuration of a training, as the command line would compose it."""
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose("config", [*overrides, "hydra.run.dir=."])
+
+    def network(self, model: str) -> TwinNetwork:
+        """An untrained network of ``conf/model`` on the device, laid out as training does it."""
+        torch.manual_seed(0)
+        made: Any = instantiate(self.config(f"model={model}").model)
+        network: TwinNetwork = made.to(self.device, memory_format=torch.channels_last)
+        return network

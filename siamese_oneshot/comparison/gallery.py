@@ -1,0 +1,125 @@
+"""The pictures of an evaluation, saved as PNG."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from siamese_oneshot.comparison.desk import Desk
+from siamese_oneshot.comparison.sitting import Outcome
+from siamese_oneshot.comparison.tables import curve
+from siamese_oneshot.data.batches import generator_for
+from siamese_oneshot.data.distort import Distortion
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
+from siamese_oneshot.evaluation import pictures
+from siamese_oneshot.evaluation.examine import Answered
+from siamese_oneshot.evaluation.scoring import score_pairs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+Draw = Callable[[], "Figure"]
+
+
+def draw_all(outcomes: Sequence[Outcome], desk: Desk, folder: Path) -> dict[str, Path]:
+    """Draw every picture; one that fails is named in a warning and costs no other.
+
+    Args:
+        outcomes: the first network among them is looked at closely; all of them share the curves.
+        desk: the drawings in full size.
+        folder: where the PNGs go.
+
+    Returns:
+        The files by name.
+    """
+    drawn = {}
+    network = next((one for one in outcomes if one.subject.trained is not None), outcomes[0])
+    for name, draw in [
+        ("ways", lambda: pictures.draw_ways(_curves(outcomes))),
+        *_of_one(network, desk),
+    ]:
+        try:
+            figure = draw()
+            drawn[name] = folder / f"{name}.png"
+            folder.mkdir(parents=True, exist_ok=True)
+            pictures.save(figure, drawn[name])
+        except (ValueError, RuntimeError, OSError) as problem:
+            drawn.pop(name, None)
+            log.warning("the picture %s could not be made: %s", name, problem)
+    return drawn
+
+
+def _of_one(outcome: Outcome, desk: Desk) -> Iterator[tuple[str, Draw]]:
+    full, answered = desk.loaded.drawings, outcome.answered
+    runs = answered.get("official", answered["paper"])
+    yield "trial_right", lambda: pictures.draw_trial(full, runs, _example(runs, right=True))
+    if not bool(runs.right.all()):
+        yield "trial_wrong", lambda: pictures.draw_trial(full, runs, _example(runs, right=False))
+    yield "mistakes", lambda: pictures.draw_mistakes(full, answered["yardstick"])
+    rows = [(one.name, one.value, one.low, one.high) for one in outcome.alphabets]
+    yield "alphabets", lambda: pictures.draw_alphabets(rows)
+    yield "pairs", lambda: _pairs(outcome, desk)
+    if outcome.subject.trained is None:
+        return
+    first = _first_convolution(outcome.subject.trained.network)
+    if first is not None:
+        yield "filters", lambda: pictures.draw_filters(first.weight.detach().cpu())
+    yield "distortions", lambda: _distortions(full, desk, outcome)
+    yield "map", lambda: _map(full, outcome)
+
+
+def _example(answered: Answered, right: bool) -> int:
+    """The trial in the middle of those that were answered right, or wrong."""
+    found = (answered.right == right).nonzero().flatten()
+    return int(found[len(found) // 2]) if len(found) else 0
+
+
+def _curves(outcomes: Sequence[Outcome]) -> dict[str, list[tuple[int, float, float, float]]]:
+    lines = {}
+    for outcome in outcomes:
+        kinds = {WAYS_TEST: "test alphabets", WAYS_TRAIN: "training alphabets"}
+        if outcome.subject.trained is None:
+            kinds = {WAYS_TEST: "test alphabets"}  # it has not trained on any
+        for key, whose in kinds.items():
+            lines[f"{outcome.subject.name}, {whose}"] = [
+                (way, score.value, score.low, score.high) for way, score in curve(outcome, key)
+            ]
+    return lines
+
+
+def _pairs(outcome: Outcome, desk: Desk) -> Figure:
+    asked = desk.sheet(outcome.subject).test.pairs
+    recognises, embeddings = outcome.subject.recognises, outcome.embeddings
+    logits = score_pairs(embeddings, asked.first, asked.second, recognises.score)
+    return pictures.draw_pair_scores(logits.cpu(), asked.same, outcome.test.verified.threshold)
+
+
+def _first_convolution(network: nn.Module) -> nn.Conv2d | None:
+    return next((part for part in network.modules() if isinstance(part, nn.Conv2d)), None)
+
+
+def _distortions(full: Drawings, desk: Desk, outcome: Outcome) -> Figure:
+    train = desk.sheet(outcome.subject).split.train
+    chosen = train[:: max(1, len(train) // 6)][:6]
+    plain = full.pixels[chosen][:, None].float() / 255
+    return pictures.draw_distortions(plain, Distortion(), generator_for(0))
+
+
+def _map(full: Drawings, outcome: Outcome) -> Figure:
+    """The test alphabet nearest to 26 characters: enough to see, few enough to read."""
+    asked = outcome.embeddings.positions.cpu()
+    alphabets = full.alphabets[asked]
+    tested = full.alphabets[outcome.answered["yardstick"].question.trials.queries].unique()
+    sizes = torch.tensor(
+        [len(full.classes[asked[alphabets == one]].unique()) for one in tested.tolist()]
+    )
+    chosen = tested[(sizes - 26).abs().argmin()]
+    positions = asked[alphabets == chosen]
+    return pictures.draw_map(full, positions, outcome.embeddings[positions].cpu())

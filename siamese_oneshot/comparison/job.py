@@ -1,0 +1,192 @@
+"""An evaluation from the first picture to the last table."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from siamese_oneshot.comparison import tables
+from siamese_oneshot.comparison.desk import Desk
+from siamese_oneshot.comparison.paired import paired_tests
+from siamese_oneshot.comparison.record import write_json, write_markdown
+from siamese_oneshot.comparison.sitting import Outcome, sit
+from siamese_oneshot.comparison.subjects import Subject, find_subjects
+from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.omniglot.edition import SIDE
+from siamese_oneshot.data.source import load_source
+from siamese_oneshot.evaluation.embedding import Machine
+from siamese_oneshot.tracking.result import environment
+from siamese_oneshot.tracking.table import Table, wide_console
+from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.training.hardware import (
+    choose_accelerator,
+    choose_precision,
+    keep_freed_memory,
+)
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(cfg: DictConfig) -> list[Outcome]:
+    """Put every protocol to the subjects of ``cfg.run``; print, write and draw what comes out.
+
+    Args:
+        cfg: the composed configuration of ``conf/evaluate.yaml``.
+
+    Returns:
+        The outcomes, in the order asked for.
+
+    Raises:
+        UserError: whatever a user can mend.
+    """
+    began = time.monotonic()
+    wanted = list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)]
+    subjects = find_subjects(wanted)
+    accelerator = choose_accelerator(cfg.accelerator)
+    machine = Machine(
+        "cuda" if accelerator == "gpu" else accelerator,
+        choose_precision(cfg.precision, accelerator),
+        cfg.chunk,
+    )
+    if accelerator == "cpu":
+        keep_freed_memory()
+    desk = _desk(cfg)
+    folder = _folder(cfg.out, wanted, subjects)
+    folder.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for subject in subjects:
+        outcome = sit(subject, desk, machine)
+        log.info(
+            "%s: %s pictures embedded once for %s comparisons, %.1f s",
+            subject.name,
+            f"{outcome.pictures:,}",
+            f"{outcome.comparisons:,}",
+            outcome.seconds,
+        )
+        outcomes.append(outcome)
+    tests = paired_tests(outcomes, ("official", "paper", "yardstick", "across", "mnist"))
+    made = _tables(outcomes)
+    if tests:
+        made.append(tables.paired_table(tests))
+    omniglot = desk.loaded.drawings.source == "omniglot"
+    literature = list(tables.literature_tables(outcomes)) if omniglot else []
+    console = wide_console()
+    for table in [*made, *literature]:
+        console.print(table.rich())
+    names = ", ".join(subject.name for subject in subjects)
+    surroundings = {
+        **environment("evaluate"),
+        "data_source": desk.loaded.drawings.source,
+        "data_digest": desk.loaded.digest,
+        "warnings": list(desk.loaded.warnings),
+        "precision": machine.precision,
+    }
+    write_json(folder, outcomes, tests, surroundings)
+    write_markdown(folder, f"Evaluation of {names}", [*made, *literature])
+    pictures = {}
+    if cfg.pictures:
+        from siamese_oneshot.comparison.gallery import draw_all  # here: matplotlib takes a second
+
+        pictures = draw_all(outcomes, desk, folder / "pictures")
+    _log(cfg, folder, names, outcomes, pictures)
+    for warning in desk.loaded.warnings:
+        console.print(warning, style="bold red", markup=False)
+    console.print(
+        f"evaluation.json, evaluation.md and {len(pictures)} pictures are in {folder}; "
+        f"{time.monotonic() - began:.0f} s on {surroundings['hardware']}",
+        soft_wrap=True,
+        markup=False,
+    )
+    return outcomes
+
+
+def _tables(outcomes: Sequence[Outcome]) -> list[Table]:
+    settings = tables.settings_table(outcomes)
+    return [
+        tables.figures_table(outcomes),
+        *([settings] if settings is not None else []),
+        tables.ways_table(outcomes),
+        tables.alphabets_table(outcomes),
+    ]
+
+
+def _desk(cfg: DictConfig) -> Desk:
+    """Load what is asked about."""
+    data = cfg.data
+    loaded = load_source(
+        data.source,
+        SIDE,
+        instantiate(data.glyphs),
+        data.root,
+        data.download,
+        data.fallback,
+        data.on_bad,
+    )
+    return Desk(
+        loaded,
+        _digits(cfg),
+        data.split,
+        cfg.split,
+        instantiate(data.exam),
+        instantiate(cfg.protocols),
+    )
+
+
+def _digits(cfg: DictConfig) -> Drawings | None:
+    if cfg.mnist is False:
+        return None
+    try:
+        return load_digits(cfg.mnist)
+    except DigitsUnavailable as problem:
+        if cfg.mnist is not None:
+            raise
+        log.warning("no MNIST row: %s", problem)
+        return None
+
+
+def _folder(out: str | None, wanted: Sequence[str], subjects: Sequence[Subject]) -> Path:
+    """Beside the checkpoint of a single run or sweep, else a folder of its own."""
+    if out is not None:
+        return Path(out).expanduser().absolute()
+    place = Path(wanted[0]).expanduser()
+    if len(wanted) == 1 and subjects[0].trained is not None and place.is_dir():
+        return place.absolute() / "evaluation"
+    return Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute()
+
+
+def _log(
+    cfg: DictConfig,
+    folder: Path,
+    names: str,
+    outcomes: Sequence[Outcome],
+    pictures: dict[str, Path],
+) -> None:
+    """The figures and pictures as a W&B run of its own."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    with wandb_run(
+        folder,
+        {str(key): value for key, value in config.items()},
+        project=cfg.logger.project,
+        entity=cfg.logger.entity,
+        group=cfg.logger.group,
+        name=cfg.logger.name or f"evaluate {names}",
+        tags=list(cfg.logger.tags),
+        job_type=cfg.logger.job_type,
+        mode=cfg.logger.mode,
+    ) as logger:
+        if logger is None:
+            return
+        for outcome in outcomes:
+            own = "" if len(outcomes) == 1 else f"{outcome.subject.name}/"
+            logger.log_metrics(
+                {f"{own}{score.split}/{score.key}": score.value for score in outcome.scores}
+            )
+        for name, path in pictures.items():
+            logger.log_image(f"pictures/{name}", [str(path)])

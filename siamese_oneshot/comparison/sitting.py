@@ -1,0 +1,165 @@
+"""One subject sits every exam: each picture embedded once, then all lists answered from that."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from siamese_oneshot.comparison.desk import Desk
+from siamese_oneshot.comparison.subjects import Subject
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.exam import Exam
+from siamese_oneshot.data.pairs import Pairs
+from siamese_oneshot.data.protocols import first_trials, positions_of
+from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot.evaluation.examine import (
+    Answered,
+    Findings,
+    answer,
+    examine,
+    unknown_threshold,
+)
+from siamese_oneshot.evaluation.metrics import known_and_unknown
+from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.tracking.score import Score, scores_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out for one subject.
+
+    Attributes:
+        subject: who.
+        split: the rule of the lists.
+        drawings: the pictures that positions speak of, in the subject's size.
+        validation, test: the findings.
+        answered: every one-shot list of the test by its key, the digits' among them.
+        scores: all figures, in the order of the tables.
+        alphabets: of the yardstick's trials, an alphabet each.
+        embeddings: of the pictures of the test, for the embedding map.
+        unknown_below: what tells an unknown class, chosen on validation.
+        pictures, comparisons: how many were embedded, and how many scores that made.
+        seconds: that it took.
+    """
+
+    subject: Subject
+    split: str
+    drawings: Drawings
+    validation: Findings
+    test: Findings
+    answered: dict[str, Answered]
+    scores: list[Score]
+    alphabets: list[Score]
+    embeddings: Embeddings
+    unknown_below: float
+    pictures: int
+    comparisons: int
+    seconds: float
+
+
+@torch.no_grad()
+def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
+    """Put every exam to a subject.
+
+    Args:
+        subject: who.
+        desk: the pictures and lists.
+        machine: where and how to embed.
+
+    Returns:
+        Findings and figures; thresholds come from validation.
+    """
+    began = time.monotonic()
+    recognises = subject.recognises
+    if isinstance(recognises, nn.Module):
+        recognises.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    sheet = desk.sheet(subject)
+    exams = [_shortened(exam, subject) for exam in (sheet.validation, sheet.test)]
+    positions = torch.unique(torch.cat([exam.positions for exam in exams]))
+    embeddings = embed(recognises, sheet.drawings, positions, machine, subject.name)
+    validation = examine(exams[0], embeddings, recognises.score)
+    test = examine(exams[1], embeddings, recognises.score, validation.verified.threshold)
+    answered = {one.question.key: one for one in test.answered}
+    pictures = len(positions)
+    if desk.digits is not None:
+        question = first_trials(desk.digits_question, subject.most_trials)
+        asked = positions_of([question])
+        digits = desk.digits_of(subject.size)
+        table = embed(recognises, digits, asked, machine, f"{subject.name}, digits")
+        answered["mnist"] = answer(question, table, recognises.score)
+        pictures += len(asked)
+    unknown_below = unknown_threshold(validation.answered[0])
+    scores = [
+        *scores_of(validation, "validation", "chosen on these pairs"),
+        *scores_of(test, "test", "threshold from validation"),
+        _verdicts(answered["yardstick"], unknown_below),
+        *([Score.of(answered["mnist"], "test")] if "mnist" in answered else []),
+    ]
+    lists = [*validation.answered, *answered.values()]
+    return Outcome(
+        subject=subject,
+        split=sheet.split.name,
+        drawings=sheet.drawings,
+        validation=validation,
+        test=test,
+        answered=answered,
+        scores=scores,
+        alphabets=alphabet_scores(answered["yardstick"], sheet.drawings),
+        embeddings=embeddings,
+        unknown_below=unknown_below,
+        pictures=pictures,
+        comparisons=sum(one.question.trials.supports.numel() for one in lists)
+        + sum(len(exam.pairs) for exam in exams),
+        seconds=time.monotonic() - began,
+    )
+
+
+def alphabet_scores(answered: Answered, drawings: Drawings) -> list[Score]:
+    """The accuracy in each alphabet of a list within alphabets, best first."""
+    question = answered.question
+    alphabets = drawings.alphabets[question.trials.queries]
+    scores = []
+    for alphabet in alphabets.unique().tolist():
+        mine = alphabets == alphabet
+        scores.append(
+            Score.from_counts(
+                drawings.alphabet_names[alphabet],
+                question.protocol,
+                int(answered.right[mine].sum()),
+                int(mine.sum()),
+                question.trials.digest,
+                "test",
+                f"{question.key}/{drawings.alphabet_names[alphabet]}",
+            )
+        )
+    return sorted(scores, key=lambda score: -score.value)
+
+
+def _shortened(exam: Exam, subject: Subject) -> Exam:
+    """What a slow subject is asked of an exam."""
+    most = subject.most_trials
+    questions = [one for one in exam.questions if not one.key.startswith(subject.skips)]
+    pairs = exam.pairs
+    if most is not None:
+        pairs = Pairs(pairs.first[:most], pairs.second[:most], pairs.same[:most])
+    return Exam(pairs, tuple(first_trials(one, most) for one in questions))
+
+
+def _verdicts(answered: Answered, unknown_below: float) -> Score:
+    """How often a network that may say "unknown" says so rightly."""
+    trials = answered.question.trials
+    highest, known = known_and_unknown(answered.scores, trials.answers)
+    right = (highest > unknown_below) == (known > 0.5)
+    return Score.from_counts(
+        f"known or unknown, {trials.way} ways",
+        "the yardstick's trials with the query's class among the ways and without it; "
+        "threshold from validation",
+        int(right.sum()),
+        len(right),
+        trials.digest,
+        "test",
+        "unknown",
+    )

@@ -1,0 +1,109 @@
+"""Who is compared: trained networks and baselines, by name, folder or file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from siamese_oneshot.data.omniglot.edition import SIDE
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.baselines import Chance, PixelNeighbour
+from siamese_oneshot.evaluation.embedding import Recognises
+from siamese_oneshot.evaluation.hausdorff import Hausdorff
+from siamese_oneshot.tracking.trained import PRETRAINED, Trained, load_trained, runs_in
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One of those who are compared.
+
+    Attributes:
+        name: as tables show it.
+        recognises: embeds and scores.
+        size: pixels along a side of the pictures that it reads.
+        trained: the trained network; None for a baseline.
+        most_trials: at most so many trials of a list, for those whose comparisons are slow.
+        skips: keys of lists that begin so are not asked of it, because that would take too long.
+    """
+
+    name: str
+    recognises: Recognises
+    size: int
+    trained: Trained | None = None
+    most_trials: int | None = None
+    skips: tuple[str, ...] = ()
+
+    @property
+    def setting(self) -> str | None:
+        """The experiment that it is a seed of; None for baselines."""
+        return None if self.trained is None else self.trained.facts.get("experiment")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A recogniser without training."""
+
+    title: str
+    make: Callable[[], Recognises]
+    most_trials: int | None = None
+    skips: tuple[str, ...] = ()
+
+
+BASELINES = {
+    "chance": Baseline("guessing", Chance),
+    "pixel-l1": Baseline("pixel 1-NN, L1", lambda: PixelNeighbour(1), 2000),
+    "pixel-l2": Baseline("pixel 1-NN, L2", lambda: PixelNeighbour(2), 2000),
+    "hausdorff": Baseline("modified Hausdorff distance", Hausdorff, 400, ("ways_", "few_")),
+}
+
+
+def find_subjects(wanted: Sequence[str]) -> list[Subject]:
+    """The subjects of a command line.
+
+    Args:
+        wanted: names of baselines and packaged networks, runs' folders, sweeps' folders (which
+            stand for all of their runs), checkpoints or exported weights.
+
+    Returns:
+        In the order asked for, each once.
+
+    Raises:
+        UserError: one that does not exist, with the nearest name that does; or none at all.
+    """
+    if not wanted:
+        raise UserError("run is empty: name what to evaluate, for example run=pretrained")
+    subjects: dict[str, Subject] = {}
+    for word in wanted:
+        for subject in _of(word):
+            subjects.setdefault(subject.name, subject)
+    return list(subjects.values())
+
+
+def _of(word: str) -> list[Subject]:
+    if word in BASELINES:
+        baseline = BASELINES[word]
+        limits = baseline.most_trials, baseline.skips
+        return [Subject(baseline.title, baseline.make(), SIDE, None, *limits)]
+    path = Path(word).expanduser()
+    if word not in PRETRAINED and path.is_dir():
+        runs = runs_in(path)
+        if not runs:
+            raise UserError(f"{path} holds no run with a checkpoint")
+        alone = runs == [path]
+        return [_network(run, path.name if alone else str(run.relative_to(path))) for run in runs]
+    if word not in PRETRAINED and not path.exists():
+        names = [*PRETRAINED, *BASELINES]
+        near = difflib.get_close_matches(word, names, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(
+            f"there is no {word}: {hint}Name a run's or sweep's folder, a .ckpt or .safetensors "
+            f"file, or one of {', '.join(names)}"
+        )
+    return [_network(word, word if word in PRETRAINED else path.stem)]
+
+
+def _network(where: str | Path, name: str) -> Subject:
+    trained = load_trained(where)
+    return Subject(name, trained.network, trained.size, trained)

@@ -1,0 +1,213 @@
+"""What an evaluation prints: figures, ways, alphabets, seeds, paired tests, and the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from siamese_oneshot.comparison.paired import Paired
+from siamese_oneshot.comparison.sitting import Outcome
+from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
+from siamese_oneshot.evaluation.interval import mean_interval
+from siamese_oneshot.evaluation.published import published
+from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.tracking.table import Table
+
+# Which of our lists stands beside which published protocol.
+BESIDE = {
+    "within": (
+        ("official", "paper"),
+        "20-way one-shot within one alphabet, 400 trials: the official runs or the paper's rule",
+    ),
+    "across": (("across",), "20-way one-shot across alphabets"),
+    "across-21": ((f"{WAYS_TEST}_21",), "21-way one-shot across alphabets"),
+    "verification": (("verification",), "same or different"),
+    "mnist": (("mnist",), "MNIST 10-way one-shot"),
+}
+_NOT_LISTED = (WAYS_TEST, WAYS_TRAIN)  # they have a table of their own
+
+
+def percent(score: Score, interval: bool = True) -> str:
+    """The value in %, with its interval."""
+    if not interval:
+        return f"{100 * score.value:.2f}"
+    return f"{100 * score.value:.2f} ({100 * score.low:.1f}-{100 * score.high:.1f})"
+
+
+def trained_on(outcome: Outcome) -> str:
+    """What a subject was trained on, in words."""
+    trained = outcome.subject.trained
+    if trained is None:
+        return "nothing"
+    words = {
+        "lake": "27 background alphabets (3 more to choose by)",
+        "koch": "30 background alphabets by 12 drawers",
+        "koch40": "37 alphabets (3 more to choose by)",
+        "small1": "4 background alphabets (1 more to choose by)",
+        "small2": "4 background alphabets (1 more to choose by)",
+        "vinyals": "1,085 characters (115 more to choose by)",
+    }
+    split = trained.facts.get("split")
+    source = trained.facts.get("data_source", "omniglot")
+    return words.get(str(split), "not known") if source == "omniglot" else f"data={source}"
+
+
+def figures_table(outcomes: Sequence[Outcome]) -> Table:
+    """Every list but the ways: a column for each subject, or protocols in full for one alone."""
+    rows: dict[tuple[str, str], Score] = {}
+    for outcome in outcomes:
+        for score in outcome.scores:
+            if not score.key.startswith(_NOT_LISTED):
+                rows.setdefault((score.split, score.key), score)
+    if len(outcomes) == 1:
+        (outcome,) = outcomes
+        title = f"{outcome.subject.name}: {trained_on(outcome)}, split {outcome.split}"
+        table = Table(title, ["score", ">% (95% interval)", ">trials", "protocol"])
+        for score in rows.values():
+            table.add(score.name, percent(score), f"{score.trials:,}", score.protocol)
+        return table
+    names = [outcome.subject.name for outcome in outcomes]
+    few = len(outcomes) < 4  # more have no room for intervals; evaluation.json has them
+    title = "% (95% interval)" if few else "%"
+    table = Table(title, ["score", *(f">{name}" for name in names)])
+    for key, first in rows.items():
+        cells = []
+        for outcome in outcomes:
+            mine = {(score.split, score.key): score for score in outcome.scores}.get(key)
+            short = "" if mine is None or mine.trials == first.trials else f" n={mine.trials:,}"
+            cells.append("-" if mine is None else percent(mine, few) + short)
+        table.add(f"{first.name}, {first.trials:,} trials", *cells)
+    table.note = "n: a subject whose comparisons are slow answers the first trials of a list."
+    return table
+
+
+def settings_table(outcomes: Sequence[Outcome]) -> Table | None:
+    """Several seeds of one setting: mean, spread and interval; None where there are none."""
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.subject.setting is not None:
+            groups.setdefault(f"{outcome.subject.setting}, split {outcome.split}", []).append(
+                outcome
+            )
+    table = Table(
+        "several runs of one setting, %",
+        ["setting", "score", ">runs", ">mean", ">95% interval", ">spread", "each"],
+        note="95% interval of the mean by Student's t; spread: standard deviation over runs.",
+    )
+    for name, members in groups.items():
+        if len(members) > 1:
+            _add_setting(table, name, members)
+    return table if table.rows else None
+
+
+def _add_setting(table: Table, name: str, members: Sequence[Outcome]) -> None:
+    from statistics import stdev
+
+    for score in members[0].scores:
+        if score.key.startswith(_NOT_LISTED):
+            continue
+        same = [
+            mine.value
+            for member in members
+            for mine in member.scores
+            if (mine.split, mine.key) == (score.split, score.key)
+        ]
+        mean, low, high = mean_interval(same)
+        table.add(
+            name,
+            score.name,
+            str(len(same)),
+            f"{100 * mean:.2f}",
+            f"{100 * low:.2f}-{100 * high:.2f}",
+            f"{100 * stdev(same):.2f}",
+            ", ".join(f"{100 * value:.2f}" for value in same),
+        )
+
+
+def ways_table(outcomes: Sequence[Outcome]) -> Table:
+    """The replication's figure in numbers, for test and training alphabets."""
+    lines = {
+        f">{outcome.subject.name}, {whose}": dict(curve(outcome, key))
+        for outcome in outcomes
+        for key, whose in ((WAYS_TEST, "test"), (WAYS_TRAIN, "training"))
+        if key == WAYS_TEST or outcome.subject.trained is not None
+    }
+    lines = {heading: line for heading, line in lines.items() if line}
+    table = Table("accuracy against ways, across alphabets, %", ["ways", *lines, ">1 / ways"])
+    for way in sorted({way for line in lines.values() for way in line}):
+        cells = [f"{100 * line[way].value:.2f}" if way in line else "-" for line in lines.values()]
+        table.add(str(way), *cells, f"{100 / way:.2f}")
+    return table
+
+
+def curve(outcome: Outcome, key: str) -> list[tuple[int, Score]]:
+    """(ways, score) of ``WAYS_TEST`` or ``WAYS_TRAIN``."""
+    return [
+        (int(score.key.rpartition("_")[2]), score)
+        for score in outcome.scores
+        if score.key.startswith(key)
+    ]
+
+
+def alphabets_table(outcomes: Sequence[Outcome]) -> Table:
+    """The yardstick by alphabet."""
+    names = {score.name: None for outcome in outcomes for score in outcome.alphabets}
+    table = Table(
+        "hard yardstick by alphabet, % (95% interval)",
+        ["alphabet", *(f">{outcome.subject.name}" for outcome in outcomes)],
+    )
+    for name in names:
+        found = [{one.name: one for one in outcome.alphabets}.get(name) for outcome in outcomes]
+        few = len(outcomes) < 4
+        table.add(name, *("-" if one is None else percent(one, few) for one in found))
+    return table
+
+
+def paired_table(tests: Sequence[Paired]) -> Table:
+    """Each paired test in a row."""
+    table = Table(
+        "paired tests (McNemar's, exact, two-sided)",
+        ["list", "subjects", ">difference", ">right alone", ">trials", ">p"],
+    )
+    for one in tests:
+        table.add(
+            one.key,
+            f"{one.one} - {one.other}",
+            f"{100 * one.difference:+.2f}",
+            f"{one.only_one} : {one.only_other}",
+            f"{one.trials:,}",
+            "< 0.0001" if one.p < 1e-4 else f"{one.p:.4f}",
+        )
+    return table
+
+
+def literature_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:
+    """Ours beside the published numbers, a table for each protocol, best first."""
+    for protocol, (keys, title) in BESIDE.items():
+        rows = [
+            (one.value, one.who, f"{one.value:.1f}", one.trials, one.trained_on, one.note)
+            for one in published(protocol)
+        ]
+        for outcome in outcomes:
+            for score in outcome.scores:
+                if score.split == "test" and score.key in keys and _comparable(outcome, score):
+                    who = f"here: {outcome.subject.name}, {score.name}"
+                    words = trained_on(outcome)
+                    rows.append(
+                        (
+                            100 * score.value,
+                            who,
+                            percent(score),
+                            score.trials,
+                            words,
+                            score.protocol,
+                        )
+                    )
+        table = Table(title, ["who", ">%", ">trials", "trained on", "note"])
+        for _, who, value, trials, words, note in sorted(rows, key=lambda row: -row[0]):
+            table.add(who, value, "-" if trials is None else f"{trials:,}", words, note)
+        yield table
+
+
+def _comparable(outcome: Outcome, score: Score) -> bool:
+    """Whether trials by the paper's rule are of the paper's alphabets and four drawers."""
+    return score.key != "paper" or outcome.split == "koch"

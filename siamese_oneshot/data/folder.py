@@ -1,0 +1,168 @@
+"""A person's own pictures: a folder a class, or a folder an alphabet with its classes inside."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.ink import Normalised
+from siamese_oneshot.data.picture import PictureFaulty, load_picture
+from siamese_oneshot.errors import UserError
+
+log = logging.getLogger(__name__)
+
+LAYOUT = """Expected, with any names and any number of pictures:
+    root/class/picture.png            one alphabet, or
+    root/alphabet/class/picture.png   several"""
+_LITTER = ("__macosx", "thumbs.db", "desktop.ini")
+_READERS = 4  # at once; each may hold 64 megapixels
+_TOLD = 20  # faults told in one warning
+
+OnBad = Literal["skip", "stop"]
+
+
+class FolderFaulty(UserError):
+    """A folder of pictures that is not there, not laid out as expected, or holds bad pictures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """What a folder holds.
+
+    Attributes:
+        drawings: the pictures, 105×105, ``source`` ``folder``.
+        skipped: what was left out, one sentence each: name and reason.
+    """
+
+    drawings: Drawings
+    skipped: tuple[str, ...]
+
+
+def load_folder(root: str | Path, on_bad: OnBad = "skip") -> Folder:
+    """Load ``class/picture`` or ``alphabet/class/picture``, in Omniglot's convention.
+
+    The depth decides which of the two it is; ``class/picture`` is one alphabet, named after the
+    root. Names are sorted. Hidden files and what systems leave behind (``__MACOSX``, ``Thumbs.db``,
+    ``desktop.ini``) are ignored; links to folders are not followed, but the root may be one.
+
+    Nothing is known of who drew what. The k-th picture of a class, by name, counts as drawn by the
+    k-th drawer: so support and query of a trial are never the same picture.
+
+    Args:
+        root: the folder.
+        on_bad: what files that are no pictures, damaged and blank pictures, and folders without a
+            picture do: ``skip`` leaves them out and names them in a warning, ``stop`` stops and
+            names all.
+
+    Returns:
+        The drawings and what was left out.
+
+    Raises:
+        FolderFaulty: no such folder, no picture in it, pictures at different depths or too deep;
+            anything bad under ``stop``.
+        UserError: an unknown ``on_bad``.
+    """
+    if on_bad not in ("skip", "stop"):
+        raise UserError(f"on_bad={on_bad} is unknown; there are skip, stop")
+    base = Path(root).expanduser()
+    if not base.is_dir():
+        what = "it is not a folder" if base.exists() else "there is no such folder"
+        raise FolderFaulty(f"{base}: {what}\n{LAYOUT}")
+    files, skipped = _listed(base)
+    pictures: dict[Path, Normalised] = {}
+    for file, outcome in zip(files, _read(base, files), strict=True):
+        if isinstance(outcome, Normalised):
+            pictures[file] = outcome
+        else:
+            skipped.append(f"{file}: {outcome.why}")
+    barren = {file.parent for file in files} - {file.parent for file in pictures} - {Path()}
+    # A folder with subfolders is an alphabet, and needs no picture of its own.
+    barren -= {folder.parent for folder in {file.parent for file in files}}
+    skipped += [f"{folder}: no picture in this folder can be used" for folder in sorted(barren)]
+    if skipped and (on_bad == "stop" or not pictures):
+        start = f"{base}: no picture can be used" if not pictures else f"{base}: stopped"
+        faults = "\n".join(f"  {fault}" for fault in skipped)
+        remedy = LAYOUT if not pictures else "Mend or remove these, or skip them with on_bad=skip."
+        raise FolderFaulty(f"{start}\n{faults}\n{remedy}")
+    if not pictures:
+        raise FolderFaulty(f"{base}: there is no picture in it\n{LAYOUT}")
+    if skipped:
+        more = f"\n  and {len(skipped) - _TOLD} more" if len(skipped) > _TOLD else ""
+        told = "".join(f"\n  {fault}" for fault in skipped[:_TOLD])
+        log.warning("%s: %d left out%s%s", base, len(skipped), told, more)
+    return Folder(_gathered(base, pictures), tuple(skipped))
+
+
+def _listed(base: Path) -> tuple[list[Path], list[str]]:
+    """All files, relative to ``base`` and sorted, and a sentence for each empty folder or link."""
+    files, skipped = [], []
+    for where, folders, names in os.walk(base):
+        here = Path(where).relative_to(base)
+        folders[:] = sorted(name for name in folders if not _litter(name))
+        for name in [name for name in folders if os.path.islink(Path(where, name))]:
+            skipped.append(f"{here / name}: a link to a folder, which is not followed")
+        kept = sorted(name for name in names if not _litter(name))
+        if len(here.parts) > 2 and kept:
+            raise FolderFaulty(f"{base}: {here / kept[0]} is nested too deep\n{LAYOUT}")
+        if not kept and not folders and here.parts:
+            skipped.append(f"{here}: the folder is empty")
+        files += [here / name for name in kept]
+    return sorted(files), sorted(skipped)
+
+
+def _litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def _read(base: Path, files: list[Path]) -> Iterable[Normalised | PictureFaulty]:
+    """Each file's picture or what is wrong with it, in order."""
+
+    def outcome(file: Path) -> Normalised | PictureFaulty:
+        try:
+            return load_picture(base / file)
+        except PictureFaulty as fault:
+            return fault
+
+    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(outcome, files))
+
+
+def _gathered(base: Path, pictures: dict[Path, Normalised]) -> Drawings:
+    """The pictures by alphabet, class and name."""
+    depths: dict[int, list[Path]] = defaultdict(list)
+    for file in pictures:
+        depths[len(file.parts)].append(file)
+    if 1 in depths:
+        raise FolderFaulty(f"{base}: {depths[1][0]} lies in no class's folder\n{LAYOUT}")
+    if len(depths) > 1:
+        raise FolderFaulty(
+            f"{base}: {depths[2][0]} and {depths[3][0]} lie at different depths\n{LAYOUT}"
+        )
+    alone = base.resolve().name or "folder"
+    members: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for file in sorted(pictures):
+        alphabet = file.parts[0] if 3 in depths else alone
+        members[alphabet, file.parts[-2]].append(file)
+    classes = sorted(members)
+    alphabets = sorted({alphabet for alphabet, _ in classes})
+    counts = [len(members[one]) for one in classes]
+    order = [file for one in classes for file in members[one]]
+    return Drawings(
+        pixels=torch.from_numpy(np.stack([pictures[file].ink for file in order])),
+        classes=torch.repeat_interleave(torch.arange(len(classes)), torch.tensor(counts)),
+        drawers=torch.cat([torch.arange(count) for count in counts]),
+        class_names=tuple(f"{alphabet}/{name}" for alphabet, name in classes),
+        alphabet_names=tuple(alphabets),
+        class_alphabets=torch.tensor([alphabets.index(alphabet) for alphabet, _ in classes]),
+        source="folder",
+    )

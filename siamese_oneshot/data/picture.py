@@ -1,0 +1,112 @@
+"""A picture file of any kind → its pixels, or a sentence that says what is wrong with the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from siamese_oneshot.data.ink import SIDE, NoInk, Normalised, normalise
+from siamese_oneshot.errors import UserError
+
+MAX_PIXELS = 64_000_000
+# Those with a signature, so that content decides; and none that starts a program, as EPS does.
+_FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO")
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class PictureFaulty(UserError):
+    """A file that cannot be used as a picture of a drawing; names it and says why.
+
+    Attributes:
+        path: the file.
+        why: what is wrong with it.
+    """
+
+    def __init__(self, path: str | Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = Path(path)
+        self.why = why
+
+
+def load_picture(path: str | Path, side: int = SIDE) -> Normalised:
+    """Read a picture and bring it to the network's convention.
+
+    Args:
+        path: the file.
+        side: pixels along a side of the result.
+
+    Raises:
+        PictureFaulty: it cannot be read, or nothing is drawn in it.
+    """
+    rgba = read_picture(path)
+    try:
+        return normalise(rgba, side)
+    except NoInk as blank:
+        raise PictureFaulty(path, f"no drawing can be seen in it: {blank}") from blank
+
+
+def read_picture(path: str | Path) -> NDArray[np.uint8]:
+    """The pixels of a picture file, upright: uint8 ``(height, width, 4)``, red to alpha.
+
+    Content decides what a file is, never its suffix. Of an animation, the first frame is taken.
+    Grey levels beyond 8 bits are spread over 0 … 255, as few such files use their whole range.
+
+    Raises:
+        PictureFaulty: it is not there, empty, no picture, damaged, or larger than 64 megapixels.
+    """
+    if not os.path.exists(path):
+        broken = os.path.islink(path)
+        raise PictureFaulty(path, "the link leads nowhere" if broken else "there is no such file")
+    if not os.path.isfile(path):
+        raise PictureFaulty(path, "it is a folder" if os.path.isdir(path) else "it is no file")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except OSError as fault:
+        raise PictureFaulty(path, f"it cannot be read ({fault.strerror})") from fault
+    if not start:
+        raise PictureFaulty(path, "the file is empty")
+    Image.init()
+    known = [name for name in _FORMATS if name in Image.OPEN]
+    try:
+        with Image.open(path, formats=known) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise PictureFaulty(path, _too_large(f"{image.width}×{image.height} pixels"))
+            return _pixels(image)
+    except PictureFaulty:
+        raise
+    except Image.UnidentifiedImageError as fault:
+        what = (
+            "it is text, not a picture" if _is_text(start) else "it is no picture of a known kind"
+        )
+        raise PictureFaulty(path, f"{what}; save it as PNG or JPEG") from fault
+    except _BOMBS as fault:
+        raise PictureFaulty(path, _too_large("far too many pixels")) from fault
+    except MemoryError as fault:
+        raise PictureFaulty(path, "there is not enough memory to decode it") from fault
+    except Exception as fault:  # decoders raise whatever they stumble over
+        reason = str(fault) or type(fault).__name__
+        raise PictureFaulty(path, f"the picture is damaged or incomplete ({reason})") from fault
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        levels = np.nan_to_num(np.asarray(upright).astype(np.float64))
+        levels -= levels.min()
+        levels *= 255 / max(levels.max(), 1e-9)
+        upright = Image.fromarray(levels.round().astype(np.uint8))
+    return np.array(upright.convert("RGBA"))
+
+
+def _too_large(found: str) -> str:
+    return f"it has {found}; at most {MAX_PIXELS // 10**6} megapixels are read: make it smaller"
+
+
+def _is_text(start: bytes) -> bool:
+    shown = start.decode("utf-8", "ignore")
+    return "\0" not in shown and len(shown.encode()) > len(start) - 4

@@ -1,0 +1,63 @@
+"""What others report, as data: never a number without its protocol and training data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from omegaconf import OmegaConf
+
+PROTOCOLS = ("within", "across", "across-21", "verification", "mnist")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published figure.
+
+    Attributes:
+        who: the method.
+        source: the publication.
+        protocol: one of ``PROTOCOLS``; the head of ``published.yaml`` says what they are.
+        value: accuracy, %.
+        trained_on: in words.
+        split: the rule of ``data.split`` that comes nearest; ``none`` or ``other`` where none does.
+        trials: how many; None where it is not said.
+        remark: what a reader must know to compare.
+        uncertain: known at second hand and not checked against the text.
+    """
+
+    who: str
+    source: str
+    protocol: str
+    value: float
+    trained_on: str
+    split: str
+    trials: int | None = None
+    remark: str = ""
+    uncertain: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if not 0 < self.value <= 100 or self.protocol not in PROTOCOLS:
+            raise ValueError(f"{self} is no accuracy in % of one of {', '.join(PROTOCOLS)}")
+
+    @property
+    def note(self) -> str:
+        """Source and remark in one line."""
+        parts = [self.source, self.remark, "not checked" if self.uncertain else ""]
+        return "; ".join(part for part in parts if part)
+
+
+def published(protocol: str | None = None) -> tuple[Published, ...]:
+    """The figures of one protocol, or all; in the order of ``published.yaml``."""
+    return tuple(one for one in _all() if protocol in (None, one.protocol))
+
+
+@cache
+def _all() -> tuple[Published, ...]:
+    text = files(__package__).joinpath("published.yaml").read_text()
+    content: Any = OmegaConf.to_container(OmegaConf.create(text))
+    sources = content["sources"]
+    return tuple(Published(**{**row, "source": sources[row["source"]]}) for row in content["rows"])

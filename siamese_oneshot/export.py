@@ -1,0 +1,122 @@
+"""A run's network as one small file: ``python -m siamese_oneshot.export RUN FILE.safetensors``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.trained import Trained, load_trained, save_trained
+
+_FIGURES = ("one_shot", "official", "yardstick", "across", "verification", "mnist")
+
+
+def export(run: Path, file: Path) -> Path:
+    """Write a run's network and its card; the card needs the run's evaluation.
+
+    Args:
+        run: a run's folder, with ``evaluation/evaluation.json`` in it.
+        file: ends in ``.safetensors``; the card goes beside it as ``.md``, too.
+
+    Returns:
+        The card's file.
+
+    Raises:
+        UserError: no network, no evaluation, or a file of another kind.
+    """
+    if file.suffix != ".safetensors":
+        raise UserError(f"{file} must end in .safetensors")
+    trained, found = load_trained(run), _evaluation(run)
+    card = {
+        "command": _portable(trained.facts.get("command") or _recorded(run, "command")),
+        "commit": trained.facts.get("commit") or _recorded(run, "commit"),
+        "trained_on": found["trained_on"],
+        "data_digest": found["data_digest"],
+        "scores": [score for score in found["scores"] if score["key"] in _FIGURES],
+    }
+    facts = {name: value for name, value in trained.facts.items() if name not in card}
+    made = replace(
+        trained,
+        facts=facts,
+        card=card,
+        threshold=found["threshold"],
+        unknown_below=found["unknown_below"],
+    )
+    save_trained(made, file)
+    page = file.with_suffix(".md")
+    page.write_text(_page(made, file))
+    return page
+
+
+def _evaluation(run: Path) -> dict[str, Any]:
+    path = run / "evaluation" / "evaluation.json"
+    try:
+        content = json.loads(path.read_text())
+        (subject,) = content["subjects"]
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} does not exist: run python -m siamese_oneshot.evaluate {run} first"
+        ) from None
+    except (ValueError, KeyError) as problem:
+        raise UserError(f"{path} is not the evaluation of one run: {problem}") from problem
+    return {**content, **subject}
+
+
+def _recorded(run: Path, name: str) -> str:
+    try:
+        return str(json.loads((run / "result.json").read_text())[name])
+    except (OSError, ValueError, KeyError):
+        return "unknown"
+
+
+def _portable(command: str) -> str:
+    """The command without the folders of the machine that it ran on."""
+    return shlex.join(word for word in shlex.split(command) if not word.startswith("hydra."))
+
+
+def _page(trained: Trained, file: Path) -> str:
+    """The card for people."""
+    card, facts = trained.card, trained.facts
+    lines = [
+        f"# {file.name}",
+        "",
+        f"- network: {trained.parameters:,} parameters, 16-bit, pictures of "
+        f"{trained.size}x{trained.size}",
+        f"- experiment {facts.get('experiment')}, seed {facts.get('seed')}, split "
+        f"{facts.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
+        f"- trained with `{card['command']}` at commit {card['commit']}",
+        "- evaluated with `python -m siamese_oneshot.evaluate <its folder>`, before its weights "
+        "were rounded to 16 bits",
+        f"- verification threshold {trained.threshold:.4f}, unknown below "
+        f"{trained.unknown_below:.4f}; both chosen on validation",
+        "",
+        "| score | % | 95% interval | trials | protocol |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
+    lines += [
+        f"| {one['name']} | {100 * one['value']:.2f} | {100 * one['low']:.1f}-"
+        f"{100 * one['high']:.1f} | {one['trials']:,} | {one['protocol']} |"
+        for one in card["scores"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder that has been evaluated")
+    parser.add_argument("file", type=Path, help="what to write; ends in .safetensors")
+    arguments = parser.parse_args()
+    try:
+        print(f"written: {arguments.file} and {export(arguments.run, arguments.file)}")
+    except UserError as problem:
+        sys.exit(f"Error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

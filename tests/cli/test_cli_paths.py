@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from siamese_oneshot.cli.paths import quoted, unquoted, with_paths
+
+NAMES = ["a b", "β (x)", "a=1,b=[2]", "it's", 'say "hi"', "c:\\d", "${x}", "1_lr=0.1,seed=2", "~x"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_hydra_reads_a_typed_path_back(name: str) -> None:
+    if name != "${x}":
+        (argument,) = with_paths([f"query={name}"], ["query"])
+        (override,) = OverridesParser.create().parse_overrides([argument])
+        assert (override.key_or_group, override.value()) == ("query", name)
+    assert unquoted(quoted(name)) == name
+
+
+def test_bare_words_become_a_list() -> None:
+    line = with_paths(["pretrained", "pictures=false", "a run/x"], ["run"], "run")
+    assert line[:-1] == ["pictures=false"]
+    (override,) = OverridesParser.create().parse_overrides(line[-1:])
+    assert override.value() == ["pretrained", "a run/x"]
+
+
+def test_a_folder_named_like_an_override_is_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("0_seed=0").mkdir()
+    assert with_paths(["0_seed=0", "split=koch"], ["run"], "run") == [
+        "split=koch",
+        "run=['0_seed=0']",
+    ]
+
+
+def test_what_is_hydras_is_left_alone() -> None:
+    line = ["run=[a,b]", "out=null", "--help", "+x=1", "~y", "-m", "seed=0,1"]
+    assert with_paths(line, ["run", "out"], "run") == line
+
+
+def test_quotes_that_were_typed_are_not_doubled() -> None:
+    assert with_paths(["run='a b'"], ["run"]) == with_paths(["run=a b"], ["run"]) == ["run='a b'"]

@@ -1,0 +1,119 @@
+"""Cells against the outcomes they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import fmean, stdev
+
+import pytest
+from comparing import MACHINE, guessing, network, pixels
+
+from siamese_oneshot.comparison.desk import Desk
+from siamese_oneshot.comparison.paired import Paired
+from siamese_oneshot.comparison.sitting import Outcome, sit
+from siamese_oneshot.comparison.tables import (
+    alphabets_table,
+    figures_table,
+    literature_tables,
+    paired_table,
+    percent,
+    settings_table,
+    ways_table,
+)
+from siamese_oneshot.evaluation.published import published
+from siamese_oneshot.tracking.score import Score
+
+
+@pytest.fixture
+def outcomes(desk_with_digits: Desk) -> list[Outcome]:
+    subjects = [network("a", 0), network("b", 1), pixels(), pixels("slow", most=15)]
+    return [sit(one, desk_with_digits, MACHINE) for one in subjects]
+
+
+def score(outcome: Outcome, key: str, split: str = "test") -> Score:
+    (found,) = [one for one in outcome.scores if (one.split, one.key) == (split, key)]
+    return found
+
+
+def test_percent() -> None:
+    one = Score("", "", 9, 10, 0.9, 0.5958, 0.98212, "", "test")
+    assert (percent(one), percent(one, interval=False)) == ("90.00 (59.6-98.2)", "90.00")
+
+
+def test_one_subject_has_its_protocols_in_full(outcomes: list[Outcome]) -> None:
+    table = figures_table(outcomes[:1])
+    listed = {row[0]: row for row in table.rows}
+    for key in ("yardstick", "across", "mnist", "unknown", "few_5_1"):
+        one = score(outcomes[0], key)
+        assert listed[one.name] == (one.name, percent(one), f"{one.trials:,}", one.protocol)
+    assert not any("6-way across" in name for name in listed)  # the ways have their own table
+
+
+def test_several_subjects_stand_side_by_side(outcomes: list[Outcome]) -> None:
+    assert percent(score(outcomes[0], "across")) in str(figures_table(outcomes[:3]).rows)
+    table = figures_table(outcomes)
+    assert table.headings == ["score", ">a", ">b", ">pixels", ">slow"]
+    one = score(outcomes[0], "across")
+    (row,) = [row for row in table.rows if row[0] == f"{one.name}, 60 trials"]
+    assert row[1:4] == tuple(
+        percent(score(outcome, "across"), interval=False) for outcome in outcomes[:3]
+    )
+    assert row[4] == percent(score(outcomes[3], "across"), interval=False) + " n=15"
+
+
+def test_seeds_of_one_setting_have_a_mean(outcomes: list[Outcome]) -> None:
+    table = settings_table(outcomes)
+    assert table is not None
+    (row,) = [row for row in table.rows if row[1] == score(outcomes[0], "across").name]
+    values = [100 * score(outcome, "across").value for outcome in outcomes[:2]]
+    assert row[0] == "tiny, split shares"
+    assert row[2:4] == ("2", f"{fmean(values):.2f}")
+    assert row[5] == f"{stdev(values):.2f}"
+    assert row[6] == ", ".join(f"{value:.2f}" for value in values)
+    assert settings_table(outcomes[1:]) is None  # one network and baselines
+
+
+def test_ways(outcomes: list[Outcome]) -> None:
+    table = ways_table(outcomes[:2])
+    assert [row[0] for row in table.rows] == [str(way) for way in range(1, 7)]
+    assert table.rows[3] == (
+        "4",
+        *(
+            percent(score(outcome, f"ways_{whose}_04"), interval=False)
+            for outcome in outcomes[:2]
+            for whose in ("test", "train")
+        ),
+        "25.00",
+    )
+
+
+def test_alphabets(outcomes: list[Outcome]) -> None:
+    (row,) = alphabets_table(outcomes[:3]).rows  # one test alphabet
+    assert row[0] == "AlphabetD"
+    assert row[1] == percent(score(outcomes[0], "yardstick"))
+
+
+def test_paired_rows() -> None:
+    table = paired_table(
+        [Paired("a", "b", "official", 30, 10, 400, 0.00221), Paired("a", "c", "x", 9, 0, 9, 1e-9)]
+    )
+    assert table.rows == [
+        ("official", "a - b", "+5.00", "30 : 10", "400", "0.0022"),
+        ("x", "a - c", "+100.00", "9 : 0", "9", "< 0.0001"),
+    ]
+
+
+def test_ours_stand_among_the_published_of_the_same_protocol(desk_with_digits: Desk) -> None:
+    outcome = replace(sit(guessing(), desk_with_digits, MACHINE), split="koch")
+    tables = {table.title: table for table in literature_tables([outcome])}
+    (within,) = [table for title, table in tables.items() if "within one alphabet" in title]
+    everyone = [row[0] for row in within.rows]
+    assert len(everyone) == len(published("within")) + 1
+    values = [float(row[1].split()[0]) for row in within.rows]
+    assert values == sorted(values, reverse=True)
+    (ours,) = [row for row in within.rows if row[0].startswith("here: guessing")]
+    assert ours[3] == "nothing"
+    elsewhere = next(iter(literature_tables([replace(outcome, split="lake")])))
+    assert not any("here" in row[0] for row in elsewhere.rows)  # not the paper's alphabets
+    (digits,) = [table for title, table in tables.items() if "MNIST" in title]
+    assert any(row[1] == "70.3" for row in digits.rows)

@@ -1,0 +1,164 @@
+"""A person's own folder: its layout, its order, and what is done about bad files."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from siamese_oneshot.data.folder import FolderFaulty, load_folder
+from siamese_oneshot.data.picture import load_picture
+from siamese_oneshot.errors import UserError
+
+
+def draw(path, slope=0, colour="black"):
+    """A line from the left, rising or falling by ``slope``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", (40, 40), "white")
+    ImageDraw.Draw(image).line([(5, 20), (35, 20 + slope)], fill=colour, width=3)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def letters(tmp_path):
+    """One alphabet: b has two pictures, a three."""
+    root = tmp_path / "Letters"
+    for k, name in enumerate(("b/2.png", "b/10.png", "a/x.png", "a/y.png", "a/z.jpg")):
+        draw(root / name, 3 * k)
+    return root
+
+
+def test_classes_of_one_alphabet_named_after_the_root(letters):
+    found = load_folder(letters)
+    drawings = found.drawings
+    assert found.skipped == ()
+    assert drawings.source == "folder"
+    assert drawings.class_names == ("Letters/a", "Letters/b")
+    assert drawings.alphabet_names == ("Letters",)
+    assert drawings.classes.tolist() == [0, 0, 0, 1, 1]
+    assert drawings.drawers.tolist() == [0, 1, 2, 0, 1]
+    assert drawings.class_alphabets.tolist() == [0, 0]
+    names = ("a/x.png", "a/y.png", "a/z.jpg", "b/10.png", "b/2.png")
+    expected = np.stack([load_picture(letters / name).ink for name in names])
+    assert torch.equal(drawings.pixels, torch.from_numpy(expected))
+
+
+def test_alphabets_with_classes_inside(tmp_path):
+    # Joined names would sort "A b/…" before "A/…", and part an alphabet's classes.
+    for k, name in enumerate(("A/z/1.png", "A b/q/1.png", "A/c/1.png", "A/c/2.png")):
+        draw(tmp_path / name, k)
+    drawings = load_folder(tmp_path).drawings
+    assert drawings.class_names == ("A/c", "A/z", "A b/q")
+    assert drawings.alphabet_names == ("A", "A b")
+    assert drawings.class_alphabets.tolist() == [0, 0, 1]
+    assert drawings.classes.tolist() == [0, 0, 1, 2]
+    assert drawings.drawers.tolist() == [0, 1, 0, 0]
+
+
+def test_what_systems_leave_behind_is_ignored(letters):
+    for name in (".DS_Store", "a/Thumbs.db", "a/.hidden.png", "__MACOSX/a/._x.png", ".git/c/d/e/f"):
+        path = letters / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"litter")
+    found = load_folder(letters, on_bad="stop")
+    assert len(found.drawings) == 5
+
+
+@pytest.fixture
+def spoilt(letters):
+    """A truncated picture, a text file, a blank picture, an empty class, a class of bad ones."""
+    whole = (letters / "a" / "x.png").read_bytes()
+    (letters / "a" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (letters / "b" / "notes.txt").write_text("these are my letters")
+    Image.new("L", (30, 30), 255).save(letters / "b" / "blank.png")
+    (letters / "c").mkdir()
+    (letters / "d").mkdir()
+    (letters / "d" / "only.png").write_text("no picture")
+    return letters
+
+
+BAD = {
+    "a/cut.png": "damaged or incomplete",
+    "b/notes.txt": "text",
+    "b/blank.png": "no drawing",
+    "c": "empty",
+    "d/only.png": "text",
+    "d": "no picture in this folder",
+}
+
+
+def test_bad_ones_are_skipped_and_named(spoilt, caplog):
+    with caplog.at_level(logging.WARNING):
+        found = load_folder(spoilt)
+    assert len(found.skipped) == len(BAD)
+    for name, why in BAD.items():
+        (told,) = [line for line in found.skipped if line.startswith(f"{name}: ")]
+        assert why in told
+        assert told in caplog.text
+    assert found.drawings.class_names == ("Letters/a", "Letters/b")
+    assert found.drawings.classes.tolist() == [0, 0, 0, 1, 1]
+    assert found.drawings.drawers.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_or_stop_the_run_with_all_named(spoilt):
+    with pytest.raises(FolderFaulty) as caught:
+        load_folder(spoilt, on_bad="stop")
+    for name, why in BAD.items():
+        assert any(f" {name}: " in line and why in line for line in str(caught.value).split("\n"))
+
+
+def test_an_empty_alphabet_among_alphabets(tmp_path):
+    draw(tmp_path / "A/a/1.png")
+    (tmp_path / "A/README.md").write_text("about A")
+    (tmp_path / "B").mkdir()
+    found = load_folder(tmp_path)
+    assert len(found.skipped) == 2
+    assert found.skipped[0] == "B: the folder is empty"
+    assert found.skipped[1].startswith("A/README.md: it is text")
+
+
+def test_pictures_at_different_depths(letters):
+    draw(letters / "Greek/alpha/1.png")
+    with pytest.raises(FolderFaulty, match=r"a/x\.png and Greek/alpha/1\.png .* different depths"):
+        load_folder(letters)
+
+
+def test_a_picture_in_no_class(letters):
+    draw(letters / "stray.png")
+    with pytest.raises(FolderFaulty, match=r"stray\.png lies in no class"):
+        load_folder(letters)
+
+
+def test_nested_too_deep(letters):
+    draw(letters / "a/b/c/1.png")
+    with pytest.raises(FolderFaulty, match=r"a/b/c/1\.png is nested too deep"):
+        load_folder(letters)
+
+
+def test_nothing_to_load(tmp_path):
+    with pytest.raises(FolderFaulty, match=r"no picture in it\n.*\n.*root/class/picture"):
+        load_folder(tmp_path)
+    with pytest.raises(FolderFaulty, match="no such folder"):
+        load_folder(tmp_path / "none")
+    file = tmp_path / "notes.txt"
+    file.write_text("notes")
+    with pytest.raises(FolderFaulty, match="not a folder"):
+        load_folder(file)
+    with pytest.raises(FolderFaulty, match=r"no picture can be used\n  notes\.txt: it is text"):
+        load_folder(tmp_path)
+    with pytest.raises(UserError, match="on_bad=ignore is unknown; there are skip, stop"):
+        load_folder(tmp_path, on_bad="ignore")
+
+
+def test_links(letters, tmp_path):
+    (letters / "a" / "loop").symlink_to(letters)
+    link = tmp_path / "link"
+    link.symlink_to(letters)
+    found = load_folder(link)
+    assert len(found.drawings) == 5
+    assert found.skipped == ("a/loop: a link to a folder, which is not followed",)
+    assert found.drawings.alphabet_names == ("Letters",)

@@ -1,0 +1,370 @@
+"""Any picture file becomes the same drawing, or a sentence that names the file and its fault."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation
+
+from siamese_oneshot.data import picture
+from siamese_oneshot.data.ink import CENTRE, EXTENT, NoInk, normalise
+from siamese_oneshot.data.picture import PictureFaulty, load_picture, read_picture
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+_ROUND = [(0.5 + 0.5 * np.cos(t), 0.5 + 0.5 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40)]
+SHAPES = {
+    "A": [[(0, 1), (0.5, 0), (1, 1)], [(0.2, 0.6), (0.8, 0.6)]],
+    "i": [[(0.5, 0.35), (0.5, 1), (0.8, 0.9)], [(0.5, 0.03), (0.5, 0.06)]],
+    "theta": [_ROUND, [(0, 0.5), (1, 0.5)]],
+    "H": [[(0, 0), (0, 1)], [(0.7, 0), (0.7, 1)], [(0, 0.5), (0.7, 0.5)]],
+}
+
+
+def strokes(shape, size=(600, 400), pen=8.0, where=(0.5, 0.5), extent=0.7):
+    """Share of ink 0 … 1 ``(h, w)``: round-tipped lines of a width in pixels, antialiased."""
+    fine, (width, height) = 4, size
+    image = Image.new("L", (width * fine, height * fine), 0)
+    draw = ImageDraw.Draw(image)
+    length, tip = min(size) * extent * fine, pen * fine / 2
+    for stroke in SHAPES[shape]:
+        points = [
+            (
+                (x - 0.5) * length + where[0] * width * fine,
+                (y - 0.5) * length + where[1] * height * fine,
+            )
+            for x, y in stroke
+        ]
+        draw.line(points, fill=255, width=round(pen * fine), joint="curve")
+        for x, y in points:
+            draw.ellipse([x - tip, y - tip, x + tip, y + tip], fill=255)
+    return np.asarray(image.reduce(fine), np.float32) / 255
+
+
+def opaque(rgb):
+    rgb = np.clip(rgb, 0, 255).round().astype(np.uint8)
+    return np.concatenate([rgb, np.full((*rgb.shape[:2], 1), 255, np.uint8)], -1)
+
+
+def painted(share, ink=BLACK, paper=WHITE):
+    return opaque(share[..., None] * np.array(ink) + (1 - share[..., None]) * np.array(paper))
+
+
+def transparent(share, ink):
+    colour = np.broadcast_to(np.array(ink, np.uint8), (*share.shape, 3))
+    return np.concatenate([colour, (share * 255).round().astype(np.uint8)[..., None]], -1)
+
+
+def photo(share, noise=6.0, ink=(40, 40, 70), seed=0, shade=1.0):
+    """Off-white paper in falling light, with noise."""
+    height, width = share.shape
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    light = 1 - shade * (0.45 * x + 0.15 * y + 0.25 * ((x - 0.3) ** 2 + (y - 0.4) ** 2))
+    flat = painted(share, ink, (235, 228, 205))[..., :3] * light[..., None]
+    return opaque(flat + np.random.default_rng(seed).normal(0, noise, flat.shape))
+
+
+def card(share, ink, paper):
+    rgba = painted(share, ink, paper)
+    corners = Image.new("L", share.shape[::-1], 0)
+    box = [0, 0, share.shape[1] - 1, share.shape[0] - 1]
+    ImageDraw.Draw(corners).rounded_rectangle(box, min(share.shape) // 4, fill=255)
+    rgba[..., 3] = np.asarray(corners)
+    rgba[rgba[..., 3] == 0] = 0
+    return rgba
+
+
+def dusty(share):
+    rgba = painted(share)
+    rgba[np.random.default_rng(0).random(share.shape) < 0.002] = (0, 0, 0, 255)
+    return rgba
+
+
+def on_a_desk(share):
+    rgba = photo(share, shade=0.4)
+    rgba[:, :60, :3], rgba[-30:, :, :3] = (60, 40, 30), (70, 45, 30)
+    return rgba
+
+
+def cut(share):
+    rgba = painted(share)
+    rows, columns = (np.flatnonzero((share > 0.5).any(axis)) for axis in (1, 0))
+    return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+VARIANTS = {
+    "hairline": lambda s: painted(strokes(s, pen=1.5)),
+    "marker": lambda s: painted(strokes(s, pen=44)),
+    "in a corner": lambda s: painted(strokes(s, pen=5, where=(0.2, 0.7), extent=0.25)),
+    "white on black": lambda s: painted(strokes(s, pen=14), WHITE, BLACK),
+    "red on yellow": lambda s: painted(strokes(s, pen=10), (220, 30, 20), (250, 230, 90)),
+    "red on green as light": lambda s: painted(strokes(s), (200, 60, 60), (60, 125, 60)),
+    "pale": lambda s: painted(strokes(s, pen=12), (215, 215, 215)),
+    "28": lambda s: painted(strokes(s, (28, 28), 2.4)),
+    "28 bold, white on black": lambda s: painted(strokes(s, (28, 28), 4), WHITE, BLACK),
+    "28 cut to its box": lambda s: cut(strokes(s, (28, 28), 2.4)),
+    "dark on transparent": lambda s: transparent(strokes(s, (300, 500), 9), (10, 10, 60)),
+    "white on transparent": lambda s: transparent(strokes(s, (300, 500), 9), WHITE),
+    "card": lambda s: card(strokes(s, (300, 300), 9, extent=0.6), (10, 60, 10), (255, 250, 240)),
+    "bold": lambda s: painted(strokes(s, (100, 100), 18, extent=0.75)),
+    "photo": lambda s: photo(strokes(s, pen=9)),
+    "noisy photo": lambda s: photo(strokes(s, pen=9), 18),
+    "pencil photo": lambda s: photo(strokes(s, pen=5), 5, (140, 140, 140)),
+    "faint photo": lambda s: photo(strokes(s, pen=5, extent=0.4), 7, (180, 175, 160), shade=0.3),
+    "large photo": lambda s: photo(strokes(s, (1200, 900), 20, (0.4, 0.5), 0.5), 8),
+    "dust": lambda s: dusty(strokes(s)),
+    "desk": lambda s: on_a_desk(strokes(s, pen=9, where=(0.55, 0.5), extent=0.6)),
+}
+
+
+def alike(one, other, slack):
+    """The lesser share of one's ink that is within ``slack`` pixels of the other's."""
+    shares = [
+        (a & binary_dilation(b, np.ones((3, 3)), iterations=slack)).sum() / a.sum()
+        for a, b in ((one, other), (other, one))
+    ]
+    return min(shares)
+
+
+@pytest.fixture(scope="module")
+def standard():
+    return {shape: normalise(painted(strokes(shape))).ink > 0 for shape in SHAPES}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_shape_is_the_same_drawing_however_it_was_made(variant, standard):
+    for shape in SHAPES:
+        found = normalise(VARIANTS[variant](shape)).ink > 0
+        match = {other: alike(found, standard[other], 2) for other in SHAPES}
+        assert match[shape] > 0.92, f"{shape}: {match}"
+        assert match[shape] - sorted(match.values())[-2] > 0.1, f"{shape}: {match}"
+
+
+def test_ink_may_cover_more_than_half_of_the_picture(standard):
+    for shape, pen, extent in (("theta", 24, 0.72), ("H", 28, 0.7)):
+        bold = strokes(shape, (100, 100), pen, extent=extent)
+        assert (bold > 0.5).mean() > 0.5
+        for ink, paper in ((BLACK, WHITE), (WHITE, BLACK)):
+            found = normalise(painted(bold, ink, paper)).ink > 0
+            assert alike(found, standard[shape], 3) > 0.92
+
+
+@pytest.mark.parametrize("variant", ["hairline", "marker", "28", "large photo"])
+def test_strokes_size_and_place_are_omniglots(variant):
+    ink = normalise(VARIANTS[variant]("H")).ink
+    assert ink.shape == (105, 105)
+    assert ink.dtype == np.uint8
+    assert set(np.unique(ink)) == {0, 255}
+    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert height == pytest.approx(EXTENT, abs=1)
+    assert width / height == pytest.approx(0.7, abs=0.07)
+    assert (rows[0] + rows[-1]) / 2 == pytest.approx(CENTRE[0], abs=1)
+    assert (columns[0] + columns[-1]) / 2 == pytest.approx(CENTRE[1], abs=1)
+    # Across both legs, above the bar: two strokes of 5 pixels.
+    leg = (ink[rows[0] + 10 : rows[0] + 25] > 0).sum(1) / 2
+    assert np.median(leg) == pytest.approx(5, abs=0.5)
+
+
+def test_what_was_found_is_told_in_the_pictures_own_pixels():
+    found = normalise(painted(strokes("H", (1200, 800), 20, (0.3, 0.6), 0.5), WHITE, BLACK))
+    # legs 400 long and 280 apart, round the point (360, 480) less half of the missing 0.3
+    assert found.box == pytest.approx((150, 270, 450, 690), abs=5)
+    assert found.stroke == pytest.approx(20, rel=0.2)
+    assert found.polarity == "light on dark"
+    assert normalise(painted(strokes("H"))).polarity == "dark on light"
+    assert normalise(transparent(strokes("H"), WHITE)).polarity == "on transparent"
+
+
+def test_a_solid_bar_on_transparent_is_ink_and_a_solid_card_with_a_drawing_is_paper():
+    bar = np.zeros((200, 200, 4), np.uint8)
+    bar[40:160, 90:110] = (200, 30, 30, 255)
+    assert normalise(bar).ink.any(0).sum() == pytest.approx(5, abs=2)
+    small = np.zeros((300, 300, 4), np.uint8)
+    small[100:220, 100:220] = painted(strokes("H", (120, 120), 6), (0, 0, 90))
+    assert normalise(small).polarity == "dark on light"
+    assert alike(normalise(small).ink > 0, normalise(painted(strokes("H"))).ink > 0, 2) > 0.97
+
+
+def test_dots_and_filled_parts_stay():
+    rgba = painted(np.zeros((300, 300), np.float32))
+    image = Image.fromarray(rgba)
+    draw = ImageDraw.Draw(image)
+    draw.line([(50, 250), (250, 250)], fill=BLACK, width=8)
+    draw.ellipse([110, 60, 190, 140], fill=BLACK)
+    filled = normalise(np.asarray(image)).ink
+    assert filled[35, 52] == 255  # the middle of the disc
+    assert 15 <= (filled[:50] > 0).any(1).sum() <= 30
+    one = Image.fromarray(rgba)
+    ImageDraw.Draw(one).ellipse([200, 40, 212, 52], fill=BLACK)
+    dot = normalise(np.asarray(one)).ink
+    assert (dot > 0).sum() == 21
+    assert dot[50, 51] == 255
+
+
+def test_other_sides_are_averaged_as_drawings_are(drawings):
+    from dataclasses import replace
+
+    rgba = painted(strokes("A"))
+    whole = torch.from_numpy(normalise(rgba).ink)[None]
+    expected = replace(
+        drawings, pixels=whole, classes=torch.zeros(1).long(), drawers=torch.zeros(1).long()
+    ).resized(35)
+    assert np.array_equal(normalise(rgba, 35).ink, expected.pixels[0].numpy())
+
+
+def test_any_small_picture_gives_a_drawing_or_says_that_there_is_none():
+    chance = np.random.default_rng(0)
+    drawn = 0
+    for _ in range(80):
+        height, width = chance.integers(1, 9, 2)
+        rgba = chance.choice(np.array([0, 80, 255], np.uint8), (height, width, 4))
+        try:
+            drawn += bool(normalise(rgba).ink.any())
+        except NoInk:
+            continue
+    assert drawn > 40
+    with pytest.raises(ValueError, match="uint8"):
+        normalise(np.zeros((4, 4, 3), np.uint8))
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0, 12.0])
+def test_paper_alone_is_blank(noise):
+    with pytest.raises(NoInk):
+        normalise(photo(np.zeros((400, 600), np.float32), noise))
+    with pytest.raises(NoInk, match="transparent"):
+        normalise(np.zeros((20, 20, 4), np.uint8))
+
+
+@pytest.mark.omniglot
+def test_omniglots_own_drawings_keep_their_shape(omniglot):
+    from skimage.transform import resize
+
+    chosen = omniglot.drawings.pixels[torch.arange(0, 19280, 241)].numpy()
+    match = []
+    for drawing in chosen:
+        rows, columns = (np.flatnonzero(drawing.any(axis)) for axis in (1, 0))
+        box = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 255.0
+        ink = normalise(painted(drawing / np.float32(255))).ink > 0
+        rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+        found = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        match.append(alike(found, resize(box, found.shape, order=1) > 0.5, 1))
+    assert np.median(match) > 0.97
+    assert np.mean(np.array(match) > 0.85) > 0.9
+
+
+# reading
+
+
+def saved(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def grey():
+    return Image.fromarray(255 - (strokes("A", (60, 40), 4) * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_every_mode_reads_alike(mode, grey, tmp_path):
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 16)  # 12 bits of 16
+    else:
+        image = grey.convert(mode)
+    kind = {"CMYK": "JPEG", "F": "TIFF", "I": "TIFF"}.get(mode, "PNG")
+    rgba = read_picture(saved(tmp_path / "picture", image, format=kind))
+    assert rgba.dtype == np.uint8
+    assert rgba.shape == (40, 60, 4)
+    assert (rgba[..., 3] == 255).all()
+    error = np.abs(rgba[..., 0].astype(int) - np.asarray(grey)).mean()
+    assert error < (12 if mode in ("1", "CMYK") else 1)
+
+
+def test_the_first_frame_and_the_upright_picture_and_palette_transparency(grey, tmp_path):
+    other = Image.new("L", grey.size, 7)
+    saved(tmp_path / "a.gif", grey, save_all=True, append_images=[other])
+    assert np.abs(read_picture(tmp_path / "a.gif")[..., 0] - np.asarray(grey).astype(int)).max() < 9
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by 90° clockwise
+    saved(tmp_path / "b.png", grey, exif=turned)
+    assert np.array_equal(read_picture(tmp_path / "b.png")[..., 0], np.rot90(np.asarray(grey), -1))
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    saved(tmp_path / "c.png", palette, transparency=0)
+    assert read_picture(tmp_path / "c.png")[0, :, 3].tolist() == [0, 255]
+
+
+def test_content_decides_not_the_suffix(grey, tmp_path):
+    assert read_picture(saved(tmp_path / "a.txt", grey, format="BMP")).shape == (40, 60, 4)
+
+
+def _huge_png(width, height):
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def _whole_png():
+    data = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "empty"),
+        (b"# notes\nnothing drawn here\n", "text"),
+        ("Überschrift".encode(), "text"),
+        (b"\x00\x01\x02" * 40, "no picture of a known kind"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "text"),
+        (_whole_png()[:900], "damaged or incomplete"),
+        (_whole_png()[:20], "damaged or incomplete|known kind"),
+        (_huge_png(8001, 8000), "8001×8000 pixels; at most 64 megapixels"),
+        (_huge_png(11000, 11000), "11000×11000 pixels; at most 64 megapixels"),
+        (_huge_png(60000, 60000), "at most 64 megapixels"),
+        (_huge_png(0, 10), "no picture of a known kind"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(content, why, tmp_path):
+    path = tmp_path / "letter.png"
+    path.write_bytes(content)
+    with pytest.raises(PictureFaulty, match=why) as caught:
+        read_picture(path)
+    assert str(caught.value).startswith(str(path))
+    assert caught.value.path == path
+
+
+def test_no_file_a_folder_and_a_dangling_link(tmp_path):
+    with pytest.raises(PictureFaulty, match="no such file"):
+        read_picture(tmp_path / "none.png")
+    with pytest.raises(PictureFaulty, match="is a folder"):
+        read_picture(tmp_path)
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(PictureFaulty, match="leads nowhere"):
+        read_picture(tmp_path / "link.png")
+
+
+def test_large_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    path.write_bytes(_huge_png(8001, 8000))
+    monkeypatch.setattr(picture, "_pixels", lambda image: pytest.fail("decoded"))
+    with pytest.raises(PictureFaulty, match="megapixels"):
+        read_picture(path)
+
+
+def test_a_blank_file_is_named(tmp_path):
+    with pytest.raises(PictureFaulty, match=r"blank\.png: no drawing can be seen"):
+        load_picture(saved(tmp_path / "blank.png", Image.new("RGB", (60, 40), (250, 250, 240))))
+    drawn = Image.fromarray(painted(strokes("A")))
+    assert load_picture(saved(tmp_path / "a.webp", drawn), side=35).ink.shape == (35, 35)

@@ -1,0 +1,226 @@
+"""Networks come back as they were, and nothing in a file is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from safetensors.torch import save_file
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.trained import (
+    PRETRAINED,
+    Trained,
+    find_weights,
+    load_trained,
+    runs_in,
+    save_trained,
+)
+
+ENCODER = "siamese_oneshot.model.encoder.ConvEncoder"
+BUILD = "siamese_oneshot.model.network.build_network"
+FACTS = {"experiment": "tiny", "seed": 3, "split": "koch", "data_source": "omniglot"}
+
+
+def description(**options: Any) -> dict[str, Any]:
+    return {
+        "_target_": BUILD,
+        "_convert_": "all",
+        "encoder": {
+            "_target_": ENCODER, "_partial_": True, "size": 16, "filters": [4], "kernels": [3],
+            "pools": [2], "units": 8, "batch_norm": True, **options,
+        },
+        "comparator": {
+            "_target_": "siamese_oneshot.model.comparator.WeightedL1", "_partial_": True,
+        },
+        "init": "torch",
+        "seed": 1,
+    }  # fmt: skip
+
+
+def checkpoint(folder: Path, header: dict[str, Any] | None = None, **extra: Any) -> Path:
+    """A run's folder with a checkpoint in it."""
+    made = instantiate(description())
+    made.encoder.layers["conv1"][1].running_mean += 0.25  # as after training
+    state = {f"network.{name}": value for name, value in made.state_dict().items()}
+    header = {"version": 1, "network": description(), "facts": FACTS, **(header or {})}
+    path = folder / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state, "siamese_oneshot": header, **extra}, path)
+    return path
+
+
+def embeddings(trained: Trained) -> torch.Tensor:
+    pictures = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    return trained.network.embed(pictures)
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, {"threshold": -0.5, "unknown_below": 1.25})
+    by_folder, by_file = load_trained(tmp_path), load_trained(path)
+    assert by_folder.facts == FACTS
+    assert (by_folder.threshold, by_folder.unknown_below) == (-0.5, 1.25)
+    assert (by_folder.size, by_folder.parameters) == (16, 4 * 9 + 2 * 4 + (4 * 49 + 1) * 8 + 9)
+    assert not by_folder.network.training
+    state = by_folder.network.state_dict()
+    for name, value in torch.load(path, weights_only=True)["state_dict"].items():
+        assert torch.equal(state[name.removeprefix("network.")], value)
+    assert torch.equal(embeddings(by_folder), embeddings(by_file))
+
+
+def test_exported_weights_are_those_of_the_run_in_16_bits(tmp_path: Path) -> None:
+    checkpoint(tmp_path, {"threshold": -0.5})
+    run = load_trained(tmp_path)
+    file = tmp_path / "made" / "tiny.safetensors"
+    save_trained(run, file)
+    again = load_trained(file)
+    assert (again.facts, again.threshold, again.unknown_below) == (FACTS, -0.5, None)
+    for name, value in run.network.state_dict().items():
+        assert again.network.state_dict()[name].dtype == value.dtype
+        torch.testing.assert_close(
+            again.network.state_dict()[name], value, rtol=2**-10, atol=2**-24
+        )
+    torch.testing.assert_close(embeddings(again), embeddings(run), rtol=0, atol=2e-3)
+    assert file.stat().st_size < 2.1 * run.parameters + 3000
+
+
+def test_the_last_checkpoint_where_there_is_no_best(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    last = path.rename(path.with_name("last.ckpt"))
+    assert find_weights(tmp_path) == last
+
+
+def test_old_checkpoints_are_explained_by_their_folder(tmp_path: Path) -> None:
+    checkpoint(tmp_path, {"facts": None})
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(
+        "name: paper\nseed: 0\ndata: {split: koch, source: omniglot}\n"
+    )
+    assert load_trained(tmp_path).facts == {
+        "experiment": "paper", "seed": 0, "split": "koch", "data_source": "omniglot",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "siamese_oneshot.model.encoder.torch.hub.load",  # reachable, but not ours
+        "siamese_oneshot.model.network.torch.load",
+        "siamese_oneshot.model.network.Tensor",
+        "siamese_oneshot.model.nothing.Here",
+        "siamese_oneshot.training.run.train",
+        "siamese_oneshot.model",
+        "",
+    ],
+)
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_file_cannot_name_what_is_called(tmp_path: Path, target: str, deep: bool) -> None:
+    wanted = description()
+    if deep:
+        wanted["encoder"]["filters"] = [{"a": [{"_target_": target, "command": "true"}]}]
+    else:
+        wanted["_target_"] = target
+    path = checkpoint(tmp_path, {"network": wanted})
+    with pytest.raises(UserError, match="to be called"):
+        load_trained(path)
+
+
+def test_interpolations_are_not_plain_values(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, {"network": description(activation="${oc.env:HOME}")})
+    with pytest.raises(UserError, match="not a plain value"):
+        load_trained(path)
+
+
+class Trap:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    path = checkpoint(tmp_path, None, more=Trap(sprung))
+    with pytest.raises(UserError, match="not a plain checkpoint"):
+        load_trained(path)
+    plain = tmp_path / "plain.ckpt"
+    plain.write_bytes(pickle.dumps(Trap(sprung)))
+    with pytest.raises(UserError, match="not a plain checkpoint"):
+        load_trained(plain)
+    assert not sprung.exists()
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
+        load_trained(path)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(UserError, match=r"best\.ckpt is no checkpoint of this package"):
+        load_trained(path)
+    checkpoint(tmp_path, {"version": 99})
+    with pytest.raises(UserError, match="version 99"):
+        load_trained(path)
+    checkpoint(tmp_path, {"network": description(units=9)})
+    with pytest.raises(UserError, match="does not hold a network"):
+        load_trained(path)
+    empty = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(1)}, empty)
+    with pytest.raises(UserError, match="does not hold a network"):
+        load_trained(empty)
+    empty.write_bytes(b"\xff" * 40)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_trained(empty)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("pretraned", "did you mean pretrained"),
+        ("nowhere/at/all", "no network at"),
+        ("notes.txt", "neither a .ckpt nor"),
+        ("folder", "no checkpoints/best.ckpt"),
+    ],
+)
+def test_what_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("notes.txt").write_text("x")
+    with pytest.raises(UserError, match=message):
+        load_trained(where)
+
+
+def test_runs_of_a_sweep_are_found_in_order(tmp_path: Path) -> None:
+    for name in ("2_seed=2", "0_seed=0", "10_seed=1"):
+        checkpoint(tmp_path / name)
+    (tmp_path / "3_failed" / "checkpoints").mkdir(parents=True)
+    assert [run.name for run in runs_in(tmp_path)] == ["0_seed=0", "10_seed=1", "2_seed=2"]
+    assert runs_in(tmp_path / "0_seed=0") == [tmp_path / "0_seed=0"]
+
+
+@pytest.mark.parametrize("name", sorted(PRETRAINED))
+def test_packaged_weights_have_a_card(name: str) -> None:
+    trained = load_trained(name)
+    assert trained.threshold is not None
+    assert trained.unknown_below is not None
+    assert {"experiment", "seed", "split", "data_source"} <= set(trained.facts)
+    assert trained.card["command"].startswith("python -m siamese_oneshot.train")
+    assert {score["key"] for score in trained.card["scores"]} >= {"official", "one_shot"}
+    json.dumps(trained.card, allow_nan=False)
+
+
+def test_packaged_weights_are_small() -> None:
+    assert sum(find_weights(name).stat().st_size for name in PRETRAINED) <= 4 * 2**20
