@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from siamese_oneshot.data.splits import split_drawings
 from siamese_oneshot.evaluation.embedding import Machine, embed
 from siamese_oneshot.evaluation.examine import answer
 from siamese_oneshot.model.network import TwinNetwork
+
+Score = Callable[[TwinNetwork, Drawings, Trials, int, str], Tensor]
 
 
 def evaluation(parts: Parts) -> Iterator[Contest]:
@@ -40,28 +42,28 @@ def _contest(
     question = Question("bench", name, "", trials)
     positions = positions_of([question])
     machine = Machine(parts.device, parts.precision)
-    pair_by_pair = trials.way  # trials of one run: the same share of every alphabet is not needed
+    timed = trials.way  # one run's trials: every trial costs the same
     network.eval()
 
     def once() -> object:
         table = embed(network, drawings, positions, machine, name)
         return answer(question, table, network.score)
 
-    def plainly() -> Tensor:
-        return torch.stack([score_pairs_plainly(network, drawings, trials, k, parts.device)
-                            for k in range(pair_by_pair)])  # fmt: skip
+    def plainly(score: Score) -> Callable[[], object]:
+        return lambda: [score(network, drawings, trials, k, parts.device) for k in range(timed)]
 
+    pairs = f"{len(positions):,} pictures for {len(trials) * trials.way:,} pairs"
     return compete(
         name,
         "trials",
         {
-            "pair by pair, float32": Contestant(plainly, pair_by_pair),
+            "pair by pair, float32": Contestant(plainly(score_pairs_plainly), timed),
+            "trial by trial, float32": Contestant(plainly(score_trial_plainly), timed),
             f"each picture once, {machine.precision}": Contestant(once, len(trials)),
         },
         "pair by pair, float32",
         parts.rounds,
-        f"{len(positions):,} pictures for {len(trials) * trials.way:,} pairs of "
-        f"{len(trials):,} trials; pair by pair timed on {pair_by_pair} trials",
+        f"{pairs} of {len(trials):,} trials; the plain ways are timed on {timed} trials",
     )
 
 
@@ -74,11 +76,24 @@ def score_pairs_plainly(
     Returns:
         Scores ``(way,)``.
     """
+    query = _pictures(drawings, trials.queries[number : number + 1], device)
+    supports = _pictures(drawings, trials.supports[number, :, 0], device)
+    return torch.cat([network(query, support[None]) for support in supports])
 
-    def picture(position: Tensor) -> Tensor:
-        return (drawings.pixels[position][None, None].float() / 255).to(device)
 
-    query = picture(trials.queries[number])
-    return torch.cat(
-        [network(query, picture(support)) for support in trials.supports[number, :, 0]]
-    )
+@torch.no_grad()
+def score_trial_plainly(
+    network: TwinNetwork, drawings: Drawings, trials: Trials, number: int, device: str
+) -> Tensor:
+    """The same, all of a trial's pairs in one batch.
+
+    Returns:
+        Scores ``(way,)``.
+    """
+    query = _pictures(drawings, trials.queries[number : number + 1], device)
+    supports = _pictures(drawings, trials.supports[number, :, 0], device)
+    return network(query.expand_as(supports), supports)
+
+
+def _pictures(drawings: Drawings, positions: Tensor, device: str) -> Tensor:
+    return (drawings.pixels[positions][:, None].float() / 255).to(device)

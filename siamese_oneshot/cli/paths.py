@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-_LEFT_ALONE = re.compile(r"null|\[.*\]|\$\{.*\}", re.DOTALL)
+_LEFT_ALONE = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
 
 
 def quoted(path: str | Path) -> str:
@@ -29,7 +29,7 @@ def with_paths(line: Sequence[str], keys: Sequence[str], words: str | None = Non
     Args:
         line: arguments.
         keys: settings that are paths: ``key=a folder (x)/β`` may be typed without quotes. A value
-            of null, a list or an interpolation is left to Hydra.
+            of null, true, false, a list or an interpolation is left to Hydra.
         words: the setting that takes bare words, as a list: arguments without ``=`` that are no
             flag, and those with ``=`` that exist as a file or folder.
 

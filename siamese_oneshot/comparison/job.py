@@ -122,7 +122,7 @@ def _desk(cfg: DictConfig) -> Desk:
     loaded = load_source(
         data.source,
         SIDE,
-        instantiate(data.glyphs),
+        instantiate(data.glyphs, _convert_="all"),
         data.root,
         data.download,
         data.fallback,

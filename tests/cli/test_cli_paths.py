@@ -38,7 +38,7 @@ def test_a_folder_named_like_an_override_is_a_word(
 
 
 def test_what_is_hydras_is_left_alone() -> None:
-    line = ["run=[a,b]", "out=null", "--help", "+x=1", "~y", "-m", "seed=0,1"]
+    line = ["run=[a,b]", "out=null", "run=false", "--help", "+x=1", "~y", "-m", "seed=0,1"]
     assert with_paths(line, ["run", "out"], "run") == line
 
 

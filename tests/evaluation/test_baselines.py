@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-from io import StringIO
-
 import pytest
 import torch
-from rich.console import Console
 
-from siamese_oneshot.baselines import baselines_table
 from siamese_oneshot.data.batches import generator_for
-from siamese_oneshot.data.exam import Exam, ExamSize, Question, official_trials
+from siamese_oneshot.data.exam import Exam, Question, official_trials
 from siamese_oneshot.data.omniglot import EVALUATION, Omniglot
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.roster import Roster
@@ -67,12 +63,3 @@ def test_guessing_scores_5_percent_on_the_official_runs(omniglot: Omniglot) -> N
     (answered,) = official(omniglot, Chance()).answered
     assert answered.trials == 400
     assert answered.accuracy == pytest.approx(0.05, abs=2 * (0.05 * 0.95 / 400) ** 0.5)
-
-
-@pytest.mark.omniglot
-def test_the_table_of_baselines(omniglot: Omniglot) -> None:
-    console = Console(width=160, record=True, file=StringIO())
-    console.print(baselines_table(size=ExamSize(test_runs=20, across=100)))
-    text = console.export_text()
-    assert "19.0 (15.5-23.1)" in text
-    assert "guessing" in text

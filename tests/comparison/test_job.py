@@ -1,0 +1,78 @@
+"""The command from its line to its files, on generated alphabets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_subjects import a_run
+
+from siamese_oneshot import evaluate
+
+SMALL = [
+    "data=glyphs", "data.glyphs.alphabets=5", "data.glyphs.characters=[6,7]",
+    "data.glyphs.drawers=4", "data.exam.way=5", "data.exam.pairs=40", "data.exam.test_runs=6",
+    "data.exam.validation_runs=6", "data.exam.paper_runs=2", "data.exam.across=40",
+    "protocols.most_ways=4", "protocols.ways_trials=20", "protocols.few_shot_trials=20",
+    "mnist=false", "logger=none", "accelerator=cpu", "precision=32-true",
+]  # fmt: skip
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *line: str) -> None:
+    monkeypatch.setattr("sys.argv", ["evaluate", *line, *SMALL])
+    evaluate.main()
+
+
+def test_a_sweep_and_a_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        a_run(tmp_path / "my sweep" / f"{seed}_seed={seed}", seed)
+    run(monkeypatch, "my sweep", "chance", "out=made here", "pictures=false")
+    content = json.loads((tmp_path / "made here" / "evaluation.json").read_text())
+    names = [one["name"] for one in content["subjects"]]
+    assert names == ["0_seed=0", "1_seed=1", "guessing"]
+    assert [one["kind"] for one in content["subjects"]] == ["network", "network", "baseline"]
+    assert content["data_source"] == "glyphs"
+    assert any("not Omniglot" in warning for warning in content["warnings"])
+    shown = capsys.readouterr().out
+    for one in content["subjects"]:
+        assert {score["key"] for score in one["scores"]} >= {
+            "one_shot", "yardstick", "across", "paper", "verification", "unknown", "ways_test_04",
+        }  # fmt: skip
+        assert one["split"] == "shares"
+        (across,) = [score for score in one["scores"] if score["key"] == "across"]
+        assert f"{100 * across['value']:.2f}" in shown
+    assert {(one["one"], one["other"]) for one in content["paired"]} == {
+        ("0_seed=0", "1_seed=1"), ("0_seed=0", "guessing"),
+    }  # fmt: skip
+    page = (tmp_path / "made here" / "evaluation.md").read_text()
+    assert "several runs of one setting" in page
+    assert "Koch" not in page  # published figures are of Omniglot
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_runs_own_folder_keeps_its_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = a_run(tmp_path / "run", 0)
+    run(monkeypatch, f"run={folder}", "pictures=false")
+    content = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    (subject,) = content["subjects"]
+    assert subject["facts"]["experiment"] == "tiny"
+    assert subject["threshold"] < 10
+    assert len(subject["right"]["paper"]["answers"]) == 2 * 5
+
+
+def test_a_wrong_name_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, "pretraind")
+    assert stopped.value.code == 1
+    assert "did you mean pretrained?" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

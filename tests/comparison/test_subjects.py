@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from siamese_oneshot.comparison.subjects import BASELINES, find_subjects
+from siamese_oneshot.errors import UserError
+
+NETWORK: dict[str, Any] = {
+    "_target_": "siamese_oneshot.model.network.build_network",
+    "encoder": {
+        "_target_": "siamese_oneshot.model.encoder.DenseEncoder", "_partial_": True,
+        "size": 12, "hidden": [4], "units": 3,
+    },
+    "comparator": {"_target_": "siamese_oneshot.model.comparator.WeightedL1", "_partial_": True},
+    "init": "torch",
+    "seed": 0,
+}  # fmt: skip
+
+
+def a_run(folder: Path, seed: int) -> Path:
+    network = instantiate({**NETWORK, "seed": seed}, _convert_="all")
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    facts = {"experiment": "tiny", "seed": seed, "split": "shares", "data_source": "glyphs"}
+    header = {"version": 1, "network": {**NETWORK, "_convert_": "all"}, "facts": facts}
+    path = folder / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": state, "siamese_oneshot": header}, path)
+    return folder
+
+
+def test_baselines_by_name() -> None:
+    subjects = find_subjects(list(BASELINES))
+    assert [one.name for one in subjects] == [
+        "guessing", "pixel 1-NN, L1", "pixel 1-NN, L2", "modified Hausdorff distance",
+    ]  # fmt: skip
+    assert all(one.trained is None and one.size == 105 and one.setting is None for one in subjects)
+    assert subjects[3].most_trials == 400
+    assert subjects[1].recognises.norm == 1  # type: ignore[attr-defined]
+    assert subjects[2].recognises.norm == 2  # type: ignore[attr-defined]
+
+
+def test_packaged_networks_by_name() -> None:
+    default, dense = find_subjects(["pretrained", "dense"])
+    assert (default.name, default.size, default.setting) == ("pretrained", 52, "default")
+    assert (dense.name, dense.size, dense.setting) == ("dense", 32, "dense")
+
+
+def test_a_sweep_stands_for_its_runs(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        a_run(tmp_path / "sweep" / f"{seed}_seed={seed}", seed)
+    subjects = find_subjects([str(tmp_path / "sweep"), "chance"])
+    assert [one.name for one in subjects] == ["0_seed=0", "1_seed=1", "guessing"]
+    assert [one.setting for one in subjects] == ["tiny", "tiny", None]
+    first, second = (one.recognises.state_dict() for one in subjects[:2])  # type: ignore[attr-defined]
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_and_its_checkpoint(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", 3)
+    by_folder, by_file = find_subjects([str(run), str(run / "checkpoints" / "best.ckpt")])
+    assert (by_folder.name, by_file.name) == ("run", "best")
+    assert len(find_subjects([str(run), str(run)])) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (["hausdorf"], "did you mean hausdorff"),
+        (["outputs/nowhere"], "there is no outputs/nowhere"),
+        ([], "run is empty"),
+        (["."], "holds no run"),
+    ],
+)
+def test_what_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        find_subjects(wanted)
