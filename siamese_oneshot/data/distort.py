@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -131,9 +132,29 @@ def distort(pictures: Tensor, warp: Warp) -> Tensor:
     adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
     inverse = adjugate / (a * d - b * c)[:, None, None]
     back = torch.cat([inverse, -inverse @ shift], 2)
-    grid = F.affine_grid(back, list(pictures.shape), align_corners=False)
+    side = pictures.shape[-1]
+    points, weights = _grid(side, 0 if warp.bend is None else warp.bend.shape[-1], pictures.device)
+    # One product for the whole batch; F.affine_grid makes a small one for each picture.
+    grid = (back.flatten(0, 1) @ points).unflatten(0, (-1, 2)).unflatten(2, (side, side))
     if warp.bend is not None:
-        side = pictures.shape[-1]
-        field = F.interpolate(warp.bend, size=(side, side), mode="bicubic", align_corners=True)
-        grid = grid + field.permute(0, 2, 3, 1)
+        grid = grid + weights @ warp.bend @ weights.T
+    grid = grid.permute(0, 2, 3, 1)  # (n, side, side, 2)
     return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+@lru_cache(maxsize=16)
+def _grid(side: int, knots: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The pixels' centres as columns (x, y, 1), and what bends them.
+
+    Returns:
+        float32 ``(3, side²)``; and ``(side, knots)``, the share that each knot of a line has in each
+        pixel: bicubic, the first and the last knot at the ends.
+    """
+    centres = (torch.arange(side) * 2 + 1) / side - 1
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    points = torch.stack([x.flatten(), y.flatten(), torch.ones(side * side)])
+    lines = torch.eye(knots)[None, None]
+    weights = torch.zeros(side, 0)
+    if knots:
+        weights = F.interpolate(lines, (knots, side), mode="bicubic", align_corners=True)[0, 0].T
+    return points.to(device), weights.contiguous().to(device)
