@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from siamese_oneshot import pictures
 from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.sitting import Outcome
 from siamese_oneshot.comparison.tables import curve
@@ -17,7 +18,6 @@ from siamese_oneshot.data.batches import generator_for
 from siamese_oneshot.data.distort import Distortion
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
-from siamese_oneshot.evaluation import pictures
 from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.evaluation.scoring import score_pairs
 

@@ -1,0 +1,60 @@
+"""Contact sheets: first-layer filters, and what distortion does."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from siamese_oneshot.data.distort import Distortion, distort
+from siamese_oneshot.pictures.style import new_figure, show_drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_filters(weight: Tensor) -> Figure:
+    """First-layer filters, each scaled to its own largest weight; red is positive, blue negative.
+
+    Args:
+        weight: ``(n, 1, k, k)``.
+    """
+    count = len(weight)
+    columns = min(count, 16 if count > 24 else 8)
+    rows = math.ceil(count / columns)
+    figure = new_figure(0.62 * columns, 0.5 + 0.62 * rows)
+    figure.suptitle(f"{count} filters of the first layer, {weight.shape[-1]}x{weight.shape[-1]}")
+    for number, cell in enumerate(figure.subplots(rows, columns, squeeze=False).flatten()):
+        cell.set_axis_off()
+        if number < count:
+            kernel = weight[number, 0].float()
+            most = max(float(kernel.abs().max()), 1e-12)
+            cell.imshow(kernel.numpy(), cmap="RdBu_r", vmin=-most, vmax=most)
+    return figure
+
+
+def draw_distortions(
+    pictures: Tensor, distortion: Distortion, generator: torch.Generator, copies: int = 8
+) -> Figure:
+    """Plain pictures in the first column, distorted copies beside each.
+
+    Args:
+        pictures: float ``(n, 1, side, side)``: 0 paper … 1 ink.
+        distortion: what copies are drawn from.
+        generator: the source of chance.
+        copies: of each picture.
+    """
+    count = len(pictures)
+    many = pictures.repeat_interleave(copies, 0)
+    warped = distort(many, distortion.draw(len(many), generator)).unflatten(0, (count, copies))
+    sheet = torch.cat([pictures[:, None], warped], 1)[:, :, 0]
+    figure = new_figure(1.1 * (copies + 1), 0.4 + 1.1 * count)
+    cells = figure.subplots(count, copies + 1, squeeze=False)
+    for row in range(count):
+        for column in range(copies + 1):
+            show_drawing(cells[row, column], (sheet[row, column] * 255).round().byte())
+    cells[0, 0].set_title("plain", fontsize=9)
+    cells[0, 1].set_title("distorted", fontsize=9)
+    return figure
