@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
+
 from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.digits import enlarged
 from siamese_oneshot.data.drawings import Drawings
@@ -12,6 +14,7 @@ from siamese_oneshot.data.exam import Exam, ExamSize, Question
 from siamese_oneshot.data.protocols import ProtocolSize, digits_question, exams_of
 from siamese_oneshot.data.source import Loaded
 from siamese_oneshot.data.splits import Split, split_drawings
+from siamese_oneshot.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,49 @@ class Desk:
     _digits: dict[int, Drawings] = field(default_factory=dict)
 
     def sheet(self, subject: Subject) -> Sheet:
-        """What a subject is asked, by the split it was trained with."""
+        """What a subject is asked, by the split it was trained with unless another one is forced.
+
+        Raises:
+            UserError: the forced split tests characters that the subject has learned from.
+        """
         facts = {} if subject.trained is None else subject.trained.facts
         own = (
             facts.get("split") if facts.get("data_source") == self.loaded.drawings.source else None
         )
+        held_out = tuple(facts["held_out"]) if facts.get("held_out") else None
         rule = self.forced or own or self.rule
-        held_out = tuple(facts["held_out"]) if rule == own and facts.get("held_out") else None
-        key = rule, held_out
-        if key not in self._exams:
-            drawings = self.loaded.drawings
-            split = split_drawings(drawings, rule, held_out)
-            exams = exams_of(drawings, split, self.loaded.runs, self.size, self.more)
-            self._exams[key] = (split, *exams)
+        split, validation, test = self._drawn(rule, held_out if rule == own else None)
+        if own is not None and rule != own:
+            self._refuse_known(subject, self._divided(own, held_out), split)
         if subject.size not in self._drawings:
             self._drawings[subject.size] = self.loaded.drawings.resized(subject.size)
-        return Sheet(*self._exams[key], self._drawings[subject.size])
+        return Sheet(split, validation, test, self._drawings[subject.size])
+
+    def _drawn(self, rule: str, held_out: tuple[str, ...] | None) -> tuple[Split, Exam, Exam]:
+        """A split with its lists, drawn once."""
+        key = rule, held_out
+        if key not in self._exams:
+            split = self._divided(rule, held_out)
+            drawings, runs = self.loaded.drawings, self.loaded.runs
+            self._exams[key] = (split, *exams_of(drawings, split, runs, self.size, self.more))
+        return self._exams[key]
+
+    def _divided(self, rule: str, held_out: tuple[str, ...] | None) -> Split:
+        return split_drawings(self.loaded.drawings, rule, held_out)
+
+    def _refuse_known(self, subject: Subject, own: Split, asked: Split) -> None:
+        """Stop where a character to be tested was trained on or chosen by."""
+        drawings = self.loaded.drawings
+        learned = drawings.classes[torch.cat([own.train, own.validation])].unique()
+        tested = drawings.classes[asked.yardstick].unique()
+        both = tested[torch.isin(tested, learned)]
+        if len(both):
+            alphabets = drawings.class_alphabets[both].unique().tolist()
+            names = ", ".join(drawings.alphabet_names[one] for one in alphabets)
+            raise UserError(
+                f"{subject.name} was trained or chosen with split={own.name} on {names}, which "
+                f"split={asked.name} tests: leave split out, or choose another one"
+            )
 
     def digits_of(self, size: int) -> Drawings:
         """The digits as pictures of a size."""

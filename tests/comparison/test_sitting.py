@@ -120,10 +120,3 @@ def test_alphabets_by_hand(drawings: Drawings) -> None:
     assert (best.name, best.correct, best.trials) == ("AlphabetB", 2, 2)
     assert (other.name, other.correct, other.trials) == ("AlphabetA", 1, 3)
     assert isinstance(best, Score)
-
-
-def test_subjects_keep_their_own_split(drawings: Drawings, desk: Desk) -> None:
-    asked = network(split="koch", data_source="omniglot")
-    assert desk.sheet(asked).split.name == "shares"  # trained on other data: the desk's rule
-    assert desk.sheet(network()).split.name == "shares"
-    assert desk.sheet(network()).test is desk.sheet(pixels()).test  # drawn once
