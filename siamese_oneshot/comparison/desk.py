@@ -43,6 +43,7 @@ class Desk:
         rule: the split of subjects that do not know theirs.
         forced: the split of all subjects, whatever they were trained with; None to let them choose.
         size, more: how long the lists are.
+        held_out: the alphabets that validate for subjects that do not know theirs.
     """
 
     loaded: Loaded
@@ -51,6 +52,7 @@ class Desk:
     forced: str | None
     size: ExamSize
     more: ProtocolSize
+    held_out: tuple[str, ...] | None = None
     _exams: dict[tuple[str, tuple[str, ...] | None], tuple[Split, Exam, Exam]] = field(
         default_factory=dict
     )
@@ -69,7 +71,7 @@ class Desk:
         )
         held_out = tuple(facts["held_out"]) if facts.get("held_out") else None
         rule = self.forced or own or self.rule
-        split, validation, test = self._drawn(rule, held_out if rule == own else None)
+        split, validation, test = self._drawn(rule, held_out if rule == own else self.held_out)
         if own is not None and rule != own:
             self._refuse_known(subject, self._divided(own, held_out), split)
         if subject.size not in self._drawings:

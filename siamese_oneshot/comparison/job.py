@@ -135,6 +135,7 @@ def _desk(cfg: DictConfig) -> Desk:
         cfg.split,
         instantiate(data.exam),
         instantiate(cfg.protocols),
+        None if data.held_out is None else tuple(data.held_out),
     )
 
 

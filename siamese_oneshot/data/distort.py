@@ -147,8 +147,8 @@ def _grid(side: int, knots: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """The pixels' centres as columns (x, y, 1), and what bends them.
 
     Returns:
-        float32 ``(3, side²)``; and ``(side, knots)``, the share that each knot of a line has in each
-        pixel: bicubic, the first and the last knot at the ends.
+        float32 ``(3, side²)``; and ``(side, knots)``: the share that each knot of a line has in
+        each pixel, bicubic, the first and the last knot at the ends.
     """
     centres = (torch.arange(side) * 2 + 1) / side - 1
     y, x = torch.meshgrid(centres, centres, indexing="ij")
