@@ -14,11 +14,13 @@ from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.bench.contest import Contest
 from siamese_oneshot.bench.evaluation import evaluation
 from siamese_oneshot.bench.parts import Parts
+from siamese_oneshot.bench.training import training
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import environment
 from siamese_oneshot.tracking.table import Table, wide_console
 
 CASES: dict[str, Callable[[Parts], Iterator[Contest]]] = {
+    "training": training,
     "evaluation": evaluation,
 }
 

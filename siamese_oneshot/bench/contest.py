@@ -9,18 +9,26 @@ from statistics import median
 
 from tqdm import tqdm
 
+Measure = Callable[[], float]  # one turn; the rate in it, units a second
 
-@dataclass(frozen=True)
-class Contestant:
-    """One way to do the work.
 
-    Attributes:
-        work: does it once, to the end (waits for a GPU).
-        amount: how many units that is; need not be the same for all.
+def timed(
+    work: Callable[[], object], amount: float, clock: Callable[[], float] = time.perf_counter
+) -> Measure:
+    """A contestant of this process.
+
+    Args:
+        work: one turn, to the end (waits for a GPU).
+        amount: how many units that is; need not be the same for all contestants.
+        clock: seconds.
     """
 
-    work: Callable[[], object]
-    amount: float
+    def turn() -> float:
+        began = clock()
+        work()
+        return amount / (clock() - began)
+
+    return turn
 
 
 @dataclass(frozen=True)
@@ -55,11 +63,10 @@ class Contest:
 def compete(
     name: str,
     unit: str,
-    contestants: Mapping[str, Contestant],
+    contestants: Mapping[str, Measure],
     reference: str,
     rounds: int,
     note: str = "",
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Contest:
     """Let contestants take turns.
 
@@ -67,14 +74,11 @@ def compete(
         name, unit, reference, note: see ``Contest``.
         contestants: by name.
         rounds: turns of each, after one that does not count.
-        clock: seconds.
     """
     rates: dict[str, list[float]] = {one: [] for one in contestants}
     for turn in tqdm(range(rounds + 1), desc=name, leave=False):
-        for one, contestant in contestants.items():
-            began = clock()
-            contestant.work()
-            seconds = clock() - began
+        for one, measure in contestants.items():
+            rate = measure()
             if turn:  # the first turn warms up
-                rates[one].append(contestant.amount / seconds)
+                rates[one].append(rate)
     return Contest(name, unit, rates, reference, note)

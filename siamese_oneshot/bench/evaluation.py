@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from siamese_oneshot.bench.contest import Contest, Contestant, compete
+from siamese_oneshot.bench.contest import Contest, compete, timed
 from siamese_oneshot.bench.parts import Parts
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.episodes import Trials
@@ -42,7 +42,7 @@ def _contest(
     question = Question("bench", name, "", trials)
     positions = positions_of([question])
     machine = Machine(parts.device, parts.precision)
-    timed = trials.way  # one run's trials: every trial costs the same
+    some = trials.way  # one run's trials: every trial costs the same
     network.eval()
 
     def once() -> object:
@@ -50,20 +50,20 @@ def _contest(
         return answer(question, table, network.score)
 
     def plainly(score: Score) -> Callable[[], object]:
-        return lambda: [score(network, drawings, trials, k, parts.device) for k in range(timed)]
+        return lambda: [score(network, drawings, trials, k, parts.device) for k in range(some)]
 
     pairs = f"{len(positions):,} pictures for {len(trials) * trials.way:,} pairs"
     return compete(
         name,
         "trials",
         {
-            "pair by pair, float32": Contestant(plainly(score_pairs_plainly), timed),
-            "trial by trial, float32": Contestant(plainly(score_trial_plainly), timed),
-            f"each picture once, {machine.precision}": Contestant(once, len(trials)),
+            "pair by pair, float32": timed(plainly(score_pairs_plainly), some),
+            "trial by trial, float32": timed(plainly(score_trial_plainly), some),
+            f"each picture once, {machine.precision}": timed(once, len(trials)),
         },
         "pair by pair, float32",
         parts.rounds,
-        f"{pairs} of {len(trials):,} trials; the plain ways are timed on {timed} trials",
+        f"{pairs} of {len(trials):,} trials; the plain ways are timed on {some} trials",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from omegaconf import DictConfig
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot import OfficialRuns, load_omniglot
+from siamese_oneshot.evaluation.embedding import Machine
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
@@ -29,10 +31,12 @@ class Parts:
     Attributes:
         root: Omniglot's folder; looked for where None.
         rounds: turns of each contestant.
+        keep_memory: whether freed memory is kept, as a training does it.
     """
 
     root: Path | None = None
     rounds: int = 5
+    keep_memory: bool = True
     device: str = field(init=False)
     precision: str = field(init=False)
 
@@ -41,7 +45,7 @@ class Parts:
         accelerator = choose_accelerator("auto")
         self.device = "cuda" if accelerator == "gpu" else "cpu"
         self.precision = choose_precision("auto", accelerator)
-        if self.device == "cpu":
+        if self.device == "cpu" and self.keep_memory:
             keep_freed_memory()
         omniglot = load_omniglot(self.root)
         self.drawings: Drawings = omniglot.drawings
@@ -52,9 +56,13 @@ class Parts:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose("config", [*overrides, "hydra.run.dir=."])
 
-    def network(self, model: str) -> TwinNetwork:
+    def network(self, model: str, channels_last: bool = True) -> TwinNetwork:
         """An untrained network of ``conf/model`` on the device, laid out as training does it."""
-        torch.manual_seed(0)
         made: Any = instantiate(self.config(f"model={model}").model)
-        network: TwinNetwork = made.to(self.device, memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        network: TwinNetwork = made.to(self.device, memory_format=layout)
         return network
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The arithmetic of a training."""
+        return Machine(self.device, self.precision).autocast()

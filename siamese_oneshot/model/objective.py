@@ -55,6 +55,43 @@ class PairObjective:
         return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}
 
 
+class AllPairsObjective:
+    """The paper's cross-entropy over every pair that a batch of alphabets holds.
+
+    Each picture goes through the tower once and is compared with all others, where a batch of
+    independent pairs embeds two pictures a pair. Same and different pairs weigh half each, as in
+    the paper's batches.
+
+    Args:
+        l2: λ of each layer, a number or a mapping.
+    """
+
+    batches = "episode"  # what it is trained on
+
+    def __init__(self, l2: LayerSetting = 0.0) -> None:
+        self.l2 = l2
+
+    def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
+        """The loss and its parts.
+
+        Args:
+            network: the twins.
+            pictures: ``(alphabets, characters, drawers, 1, size, size)``.
+
+        Returns:
+            ``loss`` = ``cross_entropy`` + ``l2``; scalars.
+        """
+        drawers = pictures.shape[2]
+        embeddings = network.embed(pictures).flatten(0, 2)  # (n, units)
+        one, other = torch.triu_indices(len(embeddings), len(embeddings), 1, device=pictures.device)
+        same = one // drawers == other // drawers
+        logits = network.score(embeddings[one], embeddings[other])
+        losses = F.binary_cross_entropy_with_logits(logits, same.to(logits), reduction="none")
+        entropy = 0.5 * (losses[same].mean() + losses[~same].mean())
+        penalty = l2_penalty(network, self.l2).to(entropy.device)
+        return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}
+
+
 class EpisodeObjective:
     """Cross-entropy of every one-shot trial that a batch of alphabets holds.
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from siamese_oneshot.bench.contest import Contest, Contestant, compete
+from siamese_oneshot.bench.contest import Contest, compete, timed
 
 
 def test_turns_are_taken_and_the_first_does_not_count() -> None:
@@ -13,9 +13,9 @@ def test_turns_are_taken_and_the_first_does_not_count() -> None:
     slow, fast = [9.0, 2.0, 4.0, 4.0], [9.0, 1.0, 1.0, 2.0]
     contest = compete(
         "case", "things",
-        {"slow": Contestant(lambda: work("slow", slow), 8),
-         "fast": Contestant(lambda: work("fast", fast), 16)},
-        "slow", 3, clock=lambda: now[0],
+        {"slow": timed(lambda: work("slow", slow), 8, clock=lambda: now[0]),
+         "fast": timed(lambda: work("fast", fast), 16, clock=lambda: now[0])},
+        "slow", 3,
     )  # fmt: skip
     assert turns == ["slow", "fast"] * 4
     assert contest.rates == {"slow": [4.0, 2.0, 2.0], "fast": [16.0, 16.0, 8.0]}

@@ -1,0 +1,115 @@
+"""Pictures as people have them, in files or in memory, each kept beside its normalised form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from siamese_oneshot.data.ink import NoInk, Normalised, normalise
+from siamese_oneshot.data.picture import PictureFaulty, read_picture
+
+THUMBNAIL = 105  # pixels along the longer side: enough to look at
+_READERS = 4  # at once; each may hold 64 megapixels
+_MANY = 200  # pictures that are worth a progress bar
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A picture as it was given and as the network's convention has it.
+
+    Attributes:
+        path: its file; None where it was given in memory.
+        thumbnail: the given picture, RGBA, at most 105 pixels along a side.
+        normalised: the drawing that was found in it.
+    """
+
+    path: Path | None
+    thumbnail: Image.Image
+    normalised: Normalised
+
+
+# A file, a PIL image, an array, or what has been read already.
+Source = str | os.PathLike[str] | Image.Image | NDArray[np.generic] | Given
+
+
+def read_given(source: Source, name: str = "a picture given in memory") -> Given:
+    """Read and normalise one picture.
+
+    Args:
+        source: a file's path; a PIL image; or an array ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``
+            of bool, of uint8, or of floats 0 … 1: grey, RGB or RGBA.
+        name: what to call one without a file in messages.
+
+    Raises:
+        PictureFaulty: it cannot be read, or nothing is drawn in it.
+    """
+    if isinstance(source, Given):
+        return source
+    if isinstance(source, str | os.PathLike):
+        path: Path | None = Path(source).expanduser()
+        rgba = read_picture(Path(source).expanduser())
+    else:
+        path, rgba = None, _rgba(source, name)
+    try:
+        normalised = normalise(rgba)
+    except NoInk as blank:
+        raise PictureFaulty(path or name, f"no drawing can be seen in it: {blank}") from blank
+    thumbnail = Image.fromarray(rgba)
+    thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return Given(path, thumbnail, normalised)
+
+
+def read_many(sources: Sequence[Source]) -> list[Given | PictureFaulty]:
+    """Read pictures, several at once; a progress bar shows where there are many.
+
+    Returns:
+        In order: each picture, or what is wrong with it.
+    """
+
+    def outcome(number: int) -> Given | PictureFaulty:
+        try:
+            return read_given(sources[number], f"picture {number + 1} (given in memory)")
+        except PictureFaulty as fault:
+            return fault
+
+    pool = ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1))
+    try:
+        found = pool.map(outcome, range(len(sources)))
+        quiet = len(sources) <= _MANY
+        return list(tqdm(found, "reading", len(sources), leave=False, unit="", disable=quiet))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for all of them
+
+
+def _rgba(source: Image.Image | NDArray[np.generic], name: str) -> NDArray[np.uint8]:
+    """uint8 ``(h, w, 4)`` of what is in memory."""
+    if isinstance(source, Image.Image):
+        upright = ImageOps.exif_transpose(source)
+        if not (upright.mode.startswith("I") or upright.mode == "F"):
+            return np.array(upright.convert("RGBA"))
+        # As `read_picture` does it: few such pictures use the whole range of their type.
+        levels = np.nan_to_num(np.asarray(upright).astype(np.float64))
+        levels -= levels.min()
+        source = levels / max(levels.max(), 1e-9)
+    if not isinstance(source, np.ndarray):
+        kind = type(source).__name__
+        raise PictureFaulty(name, f"{kind} is neither a path, a PIL image nor a NumPy array")
+    if source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)) or not source.size:
+        raise PictureFaulty(
+            name, f"its shape is {source.shape}; it must be (h, w), (h, w, 3) or (h, w, 4)"
+        )
+    if source.dtype != np.uint8:
+        if not (source.dtype.kind in "bf" and source.min() >= 0 and source.max() <= 1):
+            raise PictureFaulty(
+                name, f"its numbers are {source.dtype}; they must be uint8, bool or floats 0 … 1"
+            )
+        source = (source.astype(np.float64) * 255).round().astype(np.uint8)
+    return np.array(Image.fromarray(np.ascontiguousarray(source)).convert("RGBA"))

@@ -1,0 +1,112 @@
+"""A prediction from the first picture to the last file."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from siamese_oneshot.data.labelled import judge, load_queries, load_supports, told
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.prediction.outcome import Outcome
+from siamese_oneshot.prediction.record import shown, table_of, write_csv, write_json
+from siamese_oneshot.prediction.sheet import write_sheet
+from siamese_oneshot.recogniser import Recogniser
+
+
+def predict(cfg: DictConfig) -> Outcome:
+    """Rank the classes of ``cfg.support`` for each picture of ``cfg.query``; print and write that.
+
+    Args:
+        cfg: the composed configuration of ``conf/predict.yaml``.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UserError: whatever a user can mend.
+    """
+    began = time.monotonic()
+    settings = {
+        name: cfg[name] for name in ("run", "support", "query", "top", "unknown_below", "on_bad")
+    }
+    _check(cfg)
+    judge((), cfg.on_bad)
+    recogniser = Recogniser.load(str(cfg.run), cfg.unknown_below)
+    supports, queries = load_supports(cfg.support), load_queries(cfg.query)
+    judge(supports.faults + queries.faults, cfg.on_bad)
+    for name, given in supports.pictures:
+        recogniser.enrol(name or "", given)
+    rankings = recogniser.rank([given for _, given in queries.pictures])
+    outcome = Outcome(recogniser, supports, queries, rankings, settings)
+    folder = _written(outcome, cfg)
+    _print(outcome, cfg.top, folder, time.monotonic() - began)
+    return outcome
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuse settings that cannot be meant."""
+    for name in ("run", "support", "query"):
+        if cfg[name] in (None, ""):
+            raise UserError(f"{name} has no value yet; give one on the command line: {name}=…")
+    if type(cfg.top) is not int or cfg.top < 1:
+        raise UserError(f"top={cfg.top}: it must be a whole number, 1 or more")
+    below = cfg.unknown_below
+    if below is not None and (type(below) not in (int, float) or not math.isfinite(below)):
+        raise UserError(f"unknown_below={below}: it must be a number, or null for the network's")
+
+
+def _written(outcome: Outcome, cfg: DictConfig) -> Path:
+    """The files, and the folder that they are in."""
+    if cfg.out in (None, ""):
+        folder = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
+    else:
+        folder = Path(cfg.out).expanduser()
+    try:
+        if cfg.out in (None, ""):
+            folder = _new_folder(folder)
+        write_csv(outcome, cfg.top, folder / "predictions.csv")
+        write_json(outcome, folder / "predictions.json")
+        write_sheet(outcome, folder / "normalised.png")
+    except OSError as problem:
+        raise UserError(f"out={folder} cannot be written to: {problem}") from problem
+    return folder
+
+
+def _new_folder(wanted: Path) -> Path:
+    """That folder, or one with a number behind it where another run took it in the same second."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
+
+
+def _print(outcome: Outcome, top: int, folder: Path, seconds: float) -> None:
+    console = Console()
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(shown(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+    console.print(table_of(outcome, top).rich())
+    found = outcome.accuracy
+    if found is not None:
+        say(
+            f"{found['correct']} of {found['trials']} right: {100 * found['value']:.1f}% "
+            f"(95% interval {100 * found['low']:.1f}-{100 * found['high']:.1f}%)"
+        )
+    for note in outcome.notes:
+        say(note, "yellow")
+    if outcome.skipped:
+        say(f"Skipped, {len(outcome.skipped)}:\n{told(outcome.skipped)}".rstrip(), "yellow")
+    say(
+        f"predictions.csv, predictions.json and normalised.png (what the network sees: look at it) "
+        f"are in {folder}; {seconds:.1f} s"
+    )

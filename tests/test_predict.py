@@ -1,0 +1,287 @@
+"""The command from typed paths to files, with good and bad pictures, as a newcomer would use it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from PIL import Image, ImageDraw
+
+from siamese_oneshot import predict
+from siamese_oneshot.evaluation.interval import wilson
+
+NETWORK = {
+    "_target_": "siamese_oneshot.model.network.build_network",
+    "_convert_": "all",
+    "encoder": {
+        "_target_": "siamese_oneshot.model.encoder.ConvEncoder", "_partial_": True, "size": 21,
+        "filters": [4], "kernels": [3], "pools": [2], "units": 64, "batch_norm": False,
+    },
+    "comparator": {
+        "_target_": "siamese_oneshot.model.comparator.WeightedL1", "_partial_": True,
+        "weight": -1.0,
+    },
+    "init": "torch",
+    "seed": 1,
+}  # fmt: skip
+SUPPORT, QUERY = "my symbols (x)/β [1]", "queries, a=b"
+KINDS = ("=cross", "ring", "bar ü")
+Command = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
+
+
+def draw(path: Path, kind: str, side: int, ink: str, paper: str) -> None:
+    """A symbol in a colour on a colour."""
+    image = Image.new("RGB", (side * 3 // 2, side), paper)
+    pen = ImageDraw.Draw(image)
+    low, high, middle, width = side // 5, 4 * side // 5, side // 2, side // 15
+    if kind == "ring":
+        pen.ellipse((low, low, high, high), outline=ink, width=width)
+    elif kind == "bar ü":
+        pen.line((middle, low, middle, high), ink, width)
+    else:
+        pen.line((low, low, high, high), ink, width)
+        pen.line((low, high, high, low), ink, width)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in: a run, supports of three classes and two queries of each."""
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path, -1e3)
+    for kind in KINDS:
+        draw(tmp_path / SUPPORT / kind / "1.png", kind, 90, "black", "white")
+        draw(tmp_path / QUERY / kind / "blue.png", kind, 200, "navy", "beige")
+        draw(tmp_path / QUERY / kind / "chalk.bmp", kind, 60, "white", "darkgreen")
+    return tmp_path
+
+
+def run(folder: Path, unknown_below: float | None) -> None:
+    """A run's folder, its network untrained: it knows equal pictures and no more."""
+    state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
+    header = {
+        "version": 1,
+        "network": NETWORK,
+        "facts": {"seed": 1},
+        "unknown_below": unknown_below,
+    }
+    path = folder / "a run" / "checkpoints" / "best.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state, "siamese_oneshot": header}, path)
+
+
+@pytest.fixture
+def command(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Runs the command in ``place``, into ``out`` where nothing else is said."""
+    config = HydraConfig.instance().cfg
+
+    def call(
+        *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out"
+    ) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        words = ["predict", f"support={support}", f"query={query}", f"out={out}", "run=a run"]
+        monkeypatch.setattr(sys, "argv", [*words, *line])
+        monkeypatch.setenv("COLUMNS", "120")
+        code: Any = 0
+        try:
+            predict.main()
+        except SystemExit as stopped:
+            code = stopped.code
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    yield call
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = config
+
+
+def content(folder: str = "out") -> dict[str, Any]:
+    return json.loads(Path(folder, "predictions.json").read_text(encoding="utf-8"))
+
+
+def rows(folder: str = "out") -> list[dict[str, str]]:
+    with open(Path(folder, "predictions.csv"), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_labelled_queries_are_answered_and_counted(command: Command, place: Path) -> None:
+    code, shown, errors = command("top=2")
+    assert (code, errors) == (0, "")
+    found = content()
+    assert [query["expected"] for query in found["queries"]] == sorted(KINDS * 2)
+    assert all(query["right"] and query["known"] for query in found["queries"])
+    low, high = wilson(6, 6)
+    assert found["accuracy"] == {"correct": 6, "trials": 6, "value": 1, "low": low, "high": high}
+    assert f"6 of 6 right: 100.0% (95% interval {100 * low:.1f}-100.0%)" in shown
+    assert "bar ü/blue.png" in shown
+    assert (found["notes"], found["skipped"]) == ([], [])
+    assert found["settings"]["support"] == SUPPORT
+    assert found["network"]["size"] == 21
+    assert sorted(one.name for one in place.iterdir()) == sorted(
+        ["a run", "my symbols (x)", QUERY, "out"]
+    )
+
+
+def test_the_csv_has_a_row_a_rank_and_the_json_all(command: Command) -> None:
+    command("top=2")
+    table, found = rows(), content()["queries"]
+    assert len(table) == 6 * 2
+    for number, row in enumerate(table):
+        query = found[number // 2]
+        best = query["classes"][number % 2]
+        assert row["rank"] == str(number % 2 + 1)
+        assert row["class"] == best["name"].replace("=cross", "'=cross")
+        assert row["expected"] == query["expected"].replace("=cross", "'=cross")
+        assert (row["query"], row["verdict"]) == (query["path"], "known")
+        assert (float(row["probability"]), float(row["score"])) == (
+            best["probability"], best["score"],
+        )  # fmt: skip
+    assert [len(query["classes"]) for query in found] == [3] * 6
+    assert sum(one["probability"] for one in found[0]["classes"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@a", "\ta"])
+def test_no_cell_begins_like_a_formula(command: Command, place: Path, name: str) -> None:
+    shutil.move(place / SUPPORT / "ring", place / SUPPORT / name)
+    command("top=3")
+    assert {row["class"] for row in rows()} == {"'=cross", "bar ü", f"'{name}"}
+
+
+def test_bad_pictures_are_named_and_skipped(command: Command, place: Path) -> None:
+    whole = (place / QUERY / "ring" / "chalk.bmp").read_bytes()
+    (place / QUERY / "ring" / "cut.bmp").write_bytes(whole[: len(whole) // 2])
+    (place / QUERY / "words.png").write_text("words")
+    Image.new("L", (40, 40), 255).save(place / QUERY / "blank.png")
+    (place / SUPPORT / "nobody").mkdir()
+    code, shown, _ = command()
+    skipped = {Path(one["path"]).name: one["why"] for one in content()["skipped"]}
+    assert sorted(skipped) == ["blank.png", "cut.bmp", "nobody", "words.png"]
+    assert code == 0
+    assert "Skipped, 4:" in shown
+    for name, why in skipped.items():
+        assert f"{name}: {why}" in shown
+    assert content()["accuracy"]["trials"] == 6
+    code, shown, errors = command("on_bad=stop", out="never")
+    assert (code, shown) == (1, "")
+    assert all(f"{name}: {why}" in errors for name, why in skipped.items())
+    assert not Path("never").exists()
+
+
+def test_a_query_that_is_also_a_support_does_not_count(command: Command, place: Path) -> None:
+    shutil.copy(place / SUPPORT / "ring" / "1.png", place / QUERY / "ring" / "copy.png")
+    _, shown, _ = command()
+    assert "1 query is also a support" in shown
+    assert "ring/copy.png" in content()["notes"][0]
+    assert content()["accuracy"]["trials"] == 6
+    (copy,) = [query for query in content()["queries"] if query["also_support"]]
+    assert copy["classes"][0]["name"] == "ring"
+
+
+def test_folders_that_are_no_class_are_not_counted(command: Command, place: Path) -> None:
+    shutil.move(place / QUERY / "ring", place / QUERY / "round")
+    _, shown, _ = command()
+    assert "4 of 4 right" in shown
+    assert "no such class is enrolled: round." in shown
+
+
+def test_one_picture_a_class_and_one_query(command: Command, place: Path) -> None:
+    for kind in KINDS:
+        draw(place / "flat" / f"{kind}.png", kind, 90, "black", "white")
+    code, shown, _ = command("unknown_below=0", support="flat", query=f"{QUERY}/ring/blue.png")
+    (query,) = content()["queries"]
+    assert (code, query["classes"][0]["name"], query["known"]) == (0, "ring", False)
+    assert "1 query, 3 classes" in shown
+    assert "unknown" in shown
+    assert content()["accuracy"] is None
+    assert "right" not in shown
+
+
+def test_no_verdict_without_a_threshold(command: Command, place: Path) -> None:
+    run(place, None)
+    _, shown, _ = command()
+    assert "No verdict" in shown
+    assert {row["verdict"] for row in rows()} == {""}
+    command("unknown_below=-1e9")
+    assert {row["verdict"] for row in rows()} == {"known"}
+    assert content()["unknown_below"] == -1e9
+
+
+def test_one_class_is_said_to_mean_little(command: Command, place: Path) -> None:
+    for kind in KINDS[:2]:
+        shutil.rmtree(place / SUPPORT / kind)
+    _, shown, _ = command()
+    assert "Only one class is enrolled" in shown
+    assert {row["probability"] for row in rows()} == {"1.0"}
+
+
+def test_a_solid_patch_in_a_support_is_pointed_at(command: Command, place: Path) -> None:
+    path = place / SUPPORT / "ring" / "1.png"
+    image = Image.open(path)
+    ImageDraw.Draw(image).rectangle((75, 20, 120, 70), fill="black")
+    image.save(path)
+    _, shown, _ = command()
+    assert "A solid patch was found in a support" in shown
+    assert "β [1]/ring/1.png" in shown
+
+
+def test_names_that_are_no_text(command: Command, place: Path) -> None:
+    odd = os.fsencode(place / QUERY) + b"/\xff.png"
+    try:
+        shutil.copy(os.fsencode(place / QUERY / "ring" / "blue.png"), odd)
+    except OSError:
+        pytest.skip("this file system knows text only")
+    code, shown, _ = command()
+    assert code == 0
+    assert "\ufffd.png" in shown
+    assert any("\ufffd.png" in row["query"] for row in rows())
+
+
+def test_the_folder_of_results_has_the_time_in_its_name(command: Command, place: Path) -> None:
+    command("out=null")
+    command("out=null")
+    folders = list((place / "outputs" / "predict").iterdir())
+    assert len(folders) == 2  # also of two runs in one second
+    for folder in folders:
+        names = {one.name for one in folder.iterdir()}
+        assert names == {"predictions.csv", "predictions.json", "normalised.png"}
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        (["top=0"], 1, "top=0: it must be a whole number"),
+        (["top=1.5"], 1, "top=1.5: it must be a whole number"),
+        (["top=true"], 1, "top=True: it must be a whole number"),
+        (["unknown_below=high"], 1, "unknown_below=high: it must be a number"),
+        (["unknown_below=nan"], 1, "unknown_below=nan: it must be a number"),
+        (["on_bad=ignore"], 1, "on_bad=ignore is unknown; there are skip, stop"),
+        (["support="], 1, "support has no value yet"),
+        (["query=null"], 1, "query has no value yet"),
+        (["query=nowhere"], 1, "nowhere: there is no such file or folder"),
+        (["run=pretraned"], 1, "did you mean pretrained?"),
+        (["suport=x"], 2, "Did you mean support=x?"),
+        (["out=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
+    ],
+)
+def test_mistakes_are_answered_in_a_block(
+    command: Command, line: list[str], code: int, message: str
+) -> None:
+    found, shown, errors = command(*line)
+    assert (found, shown) == (code, "")
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not Path("out").exists()

@@ -1,0 +1,274 @@
+"""Classes are enrolled and ranked as the slow, obvious way does it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+
+from siamese_oneshot import Recogniser
+from siamese_oneshot.data.given import Given, read_given
+from siamese_oneshot.data.picture import PictureFaulty, load_picture
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot.evaluation.metrics import choose
+from siamese_oneshot.evaluation.scoring import score_trials
+from siamese_oneshot.recogniser import best_first
+from siamese_oneshot.tracking.trained import Trained
+
+SIZE = 21
+
+
+class Pixels(nn.Module):
+    """Embeds a picture as its pixels; the score is minus their mean distance, times ten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = SimpleNamespace(size=SIZE)
+        self.embedded = 0
+
+    def embed(self, pictures: Tensor) -> Tensor:
+        assert pictures.shape[1:] == (1, SIZE, SIZE)
+        self.embedded += len(pictures)
+        return pictures.flatten(1)
+
+    def score(self, one: Tensor, other: Tensor) -> Tensor:
+        return -10 * (one - other).abs().mean(-1)
+
+
+class Constant(Pixels):
+    """Finds everything alike."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__()
+        self.value = value
+
+    def score(self, one: Tensor, other: Tensor) -> Tensor:
+        return torch.full(torch.broadcast_shapes(one.shape, other.shape)[:-1], self.value)
+
+
+def recogniser(network: nn.Module | None = None, below: float | None = None) -> Recogniser:
+    return Recogniser(Trained("pixels", network or Pixels(), {}), below)  # type: ignore[arg-type]
+
+
+def symbol(kind: str, side: int = 60, shift: int = 0) -> Image.Image:
+    """A cross, a ring, a bar or a hook in black on white."""
+    image = Image.new("L", (side, side), 255)
+    draw = ImageDraw.Draw(image)
+    low, high, middle = side // 5 + shift, 4 * side // 5, side // 2
+    for line in {
+        "cross": [(low, low, high, high), (low, high, high, low)],
+        "bar": [(middle, low, middle + 3 * shift, high)],
+        "hook": [(low, low, low, high), (low, high, high, high)],
+        "ring": [],
+    }[kind]:
+        draw.line(line, 0, 4)
+    if kind == "ring":
+        draw.ellipse((low, low, high, high), outline=0, width=4)
+    return image
+
+
+KINDS = ("cross", "ring", "bar", "hook")
+
+
+def enrolled(below: float | None = None) -> Recogniser:
+    made = recogniser(below=below)
+    for kind in KINDS:
+        made.enrol(kind, symbol(kind))
+    return made
+
+
+def test_symbols_are_recognised_however_they_are_drawn(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{kind} ü.png" for kind in KINDS]
+    for kind, path in zip(KINDS, paths, strict=True):
+        plain = symbol(kind, 300, 2).rotate(4, fillcolor=255)
+        Image.merge("RGB", [plain, plain.point(lambda v: 255 - v // 2), plain]).save(path)
+    rankings = enrolled().rank(paths)
+    assert [ranking.best.name for ranking in rankings] == list(KINDS)
+    assert [ranking.path for ranking in rankings] == paths
+    for ranking, path in zip(rankings, paths, strict=True):
+        assert np.array_equal(ranking.picture.ink, load_picture(path).ink)
+        scores = [one.score for one in ranking.classes]
+        assert scores == sorted(scores, reverse=True)
+        total = sum(math.exp(score) for score in scores)
+        for one in ranking.classes:
+            assert one.probability == pytest.approx(math.exp(one.score) / total)
+
+
+def test_scores_are_those_of_trials_with_as_many_shots() -> None:
+    made, shots = recogniser(), (0, 2, 4)
+    for kind in KINDS:
+        made.enrol(kind, [symbol(kind, shift=shift) for shift in shots])
+    queries = [symbol(kind, shift=3) for kind in KINDS]
+    supports = [symbol(kind, shift=shift) for kind in KINDS for shift in shots]
+    every = made.seen([read_given(one) for one in [*queries, *supports]])
+    table = embed(Pixels(), every, torch.arange(len(every)), Machine("cpu", "32-true"), "")
+    asked = torch.arange(4, 16).reshape(1, 4, 3).repeat(4, 1, 1)
+    wanted = score_trials(table, torch.arange(4), asked, Pixels().score)
+    for ranking, row in zip(made.rank(queries), wanted, strict=True):
+        got = {one.name: one.score for one in ranking.classes}
+        assert [got[kind] for kind in KINDS] == pytest.approx(row.tolist(), rel=1e-5)
+
+
+def test_classes_may_have_different_numbers_of_pictures() -> None:
+    made = recogniser()
+    made.enrol("one", symbol("cross"))
+    made.enrol("two", symbol("ring"))
+    made.enrol("one", [symbol("bar"), symbol("hook")])
+    assert made.classes == ("one", "two")
+    (ranking,) = made.rank(symbol("cross", shift=3))
+    query, *others = (
+        made.seen([read_given(symbol("cross", shift=3)), *(read_given(symbol(k)) for k in KINDS)])
+        .pixels.numpy()
+        .astype(float)
+    )
+    apart = {k: -10 * np.abs(query - o).mean() / 255 for k, o in zip(KINDS, others, strict=True)}
+    got = {one.name: one.score for one in ranking.classes}
+    one = (apart["cross"] + apart["bar"] + apart["hook"]) / 3
+    assert got == pytest.approx({"one": one, "two": apart["ring"]}, rel=1e-5)
+
+
+def test_pictures_enrolled_between_two_questions_count() -> None:
+    made = enrolled()
+    (before,) = made.rank(symbol("ring"))
+    made.enrol("cross", symbol("ring"))
+    (after,) = made.rank(symbol("ring"))
+    scores = [{one.name: one.score for one in ranking.classes} for ranking in (before, after)]
+    assert scores[1]["cross"] == pytest.approx(scores[0]["cross"] / 2)
+    assert scores[1]["ring"] == scores[0]["ring"]
+
+
+def test_every_picture_is_embedded_once() -> None:
+    made = enrolled()
+    network = made.trained.network
+    made.rank([symbol("bar"), symbol("ring")])
+    assert network.embedded == 4 + 2
+    made.rank([symbol("bar")])
+    assert network.embedded == 4 + 2 + 1
+
+
+def test_the_network_sees_areas_averaged() -> None:
+    given = read_given(symbol("hook"))
+    blocks = given.normalised.ink.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
+    assert np.array_equal(enrolled().seen([given]).pixels[0].numpy(), blocks)
+
+
+def test_known_is_what_scores_above_the_threshold() -> None:
+    query = symbol("cross", shift=3)
+    (ranking,) = enrolled().rank(query)
+    assert ranking.known is None
+    best = ranking.best.score
+    assert enrolled(best).rank(query)[0].known is False
+    assert enrolled(best - 1e-4).rank(query)[0].known is True
+    trained = Trained("pixels", Pixels(), {}, unknown_below=-3.0)  # type: ignore[arg-type]
+    assert Recogniser(trained).unknown_below == -3
+    assert Recogniser(trained, 0.0).unknown_below == 0
+
+
+def test_a_single_class_is_certain_but_may_be_unknown() -> None:
+    made = recogniser(below=-0.5)
+    made.enrol("cross", symbol("cross"))
+    same, other = made.rank([symbol("cross"), symbol("ring")])
+    assert (same.best.probability, same.known) == (1, True)
+    assert (other.best.probability, other.known) == (1, False)
+
+
+def test_ties_are_broken_at_random_as_choose_does() -> None:
+    scores = torch.randint(3, (200, 6), generator=torch.Generator().manual_seed(1)).float()
+    order = best_first(scores, 7)
+    picks = choose(scores, torch.Generator().manual_seed(7))
+    assert [row[0] for row in order] == picks.tolist()
+    for row, values in zip(order, scores, strict=True):
+        assert sorted(row) == list(range(6))
+        assert values[row].tolist() == sorted(values.tolist(), reverse=True)
+    made = recogniser(Constant())
+    for kind in KINDS:
+        made.enrol(kind, symbol(kind))
+    bests = [ranking.best.name for ranking in made.rank([symbol("ring")] * 200)]
+    assert min(bests.count(kind) for kind in KINDS) > 25
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    made = recogniser(Constant(math.nan))
+    made.enrol("cross", symbol("cross"))
+    with pytest.raises(UserError, match="no numbers"):
+        made.rank(symbol("cross"))
+
+
+def test_what_cannot_be_enrolled(tmp_path: Path) -> None:
+    made = recogniser()
+    with pytest.raises(UserError, match="no class is enrolled"):
+        made.rank(symbol("cross"))
+    with pytest.raises(UserError, match="alef: a class needs one picture"):
+        made.enrol("alef", [])
+    with pytest.raises(UserError, match="name must be a text"):
+        made.enrol("  ", symbol("cross"))
+    blank = Image.new("L", (50, 50), 255)
+    with pytest.raises(PictureFaulty, match=r"picture 2 \(given in memory\): no drawing"):
+        made.enrol("alef", [symbol("cross"), blank])
+    with pytest.raises(UserError, match=r"(?s)2 pictures.*picture 1.*gone\.png: there is no such"):
+        made.enrol("alef", [blank, tmp_path / "gone.png"])
+    assert made.classes == ()  # a good picture among bad ones is not enrolled
+
+
+def test_composed_and_decomposed_names_are_one_class() -> None:
+    made = recogniser()
+    made.enrol("e\u0301", symbol("cross"))
+    made.enrol("\u00e9", symbol("cross"))
+    assert made.classes == ("\u00e9",)
+
+
+def test_a_folder_is_enrolled_and_what_is_left_out_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in KINDS:
+        (tmp_path / kind).mkdir()
+        symbol(kind).save(tmp_path / kind / "1.png")
+    made = recogniser()
+    assert made.enrol_folder(tmp_path) == ()
+    assert made.classes == tuple(sorted(KINDS))
+    assert made.rank(tmp_path / "bar" / "1.png")[0].best.name == "bar"
+    (tmp_path / "bar" / "2.png").write_text("no picture")
+    with caplog.at_level(logging.WARNING):
+        (fault,) = recogniser().enrol_folder(tmp_path)
+    assert fault.path == tmp_path / "bar" / "2.png"
+    assert "2.png: it is text" in caplog.text
+    made = recogniser()
+    with pytest.raises(UserError, match=r"2\.png: it is text"):
+        made.enrol_folder(tmp_path, "stop")
+    assert made.classes == ()
+    with pytest.raises(UserError, match="on_bad=maybe is unknown"):
+        made.enrol_folder(tmp_path, "maybe")
+
+
+def test_rankings_can_be_printed() -> None:
+    text = repr(enrolled().rank(symbol("cross"))[0])
+    assert "Candidate(name='cross'" in text
+    assert "array" not in text
+
+
+def test_what_was_read_is_not_read_again() -> None:
+    given = read_given(symbol("cross"))
+    assert isinstance(given, Given)
+    assert enrolled().rank(given)[0].given is given
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = (
+        "import sys, siamese_oneshot; assert 'torch' not in sys.modules; "
+        "siamese_oneshot.Recogniser; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    import siamese_oneshot
+
+    with pytest.raises(AttributeError, match="no attribute 'Recognizer'"):
+        _ = siamese_oneshot.Recognizer  # type: ignore[attr-defined]
