@@ -13,67 +13,51 @@ from pathlib import Path
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.bench.contest import Contest
 from siamese_oneshot.bench.evaluation import evaluation
+from siamese_oneshot.bench.figures import Figures
+from siamese_oneshot.bench.growth import growth
 from siamese_oneshot.bench.parts import Parts
+from siamese_oneshot.bench.pipeline import pipeline
+from siamese_oneshot.bench.speedrun import speedrun
+from siamese_oneshot.bench.start import start
 from siamese_oneshot.bench.training import training
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import environment
-from siamese_oneshot.tracking.table import Table, wide_console
+from siamese_oneshot.tracking.table import wide_console
 
-CASES: dict[str, Callable[[Parts], Iterator[Contest]]] = {
+Measured = Contest | Figures
+CASES: dict[str, Callable[[Parts], Iterator[Measured]]] = {
     "training": training,
+    "pipeline": pipeline,
     "evaluation": evaluation,
+    "start": start,
+    "growth": growth,
+    "speedrun": speedrun,
 }
 
 
-def bench(names: Sequence[str], parts: Parts, folder: Path) -> list[Contest]:
+def bench(names: Sequence[str], parts: Parts, folder: Path) -> list[Measured]:
     """Run cases; write ``bench.json`` and ``bench.md`` after each, so that none is lost."""
-    contests: list[Contest] = []
+    found: list[Measured] = []
     console = wide_console()
     for name in names:
-        for contest in CASES[name](parts):
-            contests.append(contest)
-            made = table(contest)
-            console.print(made.rich())
-            write(folder, contests)
-    return contests
+        for one in CASES[name](parts):
+            found.append(one)
+            console.print(one.table().rich())
+            write(folder, found)
+    return found
 
 
-def table(contest: Contest) -> Table:
-    """One contest: rates with their spread, and ratios to the reference."""
-    made = Table(
-        contest.name,
-        [
-            "contestant",
-            f">{contest.unit}/s",
-            ">lowest-highest",
-            ">times as fast",
-            ">lowest-highest",
-        ],
-        note=contest.note,
-    )
-    for name, rates in contest.rates.items():
-        ratio, low, high = contest.ratio(name)
-        made.add(
-            name,
-            f"{contest.rate(name):,.1f}",
-            f"{min(rates):,.1f}-{max(rates):,.1f}",
-            f"{ratio:.2f}",
-            f"{low:.2f}-{high:.2f}",
-        )
-    return made
-
-
-def write(folder: Path, contests: Sequence[Contest]) -> None:
+def write(folder: Path, found: Sequence[Measured]) -> None:
     """Both files, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     around = environment("bench")
-    content = {**around, "contests": [dataclasses.asdict(one) for one in contests]}
+    content = {**around, "measured": [dataclasses.asdict(one) for one in found]}
     with whole_file(folder / "bench.json") as file:
         file.write(json.dumps(content, indent=2).encode() + b"\n")
     where = f"{around['hardware']}, torch {around['packages']['torch']}, commit {around['commit']}"
     pages = [f"# Benchmarks\n\n`{around['command']}` on {where}\n"]
     with whole_file(folder / "bench.md") as file:
-        file.write("\n".join([*pages, *(table(one).markdown() for one in contests)]).encode())
+        file.write("\n".join([*pages, *(one.table().markdown() for one in found)]).encode())
 
 
 def main() -> None:

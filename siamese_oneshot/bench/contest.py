@@ -9,6 +9,8 @@ from statistics import median
 
 from tqdm import tqdm
 
+from siamese_oneshot.tracking.table import Table
+
 Measure = Callable[[], float]  # one turn; the rate in it, units a second
 
 
@@ -58,6 +60,21 @@ class Contest:
         pairs = zip(self.rates[name], self.rates[self.reference], strict=True)
         ratios = sorted(mine / theirs for mine, theirs in pairs)
         return median(ratios), ratios[0], ratios[-1]
+
+    def table(self) -> Table:
+        """Rates with their spread, and ratios to the reference."""
+        headings = ["contestant", f">{self.unit}/s", ">lowest-highest", ">times as fast"]
+        made = Table(self.name, [*headings, ">lowest-highest"], note=self.note)
+        for name, rates in self.rates.items():
+            ratio, low, high = self.ratio(name)
+            made.add(
+                name,
+                f"{self.rate(name):,.1f}",
+                f"{min(rates):,.1f}-{max(rates):,.1f}",
+                f"{ratio:.2f}",
+                f"{low:.2f}-{high:.2f}",
+            )
+        return made
 
 
 def compete(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch import Tensor
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot import OfficialRuns, load_omniglot
 from siamese_oneshot.evaluation.embedding import Machine
@@ -66,3 +70,33 @@ class Parts:
     def autocast(self) -> AbstractContextManager[Any]:
         """The arithmetic of a training."""
         return Machine(self.device, self.precision).autocast()
+
+    def data(self, config: DictConfig) -> OneShotDataModule:
+        """The data of a training, loaded."""
+        config.data.root = None if self.root is None else str(self.root)
+        made: OneShotDataModule = instantiate(config.data)
+        made.load()
+        return made
+
+    def batch(self, data: OneShotDataModule, number: int) -> tuple[Tensor, ...]:
+        """A training batch on the device, by the steps that Lightning makes."""
+        plan = data.transfer_batch_to_device(data.stream[number], torch.device(self.device), 0)
+        return data.on_after_batch_transfer(plan, 0)
+
+
+def steps_a_second(step: Callable[[], None], steps: int, device: str) -> float:
+    """Steps a second, after two that do not count."""
+    for _ in range(2):
+        step()
+    wait_for(device)
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    wait_for(device)
+    return steps / (time.perf_counter() - began)
+
+
+def wait_for(device: str) -> None:
+    """Let a GPU come to the end of what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()

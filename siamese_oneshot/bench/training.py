@@ -7,20 +7,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from hydra.utils import instantiate
-from PIL import Image
-from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from siamese_oneshot.bench.contest import Contest, Measure, compete
-from siamese_oneshot.bench.parts import Parts
+from siamese_oneshot.bench.parts import Parts, steps_a_second
+from siamese_oneshot.bench.plain import PlainPairs, write_pngs
 from siamese_oneshot.data.drawings import Drawings
 
 PAIRS = 32  # a step's, as in the replication
@@ -62,41 +59,6 @@ def _elsewhere(name: str, parts: Parts) -> Measure:
     return turn
 
 
-class PlainPairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """What a public implementation does for every pair: two files opened, two pictures turned.
-
-    Args:
-        files: by class.
-        length: pairs in an epoch.
-    """
-
-    def __init__(self, files: list[list[Path]], length: int) -> None:
-        self.files, self.length = files, length
-        self.chance = np.random.default_rng(0)
-
-    def __len__(self) -> int:
-        """The number of pairs."""
-        return self.length
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        """A same pair where ``index`` is odd, else a different one."""
-        one, other = self.chance.choice(len(self.files), 2, replace=False)
-        if index % 2:
-            first, second = self.chance.choice(len(self.files[one]), 2, replace=False)
-            pair = self.files[one][first], self.files[one][second]
-        else:
-            pair = (self.chance.choice(self.files[one]), self.chance.choice(self.files[other]))
-        return self._picture(pair[0]), self._picture(pair[1]), torch.tensor(float(index % 2))
-
-    def _picture(self, path: Path) -> Tensor:
-        angle, *shear = self.chance.uniform([-10, -0.3, -0.3], [10, 0.3, 0.3])
-        with Image.open(path) as image:
-            grey = image.convert("L").rotate(angle, fillcolor=255)
-        matrix = (1, shear[0], -52 * shear[0], shear[1], 1, -52 * shear[1])
-        warped = grey.transform(grey.size, Image.Transform.AFFINE, matrix, fillcolor=255)
-        return 1 - torch.from_numpy(np.array(warped))[None].float() / 255
-
-
 def plain_loop(drawings: Drawings, parts: Parts, steps: int) -> float:
     """Pairs a second of the loop that public implementations have."""
     network = parts.network("paper", channels_last=False)
@@ -112,33 +74,19 @@ def plain_loop(drawings: Drawings, parts: Parts, steps: int) -> float:
             F.binary_cross_entropy_with_logits(score, same).backward()
             optimiser.step()
 
-        return PAIRS * _rate(step, steps, parts.device)
-
-
-def write_pngs(drawings: Drawings, folder: Path, classes: int) -> list[list[Path]]:
-    """The pictures of the first classes as one-bit PNG files, by class."""
-    files: list[list[Path]] = [[] for _ in range(classes)]
-    for position in (drawings.classes < classes).nonzero().flatten().tolist():
-        of = files[int(drawings.classes[position])]
-        path = folder / f"{position}.png"
-        Image.fromarray(255 - drawings.pixels[position].numpy()).convert("1").save(path)
-        of.append(path)
-    return files
+        return PAIRS * steps_a_second(step, steps, parts.device)
 
 
 def this_package(name: str, parts: Parts, steps: int) -> float:
     """Pairs a second of the steps that a training makes."""
     config = parts.config("model=paper", "optim=paper_sgd", "data.split=koch", *OURS[name])
-    config.data.root = None if parts.root is None else str(parts.root)
-    data = instantiate(config.data)
-    data.load()
+    data = parts.data(config)
     network, objective = parts.network("paper"), instantiate(config.objective)
     optimiser = instantiate(config.optim)(network.named_layers, 100).optimizer
     numbers = iter(range(steps + 2))
 
     def step() -> None:
-        batch = data.on_after_batch_transfer(data.transfer_batch_to_device(
-            data.stream[next(numbers)], torch.device(parts.device), 0), 0)  # fmt: skip
+        batch = parts.batch(data, next(numbers))
         with parts.autocast():
             loss = objective(network, *batch)["loss"]
         loss.backward()
@@ -149,24 +97,7 @@ def this_package(name: str, parts: Parts, steps: int) -> float:
     if name != "independent pairs":
         of = config.batches
         pairs = of.alphabets * of.characters * of.drawers * (of.drawers - 1)
-    return pairs * _rate(step, steps, parts.device)
-
-
-def _rate(step: Callable[[], None], steps: int, device: str) -> float:
-    """Steps a second, after two that do not count."""
-    for _ in range(2):
-        step()
-    _wait(device)
-    began = time.perf_counter()
-    for _ in range(steps):
-        step()
-    _wait(device)
-    return steps / (time.perf_counter() - began)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+    return pairs * steps_a_second(step, steps, parts.device)
 
 
 def main() -> None:
