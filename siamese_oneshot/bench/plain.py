@@ -43,7 +43,8 @@ class PlainPairs(Dataset[tuple[Tensor, Tensor, Tensor]]):
         angle, *shear = self.chance.uniform([-10, -0.3, -0.3], [10, 0.3, 0.3])
         with Image.open(path) as image:
             grey = image.convert("L").rotate(angle, fillcolor=255)
-        matrix = (1, shear[0], -52 * shear[0], shear[1], 1, -52 * shear[1])
+        middle = grey.width / 2
+        matrix = (1, shear[0], -middle * shear[0], shear[1], 1, -middle * shear[1])
         warped = grey.transform(grey.size, Image.Transform.AFFINE, matrix, fillcolor=255)
         return 1 - torch.from_numpy(np.array(warped))[None].float() / 255
 

@@ -13,7 +13,7 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.comparator import WeightedL1
 from siamese_oneshot.model.encoder import ConvEncoder
 from siamese_oneshot.model.network import TwinNetwork, build_network
-from siamese_oneshot.model.objective import EpisodeObjective, PairObjective
+from siamese_oneshot.model.objective import AllPairsObjective, EpisodeObjective, PairObjective
 
 L2 = {"conv1": 0.3, "conv2": 0.0, "dense": 0.01, "output": 0.7}
 
@@ -162,3 +162,56 @@ def test_a_collapsed_network_costs_the_logarithm_of_the_choices(network: TwinNet
     nn.init.zeros_(network.comparator.linear.weight)  # type: ignore[union-attr, arg-type]
     loss = EpisodeObjective()(network, pictures(2, 5, 2))["loss"]
     assert loss.item() == pytest.approx(math.log(5), rel=1e-6)
+
+
+def test_all_pairs_equals_slow_loops(network: TwinNetwork) -> None:
+    """Same and different pairs weigh half each; a picture is never paired with itself."""
+    batch = pictures(2, 3, 2)
+    flat = batch.flatten(0, 2)
+    embeddings = [slow_embedding(network, picture) for picture in flat]
+    same, different = [], []
+    for i in range(12):
+        for j in range(i + 1, 12):
+            logit = slow_score(network, embeddings[i], embeddings[j])
+            (same if i // 2 == j // 2 else different).append((i, j, logit))
+    assert (len(same), len(different)) == (6, 60)
+    loss = 0.5 * sum(math.log1p(math.exp(-x)) for _, _, x in same) / 6
+    loss += 0.5 * sum(math.log1p(math.exp(x)) for _, _, x in different) / 60
+    parts = AllPairsObjective(L2)(network, batch)
+    assert parts["cross_entropy"].item() == pytest.approx(loss, rel=1e-4)
+    assert parts["l2"].item() == pytest.approx(slow_l2(network, L2), rel=1e-4)
+    assert parts["loss"].item() == pytest.approx(loss + slow_l2(network, L2), rel=1e-4)
+
+
+def test_all_pairs_embeds_each_picture_once(network: TwinNetwork) -> None:
+    counts: list[int] = []
+    network.encoder.register_forward_hook(lambda m, given, out: counts.append(len(out)))
+    AllPairsObjective()(network, pictures(2, 3, 2))
+    assert counts == [12]
+
+
+@pytest.mark.parametrize("objective", [EpisodeObjective(), AllPairsObjective()])
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_bfloat16_step_agrees_with_float64(
+    objective: EpisodeObjective | AllPairsObjective, norm: bool
+) -> None:
+    """The loss, within the error of bfloat16's eight bits; with batch norm the gradient's way too.
+
+    Without it this small network starts with embeddings so alike that the signs of their
+    differences, which the gradient goes by, are those of rounding.
+    """
+    tower = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], units=16, batch_norm=norm)
+    low = build_network(tower, WeightedL1, "torch", 0)  # type: ignore[arg-type]
+    high = copy.deepcopy(low).double()
+    batch = pictures(2, 4, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = objective(low, batch)["loss"]
+    exact = objective(high, batch.double())["loss"]
+    assert loss.item() == pytest.approx(exact.item(), rel=2**-7)
+    loss.backward()
+    exact.backward()
+    mine = torch.cat([weight.grad.double().flatten() for weight in low.parameters()])  # type: ignore[union-attr]
+    true = torch.cat([weight.grad.flatten() for weight in high.parameters()])  # type: ignore[union-attr]
+    if norm:
+        assert torch.cosine_similarity(mine, true, dim=0) > 0.97
+        assert float(mine.norm() / true.norm()) == pytest.approx(1, abs=0.05)
