@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def train_task(cfg: DictConfig) -> float:
     """Run one job; returns the validation one-shot accuracy of the kept checkpoint."""
-    from siamese_oneshot.training.run import train  # here, so that --help need not load PyTorch
+    from siamese_oneshot.training.job import train  # here, so that --help need not load PyTorch
 
     return train(cfg)
 

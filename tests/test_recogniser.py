@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from siamese_oneshot import Recogniser
-from siamese_oneshot.data.given import Given, read_given
-from siamese_oneshot.data.picture import PictureFaulty, load_picture
+from siamese_oneshot.data.own.given import Given, read_given
+from siamese_oneshot.data.own.picture import PictureFaulty, load_picture
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.embedding import Machine, embed
 from siamese_oneshot.evaluation.metrics import choose

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.folder import OnBad, load_folder
 from siamese_oneshot.data.glyphs import draw_alphabets
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
+from siamese_oneshot.data.own.folder import OnBad, load_folder
 from siamese_oneshot.errors import UserError
 
 log = logging.getLogger(__name__)

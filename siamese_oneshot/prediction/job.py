@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from siamese_oneshot.data.labelled import judge, load_queries, load_supports, told
+from siamese_oneshot.data.own.labelled import judge, load_queries, load_supports, told
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.prediction.outcome import Outcome
 from siamese_oneshot.prediction.record import shown, table_of, write_csv, write_json

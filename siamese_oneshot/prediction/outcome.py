@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.data.given import Given
-from siamese_oneshot.data.labelled import Labelled
-from siamese_oneshot.data.picture import PictureFaulty
+from siamese_oneshot.data.own.given import Given
+from siamese_oneshot.data.own.labelled import Labelled
+from siamese_oneshot.data.own.picture import PictureFaulty
 from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.recogniser import Ranking, Recogniser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.atomic import whole_file
-from siamese_oneshot.data.given import Given
+from siamese_oneshot.data.own.given import Given
 from siamese_oneshot.prediction.outcome import Outcome
 from siamese_oneshot.recogniser import Ranking
 from siamese_oneshot.tracking.table import Table

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from siamese_oneshot.atomic import whole_file
-from siamese_oneshot.data.given import THUMBNAIL, Given
+from siamese_oneshot.data.own.given import THUMBNAIL, Given
 from siamese_oneshot.prediction.outcome import Outcome
 from siamese_oneshot.prediction.record import shown
 

@@ -1,4 +1,4 @@
-"""The main job, in the paper's order: data, network, training, validation, test, result."""
+"""One training in its folder: data, network, fit, validation, test, result."""
 
 from __future__ import annotations
 
@@ -15,66 +15,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
-from pytorch_lightning.loggers import CSVLogger, Logger
+from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import RunResult, environment, print_result, write_result
 from siamese_oneshot.tracking.score import Score, scores_of
-from siamese_oneshot.tracking.wandb_run import wandb_run
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
     choose_precision,
     keep_freed_memory,
 )
 from siamese_oneshot.training.module import ERROR, SiameseModule
-from siamese_oneshot.training.quiet import quieten
 
 log = logging.getLogger(__name__)
-
-METRICS = {
-    "val/one_shot_accuracy": "max",
-    "val/one_shot_error": "min",
-    "val/verification_accuracy": "max",
-    "val/verification_auroc": "max",
-    "train/loss": "min",
-}
-
-
-def train(cfg: DictConfig) -> float:
-    """Train, validate and test one network as configured.
-
-    Args:
-        cfg: the composed configuration of ``conf/``.
-
-    Returns:
-        The one-shot accuracy on validation trials, 0 … 1, of the checkpoint that is kept.
-
-    Raises:
-        UserError: whatever a user can mend.
-        KeyboardInterrupt: after Ctrl-C, when what there is has been written down.
-    """
-    quieten()
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    torch.manual_seed(cfg.seed)
-    run = Run(cfg, folder)
-    with wandb_run(
-        folder,
-        plain,
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        group=cfg.logger.group,
-        name=cfg.logger.name or f"{cfg.name} seed {cfg.seed}",
-        tags=list(cfg.logger.tags) or [cfg.name],
-        job_type=cfg.logger.job_type,
-        mode=cfg.logger.mode,
-        metrics=METRICS,
-    ) as wandb_logger:
-        run.loggers = [CSVLogger(folder, name="csv")]
-        if wandb_logger is not None:
-            run.loggers.append(wandb_logger)
-        return run.go()
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from siamese_oneshot.data.given import THUMBNAIL, Given, read_given
+from siamese_oneshot.data.own.given import THUMBNAIL, Given, read_given
 from siamese_oneshot.prediction.sheet import Tile, draw_sheet
 
 COLUMNS, GAP, MARGIN, HEAD = 6, 4, 14, 40

@@ -115,7 +115,7 @@ def test_old_checkpoints_are_explained_by_their_folder(tmp_path: Path) -> None:
         "siamese_oneshot.model.network.torch.load",
         "siamese_oneshot.model.network.Tensor",
         "siamese_oneshot.model.nothing.Here",
-        "siamese_oneshot.training.run.train",
+        "siamese_oneshot.training.job.train",
         "siamese_oneshot.model",
         "",
     ],

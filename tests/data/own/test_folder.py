@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese_oneshot.data.folder import FolderFaulty, load_folder
-from siamese_oneshot.data.picture import load_picture
+from siamese_oneshot.data.own.folder import FolderFaulty, load_folder
+from siamese_oneshot.data.own.picture import load_picture
 from siamese_oneshot.errors import UserError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.labelled import Labelled, judge, load_queries, load_supports
+from siamese_oneshot.data.own.labelled import Labelled, judge, load_queries, load_supports
 from siamese_oneshot.errors import UserError
 
 

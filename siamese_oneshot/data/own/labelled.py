@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_oneshot.data.given import Given, read_many
-from siamese_oneshot.data.picture import PictureFaulty
+from siamese_oneshot.data.own.folder import is_litter
+from siamese_oneshot.data.own.given import Given, read_many
+from siamese_oneshot.data.own.picture import PictureFaulty
 from siamese_oneshot.errors import UserError
 
 LAYOUT = """A folder of supports has either
@@ -155,9 +156,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
         names = sorted(os.listdir(folder))
     except OSError as problem:
         raise UserError(f"{folder}: cannot be listed ({problem.strerror})") from problem
-    kept = [
-        folder / name for name in names if not name.startswith(".") and name.lower() not in _LITTER
-    ]
+    kept = [folder / name for name in names if not is_litter(name)]
     return [one for one in kept if not one.is_dir()], [one for one in kept if one.is_dir()]
 
 

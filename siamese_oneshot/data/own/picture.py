@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from siamese_oneshot.data.ink import SIDE, NoInk, Normalised, normalise
+from siamese_oneshot.data.own.ink import SIDE, NoInk, Normalised, normalise
 from siamese_oneshot.errors import UserError
 
 MAX_PIXELS = 64_000_000

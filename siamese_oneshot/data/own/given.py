@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from siamese_oneshot.data.ink import NoInk, Normalised, normalise
-from siamese_oneshot.data.picture import PictureFaulty, read_picture
+from siamese_oneshot.data.own.ink import NoInk, Normalised, normalise
+from siamese_oneshot.data.own.picture import PictureFaulty, read_picture
 
 THUMBNAIL = 105  # pixels along the longer side: enough to look at
 _READERS = 4  # at once; each may hold 64 megapixels

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
-from siamese_oneshot.data.paper import FAINTEST, Floats, Mask, paper_colour, quantile
+from siamese_oneshot.data.own.paper import FAINTEST, Floats, Mask, paper_colour, quantile
 from siamese_oneshot.errors import UserError
 
 SIDE = 105

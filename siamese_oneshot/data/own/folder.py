@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.ink import Normalised
-from siamese_oneshot.data.picture import PictureFaulty, load_picture
+from siamese_oneshot.data.own.ink import Normalised
+from siamese_oneshot.data.own.picture import PictureFaulty, load_picture
 from siamese_oneshot.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -108,10 +108,10 @@ def _listed(base: Path) -> tuple[list[Path], list[str]]:
     files, skipped = [], []
     for where, folders, names in os.walk(base):
         here = Path(where).relative_to(base)
-        folders[:] = sorted(name for name in folders if not _litter(name))
+        folders[:] = sorted(name for name in folders if not is_litter(name))
         for name in [name for name in folders if os.path.islink(Path(where, name))]:
             skipped.append(f"{here / name}: a link to a folder, which is not followed")
-        kept = sorted(name for name in names if not _litter(name))
+        kept = sorted(name for name in names if not is_litter(name))
         if len(here.parts) > 2 and kept:
             raise FolderFaulty(f"{base}: {here / kept[0]} is nested too deep\n{LAYOUT}")
         if not kept and not folders and here.parts:
@@ -120,7 +120,8 @@ def _listed(base: Path) -> tuple[list[Path], list[str]]:
     return sorted(files), sorted(skipped)
 
 
-def _litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Whether a file or folder is hidden, or left behind by a system."""
     return name.startswith(".") or name.lower() in _LITTER
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data import given
-from siamese_oneshot.data.given import Given, read_given, read_many
-from siamese_oneshot.data.picture import PictureFaulty
+from siamese_oneshot.data.own import given
+from siamese_oneshot.data.own.given import Given, read_given, read_many
+from siamese_oneshot.data.own.picture import PictureFaulty
 
 
 def hook() -> np.ndarray:

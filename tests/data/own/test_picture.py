@@ -12,9 +12,9 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
-from siamese_oneshot.data import picture
-from siamese_oneshot.data.ink import CENTRE, EXTENT, NoInk, normalise
-from siamese_oneshot.data.picture import PictureFaulty, load_picture, read_picture
+from siamese_oneshot.data.own import picture
+from siamese_oneshot.data.own.ink import CENTRE, EXTENT, NoInk, normalise
+from siamese_oneshot.data.own.picture import PictureFaulty, load_picture, read_picture
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 _ROUND = [(0.5 + 0.5 * np.cos(t), 0.5 + 0.5 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40)]
