@@ -82,7 +82,7 @@ class Guarded(OneShotDataModule):
 
 def test_selection_reads_validation_only(data: Data, tmp_path: Path) -> None:
     """Fault 8: fitting with the configured callbacks never opens the test part."""
-    kept, stopping = configured(tmp_path)
+    kept, stopping, _ = configured(tmp_path)
     assert isinstance(kept, ModelCheckpoint)
     assert isinstance(stopping, EarlyStopping)
     seen: list[tuple[float, float]] = []

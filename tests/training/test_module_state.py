@@ -43,11 +43,11 @@ def plain(value: Any) -> bool:
 def test_checkpoints_hold_plain_values(
     data: Data, tmp_path: Path, optimise: Callable[..., Optimisation]
 ) -> None:
-    kept, stopping = configured(tmp_path)
+    kept, stopping, latest = configured(tmp_path)
     fitted = module(optimise=optimise, facts={"split": "lake"})
-    trainer([kept, stopping, RampedAverage(0.9)]).fit(fitted, data())
+    trainer([kept, stopping, latest, RampedAverage(0.9)]).fit(fitted, data())
     assert isinstance(kept, ModelCheckpoint)
-    for path in (kept.best_model_path, kept.last_model_path):
+    for path in (kept.best_model_path, tmp_path / "last.ckpt"):
         checkpoint = torch.load(path, weights_only=True)
         assert plain(checkpoint)
         thresholds = [checkpoint["siamese_oneshot"][k] for k in ("threshold", "unknown_below")]
@@ -60,6 +60,20 @@ def test_checkpoints_hold_plain_values(
         }
         assert all(type(one) is float for one in thresholds)
         fitted.load_state_dict(checkpoint["state_dict"])
+
+
+def test_the_last_checkpoint_is_of_the_last_epoch_whether_it_was_better_or_not(
+    data: Data, tmp_path: Path
+) -> None:
+    """A network that does not learn: only its first epoch is an improvement."""
+    kept, _, latest = configured(tmp_path)
+    fitted = module(optimise=partial(adam, lr=0.0))
+    trainer([kept, latest], max_epochs=3).fit(fitted, data())
+    best, last = (
+        torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("best", "last")
+    )
+    assert (best["global_step"], last["global_step"]) == (STEPS, 3 * STEPS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
 def test_the_kept_weights_are_those_that_were_validated(data: Data, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Losses(pl.Callback):
 
 
 def configured(tmp_path: Path) -> list[pl.Callback]:
-    """The checkpoint and early stopping of conf/callbacks, as the job makes them."""
+    """The checkpoints and early stopping of conf/callbacks, as the job makes them."""
     settings = OmegaConf.load(CALLBACKS / "default.yaml")
-    settings.checkpoint.dirpath = str(tmp_path)
-    return [instantiate(settings[name]) for name in ("checkpoint", "early_stopping")]
+    settings.checkpoint.dirpath = settings.latest.dirpath = str(tmp_path)
+    return [instantiate(settings[name]) for name in ("checkpoint", "early_stopping", "latest")]
