@@ -11,16 +11,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.pictures.style import new_figure
+from siamese_oneshot.pictures.style import LINES, heading, new_figure, readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CANVAS, _ICON = 1500, 44  # pixels
+Array = NDArray[np.float64]
+
+_CANVAS = 1400  # pixels; the figure shows about one for one
+_ROUNDS = 200
 
 
 def draw_map(drawings: Drawings, positions: Tensor, vectors: Tensor, seed: int = 0) -> Figure:
     """Embeddings brought to the plane by t-SNE, each drawn as its own small picture.
+
+    Drawings that would cover each other are moved apart. Colours tell neighbouring characters
+    apart; far apart, a colour comes again.
 
     Args:
         drawings: the pictures.
@@ -28,34 +34,33 @@ def draw_map(drawings: Drawings, positions: Tensor, vectors: Tensor, seed: int =
         vectors: ``(n, units)``: their embeddings.
         seed: of t-SNE.
     """
-    from matplotlib import colormaps
+    from matplotlib.colors import to_rgb
 
-    places = places_of(vectors, seed)
     classes, ranks = torch.unique(drawings.classes[positions], return_inverse=True)
-    # Neighbouring numbers get distant hues, so that classes side by side differ.
-    hues = (np.arange(len(classes)) * 0.618034) % 1.0
-    colours = colormaps["hsv"](hues)[:, :3] * 0.75
+    side = min(64, int(0.62 * _CANVAS / len(positions) ** 0.5))
+    places = apart(places_of(vectors, seed), 0.8 * side / (_CANVAS - side))
+    centres = np.stack([places[ranks.numpy() == rank].mean(0) for rank in range(len(classes))])
+    colours = np.array([to_rgb(LINES[number]) for number in colours_of(centres, len(LINES))])
     canvas = np.ones((_CANVAS, _CANVAS, 3))
-    for place, position, rank in zip(places, positions.tolist(), ranks.tolist(), strict=True):
-        ink = _icon(drawings.pixels[position])
-        left, top = (place * (_CANVAS - _ICON)).astype(int)
-        cell = canvas[top : top + _ICON, left : left + _ICON]
-        share = ink[..., None] / 255
+    corners = (places * (_CANVAS - side)).round().astype(int).tolist()
+    for (left, top), position, rank in zip(
+        corners, positions.tolist(), ranks.tolist(), strict=True
+    ):
+        cell = canvas[top : top + side, left : left + side]
+        share = _icon(drawings.pixels[position], side)[..., None]
         np.minimum(cell, 1 - share * (1 - colours[rank]), out=cell)
     alphabets = torch.unique(drawings.alphabets[positions]).tolist()
-    names = ", ".join(drawings.alphabet_names[one].replace("_", " ") for one in alphabets)
-    figure = new_figure(8, 8.4)
+    names = ", ".join(readable(drawings.alphabet_names[one]) for one in alphabets)
+    figure = new_figure(10.8, 11.2)
     axes = figure.subplots()
     axes.imshow(canvas, interpolation="antialiased")
     axes.set_axis_off()
-    axes.set_title(
-        f"embeddings of {names}: {len(classes)} characters, {len(positions)} drawings (t-SNE)",
-        fontsize=11,
-    )
+    counts = f"{len(classes)} characters, {len(positions)} drawings"
+    heading(figure, f"embeddings of {names}: {counts} (t-SNE)", 10.8)
     return figure
 
 
-def places_of(vectors: Tensor, seed: int) -> NDArray[np.float64]:
+def places_of(vectors: Tensor, seed: int) -> Array:
     """Places ``(n, 2)`` in 0 … 1 by t-SNE."""
     from sklearn.manifold import TSNE
 
@@ -64,11 +69,59 @@ def places_of(vectors: Tensor, seed: int) -> NDArray[np.float64]:
         vectors.double().numpy()
     )
     low, high = found.min(0), found.max(0)
-    result: NDArray[np.float64] = (found - low) / np.maximum(high - low, 1e-9)
+    result: Array = (found - low) / np.maximum(high - low, 1e-9)
     return result
 
 
-def _icon(picture: Tensor) -> NDArray[np.uint8]:
-    small = F.adaptive_avg_pool2d(picture[None, None].float(), _ICON)[0, 0]
-    icon: NDArray[np.uint8] = (small * 1.5).clamp(max=255).round().byte().numpy()
+def apart(places: Array, distance: float) -> Array:
+    """Move places apart, a little at a time, until no two are much nearer than ``distance``.
+
+    What is pushed out of 0 … 1 shrinks the whole to fit.
+
+    Args:
+        places: ``(n, 2)`` in 0 … 1.
+        distance: wanted between any two.
+
+    Returns:
+        ``(n, 2)`` in 0 … 1; as given where nothing was too near.
+    """
+    from scipy.spatial import cKDTree
+
+    moved = places.copy()
+    for _ in range(_ROUNDS):
+        near = cKDTree(moved).query_pairs(distance, output_type="ndarray")
+        if not len(near):
+            break
+        between = moved[near[:, 0]] - moved[near[:, 1]]
+        length = np.linalg.norm(between, axis=1, keepdims=True)
+        # Two in one place part in a direction of their own.
+        angle = near.sum(1, keepdims=True) * 2.4
+        fallback = np.hstack([np.cos(angle), np.sin(angle)])
+        way = np.where(length > 1e-9, between / np.maximum(length, 1e-9), fallback)
+        push = way * (distance * 1.001 - length) / 2
+        np.add.at(moved, near[:, 0], push / 2)
+        np.add.at(moved, near[:, 1], -push / 2)
+    low = np.minimum(moved.min(0), 0)
+    result: Array = (moved - low) / np.maximum(moved.max(0) - low, 1)
+    return result
+
+
+def colours_of(centres: Array, colours: int) -> list[int]:
+    """A colour for each centre, such that equal ones stand far apart.
+
+    Each centre in turn takes the colour whose nearest bearer so far is the furthest away.
+    """
+    taken: list[int] = []
+    for number, centre in enumerate(centres):
+        away = np.full(colours, np.inf)
+        lengths = np.linalg.norm(centres[:number] - centre, axis=1)
+        np.minimum.at(away, np.array(taken, dtype=int), lengths)
+        taken.append(int(away.argmax()))
+    return taken
+
+
+def _icon(picture: Tensor, side: int) -> Array:
+    """The share of ink, 0 … 1, ``(side, side)``; thin strokes made a little bolder."""
+    small = F.adaptive_avg_pool2d(picture[None, None].float() / 255, side)[0, 0]
+    icon: Array = (small * 1.5).clamp(max=1).double().numpy()
     return icon

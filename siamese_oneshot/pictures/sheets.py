@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.distort import Distortion, distort
-from siamese_oneshot.pictures.style import new_figure, show_drawing
+from siamese_oneshot.pictures.style import heading, new_figure, show_drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,11 +21,13 @@ def draw_filters(weight: Tensor) -> Figure:
     Args:
         weight: ``(n, 1, k, k)``.
     """
-    count = len(weight)
+    count, side = len(weight), weight.shape[-1]
     columns = min(count, 16 if count > 24 else 8)
     rows = math.ceil(count / columns)
-    figure = new_figure(0.62 * columns, 0.5 + 0.62 * rows)
-    figure.suptitle(f"{count} filters of the first layer, {weight.shape[-1]}x{weight.shape[-1]}")
+    width = max(4.0, 0.62 * columns)
+    figure = new_figure(width, 0.7 + 0.62 * rows)
+    title = f"filters of the first layer: {count} of {side}×{side}; red above 0, blue below"
+    heading(figure, title, width, 11)
     for number, cell in enumerate(figure.subplots(rows, columns, squeeze=False).flatten()):
         cell.set_axis_off()
         if number < count:
@@ -50,11 +52,24 @@ def draw_distortions(
     many = pictures.repeat_interleave(copies, 0)
     warped = distort(many, distortion.draw(len(many), generator)).unflatten(0, (count, copies))
     sheet = torch.cat([pictures[:, None], warped], 1)[:, :, 0]
-    figure = new_figure(1.1 * (copies + 1), 0.4 + 1.1 * count)
+    width = max(4.0, 1.1 * (copies + 1))
+    figure = new_figure(width, 0.9 + 1.1 * count)
+    heading(figure, _ranges(distortion), width, 10)
     cells = figure.subplots(count, copies + 1, squeeze=False)
     for row in range(count):
         for column in range(copies + 1):
             show_drawing(cells[row, column], (sheet[row, column] * 255).round().byte())
     cells[0, 0].set_title("plain", fontsize=9)
-    cells[0, 1].set_title("distorted", fontsize=9)
+    if copies:
+        cells[0, 1].set_title("distorted", fontsize=9)
     return figure
+
+
+def _ranges(distortion: Distortion) -> str:
+    low, high = distortion.scale
+    elastic = f", elastic {distortion.elastic:g} px" if distortion.elastic else ""
+    return (
+        f"turn ±{distortion.rotation:g}°, shear ±{distortion.shear:g}, zoom {low:g}-{high:g}, "
+        f"shift ±{distortion.shift:g} px of 105, each used {distortion.probability:.0%} of the time"
+        f"{elastic}"
+    )

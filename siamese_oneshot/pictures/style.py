@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from siamese_oneshot.atomic import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
-# Okabe and Ito's palette.
+# Okabe and Ito's palette, less its yellow, which thin lines on white do not show.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-LINES = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+PURPLE, SKY, BLACK = "#CC79A7", "#56B4E9", "#000000"
+LINES = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 GREY = "#777777"
 DPI = 130
 
@@ -25,6 +27,25 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def heading(figure: FigureBase, text: str, width: float, size: float = 12) -> None:
+    """A title over a figure, broken into lines that fit.
+
+    Args:
+        figure: or a part of one.
+        text: its own line breaks are kept.
+        width: of the figure in inches.
+        size: of the letters in points; a letter is 0.54 of that wide on average.
+    """
+    letters = max(1, int(width * 72 / (0.54 * size)))
+    lines = [textwrap.fill(line, letters) for line in text.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=size)
+
+
+def readable(name: str) -> str:
+    """A name of Omniglot's for people: ``Old_Church_Slavonic_(Cyrillic)`` with spaces."""
+    return name.replace("_", " ")
 
 
 def show_drawing(axes: Axes, picture: Tensor) -> None:
@@ -51,9 +72,12 @@ def bare(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    options: dict[str, Any] = {"format": "png", "dpi": DPI, "facecolor": "white"}
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save(figure: Figure, path: Path, dpi: float = DPI) -> None:
+    """Write a PNG of ``dpi`` pixels an inch, whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be made or written to, or the disk is full.
+    """
+    options: dict[str, Any] = {"format": "png", "dpi": dpi, "facecolor": "white"}
     with whole_file(path) as file:
         figure.savefig(file, **options)

@@ -9,14 +9,23 @@ import torch
 
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.evaluation.examine import Answered
-from siamese_oneshot.pictures.style import BLUE, GREEN, RED, frame, new_figure, show_drawing
+from siamese_oneshot.pictures.style import (
+    BLUE,
+    GREEN,
+    RED,
+    frame,
+    heading,
+    new_figure,
+    readable,
+    show_drawing,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
-COLUMNS = 5
 _GROUPS = 3  # mistakes side by side
+_GROUP_WIDTH = 4.2  # inches
 
 
 def draw_trial(drawings: Drawings, answered: Answered, index: int) -> Figure:
@@ -28,17 +37,18 @@ def draw_trial(drawings: Drawings, answered: Answered, index: int) -> Figure:
         index: of the trial.
     """
     trials = answered.question.trials
-    way, shot = trials.way, trials.shot
-    rows = math.ceil(way / COLUMNS)
-    figure = new_figure(2.4 + 1.25 * COLUMNS, 0.9 + 1.45 * max(rows, 2))
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.7, COLUMNS])[0]
+    way, columns = trials.way, min(trials.way, 5 if trials.way <= 20 else 6)
+    rows = math.ceil(way / columns)
+    width = 2.4 + 1.25 * columns
+    figure = new_figure(width, 0.9 + 1.45 * max(rows, 1.5))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.7, columns])[0]
     query = int(trials.queries[index])
     pick, answer = int(answered.picks[index]), int(trials.answers[index])
     axes = left.subplots()
     show_drawing(axes, drawings.pixels[query])
     frame(axes, BLUE, 2.5)
     axes.set_title("query", fontsize=11, color=BLUE)
-    cells = right.subplots(rows, COLUMNS, squeeze=False).flatten()
+    cells = right.subplots(rows, columns, squeeze=False).flatten()
     for number, cell in enumerate(cells):
         if number >= way:
             cell.set_axis_off()
@@ -52,11 +62,20 @@ def draw_trial(drawings: Drawings, answered: Answered, index: int) -> Figure:
         if words:
             frame(cell, colour, 3)
         cell.set_title(f"{score} {words}".strip(), fontsize=8.5, color=colour)
-    alphabet = drawings.alphabet_names[int(drawings.alphabets[query])]
-    outcome = "right" if pick == answer else "wrong"
-    shots = "" if shot == 1 else f", first of {shot} shots shown"
-    figure.suptitle(f"{way}-way one-shot in {alphabet}: {outcome}{shots}", fontsize=12)
+    heading(figure, _title(drawings, answered, index), width)
     return figure
+
+
+def _title(drawings: Drawings, answered: Answered, index: int) -> str:
+    trials = answered.question.trials
+    shots = "one-shot" if trials.shot == 1 else f"{trials.shot}-shot (the first of each is shown)"
+    alphabets = drawings.alphabets[trials.supports[index].flatten()].unique()
+    own = readable(drawings.alphabet_names[int(drawings.alphabets[trials.queries[index]])])
+    where = f"in {own}"
+    if len(alphabets) > 1:
+        where = f"across {len(alphabets)} alphabets, the query from {own}"
+    outcome = "right" if bool(answered.right[index]) else "wrong"
+    return f"{trials.way}-way {shots} {where}: {outcome}"
 
 
 def draw_mistakes(drawings: Drawings, answered: Answered, count: int = 24) -> Figure:
@@ -68,51 +87,61 @@ def draw_mistakes(drawings: Drawings, answered: Answered, count: int = 24) -> Fi
         count: at most so many; queries are shown once each.
     """
     worst = worst_mistakes(answered, count)
-    rows = max(1, math.ceil(len(worst) / _GROUPS))
-    figure = new_figure(4.2 * _GROUPS, 0.9 + 1.55 * rows)
     wrong = answered.trials - answered.correct
     title = f"{answered.question.title}: {wrong:,} of {answered.trials:,} trials wrong"
     if not worst:
-        figure.suptitle(f"{title}; no mistake to show", fontsize=12)
+        figure = new_figure(6, 0.9)
+        heading(figure, f"{title}; no mistake to show", 6)
         return figure
-    figure.suptitle(f"{title}; those whose wrong choice was furthest ahead", fontsize=12)
-    for number, group in enumerate(figure.subfigures(rows, _GROUPS, squeeze=False).flatten()):
-        if number < len(worst):
-            _draw_mistake(group.subplots(1, 3), drawings, answered, worst[number])
+    groups = min(_GROUPS, len(worst))
+    rows = math.ceil(len(worst) / groups)
+    width = _GROUP_WIDTH * groups
+    figure = new_figure(width, 0.7 + 1.85 * rows)
+    heading(figure, f"{title}; those whose wrong choice was furthest ahead", width)
+    parts = figure.subfigures(rows, groups, squeeze=False, wspace=0.04).flatten()
+    for index, part in zip(worst, parts, strict=False):
+        _draw_mistake(part, drawings, answered, index)
     return figure
 
 
 def worst_mistakes(answered: Answered, count: int) -> list[int]:
     """Indices of wrong trials by how far the chosen class was ahead, each query once."""
-    trials = answered.question.trials
-    rows = torch.arange(answered.trials)
-    ahead = answered.scores[rows, answered.picks] - answered.scores[rows, trials.answers]
     chosen: list[int] = []
     seen: set[int] = set()
-    for index in ahead.argsort(descending=True, stable=True).tolist():
-        query = int(trials.queries[index])
+    for index in _ahead(answered).argsort(descending=True, stable=True).tolist():
+        query = int(answered.question.trials.queries[index])
         if not bool(answered.right[index]) and query not in seen and len(chosen) < count:
             chosen.append(index)
             seen.add(query)
     return chosen
 
 
-def _draw_mistake(cells: list[Axes], drawings: Drawings, answered: Answered, index: int) -> None:
+def _ahead(answered: Answered) -> torch.Tensor:
+    """By how much the chosen class outscores the right one: ``(trials,)``."""
+    rows = torch.arange(answered.trials)
+    right = answered.scores[rows, answered.question.trials.answers]
+    return answered.scores[rows, answered.picks] - right
+
+
+def _draw_mistake(part: SubFigure, drawings: Drawings, answered: Answered, index: int) -> None:
     trials = answered.question.trials
     supports = trials.supports[index, :, 0]
     pick, answer = int(answered.picks[index]), int(trials.answers[index])
-    parts = [
-        ("query", int(trials.queries[index]), None, BLUE),
-        ("right", int(supports[answer]), answer, GREEN),
-        ("chosen", int(supports[pick]), pick, RED),
+    own, other = (
+        drawings.class_names[int(drawings.classes[position])].partition("/")
+        for position in (trials.queries[index], supports[pick])
+    )
+    taken = other[2] if other[0] == own[0] else "/".join(other[::2])
+    ahead = float(_ahead(answered)[index])
+    words = f"{own[0]}\n{own[2]} taken for {taken}, ahead by {ahead:.1f}"
+    heading(part, readable(words), _GROUP_WIDTH, 8)
+    cells: list[Axes] = list(part.subplots(1, 3))
+    shown = [
+        ("query", int(trials.queries[index]), BLUE),
+        (f"✓ right {float(answered.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
+        (f"✗ chosen {float(answered.scores[index, pick]):.1f}", int(supports[pick]), RED),
     ]
-    for cell, (word, position, way, colour) in zip(cells, parts, strict=True):
+    for cell, (word, position, colour) in zip(cells, shown, strict=True):
         show_drawing(cell, drawings.pixels[position])
         frame(cell, colour, 1.8)
-        score = "" if way is None else f" {float(answered.scores[index, way]):.1f}"
-        cell.set_title(word + score, fontsize=8.5, color=colour)
-    name = drawings.class_names[int(drawings.classes[trials.queries[index]])]
-    alphabet, _, character = name.partition("/")
-    cells[0].set_xlabel(f"{alphabet[:18]}\n{character}", fontsize=7)
-    other = drawings.class_names[int(drawings.classes[supports[pick]])]
-    cells[2].set_xlabel(f"\n{other.partition('/')[2]}", fontsize=7)
+        cell.set_title(word, fontsize=8.5, color=colour)

@@ -18,18 +18,14 @@ from siamese_oneshot.data.episodes import Trials
 from siamese_oneshot.data.exam import Question
 from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.pictures import (
-    draw_alphabets,
     draw_distortions,
     draw_filters,
-    draw_map,
     draw_mistakes,
-    draw_pair_scores,
     draw_trial,
     draw_ways,
     save,
 )
-from siamese_oneshot.pictures.embedding import places_of
-from siamese_oneshot.pictures.style import BLUE, GREEN, RED
+from siamese_oneshot.pictures.style import BLUE, GREEN, RED, heading, new_figure
 from siamese_oneshot.pictures.trials import worst_mistakes
 
 # Of AlphabetA: six classes by six drawers; a class's drawings stand side by side.
@@ -78,6 +74,40 @@ def test_a_trial(
     assert figure.get_suptitle() == f"3-way one-shot in AlphabetA: {word}"
 
 
+def test_a_trial_of_several_shots_across_alphabets(drawings: Drawings) -> None:
+    """Class 6 is the first of AlphabetB; a class's six drawings stand side by side."""
+    supports = torch.tensor([[[1, 2], [37, 38]]])
+    trials = Trials(torch.tensor([36]), supports, torch.tensor([1]))
+    made = Answered(Question("", "", "", trials), torch.tensor([[0.0, 1.0]]), torch.tensor([1]))
+    figure = draw_trial(drawings, made, 0)
+    query, *shown = cells(figure)
+    assert shows(query, drawings.pixels[36])
+    assert [shows(cell, drawings.pixels[p]) for cell, p in zip(shown, (1, 37), strict=True)] == [
+        True,
+        True,
+    ]
+    title = " ".join(figure.get_suptitle().split())
+    assert title == (
+        "2-way 2-shot (the first of each is shown) across 2 alphabets, the query from AlphabetB: "
+        "right"
+    )
+
+
+@pytest.mark.parametrize(("way", "empty"), [(1, 0), (20, 0), (23, 1)])
+def test_a_trial_of_any_number_of_ways(drawings: Drawings, way: int, empty: int) -> None:
+    supports = (1 + 6 * torch.arange(way))[None, :, None]
+    trials = Trials(torch.tensor([0]), supports, torch.tensor([0]))
+    scores = -torch.arange(way)[None].float()
+    figure = draw_trial(
+        drawings, Answered(Question("", "", "", trials), scores, torch.tensor([0])), 0
+    )
+    assert len(cells(figure)) == way + 1
+    assert len(figure.axes) == way + 1 + empty
+    assert [cell.get_title().split()[0] for cell in cells(figure)[1:]] == [
+        f"{float(score):.1f}" for score in scores[0]
+    ]
+
+
 def test_the_worst_mistakes_come_first_and_each_query_once(drawings: Drawings) -> None:
     scores = [[0.0, 1.0, 0.0], [0.0, 5.0, 0.0], [9.0, 0.0, 0.0], [0.0, 3.0, 0.0]]
     made = answered(scores, [0, 0, 0, 0])
@@ -93,7 +123,13 @@ def test_the_worst_mistakes_come_first_and_each_query_once(drawings: Drawings) -
     assert len(drawn) == 6
     for cell, position in zip(drawn[:3], (6, 1, 7), strict=True):  # query, right, chosen
         assert shows(cell, drawings.pixels[position])
-    assert [cell.get_title() for cell in drawn[:3]] == ["query", "right 0.0", "chosen 5.0"]
+    assert [cell.get_title() for cell in drawn[:3]] == ["query", "✓ right 0.0", "✗ chosen 5.0"]
+    assert [colour(cell) for cell in drawn[:3]] == [BLUE, GREEN, RED]
+    heads = [part.get_suptitle() for part in figure.subfigs]
+    assert heads == [
+        "AlphabetA\ncharacter02 taken for character02, ahead by 5.0",
+        "AlphabetA\ncharacter04 taken for character02, ahead by 3.0",
+    ]
     assert "3 of 4 trials wrong" in figure.get_suptitle()
 
 
@@ -103,35 +139,30 @@ def test_no_mistake_at_all(drawings: Drawings) -> None:
     assert not cells(figure)
 
 
-def test_ways() -> None:
-    figure = draw_ways({"a": [(1, 1.0, 1.0, 1.0), (3, 0.5, 0.4, 0.6)], "b": [(2, 0.7, 0.6, 0.8)]})
-    (axes,) = figure.axes
-    lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
-    assert lines["a"] == [[1, 100], [3, 50]]
-    assert lines["b"] == [[2, 70]]
-    assert lines["guessing"] == [[1, 100], [2, 50], [3, pytest.approx(100 / 3)]]
-    (band, _) = axes.collections
-    assert {40, 60} <= set(np.round(band.get_paths()[0].vertices[:, 1]).tolist())
+def test_a_mistake_across_alphabets_names_both(drawings: Drawings) -> None:
+    trials = Trials(torch.tensor([0]), torch.tensor([[[1], [37]]]), torch.tensor([0]))
+    made = Answered(Question("", "", "", trials), torch.tensor([[1.0, 1.25]]), torch.tensor([1]))
+    (part,) = draw_mistakes(drawings, made).subfigs
+    assert " ".join(part.get_suptitle().split()) == (
+        "AlphabetA character01 taken for AlphabetB/character01, ahead by 0.2"
+    )
 
 
-def test_alphabets_best_on_top() -> None:
-    figure = draw_alphabets([("Low_er", 0.25, 0.2, 0.3), ("High", 0.75, 0.7, 0.9)])
-    (axes,) = figure.axes
-    assert [bar.get_width() for bar in axes.patches] == [25, 75]
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["Low er", "High"]
-    assert any("mean of alphabets 50.0" in line.get_label() for line in axes.lines)
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_no_title_is_wider_than_its_figure(count: int) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = draw_filters(torch.ones(count, 1, 3, 3))
+    FigureCanvasAgg(figure).draw()
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 > 0
+    assert box.x1 < figure.bbox.x1
 
 
-def test_pair_scores() -> None:
-    same = torch.tensor([1.0] * 30 + [0.0] * 20)
-    logits = torch.cat([torch.linspace(1, 2, 30), torch.linspace(-2, -1, 20)])
-    figure = draw_pair_scores(logits, same, -0.25)
-    (axes,) = figure.axes
-    labels = {text.get_text() for text in axes.get_legend().get_texts()}
-    assert labels == {"same (30)", "different (20)", "threshold"}
-    assert sum(bar.get_height() for bar in axes.patches) == 50
-    (line,) = axes.lines
-    assert list(line.get_xdata()) == [-0.25, -0.25]
+def test_a_heading_keeps_its_own_lines() -> None:
+    figure = new_figure(1, 1)
+    heading(figure, "one\ntwo three four", 1, 12)  # 11 letters fit
+    assert figure.get_suptitle() == "one\ntwo three\nfour"
 
 
 def test_filters_are_scaled_about_zero() -> None:
@@ -153,31 +184,18 @@ def test_distortions_begin_with_the_plain_picture(drawings: Drawings) -> None:
     assert shows(drawn[0], drawings.pixels[0])
     assert shows(drawn[4], drawings.pixels[1])
     assert not shows(drawn[1], drawings.pixels[0])
+    assert "turn ±10°, shear ±0.3, zoom 0.8-1.2" in " ".join(figure.get_suptitle().split())
     arrays = [np.asarray(cell.images[0].get_array()) for cell in drawn[1:4]]
     assert not np.array_equal(arrays[0], arrays[1])
-
-
-def test_the_map_keeps_classes_together_and_repeats(drawings: Drawings) -> None:
-    positions = torch.arange(36)  # AlphabetA
-    vectors = torch.nn.functional.one_hot(drawings.classes[positions], 6).float() * 4
-    vectors += torch.randn(36, 6, generator=torch.Generator().manual_seed(0)) * 0.1
-    places = places_of(vectors, 0)
-    assert np.array_equal(places, places_of(vectors, 0))
-    assert places.min() == 0
-    assert places.max() == 1
-    centres = np.stack([places[6 * k : 6 * k + 6].mean(0) for k in range(6)])
-    nearest = np.linalg.norm(places[:, None] - centres, axis=2).argmin(1)
-    assert nearest.tolist() == [k // 6 for k in range(36)]
-    figure = draw_map(drawings, positions, vectors)
-    canvas = np.asarray(figure.axes[0].images[0].get_array())
-    assert (canvas < 1).any(axis=2).sum() > 1000
-    assert "AlphabetA: 6 characters, 36 drawings" in figure.axes[0].get_title()
 
 
 def test_a_saved_picture_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ways.png"
     save(draw_ways({"a": [(1, 1.0, 1.0, 1.0), (2, 0.5, 0.4, 0.6)]}), path)
     with Image.open(path) as image:
-        assert image.size == (975, 624)
-    assert [file.name for file in path.parent.iterdir()] == ["ways.png"]
+        assert image.size == (975, 652)
+    save(draw_filters(torch.ones(1, 1, 3, 3)), path.with_name("filters.png"), dpi=50)
+    with Image.open(path.with_name("filters.png")) as image:
+        assert image.size == (200, 66)
+    assert {file.name for file in path.parent.iterdir()} == {"ways.png", "filters.png"}
     assert pyplot.get_fignums() == []
