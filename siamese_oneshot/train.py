@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.sweeping.grid import GridSweeper
+from siamese_oneshot.sweeping.search import SearchSweeper
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,7 +21,7 @@ def train_task(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point."""
-    run_hydra(train_task)
+    run_hydra(train_task, sweepers=(GridSweeper, SearchSweeper))
 
 
 if __name__ == "__main__":

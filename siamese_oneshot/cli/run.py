@@ -21,7 +21,9 @@ from typing import Any, NoReturn, TextIO, cast
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -44,7 +46,12 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def run_hydra(task: Task, config_name: str = "config", argv: Sequence[str] | None = None) -> Any:
+def run_hydra(
+    task: Task,
+    config_name: str = "config",
+    argv: Sequence[str] | None = None,
+    sweepers: Sequence[type[Sweeper]] = (),
+) -> Any:
     """Compose the config that the command line asks for and run the task on it.
 
     ``resume=<run folder>`` is expanded first, see `with_recorded`. The full stack trace of an error
@@ -55,6 +62,7 @@ def run_hydra(task: Task, config_name: str = "config", argv: Sequence[str] | Non
         task: takes the composed config; what it returns reaches Hydra's sweeper.
         config_name: the primary config in `conf_dir`, without ``.yaml``.
         argv: the arguments after the program's name; those of the process where None.
+        sweepers: that the config may choose beside Hydra's own.
 
     Returns:
         What the task returned; None after a multirun, ``--help``, ``--cfg`` and the like.
@@ -77,6 +85,10 @@ def run_hydra(task: Task, config_name: str = "config", argv: Sequence[str] | Non
             suggest.refuse_misspelt_additions(
                 arguments.overrides, lambda: _settings(arguments, config_name)
             )
+        for sweeper in sweepers:
+            # By this name only does Hydra take what no package hydra_plugins brings along.
+            name = f"hydra_plugins.siamese_oneshot.{sweeper.__name__}"
+            Plugins.instance().class_name_to_class[name] = sweeper
         with _hydra_process(line):
             hydra.main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(
                 job

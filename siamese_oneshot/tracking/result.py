@@ -32,11 +32,12 @@ class RunResult:
     """All that is known of a run at its end, in plain values.
 
     Attributes:
-        status: ``finished``, ``interrupted`` or ``failed``.
+        status: ``finished``, ``pruned``, ``interrupted`` or ``failed``.
         experiment, seed: what was run.
         data_source, data_digest, data_split: on what.
         scores: the figures; the first is the one that was chosen by.
-        validation: that figure, 0 … 1; None where nothing was validated.
+        validation: that figure, 0 … 1, of a pruned run the best on its way; None where there is
+            none.
         checkpoint: the kept one, relative to the run's folder.
         steps, epochs: how far it came.
         seconds, seconds_total: of this process: training, and all.

@@ -61,8 +61,7 @@ def wandb_run(
     Raises:
         UserError: an unknown mode.
     """
-    first = (os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") == "0"
-    mode = choose_mode(mode) if first else "disabled"
+    mode = choose_mode(mode) if is_first_process() else "disabled"
     run = logger = None
     if mode != "disabled":
         options = {
@@ -98,6 +97,11 @@ def wandb_run(
     _finish(run, 0)
 
 
+def is_first_process() -> bool:
+    """Whether this is the one that writes, where one training runs in several processes."""
+    return (os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") == "0"
+
+
 def choose_mode(mode: str) -> str:
     """Resolve ``auto``, without a prompt and without a network."""
     if mode not in MODES:
@@ -126,7 +130,8 @@ def _has_login(**settings: Any) -> bool:
 def _run_id(folder: Path) -> str:
     """The id of this folder's run, made up the first time."""
     path = folder / _ID_FILE
-    made = secrets.token_hex(4)
+    agents = os.environ.get("WANDB_RUN_ID", "") if os.environ.get("WANDB_SWEEP_ID") else ""
+    made = agents or secrets.token_hex(4)
     try:
         kept = path.read_text().strip() if path.exists() else ""
         if kept:

@@ -12,6 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
@@ -19,6 +20,7 @@ from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.pruning import Pruning
 from siamese_oneshot.tracking.result import RunResult, environment, print_result, write_result
 from siamese_oneshot.tracking.score import Score, scores_of
 from siamese_oneshot.training.hardware import (
@@ -94,7 +96,7 @@ class Run:
         scores: list[Score] = []
         try:
             status = self.fit(trainer)
-            if self.kept(trainer) is not None:
+            if self.kept(trainer) is not None and status != "pruned":
                 scores = self.examine(trainer, test=self.cfg.test and status == "finished")
         except KeyboardInterrupt:
             status = "interrupted"
@@ -104,7 +106,7 @@ class Run:
             print_result(result, self.folder)
         if status == "interrupted":
             raise KeyboardInterrupt
-        return scores[0].value if scores else float("nan")
+        return float("nan") if result.validation is None else result.validation
 
     def announce(self) -> None:
         """Say what is about to be trained, on what, with what."""
@@ -145,14 +147,14 @@ class Run:
         )
 
     def fit(self, trainer: pl.Trainer) -> str:
-        """Train, from the last checkpoint where there is one; ``finished`` or ``interrupted``."""
+        """Train, from the last checkpoint where there is one; the status it ended with."""
         last = self.folder / "checkpoints" / "last.ckpt"
         if self.cfg.resume is not None and self.cfg.resume.endswith(".ckpt"):
             last = Path(self.cfg.resume)
         resume = last if self.cfg.resume is not None and last.exists() else None
         if resume is not None:
             log.info("going on from %s", resume)
-        elif self.cfg.resume is not None:
+        elif self.cfg.resume is not None and HydraConfig.get().mode == RunMode.RUN:
             log.warning("%s has no checkpoint yet: starting from the beginning", self.folder)
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
         try:
@@ -164,7 +166,8 @@ class Run:
             return "interrupted"
         finally:
             self.seconds = time.monotonic() - began
-        return "finished"
+        pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
+        return "pruned" if pruned else "finished"
 
     def kept(self, trainer: pl.Trainer) -> Path | None:
         """The checkpoint to keep: the best by validation; the last where none was validated."""
@@ -173,6 +176,14 @@ class Run:
             if isinstance(callback, ModelCheckpoint) and callback.monitor == ERROR:
                 best = Path(callback.best_model_path or folder / "last.ckpt")
                 return best if best.is_file() else None
+        return None
+
+    def best(self, trainer: pl.Trainer) -> float | None:
+        """The best validation while it trained, of a run that is not examined."""
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor == ERROR:
+                error = callback.best_model_score
+                return None if error is None else 1.0 - float(error)
         return None
 
     def examine(self, trainer: pl.Trainer, test: bool) -> list[Score]:
@@ -205,7 +216,7 @@ class Run:
             data_digest=self.data.digest,
             data_split=self.data.parts.name,
             scores=scores,
-            validation=scores[0].value if scores else None,
+            validation=scores[0].value if scores else self.best(trainer),
             checkpoint=None if kept is None else str(kept.relative_to(self.folder)),
             steps=trainer.global_step,
             epochs=trainer.current_epoch,

@@ -1,0 +1,197 @@
+"""What our sweepers share: jobs that are skipped, continued, repeated or recorded as failed."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shlex
+import traceback
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from siamese_oneshot.cli.paths import quoted
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.folder import await_orphan, jobs_in, open_sweep
+from siamese_oneshot.sweeping.job import ATTEMPTS, Job, Outcome, bare_key, folder_name
+
+log = logging.getLogger(__name__)
+
+
+class SweepDriver(Sweeper):
+    """Drives the jobs of one sweep folder through Hydra's launcher.
+
+    The same command finds the same folder, named by its arguments, and goes on there: what is
+    complete stays, what was begun continues from its last checkpoint.
+
+    Args:
+        name: of the sweep's folder below ``hydra.sweep.dir``; None: made of the arguments.
+        params: what to vary, in Hydra's grammar; the command line's come on top.
+        parallel: jobs handed to the launcher at once; None: as many as it runs at a time.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        params: dict[str, Any] | None = None,
+        parallel: int | None = None,
+    ) -> None:
+        self.name, self.params, self.parallel = name, dict(params or {}), parallel
+        self._loss = ""  # how the launcher's last one showed
+        self.config: DictConfig | None = None
+        self.launcher: Launcher | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra hands over; the launcher is made when the folder is known."""
+        self.hydra_context, self.config = hydra_context, config
+        self._task = task_function
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what is left of the sweep.
+
+        Raises:
+            UserError: at the end, where a job failed; or the folder is not to be used.
+        """
+        assert self.config is not None
+        assert self.hydra_context is not None
+        top = Path(str(self.config.hydra.sweep.dir)).absolute()
+        self.folder = top / (self.name or folder_name(arguments) or "sweep")
+        overrides = self._parsed(arguments)
+        with open_sweep(self.folder, arguments, {k: str(v) for k, v in self.params.items()}):
+            with open_dict(self.config):
+                self.config.hydra.sweep.dir = str(self.folder)
+            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            self.launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=self.hydra_context, task_function=self._task, config=self.config
+            )
+            self.drive(overrides)
+            self._conclude()
+
+    @abstractmethod
+    def drive(self, overrides: list[Override]) -> None:
+        """Run the jobs that these overrides ask for."""
+
+    def at_once(self, most: int) -> int:
+        """How many jobs to hand over together, at most ``most``."""
+        assert self.config is not None
+        if self.parallel is not None:
+            return min(max(1, self.parallel), most)
+        launcher = self.config.hydra.launcher
+        if "BasicLauncher" in str(launcher._target_):
+            return 1
+        jobs = launcher.get("n_jobs")  # joblib's
+        if jobs is None:
+            return most  # the launcher has a queue
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return min(int(jobs) if jobs > 0 else max(1, (cores or 1) + 1 + int(jobs)), most)
+
+    def place(self, job: Job) -> Path:
+        """The job's folder."""
+        return self.folder / job.name
+
+    def launch(self, jobs: Sequence[Job]) -> None:
+        """Run jobs together until each is complete or failed; those that are, are left alone."""
+        while waiting := [job for job in jobs if self._is_waiting(job)]:
+            if not self._launch_once(waiting) and len(waiting) > 1:
+                for job in waiting:  # which of them killed its process shows one by one
+                    self.launch([job])
+
+    def _is_waiting(self, job: Job) -> bool:
+        await_orphan(self.place(job))
+        if Outcome.of(self.place(job)).complete or job.error is not None:
+            return False
+        if job.attempts >= ATTEMPTS:
+            self._fail(job, f"its process was lost {job.attempts} times. {self._loss}".rstrip())
+            return False
+        return True
+
+    def _launch_once(self, jobs: Sequence[Job]) -> bool:
+        """Whether the launcher brought an answer."""
+        assert self.launcher is not None
+        for job in jobs:
+            job.begin(self.place(job))
+            _forget_failure(self.place(job))
+        lines = [self._line(job) for job in jobs]
+        try:
+            answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
+        except Exception as problem:  # a worker's process is gone; whose is not said
+            self._loss = f"{type(problem).__name__}: {problem}"
+            log.warning("the launcher lost jobs: %s", self._loss)
+            return False
+        for job, answer in zip(jobs, answers, strict=True):
+            self._settle(job, answer)
+        del answers
+        gc.collect()  # a failed job's traceback would keep its network in memory
+        return True
+
+    def _line(self, job: Job) -> list[str]:
+        folder = self.place(job)
+        return [
+            *job.overrides,
+            f"resume={quoted(folder)}",
+            f"hydra.sweep.dir={quoted(self.folder)}",
+            f"hydra.sweep.subdir={quoted(folder.name)}",
+        ]
+
+    def _settle(self, job: Job, answer: JobReturn) -> None:
+        """Say how a job ended, and record that it failed."""
+        outcome = Outcome.of(self.place(job))
+        problem = answer._return_value
+        if isinstance(problem, Exception):
+            if not isinstance(problem, UserError):
+                log.error("".join(traceback.format_exception(problem)).rstrip())
+            traceback.clear_frames(problem.__traceback__)
+            self._fail(job, f"{type(problem).__name__}: {problem}")
+        elif outcome.status == "failed":
+            self._fail(job, "it ended without a validation score")
+        elif outcome.complete and outcome.validation is not None:
+            log.info(
+                "job %d: %s, validation %.2f%%",
+                job.number,
+                outcome.status,
+                100 * outcome.validation,
+            )
+
+    def _fail(self, job: Job, message: str) -> None:
+        job.error = message.removeprefix("UserError: ").splitlines()[0]
+        job.write(self.place(job))
+        log.error("job %d failed, the sweep goes on: %s", job.number, message)
+
+    def _parsed(self, arguments: Sequence[str]) -> list[Override]:
+        """The params and the command line's overrides; a key of the command line wins."""
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        given = {bare_key(text) for text in arguments}
+        lines = [f"{k}={v}" for k, v in self.params.items() if bare_key(f"{k}=") not in given]
+        return parser.parse_overrides([*lines, *arguments])
+
+    def _conclude(self) -> None:
+        """Say where all is, and fail where a job did."""
+        found = jobs_in(self.folder)
+        failed = [(job, path) for job, path, _ in found if job.error is not None]
+        done = sum(outcome.complete for _, _, outcome in found)
+        log.info("%d of %d jobs are complete in %s", done, len(found), self.folder)
+        log.info("table: python -m siamese_oneshot.report %s", shlex.quote(str(self.folder)))
+        if failed:
+            lines = [f"  {path.name}: {job.error}" for job, path in failed]
+            raise UserError(f"{len(failed)} of {len(found)} jobs failed:\n" + "\n".join(lines))
+
+
+def _forget_failure(folder: Path) -> None:
+    """A failed result of an earlier attempt must not be taken for that of this one."""
+    if Outcome.of(folder).status == "failed":
+        (folder / "result.json").unlink(missing_ok=True)

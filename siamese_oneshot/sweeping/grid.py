@@ -1,0 +1,65 @@
+"""Every combination of some values: what ``-m`` does."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from siamese_oneshot.sweeping.driver import SweepDriver
+from siamese_oneshot.sweeping.folder import jobs_in
+from siamese_oneshot.sweeping.job import Job, bare_key
+
+log = logging.getLogger(__name__)
+
+
+class GridSweeper(SweepDriver):
+    """Runs the product of all lists; failed jobs are tried again when the command is repeated."""
+
+    def drive(self, overrides: list[Override]) -> None:
+        """Run every combination."""
+        jobs = combinations(overrides)
+        assert self.hydra_context is not None
+        assert self.config is not None
+        self.validate_batch_is_legal([job.overrides for job in jobs])
+        known = {job.number: job for job, _, _ in jobs_in(self.folder)}
+        for job in jobs:
+            if job.number in known:
+                job.attempts = known[job.number].attempts
+        step = self.at_once(len(jobs))
+        for start in range(0, len(jobs), step):
+            self.launch(jobs[start : start + step])
+
+
+def combinations(overrides: list[Override]) -> list[Job]:
+    """The jobs of a grid, the last list varying fastest.
+
+    Args:
+        overrides: some with several values; of those with one key the last counts.
+
+    Raises:
+        HydraException: an interval, which has no list of values.
+    """
+    lists: dict[str, list[str]] = {}
+    swept = []
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            lists[key] = [str(override.input_line)]
+        elif getattr(override.value(), "shuffle", False):
+            raise HydraException(
+                f"{override.input_line}: a shuffled list is another one each time, so that the "
+                "sweep could not go on where it stopped; leave the shuffling out"
+            )
+        elif override.is_discrete_sweep():
+            lists[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            swept.append(bare_key(f"{key}="))
+        else:
+            raise HydraException(
+                f"{override.input_line}: a grid needs a list of values; "
+                "to search an interval add +sweep=search"
+            )
+    products = itertools.product(*lists.values())
+    return [Job(number, list(line), swept) for number, line in enumerate(products)]

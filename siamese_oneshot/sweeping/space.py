@@ -1,0 +1,86 @@
+"""A search space, written in Hydra's grammar, as Optuna and W&B know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from siamese_oneshot.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+def distribution(override: Override) -> BaseDistribution:
+    """What one override varies over.
+
+    ``interval(a, b)`` is continuous, ``int(interval(a, b))`` and ``range(a, b, step)`` are whole
+    numbers (a range ends before ``b``), ``tag(log, interval(a, b))`` is even in the logarithm, and
+    ``choice(a, b)`` or ``a,b`` is one of a list.
+
+    Raises:
+        UserError: a range that is empty, or cannot be logarithmic.
+    """
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    value: Any = override.value()
+    log = "log" in getattr(value, "tags", ())
+    try:
+        if isinstance(value, IntervalSweep):
+            if isinstance(value.start, int) and isinstance(value.end, int):  # by int(…)
+                return IntDistribution(value.start, value.end, log=log)
+            return FloatDistribution(float(value.start), float(value.end), log=log)  # type: ignore[arg-type]
+        if isinstance(value, RangeSweep):
+            values = list(value.range())
+            if all(isinstance(number, int) for number in values):
+                return IntDistribution(
+                    int(min(values)), int(max(values)), log=log, step=abs(int(value.step))
+                )
+            return FloatDistribution(min(values), max(values), step=abs(float(value.step)))
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    except ValueError as problem:
+        raise UserError(f"{override.input_line}: {problem}") from problem
+
+
+def space_of(overrides: Sequence[Override]) -> dict[str, BaseDistribution]:
+    """What every swept override varies over, by its key with ``+`` where it has one."""
+    return {
+        override.get_key_element(): distribution(override)
+        for override in overrides
+        if override.is_sweep_override()
+    }
+
+
+def written(params: Mapping[str, Any]) -> list[str]:
+    """Sampled values as overrides; what was chosen from a list is already text."""
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def wandb_parameters(space: Mapping[str, BaseDistribution]) -> dict[str, dict[str, Any]]:
+    """The same space as the ``parameters`` of a W&B sweep."""
+    return {key: _wandb_parameter(found) for key, found in space.items()}
+
+
+def _wandb_parameter(found: Any) -> dict[str, Any]:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    if isinstance(found, CategoricalDistribution):
+        return {"values": [yaml.safe_load(text) for text in found.choices]}
+    whole = isinstance(found, IntDistribution)
+    if found.log:
+        kind = "q_log_uniform_values" if whole else "log_uniform_values"
+    elif found.step is not None and found.step != 1:
+        kind = "q_uniform"
+    else:
+        kind = "int_uniform" if whole else "uniform"
+    answer = {"distribution": kind, "min": found.low, "max": found.high}
+    if kind.startswith("q_"):
+        answer["q"] = found.step
+    return answer

@@ -1,0 +1,140 @@
+"""The memory of a search: an Optuna study, opened for the driver or for one of its jobs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.job import Job
+
+if TYPE_CHECKING:
+    import optuna
+
+JOB = "job"  # the attribute of a trial that says which job runs it; set when all is drawn
+OWNER = "folder"  # the sweep's folder that the job is in, with the machine's name
+INFEASIBLE = "infeasible"
+
+
+def storage_of(url: str | None, folder: Path) -> str:
+    """The storage's URL: the one given, else a SQLite file in the sweep's folder."""
+    return url or f"sqlite:///{folder / 'study.db'}"
+
+
+def open_study(
+    storage: str, name: str, sampler: Any = None, pruner: Any = None, create: bool = False
+) -> optuna.Study:
+    """Open a study; several processes may at the same time.
+
+    Args:
+        storage: an Optuna storage URL.
+        name: of the study.
+        sampler, pruner: for this process; a study keeps neither.
+        create: make it where it is missing; higher values are better.
+
+    Raises:
+        UserError: no such storage or study, or a driver that is not installed.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+        store = optuna.storages.RDBStorage(storage, engine_kwargs=options)
+        if create:
+            return optuna.create_study(
+                storage=store,
+                study_name=name,
+                direction="maximize",
+                sampler=sampler,
+                pruner=pruner,
+                load_if_exists=True,
+            )
+        return optuna.load_study(study_name=name, storage=store, sampler=sampler, pruner=pruner)
+    except Exception as problem:  # every database has errors of its own
+        raise UserError(
+            f"the study {name} in {storage} cannot be opened ({problem}). hydra.sweeper.storage "
+            "takes a URL such as sqlite:////shared/folder/study.db or "
+            "postgresql://user:password@host/database"
+        ) from problem
+
+
+def owner(folder: Path) -> str:
+    """This sweep folder, as no other machine would call its own."""
+    return f"{socket.gethostname()}:{folder}"
+
+
+def counted(study: optuna.Study) -> int:
+    """Trials that are, or were, a job; those of no feasible shape are not counted."""
+    return sum(JOB in trial.user_attrs for trial in study.get_trials(deepcopy=False))
+
+
+def begun(study: optuna.Study, folder: Path) -> list[optuna.trial.FrozenTrial]:
+    """The running trials of this sweep folder: those of a driver that was stopped."""
+    import optuna
+
+    running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
+    return [
+        trial
+        for trial in running
+        if JOB in trial.user_attrs and trial.user_attrs.get(OWNER) == owner(folder)
+    ]
+
+
+def drop_half_drawn(study: optuna.Study) -> None:
+    """End the trials that were being drawn when their driver was killed."""
+    import optuna
+
+    running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
+    for trial in running:
+        if JOB not in trial.user_attrs:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def draw(
+    study: optuna.Study, space: dict[str, Any], check: Callable[[dict[str, Any]], str | None]
+) -> optuna.Trial:
+    """The next trial with a feasible shape; the others are told to the sampler as the worst.
+
+    Args:
+        study: to ask.
+        space: the distribution of each setting.
+        check: what is wrong with sampled values, or None.
+
+    Raises:
+        UserError: a hundred draws in a row were infeasible, or the space has changed.
+    """
+    import optuna
+
+    reason: str | None = None
+    for _ in range(100):
+        try:
+            trial = study.ask(fixed_distributions=space)
+        except ValueError as problem:
+            raise UserError(
+                f"the search space is not the one that this study began with ({problem}): start "
+                "another with hydra.sweeper.name=<name>"
+            ) from problem
+        reason = check(trial.params)
+        if reason is None:
+            return trial
+        trial.set_user_attr(INFEASIBLE, reason)
+        # Pruned without a score: TPE ranks it below every other, and failed ones it ignores.
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+    raise UserError(
+        f"no feasible setting in 100 draws; narrow the search space. The last: {reason}"
+    )
+
+
+def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
+    """The trial that the job in this folder is; None where it belongs to no search."""
+    import optuna
+
+    job = Job.read(folder)
+    if job is None or job.trial is None:
+        return None
+    study = open_study(job.trial["storage"], job.trial["study"], pruner=pruner)
+    frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
+    return optuna.trial.Trial(study, frozen._trial_id)

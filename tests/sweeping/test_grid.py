@@ -1,0 +1,160 @@
+"""Grids: every combination once, whatever happens in between."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.grid import combinations
+from siamese_oneshot.sweeping.job import Job
+
+LINE = ["-m", "optim.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
+NAMES = {f"{2 * a + b}_lr={lr},seed={b}" for a, lr in enumerate(("0.001", "0.01")) for b in (0, 1)}
+
+
+def jobs_of(*texts: str) -> list[Job]:
+    return combinations(OverridesParser.create().parse_overrides([*texts]))
+
+
+def test_combinations_are_the_product() -> None:
+    jobs = jobs_of("a=1,2", "b=x", "c=range(0,3)", "+d=choice(u,v)")
+    expected = itertools.product("12", "012", "uv")
+    assert [job.overrides for job in jobs] == [
+        [f"a={a}", "b=x", f"c={c}", f"+d={d}"] for a, c, d in expected
+    ]
+    assert jobs[0].swept == ["a", "c", "d"]
+    assert [job.number for job in jobs] == list(range(12))
+
+
+def test_the_last_of_one_key_counts() -> None:
+    assert [job.overrides for job in jobs_of("a=1,2", "a=3")] == [["a=3"]]
+    assert [job.overrides for job in jobs_of("a=3", "a=1,2")] == [["a=1"], ["a=2"]]
+
+
+@pytest.mark.parametrize("text", ["a=interval(0,1)", "a=shuffle(1,2,3)"])
+def test_what_is_no_list_is_refused(text: str) -> None:
+    with pytest.raises(HydraException, match="a="):
+        jobs_of(text)
+
+
+def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
+    for _ in range(2):
+        assert bench.run(*LINE) == 0
+    assert set(bench.finished) == NAMES
+    assert set(bench.begun.values()) == {1}
+    content = json.loads(
+        (bench.folder / "outputs/default/s/1_lr=0.001,seed=1/job.json").read_text()
+    )
+    assert content["overrides"] == ["optim.lr=0.001", "seed=1"]
+
+
+def test_without_a_name_the_folder_is_named_by_the_arguments(bench) -> None:
+    assert bench.run("-m", "seed=0,1") == 0
+    assert (bench.folder / "outputs/default/seed=0,1/0_seed=0/result.json").exists()
+
+
+def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1 and broken:
+            raise RuntimeError("out of memory\nand more")
+
+    bench.act, broken = act, True
+    assert bench.run(*LINE) == 1
+    printed = capsys.readouterr().err
+    assert "2 of 4 jobs failed" in printed
+    assert "RuntimeError: out of memory" in printed
+    assert len(bench.finished) == 2
+    broken = False
+    assert bench.run(*LINE) == 0
+    assert set(bench.finished) == NAMES
+    assert set(bench.finished.values()) == {1}
+
+
+def test_a_nan_is_a_failure(bench, capsys) -> None:
+    bench.score = lambda cfg: float("nan") if cfg.seed else 0.5
+    assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s") == 1
+    assert "without a validation score" in capsys.readouterr().err
+
+
+def test_a_user_error_says_its_line_only(bench, capsys) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise UserError("the kernel does not fit")
+
+    bench.act = act
+    assert bench.run(*LINE) == 1
+    printed = capsys.readouterr()
+    assert "_lr=0.01,seed=1: the kernel does not fit" in printed.err
+    assert "Traceback" not in printed.out + printed.err
+
+
+def test_killed_it_goes_on_with_the_job_that_was_begun(bench) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1 and bench.begun[folder.name] == 1:
+            raise bench.killed
+
+    bench.act = act
+    for _ in range(2):
+        with pytest.raises(bench.killed):
+            bench.run(*LINE)
+    assert bench.run(*LINE) == 0
+    assert set(bench.finished) == NAMES
+    assert set(bench.finished.values()) == {1}
+    folder = str(bench.folder / "outputs/default/s")
+    assert all(str(path).startswith(folder) for path in bench.resumes), "each is told to resume"
+
+
+def test_what_kills_its_process_every_time_is_given_up(bench, capsys) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise bench.killed
+
+    bench.act = act
+    line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s"]
+    for _ in range(3):
+        with pytest.raises(bench.killed):
+            bench.run(*line)
+    assert bench.run(*line) == 1
+    assert "lost 3 times" in capsys.readouterr().err
+    assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+
+
+def test_another_sweep_of_that_name_is_refused(bench, capsys) -> None:
+    assert bench.run(*LINE) == 0
+    assert bench.run("-m", "seed=5,6", "hydra.sweeper.name=s") == 1
+    assert "holds another sweep" in capsys.readouterr().err
+    assert set(bench.finished) == NAMES
+
+
+def test_a_wrong_value_stops_the_sweep_before_it_begins(bench, capsys) -> None:
+    assert bench.run("-m", "model=small,smal", "hydra.sweeper.name=s") == 2
+    assert "smal" in capsys.readouterr().err
+    assert not bench.begun
+
+
+def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, monkeypatch) -> None:
+    name = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    launcher = Plugins.instance().class_name_to_class[name]
+    launch = launcher.launch
+    sizes = []
+
+    def losing(self, lines, initial_job_idx):
+        sizes.append(len(lines))
+        if any("seed=1" in line for line in lines):
+            raise RuntimeError("a worker was killed")
+        return launch(self, lines, initial_job_idx)
+
+    monkeypatch.setattr(launcher, "launch", losing)
+    line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s", "hydra.sweeper.parallel=3"]
+    assert bench.run(*line) == 1
+    assert sizes == [3, 1, 1, 1, 1]
+    assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+    assert "1_seed=1: its process was lost 3 times. RuntimeError: a worker was killed" in (
+        capsys.readouterr().err
+    )

@@ -1,0 +1,193 @@
+"""Searches: exactly so many trials, whatever happens in between."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import optuna
+import pytest
+
+from siamese_oneshot.sweeping.study import INFEASIBLE, JOB, open_study
+
+LINE = ["+sweep=search", "optim.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
+COMPLETE = optuna.trial.TrialState.COMPLETE
+PRUNED = optuna.trial.TrialState.PRUNED
+FAIL = optuna.trial.TrialState.FAIL
+RUNNING = optuna.trial.TrialState.RUNNING
+
+
+def study(bench, name: str = "s") -> optuna.Study:
+    path = bench.folder / "outputs/default" / name / "study.db"
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+
+
+def states(bench) -> list[optuna.trial.TrialState]:
+    return [trial.state for trial in study(bench).trials]
+
+
+def peak(cfg) -> float:
+    """Best at 1e-2."""
+    return 1.0 - abs(math.log10(cfg.optim.lr) + 2) / 3
+
+
+def test_trials_are_told_and_the_total_is_the_total(bench, capsys) -> None:
+    bench.score = peak
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
+    assert sum(bench.begun.values()) == 3
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=5") == 0
+    assert sum(bench.begun.values()) == 5
+    trials = study(bench).trials
+    assert [trial.state for trial in trials] == [COMPLETE] * 5
+    for trial in trials:
+        expected = 1.0 - abs(math.log10(trial.params["optim.lr"]) + 2) / 3
+        assert trial.value == pytest.approx(expected)
+    assert len({trial.params["optim.lr"] for trial in trials}) == 5, "no draw is repeated"
+    best = max(trials, key=lambda trial: trial.value)
+    printed = capsys.readouterr().out
+    assert f"best of 5: trial {best.number}" in printed
+    assert f"optim.lr={best.params['optim.lr']} test=true hydra.mode=RUN" in printed
+
+
+def test_it_draws_as_a_plain_loop_of_optuna_would(bench) -> None:
+    bench.score = peak
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=13", "hydra.sweeper.seed=4") == 0
+    plain = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=4, multivariate=True, constant_liar=True),
+    )
+    space = {"optim.lr": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)}
+    for mine in study(bench).trials:
+        trial = plain.ask(space)
+        assert trial.params == mine.params
+        plain.tell(trial, mine.value)
+
+
+def test_killed_twice_no_trial_is_lost_or_run_twice(bench) -> None:
+    bench.score = peak
+
+    def act(cfg, folder):
+        if folder.name.startswith(("2_", "5_")) and bench.begun[folder.name] == 1:
+            raise bench.killed
+
+    bench.act = act
+    for _ in range(2):
+        with pytest.raises(bench.killed):
+            bench.run(*LINE, "hydra.sweeper.n_trials=8")
+    assert states(bench)[-1] == RUNNING
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=8") == 0
+    assert states(bench) == [COMPLETE] * 8
+    assert sorted(bench.finished.values()) == [1] * 8
+    assert sorted(bench.begun.values()) == [1] * 6 + [2] * 2
+
+
+def test_killed_between_the_result_and_telling_it(bench, monkeypatch) -> None:
+    """The job's folder is complete, the study does not know."""
+    tell = optuna.Study.tell
+
+    def stopped(self, *args, **kwargs):
+        raise bench.killed
+
+    monkeypatch.setattr(optuna.Study, "tell", stopped)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=2")
+    monkeypatch.setattr(optuna.Study, "tell", tell)
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    assert states(bench) == [COMPLETE] * 2
+    assert sorted(bench.begun.values()) == [1, 1]
+
+
+def test_killed_while_drawing(bench, monkeypatch) -> None:
+    mark = optuna.Trial.set_user_attr
+
+    def stopped(self, key, value):
+        if key == JOB:
+            raise bench.killed
+        mark(self, key, value)
+
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", stopped)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=2")
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", mark)
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    assert states(bench) == [FAIL, COMPLETE, COMPLETE]
+    assert sum(bench.begun.values()) == 2
+
+
+def test_pruned_and_failed_trials_are_told_as_such_and_count(bench) -> None:
+    def act(cfg, folder):
+        if folder.name.startswith("1_"):
+            raise RuntimeError("not a number")
+        return "pruned" if folder.name.startswith("2_") else None
+
+    bench.act = act
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=4") == 1
+    assert states(bench) == [COMPLETE, FAIL, PRUNED, COMPLETE]
+    assert sum(bench.begun.values()) == 4
+
+
+def test_infeasible_shapes_are_told_to_the_sampler_and_cost_nothing(bench) -> None:
+    line = ["+experiment=paper", "+sweep=paper", "sampler=random", "hydra.sweeper.name=s"]
+    assert bench.run(*line, "hydra.sweeper.n_trials=2") == 0
+    assert len(bench.finished) == 2
+    trials = study_of(bench.folder / "outputs/paper/s").trials
+    infeasible = [trial for trial in trials if INFEASIBLE in trial.user_attrs]
+    assert infeasible, "of random kernels 3 … 20 many do not fit"
+    assert all(trial.state == PRUNED for trial in infeasible)
+    assert all("conv" in trial.user_attrs[INFEASIBLE] for trial in infeasible)
+    assert len(trials) == 2 + len(infeasible)
+
+
+def study_of(folder: Path) -> optuna.Study:
+    return open_study(f"sqlite:///{folder / 'study.db'}", folder.name)
+
+
+def test_jobs_get_the_sampled_settings(bench) -> None:
+    seen = {}
+    bench.act = lambda cfg, folder: seen.update({folder.name: cfg.optim.lr})
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    assert list(seen.values()) == [trial.params["optim.lr"] for trial in study(bench).trials]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp"])
+def test_every_sampler_searches(bench, sampler: str) -> None:
+    assert bench.run(*LINE, f"sampler={sampler}", "hydra.sweeper.n_trials=3") == 0
+    assert states(bench) == [COMPLETE] * 3
+
+
+@pytest.mark.parametrize("sweep", ["optimizer", "architecture", "default", "grid", "seeds"])
+def test_every_sweep_of_the_default_experiment_runs(bench, sweep: str) -> None:
+    trials = [] if sweep in ("grid", "seeds") else ["hydra.sweeper.n_trials=2"]
+    assert bench.run(f"+sweep={sweep}", *trials) == 0
+    assert len(bench.finished) == {"grid": 9, "seeds": 5}.get(sweep, 2)
+
+
+def test_nothing_to_search_is_refused(bench, capsys) -> None:
+    assert bench.run("+sweep=search") == 1
+    assert "nothing to search" in capsys.readouterr().err
+
+
+def test_a_space_that_changed_is_refused(bench, capsys) -> None:
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    line = ["+sweep=search", "optim.lr=interval(5,6)", "hydra.sweeper.name=s"]
+    assert bench.run(*line, "hydra.sweeper.n_trials=3") == 1
+    assert "another sweep" in capsys.readouterr().err
+
+
+def test_an_unknown_storage_is_refused(bench, capsys) -> None:
+    assert bench.run(*LINE, "hydra.sweeper.storage='nonsense://x'") == 1
+    assert "hydra.sweeper.storage" in capsys.readouterr().err
+
+
+def test_two_machines_share_one_study(bench) -> None:
+    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 'shared.db'}'"
+    line = ["+sweep=search", "optim.lr=interval(0,1)", "hydra.sweeper.study=both", storage]
+    assert bench.run(*line, "hydra.sweeper.name=one", "hydra.sweeper.n_trials=2") == 0
+    assert bench.run(*line, "hydra.sweeper.name=two", "hydra.sweeper.n_trials=5") == 0
+    both = open_study(f"sqlite:///{bench.folder / 'shared.db'}", "both")
+    assert [trial.state for trial in both.trials] == [COMPLETE] * 5
+    made = [
+        len([*(bench.folder / "outputs/default" / name).glob("*_lr=*")]) for name in ("one", "two")
+    ]
+    assert made == [2, 3]

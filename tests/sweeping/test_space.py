@@ -1,0 +1,84 @@
+"""Hydra's ranges as Optuna and as W&B know them."""
+
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.space import space_of, wandb_parameters, written
+
+
+def space(*texts: str):
+    return space_of(OverridesParser.create().parse_overrides([*texts]))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "wandb"),
+    [
+        (
+            "interval(0,1)",
+            FloatDistribution(0.0, 1.0),
+            {"distribution": "uniform", "min": 0.0, "max": 1.0},
+        ),
+        (
+            "tag(log,interval(1e-4,1e-1))",
+            FloatDistribution(1e-4, 1e-1, log=True),
+            {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-1},
+        ),
+        (
+            "int(interval(1,8))",
+            IntDistribution(1, 8),
+            {"distribution": "int_uniform", "min": 1, "max": 8},
+        ),
+        (
+            "range(16,257,16)",
+            IntDistribution(16, 256, step=16),
+            {"distribution": "q_uniform", "min": 16, "max": 256, "q": 16},
+        ),
+        (
+            "range(3,21)",
+            IntDistribution(3, 20),
+            {"distribution": "int_uniform", "min": 3, "max": 20},
+        ),
+        (
+            "tag(log,int(interval(1,100)))",
+            IntDistribution(1, 100, log=True),
+            {"distribution": "q_log_uniform_values", "min": 1, "max": 100, "q": 1},
+        ),
+        (
+            "range(0.5,2.0,0.5)",
+            FloatDistribution(0.5, 1.5, step=0.5),
+            {"distribution": "q_uniform", "min": 0.5, "max": 1.5, "q": 0.5},
+        ),
+        (
+            "a,null,true",
+            CategoricalDistribution(["a", "null", "True"]),
+            {"values": ["a", None, True]},
+        ),
+        (
+            "choice(0.99,1e-3)",
+            CategoricalDistribution(["0.99", "0.001"]),
+            {"values": [0.99, 0.001]},
+        ),
+    ],
+)
+def test_each_kind_of_range(text: str, expected, wandb) -> None:
+    found = space(f"optim.lr={text}", "seed=1")
+    assert found == {"optim.lr": expected}
+    assert wandb_parameters(found) == {"optim.lr": wandb}
+
+
+def test_an_added_key_keeps_its_plus() -> None:
+    assert list(space("+new=1,2")) == ["+new"]
+    assert written({"+new": "1", "a.b": 0.25}) == ["+new=1", "a.b=0.25"]
+
+
+def test_an_impossible_range_is_named() -> None:
+    with pytest.raises(UserError, match="a=tag"):
+        space("a=tag(log,interval(0,1))")

@@ -1,0 +1,69 @@
+"""One folder, one sweep, one driver."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.folder import JOB_LOCK, await_orphan, jobs_in, open_sweep
+from siamese_oneshot.sweeping.job import Job
+
+
+def test_the_same_sweep_may_come_again_and_no_other(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_sweep(tmp_path, ["a=1"], {"b": "1,2"}):
+            pass
+    with (
+        pytest.raises(UserError, match=r"holds another sweep(.|\n)*a=1(.|\n)*a=2"),
+        open_sweep(tmp_path, ["a=2"], {"b": "1,2"}),
+    ):
+        pass
+    with pytest.raises(UserError, match="another sweep"), open_sweep(tmp_path, ["a=1"], {}):
+        pass
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with (
+        open_sweep(tmp_path, [], {}),
+        pytest.raises(UserError, match="another process is driving"),
+        open_sweep(tmp_path, [], {}),
+    ):
+        pass
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"), open_sweep(tmp_path, [], {}):
+        pass
+
+
+def test_a_job_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+    await_orphan(tmp_path)  # nobody was ever here
+    assert not (tmp_path / JOB_LOCK).exists()
+    lock = FileLock(tmp_path / JOB_LOCK, thread_local=False)
+    lock.acquire()
+    ended: list[bool] = []
+    waiting = threading.Thread(target=lambda: ended.append(await_orphan(tmp_path) is None))
+    waiting.start()
+    waiting.join(0.3)
+    assert not ended
+    lock.release()
+    waiting.join(10)
+    assert ended == [True]
+
+
+def test_jobs_are_found_by_number_and_damaged_ones_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (10, 2):
+        Job(number, [], []).write(tmp_path / str(number))
+    (tmp_path / "report").mkdir()
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "job.json").write_text("{")
+    assert [job.number for job, _, _ in jobs_in(tmp_path)] == [2, 10]
+    assert "damaged" in caplog.text
+    assert jobs_in(tmp_path / "nowhere") == []
