@@ -1,0 +1,96 @@
+"""A search as a W&B sweep: ``python -m siamese_oneshot.wandb_sweep +sweep=default``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from siamese_oneshot.cli.run import conf_dir
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.job import bare_key
+from siamese_oneshot.sweeping.space import space_of, wandb_parameters
+
+METRIC = "val/one_shot_accuracy"
+
+
+def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
+    """The definition that ``wandb sweep`` takes; its agents run ``siamese_oneshot.train``.
+
+    Each agent's run is a single training in ``outputs/<experiment>/<run's id>``. W&B draws the
+    settings; of Optuna's sampler, pruner and storage nothing remains.
+
+    Args:
+        line: overrides as for a sweep on this machine, ``+sweep=…`` or ranges among them.
+
+    Raises:
+        UserError: nothing varies.
+        HydraException: overrides that do not fit the configuration.
+    """
+    parser = OverridesParser.create()
+    given = parser.parse_overrides([*line])
+    fixed = [str(one.input_line) for one in given if not one.is_sweep_override()]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", fixed, return_hydra_config=True)
+    keys = {bare_key(text) for text in line}
+    preset = [
+        f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items() if key not in keys
+    ]
+    space = space_of([*parser.parse_overrides(preset), *given])
+    if not space:
+        raise UserError("nothing varies: add +sweep=default, or ranges such as seed=0,1,2")
+    listed = all("values" in one for one in wandb_parameters(space).values())
+    searching = "n_trials" in cfg.hydra.sweeper
+    definition = {
+        "name": _name(cfg, line),
+        "project": cfg.logger.project,
+        "method": "grid" if listed and not searching else "bayes",
+        "metric": {"name": METRIC, "goal": "maximize"},
+        "parameters": wandb_parameters(space),
+        "program": "siamese_oneshot.train",
+        "command": [
+            "${env}",
+            "${interpreter}",
+            "-m",
+            "${program}",
+            *[text for text in fixed if not text.startswith("hydra.")],
+            "hydra.mode=RUN",
+            "hydra.run.dir=outputs/${name}/${oc.env:WANDB_RUN_ID}",
+            "${args_no_hyphens}",
+        ],
+    }
+    if searching:
+        definition["run_cap"] = cfg.hydra.sweeper.n_trials
+    return definition
+
+
+def _name(cfg: DictConfig, line: Sequence[str]) -> str:
+    sweeps = [text.partition("=")[2] for text in line if bare_key(text) == "sweep"]
+    return " ".join([str(cfg.name), *sweeps])
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="python -m siamese_oneshot.wandb_sweep",
+        description="Print a search as a W&B sweep: `wandb sweep sweep.yaml` registers it, and each"
+        " `wandb agent …` trains one setting after the other.",
+    )
+    parser.add_argument("overrides", nargs="*", help="as for siamese_oneshot.train")
+    line = parser.parse_args().overrides
+    try:
+        print(yaml.safe_dump(wandb_sweep(line), sort_keys=False, width=100), end="")
+    except (UserError, HydraException, OmegaConfBaseException) as problem:
+        sys.exit(f"Error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

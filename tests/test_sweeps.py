@@ -1,0 +1,122 @@
+"""Whole sweeps of real trainings in processes of their own: killed, in parallel, on launchers."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from siamese_oneshot.sweeping.folder import jobs_in
+from siamese_oneshot.sweeping.study import JOB
+from siamese_oneshot.tracking.result import read_result
+
+GLYPHS = [
+    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
+    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=200",
+    "data.exam.validation_runs=4", "test=false", "trainer.precision=32-true",
+]  # fmt: skip
+SMALL = [
+    *GLYPHS, "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
+    "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=3",
+    "trainer.max_steps=6",
+]  # fmt: skip
+PAPER = [
+    "+experiment=paper", "+sweep=paper", *GLYPHS, "model.encoder.size=64", "batches.size=4",
+    "batches.fixed=null", "batches.copies=0", "batches.steps=2", "trainer.max_steps=6",
+    *[f"shape.conv{n}.kernel=range(3,12)" for n in (1, 2, 3, 4)],
+    *[f"shape.conv{n}.filters=range(8,17,8)" for n in (1, 2, 3, 4)],
+    "model.encoder.units=range(16,65,16)",
+]  # fmt: skip
+
+
+def start(folder: Path, *line: str) -> subprocess.Popen[bytes]:
+    """A training in a process group of its own."""
+    command = [sys.executable, "-m", "siamese_oneshot.train", *line, "hydra.sweeper.name=s"]
+    log = (folder / "printed.txt").open("ab")
+    return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+
+
+def finish(folder: Path, *line: str) -> int:
+    return start(folder, *line).wait(timeout=300)
+
+
+def results(sweep: Path) -> dict[str, tuple[int, bytes]]:
+    """When each result was written, and what it says."""
+    return {
+        path.parent.name: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sweep.glob("*/result.json")
+    }
+
+
+@pytest.mark.slow
+def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path) -> None:
+    """After the third start exactly 12 trials, none run twice to the end, none lost."""
+    sweep, chance = tmp_path / "outputs" / "paper" / "s", random.Random(5)
+    kept: dict[str, tuple[int, bytes]] = {}
+    for least in (3, 7):
+        running = start(tmp_path, *PAPER, "hydra.sweeper.n_trials=12")
+        while len(list(sweep.glob("*/job.json"))) < least and running.poll() is None:
+            time.sleep(0.05)
+        time.sleep(chance.uniform(0.0, 1.5))
+        assert running.poll() is None, (tmp_path / "printed.txt").read_text()[-2000:]
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        kept |= results(sweep)
+    assert 0 < len(kept) < 12
+    assert finish(tmp_path, *PAPER, "hydra.sweeper.n_trials=12") == 0
+    after = results(sweep)
+    assert {name: after[name] for name in kept} == kept, "none was run again to the end"
+    jobs = jobs_in(sweep)
+    assert len(jobs) == len(after) == 12
+    study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
+    trials = [trial for trial in study.trials if JOB in trial.user_attrs]
+    assert [trial.number for trial in trials] == [job.number for job, _, _ in jobs]
+    for trial, (_, folder, _) in zip(trials, jobs, strict=True):
+        assert trial.state == optuna.trial.TrialState.COMPLETE
+        result = read_result(folder)
+        assert (result.steps, result.status) == (6, "finished")
+        assert trial.value == result.validation
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_the_same_sweep_on_each_launcher(tmp_path: Path, launcher: str) -> None:
+    """Two jobs together; a rerun starts none. Ray: pip install -e '.[ray]'."""
+    if launcher == "ray":
+        pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    line = ["-m", "seed=0,1", *SMALL, f"hydra/launcher={launcher}"]
+    if launcher == "joblib":
+        line.append("hydra.launcher.n_jobs=2")
+    assert finish(tmp_path, *line) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
+    sweep = tmp_path / "outputs" / "default" / "s"
+    first = results(sweep)
+    assert sorted(first) == ["0_seed=0", "1_seed=1"]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    assert finish(alone, "seed=1", *SMALL, f"hydra.run.dir={alone / 'run'}") == 0
+    assert read_result(sweep / "1_seed=1").validation == read_result(alone / "run").validation
+    assert finish(tmp_path, *line) == 0
+    assert results(sweep) == first
+
+
+@pytest.mark.slow
+def test_a_hopeless_training_ends_early(tmp_path: Path) -> None:
+    pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
+    line = ["+sweep=search", *SMALL, "optim.lr=interval(1e-3,1e-2)", "pruner=none", pruner]
+    assert finish(tmp_path, *line, "hydra.sweeper.n_trials=1") == 0
+    sweep = tmp_path / "outputs" / "default" / "s"
+    ((_, folder, outcome),) = jobs_in(sweep)
+    result = read_result(folder)
+    assert (result.status, result.steps, result.scores) == ("pruned", 3, [])
+    assert outcome.complete
+    study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
+    (trial,) = study.trials
+    assert trial.state == optuna.trial.TrialState.PRUNED
+    assert trial.value == pytest.approx(result.validation)

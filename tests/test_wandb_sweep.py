@@ -1,0 +1,89 @@
+"""The sweep's definition as W&B's own agent reads it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+from siamese_oneshot.cli.run import conf_dir
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.wandb_sweep import wandb_sweep
+
+
+def agents_line(definition, values):
+    """The command line of one run, put together by W&B's functions as its agent does."""
+    run = {"args": {key: {"value": value} for key, value in values.items()}}
+    filled = {
+        **create_sweep_command_args(run),
+        "env": ["/usr/bin/env"],
+        "interpreter": ["python"],
+        "program": [definition["program"]],
+    }
+    line = []
+    for part in create_sweep_command(definition["command"]):
+        macro = part.startswith("${") and part.endswith("}")
+        line += filled[part[2:-1]] if macro else [part]
+    return line
+
+
+def test_the_papers_search() -> None:
+    definition = wandb_sweep(["+experiment=paper", "+sweep=paper", "hydra.sweeper.n_trials=30"])
+    assert (definition["method"], definition["run_cap"]) == ("bayes", 30)
+    assert definition["metric"] == {"name": "val/one_shot_accuracy", "goal": "maximize"}
+    parameters = definition["parameters"]
+    assert len(parameters) == 6 * 3 + 4 + 4 + 1
+    assert parameters["model.encoder.units"] == {
+        "distribution": "q_uniform", "min": 128, "max": 4096, "q": 16,
+    }  # fmt: skip
+
+
+def test_an_agents_command_line_is_one_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "abc123")
+    definition = wandb_sweep(["+experiment=paper", "+sweep=paper"])
+    values = {
+        key: found.get("min", found.get("values", [0])[0])
+        for key, found in definition["parameters"].items()
+    }
+    line = agents_line(definition, values)
+    assert line[:4] == ["/usr/bin/env", "python", "-m", "siamese_oneshot.train"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", line[4:], return_hydra_config=True)
+    assert cfg.hydra.mode.name == "RUN"
+    assert cfg.hydra.run.dir == "outputs/paper/abc123"
+    assert list(cfg.model.encoder.kernels) == [3, 3, 3, 3]
+    assert cfg.optim.lr.conv1 == 1e-4
+    assert cfg.test is False
+
+
+def test_lists_are_a_grid() -> None:
+    definition = wandb_sweep(["seed=0,1,2", "optim.lr=1e-3"])
+    assert definition["method"] == "grid"
+    assert definition["parameters"] == {"seed": {"values": [0, 1, 2]}}
+    assert "optim.lr=1e-3" in definition["command"]
+    assert "run_cap" not in definition
+
+
+def test_the_command_lines_range_wins() -> None:
+    definition = wandb_sweep(["+sweep=optimizer", "optim.lr=interval(0,1)"])
+    assert definition["parameters"]["optim.lr"]["max"] == 1.0
+    assert len(definition["parameters"]) == 4
+
+
+def test_nothing_to_vary_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing varies"):
+        wandb_sweep(["seed=1"])
+
+
+def test_what_is_printed_is_yaml_and_mistakes_are_a_line() -> None:
+    command = [sys.executable, "-m", "siamese_oneshot.wandb_sweep"]
+    printed = subprocess.run([*command, "+sweep=default"], capture_output=True, text=True)
+    assert yaml.safe_load(printed.stdout) == wandb_sweep(["+sweep=default"])
+    wrong = subprocess.run([*command, "+sweep=nonsense"], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("Error: ")
+    assert "Traceback" not in wrong.stderr
