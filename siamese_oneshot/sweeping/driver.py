@@ -6,9 +6,11 @@ import gc
 import logging
 import os
 import shlex
+import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ class SweepDriver(Sweeper):
         parallel: int | None = None,
     ) -> None:
         self.name, self.params, self.parallel = name, dict(params or {}), parallel
+        self.left = 0  # jobs that are not complete
+        self._began, self._ended = time.monotonic(), 0
         self._loss = ""  # how the launcher's last one showed
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -159,12 +163,17 @@ class SweepDriver(Sweeper):
         elif outcome.status == "failed":
             self._fail(job, "it ended without a validation score")
         elif outcome.complete and outcome.validation is not None:
-            log.info(
-                "job %d: %s, validation %.2f%%",
-                job.number,
-                outcome.status,
-                100 * outcome.validation,
-            )
+            percent = 100 * outcome.validation
+            log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
+        self._count()
+
+    def _count(self) -> None:
+        """Say how long the rest will take."""
+        self._ended += 1
+        self.left -= 1
+        if self.left > 0:
+            rest = self.left * (time.monotonic() - self._began) / self._ended
+            log.info("%d to go, about %s", self.left, timedelta(seconds=round(rest)))
 
     def _fail(self, job: Job, message: str) -> None:
         job.error = message.removeprefix("UserError: ").splitlines()[0]

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from siamese_oneshot.sweeping.driver import SweepDriver
 from siamese_oneshot.sweeping.folder import jobs_in
-from siamese_oneshot.sweeping.job import Job, bare_key
+from siamese_oneshot.sweeping.job import Job, Outcome, bare_key
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class GridSweeper(SweepDriver):
         for job in jobs:
             if job.number in known:
                 job.attempts = known[job.number].attempts
+        self.left = sum(not Outcome.of(self.place(job)).complete for job in jobs)
+        log.info("%d of %d jobs are to be run", self.left, len(jobs))
         step = self.at_once(len(jobs))
         for start in range(0, len(jobs), step):
             self.launch(jobs[start : start + step])

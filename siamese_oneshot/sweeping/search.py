@@ -64,6 +64,7 @@ class SearchSweeper(SweepDriver):
         self.open()
         at_once = self.at_once(4)  # more at once would be drawn without knowing of each other
         waiting = [self._again(trial) for trial in studies.begun(self.study, self.folder)]
+        self.left = len(waiting) + max(0, self.n_trials - studies.counted(self.study))
         while True:
             while len(waiting) < at_once and studies.counted(self.study) < self.n_trials:
                 waiting.append(self._new())

@@ -60,7 +60,7 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         project=cfg.logger.project,
         entity=cfg.logger.entity,
         group=cfg.logger.group or sweep,
-        name=cfg.logger.name or f"{cfg.name} seed {cfg.seed}",
+        name=cfg.logger.name or f"{cfg.name} {folder.name if sweep else f'seed {cfg.seed}'}",
         tags=list(cfg.logger.tags) or [cfg.name],
         job_type=cfg.logger.job_type,
         mode=cfg.logger.mode,
