@@ -32,7 +32,9 @@ def draw_history(sweep: Sweep) -> Figure | None:
         best.append((job.number, max([_percent(job), *(value for _, value in best[-1:])])))
     if best:  # to the last job, finished or not
         best.append((max(job.number for job in sweep.jobs), best[-1][1]))
-        axes.step(*zip(*best, strict=True), where="post", color=ORANGE, label="best so far")
+        axes.step(
+            *zip(*best, strict=True), where="post", color=ORANGE, label="best finished so far"
+        )
     for jobs, name, options in (
         (finished, "finished", {"marker": "o", "color": BLUE}),
         (pruned, "pruned", {"marker": "o", "edgecolors": BLUE, "facecolors": "none"}),
@@ -77,7 +79,8 @@ def draw_importance(importance: Importance) -> Figure | None:
     axes.set_yticks(places, [cut(names[one.key], 36) for one in shown])
     axes.tick_params(axis="y", labelsize=9, length=0)
     axes.set(
-        xlim=(0, 118 * max(one.share for one in shown) or 1), xlabel="share of the variance, %"
+        xlim=(0, 118 * max(one.share for one in shown) or 1),
+        xlabel="share of what all settings tell of the better half, %",
     )
     rest = len(importance.shares) - len(shown)
     note = f"; {rest} less important ones are left out" if rest else ""

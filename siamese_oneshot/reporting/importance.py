@@ -1,25 +1,27 @@
-"""How much each setting mattered: fANOVA over the finished jobs."""
+"""How much each setting mattered: PED-ANOVA over the finished jobs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from siamese_oneshot.reporting.job import Job, Sweep
-from siamese_oneshot.reporting.value import Value, identity, numeric, shown, wide
+from siamese_oneshot.reporting.value import identity, numeric, shown, wide
 
 FEWEST = 4  # jobs that an importance is worked out from
-_SEED = 0  # of the forest: the same jobs give the same figures
+# What a setting is asked to tell apart: the better half. In simulated sweeps of 8 to 40 jobs this put
+# the setting that mattered first more often than the better tenth, and than fANOVA's forest.
+_BETTER = 0.5
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a setting explains.
+    """How much a setting tells.
 
     Attributes:
         key: of the setting.
-        share: of the variance of the validation score that single settings explain, 0 … 1.
+        share: of what all settings together tell of which jobs are the better half, 0 … 1.
         jobs: how many have the setting.
         lacking: finished jobs that do not, and are left out of it.
     """
@@ -32,7 +34,7 @@ class Share:
 
 @dataclass
 class Importance:
-    """The settings by what they explain, most first.
+    """The settings by how much they tell, most first.
 
     Attributes:
         shares: empty where there is none.
@@ -44,9 +46,9 @@ class Importance:
 
 
 def importance_of(sweep: Sweep) -> Importance:
-    """Rank the settings by fANOVA (Hutter, Hoos, Leyton-Brown 2014) over the finished jobs.
+    """Rank the settings by PED-ANOVA (Watanabe, Bansal, Hutter 2023) over the finished jobs.
 
-    A setting that some jobs lack is ranked among those that have it.
+    A setting is important where its values among the better half differ from those among all. A setting that some jobs lack is ranked among those that have it.
     """
     jobs = sweep.finished()
     if len(jobs) < FEWEST:
@@ -76,57 +78,49 @@ def importance_of(sweep: Sweep) -> Importance:
             continue
         everywhere = [key for key in varying if members <= having[key]]
         try:
-            found = _fanova(chosen, everywhere)
+            found = _ped_anova(chosen, everywhere)
         except ImportError as problem:
             return Importance(why=f"it takes {problem.name}: pip install {problem.name}")
+        if not found:
+            unranked += own
         lacking = len(jobs) - len(chosen)
         shares += [Share(key, found[key], len(chosen), lacking) for key in own if key in found]
-        unranked += [key for key in own if key not in found]
     shares.sort(key=lambda one: -one.share)
-    why = f"not ranked, as too few jobs have them: {', '.join(unranked)}" if unranked else ""
+    why = ""
+    if unranked:
+        why = f"too few jobs tell anything of {', '.join(unranked)}"
     return Importance(shares, why)
 
 
-def _fanova(jobs: Sequence[Job], keys: Sequence[str]) -> dict[str, float]:
-    """The share of each setting that varies among these jobs."""
+def _ped_anova(jobs: Sequence[Job], keys: Sequence[str]) -> dict[str, float]:
+    """The share of each setting that varies among these jobs; none where none tells anything."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
     spaces: dict[str, BaseDistribution] = {}
-    columns: dict[str, list[float | str]] = {}
+    columns: dict[str, list[Any]] = {}
     for key in keys:
         values = [job.settings[key] for job in jobs]
-        column = _column(values)
+        column = (
+            [float(one) for one in values] if numeric(values) else [shown(one) for one in values]
+        )  # type: ignore[arg-type]
         if len(set(column)) < 2:
             continue
         columns[key] = column
-        if isinstance(column[0], float):
-            spaces[key] = FloatDistribution(min(column), max(column))  # type: ignore[arg-type]
+        if numeric(values):
+            low, high = min(column), max(column)
+            spaces[key] = FloatDistribution(low, high, log=wide(column))
         else:
-            spaces[key] = CategoricalDistribution(sorted(set(map(str, column))))
-    if not spaces:
-        return {}
+            spaces[key] = CategoricalDistribution(sorted(set(column)))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", storage=None)
+    study = optuna.create_study(direction="maximize")
     for number, job in enumerate(jobs):
         assert job.validation is not None
         params = {key: column[number] for key, column in columns.items()}
         study.add_trial(
             optuna.trial.create_trial(params=params, distributions=spaces, value=job.validation)
         )
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=_SEED)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)
-
-
-def _column(values: Sequence[Value]) -> list[float | str]:
-    """Numbers, or words for what is chosen among.
-
-    fANOVA weighs by the width of a range and does not heed a logarithmic distribution: a learning
-    rate must come to it as its logarithm.
-    """
-    if not numeric(values):
-        return [shown(value) for value in values]
-    numbers = [float(value) for value in values]  # type: ignore[arg-type]
-    if wide(numbers):
-        return [math.log10(number) for number in numbers]
-    return [*numbers]
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER)
+    told = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
+    whole = sum(told.values())
+    return {key: float(value / whole) for key, value in told.items()} if whole > 0 else {}

@@ -62,7 +62,7 @@ def draw_parallel(sweep: Sweep, importance: Importance) -> Figure | None:
     names = short_names(sweep.keys)
     for place, (key, scale) in enumerate(zip(keys, scales, strict=True)):
         _draw_axis(axes, place, names[key], scale)
-    axes.set(xlim=(-0.35, len(keys) - 0.35), ylim=(-0.05, 1.05))
+    axes.set(xlim=(-0.35, len(keys) - 0.9), ylim=(-0.05, 1.05))
     axes.axis("off")
     bar = figure.colorbar(colours, ax=axes, pad=0.02, fraction=0.05, aspect=30)
     bar.set_label("validation one-shot accuracy, %")

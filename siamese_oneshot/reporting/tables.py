@@ -29,13 +29,14 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
         title += f" ({data_text(groups[0].data)})"
     table = Table(title, [*(["data"] if several else []), *headings])
     for group in groups:
-        row = [settings_text(group.settings, sweep.keys), str(len(group.jobs))]
+        numbers = ", ".join(str(job.number) for job in group.jobs)
+        row = [settings_text(group.settings, sweep.keys), numbers, str(len(group.jobs))]
         row += [mean_text(group.validation), *(mean_text(group.score(name)) for name in scores)]
         table.add(*([_told_apart(group, groups)] if several else []), *row)
     waiting = len(sweep.jobs) - len(sweep.finished())
     if waiting:
-        ones = "job that has" if waiting == 1 else "jobs that have"
-        table.note = f"Without {waiting} {ones} no score of a finished training."
+        ones = "1 job is" if waiting == 1 else f"{waiting} jobs are"
+        table.note = f"{ones} not in it, for want of a finished training's score."
     return table
 
 
@@ -79,14 +80,14 @@ def jobs_table(sweep: Sweep) -> Table:
 
 
 def importance_table(importance: Importance, keys: Sequence[str]) -> Table | None:
-    """The settings by what they explain; None where there is nothing to rank."""
+    """The settings by what they tell; None where there is nothing to rank."""
     if not importance.shares:
         return None
     table = Table(
         "importance of the settings",
         [">rank", "setting", ">share %", ">jobs"],
-        note="Share of the variance of the validation score that settings explain one by one "
-        "(fANOVA); a guess where there are few jobs.",
+        note="How well a setting tells the better half of the finished jobs from all (PED-ANOVA), "
+        "as a share of what all settings tell; with few jobs a hint, no more.",
     )
     for rank, one in enumerate(importance.shares, 1):
         jobs = f"{one.jobs} ({one.lacking} lack it)" if one.lacking else str(one.jobs)
