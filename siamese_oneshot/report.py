@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     line = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser().parse_args(line)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("siamese_oneshot").setLevel(logging.INFO)  # where W&B's run is
     try:
         from siamese_oneshot.reporting.report import make_report  # here: --help need not load torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ class Files:
             self.complaints.append(f"{JOB}: {', '.join(wrong)} cannot be understood: not used")
 
     def _read_result(self) -> None:
-        if not (self.folder / RESULT).exists():
+        if not os.path.exists(self.folder / RESULT):
             return
         try:
             result = read_result(self.folder)

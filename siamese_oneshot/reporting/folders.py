@@ -9,10 +9,11 @@ from pathlib import Path
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.reporting.job import LeftOut
+from siamese_oneshot.reporting.value import printable
 
 JOB, RESULT, CONFIG = "job.json", "result.json", ".hydra/config.yaml"
 _MARKS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")
-_NOT_JOBS = ("wandb", "report.json")  # W&B's own folder, and what lies in an older report
+_REPORT = "report.json"  # lies in an older report
 
 
 def find_jobs(folders: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[LeftOut]]:
@@ -29,19 +30,19 @@ def find_jobs(folders: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[Le
     found: dict[Path, Path] = {}
     empty: list[LeftOut] = []
     for folder in folders:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"{folder} is no folder: name a sweep's folder or those of its jobs")
         root = folder.resolve()
         jobs = list(_jobs_below(root, empty))
         if not jobs:
-            empty.append(LeftOut(str(folder), "there is no job in it"))
+            empty.append(LeftOut(printable(folder), "there is no job in it"))
         for job in jobs:
             found.setdefault(job, root)
     return [(root, job) for job, root in found.items()], list(dict.fromkeys(empty))
 
 
 def _jobs_below(folder: Path, empty: list[LeftOut]) -> Iterator[Path]:
-    if any((folder / mark).exists() for mark in _MARKS):
+    if any(os.path.exists(folder / mark) for mark in _MARKS):
         yield folder
         return
     barren = []
@@ -53,10 +54,10 @@ def _jobs_below(folder: Path, empty: list[LeftOut]) -> Iterator[Path]:
             some = True
             empty += within
             yield from jobs
-        else:
+        elif not os.path.exists(child / _REPORT):
             barren.append(child)
     if some:  # elsewhere the parent is named, as a whole
-        empty += [LeftOut(str(one), f"it has none of {', '.join(_MARKS)}") for one in barren]
+        empty += [LeftOut(printable(one), f"it has none of {', '.join(_MARKS)}") for one in barren]
 
 
 def _folders_in(folder: Path, unreadable: list[LeftOut]) -> list[Path]:
@@ -64,11 +65,10 @@ def _folders_in(folder: Path, unreadable: list[LeftOut]) -> list[Path]:
         with os.scandir(folder) as entries:
             names = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
     except OSError as problem:
-        unreadable.append(LeftOut(str(folder), f"it cannot be read: {problem.strerror}"))
+        unreadable.append(LeftOut(printable(folder), f"it cannot be read: {problem.strerror}"))
         return []
-    children = [folder / name for name in names if not name.startswith((".", _NOT_JOBS[0]))]
-    kept = [child for child in children if not (child / _NOT_JOBS[1]).exists()]
-    return sorted(kept, key=lambda path: natural(path.name))
+    kept = [name for name in names if not name.startswith(".") and name != "wandb"]
+    return [folder / name for name in sorted(kept, key=natural)]
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -10,8 +10,8 @@ from siamese_oneshot.reporting.job import Job, Sweep
 from siamese_oneshot.reporting.value import identity, numeric, shown, wide
 
 FEWEST = 4  # jobs that an importance is worked out from
-# What a setting is asked to tell apart: the better half. In simulated sweeps of 8 to 40 jobs this put
-# the setting that mattered first more often than the better tenth, and than fANOVA's forest.
+# What a setting is asked to tell from the rest: the better half. In simulated sweeps of 8 to 40
+# jobs this put the setting that mattered first more often than the better tenth did, or fANOVA.
 _BETTER = 0.5
 
 
@@ -48,7 +48,8 @@ class Importance:
 def importance_of(sweep: Sweep) -> Importance:
     """Rank the settings by PED-ANOVA (Watanabe, Bansal, Hutter 2023) over the finished jobs.
 
-    A setting is important where its values among the better half differ from those among all. A setting that some jobs lack is ranked among those that have it.
+    A setting is important where its values among the better half differ from those among all. One
+    that some jobs lack is ranked among those that have it.
     """
     jobs = sweep.finished()
     if len(jobs) < FEWEST:
@@ -100,18 +101,15 @@ def _ped_anova(jobs: Sequence[Job], keys: Sequence[str]) -> dict[str, float]:
     spaces: dict[str, BaseDistribution] = {}
     columns: dict[str, list[Any]] = {}
     for key in keys:
-        values = [job.settings[key] for job in jobs]
-        column = (
-            [float(one) for one in values] if numeric(values) else [shown(one) for one in values]
-        )  # type: ignore[arg-type]
-        if len(set(column)) < 2:
+        values: list[Any] = [job.settings[key] for job in jobs]
+        if len(set(map(identity, values))) < 2:
             continue
-        columns[key] = column
         if numeric(values):
-            low, high = min(column), max(column)
-            spaces[key] = FloatDistribution(low, high, log=wide(column))
+            columns[key] = [float(value) for value in values]
+            spaces[key] = FloatDistribution(min(values), max(values), log=wide(values))
         else:
-            spaces[key] = CategoricalDistribution(sorted(set(column)))
+            columns[key] = [shown(value) for value in values]
+            spaces[key] = CategoricalDistribution(sorted(set(columns[key])))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for number, job in enumerate(jobs):
@@ -121,6 +119,6 @@ def _ped_anova(jobs: Sequence[Job], keys: Sequence[str]) -> dict[str, float]:
             optuna.trial.create_trial(params=params, distributions=spaces, value=job.validation)
         )
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER)
-    told = optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
+    told = evaluator.evaluate(study)
     whole = sum(told.values())
     return {key: float(value / whole) for key, value in told.items()} if whole > 0 else {}

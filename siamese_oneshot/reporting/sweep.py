@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.reporting.files import Files, usable
 from siamese_oneshot.reporting.folders import find_jobs
 from siamese_oneshot.reporting.job import Data, Job, LeftOut, Sweep
-from siamese_oneshot.reporting.value import identity
+from siamese_oneshot.reporting.value import identity, printable
 
 # They change where a job runs and what is kept of it, never what is learned.
 _ELSEWHERE = ("seed", "resume", "test", "logger", "hydra")
@@ -36,11 +37,11 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
         )
     files = [Files.read(folder) for _, folder in places]
     keys = _differing(files)
-    roots = {root for root, _ in places}
+    parents = {root.parent if root == folder else root for root, folder in places}
+    base = Path(os.path.commonpath(parents))
     jobs = []
-    for (root, folder), one in zip(places, files, strict=True):
-        place = folder.relative_to(root.parent if len(roots) > 1 or folder == root else root)
-        job = _job(one, str(place), keys)
+    for (_, folder), one in zip(places, files, strict=True):
+        job = _job(one, printable(folder.relative_to(base)), keys)
         jobs.append(job)
         left_out += [LeftOut(job.place, complaint) for complaint in one.complaints]
     _number(jobs)

@@ -20,6 +20,7 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
     several = len({(group.data, *sorted(group.digests().items())) for group in groups}) > 1
     headings = [
         "settings",
+        "jobs",
         ">seeds",
         ">validation %",
         *(f">{title} %" for title in scores.values()),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Value = bool | int | float | str | None
@@ -50,6 +52,11 @@ def shown(value: Value) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def printable(path: Path) -> str:
+    """A path as it can be written anywhere: names of files may hold bytes that are no text."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def numeric(values: Iterable[Value]) -> bool:
