@@ -29,6 +29,7 @@ class Files:
         job: of ``job.json``; empty where there is none of use.
         result: None where there is none of use.
         overrides: the command line's, by key without the signs before it; text.
+        config: of ``.hydra/config.yaml`` as written; None where there is none of use.
         complaints: what is wrong with files, in words.
         damaged: what is wrong with ``result.json``; empty where nothing is.
     """
@@ -37,9 +38,10 @@ class Files:
     job: dict[str, Any] = field(default_factory=dict)
     result: RunResult | None = None
     overrides: dict[str, str] = field(default_factory=dict)
+    config: Any = None
     complaints: list[str] = field(default_factory=list)
     damaged: str = ""
-    _config: Any = None
+    _composed: Any = None
     _choices: dict[str, Any] | None = None
 
     @classmethod
@@ -59,7 +61,7 @@ class Files:
                 files.overrides[key.lstrip("~")] = "removed"
             elif equals:
                 files.overrides[key.lstrip("+")] = text
-        files._config = files._yaml(folder / CONFIG)
+        files.config = files._yaml(folder / CONFIG)
         return files
 
     def value(self, key: str) -> tuple[bool, Value]:
@@ -71,16 +73,14 @@ class Files:
         from omegaconf import DictConfig, OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
-        if isinstance(self._config, dict):
-            self._config = OmegaConf.create(self._config)
-        found: Any = _ABSENT
-        if isinstance(self._config, DictConfig):
-            try:
-                found = OmegaConf.select(self._config, key, default=_ABSENT)
-                if OmegaConf.is_list(found):
-                    found = OmegaConf.to_container(found, resolve=True)
-            except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
-                found = _ABSENT
+        if self._composed is None:
+            self._composed = OmegaConf.create(self.config if isinstance(self.config, dict) else {})
+        try:
+            found: Any = OmegaConf.select(self._composed, key, default=_ABSENT)
+            if OmegaConf.is_list(found):
+                found = OmegaConf.to_container(found, resolve=True)
+        except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
+            found = _ABSENT
         if found is not _ABSENT and not isinstance(found, DictConfig):
             return True, of_plain(found)
         if key in self._chosen():

@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.reporting.differences import differing
 from siamese_oneshot.reporting.files import Files, usable
 from siamese_oneshot.reporting.folders import find_jobs
 from siamese_oneshot.reporting.job import Data, Job, LeftOut, Sweep
-from siamese_oneshot.reporting.value import identity, printable
-
-# They change where a job runs and what is kept of it, never what is learned.
-_ELSEWHERE = ("seed", "resume", "test", "logger", "hydra")
+from siamese_oneshot.reporting.value import printable
 
 
 def read_sweep(folders: Sequence[Path]) -> Sweep:
@@ -36,7 +34,7 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
             f"there is no job in {names}: name a sweep's folder, as in outputs/default/<time>_sweep"
         )
     files = [Files.read(folder) for _, folder in places]
-    keys = _differing(files)
+    keys = differing(files)
     parents = {root.parent if root == folder else root for root, folder in places}
     base = Path(os.path.commonpath(parents))
     jobs = []
@@ -46,20 +44,6 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
         left_out += [LeftOut(job.place, complaint) for complaint in one.complaints]
     _number(jobs)
     return Sweep(list(folders), jobs, keys, left_out)
-
-
-def _differing(files: Sequence[Files]) -> list[str]:
-    """The settings that were swept or that differ between jobs, in the order of first mention."""
-    swept = dict.fromkeys(str(key).lstrip("+") for one in files for key in one.job.get("swept", ()))
-    mentioned = dict.fromkeys(key for one in files for key in one.overrides)
-    keys = [key for key in swept if key != "seed"]
-    for key in mentioned:
-        if key not in swept and re.split(r"[./@]", key)[0] not in _ELSEWHERE:
-            found = [one.value(key) for one in files]
-            values = {(has, identity(value)) for has, value in found}
-            if len(values) > 1:
-                keys.append(key)
-    return keys
 
 
 def _job(files: Files, place: str, keys: Sequence[str]) -> Job:
