@@ -50,10 +50,8 @@ class Files:
         files = cls(folder)
         files._read_job()
         files._read_result()
-        lines = files.job.get("overrides")
-        if lines is None and files.result is not None:
-            lines = files.result.overrides
-        if lines is None:
+        lines = files.job.get("overrides") or (files.result and files.result.overrides)
+        if not lines:
             lines = files._yaml(folder / ".hydra" / "overrides.yaml")
         for line in lines if isinstance(lines, list) else []:
             key, equals, text = str(line).partition("=")

@@ -21,7 +21,7 @@ MOST_AXES = 8
 _MOST_TICKS = 14  # of words along an axis
 _GAP = 0.07  # between labels, of an axis' height
 _COLOURS = "viridis"  # its darkness alone tells high from low
-_ABSENT = "not set"
+ABSENT = "not set"  # stands for the value of a setting that a job lacks
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def draw_parallel(sweep: Sweep, importance: Importance) -> Figure | None:
     scores = [100 * (job.validation or 0.0) for job in jobs]
     spread = Normalize(min(scores), max(scores) if max(scores) > min(scores) else min(scores) + 1)
     colours = ScalarMappable(spread, _COLOURS)
-    scales = [scale_of([job.settings.get(key, _ABSENT) for job in jobs]) for key in keys]
+    scales = [scale_of([job.settings.get(key, ABSENT) for job in jobs]) for key in keys]
     for number, score in enumerate(scores):
         heights = [scale.places[number] for scale in scales]
         colour = colours.get_cmap()(spread(score))
@@ -125,14 +125,14 @@ def _spaced(ticks: list[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def _words(values: Sequence[Value]) -> Scale:
-    present = [value for value in values if value is not _ABSENT]
+    present = [value for value in values if value is not ABSENT]
     kinds = {identity(value): value for value in present}
     if numeric(present):
         ordered = sorted(kinds.values())  # type: ignore[type-var]
     else:
         ordered = sorted(kinds.values(), key=shown)
     if len(present) < len(values):
-        ordered = [_ABSENT, *ordered]
+        ordered = [ABSENT, *ordered]
     step = 1 / max(1, len(ordered) - 1)
     where = {identity(value): number * step for number, value in enumerate(ordered)}
     if len(ordered) == 1:
