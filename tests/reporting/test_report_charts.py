@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_labels_along_an_axis_do_not_touch() -> None:
         places = [place for place, _ in scale_of(values).ticks]
         assert len(places) >= 2
         assert (places[0], places[-1]) == (0, 1), "both ends are told"
-        gaps = [high - low for low, high in zip(places, places[1:], strict=False)]
+        gaps = [high - low for low, high in pairwise(places)]
         assert min(gaps) >= 0.07
     assert len(scale_of([f"word {n}" for n in range(50)]).ticks) <= 14
 

@@ -1,4 +1,4 @@
-"""A setting that matters is ranked above those that do not; without enough jobs there is a reason."""
+"""What matters is ranked above what does not; without enough jobs there is a reason."""
 
 from __future__ import annotations
 
