@@ -46,6 +46,17 @@ def test_what_matters_comes_first(kind: str) -> None:
     assert importance_of(swept(rows)).shares == found.shares, "the same jobs, the same figures"
 
 
+def test_a_rate_counts_by_its_logarithm() -> None:
+    chance = random.Random(2)
+    levels = [(chance.random(), chance.random()) for _ in range(20)]
+
+    def shares(rate: float) -> dict[str, float]:
+        rows = [({"a": 10 ** (-rate * a) if rate else a, "b": b}, a + b) for a, b in levels]
+        return {one.key: one.share for one in importance_of(swept(rows)).shares}
+
+    assert shares(rate=6) == pytest.approx(shares(rate=0), abs=1e-3)
+
+
 def test_jobs_that_lack_a_setting_are_left_out_of_it_and_counted() -> None:
     rows: list[tuple[dict[str, Any], float | None]] = []
     for n in range(12):
