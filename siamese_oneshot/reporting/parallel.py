@@ -69,6 +69,8 @@ def draw_parallel(sweep: Sweep, importance: Importance) -> Figure | None:
     bar.ax.ticklabel_format(useOffset=False)
     left = len([key for key in sweep.keys if _varies(jobs, key)]) - len(keys)
     note = f"; {left} less important settings are left out" if left else ""
+    if len({job.data for job in jobs}) > 1:
+        note += "; their data differ, so that scores do not compare"
     if len({job.validation for job in jobs}) == 1:
         bar.set_ticks([scores[0]])
     heading(figure, f"{len(jobs)} finished jobs by setting{note}", figure.get_figwidth(), 11)

@@ -18,6 +18,7 @@ from siamese_oneshot.reporting.record import content_of, write_csv, write_json, 
 from siamese_oneshot.reporting.summary import log_summary
 from siamese_oneshot.reporting.sweep import read_sweep
 from siamese_oneshot.reporting.tables import (
+    first_rows,
     importance_table,
     jobs_table,
     left_out_table,
@@ -78,6 +79,8 @@ def make_report(
             "with --output"
         ) from problem
     console = wide_console()
+    if groups:
+        shown[0] = first_rows(settings)
     for part in [sweep.described(), *shown, *([] if excuses is None else [excuses])]:
         if isinstance(part, Table):
             console.print(part.rich())

@@ -11,6 +11,7 @@ from siamese_oneshot.reporting.value import Value, cut, short_names, shown
 from siamese_oneshot.tracking.table import Table
 
 _ERROR = 160  # letters of an error in a table; report.json has all
+_ROWS = 12  # of a table in the terminal
 _VALUE = 40  # letters of a setting's value
 
 
@@ -39,6 +40,15 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
         ones = "1 job is" if waiting == 1 else f"{waiting} jobs are"
         table.note = f"{ones} not in it, for want of a finished training's score."
     return table
+
+
+def first_rows(table: Table) -> Table:
+    """As much of a long table as a terminal has room for."""
+    more = len(table.rows) - _ROWS
+    if more <= 0:
+        return table
+    notes = [f"{more} more are in report.md.", table.note]
+    return Table(table.title, table.headings, table.rows[:_ROWS], " ".join(filter(None, notes)))
 
 
 def jobs_table(sweep: Sweep) -> Table:

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from siamese_oneshot.reporting.charts import draw_history, draw_importance
 from siamese_oneshot.reporting.importance import Importance, Share
-from siamese_oneshot.reporting.job import Job, Sweep
+from siamese_oneshot.reporting.job import Data, Job, Sweep
 from siamese_oneshot.reporting.parallel import ABSENT, chosen_keys, draw_parallel, scale_of
 
 
@@ -126,6 +126,17 @@ def test_at_most_eight_axes_the_most_important() -> None:
     figure = draw_parallel(sweep, ranked)
     assert figure is not None
     assert "4 less important settings are left out" in figure.get_suptitle()
+
+
+def test_scores_of_different_data_do_not_compare() -> None:
+    sweep = swept([("finished", 0.5, {"a": 1}), ("finished", 0.6, {"a": 2})])
+    figure = draw_parallel(sweep, Importance())
+    assert figure is not None
+    assert "do not compare" not in figure.get_suptitle()
+    sweep.jobs[0].data = Data("default", "omniglot", "d", "lake")
+    figure = draw_parallel(sweep, Importance())
+    assert figure is not None
+    assert "do not compare" in figure.get_suptitle().replace("\n", " ")
 
 
 def test_no_parallel_coordinates_of_one_job_or_one_setting() -> None:

@@ -11,6 +11,7 @@ from siamese_oneshot.reporting.importance import Importance, Share
 from siamese_oneshot.reporting.job import LeftOut
 from siamese_oneshot.reporting.sweep import read_sweep
 from siamese_oneshot.reporting.tables import (
+    first_rows,
     importance_table,
     jobs_table,
     left_out_table,
@@ -18,6 +19,7 @@ from siamese_oneshot.reporting.tables import (
     settings_text,
     time_text,
 )
+from siamese_oneshot.tracking.table import Table
 
 
 def test_settings_table(tmp_path: Path) -> None:
@@ -82,6 +84,14 @@ def test_importance_and_left_out() -> None:
     excuses = left_out_table([LeftOut("3_job", "two\nlines")])
     assert excuses is not None
     assert [list(row) for row in excuses.rows] == [["3_job", "two lines"]]
+
+
+def test_a_terminal_shows_the_first_rows() -> None:
+    table = Table("t", ["a"], [[str(n)] for n in range(15)], note="so.")
+    short = first_rows(table)
+    assert [row[0] for row in short.rows] == [str(n) for n in range(12)]
+    assert short.note == "3 more are in report.md. so."
+    assert first_rows(short) is short
 
 
 def test_texts() -> None:
