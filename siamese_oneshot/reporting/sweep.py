@@ -79,9 +79,11 @@ def _job(files: Files, place: str, keys: Sequence[str]) -> Job:
             job.validation = result.validation
         elif result.validation is not None:
             files.complaints.append(f"its validation score is {result.validation}, no share")
-        elif result.status == "finished":
-            files.complaints.append("it has no validation score, or one that is not a number")
-    if job.validation is None and job.status != "finished":
+        if job.validation is None and job.status == "finished":  # a sweep calls that failed, too
+            job.status = "failed"
+            job.error = job.error or "it ended without a validation score that is a number"
+            files.complaints.append("it has no validation score that is a number")
+    if job.validation is None:
         job.validation = files.best_so_far()
     if result is None and job.validation is None and not told:
         files.complaints.append("it has neither a result nor a validation score yet")

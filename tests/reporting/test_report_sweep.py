@@ -147,7 +147,10 @@ def test_scores_that_are_none(tmp_path: Path) -> None:
     text = (folder / "result.json").read_text().replace('"value": 0.5', '"value": null', 1)
     (folder / "result.json").write_text(text)
     sweep = read_sweep([tmp_path])
-    assert [job.validation for job in sweep.jobs] == [None, None, None, None, 0.5]
+    assert [job.validation for job in sweep.jobs] == [0.4, None, None, None, 0.5]
+    statuses = [job.status for job in sweep.jobs]
+    assert statuses == ["failed", "failed", "unfinished", "failed", "finished"]
+    assert "without a validation score" in sweep.jobs[0].error
     assert not any(job.counts for job in sweep.jobs[:4])
     assert list(sweep.jobs[4].scores) == ["test/b"]
     for number, words in enumerate(
