@@ -1,0 +1,102 @@
+"""The report as the sweep's summary run on W&B."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from siamese_oneshot.reporting.groups import Group
+from siamese_oneshot.reporting.importance import Importance
+from siamese_oneshot.reporting.job import Sweep
+from siamese_oneshot.reporting.record import job_rows
+from siamese_oneshot.reporting.value import shown
+from siamese_oneshot.tracking.table import Table
+from siamese_oneshot.tracking.wandb_run import wandb_run
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import WandbLogger
+
+log = logging.getLogger(__name__)
+
+
+def log_summary(
+    folder: Path,
+    sweep: Sweep,
+    groups: Sequence[Group],
+    importance: Importance,
+    settings: Table,
+    pictures: Mapping[str, Path],
+    *,
+    mode: str,
+    project: str,
+    entity: str | None = None,
+) -> None:
+    """Log jobs, settings, pictures and the best score; a failure of W&B is a warning.
+
+    Args:
+        folder: the report's; W&B's files go there too, and a second report is the same run.
+        sweep, groups, importance, settings, pictures: what is reported.
+        mode, project, entity: as of ``wandb_run``; the group is named after the sweep's folder.
+    """
+    name = sweep.folders[0].resolve().name
+    config = {"folders": [str(one) for one in sweep.folders], "settings": sweep.keys}
+    try:
+        with wandb_run(
+            folder,
+            config,
+            project=project,
+            entity=entity,
+            group=name,
+            name=f"report {name}",
+            job_type="report",
+            mode=mode,
+        ) as logger:
+            if logger is not None:
+                _log(logger, sweep, groups, importance, settings, pictures)
+    except Exception as problem:
+        log.warning("the report is not on W&B: %s", problem)
+
+
+def _log(
+    logger: WandbLogger,
+    sweep: Sweep,
+    groups: Sequence[Group],
+    importance: Importance,
+    settings: Table,
+    pictures: Mapping[str, Path],
+) -> None:
+    headings, rows = job_rows(sweep)
+    # W&B wants one kind of value a column; figures stay figures, settings may be of any kind.
+    words = set(sweep.keys)
+    cells = [
+        [
+            shown(value) if name in words and value is not None else value
+            for name, value in zip(headings, row, strict=True)
+        ]
+        for row in rows
+    ]
+    logger.log_table("jobs", columns=headings, data=cells)
+    logger.log_table(
+        "settings",
+        columns=[heading.removeprefix(">") for heading in settings.headings],
+        data=[list(row) for row in settings.rows],
+    )
+    for name, path in pictures.items():
+        logger.log_image(f"pictures/{name}", [str(path)])
+    logger.experiment.summary.update(summary_of(sweep, groups, importance))
+
+
+def summary_of(sweep: Sweep, groups: Sequence[Group], importance: Importance) -> dict[str, Any]:
+    """The figures that stand for the sweep."""
+    figures: dict[str, Any] = {"jobs": len(sweep.jobs)}
+    figures |= {f"jobs/{status}": count for status, count in sweep.statuses().items()}
+    finished = [job.validation for job in sweep.finished() if job.validation is not None]
+    if finished:
+        figures["best/validation"] = max(finished)
+    if groups:
+        figures["best/validation_mean"] = groups[0].validation.value
+        figures |= {f"best/{key}": shown(value) for key, value in groups[0].settings.items()}
+    figures |= {f"importance/{one.key}": one.share for one in importance.shares}
+    return figures

@@ -1,0 +1,95 @@
+"""Sweep folders as a sweep would leave them, made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from siamese_oneshot.tracking.result import RunResult, write_result
+from siamese_oneshot.tracking.score import Score
+
+
+def scores_of(right: dict[str, int], trials: int = 1000, digest: str = "d") -> list[Score]:
+    """Scores by ``split/key``: so many right answers of a thousand."""
+    made = []
+    for name, correct in right.items():
+        split, key = name.split("/")
+        made.append(
+            Score.from_counts(f"{key} list", "how", correct, trials, f"{digest}-{key}", split, key)
+        )
+    return made
+
+
+def result_of(validation: float | None, seed: int = 0, **changes: Any) -> RunResult:
+    """A finished run of the default experiment."""
+    values: dict[str, Any] = {
+        "status": "finished",
+        "experiment": "default",
+        "seed": seed,
+        "data_source": "omniglot",
+        "data_digest": "drawn",
+        "data_split": "lake",
+        "scores": [],
+        "validation": validation,
+        "checkpoint": "checkpoints/best.ckpt",
+        "steps": 100,
+        "epochs": 2,
+        "seconds": 75.0,
+        "seconds_total": 80.0,
+        "precision": "32-true",
+    }
+    return RunResult(**(values | changes))
+
+
+def make_job(
+    sweep: Path,
+    number: int,
+    settings: dict[str, Any],
+    result: RunResult | None,
+    *,
+    told: bool = True,
+    config: dict[str, Any] | None = None,
+    logged: list[float] | None = None,
+    **changes: Any,
+) -> Path:
+    """A job's folder.
+
+    Args:
+        sweep: where.
+        number: of the job.
+        settings: its overrides, all swept.
+        result: of ``result.json``; None: there is none.
+        told: whether there is a ``job.json``; without one the overrides are in ``.hydra``.
+        config: of ``.hydra/config.yaml``, where there is one.
+        logged: validation scores of ``metrics.csv``, where there is one.
+        changes: to ``job.json``.
+    """
+    folder = sweep / f"{number}_job"
+    hydra = folder / ".hydra"
+    hydra.mkdir(parents=True)
+    overrides = [f"{key}={value}" for key, value in settings.items()]
+    if told:
+        content: dict[str, Any] = {
+            "version": 1,
+            "number": number,
+            "overrides": overrides,
+            "swept": list(settings),
+            "attempts": 1,
+            "error": None,
+            "trial": None,
+        }
+        (folder / "job.json").write_text(json.dumps(content | changes))
+    else:
+        (hydra / "overrides.yaml").write_text(json.dumps(overrides))
+    if config is not None:
+        (hydra / "config.yaml").write_text(json.dumps(config))
+    if logged is not None:
+        (folder / "csv" / "version_0").mkdir(parents=True)
+        lines = ["epoch,step,val/one_shot_accuracy,train/loss"]
+        for epoch, value in enumerate(logged):
+            lines += [f"{epoch},{epoch},,0.5", f"{epoch},{epoch},{value},"]
+        (folder / "csv" / "version_0" / "metrics.csv").write_text("\n".join(lines) + "\n")
+    if result is not None:
+        write_result(folder, result)
+    return folder
