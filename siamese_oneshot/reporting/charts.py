@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from siamese_oneshot.pictures.style import BLUE, GREY, ORANGE, SKY, bare, heading, new_figure
 from siamese_oneshot.reporting.importance import Importance
 from siamese_oneshot.reporting.job import Job, Sweep
-from siamese_oneshot.reporting.value import cut, short_names
+from siamese_oneshot.reporting.value import cut
+from siamese_oneshot.sweeping.job import short_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,7 +68,7 @@ def draw_importance(importance: Importance) -> Figure | None:
     shown = importance.shares[:_MOST_BARS]
     if not shown:
         return None
-    names = short_names([one.key for one in importance.shares])
+    names = short_keys([one.key for one in importance.shares])
     figure = new_figure(7.5, 1.3 + 0.3 * len(shown))
     axes = figure.subplots()
     places = range(len(shown), 0, -1)

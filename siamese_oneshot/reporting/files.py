@@ -13,9 +13,9 @@ from typing import Any
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.reporting.folders import CONFIG, JOB, RESULT
 from siamese_oneshot.reporting.value import Value, of_plain, of_text
+from siamese_oneshot.sweeping.job import VERSION
 from siamese_oneshot.tracking.result import RunResult, read_result
 
-VERSION = 1  # of job.json
 ACCURACY = "val/one_shot_accuracy"  # as the training logs it
 _ABSENT = object()
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.reporting.job import LeftOut
 from siamese_oneshot.reporting.value import printable
+from siamese_oneshot.sweeping.job import FILE as JOB
+from siamese_oneshot.tracking.result import FILE as RESULT
 
-JOB, RESULT, CONFIG = "job.json", "result.json", ".hydra/config.yaml"
+CONFIG = ".hydra/config.yaml"
 _MARKS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")
 _REPORT = "report.json"  # lies in an older report
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from siamese_oneshot.pictures.style import heading, new_figure
 from siamese_oneshot.reporting.importance import Importance
 from siamese_oneshot.reporting.job import Job, Sweep
-from siamese_oneshot.reporting.value import Value, cut, identity, numeric, short_names, shown, wide
+from siamese_oneshot.reporting.value import Value, cut, identity, numeric, shown, wide
+from siamese_oneshot.sweeping.job import short_keys
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,7 @@ def draw_parallel(sweep: Sweep, importance: Importance) -> Figure | None:
         colour = colours.get_cmap()(spread(score))
         order = 2 + number / len(jobs)
         axes.plot(heights, "-o", color=colour, linewidth=1.4, markersize=3.5, zorder=order)
-    names = short_names(sweep.keys)
+    names = short_keys(sweep.keys)
     for place, (key, scale) in enumerate(zip(keys, scales, strict=True)):
         _draw_axis(axes, place, names[key], scale)
     axes.set(xlim=(-0.35, len(keys) - 0.9), ylim=(-0.05, 1.05))

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from siamese_oneshot.reporting.groups import Group, Mean, shared_scores
 from siamese_oneshot.reporting.importance import Importance
 from siamese_oneshot.reporting.job import Data, LeftOut, Sweep
-from siamese_oneshot.reporting.value import Value, cut, short_names, shown
+from siamese_oneshot.reporting.value import Value, cut, shown
+from siamese_oneshot.sweeping.job import short_keys
 from siamese_oneshot.tracking.table import Table
 
 _ERROR = 160  # letters of an error in a table; report.json has all
@@ -118,7 +119,7 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Table | None:
 
 def settings_text(settings: Mapping[str, Value], keys: Sequence[str]) -> str:
     """``lr=0.002, units=512``; what a job lacks is not mentioned."""
-    names = short_names(keys)
+    names = short_keys(keys)
     told = [f"{names[key]}={cut(shown(settings[key]), _VALUE)}" for key in keys if key in settings]
     return ", ".join(told) or "-"
 

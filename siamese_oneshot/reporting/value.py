@@ -69,24 +69,6 @@ def wide(values: Sequence[float]) -> bool:
     return min(values) > 0 and max(values) / min(values) >= 100
 
 
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Each dotted key by as many of its last words as tell it from the others.
-
-    ``optim.lr`` and ``model.encoder.units`` become ``lr`` and ``units``; ``optim.conv1.lr`` and
-    ``optim.conv2.lr`` become ``conv1.lr`` and ``conv2.lr``.
-    """
-    names = {}
-    for key in keys:
-        words = key.split(".")
-        for count in range(1, len(words) + 1):
-            name = ".".join(words[-count:])
-            others = [one for one in keys if one != key and f".{one}".endswith(f".{name}")]
-            if not others or count == len(words):
-                names[key] = name
-                break
-    return names
-
-
 def cut(text: str, most: int) -> str:
     """No longer than ``most`` letters; what is left out of the middle shows as ``…``."""
     if len(text) <= most:

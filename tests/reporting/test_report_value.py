@@ -10,7 +10,6 @@ from siamese_oneshot.reporting.value import (
     numeric,
     of_plain,
     of_text,
-    short_names,
     shown,
     wide,
 )
@@ -55,14 +54,3 @@ def test_shown() -> None:
     assert texts == ["0.0001235", "true", "null", "4096", "0.5"]
     assert cut("abcdefghij", 10) == "abcdefghij"
     assert cut("abcdefghijk", 10) == "abcde…hijk"
-
-
-def test_short_names_stay_apart() -> None:
-    keys = ["optim.conv1.lr", "optim.conv2.lr", "model.units", "units2", "lr"]
-    assert short_names(keys) == {
-        "optim.conv1.lr": "conv1.lr",
-        "optim.conv2.lr": "conv2.lr",
-        "model.units": "units",
-        "units2": "units2",
-        "lr": "lr",
-    }

@@ -20,6 +20,11 @@ def test_the_name_says_what_is_swept_in_short() -> None:
 def test_short_keys_are_as_long_as_it_takes() -> None:
     keys = ["a.conv1.kernel", "a.conv2.kernel", "a.units"]
     assert list(short_keys(keys).values()) == ["conv1.kernel", "conv2.kernel", "units"]
+    assert short_keys(["optim.lr", "lr", "units2"]) == {
+        "optim.lr": "optim.lr",
+        "lr": "lr",
+        "units2": "units2",
+    }
 
 
 def test_a_long_name_fits_a_file_system_and_keeps_the_number() -> None:
