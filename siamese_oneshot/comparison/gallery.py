@@ -19,7 +19,6 @@ from siamese_oneshot.data.distort import Distortion
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
 from siamese_oneshot.evaluation.examine import Answered
-from siamese_oneshot.evaluation.scoring import score_pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,10 +94,9 @@ def _curves(outcomes: Sequence[Outcome]) -> dict[str, list[tuple[int, float, flo
 
 
 def _pairs(outcome: Outcome, desk: Desk) -> Figure:
-    asked = desk.sheet(outcome.subject).test.pairs
-    recognises, embeddings = outcome.subject.recognises, outcome.embeddings
-    logits = score_pairs(embeddings, asked.first, asked.second, recognises.score)
-    return pictures.draw_pair_scores(logits.cpu(), asked.same, outcome.test.verified.threshold)
+    verified = outcome.test.verified
+    same = desk.sheet(outcome.subject).test.pairs.same[: verified.trials]
+    return pictures.draw_pair_scores(verified.logits, same, verified.threshold)
 
 
 def _first_convolution(network: nn.Module) -> nn.Conv2d | None:

@@ -24,7 +24,7 @@ from siamese_oneshot.evaluation.examine import (
 )
 from siamese_oneshot.evaluation.metrics import known_and_unknown
 from siamese_oneshot.evaluation.scoring import Embeddings
-from siamese_oneshot.tracking.score import Score, scores_of
+from siamese_oneshot.tracking.score import Score, alphabet_scores, scores_of
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
         test=test,
         answered=answered,
         scores=scores,
-        alphabets=alphabet_scores(answered["yardstick"], sheet.drawings),
+        alphabets=alphabet_scores(answered["yardstick"], sheet.drawings, "test"),
         embeddings=embeddings,
         unknown_below=unknown_below,
         pictures=pictures,
@@ -115,27 +115,6 @@ def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
         + sum(len(exam.pairs) for exam in exams),
         seconds=time.monotonic() - began,
     )
-
-
-def alphabet_scores(answered: Answered, drawings: Drawings) -> list[Score]:
-    """The accuracy in each alphabet of a list within alphabets, best first."""
-    question = answered.question
-    alphabets = drawings.alphabets[question.trials.queries]
-    scores = []
-    for alphabet in alphabets.unique().tolist():
-        mine = alphabets == alphabet
-        scores.append(
-            Score.from_counts(
-                drawings.alphabet_names[alphabet],
-                question.protocol,
-                int(answered.right[mine].sum()),
-                int(mine.sum()),
-                question.trials.digest,
-                "test",
-                f"{question.key}/{drawings.alphabet_names[alphabet]}",
-            )
-        )
-    return sorted(scores, key=lambda score: -score.value)
 
 
 def _shortened(exam: Exam, subject: Subject) -> Exam:

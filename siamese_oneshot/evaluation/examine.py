@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Verified:
         eer: the equal error rate: where as many different pairs are called same as same ones are
             called different, free of any threshold.
         digest: the hash of the list of pairs.
+        logits: float32 ``(trials,)``, on the CPU; left out of comparisons.
     """
 
     correct: int
@@ -32,6 +33,7 @@ class Verified:
     threshold: float
     eer: float
     digest: str
+    logits: Tensor = field(compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -116,7 +118,13 @@ def verify(
     ranks, truth = _spread(logits), same.long()
     auroc, eer = binary_auroc(ranks, truth), binary_eer(ranks, truth)
     return Verified(
-        int(right.sum()), len(same), float(auroc), threshold, float(eer), exam.pairs.digest
+        int(right.sum()),
+        len(same),
+        float(auroc),
+        threshold,
+        float(eer),
+        exam.pairs.digest,
+        logits.float().cpu(),
     )
 
 

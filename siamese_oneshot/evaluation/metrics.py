@@ -51,6 +51,34 @@ def best_threshold(logits: Tensor, same: Tensor) -> float:
     return float(edges[(right - tied * len(logits)).argmax()])
 
 
+def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
+    """What the accuracy of trials would be with fewer ways: exactly, over all choices of them.
+
+    Where r of the other classes score at least as high as the right one, a trial is answered right
+    among w ways for C(W - 1 - r, w - 1) of the C(W - 1, w - 1) choices of the w - 1 others.
+
+    Args:
+        scores: ``(trials, W)``.
+        answers: int64 ``(trials,)``.
+
+    Returns:
+        float64 ``(W,)``: at 1, 2 … W ways.
+    """
+    way = scores.shape[1]
+    right = scores.gather(1, answers[:, None])
+    # NaN is at least as high as anything: a broken network is not right
+    ahead = (~(scores < right)).sum(1) - 1
+    others = torch.arange(way, dtype=torch.float64)
+
+    def log_choose(n: Tensor, k: Tensor) -> Tensor:
+        chosen = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma((n - k).clamp(0) + 1)
+        return chosen.masked_fill(k > n, -torch.inf)
+
+    free = (way - 1 - ahead).double()[:, None].expand(-1, way)
+    shares = log_choose(free, others) - log_choose(torch.tensor(way - 1.0).double(), others)
+    return shares.exp().mean(0)
+
+
 def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     """The highest scores of trials, and of the same trials with the right class taken away.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.evaluation.examine import Answered, Findings
 from siamese_oneshot.evaluation.interval import wilson
 
@@ -82,3 +83,25 @@ def scores_of(findings: Findings | None, split: str, threshold: str) -> list[Sco
         )
     )
     return rows
+
+
+def alphabet_scores(answered: Answered, drawings: Drawings, split: str) -> list[Score]:
+    """The accuracy in each alphabet of a list within alphabets, best first."""
+    question = answered.question
+    alphabets = drawings.alphabets[question.trials.queries]
+    scores = []
+    for alphabet in alphabets.unique().tolist():
+        mine = alphabets == alphabet
+        name = drawings.alphabet_names[alphabet]
+        scores.append(
+            Score.from_counts(
+                name,
+                question.protocol,
+                int(answered.right[mine].sum()),
+                int(mine.sum()),
+                question.trials.digest,
+                split,
+                f"{question.key}/{name}",
+            )
+        )
+    return sorted(scores, key=lambda score: -score.value)

@@ -8,14 +8,14 @@ from comparing import MACHINE, MORE, guessing, network, pixels
 from torch import Tensor
 
 from siamese_oneshot.comparison.desk import Desk
-from siamese_oneshot.comparison.sitting import alphabet_scores, sit
+from siamese_oneshot.comparison.sitting import sit
 from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.episodes import Trials
 from siamese_oneshot.data.exam import Question
 from siamese_oneshot.evaluation.baselines import PixelNeighbour
 from siamese_oneshot.evaluation.examine import Answered
-from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.tracking.score import Score, alphabet_scores
 
 
 class Counting(PixelNeighbour):
@@ -116,7 +116,7 @@ def test_alphabets_by_hand(drawings: Drawings) -> None:
     trials = Trials(queries, torch.zeros(5, 2, 1, dtype=torch.int64), torch.zeros(5).long())
     picks = torch.tensor([0, 1, 1, 0, 0])
     answered = Answered(Question("yardstick", "", "rule", trials), torch.zeros(5, 2), picks)
-    best, other = alphabet_scores(answered, drawings)
+    best, other = alphabet_scores(answered, drawings, "test")
     assert (best.name, best.correct, best.trials) == ("AlphabetB", 2, 2)
     assert (other.name, other.correct, other.trials) == ("AlphabetA", 1, 3)
     assert isinstance(best, Score)

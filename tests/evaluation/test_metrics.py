@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -7,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
+from siamese_oneshot.evaluation.metrics import (
+    accuracy_by_way,
+    best_threshold,
+    choose,
+    known_and_unknown,
+)
 
 
 def accuracy(scores: Tensor, answers: Tensor, seed: int = 0) -> float:
@@ -106,3 +112,19 @@ def test_best_threshold_equals_a_search_of_all_cuts(seed: int, levels: int) -> N
 @pytest.mark.parametrize(("all_same", "expected"), [(0.0, 3.0), (1.0, -1.0)])
 def test_best_threshold_where_one_answer_is_always_right(all_same: float, expected: float) -> None:
     assert best_threshold(torch.tensor([2.0, 0.0, 1.0]), torch.full((3,), all_same)) == expected
+
+
+def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:
+    chance = torch.Generator().manual_seed(0)
+    scores, answers = torch.rand(7, 5, generator=chance), torch.randint(5, (7,), generator=chance)
+    scores[0] = 0.5  # a tie is no right answer
+    scores[1, answers[1]] = torch.nan
+    found = accuracy_by_way(scores, answers)
+    for way in range(2, 6):
+        right = 0.0
+        for row, answer in zip(scores, answers.tolist(), strict=True):
+            others = [index for index in range(5) if index != answer]
+            choices = list(itertools.combinations(others, way - 1))
+            wins = [all(bool(row[answer] > row[one]) for one in choice) for choice in choices]
+            right += sum(wins) / len(wins) / 7
+        assert float(found[way - 1]) == pytest.approx(right)
