@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import Batches, Plan, StepSampler
+from siamese_oneshot.data.batches import Batches, Plan, Shares, StepSampler
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
 from siamese_oneshot.data.own.folder import OnBad
@@ -24,7 +24,8 @@ class OneShotDataModule(pl.LightningDataModule):
     A training batch reaches the LightningModule as a tuple of tensors on the device: ``(first,
     second, same)`` for pairs, each ``(n, 1, side, side)`` and ``(n,)``; ``(pictures,)`` for whole
     alphabets, ``(alphabets, characters, drawers, 1, side, side)``. A validation or test batch is
-    ``(positions, pictures)``: each picture that the exam asks about comes by once.
+    ``(positions, pictures)``: each picture that the exam asks about comes by once. Where several
+    processes train together, each has its part of every batch and of the exam's pictures.
 
     Args:
         batches: makes the training batches.
@@ -103,8 +104,9 @@ class OneShotDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Plan]:
         """Plans of batches, in their own order."""
+        rank, world = self._place
         return DataLoader(
-            self.stream,
+            self.stream if world == 1 else Shares(self.stream, rank, world),
             batch_size=None,
             sampler=StepSampler(len(self.stream), self._steps_done),  # type: ignore[arg-type]
             num_workers=self.workers,
@@ -126,8 +128,16 @@ class OneShotDataModule(pl.LightningDataModule):
         """Positions of the test exam's pictures."""
         return self._positions(self.test)
 
+    @property
+    def _place(self) -> tuple[int, int]:
+        """This process's number, and how many train together."""
+        return (
+            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        )
+
     def _positions(self, exam: Exam) -> DataLoader[Tensor]:
-        chunks: Any = list(exam.positions.split(self.chunk))
+        rank, world = self._place
+        chunks: Any = list(exam.positions.tensor_split(world)[rank].split(self.chunk))
         return DataLoader(chunks, batch_size=None)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:

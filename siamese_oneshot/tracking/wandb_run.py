@@ -99,7 +99,9 @@ def wandb_run(
 
 def is_first_process() -> bool:
     """Whether this is the one that writes, where one training runs in several processes."""
-    return (os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") == "0"
+    of = os.environ.get
+    rank = of("RANK") or of("SLURM_PROCID")
+    return rank == "0" if rank else (of("LOCAL_RANK") or "0") == (of("NODE_RANK") or "0") == "0"
 
 
 def choose_mode(mode: str) -> str:

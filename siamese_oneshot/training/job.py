@@ -17,6 +17,8 @@ from pytorch_lightning.loggers import CSVLogger
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.folder import JOB_LOCK
 from siamese_oneshot.tracking.wandb_run import is_first_process, wandb_run
+from siamese_oneshot.training.hardware import choose_accelerator
+from siamese_oneshot.training.processes import launched_from_outside, number_of, train_apart
 from siamese_oneshot.training.quiet import quieten
 from siamese_oneshot.training.run import Run
 
@@ -43,17 +45,20 @@ def train(cfg: DictConfig) -> float:
         KeyboardInterrupt: after Ctrl-C, when what there is has been written down.
     """
     quieten()
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
+    devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
+    if sweep is not None and devices > 1 and not launched_from_outside():
+        return train_apart(folder, cfg.logger.group or sweep)
     with _alone_in(folder):
-        return _train(cfg, folder)
+        return _train(cfg, folder, sweep)
 
 
-def _train(cfg: DictConfig, folder: Path) -> float:
+def _train(cfg: DictConfig, folder: Path, sweep: str | None) -> float:
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     torch.manual_seed(cfg.seed)
     run = Run(cfg, folder)
-    hydra = HydraConfig.get()
-    sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
     with wandb_run(
         folder,
         plain,

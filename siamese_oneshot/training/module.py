@@ -15,6 +15,7 @@ from siamese_oneshot.evaluation.examine import Findings, examine, unknown_thresh
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.model.optim import Optimisation
+from siamese_oneshot.training.processes import gathered
 
 CHECKPOINT_VERSION = 1
 ERROR = "val/one_shot_error"  # what checkpoints, early stopping and sweeps go by
@@ -69,7 +70,8 @@ class SiameseModule(pl.LightningModule):
                 "optim.lr, or look at the initialisation; the last checkpoint is kept"
             )
         if logged:
-            self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
+            shown = {f"train/{name}": value.detach() for name, value in parts.items()}
+            self.log_dict(shown, sync_dist=self.trainer.world_size > 1)
         return parts["loss"]
 
     def configure_optimizers(self) -> Any:
@@ -129,7 +131,8 @@ class SiameseModule(pl.LightningModule):
         )
 
     def _examine(self, exam: Exam, threshold: float | None) -> Findings:
-        positions, vectors = (torch.cat(part) for part in zip(*self._embedded, strict=True))
+        mine = (torch.cat(part) for part in zip(*self._embedded, strict=True))
+        positions, vectors = gathered(*mine)
         self._embedded.clear()
         self.findings = examine(exam, Embeddings(positions, vectors), self.network.score, threshold)
         return self.findings

@@ -16,6 +16,7 @@ def quieten() -> None:
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*`isinstance.treespec, LeafSpec.*",
         ".*The number of training batches.*",
+        ".*sync_dist=True.*",  # every process examines the same, see gathered
         ".*You're using the WeightAveraging callback, but loading a checkpoint outside.*",
     ):
         warnings.filterwarnings("ignore", message=message)

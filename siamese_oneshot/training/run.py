@@ -23,6 +23,7 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.pruning import Pruning
 from siamese_oneshot.tracking.result import RunResult, environment, print_result, write_result
 from siamese_oneshot.tracking.score import Score, scores_of
+from siamese_oneshot.tracking.wandb_run import is_first_process
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
     choose_precision,
@@ -102,14 +103,17 @@ class Run:
             status = "interrupted"
         finally:
             result = self.result(trainer, status, scores)
-            write_result(self.folder, result)
-            print_result(result, self.folder)
+            if is_first_process():
+                write_result(self.folder, result)
+                print_result(result, self.folder)
         if status == "interrupted":
             raise KeyboardInterrupt
         return float("nan") if result.validation is None else result.validation
 
     def announce(self) -> None:
         """Say what is about to be trained, on what, with what."""
+        if not is_first_process():
+            return
         parameters = sum(weight.numel() for weight in self.module.parameters())
         parts = self.data.parts
         log.info(
@@ -143,6 +147,8 @@ class Run:
             enable_model_summary=False,
             enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
             use_distributed_sampler=False,
+            # Batch norm over the whole batch; PyTorch has it on GPUs only.
+            sync_batchnorm=self.accelerator in ("gpu", "cuda"),
             num_sanity_val_steps=0,
         )
 
@@ -154,7 +160,11 @@ class Run:
         resume = last if self.cfg.resume is not None and last.exists() else None
         if resume is not None:
             log.info("going on from %s", resume)
-        elif self.cfg.resume is not None and HydraConfig.get().mode == RunMode.RUN:
+        elif (
+            self.cfg.resume is not None
+            and HydraConfig.get().mode == RunMode.RUN
+            and is_first_process()
+        ):
             log.warning("%s has no checkpoint yet: starting from the beginning", self.folder)
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
         try:
