@@ -19,6 +19,7 @@ from siamese_oneshot.bench.parts import Parts
 from siamese_oneshot.bench.pipeline import pipeline
 from siamese_oneshot.bench.speedrun import speedrun
 from siamese_oneshot.bench.start import start
+from siamese_oneshot.bench.sweep import sweep
 from siamese_oneshot.bench.training import training
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import environment
@@ -32,6 +33,7 @@ CASES: dict[str, Callable[[Parts], Iterator[Measured]]] = {
     "start": start,
     "growth": growth,
     "speedrun": speedrun,
+    "sweep": sweep,
 }
 
 
