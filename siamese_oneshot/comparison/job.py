@@ -15,7 +15,7 @@ from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.paired import paired_tests
 from siamese_oneshot.comparison.record import write_json, write_markdown
 from siamese_oneshot.comparison.sitting import Outcome, sit
-from siamese_oneshot.comparison.subjects import Subject, find_subjects
+from siamese_oneshot.comparison.subjects import Subject, combined, find_subjects
 from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot.edition import SIDE
@@ -47,7 +47,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     """
     began = time.monotonic()
     wanted = list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)]
-    subjects = find_subjects(wanted)
+    subjects = combined(find_subjects(wanted), cfg.views, cfg.ensemble)
     accelerator = choose_accelerator(cfg.accelerator)
     machine = Machine(
         "cuda" if accelerator == "gpu" else accelerator,
