@@ -16,6 +16,7 @@ def quieten() -> None:
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*`isinstance.treespec, LeafSpec.*",
         ".*The number of training batches.*",
+        ".*checkpoint that ended before the epoch ended.*",  # batches are counted over epochs
         ".*You're using the WeightAveraging callback, but loading a checkpoint outside.*",
     ):
         warnings.filterwarnings("ignore", message=message)
