@@ -104,14 +104,15 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.omniglot
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
-    """The default experiment with 60 steps, 20 times killed and resumed, each time exactly.
+    """The default experiment, 50 steps of small batches, 20 times killed and resumed exactly.
 
     SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k twenty
     """
     if not os.environ.get("SIAMESE_ONESHOT_LONG"):
-        pytest.skip("takes half an hour: SIAMESE_ONESHOT_LONG=1 runs it")
+        pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
     line = [
-        "logger=none", "batches.steps=15", "trainer.max_steps=50", "data.exam.validation_runs=2",
+        "logger=none", "batches.steps=15", "trainer.max_steps=50", "batches.alphabets=2",
+        "batches.characters=6", "batches.drawers=2", "data.exam.validation_runs=2",
         "data.exam.pairs=200", "data.exam.test_runs=2", "data.exam.paper_runs=2",
         "data.exam.across=100", "trainer.log_every_n_steps=1", "callbacks.album=null",
         "callbacks.latest.minutes=0.02",
