@@ -39,7 +39,7 @@ class RunResult:
         validation: that figure, 0 … 1, of a pruned run the best on its way; None where there is
             none.
         checkpoint: the kept one, relative to the run's folder.
-        steps, epochs: how far it came.
+        steps, epochs: how far it came; whole epochs.
         seconds, seconds_total: of this process: training, and all.
         precision: of the arithmetic.
         overrides: of the command line.

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from siamese_oneshot.training.checkpoint_io import there_is
+from siamese_oneshot.training.history import History
 
 
 class Best(ModelCheckpoint):
@@ -77,5 +78,8 @@ class Latest(Checkpoint):
     def keep(self, trainer: pl.Trainer) -> None:
         """Write the checkpoint unless there is one of this step."""
         if trainer.global_step > self._step and not trainer.sanity_checking:
+            for logger in trainer.loggers:
+                if isinstance(logger, History):
+                    logger.sync()
             trainer.save_checkpoint(self.path, weights_only=False)
             self._step, self._time = trainer.global_step, time.monotonic()

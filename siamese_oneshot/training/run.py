@@ -269,7 +269,7 @@ class Run:
             validation=scores[0].value if scores else self.best(trainer),
             checkpoint=None if kept is None else str(kept.relative_to(self.folder)),
             steps=trainer.global_step,
-            epochs=trainer.current_epoch,
+            epochs=trainer.global_step // len(self.data.stream),
             seconds=self.seconds,
             seconds_total=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),

@@ -52,7 +52,21 @@ def test_killed_twice_and_resumed_a_run_is_the_same(tmp_path: Path, way: str) ->
         process = go_on(killed)
     assert "going on from" in done(process, killed)
     assert differences(whole, killed) == []
-    assert history(whole)[-1]["step"] == str(len([r for r in history(whole) if "train/loss" in r]))
+    trained = [row["step"] for row in history(killed) if "train/loss" in row]
+    assert trained == [str(step) for step in range(len(trained))]
+
+
+@pytest.mark.parametrize("steps", [8, 10], ids=["whole epochs", "within one"])
+def test_killed_before_the_result_was_written_a_run_is_only_examined(
+    tmp_path: Path, steps: int
+) -> None:
+    line = [*TINY, *EPISODES, "batches.steps=4", f"trainer.max_steps={steps}"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done(begin(whole, *line), whole)
+    shutil.copytree(whole, killed)
+    (killed / "result.json").unlink()
+    done(go_on(killed), killed)
+    assert differences(whole, killed) == []
 
 
 def test_an_epoch_that_was_not_whole_goes_on_with_more_steps(tmp_path: Path) -> None:
