@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -111,6 +113,9 @@ class OneShotDataModule(pl.LightningDataModule):
             sampler=StepSampler(len(self.stream), self._steps_done),  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            worker_init_fn=_deaf,
+            # Of its own: else each start draws from the process's, which dropout draws from, too.
+            generator=torch.Generator().manual_seed(self.seed),
         )
 
     def _steps_done(self) -> int:
@@ -138,7 +143,7 @@ class OneShotDataModule(pl.LightningDataModule):
     def _positions(self, exam: Exam) -> DataLoader[Tensor]:
         rank, world = self._place
         chunks: Any = list(exam.positions.tensor_split(world)[rank].split(self.chunk))
-        return DataLoader(chunks, batch_size=None)
+        return DataLoader(chunks, batch_size=None, generator=torch.Generator().manual_seed(0))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
         """Gather the pixels and distort them, all on the batch's device."""
@@ -169,3 +174,9 @@ class OneShotDataModule(pl.LightningDataModule):
             flat = None if bend is None else bend.flatten(0, positions.ndim - 1)
             found = distort(found, Warp(matrix.flatten(0, positions.ndim - 1), flat))
         return found.unflatten(0, positions.shape)
+
+
+def _deaf(worker: int) -> None:
+    """A terminal sends Ctrl-C to workers, too: the training decides when they end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

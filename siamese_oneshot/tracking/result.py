@@ -39,7 +39,7 @@ class RunResult:
         validation: that figure, 0 … 1, of a pruned run the best on its way; None where there is
             none.
         checkpoint: the kept one, relative to the run's folder.
-        steps, epochs: how far it came.
+        steps, epochs: how far it came; whole epochs.
         seconds, seconds_total: of this process: training, and all.
         precision: of the arithmetic.
         overrides: of the command line.
@@ -151,10 +151,14 @@ def print_result(result: RunResult, folder: Path, console: Console | None = None
     if result.checkpoint is not None:
         lines.append(f"the kept checkpoint is {result.checkpoint} in there")
     if result.status != "finished":
-        resume = shlex.quote(f"resume={folder}")
-        lines.append(f"go on with: python -m siamese_oneshot.train {resume}")
+        lines.append(f"go on with: {resume_line(folder)}")
     for line in lines:  # a folder may hold [brackets], which rich would read as a style
         console.print(line, soft_wrap=True, markup=False)
+
+
+def resume_line(folder: Path) -> str:
+    """The command that goes on with the run in this folder."""
+    return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
 
 
 def _finite(value: Any) -> Any:

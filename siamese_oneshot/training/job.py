@@ -7,21 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import CSVLogger
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.folder import JOB_LOCK
 from siamese_oneshot.tracking.wandb_run import is_first_process, wandb_run
+from siamese_oneshot.training.continuity import seed_all
 from siamese_oneshot.training.hardware import choose_accelerator
+from siamese_oneshot.training.history import History
 from siamese_oneshot.training.processes import launched_from_outside, number_of, train_apart
 from siamese_oneshot.training.quiet import quieten
 from siamese_oneshot.training.run import Run
 
+_ORPHANS = 8.0  # seconds after which the workers of a killed process have noticed
 METRICS = {
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
@@ -57,7 +58,7 @@ def train(cfg: DictConfig) -> float:
 
 def _train(cfg: DictConfig, folder: Path, sweep: str | None) -> float:
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    torch.manual_seed(cfg.seed)
+    seed_all(cfg.seed)
     run = Run(cfg, folder)
     with wandb_run(
         folder,
@@ -71,7 +72,7 @@ def _train(cfg: DictConfig, folder: Path, sweep: str | None) -> float:
         mode=cfg.logger.mode,
         metrics=METRICS,
     ) as wandb_logger:
-        run.loggers = [CSVLogger(folder, name="csv")]
+        run.loggers = [History(folder)]
         if wandb_logger is not None:
             run.loggers.append(wandb_logger)
         return run.go()
@@ -83,7 +84,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     if not is_first_process():
         yield
         return
-    lock = FileLock(folder / JOB_LOCK, timeout=0)
+    lock = FileLock(folder / JOB_LOCK, timeout=_ORPHANS)
     try:
         lock.acquire()
     except Timeout:

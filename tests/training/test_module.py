@@ -43,7 +43,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_user_error(data: Data) -> None:
     net = network()
     with torch.no_grad():
         net.comparator.linear.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
-    with pytest.raises(UserError, match=r"the loss is nan at step 0: lower optim\.lr"):
+    with pytest.raises(UserError, match=r"the loss is not finite at step 0: lower optim\.lr"):
         trainer(log_every_n_steps=50).fit(module(network=net), data())
 
 
