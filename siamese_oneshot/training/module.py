@@ -12,6 +12,7 @@ from torch import Tensor
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
+from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.model.optim import Optimisation
@@ -105,11 +106,14 @@ class SiameseModule(pl.LightningModule):
         findings = self._examine(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
         self.threshold = findings.verified.threshold
         self.unknown_below = unknown_threshold(findings.answered[0])
-        one_shot = findings.answered[0].accuracy
+        one_shot = findings.answered[0]
+        low, high = wilson(one_shot.correct, one_shot.trials)
         self.log_dict(
             {
-                "val/one_shot_accuracy": one_shot,
-                ERROR: 1 - one_shot,
+                "val/one_shot_accuracy": one_shot.accuracy,
+                "val/one_shot_low": low,
+                "val/one_shot_high": high,
+                ERROR: 1 - one_shot.accuracy,
                 "val/verification_accuracy": findings.verified.accuracy,
                 "val/verification_auroc": findings.verified.auroc,
             }

@@ -46,6 +46,7 @@ class Run:
         self.started = time.monotonic()
         self.environment = environment()  # of the start: files may change while it trains
         self.loggers: list[Logger] = []
+        self.outcome: RunResult | None = None  # when it has ended
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         if self.accelerator == "cpu":
@@ -88,6 +89,14 @@ class Run:
             **{name: self.environment[name] for name in ("command", "commit")},
         }
 
+    def surroundings(self) -> dict[str, Any]:
+        """Where and with what it runs, and how large the network is; for W&B's configuration."""
+        return {
+            "precision": self.precision,
+            "parameters": sum(weight.numel() for weight in self.module.parameters()),
+            **{name: self.environment[name] for name in ("hardware", "python", "packages")},
+        }
+
     def go(self) -> float:
         """Fit, then examine the best checkpoint; whatever happens, a result is written."""
         self.announce()
@@ -101,7 +110,7 @@ class Run:
         except KeyboardInterrupt:
             status = "interrupted"
         finally:
-            result = self.result(trainer, status, scores)
+            self.outcome = result = self.result(trainer, status, scores)
             write_result(self.folder, result)
             print_result(result, self.folder)
         if status == "interrupted":

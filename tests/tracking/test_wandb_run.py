@@ -16,7 +16,8 @@ import pytest
 import wandb
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.wandb_run import choose_mode, wandb_run
+from siamese_oneshot.tracking.wandb_mode import choose_mode
+from siamese_oneshot.tracking.wandb_run import wandb_run
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +99,7 @@ def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("problem", "code"), [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 130)]
+    ("problem", "code"), [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 255)]
 )
 def test_the_state_of_the_job_is_the_state_of_the_run(tmp_path: Path, problem, code: int):
     def job() -> None:
