@@ -91,7 +91,7 @@ def rounded(value: str) -> str:
         number = float(value)
     except ValueError:
         return value
-    if 0 < abs(number) < 0.01:
+    if 0 < abs(number) < 0.01:  # Hydra hands 1e-3 on as 0.001
         digits, _, power = f"{number:.3e}".partition("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
     return value if len(value) < 8 else f"{number:.4g}"
