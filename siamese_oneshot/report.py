@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.wandb_run import MODES
+from siamese_oneshot.tracking.wandb_mode import MODES
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from siamese_oneshot.bench.contest import Contest
 from siamese_oneshot.bench.evaluation import evaluation
 from siamese_oneshot.bench.figures import Figures
 from siamese_oneshot.bench.growth import growth
+from siamese_oneshot.bench.logging import logging
 from siamese_oneshot.bench.parts import Parts
 from siamese_oneshot.bench.pipeline import pipeline
 from siamese_oneshot.bench.speedrun import speedrun
@@ -34,6 +35,7 @@ CASES: dict[str, Callable[[Parts], Iterator[Measured]]] = {
     "growth": growth,
     "speedrun": speedrun,
     "sweep": sweep,
+    "logging": logging,
 }
 
 

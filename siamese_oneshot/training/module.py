@@ -14,6 +14,7 @@ from torch import Tensor
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
+from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.model.optim import Optimisation
@@ -59,6 +60,10 @@ class SiameseModule(pl.LightningModule):
         self.unknown_below: float | None = None
         self._embedded: list[tuple[Tensor, Tensor]] = []
         self._broken: Tensor | None = None  # the first step whose loss was not finite
+
+    def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Keep Lightning's count for loggers in step: 2.6 counts one too many after a resume."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """One step of the objective on a batch of ``OneShotDataModule``."""
@@ -132,11 +137,14 @@ class SiameseModule(pl.LightningModule):
         findings = self._examine(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
         self.threshold = findings.verified.threshold
         self.unknown_below = unknown_threshold(findings.answered[0])
-        one_shot = findings.answered[0].accuracy
+        one_shot = findings.answered[0]
+        low, high = wilson(one_shot.correct, one_shot.trials)
         self.log_dict(
             {
-                "val/one_shot_accuracy": one_shot,
-                ERROR: 1 - one_shot,
+                "val/one_shot_accuracy": one_shot.accuracy,
+                "val/one_shot_low": low,
+                "val/one_shot_high": high,
+                ERROR: 1 - one_shot.accuracy,
                 "val/verification_accuracy": findings.verified.accuracy,
                 "val/verification_auroc": findings.verified.auroc,
             }

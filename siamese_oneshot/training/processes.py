@@ -58,7 +58,7 @@ def gathered(positions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     return all_positions[order], torch.cat(gather_all_tensors(vectors))[order]
 
 
-def train_apart(folder: Path, group: str | None) -> float:
+def train_apart(folder: Path) -> float:
     """Run a job of a sweep, whose overrides Hydra has recorded, as a command of its own.
 
     A training in several processes starts them by its own command line, and leaves its environment
@@ -66,7 +66,6 @@ def train_apart(folder: Path, group: str | None) -> float:
 
     Args:
         folder: the job's.
-        group: of W&B.
 
     Returns:
         The validation score.
@@ -76,8 +75,6 @@ def train_apart(folder: Path, group: str | None) -> float:
         KeyboardInterrupt: it was stopped by Ctrl-C.
     """
     line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}"]
-    if group is not None:
-        line.append(f"logger.group={quoted(group)}")
     log.info("in processes of its own: %s", shlex.join(line[1:]))
     with subprocess.Popen(line) as process:
         try:

@@ -30,7 +30,7 @@ from siamese_oneshot.tracking.result import (
     write_result,
 )
 from siamese_oneshot.tracking.score import Score, scores_of
-from siamese_oneshot.tracking.wandb_run import is_first_process
+from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training import slurm
 from siamese_oneshot.training.checkpoint_io import KeepingIO, read_checkpoint, there_is
 from siamese_oneshot.training.continuity import Continuity
@@ -59,6 +59,7 @@ class Run:
         self.started = time.monotonic()
         self.environment = environment()  # of the start: files may change while it trains
         self.loggers: list[Logger] = []
+        self.outcome: RunResult | None = None  # when it has ended
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         if self.accelerator == "cpu":
@@ -104,6 +105,14 @@ class Run:
             **{name: self.environment[name] for name in ("command", "commit")},
         }
 
+    def surroundings(self) -> dict[str, Any]:
+        """Where and with what it runs, and how large the network is; for W&B's configuration."""
+        return {
+            "precision": self.precision,
+            "parameters": sum(weight.numel() for weight in self.module.parameters()),
+            **{name: self.environment[name] for name in ("hardware", "python", "packages")},
+        }
+
     def go(self) -> float:
         """Fit, then examine the best checkpoint; whatever happens, a result is written.
 
@@ -133,7 +142,7 @@ class Run:
                     f"whole. Make room, then: {resume_line(self.folder)}"
                 ) from problem
             finally:
-                result = self.result(trainer, status, scores)
+                self.outcome = result = self.result(trainer, status, scores)
                 self.leave(result)
                 if is_first_process():
                     print_result(result, self.folder)

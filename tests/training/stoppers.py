@@ -60,3 +60,13 @@ class Slow(pl.Callback):
 
     def on_train_batch_end(self, *args):
         time.sleep(0.02)
+
+
+class Trouble(pl.Callback):
+    """Does something to the surroundings after the second of six steps."""
+
+    act = staticmethod(lambda: None)  # what; a test sets it
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 2:
+            type(self).act()

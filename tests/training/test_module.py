@@ -20,6 +20,7 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
+from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.model.objective import EpisodeObjective, PairObjective
 from siamese_oneshot.model.optim import adam, adamw
 from siamese_oneshot.training.module import ERROR, SiameseModule
@@ -151,8 +152,11 @@ def test_exams_equal_direct_ones(data: Data) -> None:
     (scores,) = tester.validate(examined, made, verbose=False)
     direct = examine(made.validation, embedded(net, made, made.validation), net.score)
     assert plain(examined.findings) == plain(direct)
+    low, high = wilson(direct.answered[0].correct, direct.answered[0].trials)
     assert scores == {
         "val/one_shot_accuracy": pytest.approx(direct.answered[0].accuracy),
+        "val/one_shot_low": pytest.approx(low),
+        "val/one_shot_high": pytest.approx(high),
         "val/one_shot_error": pytest.approx(1 - direct.answered[0].accuracy),
         "val/verification_accuracy": pytest.approx(direct.verified.accuracy),
         "val/verification_auroc": pytest.approx(direct.verified.auroc),

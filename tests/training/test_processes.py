@@ -17,7 +17,7 @@ from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import RunResult, read_result
-from siamese_oneshot.tracking.wandb_run import is_first_process
+from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training.processes import gathered, number_of
 
 TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.album=null"]
