@@ -25,6 +25,10 @@ from siamese_oneshot.tracking.score import Score
 
 VERSION = 1
 FILE = "result.json"
+PACKAGES = (
+    "siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf",
+    "numpy", "scipy", "pillow", "wandb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class RunResult:
         overrides: of the command line.
         warnings: what a reader of the figures must know.
         command, python, packages, commit, hardware: where and with what; see ``environment``.
+        machine: what else the last bit depends on; see ``tracking.machine``.
+        lists: the hashes of the frozen lists of trials and pairs, opened or not.
     """
 
     status: str
@@ -68,6 +74,8 @@ class RunResult:
     packages: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     hardware: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
+    lists: dict[str, str] = field(default_factory=dict)
 
 
 def write_result(folder: Path, result: RunResult) -> Path:
@@ -102,7 +110,7 @@ def read_result(folder: Path) -> RunResult:
 def environment(module: str = "train") -> dict[str, Any]:
     """Command, Python, packages, git commit (with ``+`` where files differ) and hardware."""
     packages = {}
-    for name in ("siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core"):
+    for name in PACKAGES:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

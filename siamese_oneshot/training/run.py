@@ -22,6 +22,7 @@ from siamese_oneshot.atomic import remove_strays
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.pruning import Pruning
+from siamese_oneshot.tracking.machine import keep_changes, machine
 from siamese_oneshot.tracking.result import (
     RunResult,
     environment,
@@ -58,6 +59,9 @@ class Run:
         cfg = self.cfg
         self.started = time.monotonic()
         self.environment = environment()  # of the start: files may change while it trains
+        self.machine = machine()
+        remove_strays(self.folder)
+        keep_changes(self.folder)
         self.loggers: list[Logger] = []
         self.outcome: RunResult | None = None  # when it has ended
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
@@ -292,5 +296,11 @@ class Run:
             overrides=list(HydraConfig.get().overrides.task),
             warnings=list(self.data.warnings),
             precision=self.precision,
+            machine=self.machine,
+            lists={
+                f"{split}/{key}": digest
+                for split, exam in (("validation", self.data.validation), ("test", self.data.test))
+                for key, digest in exam.digests.items()
+            },
             **self.environment,
         )

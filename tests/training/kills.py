@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -78,7 +77,7 @@ class Forked:
         while (code := self.poll()) is None:
             if time.monotonic() > until:
                 os.killpg(self.pid, signal.SIGKILL)
-                raise TimeoutError(printed_of(self))
+                raise TimeoutError(f"process {self.pid} did not end")
             time.sleep(0.01)
         return code
 
@@ -87,32 +86,9 @@ class Forked:
         os.kill(self.pid, signum)
 
 
-Process = Forked | subprocess.Popen[bytes]
-
-
-def printed_of(process: Forked) -> str:
-    """For a message."""
-    return f"process {process.pid} did not end"
-
-
 def start(folder: Path, *line: str, **environment: str) -> Forked:
     """A training in a process group of its own; what it prints is in ``<folder>.txt``."""
     return Forked(folder, line, environment)
-
-
-def start_anew(folder: Path, *line: str, **environment: str) -> subprocess.Popen[bytes]:
-    """As ``start``, from a new interpreter, as a person would."""
-    own = {"OMP_NUM_THREADS": "1", **environment}
-    # Who runs the tests in the background may have told their processes to ignore Ctrl-C.
-    code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from siamese_oneshot.train import main; main()"
-    )
-    command, variables = [sys.executable, "-c", code, *line], {**os.environ, **own}
-    with printed(folder).open("ab") as log:
-        return subprocess.Popen(
-            command, stdout=log, stderr=log, env=variables, start_new_session=True
-        )
 
 
 def begin(folder: Path, *line: str, **environment: str) -> Forked:
@@ -130,7 +106,7 @@ def printed(folder: Path) -> Path:
     return folder.with_name(folder.name + ".txt")
 
 
-def done(process: Process, folder: Path, code: int = 0) -> str:
+def done(process: Forked, folder: Path, code: int = 0) -> str:
     """Wait for a process to end with this code; what was printed."""
     found = process.wait(timeout=600)
     text = printed(folder).read_text()
@@ -138,7 +114,7 @@ def done(process: Process, folder: Path, code: int = 0) -> str:
     return text
 
 
-def wait_until(process: Process, ready: Callable[[], bool]) -> None:
+def wait_until(process: Forked, ready: Callable[[], bool]) -> None:
     """Wait until something is so; the process must live on."""
     until = time.monotonic() + 120
     while not ready():
@@ -147,7 +123,7 @@ def wait_until(process: Process, ready: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def kill(process: Process) -> None:
+def kill(process: Forked) -> None:
     """End the process and its children as a power cut would."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -17,7 +17,6 @@ from kills import (
     go_on,
     history,
     kill,
-    start_anew,
     steps_logged,
     wait_until,
 )
@@ -133,20 +132,20 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     ]  # fmt: skip
     seed = int(os.environ.get("SIAMESE_ONESHOT_KILLS_SEED", "0"))
     chance, whole = random.Random(seed), tmp_path / "whole"
-    process = start_anew(whole, *line, f"hydra.run.dir={whole}")
+    process = begin(whole, *line)
     wait_until(process, lambda: steps_logged(whole) > 0)
     began = time.monotonic()
     done(process, whole)
     lasts = time.monotonic() - began
     for number in range(20):
         killed = tmp_path / f"killed{number}"
-        process = start_anew(killed, *line, f"hydra.run.dir={killed}")
+        process = begin(killed, *line)
         wait_until(process, lambda folder=killed: steps_logged(folder) > 0)
         time.sleep(chance.uniform(0, lasts))
         ended = process.poll() is not None
         kill(process)
         at, kept = steps_logged(killed), (killed / "checkpoints" / "last.ckpt").exists()
-        done(start_anew(killed, f"resume={killed}"), killed)
+        done(go_on(killed), killed)
         found = differences(whole, killed)
         print(f"kill {number}: {at} steps, checkpoint {kept}, ended {ended}: {found or 'exact'}",
               flush=True)  # fmt: skip

@@ -66,6 +66,8 @@ def test_the_folder_holds_everything(finished):
         assert score.low <= score.value <= score.high
         assert score.trials > 0
     assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 4
+    assert {score.digest for score in result.scores} == set(result.lists.values())
+    assert result.machine["threads"] >= 1
     assert (folder / ".hydra/config.yaml").exists()
     assert logged(folder, "train/loss")
     assert logged(folder, "lr/conv1")
