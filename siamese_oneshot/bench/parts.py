@@ -60,9 +60,9 @@ class Parts:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose("config", [*overrides, "hydra.run.dir=."])
 
-    def network(self, model: str, channels_last: bool = True) -> TwinNetwork:
+    def network(self, model: str, *overrides: str, channels_last: bool = True) -> TwinNetwork:
         """An untrained network of ``conf/model`` on the device, laid out as training does it."""
-        made: Any = instantiate(self.config(f"model={model}").model)
+        made: Any = instantiate(self.config(f"model={model}", *overrides).model)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         network: TwinNetwork = made.to(self.device, memory_format=layout)
         return network

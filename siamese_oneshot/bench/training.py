@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -23,13 +24,16 @@ from siamese_oneshot.data.drawings import Drawings
 PAIRS = 32  # a step's, as in the replication
 _CLASSES = 100  # whose pictures the reference loop has as PNG files
 REFERENCE = "plain loop: PIL, float32"
+_PAIRS = ["objective=pairs", f"batches.size={PAIRS}"]
+_ALL = [
+    "objective=all_pairs", "batches.alphabets=2", "batches.characters=8", "batches.drawers=4",
+    "batches.turns=false", "batches.distortion.elastic=0",
+]  # fmt: skip
 OURS = {
-    "independent pairs": ["objective=pairs", f"batches.size={PAIRS}"],
-    "every pair of a batch": [
-        "objective=all_pairs", "batches.alphabets=2", "batches.characters=8", "batches.drawers=4",
-        "batches.turns=false", "batches.distortion.elastic=0",
-    ],
-}  # fmt: skip
+    "independent pairs": _PAIRS,
+    "independent pairs, direct convolution": [*_PAIRS, "model.encoder.convolution=direct"],
+    "every pair of a batch": _ALL,
+}
 
 
 def training(parts: Parts) -> Iterator[Contest]:
@@ -42,10 +46,18 @@ def training(parts: Parts) -> Iterator[Contest]:
         contestants,
         REFERENCE,
         parts.rounds,
-        f"64 pictures a step, affine distortion, {parts.precision} in this package; each in a "
+        f"64 pictures a step, affine distortion, {parts.precision} in this package, convolutions "
+        f"by Fourier transform: {_transformed(parts)}; each in a "
         "process of its own, start-up not counted. 'Every pair': 16 characters by 4 drawers make "
         "96 same pairs; as many different ones are counted, though all 1,920 are learned from",
     )
+
+
+def _transformed(parts: Parts) -> str:
+    """The layers that ``convolution=auto`` sends through the frequency domain here."""
+    plain = (parts.device, parts.precision) == ("cpu", "32-true")
+    tower: Any = parts.network("paper").encoder
+    return ", ".join(tower.by_fourier(2 * PAIRS, plain)) or "none"
 
 
 def _elsewhere(name: str, parts: Parts) -> Measure:
@@ -61,7 +73,8 @@ def _elsewhere(name: str, parts: Parts) -> Measure:
 
 def plain_loop(drawings: Drawings, parts: Parts, steps: int) -> float:
     """Pairs a second of the loop that public implementations have."""
-    network = parts.network("paper", channels_last=False)
+    way = "model.encoder.convolution=direct"
+    network = parts.network("paper", way, channels_last=False)
     optimiser = torch.optim.SGD(network.parameters(), 1e-3, 0.9)
     with tempfile.TemporaryDirectory() as folder:
         data = PlainPairs(write_pngs(drawings, Path(folder), _CLASSES), PAIRS * (steps + 2))
@@ -81,7 +94,7 @@ def this_package(name: str, parts: Parts, steps: int) -> float:
     """Pairs a second of the steps that a training makes."""
     config = parts.config("model=paper", "optim=paper_sgd", "data.split=koch", *OURS[name])
     data = parts.data(config)
-    network, objective = parts.network("paper"), instantiate(config.objective)
+    network, objective = parts.network("paper", *OURS[name]), instantiate(config.objective)
     optimiser = instantiate(config.optim)(network.named_layers, 100).optimizer
     numbers = iter(range(steps + 2))
 
@@ -94,7 +107,7 @@ def this_package(name: str, parts: Parts, steps: int) -> float:
         optimiser.zero_grad()
 
     pairs = PAIRS
-    if name != "independent pairs":
+    if OURS[name] is _ALL:
         of = config.batches
         pairs = of.alphabets * of.characters * of.drawers * (of.drawers - 1)
     return pairs * steps_a_second(step, steps, parts.device)
