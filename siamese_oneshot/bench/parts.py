@@ -36,11 +36,13 @@ class Parts:
         root: Omniglot's folder; looked for where None.
         rounds: turns of each contestant.
         keep_memory: whether freed memory is kept, as a training does it.
+        processor_time: trainings are timed by what they take of the processor, not by the clock.
     """
 
     root: Path | None = None
     rounds: int = 5
     keep_memory: bool = True
+    processor_time: bool = False
     device: str = field(init=False)
     precision: str = field(init=False)
 
@@ -71,6 +73,11 @@ class Parts:
         """The arithmetic of a training."""
         return Machine(self.device, self.precision).autocast()
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds, for trainings."""
+        return time.process_time if self.processor_time else time.perf_counter
+
     def data(self, config: DictConfig) -> OneShotDataModule:
         """The data of a training, loaded."""
         config.data.root = None if self.root is None else str(self.root)
@@ -84,16 +91,21 @@ class Parts:
         return data.on_after_batch_transfer(plan, 0)
 
 
-def steps_a_second(step: Callable[[], None], steps: int, device: str) -> float:
-    """Steps a second, after two that do not count."""
+def steps_a_second(
+    step: Callable[[], None],
+    steps: int,
+    device: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Steps a second of ``clock``, after two that do not count."""
     for _ in range(2):
         step()
     wait_for(device)
-    began = time.perf_counter()
+    began = clock()
     for _ in range(steps):
         step()
     wait_for(device)
-    return steps / (time.perf_counter() - began)
+    return steps / (clock() - began)
 
 
 def wait_for(device: str) -> None:

@@ -40,8 +40,9 @@ def training(parts: Parts) -> Iterator[Contest]:
     """Pairs a second with the paper's network, each contestant in a process of its own."""
     contestants = {REFERENCE: _elsewhere(REFERENCE, parts)}
     contestants |= {name: _elsewhere(name, parts) for name in OURS}
+    timing = "processor time" if parts.processor_time else "wall clock"
     yield compete(
-        "training the paper's network",
+        f"training the paper's network, {timing}",
         "pairs",
         contestants,
         REFERENCE,
@@ -62,7 +63,15 @@ def _transformed(parts: Parts) -> str:
 
 def _elsewhere(name: str, parts: Parts) -> Measure:
     def turn() -> float:
-        line = [sys.executable, "-m", __name__, name, "--steps", "6"]
+        line = [
+            sys.executable,
+            "-m",
+            __name__,
+            name,
+            "--steps",
+            "2" if parts.processor_time else "6",
+        ]
+        line += ["--processor-time"] if parts.processor_time else []
         if parts.root is not None:
             line += ["--root", str(parts.root)]
         done = subprocess.run(line, check=True, capture_output=True, text=True)
@@ -87,7 +96,7 @@ def plain_loop(drawings: Drawings, parts: Parts, steps: int) -> float:
             F.binary_cross_entropy_with_logits(score, same).backward()
             optimiser.step()
 
-        return PAIRS * steps_a_second(step, steps, parts.device)
+        return PAIRS * steps_a_second(step, steps, parts.device, parts.clock)
 
 
 def this_package(name: str, parts: Parts, steps: int) -> float:
@@ -110,7 +119,7 @@ def this_package(name: str, parts: Parts, steps: int) -> float:
     if OURS[name] is _ALL:
         of = config.batches
         pairs = of.alphabets * of.characters * of.drawers * (of.drawers - 1)
-    return pairs * steps_a_second(step, steps, parts.device)
+    return pairs * steps_a_second(step, steps, parts.device, parts.clock)
 
 
 def main() -> None:
@@ -119,9 +128,10 @@ def main() -> None:
     parser.add_argument("name", choices=[REFERENCE, *OURS])
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--root", type=Path)
+    parser.add_argument("--processor-time", action="store_true")
     arguments = parser.parse_args()
     plain = arguments.name == REFERENCE
-    parts = Parts(arguments.root, keep_memory=not plain)
+    parts = Parts(arguments.root, keep_memory=not plain, processor_time=arguments.processor_time)
     if plain:
         rate = plain_loop(parts.drawings, parts, arguments.steps)
     else:
