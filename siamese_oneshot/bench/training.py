@@ -63,14 +63,9 @@ def _transformed(parts: Parts) -> str:
 
 def _elsewhere(name: str, parts: Parts) -> Measure:
     def turn() -> float:
-        line = [
-            sys.executable,
-            "-m",
-            __name__,
-            name,
-            "--steps",
-            "2" if parts.processor_time else "6",
-        ]
+        # Processor time hardly varies, so that few steps tell it.
+        steps = "2" if parts.processor_time else "6"
+        line = [sys.executable, "-m", __name__, name, "--steps", steps]
         line += ["--processor-time"] if parts.processor_time else []
         if parts.root is not None:
             line += ["--root", str(parts.root)]
