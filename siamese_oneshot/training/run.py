@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import Logger
 from siamese_oneshot.atomic import remove_strays
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.encoder import ConvEncoder
 from siamese_oneshot.sweeping.pruning import Pruning
 from siamese_oneshot.tracking.machine import keep_changes, machine
 from siamese_oneshot.tracking.result import (
@@ -182,7 +183,22 @@ class Run:
             parts.name,
             self.cfg.seed,
         )
-        log.info("on %s in %s; results go to %s", self.accelerator, self.precision, self.folder)
+        log.info(
+            "on %s in %s%s; results go to %s",
+            self.accelerator,
+            self.precision,
+            self.convolutions(),
+            self.folder,
+        )
+
+    def convolutions(self) -> str:
+        """How they are computed in training, for the log; nothing where there are none."""
+        tower = self.module.network.encoder
+        if not isinstance(tower, ConvEncoder):
+            return ""
+        plain = (self.accelerator, self.precision) == ("cpu", "32-true")
+        layers = tower.by_fourier(self.data.stream[0].positions.numel(), plain)
+        return f", {', '.join(layers)} by Fourier transform" if layers else ", convolutions direct"
 
     def trainer(
         self, callbacks: list[Callback], loggers: list[Logger], max_steps: int = -1
