@@ -43,8 +43,8 @@ def make_report(
 
     Args:
         folders: of sweeps or runs.
-        output: where index.html, report.md, jobs.csv, report.json and the pictures go; None: ``report`` in the
-            first folder.
+        output: where index.html, the runs' pages, report.md, jobs.csv, report.json and the
+            pictures go; None: ``report`` in the first folder.
         command: what was typed; it is told in the report.
         wandb, project, entity: the mode, project and owner of the W&B run.
 

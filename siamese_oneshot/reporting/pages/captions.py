@@ -1,4 +1,4 @@
-"""What the pictures of a run show, in words and with their numbers, for those who cannot see them."""
+"""What the pictures of a run show, in words with their numbers, for those who cannot see them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _TITLES = {
     "map": "Map of an alphabet's drawings",
 }
 _SHOWS = {
-    "trial": "The query and the example of each class with its score, highest first.",
-    "trial_right": "The query and the example of each class with its score; the right one is first.",
-    "trial_wrong": "The query and the example of each class with its score; a wrong one is first.",
+    "trial": "The query and an example of each class with its score; the right one is framed.",
+    "trial_right": "The query and an example of each class with its score: right is chosen.",
+    "trial_wrong": "The query and an example of each class with its score: a wrong one is chosen.",
     "mistakes": "Rows of query, right example and the example that was chosen, with their scores.",
     "alphabets": "Bars with 95% intervals, best alphabet first.",
     "ways": "Accuracy falls as the number of classes to choose from grows.",
     "pairs": "Two histograms of pair scores, same and different, with the threshold between them.",
-    "filters": "The weights of each filter of the first convolution as a small grey picture.",
+    "filters": "The weights of each filter of the first layer as a small picture: red above 0.",
     "distortions": "Each drawing beside distorted copies of itself.",
     "map": "Drawings placed so that alike ones lie together.",
 }

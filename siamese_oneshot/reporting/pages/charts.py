@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from siamese_oneshot.reporting.pages.colours import AXIS, GRID, PAGE, TEXT, style_of
 from siamese_oneshot.reporting.pages.metrics import Curve
 from siamese_oneshot.tracking.table import Table
 
-if TYPE_CHECKING:
-    from bokeh.plotting import figure as Figure
-
 POINTS = 500  # of a line
 MOST_LINES = 24  # of a chart
-_FONT = "system-ui, sans-serif"
+Figure = Any  # Bokeh's; its declared types are wider than what a new one holds
+FONT = "system-ui, sans-serif"
 
 
 @dataclass
@@ -64,7 +62,7 @@ def new_chart(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
         axis.axis_line_color = axis.major_tick_line_color = AXIS[0]
         axis.minor_tick_line_color = None
         axis.major_label_text_color = axis.axis_label_text_color = TEXT[0]
-        axis.major_label_text_font = axis.axis_label_text_font = _FONT
+        axis.major_label_text_font = axis.axis_label_text_font = FONT
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
     return made
@@ -109,27 +107,29 @@ def source_of(curve: Curve, name: str, scale: float = 1.0, **more: Any) -> Any:
     )
 
 
-def add_legend(made: Figure, entries: Sequence[tuple[str, Sequence[Any]]]) -> None:
+def add_legend(
+    made: Figure, entries: Sequence[tuple[str, Sequence[Any]]], columns: int = 2
+) -> None:
     """Below the chart, so that it covers nothing; a click hides a line."""
-    from bokeh.models import Legend, LegendItem
     from bokeh.core.properties import value
+    from bokeh.models.annotations import Legend, LegendItem
 
     items = [LegendItem(label=value(name), renderers=list(drawn)) for name, drawn in entries]
     legend = Legend(
         items=items,
+        location="top_left",
         click_policy="hide",
-        ncols=2 if len(items) > 1 else 1,
+        ncols=columns,
         label_text_color=TEXT[0],
-        label_text_font=_FONT,
+        label_text_font=FONT,
         label_text_font_size="12px",
         background_fill_color=None,
         border_line_color=None,
         inactive_fill_color=PAGE[0],
-        padding=0,
         spacing=2,
     )
     made.add_layout(legend, "below")
-    made.height += 22 * -(-len(items) // 2)
+    made.height += 22 * -(-len(items) // columns)
 
 
 def item_of(made: Figure) -> str:

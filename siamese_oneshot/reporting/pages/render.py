@@ -26,13 +26,17 @@ def render(template: str, **content: Any) -> bytes:
     policy lets no script run but the two that are meant, known by their digests.
     """
     scripts = [_bokeh(), _script()] if content.get("charts") else [_script()]
-    page = _environment().get_template(template).render(
-        **content,
-        generator=GENERATOR,
-        policy=_policy(scripts),
-        style=_text("style.css"),
-        scripts=scripts,
-        dark=json.dumps(dark_of_light()),
+    page = (
+        _environment()
+        .get_template(template)
+        .render(
+            **content,
+            generator=GENERATOR,
+            policy=_policy(scripts),
+            style=_text("style.css"),
+            scripts=scripts,
+            dark=json.dumps(dark_of_light()),
+        )
     )
     return page.encode("utf-8", "replace")
 

@@ -21,6 +21,7 @@ from siamese_oneshot.reporting.value import cut, printable
 from siamese_oneshot.tracking.score import Score
 from siamese_oneshot.tracking.table import Table
 
+_WAYS = ("ways_test_", "ways_train_")  # forty figures, which have a picture
 _LOG = 12_000  # letters of the end of train.log
 
 
@@ -34,7 +35,8 @@ class RunPage:
         verdict: the first line.
         warnings: what a reader of the figures must know, and what is wrong with the folder.
         resume: the command that goes on with it; empty where it has ended.
-        tables: scores, then the published ones beside them.
+        tables: scores.
+    published: they beside published ones.
         charts, shelves: curves and pictures.
         differences, config: settings.
         facts: where and how it ran, as (what, value).
@@ -47,6 +49,7 @@ class RunPage:
     warnings: list[str] = field(default_factory=list)
     resume: str = ""
     tables: list[Table] = field(default_factory=list)
+    published: list[Table] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
     shelves: list[images.Shelf] = field(default_factory=list)
     differences: Table | None = None
@@ -70,9 +73,11 @@ def run_page(job: Job, curves: Mapping[str, Curve], complaints: Sequence[str]) -
     page = RunPage(printable(Path(job.folder.name)), job, verdict(every, job.data))
     page.warnings = _warnings(job, files, [*complaints, evaluated.complaint])
     page.resume = _resume(job)
-    page.tables = _tables(job, own, evaluated.scores)
-    one_shot = next((one for one in own if (one.split, one.key) == ("validation", "one_shot")), None)
-    page.charts = run_charts(dict(curves), one_shot.trials if one_shot else None)
+    page.tables = _tables(own, evaluated.scores)
+    later = {(one.split, one.key): one for one in every}
+    page.published = literature([("this run", job.data, list(later.values()))])
+    chosen_by = job.scores.get("validation/one_shot")
+    page.charts = run_charts(dict(curves), chosen_by.trials if chosen_by else None)
     known = captions.Known(
         curves, {one.key: one for one in evaluated.scores if one.split == "test"},
         evaluated.alphabets,
@@ -102,11 +107,14 @@ def _resume(job: Job) -> str:
     return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
 
 
-def _tables(job: Job, own: Sequence[Score], evaluated: Sequence[Score]) -> list[Table]:
+def _tables(own: Sequence[Score], evaluated: Sequence[Score]) -> list[Table]:
     tables = []
     for title, scores in (
         ("scores at the end of training", own),
-        ("scores of the evaluation afterwards", evaluated),
+        (
+            "scores of the evaluation afterwards",
+            [one for one in evaluated if not one.key.startswith(_WAYS)],
+        ),
     ):
         table = Table(title, ["score", ">%", ">95% interval", ">trials", "protocol"])
         for one in scores:
@@ -116,11 +124,7 @@ def _tables(job: Job, own: Sequence[Score], evaluated: Sequence[Score]) -> list[
             )
         if scores:
             tables.append(table)
-    later = {(one.split, one.key): one for one in [*own, *evaluated]}
-    beside = literature([("this run", job.data, list(later.values()))])
-    for table in beside:
-        table.title = f"beside published figures: {table.title}"
-    return [*tables, *beside]
+    return tables
 
 
 def _shelves(folder: Path, known: captions.Known, warnings: list[str]) -> list[images.Shelf]:

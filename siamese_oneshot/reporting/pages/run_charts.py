@@ -76,7 +76,7 @@ def _validation(curves: Curves, trials: int | None) -> Chart | None:
         )
         area = made.varea("step", "low", "high", source=sides, color=LINES[0][0], alpha=0.18)
         area.name = "band"
-    (line, *dots) = add_curve(made, "one-shot", curve, 0, scale=100, dots=True)
+    (line, *_) = add_curve(made, "one-shot", curve, 0, scale=100, dots=True)
     add_hover(made, [line], [("step", "@step"), ("one-shot", "@value{0.00} %")])
     best = max(range(len(curve.steps)), key=lambda n: curve.values[n])
     words = (
@@ -147,7 +147,8 @@ def _rates(curves: Curves, key: str, title: str, axis: str, *, momentum: bool) -
     highest = [max(curve.values) for curve in found.values()]
     positive = all(min(curve.values) > 0 for curve in found.values())
     log = bool(found) and positive and wide(highest)
-    return _lines(key, f"{title} of each layer", axis, found, log=log)
+    low, high = (0.0, 1.0) if momentum and not log else (None, None)
+    return _lines(key, f"{title} of each layer", axis, found, log=log, low=low, high=high)
 
 
 def _lines(
@@ -160,6 +161,7 @@ def _lines(
     log: bool = False,
     dots: bool = False,
     low: float | None = None,
+    high: float | None = None,
 ) -> Chart | None:
     """A chart of some lines; the first ones where there are too many to tell apart."""
     if not curves:
@@ -170,6 +172,8 @@ def _lines(
     made = new_chart("step", axis, y_axis_type="log" if log else "linear")
     if low is not None:
         made.y_range.start = low
+    if high is not None:
+        made.y_range.end = high
     entries = []
     for number, (name, curve) in enumerate(shown):
         drawn = add_curve(made, name, curve, number, scale=scale, dots=dots)
@@ -189,7 +193,7 @@ def _lines(
         values = [scale * value for value in curve.values]
         table.add(name, *map(_short, (values[0], values[-1], min(values), max(values))))
     first = ", ".join(f"{cut(row[0], 40)} from {row[1]} to {row[2]}" for row in table.rows[:6])
-    words = f"{title} in {axis}, " if axis != title.lower() else f"{title}, "
+    words = f"{title} ({axis}), "
     start = min(curve.steps[0] for _, curve in shown)
     end = max(curve.steps[-1] for _, curve in shown)
     words += f"steps {start:,} to {end:,}: {first}"
@@ -205,9 +209,7 @@ def _short(value: float) -> str:
 
 def _named(curves: Curves, start: str) -> Curves:
     return {
-        name.removeprefix(start): curve
-        for name, curve in curves.items()
-        if name.startswith(start)
+        name.removeprefix(start): curve for name, curve in curves.items() if name.startswith(start)
     }
 
 

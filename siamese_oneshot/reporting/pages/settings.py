@@ -12,6 +12,7 @@ from siamese_oneshot.tracking.table import Table
 
 _LONGEST = 60_000  # letters of a configuration on a page
 _MOST = 120  # rows
+_PLACES = ("hydra", "resume")  # where a run is, not what it is
 
 
 def differences(files: Files) -> Table | None:
@@ -36,7 +37,8 @@ def differences(files: Files) -> Table | None:
         for key, text in list(files.overrides.items())[:_MOST]:
             table.add(key, cut(text, 160))
         return table
-    mine = _leaves(files.config, "")
+    kept = {key: one for key, one in files.config.items() if key not in _PLACES}
+    mine = _leaves(kept, "")
     keys = [key for key in mine if key not in defaults or not _same(mine[key], defaults[key])]
     keys += [key for key in defaults if key not in mine]
     for key in keys[:_MOST]:
@@ -121,7 +123,8 @@ def _defaults(chosen: tuple[str, ...]) -> dict[str, Value] | None:
         return None
     plain = OmegaConf.to_container(made, resolve=False)
     assert isinstance(plain, dict)
-    plain.pop("hydra", None)
+    for key in _PLACES:
+        plain.pop(key, None)
     return _leaves(plain, "")
 
 
@@ -136,4 +139,3 @@ def _leaves(config: Any, path: str) -> dict[str, Value]:
 
 def _same(one: Value, other: Value) -> bool:
     return identity(one) == identity(other)
-

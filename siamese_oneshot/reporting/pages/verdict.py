@@ -47,11 +47,10 @@ def verdict(scores: Sequence[Score], data: Data | None) -> Verdict:
     paper = _row("convolutional Siamese net")
     tone, words = _against(own, paper, "the paper's")
     _, humans = _against(own, _row("humans"), "humans'")
-    share = f"{100 * own.value:.2f}% (95% interval {100 * own.low:.1f} to {100 * own.high:.1f})"
     low, high = wilson(round(paper.value * (paper.trials or 0) / 100), paper.trials or 1)
     text = (
-        f"{share} on {own.name}, {own.trials:,} trials: {words}, {humans}. The paper's figure is "
-        f"of {paper.trials} trials itself: {100 * low:.1f} to {100 * high:.1f}."
+        f"{_share(own)} on {own.name}, {own.trials:,} trials: {words}, {humans}. The paper's "
+        f"figure is of {paper.trials} trials itself: {100 * low:.1f} to {100 * high:.1f}."
     )
     if data is not None and data.split != paper.split:
         text += f" It trained on {paper.trained_on}, this run on split {data.split}."
@@ -102,11 +101,14 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
     best = groups[0]
     seeds = len(best.jobs)
     margin = best.validation.margin
-    text = f"Best on validation: {100 * best.validation.value:.2f}%"
-    text += f" ± {100 * margin:.2f} over {seeds} seeds" if margin is not None else ""
     numbers = ", ".join(str(job.number) for job in best.jobs)
-    text += f" (job{'s' if seeds > 1 else ''} {numbers}). "
     scores = list(best.jobs[0].scores.values())
+    text = f"Best on validation: job{'s' if seeds > 1 else ''} {numbers}"
+    if margin is not None:
+        text += f" with {100 * best.validation.value:.2f}% ± {100 * margin:.2f} over {seeds} seeds"
+    elif comparable("within", scores, best.data):
+        text += f" with {100 * best.validation.value:.2f}%"
+    text += ". "
     if seeds == 1 or not comparable("within", scores, best.data):
         one = verdict(scores, best.data)
         return Verdict(text + one.text, one.tone)
@@ -138,9 +140,7 @@ def _without_test(scores: Sequence[Score], data: Data | None) -> str:
     validation = next((one for one in scores if one.split == "validation"), None)
     text = ""
     if validation is not None:
-        text = (
-            f"{_interval(validation)} % on {validation.name}, {validation.trials:,} trials. "
-        ).replace(" %", "%", 1)
+        text = f"{_share(validation)} on {validation.name}, {validation.trials:,} trials. "
     if data is None:
         return text + "There is no result yet to compare with published figures."
     if data.source != "omniglot":
@@ -148,6 +148,11 @@ def _without_test(scores: Sequence[Score], data: Data | None) -> str:
     if any(one.split == "test" for one in scores):
         return text + "None of its test lists is one that the paper's figure compares with."
     return text + "The test lists were not opened, so it is not compared with published figures."
+
+
+def _share(score: Score) -> str:
+    interval = f"95% interval {100 * score.low:.1f} to {100 * score.high:.1f}"
+    return f"{100 * score.value:.2f}% ({interval})"
 
 
 def _interval(score: Score) -> str:

@@ -15,6 +15,7 @@ from siamese_oneshot.reporting.pages.metrics import Curve, read_curves
 from siamese_oneshot.reporting.pages.render import GENERATOR, render
 from siamese_oneshot.reporting.pages.run import run_page
 from siamese_oneshot.reporting.pages.sweep import sweep_page
+from siamese_oneshot.reporting.value import cut
 from siamese_oneshot.sweeping.job import folder_name
 from siamese_oneshot.tracking.table import Table
 
@@ -58,7 +59,7 @@ def write_pages(
         complaints += [one.why for one in left_out if one.what == job.place]
         page = run_page(job, curves[job.number], complaints)
         around = {
-            "sweep": None if alone else (f"../{INDEX}", sweep.folders[0].resolve().name),
+            "sweep": None if alone else (f"../{INDEX}", cut(sweep.folders[0].resolve().name, 40)),
             "before": _link(sweep.jobs[place - 1], names) if place else None,
             "after": _link(sweep.jobs[place + 1], names) if place + 1 < len(sweep.jobs) else None,
         }
@@ -68,7 +69,9 @@ def write_pages(
     if not alone:
         links = {number: f"{_RUNS}/{quote(name)}" for number, name in names.items()}
         made = sweep_page(sweep, groups, importance, left_out, settings, curves, links)
-        content = render("sweep.html", page=made, charts=list(made.charts.values()), command=command)
+        content = render(
+            "sweep.html", page=made, charts=list(made.charts.values()), command=command
+        )
         _write(output / INDEX, content)
     return output / INDEX
 

@@ -24,6 +24,7 @@
   }
 
   async function draw() {
+    Bokeh.set_log_level("warn");
     while (drawn.length) drawn.pop().clear();
     for (const place of document.querySelectorAll(".plot")) {
       const text = document.getElementById(place.id.replace("chart-", "data-")).textContent;
