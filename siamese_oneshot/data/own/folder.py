@@ -18,6 +18,7 @@ from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.own.ink import Normalised
 from siamese_oneshot.data.own.picture import PictureFaulty, load_picture
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import one_of
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,7 @@ def load_folder(root: str | Path, on_bad: OnBad = "skip") -> Folder:
             anything bad under ``stop``.
         UserError: an unknown ``on_bad``.
     """
-    if on_bad not in ("skip", "stop"):
-        raise UserError(f"on_bad={on_bad} is unknown; there are skip, stop")
+    one_of("data.on_bad", on_bad, ("skip", "stop"))
     base = Path(root).expanduser()
     if not base.is_dir():
         what = "it is not a folder" if base.exists() else "there is no such folder"
