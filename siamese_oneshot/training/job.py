@@ -19,6 +19,7 @@ from siamese_oneshot.sweeping.folder import JOB_LOCK
 from siamese_oneshot.tracking.wandb_run import is_first_process, wandb_run
 from siamese_oneshot.training.quiet import quieten
 from siamese_oneshot.training.run import Run
+from siamese_oneshot.training.settings import check_settings
 
 METRICS = {
     "val/one_shot_accuracy": "max",
@@ -43,6 +44,7 @@ def train(cfg: DictConfig) -> float:
         KeyboardInterrupt: after Ctrl-C, when what there is has been written down.
     """
     quieten()
+    check_settings(cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     with _alone_in(folder):
         return _train(cfg, folder)
