@@ -10,7 +10,7 @@ from pathlib import Path
 
 from siamese_oneshot.data.own.folder import is_litter
 from siamese_oneshot.data.own.given import Given, read_many
-from siamese_oneshot.data.own.picture import PictureFaulty
+from siamese_oneshot.data.own.picture import PictureFaulty, listed
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import one_of
 
@@ -141,8 +141,8 @@ def judge(faults: Sequence[PictureFaulty], on_bad: str) -> None:
 
 
 def told(faults: Sequence[PictureFaulty]) -> str:
-    """A line for each."""
-    return "".join(f"  {fault}\n" for fault in faults)
+    """A line for each of the first few."""
+    return listed(faults)
 
 
 def class_name(text: str) -> str:
