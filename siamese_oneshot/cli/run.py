@@ -33,7 +33,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from siamese_oneshot.cli import suggest
 from siamese_oneshot.cli.resume import with_recorded
 from siamese_oneshot.cli.settings import Settings
-from siamese_oneshot.cli.targets import explain_call
+from siamese_oneshot.cli.surroundings import explain_machine
+from siamese_oneshot.cli.targets import explain_call, explain_target
 from siamese_oneshot.errors import Stopped, UserError
 
 Task = Callable[[DictConfig], Any]
@@ -112,6 +113,11 @@ def run_hydra(
         if not str(error).startswith(_CLASHING_FLAGS):
             raise
         _stop(str(error), 2, error if traced else None)
+    except OSError as error:  # Hydra's, such as a folder of the run that cannot be made
+        refused = explain_machine(error)
+        if refused is None or getattr(error, "_from_task", False):
+            raise
+        _stop(refused, 1, error if traced else None)
     return job.result
 
 
@@ -171,8 +177,10 @@ def _mendable(error: BaseException, cfg: DictConfig) -> str | None:
         if isinstance(cause, MissingMandatoryValue):
             key = cause.full_key or cause.key
             return f"{key} has no value yet; give one on the command line: {key}=…"
+        if type(cause).__name__ == "MisconfigurationException":  # Lightning's word for it
+            return f"PyTorch Lightning refuses the settings: {cause}"
         cause = cause.__cause__
-    return explain_call(error, cfg)
+    return explain_call(error, cfg) or explain_target(error) or explain_machine(error)
 
 
 def _settings(arguments: argparse.Namespace, config_name: str) -> Settings:

@@ -1,4 +1,4 @@
-"""The argument that a misspelt one under a ``_target_`` of the config is nearest to."""
+"""What is wrong with a ``_target_`` of the config: its name, or an argument of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli.suggest import meant_text, nearest
 
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
+_PLACE = re.compile(r"^full_key: (.+)$", re.MULTILINE)
+_REFUSED = re.compile(r"Error locating target '([^']*)'|Target '([^']*)' is blocklisted")
+_CALLED = re.compile(r"Error in call to target '([^']*)'")
+_OURS = "siamese_oneshot."
+_COMPLAINTS = (ValueError, TypeError)  # how libraries refuse arguments
 
 
 def explain_call(error: BaseException, cfg: DictConfig) -> str | None:
@@ -38,6 +44,29 @@ def explain_call(error: BaseException, cfg: DictConfig) -> str | None:
                         f"{start}{match[1]}: {node['_target_']} has no argument {match[1]}."
                         f"{meant}\nIts arguments: {', '.join(names)}."
                     )
+        cause = cause.__cause__
+    return None
+
+
+def explain_target(error: BaseException) -> str | None:
+    """Which ``_target_`` does not exist, may not be called, or refuses its arguments.
+
+    Returns:
+        None where the error is of another kind, or comes out of this package: that is a bug.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InstantiationException):
+            text = str(cause)
+            place = _PLACE.search(text)
+            key = place[1] if place else "the config"
+            if refused := _REFUSED.search(text):
+                why = "there is no such class or function" if refused[1] else "it may not be called"
+                return f"{key}._target_={refused[1] or refused[2]}: {why}"
+            called = _CALLED.search(text)
+            reason = cause.__cause__
+            if called and not called[1].startswith(_OURS) and isinstance(reason, _COMPLAINTS):
+                return f"{key}: {called[1]} refuses its settings: {reason}"
         cause = cause.__cause__
     return None
 

@@ -22,6 +22,7 @@ from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.data.source import load_source
 from siamese_oneshot.evaluation.embedding import Machine
+from siamese_oneshot.setting import flag, whole
 from siamese_oneshot.tracking.result import environment
 from siamese_oneshot.tracking.table import Table, wide_console
 from siamese_oneshot.training.hardware import (
@@ -48,15 +49,17 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     """
     began = time.monotonic()
     wanted = list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)]
-    subjects = combined(find_subjects(wanted), cfg.views, cfg.ensemble)
-    accelerator = choose_accelerator(cfg.accelerator)
+    views, ensemble = whole("views", cfg.views, 1), flag("ensemble", cfg.ensemble)
+    subjects = combined(find_subjects(wanted), views, ensemble)
+    accelerator = choose_accelerator(cfg.accelerator, "accelerator")
     machine = Machine(
         "cuda" if accelerator == "gpu" else accelerator,
-        choose_precision(cfg.precision, accelerator),
-        cfg.chunk,
+        choose_precision(cfg.precision, accelerator, "precision"),
+        whole("chunk", cfg.chunk, 1),
     )
     if accelerator == "cpu":
         keep_freed_memory()
+    flag("pictures", cfg.pictures)
     desk = _desk(cfg)
     folder = _folder(cfg.out, wanted, subjects)
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from siamese_oneshot.data.episodes import alphabet_batch
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import flag, whole
 
 
 def generator_for(*numbers: int) -> torch.Generator:
@@ -123,14 +124,16 @@ class PairBatches(Dataset[Plan]):
         copies: int = 0,
         distortion: Distortion | None = None,
     ) -> None:
-        if size < 2:
-            raise UserError(f"batches.size={size}: a batch needs at least 2 pairs")
+        self.size = whole("batches.size", size, 2)
+        self.steps = whole("batches.steps", steps, 1)
+        self.within_alphabet = flag("batches.within_alphabet", within_alphabet)
+        self.fixed = None if fixed is None else whole("batches.fixed", fixed, 1)
+        self.copies = whole("batches.copies", copies, 0)
         if fixed is not None and fixed < size:
             raise UserError(f"batches.fixed={fixed} pairs do not fill a batch of {size}")
         if copies and (fixed is None or distortion is None):
             raise UserError("batches.copies needs batches.fixed and batches.distortion")
-        self.size, self.steps, self.within_alphabet = size, steps, within_alphabet
-        self.fixed, self.copies, self.distortion = fixed, copies, distortion
+        self.distortion = distortion
 
     def prepare(self, roster: Roster, seed: int) -> PairBatches:
         """Bind to the training part and a seed; draws the fixed set if there is one."""
@@ -209,17 +212,16 @@ class EpisodeBatches(Dataset[Plan]):
         turns: bool = True,
         distortion: Distortion | None = None,
     ) -> None:
-        if drawers < 2 or characters < 2 or alphabets < 1:
-            raise UserError(
-                "batches needs at least 1 alphabet, 2 characters and 2 drawers, "
-                f"got {alphabets}, {characters}, {drawers}"
-            )
-        self.alphabets, self.characters, self.drawers = alphabets, characters, drawers
-        self.steps, self.turns, self.distortion = steps, turns, distortion
+        self.alphabets = whole("batches.alphabets", alphabets, 1)
+        self.characters = whole("batches.characters", characters, 2)
+        self.drawers = whole("batches.drawers", drawers, 2)
+        self.steps = whole("batches.steps", steps, 1)
+        self.turns, self.distortion = flag("batches.turns", turns), distortion
 
     def prepare(self, roster: Roster, seed: int) -> EpisodeBatches:
-        """Bind to the training part and a seed."""
+        """Bind to the training part and a seed; refuses what that part cannot fill."""
         self.roster, self.seed = roster, seed
+        self[0]
         return self
 
     def __len__(self) -> int:

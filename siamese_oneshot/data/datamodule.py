@@ -18,6 +18,9 @@ from siamese_oneshot.data.own.folder import OnBad
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source
 from siamese_oneshot.data.splits import Split, split_drawings
+from siamese_oneshot.setting import whole
+
+_LARGEST = 512  # pixels along a side: Omniglot has 105, and all pictures are held in memory
 
 
 class OneShotDataModule(pl.LightningDataModule):
@@ -58,12 +61,14 @@ class OneShotDataModule(pl.LightningDataModule):
         on_bad: OnBad = "skip",
     ) -> None:
         super().__init__()
-        self.batches, self.size, self.seed = batches, size, seed
+        self.batches, self.size = batches, whole("model.encoder.size", size, 1, _LARGEST)
+        self.seed = whole("seed", seed, 0, 2**63 - 1)
         self.source, self.root, self.download, self.fallback = source, root, download, fallback
         self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()
         self.glyphs = glyphs or Glyphs()
-        self.workers, self.chunk, self.on_bad = workers, chunk, on_bad
+        self.workers, self.chunk = whole("data.workers", workers, 0), whole("data.chunk", chunk, 1)
+        self.on_bad = on_bad
         self.loaded: Loaded | None = None
         self._pixels: Tensor | None = None
 

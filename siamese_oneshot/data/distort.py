@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import number, numbers, share, whole
 
 _SIDE = 105.0  # the paper states shifts in pixels of a 105 × 105 picture
 
@@ -70,13 +71,16 @@ class Distortion:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        low, high = self.scale
-        if not 0 < low <= high:
-            raise UserError(f"distortion.scale needs 0 < low <= high, got {low}, {high}")
-        if not 0 <= self.probability <= 1:
-            raise UserError(f"distortion.probability must be in 0 … 1, got {self.probability}")
-        if self.shear >= 1:
-            raise UserError(f"distortion.shear must be below 1, got {self.shear}")
+        start = "batches.distortion"
+        number(f"{start}.rotation", self.rotation, 0, 180)
+        number(f"{start}.shear", self.shear, 0, below=1)
+        low, high = numbers(f"{start}.scale", self.scale, 2, above=0)
+        if low > high:
+            raise UserError(f"{start}.scale={self.scale}: the smaller zoom comes first")
+        number(f"{start}.shift", self.shift, 0)
+        share(f"{start}.probability", self.probability)
+        number(f"{start}.elastic", self.elastic, 0)
+        whole(f"{start}.grid", self.grid, 2)
 
     def draw(self, n: int, generator: torch.Generator) -> Warp:
         """Draw ``n`` independent distortions."""

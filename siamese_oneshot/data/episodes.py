@@ -145,7 +145,7 @@ def alphabet_batch(
     Raises:
         UserError: too few alphabets have that many characters.
     """
-    eligible = torch.tensor(roster.large_enough(characters))
+    eligible = (roster.classes_in >= characters).nonzero().flatten()
     if len(eligible) < alphabets:
         raise UserError(
             f"a batch of {alphabets} alphabets with {characters} characters asked for, "
@@ -171,7 +171,7 @@ def _classes_by(
             return classes[torch.randperm(len(classes), generator=generator)[:way]], by
     raise UserError(
         f"no {drawers} drawers of {roster.names[alphabet]} have {way} characters in common: "
-        "ask for fewer"
+        "ask for fewer characters or drawers, or add drawings"
     )
 
 

@@ -12,6 +12,7 @@ from siamese_oneshot.data.episodes import Trials, episode_trials, run_trials
 from siamese_oneshot.data.omniglot import OfficialRuns
 from siamese_oneshot.data.pairs import Pairs, sample_pairs
 from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.setting import flag, whole
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,14 @@ class ExamSize:
     way: int = 20
     within_alphabet: bool = False
     seed: int = 2015
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no list."""
+        for name in ("pairs", "validation_runs", "paper_runs", "test_runs", "across"):
+            whole(f"data.exam.{name}", getattr(self, name), 1)
+        whole("data.exam.way", self.way, 2)
+        flag("data.exam.within_alphabet", self.within_alphabet)
+        whole("data.exam.seed", self.seed)
 
 
 def validation_exam(roster: Roster, size: ExamSize) -> Exam:

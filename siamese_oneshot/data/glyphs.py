@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from siamese_oneshot import setting
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.strokes import POINTS, STOCK, bent, ink, lines, normal, stock, uniform
 from siamese_oneshot.errors import UserError
@@ -78,26 +79,14 @@ def draw_alphabets(
 
 def _check(alphabets: int, characters: tuple[int, int], drawers: int, size: int, seed: int) -> None:
     """Refuse what cannot be drawn."""
-    limits: dict[str, tuple[object, int, float]] = {
-        "alphabets": (alphabets, 1, MOST_ALPHABETS),
-        "drawers": (drawers, 1, math.inf),
-        "size": (size, 8, math.inf),
-        "seed": (seed, 0, math.inf),
-    }
-    where = "generated alphabets (data.glyphs)"
-    for name, (value, low, high) in limits.items():
-        if type(value) is not int or not low <= value <= high:
-            bound = f"{low} or more" if high == math.inf else f"from {low} to {high}"
-            raise UserError(f"{where}: {name}={value}; set it to a whole number, {bound}")
-    if (
-        not isinstance(characters, (tuple, list))
-        or [type(value) for value in characters] != [int, int]
-        or not 1 <= characters[0] <= characters[1] <= MOST_CHARACTERS
-    ):
-        raise UserError(
-            f"{where}: characters={characters}; set it to two whole numbers, the smallest and the "
-            f"largest number of characters of an alphabet, from 1 to {MOST_CHARACTERS}"
-        )
+    where = "data.glyphs"
+    setting.whole(f"{where}.alphabets", alphabets, 1, MOST_ALPHABETS)
+    low, high = setting.wholes(f"{where}.characters", characters, 1, MOST_CHARACTERS, 2)
+    if low > high:
+        raise UserError(f"{where}.characters={characters}: the smaller number comes first")
+    setting.whole(f"{where}.drawers", drawers, 1)
+    setting.whole(f"{where}.size", size, 8)
+    setting.whole(f"{where}.seed", seed, 0)
 
 
 def _invent(count: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from siamese_oneshot.data.exam import Exam, ExamSize, Question, exam_for_test, v
 from siamese_oneshot.data.omniglot import OfficialRuns
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.splits import Split
+from siamese_oneshot.setting import whole
 
 WAYS_TEST, WAYS_TRAIN = "ways_test", "ways_train"  # begin the keys of the replication's figure
 
@@ -35,6 +36,11 @@ class ProtocolSize:
     ways_trials: int = 1000
     few_shot_trials: int = 5000
     digit_trials: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no list."""
+        for name in ("most_ways", "ways_trials", "few_shot_trials", "digit_trials"):
+            whole(f"protocols.{name}", getattr(self, name), 1)
 
 
 def exams_of(

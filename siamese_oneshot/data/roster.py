@@ -77,7 +77,8 @@ class Roster:
             largest = int(self.classes_in.max())
             raise UserError(
                 f"no alphabet has {way} characters; the largest, "
-                f"{self.names[int(self.classes_in.argmax())]}, has {largest}: ask for a smaller way"
+                f"{self.names[int(self.classes_in.argmax())]}, has {largest}: ask for a smaller "
+                "way (data.exam.way)"
             )
         return chosen
 

@@ -11,6 +11,7 @@ from siamese_oneshot.data.glyphs import draw_alphabets
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.own.folder import OnBad, load_folder
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import flag, one_of
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +84,9 @@ def load_source(
         OmniglotUnavailable: it cannot be had, and there is no fallback.
         UserError: an unknown source or fallback, or a folder without a root.
     """
-    if source not in SOURCES:
-        raise UserError(f"data.source={source} is unknown; there are {', '.join(SOURCES)}")
-    if fallback not in (None, "glyphs"):
-        raise UserError(f"data.fallback={fallback} is unknown; there are glyphs, null")
+    one_of("data.source", source, SOURCES)
+    one_of("data.fallback", fallback, ("glyphs", None))
+    flag("data.download", download)
     if source == "omniglot":
         try:
             found = load_omniglot(root, download)

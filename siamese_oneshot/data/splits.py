@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from siamese_oneshot import setting
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION, RUN_ALPHABETS, SMALL1, SMALL2
 from siamese_oneshot.errors import UserError
@@ -81,8 +82,8 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
         UserError: an unknown rule, alphabets to hold out that the rule does not train on, or too
             few alphabets or characters to divide.
     """
-    if rule not in RULES:
-        raise UserError(f"data.split={rule} is unknown; there are {', '.join(RULES)}")
+    setting.one_of("data.split", rule, RULES)
+    named = None if held_out is None else setting.names("data.held_out", held_out)
     if drawings.source != "omniglot" or rule == "shares":
         return _made(drawings, "shares", *_shares(drawings))
     if rule == "koch":
@@ -95,7 +96,7 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
             drawings.positions(RUN_ALPHABETS),
         )
     small = {"small1": SMALL1, "small2": SMALL2}.get(rule)
-    validate = tuple(_HELD_OUT_OF.get(rule, HELD_OUT) if held_out is None else held_out)
+    validate = _HELD_OUT_OF.get(rule, HELD_OUT) if named is None else tuple(named)
     strangers = sorted(set(validate) - set(small or BACKGROUND))
     if strangers:
         where = f"the alphabets of {rule}" if small else "the background alphabets"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from siamese_oneshot.setting import number
+
 
 class WeightedL1(nn.Module):
     """``b + Σ_j w_j |a_j - b_j|``, the logit of "same character" (paper, section 3.1).
@@ -18,7 +20,7 @@ class WeightedL1(nn.Module):
     def __init__(self, units: int, weight: float = -0.1) -> None:
         super().__init__()
         self.linear = nn.Linear(units, 1)
-        nn.init.constant_(self.linear.weight, weight)
+        nn.init.constant_(self.linear.weight, number("model.comparator.weight", weight))
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:

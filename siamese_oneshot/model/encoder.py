@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.convolution import Convolution
 
@@ -19,9 +20,7 @@ def make_activation(name: str) -> nn.Module:
     Raises:
         UserError: there is none.
     """
-    if name not in ACTIVATIONS:
-        raise UserError(f"activation={name} is unknown; there are {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]()
+    return ACTIVATIONS[setting.one_of("model.encoder.activation", name, ACTIVATIONS)]()
 
 
 class InkScale(nn.Module):
@@ -29,7 +28,8 @@ class InkScale(nn.Module):
 
     def __init__(self, paper: float, ink: float) -> None:
         super().__init__()
-        self.paper, self.ink = paper, ink
+        self.paper = setting.number("model.encoder.paper", paper)
+        self.ink = setting.number("model.encoder.ink", ink)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Same shape."""
@@ -78,16 +78,22 @@ class ConvEncoder(nn.Module):
         convolution: str = "auto",
     ) -> None:
         super().__init__()
-        strides = strides or [1] * len(filters)
+        size = setting.whole("model.encoder.size", size, 1)
+        units = setting.whole("model.encoder.units", units, 1)
+        filters = setting.wholes("model.encoder.filters", filters, 1)
+        kernels = setting.wholes("model.encoder.kernels", kernels, 1)
+        pools = setting.wholes("model.encoder.pools", pools, 1)
+        strides = setting.wholes("model.encoder.strides", strides or [1] * len(filters), 1)
+        setting.flag("model.encoder.batch_norm", batch_norm)
         lengths = [len(filters), len(kernels), len(pools), len(strides)]
         if len(set(lengths)) != 1 or not filters:
             raise UserError(
-                "filters, kernels, pools and strides need one entry for each convolution, "
+                "model.encoder: filters, kernels, pools and strides need one entry for each "
+                "convolution, "
                 f"got {lengths[0]}, {lengths[1]}, {lengths[2]}, {lengths[3]}"
             )
-        if padding not in ("valid", "same"):
-            raise UserError(f"padding={padding} is unknown; there are valid, same")
-        self.scale = InkScale(float(paper), float(ink))
+        setting.one_of("model.encoder.padding", padding, ("valid", "same"))
+        self.scale = InkScale(paper, ink)
         self.layers = nn.ModuleDict()
         self.after = nn.ModuleDict()
         self.sides: dict[str, int] = {}  # of each convolution's input
@@ -96,9 +102,8 @@ class ConvEncoder(nn.Module):
         for number, (width, kernel, pool, stride) in enumerate(shapes, start=1):
             margin = kernel // 2 if padding == "same" else 0
             room = side + 2 * margin
-            if min(width, kernel, pool, stride) < 1:
-                raise UserError(f"conv{number}: filters, kernel, pool and stride must be positive")
-            if kernel > room or ((room - kernel) // stride + 1) // pool < 1:
+            larger = kernel > (size if number == 1 else room)  # than the picture, or the layer
+            if larger or ((room - kernel) // stride + 1) // pool < 1:
                 raise UserError(
                     f"conv{number}: a {kernel}x{kernel} kernel and a {pool}x{pool} pool do not fit "
                     f"its {side}x{side} input (picture {size}x{size}): use smaller kernels or "
@@ -169,7 +174,10 @@ class DenseEncoder(nn.Module):
         ink: float = 1.0,
     ) -> None:
         super().__init__()
-        self.scale = InkScale(float(paper), float(ink))
+        size = setting.whole("model.encoder.size", size, 1)
+        units = setting.whole("model.encoder.units", units, 1)
+        hidden = setting.wholes("model.encoder.hidden", hidden, 1)
+        self.scale = InkScale(paper, ink)
         self.layers = nn.ModuleDict()
         width = size * size
         for number, wide in enumerate(hidden, start=1):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import one_of
 
 
 def paper_init(layers: dict[str, nn.Module], generator: torch.Generator) -> None:
@@ -53,9 +53,7 @@ def initialise(layers: dict[str, nn.Module], name: str, seed: int) -> None:
     Raises:
         UserError: an unknown name.
     """
-    if name not in INITS:
-        raise UserError(f"model.init={name} is unknown; there are {', '.join(INITS)}")
-    INITS[name](layers, torch.Generator().manual_seed(seed))
+    INITS[one_of("model.init", name, INITS)](layers, torch.Generator().manual_seed(seed))
 
 
 def _weighted(layers: dict[str, nn.Module]) -> list[nn.Conv2d | nn.Linear]:

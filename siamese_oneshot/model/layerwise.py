@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import number
 
 LayerSetting = float | Mapping[str, float]
 
@@ -23,9 +24,10 @@ def by_layer(setting: LayerSetting, layers: Iterable[str], what: str) -> dict[st
 
     Raises:
         UserError: a layer that does not exist (with the nearest that does), one without a number,
-            or a number below 0.
+            or something that is no number of 0 or more.
     """
     names = list(layers)
+    check_layerwise(setting, what)
     if not isinstance(setting, Mapping):
         values = dict.fromkeys(names, float(setting))
     else:
@@ -38,7 +40,14 @@ def by_layer(setting: LayerSetting, layers: Iterable[str], what: str) -> dict[st
         if missing and "default" not in setting:
             raise UserError(f"{what} has no number for {', '.join(missing)} and no default")
         values = {name: float(setting[name if name in setting else "default"]) for name in names}
-    for name, value in values.items():
-        if not 0 <= value < float("inf"):
-            raise UserError(f"{what} of {name} is {value}: it must be 0 or more")
     return values
+
+
+def check_layerwise(setting: LayerSetting, what: str) -> None:
+    """Refuse what is no setting a layer, before the layers are known.
+
+    Raises:
+        UserError: something that is no number of 0 or more, with the layer that it is for.
+    """
+    for key, value in setting.items() if isinstance(setting, Mapping) else [("", setting)]:
+        number(f"{what}.{key}" if key else what, value, 0)

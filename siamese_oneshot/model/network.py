@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.model.init import initialise
+from siamese_oneshot.setting import whole
 
 
 class TwinNetwork(nn.Module):
@@ -55,6 +56,7 @@ def build_network(
         init: ``paper``, ``replication`` or ``torch``.
         seed: of the first weights; the global random state is left as it was.
     """
+    whole("model.seed", seed, 0, 2**63 - 1)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
         tower = encoder()

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_oneshot.model.layerwise import LayerSetting, by_layer
+from siamese_oneshot.model.layerwise import LayerSetting, by_layer, check_layerwise
 from siamese_oneshot.model.network import TwinNetwork
+from siamese_oneshot.setting import share
 
 
 def l2_penalty(network: TwinNetwork, l2: LayerSetting) -> Tensor:
@@ -35,6 +36,7 @@ class PairObjective:
     batches = "pairs"  # what it is trained on
 
     def __init__(self, l2: LayerSetting = 0.0) -> None:
+        check_layerwise(l2, "objective.l2")
         self.l2 = l2
 
     def __call__(
@@ -69,6 +71,7 @@ class AllPairsObjective:
     batches = "episode"  # what it is trained on
 
     def __init__(self, l2: LayerSetting = 0.0) -> None:
+        check_layerwise(l2, "objective.l2")
         self.l2 = l2
 
     def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
@@ -106,7 +109,8 @@ class EpisodeObjective:
     batches = "episode"  # what it is trained on
 
     def __init__(self, l2: LayerSetting = 0.0, smoothing: float = 0.0) -> None:
-        self.l2, self.smoothing = l2, smoothing
+        check_layerwise(l2, "objective.l2")
+        self.l2, self.smoothing = l2, share("objective.smoothing", smoothing)
 
     def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
         """The loss and its parts.

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from siamese_oneshot.errors import UserError
+from siamese_oneshot import setting
 from siamese_oneshot.model.layerwise import LayerSetting, by_layer
 
 
@@ -104,8 +104,11 @@ def paper_sgd(
     """
     rates = by_layer(lr, layers, "optim.lr")
     targets = by_layer(momentum, layers, "optim.momentum")
-    if max(targets.values()) > 1:
-        raise UserError(f"optim.momentum must be in 0 … 1, got {max(targets.values())}")
+    for name, target in targets.items():
+        setting.share(f"optim.momentum.{name}", target)
+    setting.share("optim.decay", decay)
+    setting.share("optim.momentum_start", momentum_start)
+    setting.whole("optim.momentum_epochs", momentum_epochs, 0)
     optimizer = PaperSGD(
         {
             "params": list(layer.parameters()),
@@ -152,6 +155,10 @@ def adamw(
         betas: of AdamW.
     """
     rates = by_layer(lr, layers, "optim.lr")
+    setting.number("optim.weight_decay", weight_decay, 0)
+    setting.share("optim.warmup", warmup)
+    setting.share("optim.floor", floor)
+    setting.numbers("optim.betas", betas, 2, 0, below=1)
     groups = []
     for name, layer in layers.items():
         weights = list(layer.parameters())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,11 +69,17 @@ def _written(outcome: Outcome, cfg: DictConfig) -> Path:
     else:
         folder = Path(cfg.out).expanduser()
     try:
-        if cfg.out in (None, ""):
-            folder = _new_folder(folder)
-        write_csv(outcome, cfg.top, folder / "predictions.csv")
-        write_json(outcome, folder / "predictions.json")
-        write_sheet(outcome, folder / "normalised.png")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the folder first, so that a full disk leaves none of the files or all.
+        with tempfile.TemporaryDirectory(prefix=".predict", dir=folder.parent) as passing:
+            write_csv(outcome, cfg.top, Path(passing, "predictions.csv"))
+            write_json(outcome, Path(passing, "predictions.json"))
+            write_sheet(outcome, Path(passing, "normalised.png"))
+            if cfg.out in (None, ""):
+                folder = _new_folder(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in Path(passing).iterdir():
+                file.replace(folder / file.name)
     except OSError as problem:
         raise UserError(f"out={folder} cannot be written to: {problem}") from problem
     return folder

@@ -17,6 +17,7 @@ from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.evaluation.examine import Answered, Findings
 from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.metrics import accuracy_by_way
+from siamese_oneshot.setting import whole
 from siamese_oneshot.tracking.score import alphabet_scores
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Album(Callback):
     """
 
     def __init__(self, folder: str, every: int = 6, mistakes: int = 24) -> None:
-        self.folder, self.every, self.mistakes = Path(folder), every, mistakes
+        self.folder, self.every = Path(folder), whole("callbacks.album.every", every, 1)
+        self.mistakes = whole("callbacks.album.mistakes", mistakes, 0)
         self._drawn = 0  # the step of the last album
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

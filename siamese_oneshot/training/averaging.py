@@ -9,6 +9,8 @@ import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from siamese_oneshot.setting import share
+
 
 class RampedAverage(WeightAveraging):
     """Lightning's weight averaging with the decay rising to ``decay`` as ``(1 + n) / (10 + n)``.
@@ -21,6 +23,8 @@ class RampedAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
+        share("callbacks.averaging.decay", decay)
+
         def blend(averages: list[Tensor], currents: list[Tensor], count: Tensor | int) -> None:
             n = int(count)
             if averages[0].is_floating_point():  # each call brings tensors of one type

@@ -8,31 +8,45 @@ import sys
 import torch
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import one_of
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
-def choose_accelerator(accelerator: str) -> str:
-    """``auto`` → ``gpu`` where CUDA is, else ``cpu``; other names are kept."""
-    if accelerator != "auto":
-        return accelerator
-    return "gpu" if torch.cuda.is_available() else "cpu"
+def choose_accelerator(accelerator: str, key: str = "trainer.accelerator") -> str:
+    """``auto`` → ``gpu`` where CUDA is, else ``cpu``; other names are kept.
+
+    Args:
+        accelerator: one of ``ACCELERATORS``.
+        key: of the setting, for the error.
+
+    Raises:
+        UserError: an unknown one, or one that this machine lacks.
+    """
+    one_of(key, accelerator, ACCELERATORS)
+    if accelerator == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    there = {"cpu": True, "mps": torch.backends.mps.is_available()}
+    if not there.get(accelerator, torch.cuda.is_available()):
+        raise UserError(
+            f"{key}={accelerator}: PyTorch finds none on this machine; use cpu, or auto"
+        )
+    return accelerator
 
 
-def choose_precision(precision: str, accelerator: str) -> str:
+def choose_precision(precision: str, accelerator: str, key: str = "trainer.precision") -> str:
     """``auto`` → bfloat16 where the hardware multiplies it fast, else float32.
 
     Args:
         precision: one of ``PRECISIONS``.
         accelerator: ``cpu``, ``gpu`` or its other name ``cuda``.
+        key: of the setting, for the error.
 
     Raises:
         UserError: an unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"trainer.precision={precision} is unknown; there are {', '.join(PRECISIONS)}"
-        )
+    one_of(key, precision, PRECISIONS)
     if precision != "auto":
         return precision
     if accelerator in ("gpu", "cuda"):

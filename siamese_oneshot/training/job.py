@@ -24,6 +24,7 @@ from siamese_oneshot.training.label import Label, tags_of
 from siamese_oneshot.training.processes import launched_from_outside, number_of, train_apart
 from siamese_oneshot.training.quiet import quieten
 from siamese_oneshot.training.run import Run
+from siamese_oneshot.training.settings import check_settings
 
 _ORPHANS = 8.0  # seconds after which the workers of a killed process have noticed
 METRICS = {
@@ -51,6 +52,7 @@ def train(cfg: DictConfig) -> float:
         KeyboardInterrupt: after Ctrl-C, when what there is has been written down.
     """
     quieten()
+    check_settings(cfg)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))

@@ -55,6 +55,7 @@ class SiameseModule(pl.LightningModule):
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=layout)  # type: ignore[call-overload]
         self.objective, self.optimise, self.description = objective, optimise, description
+        optimise(self.network.named_layers, 1)  # a bad setting is refused before anything begins
         self.findings: Findings | None = None
         self.threshold: float | None = None
         self.unknown_below: float | None = None

@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
 from tqdm import tqdm
 
+from siamese_oneshot.setting import number
+
 
 class TrainingProgress(ProgressBar):
     """One bar from the first step to the last, with the time left; a line for each validation.
@@ -18,7 +20,7 @@ class TrainingProgress(ProgressBar):
 
     def __init__(self, refresh: float = 1.0) -> None:
         super().__init__()
-        self.refresh, self.enabled = refresh, True
+        self.refresh, self.enabled = number("callbacks.progress.refresh", refresh, 0), True
         self.bar: tqdm[Any] | None = None
 
     def disable(self) -> None:

@@ -214,9 +214,9 @@ def test_turns_and_distortion_together(roster):
         (lambda: PairBatches(8, 5, fixed=7), "batches.fixed=7"),
         (lambda: PairBatches(8, 5, copies=2, distortion=ALWAYS), "batches.copies"),
         (lambda: PairBatches(8, 5, fixed=9, copies=2), "batches.copies"),
-        (lambda: EpisodeBatches(0, 2, 2, 5), "at least 1 alphabet"),
-        (lambda: EpisodeBatches(1, 1, 2, 5), "got 1, 1, 2"),
-        (lambda: EpisodeBatches(1, 2, 1, 5), "got 1, 2, 1"),
+        (lambda: EpisodeBatches(0, 2, 2, 5), "batches.alphabets=0"),
+        (lambda: EpisodeBatches(1, 1, 2, 5), "batches.characters=1"),
+        (lambda: EpisodeBatches(1, 2, 1, 5), "batches.drawers=1"),
     ],
 )
 def test_what_makes_no_batch_is_an_error(make, said):

@@ -124,5 +124,11 @@ def test_dense_encoders_unknown_activation_is_a_user_error() -> None:
 @pytest.mark.parametrize("zero", ["filters", "kernels", "pools", "strides"])
 def test_sizes_must_be_positive(zero: str) -> None:
     sizes = {"filters": [2], "kernels": [3], "pools": [2], "strides": [1], zero: [0]}
-    with pytest.raises(UserError, match="conv1"):
+    with pytest.raises(UserError, match=rf"^model\.encoder\.{zero}=\[0\]: .*1 or more"):
         ConvEncoder(16, units=4, **sizes)
+
+
+def test_a_kernel_larger_than_the_picture_is_refused_whatever_the_padding() -> None:
+    with pytest.raises(UserError, match=r"^conv1: a 17x17 kernel"):
+        ConvEncoder(16, [2], [17], [1], 4, padding="same")
+    assert ConvEncoder(16, [2], [16], [1], 4, padding="same").side == 17

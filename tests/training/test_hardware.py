@@ -16,7 +16,21 @@ def test_auto_accelerator(monkeypatch: pytest.MonkeyPatch, cuda: bool, expected:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     assert choose_accelerator("auto") == expected
     assert choose_accelerator("cpu") == "cpu"
-    assert choose_accelerator("mps") == "mps"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda", "mps"])
+def test_an_accelerator_that_is_not_here_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for there in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda found=there: found)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda found=there: found)
+        if there:
+            assert choose_accelerator(name) == name
+    with pytest.raises(UserError, match=f"^accelerator={name}: .* use cpu"):
+        choose_accelerator(name, "accelerator")
+    with pytest.raises(UserError, match=r"trainer\.accelerator=tpu is unknown; there are auto"):
+        choose_accelerator("tpu")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def decode_picture(members: Members, name: str) -> NDArray[np.bool_]:
             if image.mode == "1":
                 return ~np.asarray(image)
             grey = np.asarray(image.convert("L"))  # a packer may have changed the mode
+    except Image.DecompressionBombError as fault:
+        raise OmniglotFaulty(f"{name} claims far more pixels than {SIDE}×{SIDE}") from fault
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as fault:
         raise OmniglotFaulty(f"{name} is not a whole PNG picture ({fault})") from fault
     ink: NDArray[np.bool_] = grey == 0

@@ -17,6 +17,7 @@ from siamese_oneshot.errors import UserError
 PARTS = ("images_background", "images_evaluation", "all_runs")
 ROOT_VARIABLE = "OMNIGLOT_ROOT"
 CACHE_VARIABLE = "SIAMESE_ONESHOT_CACHE"
+MAX_ZIP_BYTES = 256 * 2**20  # the largest official zip has 9.5 MB
 MAX_MEMBER_BYTES = 64 * 2**10  # the largest official member has 980 bytes
 # beside the files themselves: torchvision's folder, and those of a clone of the official repository
 _SUBFOLDERS = ("", "omniglot-py", "python", "python/one-shot-classification")
@@ -105,6 +106,8 @@ class Members:
                 # a folder that itself has run01 … may also have 32,000 pictures beside them
                 below = path.glob("run[0-9][0-9]/**/*") if _holds_runs(path) else path.rglob("*")
                 names = [file.relative_to(path).as_posix() for file in below if file.is_file()]
+            elif path.stat().st_size > MAX_ZIP_BYTES:
+                raise OmniglotFaulty(f"it is larger than {MAX_ZIP_BYTES} bytes")
             else:
                 self._zip = zipfile.ZipFile(path)
                 names = [info.filename for info in self._zip.infolist() if not info.is_dir()]

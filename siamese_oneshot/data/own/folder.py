@@ -16,8 +16,9 @@ import torch
 
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.own.ink import Normalised
-from siamese_oneshot.data.own.picture import PictureFaulty, load_picture
+from siamese_oneshot.data.own.picture import PictureFaulty, listed, load_picture
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import one_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,6 @@ LAYOUT = """Expected, with any names and any number of pictures:
     root/alphabet/class/picture.png   several"""
 _LITTER = ("__macosx", "thumbs.db", "desktop.ini")
 _READERS = 4  # at once; each may hold 64 megapixels
-_TOLD = 20  # faults told in one warning
 
 OnBad = Literal["skip", "stop"]
 
@@ -72,8 +72,7 @@ def load_folder(root: str | Path, on_bad: OnBad = "skip") -> Folder:
             anything bad under ``stop``.
         UserError: an unknown ``on_bad``.
     """
-    if on_bad not in ("skip", "stop"):
-        raise UserError(f"on_bad={on_bad} is unknown; there are skip, stop")
+    one_of("data.on_bad", on_bad, ("skip", "stop"))
     base = Path(root).expanduser()
     if not base.is_dir():
         what = "it is not a folder" if base.exists() else "there is no such folder"
@@ -91,22 +90,27 @@ def load_folder(root: str | Path, on_bad: OnBad = "skip") -> Folder:
     skipped += [f"{folder}: no picture in this folder can be used" for folder in sorted(barren)]
     if skipped and (on_bad == "stop" or not pictures):
         start = f"{base}: no picture can be used" if not pictures else f"{base}: stopped"
-        faults = "\n".join(f"  {fault}" for fault in skipped)
+        faults = listed(skipped).rstrip()
         remedy = LAYOUT if not pictures else "Mend or remove these, or skip them with on_bad=skip."
         raise FolderFaulty(f"{start}\n{faults}\n{remedy}")
     if not pictures:
         raise FolderFaulty(f"{base}: there is no picture in it\n{LAYOUT}")
     if skipped:
-        more = f"\n  and {len(skipped) - _TOLD} more" if len(skipped) > _TOLD else ""
-        told = "".join(f"\n  {fault}" for fault in skipped[:_TOLD])
-        log.warning("%s: %d left out%s%s", base, len(skipped), told, more)
+        log.warning("%s: %d left out\n%s", base, len(skipped), listed(skipped).rstrip())
     return Folder(_gathered(base, pictures), tuple(skipped))
 
 
 def _listed(base: Path) -> tuple[list[Path], list[str]]:
-    """All files, relative to ``base`` and sorted, and a sentence for each empty folder or link."""
+    """All files, relative to ``base`` and sorted, and what of the folders cannot be used."""
     files, skipped = [], []
-    for where, folders, names in os.walk(base):
+
+    def shut(problem: OSError) -> None:
+        if Path(problem.filename) == base:
+            raise FolderFaulty(f"{base}: cannot be listed ({problem.strerror})") from problem
+        here = Path(problem.filename).relative_to(base)
+        skipped.append(f"{here}: cannot be listed ({problem.strerror})")
+
+    for where, folders, names in os.walk(base, onerror=shut):
         here = Path(where).relative_to(base)
         folders[:] = sorted(name for name in folders if not is_litter(name))
         for name in [name for name in folders if os.path.islink(Path(where, name))]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from siamese_oneshot.data.own.folder import is_litter
 from siamese_oneshot.data.own.given import Given, read_many
-from siamese_oneshot.data.own.picture import PictureFaulty
+from siamese_oneshot.data.own.picture import PictureFaulty, listed
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.setting import one_of
 
 LAYOUT = """A folder of supports has either
     class/picture.png   a folder a class, with one or more pictures in it, or
@@ -131,8 +132,7 @@ def judge(faults: Sequence[PictureFaulty], on_bad: str) -> None:
     Raises:
         UserError: there are some and ``on_bad`` is ``stop``; or it is neither that nor ``skip``.
     """
-    if on_bad not in ("skip", "stop"):
-        raise UserError(f"on_bad={on_bad} is unknown; there are skip, stop")
+    one_of("on_bad", on_bad, ("skip", "stop"))
     if faults and on_bad == "stop":
         raise UserError(
             f"stopped, as {len(faults)} cannot be used:\n{told(faults)}"
@@ -141,8 +141,8 @@ def judge(faults: Sequence[PictureFaulty], on_bad: str) -> None:
 
 
 def told(faults: Sequence[PictureFaulty]) -> str:
-    """A line for each."""
-    return "".join(f"  {fault}\n" for fault in faults)
+    """A line for each of the first few."""
+    return listed(faults)
 
 
 def class_name(text: str) -> str:

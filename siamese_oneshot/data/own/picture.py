@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from siamese_oneshot.data.own.ink import SIDE, NoInk, Normalised, normalise
 from siamese_oneshot.errors import UserError
 
 MAX_PIXELS = 64_000_000
+TOLD = 20  # faults told in one message
 # Those with a signature, so that content decides; and none that starts a program, as EPS does.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO")
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -30,6 +32,14 @@ class PictureFaulty(UserError):
         super().__init__(f"{path}: {why}")
         self.path = Path(path)
         self.why = why
+
+
+def listed(faults: Sequence[object]) -> str:
+    """A line for each of the first few, and how many more there are."""
+    lines = [f"  {fault}\n" for fault in faults[:TOLD]]
+    if len(faults) > TOLD:
+        lines.append(f"  and {len(faults) - TOLD:,} more\n")
+    return "".join(lines)
 
 
 def load_picture(path: str | Path, side: int = SIDE) -> Normalised:

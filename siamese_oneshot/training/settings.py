@@ -1,0 +1,52 @@
+"""The settings of a training that go to Lightning and PyTorch, refused before anything is begun."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from siamese_oneshot.setting import flag, number, whole, wholes
+from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse what no constructor of ours will see.
+
+    Args:
+        cfg: the composed configuration of ``conf/``.
+
+    Raises:
+        UserError: the first bad setting, with what it may be.
+    """
+    whole("seed", cfg.seed, 0, 2**63 - 1)
+    flag("test", cfg.test)
+    trainer = cfg.trainer
+    accelerator = choose_accelerator(trainer.accelerator)
+    choose_precision(trainer.precision, accelerator)
+    _check_devices(trainer.devices, accelerator)
+    flag("trainer.channels_last", trainer.channels_last)
+    for name in ("max_steps", "max_epochs"):
+        whole(f"trainer.{name}", trainer[name], -1)
+    whole("trainer.log_every_n_steps", trainer.log_every_n_steps, 1)
+    if trainer.gradient_clip_val is not None:
+        number("trainer.gradient_clip_val", trainer.gradient_clip_val, above=0)
+    stopping = cfg.callbacks.get("early_stopping")
+    if stopping is not None and "patience" in stopping:
+        whole("callbacks.early_stopping.patience", stopping.patience, 0)
+
+
+def _check_devices(devices: Any, accelerator: str) -> None:
+    """A number of devices or, of GPUs, a list of theirs; more processes than there are would hang.
+
+    Lightning starts a process for each.
+    """
+    there = (os.cpu_count() or 1) if accelerator == "cpu" else max(1, torch.cuda.device_count())
+    if devices == "auto":
+        return
+    if accelerator != "cpu" and not isinstance(devices, int | str | float | None):
+        wholes("trainer.devices", list(devices), 0, there - 1)
+        return
+    whole("trainer.devices", devices, 1, there)

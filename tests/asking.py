@@ -1,0 +1,87 @@
+"""Asks an entry point for something within this process, composing each configuration only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.cli.run import _Job
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluate import evaluate_task
+from siamese_oneshot.predict import predict_task
+from siamese_oneshot.train import train_task
+
+TASKS: dict[str, tuple[str, Callable[[DictConfig], Any]]] = {
+    "train": ("config", train_task),
+    "predict": ("predict", predict_task),
+    "evaluate": ("evaluate", evaluate_task),
+}
+SMALL = {  # a training of two steps on generated alphabets, and an evaluation as short
+    "train": (
+        "data=glyphs", "logger=none", "data.glyphs.alphabets=3", "data.glyphs.characters=[5,5]",
+        "data.glyphs.drawers=3", "data.exam.way=3", "data.exam.pairs=20",
+        "data.exam.validation_runs=2", "data.exam.test_runs=2", "data.exam.paper_runs=2",
+        "data.exam.across=20", "model.encoder.size=24", "model.encoder.filters=[2,2,2,2]",
+        "model.encoder.units=4", "trainer.max_steps=2", "trainer.precision=32-true",
+        "callbacks.album=null", "batches.steps=2",
+    ),
+    "evaluate": (
+        "data=glyphs", "logger=none", "data.glyphs.alphabets=3", "data.glyphs.characters=[5,5]",
+        "data.glyphs.drawers=3", "data.exam.way=3", "mnist=false", "pictures=false",
+    ),
+    "predict": ("support=support", "query=query", "out=out"),
+}  # fmt: skip
+EPISODES = ("batches.alphabets=1", "batches.characters=3", "batches.drawers=2")
+
+
+def ask(command: str, line: Sequence[str], folder: Path) -> str:
+    """Run a command in ``folder`` that must be refused; what it says.
+
+    Args:
+        command: of ``TASKS``.
+        line: settings beyond ``SMALL``. Groups come first.
+        folder: of the run.
+
+    Raises:
+        AssertionError: it was not refused.
+        Exception: it failed otherwise.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(line))
+    groups = tuple(text for text, one in zip(line, parsed, strict=True) if _chooses(one))
+    cfg = _composed(command, groups).copy()
+    OmegaConf.set_struct(cfg, False)
+    for one in parsed:
+        if not _chooses(one):
+            OmegaConf.update(cfg, one.key_or_group, one.value(), merge=False)
+    cfg.hydra.runtime.output_dir, cfg.hydra.job.num = str(folder), 0
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        _Job(TASKS[command][1])(cfg)
+    except UserError as refused:
+        return str(refused)
+    finally:
+        HydraConfig.instance().cfg = before
+    raise AssertionError(f"{command} {' '.join(line)} was not refused")
+
+
+def _chooses(override: Any) -> bool:
+    return override.key_or_group in ("objective", "optim", "model", "batches")
+
+
+@cache
+def _composed(command: str, groups: tuple[str, ...]) -> DictConfig:
+    own = () if command != "train" or "objective=pairs" in groups else EPISODES
+    small = [text for text in SMALL[command] if not ("model=dense" in groups and "filters" in text)]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose(TASKS[command][0], [*groups, *small, *own], return_hydra_config=True)

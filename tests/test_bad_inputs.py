@@ -1,0 +1,216 @@
+"""Whatever is wrong with what a user gives: a line that names it, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import SMALL, ask
+from bad_omniglot import BAD_OMNIGLOT, Spoil
+from bad_own import BAD_OWN, FOLDER, PREDICT, Make, good
+from bad_settings import BAD_SETTINGS
+from lookalike import Lookalike
+
+import siamese_oneshot
+from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.data.omniglot import loader
+from siamese_oneshot.data.own.folder import load_folder
+from siamese_oneshot.train import train_task
+
+RESULTS = re.compile(r".*\.ckpt|result\.json|metrics\.csv|(predictions|evaluation)\..*|.*\.tmp")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Lookalike:
+    made = Lookalike(tmp_path_factory.mktemp("lookalike"))
+    made.zips(made.folder / "zips")
+    return made
+
+
+def refused(place: Path, line: list[str], says: list[str]) -> str:
+    """What a command says that is refused as it should be."""
+    before = results(place)
+    told = ask(line[0], line[1:], place)
+    for part in says:
+        assert part in told, told
+    assert results(place) == before
+    return told
+
+
+def results(place: Path) -> set[Path]:
+    return {path for path in place.rglob("*") if RESULTS.fullmatch(path.name)}
+
+
+@pytest.mark.parametrize(
+    ("command", "line", "says"), BAD_SETTINGS, ids=[" ".join(row[1]) for row in BAD_SETTINGS]
+)
+def test_a_bad_setting(place: Path, command: str, line: list[str], says: list[str]) -> None:
+    told = refused(place, [command, *line], says)
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(("spoil", "says"), [row[1:] for row in BAD_OMNIGLOT],
+                         ids=[row[0] for row in BAD_OMNIGLOT])  # fmt: skip
+def test_bad_files_of_omniglot(
+    place: Path, built: Lookalike, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, says: list[str]
+) -> None:
+    monkeypatch.setattr(loader, "EDITION", built.edition)
+    monkeypatch.setenv("SIAMESE_ONESHOT_CACHE", str(place / "cache"))
+    root = place / "root"
+    root.mkdir()
+    for path in (built.folder / "zips").iterdir():
+        (root / path.name).write_bytes(path.read_bytes())
+    spoil(root)
+    line = ["train", "data.source=omniglot", "data.root=root", "data.download=false"]
+    told = refused(place, [*line, "data.fallback=null", "data.split=lake"], says)
+    assert len(told.splitlines()) <= 8
+    assert not list(place.rglob("*.bits"))
+    assert not list(place.parent.rglob("escaped*"))
+
+
+@pytest.mark.parametrize(("make", "says"), [row[1:] for row in BAD_OWN],
+                         ids=[row[0] for row in BAD_OWN])  # fmt: skip
+def test_bad_files_of_ones_own(place: Path, make: Make, says: list[str]) -> None:
+    good()
+    told = refused(place, make(), says)
+    assert len(told.splitlines()) <= 25
+    assert not (place / "ran").exists()
+
+
+# --- what the machine refuses
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small disk, and not everywhere")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder as a user who is not root, whom permissions stop."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        monkeypatch.chdir(folder)
+        good()
+        load_folder("symbols")  # imports what a nobody may not read
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_a_full_disk_for_the_cache_costs_only_the_cache(
+    built: Lookalike, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(loader, "EDITION", built.edition)
+    found = loader.load_omniglot(built.folder / "zips", False, tiny_disk)
+    assert built.matches(found)
+    assert "No space left" in caplog.text
+    assert not [path for path in tiny_disk.iterdir() if path.suffix != ".lock"]
+
+
+def test_a_full_disk_for_results(place: Path, tiny_disk: Path) -> None:
+    good()
+    (tiny_disk / "filler").write_bytes(bytes(60 * 2**10))
+    told = refused(place, [*PREDICT, f"out={tiny_disk}/out"], [f"out={tiny_disk}", "No space left"])
+    assert "\n" not in told
+    assert {path.name for path in tiny_disk.rglob("*")} <= {"filler", "out"}
+
+
+def test_a_full_disk_for_a_run(tiny_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_disk / "filler").write_bytes(bytes(60 * 2**10))
+    with pytest.raises(SystemExit) as stopped:
+        run_hydra(train_task, argv=["data=glyphs", f"hydra.run.dir={tiny_disk}/a/b/c"])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 1
+    assert re.fullmatch(r"Error: .*No space left on device; free some space on that disk.*\n", told)
+
+
+@pytest.mark.parametrize(
+    ("mode", "command"),
+    [
+        (0o000, [*PREDICT, "support=shut"]),
+        (0o000, [*PREDICT, "query=shut"]),
+        (0o000, [*FOLDER[:-1], "data.root=shut"]),
+        (0o555, [*PREDICT, "out=shut/out"]),
+    ],
+)
+def test_a_folder_that_permissions_close(nobody: Path, mode: int, command: list[str]) -> None:
+    Path("shut").mkdir()
+    Path("shut").chmod(mode)
+    told = refused(nobody, command, ["shut"])
+    assert re.search("Permission denied|cannot be (read|listed)", told)
+
+
+def test_a_cache_that_is_read_only_costs_only_the_cache(
+    built: Lookalike, nobody: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(loader, "EDITION", built.edition)
+    zips = built.folder / "zips"
+    if os.getuid() == 0:
+        os.seteuid(0)
+        zips = Path(shutil.copytree(zips, nobody / "zips"))
+        os.seteuid(65534)
+    (nobody / "cache").mkdir(mode=0o555)
+    assert built.matches(loader.load_omniglot(zips, False, nobody / "cache"))
+    assert "Permission denied" in caplog.text
+    assert not list((nobody / "cache").iterdir())
+
+
+# --- whole commands
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (["modle=paper"], "Did you mean model=paper?"),
+        (["model=papr"], "Did you mean model=paper?"),
+        (["resume=nowhere"], "there is no run at"),
+        (["resume=."], "is not the folder of a run"),
+    ],
+)
+def test_a_wrong_command_line(
+    place: Path, capsys: pytest.CaptureFixture[str], line: list[str], says: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_hydra(train_task, argv=line)
+    assert stopped.value.code in (1, 2)
+    assert says in capsys.readouterr().err
+    assert not list(place.iterdir())
+
+
+def test_a_process_ends_in_one_line(place: Path) -> None:
+    command = [sys.executable, "-m", "siamese_oneshot.train", *SMALL["train"], "seed=-1"]
+    package = Path(siamese_oneshot.__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(package), "WANDB_MODE": "offline"}
+    environment.pop("SIAMESE_ONESHOT_TRACE", None)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: seed=-1: it must be a whole number")
+    assert done.stderr.count("\n") == 1
