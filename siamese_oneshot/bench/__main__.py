@@ -12,6 +12,7 @@ from pathlib import Path
 
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.bench.contest import Contest
+from siamese_oneshot.bench.convolution import convolution
 from siamese_oneshot.bench.evaluation import evaluation
 from siamese_oneshot.bench.figures import Figures
 from siamese_oneshot.bench.growth import growth
@@ -29,6 +30,7 @@ from siamese_oneshot.tracking.table import wide_console
 Measured = Contest | Figures
 CASES: dict[str, Callable[[Parts], Iterator[Measured]]] = {
     "training": training,
+    "convolution": convolution,
     "pipeline": pipeline,
     "evaluation": evaluation,
     "start": start,

@@ -82,6 +82,18 @@ def test_checkpoints_hold_plain_values_only(finished):
         json.dumps(state["siamese_oneshot"])
 
 
+def test_the_log_says_how_convolutions_are_computed_and_results_differ_by_rounding(
+    finished, tmp_path: Path
+):
+    folder, _ = finished
+    run(tmp_path, *EPISODES, *STEPS, "model.encoder.convolution=fourier", "test=false")
+    assert "in 32-true, convolutions direct; " in (folder / "train.log").read_text()
+    said = "in 32-true, conv2, conv3, conv4 by Fourier transform; "  # conv1 has a stride
+    assert said in (tmp_path / "train.log").read_text()
+    ours, theirs = logged(tmp_path, "train/loss"), logged(folder, "train/loss")
+    assert ours == pytest.approx(theirs, rel=1e-2)
+
+
 def test_the_same_seed_gives_the_same_run_and_another_does_not(finished, tmp_path: Path):
     folder, value = finished
     assert run(tmp_path / "again", *EPISODES, *STEPS) == value
