@@ -103,7 +103,7 @@ def _tooltip(page: Any, chart: str) -> str:
     place = page.locator(f"{chart} canvas").first
     place.scroll_into_view_if_needed()
     box = place.bounding_box()
-    told = page.locator(f"{chart} [class*=tooltip-row-value]")
+    told = page.locator(".bk-tooltip-row-value")  # Bokeh hangs it below the body
     for part in range(80, 20, -1):
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] * part / 100)
         page.wait_for_timeout(30)
