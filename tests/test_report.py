@@ -52,7 +52,9 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def files_below(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if "_job" in str(path)}
+    """Of the jobs' own folders, when each file was last changed."""
+    found = [path for job in folder.glob("*_job") for path in (job, *job.rglob("*"))]
+    return {str(path): path.stat().st_mtime_ns for path in found}
 
 
 def test_the_files(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

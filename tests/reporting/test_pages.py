@@ -236,6 +236,24 @@ def test_the_curves_of_a_run(pages: Path) -> None:
     assert '"high"' in item
 
 
+def test_intervals_and_rates_that_were_logged(tmp_path: Path) -> None:
+    run = make_job(tmp_path, 0, {"a": 1}, None)
+    metrics(
+        run,
+        "step,val/one_shot_accuracy,val/one_shot_low,val/one_shot_high,lr/conv,momentum/conv",
+        "1,0.5,0.4,0.6,,",
+        "2,0.75,0.625,0.875,0.5,0.9",
+    )
+    page = check_page(report(run, output=tmp_path / "out") / "index.html")
+    rows = table_of(page, "Every validation").rows()[1:]
+    assert [row[:4] for row in rows] == [
+        ["1", "50.00", "40.00", "60.00"],
+        ["2", "75.00", "62.50", "87.50"],
+    ]
+    assert table_of(page, "Learning rate of each layer").rows()[1][:2] == ["conv", "0.5"]
+    assert table_of(page, "Momentum of each layer").rows()[1][:2] == ["conv", "0.9"]
+
+
 def test_the_pictures_of_a_run(pages: Path) -> None:
     page = read_page(pages / "runs" / "0_job.html")
     headings = [one.text for one in page.all("h3")][-2:]

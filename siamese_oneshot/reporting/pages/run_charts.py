@@ -137,9 +137,13 @@ def _verification(curves: Curves) -> Chart | None:
 
 
 def _rates(curves: Curves, key: str, title: str, axis: str, *, momentum: bool) -> Chart | None:
-    """Of each group of the optimiser; those that go together share a line."""
+    """Of each layer, or, as Lightning's own monitor names them, of each group of the optimiser.
+
+    Those that go together share a line.
+    """
+    found = _named(curves, "momentum/" if momentum else "lr/")
     end = "-momentum"
-    found = {
+    found |= {
         name.partition("/")[2].removesuffix(end) or name: curve
         for name, curve in curves.items()
         if name.startswith("lr-") and name.endswith(end) == momentum
