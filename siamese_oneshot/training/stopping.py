@@ -98,7 +98,7 @@ class Stopping(Callback):
             before(signum, frame)
             self._keep = True
         elif self.asked is not None:
-            by_hand = signum == signal.SIGINT == self.asked
+            by_hand = signum == signal.SIGINT
             if by_hand and time.monotonic() - self._since > _BY_HAND:
                 print("stopped at once", file=sys.stderr, flush=True)
                 os._exit(Stopped(signum).code)

@@ -119,7 +119,8 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     """The default experiment, 50 steps of small batches, 20 times killed and resumed exactly.
 
-    SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k twenty
+    SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k twenty; SIAMESE_ONESHOT_KILLS
+    is another number of kills, SIAMESE_ONESHOT_KILLS_SEED another seed of their moments.
     """
     if not os.environ.get("SIAMESE_ONESHOT_LONG"):
         pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
@@ -131,22 +132,28 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
         "callbacks.latest.minutes=0.02",
     ]  # fmt: skip
     seed = int(os.environ.get("SIAMESE_ONESHOT_KILLS_SEED", "0"))
+    kills = int(os.environ.get("SIAMESE_ONESHOT_KILLS", "20"))
     chance, whole = random.Random(seed), tmp_path / "whole"
     process = begin(whole, *line)
     wait_until(process, lambda: steps_logged(whole) > 0)
     began = time.monotonic()
     done(process, whole)
     lasts = time.monotonic() - began
-    for number in range(20):
+    number = 0
+    while number < kills:
         killed = tmp_path / f"killed{number}"
+        shutil.rmtree(killed, ignore_errors=True)
         process = begin(killed, *line)
         wait_until(process, lambda folder=killed: steps_logged(folder) > 0)
         time.sleep(chance.uniform(0, lasts))
-        ended = process.poll() is not None
+        if process.poll() is not None:
+            continue  # it was faster than the first: that is no kill
         kill(process)
-        at, kept = steps_logged(killed), (killed / "checkpoints" / "last.ckpt").exists()
+        steps, kept = steps_logged(killed), (killed / "checkpoints" / "last.ckpt").exists()
         done(go_on(killed), killed)
         found = differences(whole, killed)
-        print(f"kill {number}: {at} steps, checkpoint {kept}, ended {ended}: {found or 'exact'}",
-              flush=True)  # fmt: skip
+        print(
+            f"kill {number} after {steps} steps, checkpoint {kept}: {found or 'exact'}", flush=True
+        )
         assert found == []
+        number += 1
