@@ -1,8 +1,8 @@
 """Runs seen in a browser on a stand-in server: for transport and pages only, never a dependency.
 
 ``pip install openwandb==0.5.25`` in a virtual environment of its own, ``OPENWANDB=<its command>``
-(or on the PATH), and a ``chromium``. Its licence is non-commercial, and it is insecure: loopback and
-a throwaway folder only. It has no groups, artifacts, sweeps and workspaces, and is not W&B's page.
+(or on the PATH), and a ``chromium``. Its licence is non-commercial, and it is insecure: loopback
+and a throwaway folder only. It has no groups, artifacts, sweeps and workspaces, and is not W&B's page.
 ``STANDIN_PICTURES=<folder>`` keeps the screenshots.
 """
 
