@@ -1,9 +1,9 @@
 """Runs seen in a browser on a stand-in server: for transport and pages only, never a dependency.
 
 ``pip install openwandb==0.5.25`` in a virtual environment of its own, ``OPENWANDB=<its command>``
-(or on the PATH), and a ``chromium``. Its licence is non-commercial, and it is insecure: loopback
-and a throwaway folder only. It has no groups, artifacts, sweeps and workspaces, and is not W&B's page.
-``STANDIN_PICTURES=<folder>`` keeps the screenshots.
+(or on the PATH), and a ``chromium``. Its licence is non-commercial and it is insecure: loopback and
+a throwaway folder only. It has no groups, artifacts, sweeps or workspaces; it is not W&B's page.
+``STANDIN_PICTURES=<folder>`` keeps the screenshot.
 """
 
 from __future__ import annotations
@@ -86,14 +86,21 @@ def test_an_online_and_a_synced_run_are_on_the_page(tmp_path: Path, url: str) ->
     for one in ids:
         assert "val/one_shot_accuracy" in ask(f"{url}/api/v2/runs/{one}/metrics")
     place = Path(os.environ.get("STANDIN_PICTURES", tmp_path))
-    shot = place / "project.png"
-    subprocess.run(
-        [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            "--window-size=1280,1000", "--virtual-time-budget=15000", f"--screenshot={shot}",
-            f"{url}/default/p",
-        ],
-        check=True, capture_output=True, timeout=120,
-    )  # fmt: skip
-    with Image.open(shot) as seen:
-        assert len(seen.convert("RGB").getcolors(1 << 24)) > 20, "a blank page"
+    project = in_browser(f"{url}/projects/default/p", place / "project.png")
+    assert "online run" in project
+    assert "synced run" in project
+    for one in ids:
+        page = in_browser(f"{url}/runs/default/p/{one}", place / f"run_{ids.index(one)}.png")
+        assert "val/one_shot_accuracy" in page
+
+
+def in_browser(address: str, shot: Path) -> str:
+    """The page as it stands after its scripts; a screenshot is kept."""
+    line = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        "--window-size=1280,1000", "--virtual-time-budget=10000", f"--screenshot={shot}",
+        "--dump-dom", address,
+    ]  # fmt: skip
+    done = subprocess.run(line, check=True, capture_output=True, text=True, timeout=120)
+    assert shot.is_file()
+    return done.stdout
