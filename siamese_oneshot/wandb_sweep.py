@@ -19,7 +19,7 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.job import bare_key
 from siamese_oneshot.sweeping.space import space_of, wandb_parameters
 
-METRIC = "val/one_shot_accuracy"
+METRIC = "best/one_shot_accuracy"  # a plain number; of val/… the summary is a mapping
 
 
 def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:

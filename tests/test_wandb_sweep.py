@@ -34,7 +34,7 @@ def agents_line(definition, values):
 def test_the_papers_search() -> None:
     definition = wandb_sweep(["+experiment=paper", "+sweep=paper", "hydra.sweeper.n_trials=30"])
     assert (definition["method"], definition["run_cap"]) == ("bayes", 30)
-    assert definition["metric"] == {"name": "val/one_shot_accuracy", "goal": "maximize"}
+    assert definition["metric"] == {"name": "best/one_shot_accuracy", "goal": "maximize"}
     parameters = definition["parameters"]
     assert len(parameters) == 6 * 3 + 4 + 4 + 1
     assert parameters["model.encoder.units"] == {

@@ -51,7 +51,7 @@ def draw_ways(curves: Mapping[str, Sequence[tuple[int, float, float, float]]]) -
     every = range(1, most + 1)
     axes.plot(every, [100 / way for way in every], "--", color=GREY, label="guessing", linewidth=1)
     axes.set(xlabel="ways N", ylabel="accuracy, %", ylim=(0, 101), xlim=(0.9, most + 0.1))
-    heading(figure, "one-shot accuracy across alphabets, 95% intervals", 7.5, 11)
+    heading(figure, "one-shot accuracy by ways, 95% intervals", 7.5, 11)
     axes.set_xticks(range(1, most + 1, 1 + most // 12))
     axes.grid(axis="y", color="#eeeeee")
     bare(axes)

@@ -93,7 +93,7 @@ def comparison(entrants: Iterable[Entrant]) -> dict[str, list[Row]]:
                     ours=True,
                 )
                 for score in one.scores
-                if score.split == "test" and score.key in keys and _comparable(one.split, score)
+                if score.split == "test" and score.key in keys and is_comparable(one.split, score)
             ]
         found[title] = sorted(rows, key=lambda row: -row.value)
     return found
@@ -109,6 +109,6 @@ def papers_figure(protocol: str) -> float:
     return max(own) / 100
 
 
-def _comparable(split: str, score: Score) -> bool:
+def is_comparable(split: str, score: Score) -> bool:
     """Whether trials by the paper's rule are of the paper's alphabets and four drawers."""
     return score.key != "paper" or split == "koch"

@@ -72,7 +72,6 @@ def test_every_name_is_logged_by_a_run(
     history = {
         key.partition(".")[0] for back in (trained, ended) for row in back.history for key in row
     }
-    names = dry_run(capsys)["names"]
     assert set(names["history"]) <= history
     assert set(names["summary"]) <= trained.summary.keys() | ended.summary.keys()
     for pattern in names["patterns"]:

@@ -9,16 +9,15 @@ from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.published import Published, published
 from siamese_oneshot.reporting.groups import Group
 from siamese_oneshot.reporting.job import Data, Sweep
-from siamese_oneshot.reporting.tables import data_text
+from siamese_oneshot.tracking.literature import (
+    BESIDE,
+    Entrant,
+    comparison,
+    is_comparable,
+    training_data,
+)
 from siamese_oneshot.tracking.score import Score
 from siamese_oneshot.tracking.table import Table
-
-# Which of our test lists stands beside which published protocol.
-_BESIDE = {
-    "within": (("official", "paper"), "20-way one-shot within one alphabet, 400 trials"),
-    "across": (("across",), "20-way one-shot across alphabets"),
-    "verification": (("verification",), "same or different (verification)"),
-}
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,9 @@ def comparable(protocol: str, scores: Sequence[Score], data: Data | None) -> lis
     """The test scores that may stand beside published ones of a protocol."""
     if data is None or data.source != "omniglot":
         return []
-    keys, _ = _BESIDE[protocol]
+    keys, _ = BESIDE[protocol]
     found = [one for key in keys for one in scores if one.split == "test" and one.key == key]
-    return [one for one in found if one.key != "paper" or data.split == "koch"]
+    return [one for one in found if is_comparable(data.split, one)]
 
 
 def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> list[Table]:
@@ -72,24 +71,22 @@ def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> lis
     Args:
         named: of each run its name, its data and its scores.
     """
+    entrants = [
+        Entrant(name, training_data(data.source, data.split), data.split, scores)
+        for name, data, scores in named
+        if data is not None and data.source == "omniglot"
+    ]
     tables = []
-    for protocol, (_, title) in _BESIDE.items():
-        rows = [
-            (100 * one.value, f"here: {name}", _interval(one), f"{one.trials:,}", data_text(data),
-             f"{one.name}: {one.protocol}")
-            for name, data, scores in named
-            for one in comparable(protocol, scores, data)
-        ]  # fmt: skip
-        if not rows:
+    for title, rows in comparison(entrants).items():
+        if not any(row.ours for row in rows):
             continue
-        rows += [
-            (one.value, one.who, f"{one.value:.1f}", "-" if one.trials is None else
-             f"{one.trials:,}", one.trained_on, one.note)
-            for one in published(protocol)
-        ]  # fmt: skip
         table = Table(title, ["who", ">% (95% interval)", ">trials", "trained on", "note"])
-        for _, *cells in sorted(rows, key=lambda row: -row[0]):
-            table.add(*cells)
+        for row in rows:
+            value = f"{row.value:.1f}"
+            if row.low is not None:
+                value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
+            trials = "-" if row.trials is None else f"{row.trials:,}"
+            table.add(row.who, value, trials, row.trained_on, row.note)
         tables.append(table)
     return tables
 
