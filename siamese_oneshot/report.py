@@ -1,4 +1,4 @@
-"""Many runs as one table with its pictures: ``python -m siamese_oneshot.report FOLDER …``."""
+"""Many runs as one table, with its pages: ``python -m siamese_oneshot.report FOLDER …``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.wandb_run import MODES
+from siamese_oneshot.tracking.wandb_mode import MODES
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m siamese_oneshot.report",
-        description="All jobs of sweeps as tables and pictures: means over seeds, what each job "
-        "came to, which settings mattered. Half-finished and damaged folders will do.",
+        description="All jobs of sweeps as tables, pictures and pages to open in a browser: means "
+        "over seeds, what each job came to, which settings mattered; curves and pictures of each "
+        "run. Half-finished and damaged folders will do.",
     )
     add = parser.add_argument
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="of a sweep, a run, or several")

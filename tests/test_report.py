@@ -61,7 +61,7 @@ def test_the_files(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert files_below(sweep) == before
     out = sweep / "report"
     names = {"history.png", "importance.png", "parallel_coordinates.png"}
-    names |= {"report.md", "jobs.csv", "report.json"}
+    names |= {"report.md", "jobs.csv", "report.json", "index.html", "runs"}
     assert {path.name for path in out.iterdir()} == names
     printed = capsys.readouterr().out
     # 90 and 92: t(1) = 12.7062 standard errors of 1
@@ -110,7 +110,7 @@ def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     alone = str(tmp_path / "s" / "0_job")
     main([alone, "--output", str(out), "--wandb", "disabled"])
     assert {path.name for path in out.iterdir()} == {
-        "history.png", "report.md", "jobs.csv", "report.json",
+        "history.png", "report.md", "jobs.csv", "report.json", "index.html",
     }  # fmt: skip
     page = (out / "report.md").read_text()
     assert "no ranking of the settings: only 1 job has finished" in page
@@ -142,8 +142,8 @@ def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom siamese_oneshot.report import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('torch', 'wandb', 'matplotlib', 'optuna', 'scipy') "
-        "if name in sys.modules])"
+        "heavy = ('torch', 'wandb', 'matplotlib', 'optuna', 'scipy', 'bokeh', 'jinja2')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage:")

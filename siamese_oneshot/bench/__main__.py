@@ -15,10 +15,12 @@ from siamese_oneshot.bench.contest import Contest
 from siamese_oneshot.bench.evaluation import evaluation
 from siamese_oneshot.bench.figures import Figures
 from siamese_oneshot.bench.growth import growth
+from siamese_oneshot.bench.logging import logging
 from siamese_oneshot.bench.parts import Parts
 from siamese_oneshot.bench.pipeline import pipeline
 from siamese_oneshot.bench.speedrun import speedrun
 from siamese_oneshot.bench.start import start
+from siamese_oneshot.bench.sweep import sweep
 from siamese_oneshot.bench.training import training
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import environment
@@ -32,6 +34,8 @@ CASES: dict[str, Callable[[Parts], Iterator[Measured]]] = {
     "start": start,
     "growth": growth,
     "speedrun": speedrun,
+    "sweep": sweep,
+    "logging": logging,
 }
 
 
@@ -67,13 +71,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
     parser.add_argument("--root", type=Path, help="Omniglot's folder; looked for where not given")
     parser.add_argument("--out", type=Path, help="folder; outputs/bench/<time> where not given")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="time trainings by what they take of the processor: on a CPU that others use, too "
+        "(with OMP_NUM_THREADS=1, since waiting threads would count)",
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.cases if name not in CASES]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}: there are {', '.join(CASES)}")
     folder = arguments.out or Path("outputs", "bench", time.strftime("%Y-%m-%d_%H-%M-%S"))
     try:
-        bench(arguments.cases or list(CASES), Parts(arguments.root, arguments.rounds), folder)
+        parts = Parts(arguments.root, arguments.rounds, processor_time=arguments.processor_time)
+        bench(arguments.cases or list(CASES), parts, folder)
     except UserError as problem:
         sys.exit(f"Error: {problem}")
     print(f"bench.json and bench.md are in {folder}")

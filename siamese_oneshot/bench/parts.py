@@ -36,11 +36,13 @@ class Parts:
         root: Omniglot's folder; looked for where None.
         rounds: turns of each contestant.
         keep_memory: whether freed memory is kept, as a training does it.
+        processor_time: trainings are timed by what they take of the processor, not by the clock.
     """
 
     root: Path | None = None
     rounds: int = 5
     keep_memory: bool = True
+    processor_time: bool = False
     device: str = field(init=False)
     precision: str = field(init=False)
 
@@ -60,9 +62,9 @@ class Parts:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose("config", [*overrides, "hydra.run.dir=."])
 
-    def network(self, model: str, channels_last: bool = True) -> TwinNetwork:
+    def network(self, model: str, *overrides: str, channels_last: bool = True) -> TwinNetwork:
         """An untrained network of ``conf/model`` on the device, laid out as training does it."""
-        made: Any = instantiate(self.config(f"model={model}").model)
+        made: Any = instantiate(self.config(f"model={model}", *overrides).model)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         network: TwinNetwork = made.to(self.device, memory_format=layout)
         return network
@@ -70,6 +72,11 @@ class Parts:
     def autocast(self) -> AbstractContextManager[Any]:
         """The arithmetic of a training."""
         return Machine(self.device, self.precision).autocast()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds, for trainings."""
+        return time.process_time if self.processor_time else time.perf_counter
 
     def data(self, config: DictConfig) -> OneShotDataModule:
         """The data of a training, loaded."""
@@ -84,16 +91,21 @@ class Parts:
         return data.on_after_batch_transfer(plan, 0)
 
 
-def steps_a_second(step: Callable[[], None], steps: int, device: str) -> float:
-    """Steps a second, after two that do not count."""
+def steps_a_second(
+    step: Callable[[], None],
+    steps: int,
+    device: str,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Steps a second of ``clock``, after two that do not count."""
     for _ in range(2):
         step()
     wait_for(device)
-    began = time.perf_counter()
+    began = clock()
     for _ in range(steps):
         step()
     wait_for(device)
-    return steps / (time.perf_counter() - began)
+    return steps / (clock() - began)
 
 
 def wait_for(device: str) -> None:

@@ -3,7 +3,7 @@
 Every entry point hands its task to `run_hydra`. Nothing here imports PyTorch, so that ``--help``
 and ``--cfg job`` answer at once; a task imports what is heavy when it is called.
 
-Exit codes: 0 done, 1 the task failed, 2 the command line is wrong, 130 Ctrl-C.
+Exit codes: 0 done, 1 the task failed, 2 the command line is wrong, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import argparse
 import contextlib
 import functools
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +35,7 @@ from siamese_oneshot.cli.resume import with_recorded
 from siamese_oneshot.cli.settings import Settings
 from siamese_oneshot.cli.surroundings import explain_machine
 from siamese_oneshot.cli.targets import explain_call, explain_target
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.errors import Stopped, UserError
 
 Task = Callable[[DictConfig], Any]
 
@@ -69,7 +71,8 @@ def run_hydra(
         What the task returned; None after a multirun, ``--help``, ``--cfg`` and the like.
 
     Raises:
-        SystemExit: 1 for a `UserError` from the task, 2 for a wrong command line, 130 for Ctrl-C.
+        SystemExit: 1 for a `UserError` from the task, 2 for a wrong command line, 130 for Ctrl-C,
+            143 for SIGTERM.
         Exception: any other error of the task, as it is.
     """
     traced = any(
@@ -90,12 +93,13 @@ def run_hydra(
             # By this name only does Hydra take what no package hydra_plugins brings along.
             name = f"hydra_plugins.siamese_oneshot.{sweeper.__name__}"
             Plugins.instance().class_name_to_class[name] = sweeper
-        with _hydra_process(line):
+        with _hydra_process(line), _terminable():
             hydra.main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(
                 job
             )()
     except KeyboardInterrupt as error:
-        _stop("interrupted", 130, error if traced else None)
+        code = error.code if isinstance(error, Stopped) else 130
+        _stop("interrupted" if code == 130 else "stopped", code, error if traced else None)
     except suggest.CommandLineError as error:
         _stop(str(error), 2, error if traced else None)
     except UserError as error:
@@ -212,8 +216,26 @@ def _stop(message: str, code: int, traced: BaseException | None) -> NoReturn:
     sys.stdout.flush()
     if traced is not None:
         traceback.print_exception(traced)
-    print(f"Error: {message}" if code != 130 else message, file=sys.stderr)
+    print(f"Error: {message}" if code < 128 else message, file=sys.stderr)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind as Ctrl-C does, unless somebody else listens to it."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise Stopped(signum)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

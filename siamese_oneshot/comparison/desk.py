@@ -65,7 +65,7 @@ class Desk:
         Raises:
             UserError: the forced split tests characters that the subject has learned from.
         """
-        facts = {} if subject.trained is None else subject.trained.facts
+        facts = subject.facts
         own = (
             facts.get("split") if facts.get("data_source") == self.loaded.drawings.source else None
         )

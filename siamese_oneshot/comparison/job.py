@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from siamese_oneshot.comparison import tables
 from siamese_oneshot.comparison.desk import Desk
+from siamese_oneshot.comparison.log import log_evaluation
 from siamese_oneshot.comparison.paired import paired_tests
 from siamese_oneshot.comparison.record import write_json, write_markdown
 from siamese_oneshot.comparison.sitting import Outcome, sit
-from siamese_oneshot.comparison.subjects import Subject, find_subjects
+from siamese_oneshot.comparison.subjects import Subject, combined, find_subjects
 from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot.edition import SIDE
@@ -24,12 +25,12 @@ from siamese_oneshot.evaluation.embedding import Machine
 from siamese_oneshot.setting import flag, whole
 from siamese_oneshot.tracking.result import environment
 from siamese_oneshot.tracking.table import Table, wide_console
-from siamese_oneshot.tracking.wandb_run import wandb_run
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
     choose_precision,
     keep_freed_memory,
 )
+from siamese_oneshot.training.label import sweep_of
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     """
     began = time.monotonic()
     wanted = list(cfg.run) if isinstance(cfg.run, ListConfig) else [str(cfg.run)]
-    subjects = find_subjects(wanted)
+    views, ensemble = whole("views", cfg.views, 1), flag("ensemble", cfg.ensemble)
+    subjects = combined(find_subjects(wanted), views, ensemble)
     accelerator = choose_accelerator(cfg.accelerator, "accelerator")
     machine = Machine(
         "cuda" if accelerator == "gpu" else accelerator,
@@ -96,7 +98,10 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         from siamese_oneshot.comparison.gallery import draw_all  # here: matplotlib takes a second
 
         pictures = draw_all(outcomes, desk, folder / "pictures")
-    _log(cfg, folder, names, outcomes, pictures)
+    sweep = next((one for one in map(sweep_of, _folders(wanted)) if one is not None), None)
+    log_evaluation(
+        cfg, folder, f"evaluate {names}", sweep, outcomes, [*made, *literature], pictures
+    )
     for warning in desk.loaded.warnings:
         console.print(warning, style="bold red", markup=False)
     console.print(
@@ -153,6 +158,11 @@ def _digits(cfg: DictConfig) -> Drawings | None:
         return None
 
 
+def _folders(wanted: Sequence[str]) -> list[Path]:
+    """The folders among what was asked for."""
+    return [place for place in (Path(one).expanduser() for one in wanted) if place.is_dir()]
+
+
 def _folder(out: str | None, wanted: Sequence[str], subjects: Sequence[Subject]) -> Path:
     """Beside the checkpoint of a single run or sweep, else a folder of its own."""
     if out is not None:
@@ -161,35 +171,3 @@ def _folder(out: str | None, wanted: Sequence[str], subjects: Sequence[Subject])
     if len(wanted) == 1 and subjects[0].trained is not None and place.is_dir():
         return place.absolute() / "evaluation"
     return Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute()
-
-
-def _log(
-    cfg: DictConfig,
-    folder: Path,
-    names: str,
-    outcomes: Sequence[Outcome],
-    pictures: dict[str, Path],
-) -> None:
-    """The figures and pictures as a W&B run of its own."""
-    config = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(config, dict)
-    with wandb_run(
-        folder,
-        {str(key): value for key, value in config.items()},
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        group=cfg.logger.group,
-        name=cfg.logger.name or f"evaluate {names}",
-        tags=list(cfg.logger.tags),
-        job_type=cfg.logger.job_type,
-        mode=cfg.logger.mode,
-    ) as logger:
-        if logger is None:
-            return
-        for outcome in outcomes:
-            own = "" if len(outcomes) == 1 else f"{outcome.subject.name}/"
-            logger.log_metrics(
-                {f"{own}{score.split}/{score.key}": score.value for score in outcome.scores}
-            )
-        for name, path in pictures.items():
-            logger.log_image(f"pictures/{name}", [str(path)])

@@ -14,6 +14,7 @@ from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.data.pairs import Pairs
 from siamese_oneshot.data.protocols import first_trials, positions_of
+from siamese_oneshot.evaluation.assignment import assigned
 from siamese_oneshot.evaluation.embedding import Machine, embed
 from siamese_oneshot.evaluation.examine import (
     Answered,
@@ -98,6 +99,7 @@ def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
         _verdicts(answered["yardstick"], unknown_below),
         *([Score.of(answered["mnist"], "test")] if "mnist" in answered else []),
     ]
+    scores += [_assigned(answered[key]) for key in ("official", "yardstick") if key in answered]
     lists = [*validation.answered, *answered.values()]
     return Outcome(
         subject=subject,
@@ -125,6 +127,22 @@ def _shortened(exam: Exam, subject: Subject) -> Exam:
     if most is not None:
         pairs = Pairs(pairs.first[:most], pairs.second[:most], pairs.same[:most])
     return Exam(pairs, tuple(first_trials(one, most) for one in questions))
+
+
+def _assigned(answered: Answered) -> Score:
+    """The same list by another task: the trials of a run are answered together."""
+    asked, found = answered.question, assigned(answered)
+    assert found is not None, "both lists are made of runs"
+    return Score.from_counts(
+        f"{asked.title}, run assigned one to one",
+        f"NOT one-shot trials: the {asked.trials.way} trials of a run are answered together, each "
+        f"class given once (Hungarian algorithm); {asked.protocol}",
+        found.correct,
+        found.trials,
+        asked.trials.digest,
+        "test",
+        f"assigned_{asked.key}",
+    )
 
 
 def _verdicts(answered: Answered, unknown_below: float) -> Score:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.baselines import Chance, PixelNeighbour
+from siamese_oneshot.evaluation.combined import Ensemble, Views
 from siamese_oneshot.evaluation.embedding import Recognises
 from siamese_oneshot.evaluation.hausdorff import Hausdorff
 from siamese_oneshot.tracking.trained import PRETRAINED, Trained, load_trained, runs_in
@@ -26,6 +30,7 @@ class Subject:
         trained: the trained network; None for a baseline.
         most_trials: at most so many trials of a list, for those whose comparisons are slow.
         skips: keys of lists that begin so are not asked of it, because that would take too long.
+        members: networks in it; of an ensemble ``trained`` is the first.
     """
 
     name: str
@@ -34,11 +39,25 @@ class Subject:
     trained: Trained | None = None
     most_trials: int | None = None
     skips: tuple[str, ...] = ()
+    members: int = 1
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of its training."""
+        return {} if self.trained is None else self.trained.facts
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were learned, of all networks in it."""
+        made = self.recognises if self.members > 1 else self.trained and self.trained.network
+        if not isinstance(made, nn.Module):
+            return 0
+        return sum(weight.numel() for weight in made.parameters())
 
     @property
     def setting(self) -> str | None:
-        """The experiment that it is a seed of; None for baselines."""
-        return None if self.trained is None else self.trained.facts.get("experiment")
+        """The experiment that it is a seed of; None for baselines and ensembles."""
+        return self.facts.get("experiment") if self.members == 1 else None
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,42 @@ def find_subjects(wanted: Sequence[str]) -> list[Subject]:
         for subject in _of(word):
             subjects.setdefault(subject.name, subject)
     return list(subjects.values())
+
+
+def combined(subjects: Sequence[Subject], views: int = 1, ensemble: bool = False) -> list[Subject]:
+    """The subjects with test-time distortion, and all their networks as one more.
+
+    Args:
+        subjects: as ``find_subjects`` found them.
+        views: of each picture; 1 leaves networks as they are. Baselines have one.
+        ensemble: add the mean of the networks' scores.
+
+    Raises:
+        UserError: an ensemble of fewer than two networks, or of networks that read pictures of
+            different sizes or were trained with different splits.
+    """
+    found = [_with_views(one, views) for one in subjects]
+    if not ensemble:
+        return found
+    members = [one for one in found if one.trained is not None]
+    if len(members) < 2:
+        raise UserError("ensemble=true needs two networks or more: name their runs' folders")
+    sizes, splits = {one.size for one in members}, {one.facts.get("split") for one in members}
+    if len(sizes) > 1 or len(splits) > 1:
+        raise UserError(
+            "ensemble=true needs networks that read pictures of one size and were trained with one "
+            f"split, not sizes {sorted(sizes)} and splits {sorted(map(str, splits))}"
+        )
+    made = Ensemble([one.recognises for one in members])  # type: ignore[misc]
+    name = f"ensemble of {len(members)}"
+    return [*found, replace(members[0], name=name, recognises=made, members=len(members))]
+
+
+def _with_views(subject: Subject, views: int) -> Subject:
+    if views == 1 or subject.trained is None:
+        return subject
+    name = f"{subject.name}, {views} views"
+    return replace(subject, name=name, recognises=Views(subject.recognises, views))
 
 
 def _of(word: str) -> list[Subject]:

@@ -8,21 +8,10 @@ from siamese_oneshot.comparison.paired import Paired
 from siamese_oneshot.comparison.sitting import Outcome
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
 from siamese_oneshot.evaluation.interval import mean_interval
-from siamese_oneshot.evaluation.published import published
+from siamese_oneshot.tracking.literature import Entrant, comparison, training_data
 from siamese_oneshot.tracking.score import Score
 from siamese_oneshot.tracking.table import Table
 
-# Which of our lists stands beside which published protocol.
-BESIDE = {
-    "within": (
-        ("official", "paper"),
-        "20-way one-shot within one alphabet, 400 trials: the official runs or the paper's rule",
-    ),
-    "across": (("across",), "20-way one-shot across alphabets"),
-    "across-21": ((f"{WAYS_TEST}_21",), "21-way one-shot across alphabets"),
-    "verification": (("verification",), "same or different"),
-    "mnist": (("mnist",), "MNIST 10-way one-shot"),
-}
 _NOT_LISTED = (WAYS_TEST, WAYS_TRAIN)  # they have a table of their own
 
 
@@ -38,17 +27,8 @@ def trained_on(outcome: Outcome) -> str:
     trained = outcome.subject.trained
     if trained is None:
         return "nothing"
-    words = {
-        "lake": "27 background alphabets (3 more to choose by)",
-        "koch": "30 background alphabets by 12 drawers",
-        "koch40": "37 alphabets (3 more to choose by)",
-        "small1": "4 background alphabets (1 more to choose by)",
-        "small2": "4 background alphabets (1 more to choose by)",
-        "vinyals": "1,085 characters (115 more to choose by)",
-    }
-    split = trained.facts.get("split")
-    source = trained.facts.get("data_source", "omniglot")
-    return words.get(str(split), "not known") if source == "omniglot" else f"data={source}"
+    split = str(trained.facts.get("split"))
+    return training_data(str(trained.facts.get("data_source", "omniglot")), split)
 
 
 def figures_table(outcomes: Sequence[Outcome]) -> Table:
@@ -180,34 +160,19 @@ def paired_table(tests: Sequence[Paired]) -> Table:
     return table
 
 
+def entrants(outcomes: Sequence[Outcome]) -> list[Entrant]:
+    """The subjects as they stand in a comparison with the literature."""
+    return [Entrant(one.subject.name, trained_on(one), one.split, one.scores) for one in outcomes]
+
+
 def literature_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:
     """Ours beside the published numbers, a table for each protocol, best first."""
-    for protocol, (keys, title) in BESIDE.items():
-        rows = [
-            (one.value, one.who, f"{one.value:.1f}", one.trials, one.trained_on, one.note)
-            for one in published(protocol)
-        ]
-        for outcome in outcomes:
-            for score in outcome.scores:
-                if score.split == "test" and score.key in keys and _comparable(outcome, score):
-                    who = f"here: {outcome.subject.name}, {score.name}"
-                    words = trained_on(outcome)
-                    rows.append(
-                        (
-                            100 * score.value,
-                            who,
-                            percent(score),
-                            score.trials,
-                            words,
-                            score.protocol,
-                        )
-                    )
+    for title, rows in comparison(entrants(outcomes)).items():
         table = Table(title, ["who", ">%", ">trials", "trained on", "note"])
-        for _, who, value, trials, words, note in sorted(rows, key=lambda row: -row[0]):
-            table.add(who, value, "-" if trials is None else f"{trials:,}", words, note)
+        for row in rows:
+            value = f"{row.value:.1f}"
+            if row.low is not None and row.high is not None:
+                value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
+            trials = "-" if row.trials is None else f"{row.trials:,}"
+            table.add(row.who, value, trials, row.trained_on, row.note)
         yield table
-
-
-def _comparable(outcome: Outcome, score: Score) -> bool:
-    """Whether trials by the paper's rule are of the paper's alphabets and four drawers."""
-    return score.key != "paper" or outcome.split == "koch"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import Batches, Plan, StepSampler
+from siamese_oneshot.data.batches import Batches, Plan, Shares, StepSampler
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
 from siamese_oneshot.data.own.folder import OnBad
@@ -27,7 +29,8 @@ class OneShotDataModule(pl.LightningDataModule):
     A training batch reaches the LightningModule as a tuple of tensors on the device: ``(first,
     second, same)`` for pairs, each ``(n, 1, side, side)`` and ``(n,)``; ``(pictures,)`` for whole
     alphabets, ``(alphabets, characters, drawers, 1, side, side)``. A validation or test batch is
-    ``(positions, pictures)``: each picture that the exam asks about comes by once.
+    ``(positions, pictures)``: each picture that the exam asks about comes by once. Where several
+    processes train together, each has its part of every batch and of the exam's pictures.
 
     Args:
         batches: makes the training batches.
@@ -108,12 +111,16 @@ class OneShotDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Plan]:
         """Plans of batches, in their own order."""
+        rank, world = self._place
         return DataLoader(
-            self.stream,
+            self.stream if world == 1 else Shares(self.stream, rank, world),
             batch_size=None,
             sampler=StepSampler(len(self.stream), self._steps_done),  # type: ignore[arg-type]
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
+            worker_init_fn=_deaf,
+            # Of its own: else each start draws from the process's, which dropout draws from, too.
+            generator=torch.Generator().manual_seed(self.seed),
         )
 
     def _steps_done(self) -> int:
@@ -131,9 +138,17 @@ class OneShotDataModule(pl.LightningDataModule):
         """Positions of the test exam's pictures."""
         return self._positions(self.test)
 
+    @property
+    def _place(self) -> tuple[int, int]:
+        """This process's number, and how many train together."""
+        return (
+            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+        )
+
     def _positions(self, exam: Exam) -> DataLoader[Tensor]:
-        chunks: Any = list(exam.positions.split(self.chunk))
-        return DataLoader(chunks, batch_size=None)
+        rank, world = self._place
+        chunks: Any = list(exam.positions.tensor_split(world)[rank].split(self.chunk))
+        return DataLoader(chunks, batch_size=None, generator=torch.Generator().manual_seed(0))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
         """Gather the pixels and distort them, all on the batch's device."""
@@ -164,3 +179,9 @@ class OneShotDataModule(pl.LightningDataModule):
             flat = None if bend is None else bend.flatten(0, positions.ndim - 1)
             found = distort(found, Warp(matrix.flatten(0, positions.ndim - 1), flat))
         return found.unflatten(0, positions.shape)
+
+
+def _deaf(worker: int) -> None:
+    """A terminal sends Ctrl-C to workers, too: the training decides when they end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -53,6 +53,12 @@ class Exam:
             used += [question.trials.queries, question.trials.supports.flatten()]
         return torch.unique(torch.cat(used))
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The hash of each list, by its key."""
+        listed = {question.key: question.trials.digest for question in self.questions}
+        return {"pairs": self.pairs.digest, **listed}
+
 
 @dataclass(frozen=True)
 class ExamSize:

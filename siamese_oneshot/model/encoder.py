@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.convolution import Convolution
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
 
@@ -54,6 +55,7 @@ class ConvEncoder(nn.Module):
         units: size of the embedding.
         activation: of the embedding: sigmoid, tanh, relu or none.
         paper, ink: the values that paper and ink have for the network.
+        convolution: how convolutions are computed: auto, direct or fourier (see ``Convolution``).
 
     Raises:
         UserError: lists of different lengths, or sizes that do not fit the picture, with the layer
@@ -73,6 +75,7 @@ class ConvEncoder(nn.Module):
         activation: str = "sigmoid",
         paper: float = 0.0,
         ink: float = 1.0,
+        convolution: str = "auto",
     ) -> None:
         super().__init__()
         size = setting.whole("model.encoder.size", size, 1)
@@ -93,6 +96,7 @@ class ConvEncoder(nn.Module):
         self.scale = InkScale(paper, ink)
         self.layers = nn.ModuleDict()
         self.after = nn.ModuleDict()
+        self.sides: dict[str, int] = {}  # of each convolution's input
         side, channels = size, 1
         shapes = zip(filters, kernels, pools, strides, strict=True)
         for number, (width, kernel, pool, stride) in enumerate(shapes, start=1):
@@ -105,12 +109,16 @@ class ConvEncoder(nn.Module):
                     f"its {side}x{side} input (picture {size}x{size}): use smaller kernels or "
                     "fewer layers"
                 )
+            self.sides[f"conv{number}"] = side
             side = ((room - kernel) // stride + 1) // pool
-            convolution = nn.Conv2d(channels, width, kernel, stride, margin, bias=not batch_norm)
-            layer = [convolution, nn.BatchNorm2d(width)] if batch_norm else [convolution]
+            layer: list[nn.Module] = [
+                Convolution(channels, width, kernel, stride, margin, not batch_norm, convolution)
+            ]
+            layer += [nn.BatchNorm2d(width)] if batch_norm else []
             self.layers[f"conv{number}"] = nn.Sequential(*layer)
-            tail = [nn.ReLU(inplace=True)] + ([nn.MaxPool2d(pool)] if pool > 1 else [])
-            self.after[f"conv{number}"] = nn.Sequential(*tail)
+            # The greatest of ReLUs is the ReLU of the greatest, with the same gradient: pool first.
+            tail: list[nn.Module] = [nn.MaxPool2d(pool)] if pool > 1 else []
+            self.after[f"conv{number}"] = nn.Sequential(*tail, nn.ReLU(inplace=True))
             channels = width
         self.layers["dense"] = nn.Linear(channels * side * side, units)
         self.activation = make_activation(activation)
@@ -129,6 +137,19 @@ class ConvEncoder(nn.Module):
         for name, after in self.after.items():
             x = after(self.layers[name](x))  # (n, filters, side, side)
         return self.activation(self.layers["dense"](x.flatten(1)))
+
+    def by_fourier(self, pictures: int, plain: bool) -> list[str]:
+        """The layers that go through the frequency domain.
+
+        Args:
+            pictures: in a batch.
+            plain: in float32 on a CPU, without autocast.
+        """
+        return [
+            name
+            for name, side in self.sides.items()
+            if self.layers[name][0].by_fourier(pictures, side, side, plain)  # type: ignore[index]
+        ]
 
 
 class DenseEncoder(nn.Module):

@@ -13,6 +13,7 @@ from siamese_oneshot.reporting.charts import draw_history, draw_importance
 from siamese_oneshot.reporting.groups import group_jobs
 from siamese_oneshot.reporting.importance import Importance, importance_of
 from siamese_oneshot.reporting.job import Sweep
+from siamese_oneshot.reporting.pages.write import write_pages
 from siamese_oneshot.reporting.parallel import draw_parallel
 from siamese_oneshot.reporting.record import content_of, write_csv, write_json, write_markdown
 from siamese_oneshot.reporting.summary import log_summary
@@ -42,8 +43,8 @@ def make_report(
 
     Args:
         folders: of sweeps or runs.
-        output: where report.md, jobs.csv, report.json and the pictures go; None: ``report`` in the
-            first folder.
+        output: where index.html, the runs' pages, report.md, jobs.csv, report.json and the
+            pictures go; None: ``report`` in the first folder.
         command: what was typed; it is told in the report.
         wandb, project, entity: the mode, project and owner of the W&B run.
 
@@ -73,6 +74,7 @@ def make_report(
         write_csv(output / "jobs.csv", sweep)
         content = content_of(sweep, groups, importance, left_out, command)
         write_json(output / "report.json", content)
+        page = write_pages(output, sweep, groups, importance, left_out, settings, command)
     except OSError as problem:
         raise UserError(
             f"the report cannot be written to {output} ({problem.strerror}): name another folder "
@@ -86,7 +88,9 @@ def make_report(
             console.print(part.rich())
         else:
             console.print(part, markup=False, soft_wrap=True)
-    console.print(f"the report is in {output}", markup=False, soft_wrap=True)
+    console.print(
+        f"the report is in {output}; open {page} in a browser", markup=False, soft_wrap=True
+    )
     log_summary(
         output,
         sweep,

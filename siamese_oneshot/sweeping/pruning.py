@@ -57,3 +57,15 @@ class Pruning(Callback):
         if trainer.strategy.broadcast(hopeless):
             self.pruned = trainer.should_stop = True
             log.info("pruned after epoch %d: others did better by then", trainer.current_epoch)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stay pruned where the process was killed before the result was written."""
+        trainer.should_stop = trainer.should_stop or self.pruned
+
+    def state_dict(self) -> dict[str, Any]:
+        """Of the callback."""
+        return {"pruned": self.pruned}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it."""
+        self.pruned = bool(state_dict["pruned"])

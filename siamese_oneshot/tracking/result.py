@@ -25,6 +25,10 @@ from siamese_oneshot.tracking.score import Score
 
 VERSION = 1
 FILE = "result.json"
+PACKAGES = (
+    "siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf",
+    "numpy", "scipy", "pillow", "wandb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,14 @@ class RunResult:
         validation: that figure, 0 … 1, of a pruned run the best on its way; None where there is
             none.
         checkpoint: the kept one, relative to the run's folder.
-        steps, epochs: how far it came.
+        steps, epochs: how far it came; whole epochs.
         seconds, seconds_total: of this process: training, and all.
         precision: of the arithmetic.
         overrides: of the command line.
         warnings: what a reader of the figures must know.
         command, python, packages, commit, hardware: where and with what; see ``environment``.
+        machine: what else the last bit depends on; see ``tracking.machine``.
+        lists: the hashes of the frozen lists of trials and pairs, opened or not.
     """
 
     status: str
@@ -68,6 +74,8 @@ class RunResult:
     packages: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     hardware: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
+    lists: dict[str, str] = field(default_factory=dict)
 
 
 def write_result(folder: Path, result: RunResult) -> Path:
@@ -102,7 +110,7 @@ def read_result(folder: Path) -> RunResult:
 def environment(module: str = "train") -> dict[str, Any]:
     """Command, Python, packages, git commit (with ``+`` where files differ) and hardware."""
     packages = {}
-    for name in ("siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core"):
+    for name in PACKAGES:
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
@@ -151,10 +159,14 @@ def print_result(result: RunResult, folder: Path, console: Console | None = None
     if result.checkpoint is not None:
         lines.append(f"the kept checkpoint is {result.checkpoint} in there")
     if result.status != "finished":
-        resume = shlex.quote(f"resume={folder}")
-        lines.append(f"go on with: python -m siamese_oneshot.train {resume}")
+        lines.append(f"go on with: {resume_line(folder)}")
     for line in lines:  # a folder may hold [brackets], which rich would read as a style
         console.print(line, soft_wrap=True, markup=False)
+
+
+def resume_line(folder: Path) -> str:
+    """The command that goes on with the run in this folder."""
+    return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
 
 
 def _finite(value: Any) -> Any:

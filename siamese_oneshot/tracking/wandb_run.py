@@ -6,22 +6,22 @@ import logging
 import os
 import secrets
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.atomic import whole_file
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.wandb_mode import choose_mode, has_login, is_first_process
+from siamese_oneshot.tracking.wandb_past import Past
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import WandbLogger
+    from siamese_oneshot.tracking.wandb_logger import PatientLogger
 
 log = logging.getLogger(__name__)
 
-MODES = ("auto", "online", "offline", "disabled")
-STEP = "trainer/global_step"
-_ID_FILE = "wandb_id.txt"
+ID_FILE = "wandb_id.txt"
+INTERRUPTED = 255  # W&B's own code for Ctrl-C, by which it tells killed runs from failed ones
 
 
 @contextmanager
@@ -37,22 +37,25 @@ def wandb_run(
     job_type: str = "train",
     mode: str = "auto",
     metrics: Mapping[str, str] | None = None,
+    place: Path | None = None,
     init_timeout: float = 30.0,
     finish_timeout: float = 60.0,
-) -> Iterator[WandbLogger | None]:
+) -> Iterator[PatientLogger | None]:
     """A logger for the job inside the block, closed with the state in which the job ended.
 
-    The run's id is kept in ``<folder>/wandb_id.txt`` and used again on resume. No failure of W&B
-    reaches the job: it goes offline, or without W&B, and a warning says so. The environment is left
-    as it is, so that the next job of this process chooses for itself.
+    The run's id is kept in ``<folder>/wandb_id.txt`` and used again on resume, where the history
+    goes on. No failure of W&B reaches the job: it goes offline, or without W&B, and a warning says
+    so. The environment is left as it is, so that the next job of this process chooses for itself.
 
     Args:
-        folder: the run's folder; W&B writes below ``<folder>/wandb``.
+        folder: the run's folder.
         config: the whole configuration, plain values.
         project, entity, group, name, tags, job_type: as W&B shows them.
         mode: ``auto`` follows ``$WANDB_MODE`` where it is set, else is online where there is a
             login and offline where there is none; or ``online``, ``offline``, ``disabled``.
         metrics: ``max`` or ``min`` for each metric whose best value belongs in the summary.
+        place: W&B writes below ``<place>/wandb``, which `wandb leet` shows as a whole: the sweep's
+            folder for all of its jobs; the run's where None.
         init_timeout, finish_timeout: seconds to wait for a server at the start and at the end.
 
     Yields:
@@ -63,10 +66,12 @@ def wandb_run(
     """
     mode = choose_mode(mode) if is_first_process() else "disabled"
     run = logger = None
+    place, run_id, metrics = place or folder, "", metrics or {}
     if mode != "disabled":
+        run_id = _run_id(folder)
         options = {
-            "dir": str(folder),
-            "id": _run_id(folder),
+            "dir": str(place),
+            "id": run_id,
             "resume": "allow",
             "config": config,
             "project": project,
@@ -79,57 +84,30 @@ def wandb_run(
         run = _start(options, mode, init_timeout, finish_timeout)
     if run is not None:
         try:
-            logger = _logger(run, folder, metrics or {})
+            from siamese_oneshot.tracking.wandb_logger import PatientLogger  # here: loads torch
+
+            logger = PatientLogger(run, folder, Past.of(place, run_id, metrics), metrics)
         except Exception as problem:
             log.warning("going on without W&B, whose logger fails: %s", problem)
             _finish(run, 1)
     if logger is None:
         yield None
         return
+    code = 1
     try:
         yield logger
+        code = 0
     except KeyboardInterrupt:
-        _finish(run, 130)
+        code = INTERRUPTED
         raise
-    except BaseException:
-        _finish(run, 1)
-        raise
-    _finish(run, 0)
-
-
-def is_first_process() -> bool:
-    """Whether this is the one that writes, where one training runs in several processes."""
-    return (os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0") == "0"
-
-
-def choose_mode(mode: str) -> str:
-    """Resolve ``auto``, without a prompt and without a network."""
-    if mode not in MODES:
-        raise UserError(f"logger.mode={mode} is unknown; there are {', '.join(MODES)}")
-    if mode != "auto":
-        return mode
-    wish = os.environ.get("WANDB_MODE", "")
-    if wish:
-        return {"dryrun": "offline", "run": "online"}.get(wish, wish)
-    return "online" if _has_login() else "offline"
-
-
-def _has_login(**settings: Any) -> bool:
-    """Whether a key is at hand: in the environment, netrc or W&B's settings; for these settings."""
-    try:
-        import wandb
-
-        # Unless silent, login asks the server whose key it is, to print the name.
-        wandb.setup(wandb.Settings(silent=True, **settings))
-        return bool(wandb.login(prompt=False, verify=False))
-    except Exception as problem:  # a damaged key or settings file is no reason not to train
-        log.warning("the W&B login cannot be used: %s", problem)
-        return False
+    finally:
+        logger.keep_best()
+        _finish(run, code)
 
 
 def _run_id(folder: Path) -> str:
     """The id of this folder's run, made up the first time."""
-    path = folder / _ID_FILE
+    path = folder / ID_FILE
     agents = os.environ.get("WANDB_RUN_ID", "") if os.environ.get("WANDB_SWEEP_ID") else ""
     made = agents or secrets.token_hex(4)
     try:
@@ -145,7 +123,7 @@ def _run_id(folder: Path) -> str:
 
 def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeout: float) -> Any:
     """The run; offline where online fails; None where that fails too."""
-    if mode != "offline" and not _has_login(mode=mode):  # wandb.init would ask for a key
+    if mode != "offline" and not has_login(mode=mode):  # wandb.init would ask for a key
         log.warning("W&B cannot go %s: there is no login; `wandb login` makes one", mode)
         mode = "offline"
     for attempt in dict.fromkeys((mode, "offline")):
@@ -187,38 +165,6 @@ def _tear_down() -> None:
         log.debug("W&B's service did not end well: %s", problem)
 
 
-def _logger(run: Any, folder: Path, metrics: Mapping[str, str]) -> WandbLogger:
-    from pytorch_lightning.loggers import WandbLogger
-
-    class Patient(WandbLogger):
-        """Warns once, and stays silent from then on, where W&B's service has died."""
-
-        broken = False
-
-        def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-            """Log figures at a step."""
-            self._attempt(super().log_metrics, metrics, step)
-
-        def log_hyperparams(self, params: Any) -> None:
-            """Add to the configuration."""
-            self._attempt(super().log_hyperparams, params)
-
-        def _attempt(self, act: Callable[..., None], *values: Any) -> None:
-            if self.broken:
-                return
-            try:
-                act(*values)
-            except Exception as problem:
-                self.broken = True
-                log.warning("W&B logs no more of this job: %s", problem)
-
-    run.define_metric(STEP)
-    run.define_metric("*", step_metric=STEP)
-    for name, best in metrics.items():
-        run.define_metric(name, step_metric=STEP, summary=best)
-    return Patient(experiment=run, save_dir=str(folder))
-
-
 def _finish(run: Any, code: int) -> None:
     try:
         run.finish(exit_code=code)
@@ -228,4 +174,7 @@ def _finish(run: Any, code: int) -> None:
 
 
 def _sync_command(run: Any) -> str:
-    return shlex.join(["wandb", "sync", str(Path(run.dir).parent)])
+    """What uploads this run, with the parts of it that earlier processes left offline."""
+    own = Path(run.dir).parent
+    earlier = sorted(own.parent.glob(f"offline-run-*-{run.id}"))
+    return shlex.join(["wandb", "sync", *map(str, dict.fromkeys([*earlier, own]))])

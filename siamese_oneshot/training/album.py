@@ -43,6 +43,10 @@ class Album(Callback):
         self.mistakes = whole("callbacks.album.mistakes", mistakes, 0)
         self._drawn = 0  # the step of the last album
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """What was trained before, where a run goes on, is not drawn again."""
+        self._drawn = trainer.global_step
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw where it is time."""
         if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every == 0:

@@ -7,23 +7,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import CSVLogger
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.folder import JOB_LOCK
-from siamese_oneshot.tracking.wandb_run import is_first_process, wandb_run
+from siamese_oneshot.tracking.wandb_mode import is_first_process
+from siamese_oneshot.tracking.wandb_result import check_choice, log_result
+from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.training.continuity import seed_all
+from siamese_oneshot.training.hardware import choose_accelerator
+from siamese_oneshot.training.history import History
+from siamese_oneshot.training.label import Label, tags_of
+from siamese_oneshot.training.processes import launched_from_outside, number_of, train_apart
 from siamese_oneshot.training.quiet import quieten
 from siamese_oneshot.training.run import Run
 from siamese_oneshot.training.settings import check_settings
 
+_ORPHANS = 8.0  # seconds after which the workers of a killed process have noticed
 METRICS = {
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
+    "val/one_shot_low": "max",
+    "val/one_shot_high": "max",
     "val/verification_accuracy": "max",
     "val/verification_auroc": "max",
     "train/loss": "min",
@@ -45,33 +53,45 @@ def train(cfg: DictConfig) -> float:
     """
     quieten()
     check_settings(cfg)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
+    if hydra.mode == RunMode.MULTIRUN and devices > 1 and not launched_from_outside():
+        return train_apart(folder)
     with _alone_in(folder):
         return _train(cfg, folder)
 
 
 def _train(cfg: DictConfig, folder: Path) -> float:
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    torch.manual_seed(cfg.seed)
+    check_choice(cfg.logger.checkpoint)
+    seed_all(cfg.seed)
     run = Run(cfg, folder)
-    hydra = HydraConfig.get()
-    sweep = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
+    label = Label.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
+    parts = run.data.parts.name
     with wandb_run(
         folder,
-        plain,
+        {**plain, "facts": run.facts() | run.surroundings()},
         project=cfg.logger.project,
         entity=cfg.logger.entity,
-        group=cfg.logger.group or sweep,
-        name=cfg.logger.name or f"{cfg.name} {folder.name if sweep else f'seed {cfg.seed}'}",
-        tags=list(cfg.logger.tags) or [cfg.name],
+        group=cfg.logger.group or label.group,
+        name=cfg.logger.name or label.name,
+        tags=tags_of(cfg.name, run.data.drawings.source, parts, list(cfg.logger.tags)),
         job_type=cfg.logger.job_type,
         mode=cfg.logger.mode,
         metrics=METRICS,
+        place=label.place,
+        init_timeout=cfg.logger.init_timeout,
+        finish_timeout=cfg.logger.finish_timeout,
     ) as wandb_logger:
-        run.loggers = [CSVLogger(folder, name="csv")]
+        run.loggers = [History(folder)]
         if wandb_logger is not None:
             run.loggers.append(wandb_logger)
-        return run.go()
+        try:
+            return run.go()
+        finally:
+            if wandb_logger is not None and run.outcome is not None:
+                log_result(wandb_logger, run.outcome, folder, cfg.logger.checkpoint)
 
 
 @contextmanager
@@ -80,7 +100,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     if not is_first_process():
         yield
         return
-    lock = FileLock(folder / JOB_LOCK, timeout=0)
+    lock = FileLock(folder / JOB_LOCK, timeout=_ORPHANS)
     try:
         lock.acquire()
     except Timeout:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
+from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.model.optim import Optimisation
+from siamese_oneshot.training.processes import gathered
 
 CHECKPOINT_VERSION = 1
 ERROR = "val/one_shot_error"  # what checkpoints, early stopping and sweeps go by
@@ -56,22 +60,48 @@ class SiameseModule(pl.LightningModule):
         self.threshold: float | None = None
         self.unknown_below: float | None = None
         self._embedded: list[tuple[Tensor, Tensor]] = []
+        self._broken: Tensor | None = None  # the first step whose loss was not finite
+
+    def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Keep Lightning's count for loggers in step: 2.6 counts one too many after a resume."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """One step of the objective on a batch of ``OneShotDataModule``."""
         parts = self.objective(self.network, *batch)
-        # Reading the value waits for a GPU, so look for trouble only when it is logged anyway: at
+        # Reading a value waits for a GPU, so look for trouble only when it is logged anyway: at
         # the steps at which Lightning writes, which are counted over all epochs.
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         logged = (self.global_step + 1) % every == 0
-        if (logged or self.global_step == 0) and not torch.isfinite(parts["loss"]):
-            raise UserError(
-                f"the loss is {parts['loss'].item()} at step {self.global_step}: lower "
-                "optim.lr, or look at the initialisation; the last checkpoint is kept"
-            )
+        loss = parts["loss"].detach()
+        broken = torch.where(torch.isfinite(loss), math.inf, float(self.global_step))
+        self._broken = broken if self._broken is None else torch.minimum(self._broken, broken)
+        if logged or self.global_step == 0:
+            self.check_finite()
         if logged:
-            self.log_dict({f"train/{name}": value.detach() for name, value in parts.items()})
+            shown = {f"train/{name}": value.detach() for name, value in parts.items()}
+            self.log_dict(shown, sync_dist=self.trainer.world_size > 1)
         return parts["loss"]
+
+    def check_finite(self) -> None:
+        """See to it that nothing has become infinite or NaN since the last time.
+
+        Raises:
+            UserError: where it began, and what to change.
+        """
+        first = math.inf if self._broken is None else float(self._broken)
+        if first == math.inf and all(bool(w.isfinite().all()) for w in self.network.parameters()):
+            return
+        what, step = ("the loss is", int(first)) if first < math.inf else (
+            "weights are", self.global_step)  # fmt: skip
+        rates = [group["lr"] for made in self.trainer.optimizers for group in made.param_groups]
+        now = f" (now up to {max(rates):.3g})" if rates else ""
+        half = "" if self.trainer.precision == "32-true" else ", set trainer.precision=32-true"
+        raise UserError(
+            f"{what} not finite at step {step}: lower optim.lr{now}, set "
+            f"trainer.gradient_clip_val{half}, or look at the initialisation; the last checkpoint "
+            "is of before"
+        )
 
     def configure_optimizers(self) -> Any:
         """The optimiser over the network's named layers; every parameter is in one group."""
@@ -88,6 +118,8 @@ class SiameseModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget what an exam that was broken off has left."""
         self._embedded.clear()
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.check_finite()
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -106,11 +138,14 @@ class SiameseModule(pl.LightningModule):
         findings = self._examine(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
         self.threshold = findings.verified.threshold
         self.unknown_below = unknown_threshold(findings.answered[0])
-        one_shot = findings.answered[0].accuracy
+        one_shot = findings.answered[0]
+        low, high = wilson(one_shot.correct, one_shot.trials)
         self.log_dict(
             {
-                "val/one_shot_accuracy": one_shot,
-                ERROR: 1 - one_shot,
+                "val/one_shot_accuracy": one_shot.accuracy,
+                "val/one_shot_low": low,
+                "val/one_shot_high": high,
+                ERROR: 1 - one_shot.accuracy,
                 "val/verification_accuracy": findings.verified.accuracy,
                 "val/verification_auroc": findings.verified.auroc,
             }
@@ -130,13 +165,19 @@ class SiameseModule(pl.LightningModule):
         )
 
     def _examine(self, exam: Exam, threshold: float | None) -> Findings:
-        positions, vectors = (torch.cat(part) for part in zip(*self._embedded, strict=True))
+        mine = (torch.cat(part) for part in zip(*self._embedded, strict=True))
+        positions, vectors = gathered(*mine)
         self._embedded.clear()
         self.findings = examine(exam, Embeddings(positions, vectors), self.network.score, threshold)
         return self.findings
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say how to build the network anew: plain values only, so that it loads safely."""
+        """Say how to build the network anew: plain values only, so that it loads safely.
+
+        Raises:
+            UserError: the weights are broken, and the checkpoint before is to stay.
+        """
+        self.check_finite()
         checkpoint["siamese_oneshot"] = {
             "version": CHECKPOINT_VERSION,
             "network": self.description,
@@ -144,3 +185,8 @@ class SiameseModule(pl.LightningModule):
             "threshold": self.threshold,
             "unknown_below": self.unknown_below,
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the thresholds of the last validation."""
+        kept = checkpoint.get("siamese_oneshot") or {}
+        self.threshold, self.unknown_below = kept.get("threshold"), kept.get("unknown_below")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import time
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -18,17 +18,32 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
+from siamese_oneshot.atomic import remove_strays
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.encoder import ConvEncoder
 from siamese_oneshot.sweeping.pruning import Pruning
-from siamese_oneshot.tracking.result import RunResult, environment, print_result, write_result
+from siamese_oneshot.tracking.machine import keep_changes, machine
+from siamese_oneshot.tracking.result import (
+    RunResult,
+    environment,
+    print_result,
+    resume_line,
+    write_result,
+)
 from siamese_oneshot.tracking.score import Score, scores_of
+from siamese_oneshot.tracking.wandb_mode import is_first_process
+from siamese_oneshot.training import slurm
+from siamese_oneshot.training.checkpoint_io import KeepingIO, read_checkpoint, there_is
+from siamese_oneshot.training.continuity import Continuity
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
     choose_precision,
     keep_freed_memory,
 )
+from siamese_oneshot.training.history import History
 from siamese_oneshot.training.module import ERROR, SiameseModule
+from siamese_oneshot.training.stopping import Enough, Stopping
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +60,11 @@ class Run:
         cfg = self.cfg
         self.started = time.monotonic()
         self.environment = environment()  # of the start: files may change while it trains
+        self.machine = machine()
+        remove_strays(self.folder)
+        keep_changes(self.folder)
         self.loggers: list[Logger] = []
+        self.outcome: RunResult | None = None  # when it has ended
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         if self.accelerator == "cpu":
@@ -69,8 +88,11 @@ class Run:
             cfg.trainer.channels_last,
             self.facts(),
         )
+        self.stopping = Stopping()
         self.callbacks: list[Callback] = [
-            instantiate(one) for one in cfg.callbacks.values() if one is not None
+            self.stopping,
+            Continuity(),
+            *[instantiate(one) for one in cfg.callbacks.values() if one is not None],
         ]
         self.seconds = 0.0
 
@@ -88,28 +110,68 @@ class Run:
             **{name: self.environment[name] for name in ("command", "commit")},
         }
 
+    def surroundings(self) -> dict[str, Any]:
+        """Where and with what it runs, and how large the network is; for W&B's configuration."""
+        return {
+            "precision": self.precision,
+            "parameters": sum(weight.numel() for weight in self.module.parameters()),
+            **{name: self.environment[name] for name in ("hardware", "python", "packages")},
+        }
+
     def go(self) -> float:
-        """Fit, then examine the best checkpoint; whatever happens, a result is written."""
+        """Fit, then examine the best checkpoint; whatever happens, a result is written.
+
+        Raises:
+            UserError: the training cannot go on, for instance because the disk is full.
+            Stopped: by a signal, when there is a checkpoint and a result.
+        """
         self.announce()
         trainer = self.trainer(self.callbacks, self.loggers, max_steps=self.cfg.trainer.max_steps)
-        status = "failed"
-        scores: list[Score] = []
-        try:
-            status = self.fit(trainer)
-            if self.kept(trainer) is not None and status != "pruned":
-                scores = self.examine(trainer, test=self.cfg.test and status == "finished")
-        except KeyboardInterrupt:
-            status = "interrupted"
-        finally:
-            result = self.result(trainer, status, scores)
-            write_result(self.folder, result)
-            print_result(result, self.folder)
-        if status == "interrupted":
-            raise KeyboardInterrupt
+        status, scores = "failed", list[Score]()
+        with self.stopping:
+            try:
+                status = self.fit(trainer)
+                if status == "interrupted":  # written at once: there may be no time for more
+                    self.leave(self.result(trainer, status, scores))
+                if self.kept(trainer) is not None and self.worth_examining(status):
+                    ended, status = status, "failed"
+                    scores = self.examine(trainer, test=self.cfg.test and ended == "finished")
+                    status = ended
+            except (KeyboardInterrupt, SystemExit):  # the latter is how Lightning ends after it
+                status = "interrupted"
+            except OSError as problem:
+                if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise UserError(
+                    f"the disk that {self.folder} is on is full; the last checkpoint there is "
+                    f"whole. Make room, then: {resume_line(self.folder)}"
+                ) from problem
+            finally:
+                self.outcome = result = self.result(trainer, status, scores)
+                self.leave(result)
+                if is_first_process():
+                    print_result(result, self.folder)
+            if status == "interrupted":
+                self.stopping.end()
         return float("nan") if result.validation is None else result.validation
+
+    def worth_examining(self, status: str) -> bool:
+        """Whether there is a use, and time, for the scores of the best checkpoint."""
+        return status != "pruned" and not self.stopping.requeues
+
+    def leave(self, result: RunResult) -> None:
+        """Write the result; where that fails, what went wrong before is what counts."""
+        if not is_first_process():
+            return
+        try:
+            write_result(self.folder, result)
+        except OSError as problem:
+            log.warning("the result cannot be written: %s", problem)
 
     def announce(self) -> None:
         """Say what is about to be trained, on what, with what."""
+        if not is_first_process():
+            return
         parameters = sum(weight.numel() for weight in self.module.parameters())
         parts = self.data.parts
         log.info(
@@ -121,7 +183,22 @@ class Run:
             parts.name,
             self.cfg.seed,
         )
-        log.info("on %s in %s; results go to %s", self.accelerator, self.precision, self.folder)
+        log.info(
+            "on %s in %s%s; results go to %s",
+            self.accelerator,
+            self.precision,
+            self.convolutions(),
+            self.folder,
+        )
+
+    def convolutions(self) -> str:
+        """How they are computed in training, for the log; nothing where there are none."""
+        tower = self.module.network.encoder
+        if not isinstance(tower, ConvEncoder):
+            return ""
+        plain = (self.accelerator, self.precision) == ("cpu", "32-true")
+        layers = tower.by_fourier(self.data.stream[0].positions.numel(), plain)
+        return f", {', '.join(layers)} by Fourier transform" if layers else ", convolutions direct"
 
     def trainer(
         self, callbacks: list[Callback], loggers: list[Logger], max_steps: int = -1
@@ -139,33 +216,42 @@ class Run:
             logger=loggers,
             callbacks=callbacks,
             default_root_dir=self.folder,
+            plugins=[KeepingIO()],
             enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
             enable_model_summary=False,
             enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
             use_distributed_sampler=False,
+            # Batch norm over the whole batch; PyTorch has it on GPUs only.
+            sync_batchnorm=self.accelerator in ("gpu", "cuda"),
             num_sanity_val_steps=0,
         )
 
     def fit(self, trainer: pl.Trainer) -> str:
         """Train, from the last checkpoint where there is one; the status it ended with."""
         last = self.folder / "checkpoints" / "last.ckpt"
+        remove_strays(last.parent)
         if self.cfg.resume is not None and self.cfg.resume.endswith(".ckpt"):
             last = Path(self.cfg.resume)
-        resume = last if self.cfg.resume is not None and last.exists() else None
+        wanted = self.cfg.resume is not None or slurm.is_restarted()
+        resume = last if wanted and there_is(last) else None
         if resume is not None:
             log.info("going on from %s", resume)
-        elif self.cfg.resume is not None and HydraConfig.get().mode == RunMode.RUN:
+        elif wanted and HydraConfig.get().mode == RunMode.RUN and is_first_process():
             log.warning("%s has no checkpoint yet: starting from the beginning", self.folder)
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(self.module, self.data, ckpt_path=resume, weights_only=True)
             if self.kept(trainer) is None and trainer.global_step:  # ended within its first epoch
                 trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+        except Enough:
+            return "interrupted"
         except SystemExit:  # how Lightning ends after Ctrl-C, deaf to another one
             signal.signal(signal.SIGINT, handler)
             return "interrupted"
         finally:
             self.seconds = time.monotonic() - began
+        if self.stopping.asked is not None:
+            return "interrupted"
         pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
         return "pruned" if pruned else "finished"
 
@@ -175,7 +261,7 @@ class Run:
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor == ERROR:
                 best = Path(callback.best_model_path or folder / "last.ckpt")
-                return best if best.is_file() else None
+                return best if there_is(best) else None
         return None
 
     def best(self, trainer: pl.Trainer) -> float | None:
@@ -190,8 +276,7 @@ class Run:
         """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
         kept = self.kept(trainer)
         assert kept is not None
-        state = torch.load(kept, map_location="cpu", weights_only=True)
-        self.module.load_state_dict(state["state_dict"])
+        self.module.load_state_dict(read_checkpoint(kept)["state_dict"])
         # A trainer without callbacks: an average of weights must not be swapped in again.
         examiner = self.trainer([], loggers=[])
         examiner.validate(self.module, self.data, verbose=False)
@@ -199,6 +284,8 @@ class Run:
         if test:
             (figures,) = examiner.test(self.module, self.data, verbose=False)
             for logger in self.loggers:
+                if isinstance(logger, History):  # examined before, and killed then
+                    logger.rewind(trainer.global_step)
                 logger.log_metrics(dict(figures), step=trainer.global_step)
                 logger.save()
             scores += scores_of(self.module.findings, "test", "threshold from validation")
@@ -219,11 +306,17 @@ class Run:
             validation=scores[0].value if scores else self.best(trainer),
             checkpoint=None if kept is None else str(kept.relative_to(self.folder)),
             steps=trainer.global_step,
-            epochs=trainer.current_epoch,
+            epochs=trainer.global_step // len(self.data.stream),  # type: ignore[arg-type]
             seconds=self.seconds,
             seconds_total=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),
             warnings=list(self.data.warnings),
             precision=self.precision,
+            machine=self.machine,
+            lists={
+                f"{split}/{key}": digest
+                for split, exam in (("validation", self.data.validation), ("test", self.data.test))
+                for key, digest in exam.digests.items()
+            },
             **self.environment,
         )

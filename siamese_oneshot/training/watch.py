@@ -31,6 +31,10 @@ class Watch(Callback):
         """Leave out what lay between two epochs."""
         self._mark = time.perf_counter()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave out what came before a run that is resumed within an epoch."""
+        self._mark = time.perf_counter()
+
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:

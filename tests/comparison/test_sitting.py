@@ -67,7 +67,7 @@ def test_every_figure_is_there_once_and_thresholds_come_from_validation(
     ways = [f"ways_{whose}_{way:02d}" for whose in ("test", "train") for way in range(1, 7)]
     assert {key for split, key in keys if split == "test"} == {
         "yardstick", "across", "paper", "few_5_1", "few_5_5", "verification", "unknown", "mnist",
-        *ways,
+        "assigned_yardstick", *ways,
     }  # fmt: skip
     assert {key for split, key in keys if split == "validation"} == {"one_shot", "verification"}
     assert outcome.test.verified.threshold == outcome.validation.verified.threshold
@@ -75,6 +75,8 @@ def test_every_figure_is_there_once_and_thresholds_come_from_validation(
     assert scores["mnist"].trials == MORE.digit_trials
     assert scores["ways_test_01"].value == 1.0
     assert scores["unknown"].trials == 2 * scores["yardstick"].trials
+    assert scores["assigned_yardstick"].protocol.startswith("NOT one-shot trials")
+    assert scores["assigned_yardstick"].trials == scores["yardstick"].trials
 
 
 def test_unknown_is_judged_at_validations_threshold(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from siamese_oneshot.comparison.subjects import BASELINES, find_subjects
+from siamese_oneshot.comparison.subjects import BASELINES, combined, find_subjects
 from siamese_oneshot.errors import UserError
 
 NETWORK: dict[str, Any] = {
@@ -82,3 +82,27 @@ def test_what_is_not_there(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         find_subjects(wanted)
+
+
+def test_views_are_of_networks_only() -> None:
+    network, baseline = combined(find_subjects(["pretrained", "pixel-l2"]), views=3)
+    assert (network.name, baseline.name) == ("pretrained, 3 views", "pixel 1-NN, L2")
+    assert len(network.recognises.matrix) == 2  # type: ignore[attr-defined, arg-type]
+    assert (network.setting, network.parameters) == ("default", network.trained.parameters)  # type: ignore[union-attr]
+
+
+def test_an_ensemble_is_one_more_subject(tmp_path: Path) -> None:
+    for seed in range(3):
+        a_run(tmp_path / f"seed{seed}", seed)
+    *members, whole = combined(find_subjects([str(tmp_path), "chance"]), ensemble=True)
+    assert [one.name for one in members] == ["seed0", "seed1", "seed2", "guessing"]
+    assert (whole.name, whole.members, whole.setting) == ("ensemble of 3", 3, None)
+    assert whole.parameters == 3 * members[0].parameters > 0
+    assert whole.facts["split"] == "shares"
+
+
+def test_an_ensemble_of_one_or_of_two_kinds_is_refused() -> None:
+    with pytest.raises(UserError, match="two networks or more"):
+        combined(find_subjects(["pretrained", "chance"]), ensemble=True)
+    with pytest.raises(UserError, match="one size"):
+        combined(find_subjects(["pretrained", "dense"]), ensemble=True)

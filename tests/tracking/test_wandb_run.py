@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,18 +11,17 @@ from typing import Any
 
 import pytest
 import wandb
+from wandb_files import ReadBack, inspect, parts_of, sync_command, without_account
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.wandb_run import choose_mode, wandb_run
+from siamese_oneshot.tracking.wandb_mode import choose_mode
+from siamese_oneshot.tracking.wandb_run import wandb_run
 
 
 @pytest.fixture(autouse=True)
-def no_account(monkeypatch, tmp_path):
-    for name in [key for key in os.environ if key.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
-    wandb.teardown()  # a login of an earlier test lasts as long as the process
+def no_account(tmp_path: Path) -> Iterator[None]:
+    with without_account(tmp_path):
+        yield
 
 
 @pytest.fixture
@@ -38,20 +34,15 @@ def silent_server(monkeypatch) -> Iterator[socket.socket]:
         yield server
 
 
-def inspect(folder: Path, *flags: str) -> str:
-    """The records of the only offline run below a folder, a JSON object a line."""
-    (run,) = (folder / "wandb").glob("offline-run-*")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *flags, str(run)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def records(folder: Path) -> list[str]:
-    return inspect(folder).splitlines()
+def read_back(folder: Path) -> ReadBack:
+    """The only offline run below a folder."""
+    (run,) = parts_of(folder)
+    return ReadBack(run)
 
 
 def summary(folder: Path) -> dict[str, Any]:
     """How a run ended."""
-    return json.loads(inspect(folder, "--summary"))
+    return read_back(folder).end
 
 
 def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
@@ -68,20 +59,14 @@ def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
         for step, value in ((1, 0.5), (2, 0.9), (3, 0.7)):
             logger.log_metrics({"val/one_shot_accuracy": value}, step=step)
     assert os.environ.get("WANDB_MODE") == before, "a later job could not go online"
-    (run,) = [one["run"] for one in map(json.loads, records(tmp_path)) if one["type"] == "run"]
+    back = read_back(tmp_path)
+    run = back.run
     assert (run["run_group"], run["job_type"], run["tags"]) == ("sweep", "train", ["paper"])
-    end = summary(tmp_path)
+    end = back.end
     assert (end["name"], end["state"], end["exit_code"]) == ("a name", "finished", 0)
     assert end["config"] == {"seed": 0, "optim": {"lr": 0.1}}
     assert end["summary"]["val/one_shot_accuracy"] == {"max": 0.9}, "the best, not the last"
-    history = [
-        one["history"]["item"] for one in map(json.loads, records(tmp_path)) if "history" in one
-    ]
-    assert [(item["trainer/global_step"], item["val/one_shot_accuracy"]) for item in history] == [
-        (1, 0.5),
-        (2, 0.9),
-        (3, 0.7),
-    ]
+    assert back.points("val/one_shot_accuracy") == [(1, 0.5), (2, 0.9), (3, 0.7)]
 
 
 def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
@@ -89,7 +74,7 @@ def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
         with wandb_run(tmp_path / job, {"job": job}, project="p") as logger:
             logger.log_metrics({f"train/{job}": 1.0}, step=1)
     for job, other in (("one", "two"), ("two", "one")):
-        text = inspect(tmp_path / job)
+        text = inspect(*parts_of(tmp_path / job))
         assert f"train/{job}" in text
         assert f"train/{other}" not in text
     assert (tmp_path / "one/wandb_id.txt").read_text() != (
@@ -98,7 +83,7 @@ def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("problem", "code"), [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 130)]
+    ("problem", "code"), [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 255)]
 )
 def test_the_state_of_the_job_is_the_state_of_the_run(tmp_path: Path, problem, code: int):
     def job() -> None:
@@ -218,3 +203,58 @@ def test_modes(monkeypatch):
     assert choose_mode("auto") == "online"
     with pytest.raises(UserError, match=r"logger\.mode"):
         choose_mode("onlin")
+
+
+def log_steps(folder: Path, first: int, last: int, **options: Any) -> str:
+    """Log ``loss`` and ``score`` at these steps; the run's id."""
+    wanted = {"score": "max"}
+    with wandb_run(folder, {}, project="p", metrics=wanted, **options) as logger:
+        for step in range(first, last):
+            logger.log_metrics({"loss": 1 / (step + 1), "score": 0.9 - 0.1 * step}, step=step)
+        run_id: str = logger.experiment.id
+    return run_id
+
+
+def test_a_run_that_goes_on_is_one_history(tmp_path: Path, caplog):
+    """Steps 3 and 4 are trained again after the last checkpoint, and are there once."""
+    caplog.set_level("INFO")
+    log_steps(tmp_path, 0, 5)
+    time.sleep(1.1)  # W&B names folders by the second
+    log_steps(tmp_path, 3, 8)
+    first, second = map(ReadBack, parts_of(tmp_path))
+    rows = [*first.history, *second.history]
+    assert [(row["_step"], row["trainer/global_step"]) for row in rows] == [
+        (step, step) for step in range(8)
+    ]
+    assert [step for step, _ in second.points("loss")] == [5, 6, 7]
+    assert second.summary["score"] == {"max": 0.9}, "the best of the whole run"
+    assert sync_command(caplog.messages) == ["wandb", "sync", *map(str, parts_of(tmp_path))]
+
+
+def test_a_metric_of_which_less_was_logged_is_completed(tmp_path: Path):
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        logger.log_metrics({"a": 1.0}, step=2)
+    time.sleep(1.1)
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        logger.log_metrics({"a": 1.0}, step=2)
+        logger.log_metrics({"a": 1.0, "b": 2.0}, step=2)
+        logger.log_metrics({"c": 3.0})
+    _, second = map(ReadBack, parts_of(tmp_path))
+    names = [{key for key in row if key in ("a", "b", "c")} for row in second.history]
+    assert names == [{"b"}, {"c"}]
+
+
+def test_parts_that_cannot_be_read_cost_a_warning(tmp_path: Path, caplog):
+    run_id = log_steps(tmp_path, 0, 1)
+    damaged = tmp_path / "wandb" / f"offline-run-20000101_000000-{run_id}"
+    damaged.mkdir()
+    (damaged / f"run-{run_id}.wandb").write_bytes(b"nonsense" * 100)
+    time.sleep(1.1)
+    log_steps(tmp_path, 0, 2)
+    assert [step for step, _ in ReadBack(parts_of(tmp_path)[-1]).points("loss")] == [1]
+
+
+def test_runs_of_a_sweep_share_a_folder_for_leet(tmp_path: Path):
+    ids = [log_steps(tmp_path / job, 0, 1, place=tmp_path) for job in ("one", "two")]
+    assert sorted(one.name[-8:] for one in parts_of(tmp_path)) == sorted(ids)
+    assert (tmp_path / "one" / "wandb_id.txt").read_text().strip() == ids[0]

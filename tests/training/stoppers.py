@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
+
+import numpy as np
 import pytorch_lightning as pl
+import torch
 
 
 class StopAfterOneEpoch(pl.Callback):
@@ -18,3 +23,50 @@ class PressCtrlC(pl.Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
+
+
+class Shake(pl.Callback):
+    """Shakes the weights by all of a process's generators, as dropout and others would."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        shift = np.random.rand() + random.random()  # noqa: NPY002
+        with torch.no_grad():
+            for weight in pl_module.parameters():
+                weight.add_(torch.rand_like(weight) * 1e-3 * shift)
+
+
+class Poison(pl.Callback):
+    """Spoils the weights after so many steps, between two that are logged."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        if trainer.global_step == self.step:
+            with torch.no_grad():
+                next(iter(pl_module.network.parameters())).fill_(float("nan"))
+
+
+class Stall(pl.Callback):
+    """A step that takes a minute."""
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        if trainer.global_step == 2:
+            time.sleep(60)
+
+
+class Slow(pl.Callback):
+    """Takes its time over every step, so that a signal can come between any two."""
+
+    def on_train_batch_end(self, *args):
+        time.sleep(0.02)
+
+
+class Trouble(pl.Callback):
+    """Does something to the surroundings after the second of six steps."""
+
+    act = staticmethod(lambda: None)  # what; a test sets it
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 2:
+            type(self).act()

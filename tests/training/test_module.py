@@ -20,6 +20,7 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
+from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.model.objective import EpisodeObjective, PairObjective
 from siamese_oneshot.model.optim import adam, adamw
 from siamese_oneshot.training.module import ERROR, SiameseModule
@@ -43,7 +44,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_user_error(data: Data) -> None:
     net = network()
     with torch.no_grad():
         net.comparator.linear.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
-    with pytest.raises(UserError, match=r"the loss is nan at step 0: lower optim\.lr"):
+    with pytest.raises(UserError, match=r"the loss is not finite at step 0: lower optim\.lr"):
         trainer(log_every_n_steps=50).fit(module(network=net), data())
 
 
@@ -151,8 +152,11 @@ def test_exams_equal_direct_ones(data: Data) -> None:
     (scores,) = tester.validate(examined, made, verbose=False)
     direct = examine(made.validation, embedded(net, made, made.validation), net.score)
     assert plain(examined.findings) == plain(direct)
+    low, high = wilson(direct.answered[0].correct, direct.answered[0].trials)
     assert scores == {
         "val/one_shot_accuracy": pytest.approx(direct.answered[0].accuracy),
+        "val/one_shot_low": pytest.approx(low),
+        "val/one_shot_high": pytest.approx(high),
         "val/one_shot_error": pytest.approx(1 - direct.answered[0].accuracy),
         "val/verification_accuracy": pytest.approx(direct.verified.accuracy),
         "val/verification_auroc": pytest.approx(direct.verified.auroc),

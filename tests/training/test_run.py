@@ -66,12 +66,13 @@ def test_the_folder_holds_everything(finished):
         assert score.low <= score.value <= score.high
         assert score.trials > 0
     assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 4
+    assert {score.digest for score in result.scores} == set(result.lists.values())
+    assert result.machine["threads"] >= 1
     assert (folder / ".hydra/config.yaml").exists()
     assert logged(folder, "train/loss")
-    assert any(
-        "lr-AdamW" in key
-        for key in (folder / "csv/version_0/metrics.csv").open().readline().split(",")
-    )
+    assert logged(folder, "lr/conv1")
+    (low,), (high,) = ({*logged(folder, f"val/one_shot_{end}")[:1]} for end in ("low", "high"))
+    assert low < logged(folder, "val/one_shot_accuracy")[0] < high
 
 
 def test_checkpoints_hold_plain_values_only(finished):
@@ -122,10 +123,10 @@ def test_pairs_by_the_papers_optimiser_show_its_schedule(tmp_path: Path):
         "batches.size=8",
         "optim.momentum_epochs=2",
     )
-    rates = logged(tmp_path, "lr-PaperSGD/conv1")
+    rates = logged(tmp_path, "lr/conv1")
     assert rates[0] == pytest.approx(1e-2)
     assert rates[-1] == pytest.approx(0.99e-2)
-    momenta = logged(tmp_path, "lr-PaperSGD/conv1-momentum")
+    momenta = logged(tmp_path, "momentum/conv1")
     assert (momenta[0], momenta[-1]) == (pytest.approx(0.5), pytest.approx(0.7))
     assert logged(tmp_path, "train/l2")
 

@@ -1,0 +1,58 @@
+"""What ``evaluation/evaluation.json`` says of a run, however little that is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from siamese_oneshot.reporting.files import usable
+from siamese_oneshot.tracking.score import Score
+
+_PLACES = ("evaluation/evaluation.json", "evaluation.json")
+
+
+@dataclass
+class Evaluated:
+    """The findings of a later evaluation.
+
+    Attributes:
+        scores: of every list.
+        alphabets: of the yardstick.
+        complaint: what is wrong with the file; empty where nothing is.
+    """
+
+    scores: list[Score] = field(default_factory=list)
+    alphabets: list[Score] = field(default_factory=list)
+    complaint: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Evaluated:
+        """Of a run's folder; nothing where there is no such file."""
+        for place in _PLACES:
+            path = folder / place
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                subject = next(one for one in content["subjects"] if one["kind"] == "network")
+                return cls(_scores(subject["scores"]), _scores(subject["alphabets"]))
+            except FileNotFoundError:
+                continue
+            except StopIteration:
+                return cls(complaint=f"{place} has no network in it")
+            except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+                return cls(complaint=f"{place} is damaged ({problem}) and not used")
+        return cls()
+
+
+def _scores(rows: list[dict[str, Any]]) -> list[Score]:
+    made = [Score(**row) for row in rows]
+    for one in made:
+        numbers = (one.value, one.low, one.high)
+        if not all(isinstance(value, int | float) and usable(value) for value in numbers):
+            raise ValueError(f"{one.name} has no share")
+        if not isinstance(one.trials, int) or not all(
+            isinstance(text, str) for text in (one.name, one.protocol, one.split, one.key)
+        ):
+            raise ValueError("a score is of the wrong kind")
+    return made

@@ -1,0 +1,178 @@
+"""All that stands on the page of one run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from siamese_oneshot.reporting.files import Files
+from siamese_oneshot.reporting.job import Job
+from siamese_oneshot.reporting.pages import captions, images, settings
+from siamese_oneshot.reporting.pages.charts import Chart
+from siamese_oneshot.reporting.pages.evaluated import Evaluated
+from siamese_oneshot.reporting.pages.metrics import Curve
+from siamese_oneshot.reporting.pages.run_charts import run_charts
+from siamese_oneshot.reporting.pages.verdict import Verdict, literature, verdict
+from siamese_oneshot.reporting.tables import percent, time_text
+from siamese_oneshot.reporting.value import cut, printable
+from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.tracking.table import Table
+
+_WAYS = ("ways_test_", "ways_train_")  # forty figures, which have a picture
+_LOG = 12_000  # letters of the end of train.log
+
+
+@dataclass
+class RunPage:
+    """What the template takes, in the order of the page.
+
+    Attributes:
+        name: of the run.
+        job: what the report knows of it.
+        verdict: the first line.
+        warnings: what a reader of the figures must know, and what is wrong with the folder.
+        resume: the command that goes on with it; empty where it has ended.
+        tables: scores.
+    published: they beside published ones.
+        charts, shelves: curves and pictures.
+        differences, config: settings.
+        facts: where and how it ran, as (what, value).
+        log: the end of ``train.log``.
+    """
+
+    name: str
+    job: Job
+    verdict: Verdict
+    warnings: list[str] = field(default_factory=list)
+    resume: str = ""
+    tables: list[Table] = field(default_factory=list)
+    published: list[Table] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+    shelves: list[images.Shelf] = field(default_factory=list)
+    differences: Table | None = None
+    config: str = ""
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    log: str = ""
+
+
+def run_page(job: Job, curves: Mapping[str, Curve], complaints: Sequence[str]) -> RunPage:
+    """Gather a run's page from its folder; whatever is damaged is told on it.
+
+    Args:
+        job: as the report has read it.
+        curves: as ``read_curves`` found them.
+        complaints: what is wrong with the folder so far.
+    """
+    files = Files.read(job.folder)
+    evaluated = Evaluated.read(job.folder)
+    own = list(job.scores.values())
+    every = [*own, *(one for one in evaluated.scores if one.split == "test")]
+    page = RunPage(printable(Path(job.folder.name)), job, verdict(every, job.data))
+    page.warnings = _warnings(job, files, [*complaints, evaluated.complaint])
+    page.resume = _resume(job)
+    page.tables = _tables(own, evaluated.scores)
+    later = {(one.split, one.key): one for one in every}
+    page.published = literature([("this run", job.data, list(later.values()))])
+    chosen_by = job.scores.get("validation/one_shot")
+    page.charts = run_charts(dict(curves), chosen_by.trials if chosen_by else None)
+    known = captions.Known(
+        curves, {one.key: one for one in evaluated.scores if one.split == "test"},
+        evaluated.alphabets,
+    )  # fmt: skip
+    page.shelves = _shelves(job.folder, known, page.warnings)
+    page.differences, page.config = settings.differences(files), settings.whole(files)
+    page.facts = _facts(job, files)
+    page.log = _tail(job.folder / "train.log")
+    return page
+
+
+def _warnings(job: Job, files: Files, complaints: Sequence[str]) -> list[str]:
+    told = [str(one) for one in files.result.warnings] if files.result is not None else []
+    if job.error:
+        told.append(f"{job.status}: {job.error}")
+    if job.status in ("unfinished", "interrupted"):
+        told.append("This training has not ended: its figures are those of the way so far.")
+    elif job.status == "pruned":
+        told.append("This training was pruned: it was stopped early, as it did worse than others.")
+    return list(dict.fromkeys([*told, *filter(None, complaints)]))
+
+
+def _resume(job: Job) -> str:
+    if job.status in ("finished", "pruned"):
+        return ""
+    folder = printable(job.folder)
+    return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
+
+
+def _tables(own: Sequence[Score], evaluated: Sequence[Score]) -> list[Table]:
+    tables = []
+    for title, scores in (
+        ("scores at the end of training", own),
+        (
+            "scores of the evaluation afterwards",
+            [one for one in evaluated if not one.key.startswith(_WAYS)],
+        ),
+    ):
+        table = Table(title, ["score", ">%", ">95% interval", ">trials", "protocol"])
+        for one in scores:
+            interval = f"{100 * one.low:.1f}-{100 * one.high:.1f}"
+            table.add(
+                cut(one.name, 80), percent(one.value), interval, f"{one.trials:,}", one.protocol
+            )
+        if scores:
+            tables.append(table)
+    return tables
+
+
+def _shelves(folder: Path, known: captions.Known, warnings: list[str]) -> list[images.Shelf]:
+    shelves = []
+    room = images.ROOM
+    for heading, step, paths in images.find_pictures(folder):
+        shelf = images.Shelf(heading, step)
+        for path in paths:
+            try:
+                picture = images.load(path, room)
+            except (OSError, ValueError) as problem:
+                name = printable(path.relative_to(folder))
+                warnings.append(f"the picture {name} is not shown: {cut(str(problem), 160)}")
+                continue
+            room -= len(picture.data)
+            picture.title = captions.title_of(picture.name)
+            picture.alt = captions.words_for(picture.name, step, known)
+            shelf.pictures.append(picture)
+        if shelf.pictures:
+            shelves.append(shelf)
+    return shelves
+
+
+def _facts(job: Job, files: Files) -> list[tuple[str, str]]:
+    told: list[tuple[str, Any]] = [("folder", printable(job.folder)), ("status", job.status)]
+    told += [("seed", job.seed), ("steps", None if job.steps is None else f"{job.steps:,}")]
+    told += [("training", None if job.seconds is None else time_text(job.seconds))]
+    told += [("attempts", job.attempts)]
+    if job.data is not None:
+        told += [("experiment", job.data.experiment), ("data", job.data.source)]
+        told += [("digest of the data", job.data.digest), ("split", job.data.split)]
+    result = files.result
+    if result is not None:
+        told += [("precision", result.precision), ("hardware", result.hardware)]
+        told += [("commit", result.commit), ("Python", result.python)]
+        packages = result.packages if isinstance(result.packages, dict) else {}
+        told += [("packages", ", ".join(f"{name} {one}" for name, one in packages.items()))]
+        told += [("checkpoint", result.checkpoint), ("command", result.command)]
+    return [(name, str(value)) for name, value in told if value not in (None, "")]
+
+
+def _tail(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, 2)
+            length = file.tell()
+            file.seek(max(0, length - _LOG))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return ("…" if length > _LOG else "") + text

@@ -1,0 +1,163 @@
+"""What a run came to, in a sentence: against the paper and against humans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from siamese_oneshot.evaluation.interval import wilson
+from siamese_oneshot.evaluation.published import Published, published
+from siamese_oneshot.reporting.groups import Group
+from siamese_oneshot.reporting.job import Data, Sweep
+from siamese_oneshot.reporting.tables import data_text
+from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.tracking.table import Table
+
+# Which of our test lists stands beside which published protocol.
+_BESIDE = {
+    "within": (("official", "paper"), "20-way one-shot within one alphabet, 400 trials"),
+    "across": (("across",), "20-way one-shot across alphabets"),
+    "verification": (("verification",), "same or different (verification)"),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence and how it is meant.
+
+    Attributes:
+        text: for people.
+        tone: ``good``, ``level``, ``bad`` or ``none``: where the figure stands to the paper's.
+    """
+
+    text: str
+    tone: str
+
+
+def verdict(scores: Sequence[Score], data: Data | None) -> Verdict:
+    """Compare the official runs, else the paper's rule, with the paper's figure and humans'.
+
+    Args:
+        scores: of one run.
+        data: what it learned from; None where it is not known.
+    """
+    own = next(iter(comparable("within", scores, data)), None)
+    if own is None:
+        return Verdict(_without_test(scores, data), "none")
+    paper = _row("convolutional Siamese net")
+    tone, words = _against(own, paper, "the paper's")
+    _, humans = _against(own, _row("humans"), "humans'")
+    low, high = wilson(round(paper.value * (paper.trials or 0) / 100), paper.trials or 1)
+    text = (
+        f"{_share(own)} on {own.name}, {own.trials:,} trials: {words}, {humans}. The paper's "
+        f"figure is of {paper.trials} trials itself: {100 * low:.1f} to {100 * high:.1f}."
+    )
+    if data is not None and data.split != paper.split:
+        text += f" It trained on {paper.trained_on}, this run on split {data.split}."
+    return Verdict(text, tone)
+
+
+def comparable(protocol: str, scores: Sequence[Score], data: Data | None) -> list[Score]:
+    """The test scores that may stand beside published ones of a protocol."""
+    if data is None or data.source != "omniglot":
+        return []
+    keys, _ = _BESIDE[protocol]
+    found = [one for key in keys for one in scores if one.split == "test" and one.key == key]
+    return [one for one in found if one.key != "paper" or data.split == "koch"]
+
+
+def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> list[Table]:
+    """Own scores beside the published ones, a table for each protocol that there are some of.
+
+    Args:
+        named: of each run its name, its data and its scores.
+    """
+    tables = []
+    for protocol, (_, title) in _BESIDE.items():
+        rows = [
+            (100 * one.value, f"here: {name}", _interval(one), f"{one.trials:,}", data_text(data),
+             f"{one.name}: {one.protocol}")
+            for name, data, scores in named
+            for one in comparable(protocol, scores, data)
+        ]  # fmt: skip
+        if not rows:
+            continue
+        rows += [
+            (one.value, one.who, f"{one.value:.1f}", "-" if one.trials is None else
+             f"{one.trials:,}", one.trained_on, one.note)
+            for one in published(protocol)
+        ]  # fmt: skip
+        table = Table(title, ["who", ">% (95% interval)", ">trials", "trained on", "note"])
+        for _, *cells in sorted(rows, key=lambda row: -row[0]):
+            table.add(*cells)
+        tables.append(table)
+    return tables
+
+
+def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
+    """Of the settings that do best on validation, over their seeds."""
+    if not groups:
+        return Verdict("No job has finished yet.", "none")
+    best = groups[0]
+    seeds = len(best.jobs)
+    margin = best.validation.margin
+    numbers = ", ".join(str(job.number) for job in best.jobs)
+    scores = list(best.jobs[0].scores.values())
+    text = f"Best on validation: job{'s' if seeds > 1 else ''} {numbers}"
+    if margin is not None:
+        text += f" with {100 * best.validation.value:.2f}% ± {100 * margin:.2f} over {seeds} seeds"
+    elif comparable("within", scores, best.data):
+        text += f" with {100 * best.validation.value:.2f}%"
+    text += ". "
+    if seeds == 1 or not comparable("within", scores, best.data):
+        one = verdict(scores, best.data)
+        return Verdict(text + one.text, one.tone)
+    name = next(iter(comparable("within", scores, best.data)))
+    mean = best.score(f"{name.split}/{name.key}")
+    assert mean is not None
+    paper, humans = _row("convolutional Siamese net"), _row("humans")
+    spread = mean.margin or 0.0
+    tone, words = _placed(mean.value - spread, mean.value + spread, paper, "the paper's")
+    _, other = _placed(mean.value - spread, mean.value + spread, humans, "humans'")
+    text += f"Their mean on {name.name} is {100 * mean.value:.2f}% ± {100 * spread:.2f} over "
+    return Verdict(text + f"{mean.count} seeds: {words}, {other}.", tone)
+
+
+def _against(own: Score, other: Published, whose: str) -> tuple[str, str]:
+    return _placed(own.low, own.high, other, whose)
+
+
+def _placed(low: float, high: float, other: Published, whose: str) -> tuple[str, str]:
+    """How an interval lies to a published figure: a tone, and words."""
+    if 100 * low > other.value:
+        return "good", f"above {whose} {other.value:.1f}%"
+    if 100 * high < other.value:
+        return "bad", f"below {whose} {other.value:.1f}%"
+    return "level", f"level with {whose} {other.value:.1f}%"
+
+
+def _without_test(scores: Sequence[Score], data: Data | None) -> str:
+    validation = next((one for one in scores if one.split == "validation"), None)
+    text = ""
+    if validation is not None:
+        text = f"{_share(validation)} on {validation.name}, {validation.trials:,} trials. "
+    if data is None:
+        return text + "There is no result yet to compare with published figures."
+    if data.source != "omniglot":
+        return text + f"Published figures are of Omniglot: on {data.source} nothing compares."
+    if any(one.split == "test" for one in scores):
+        return text + "None of its test lists is one that the paper's figure compares with."
+    return text + "The test lists were not opened, so it is not compared with published figures."
+
+
+def _share(score: Score) -> str:
+    interval = f"95% interval {100 * score.low:.1f} to {100 * score.high:.1f}"
+    return f"{100 * score.value:.2f}% ({interval})"
+
+
+def _interval(score: Score) -> str:
+    return f"{100 * score.value:.2f} ({100 * score.low:.1f}-{100 * score.high:.1f})"
+
+
+def _row(who: str) -> Published:
+    return next(one for one in published("within") if one.who == who)

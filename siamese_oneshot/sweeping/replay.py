@@ -1,0 +1,128 @@
+"""What a pruner would have spared in a search that ran without one.
+
+``python -m siamese_oneshot.sweeping.replay outputs/default/<sweep> --pruner median``
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.study import open_study, storage_of
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a search would have gone with a pruner, the same settings being drawn.
+
+    Attributes:
+        trials: that were trained to the end.
+        pruned: those of them that the pruner would have ended early.
+        validations: of all trials; between two lies the same amount of training.
+        spent: validations up to which trials would have gone.
+        best: the highest score of all.
+        best_kept: the highest of those that would not have been pruned; None where none is left.
+    """
+
+    trials: int
+    pruned: int
+    validations: int
+    spent: int
+    best: float
+    best_kept: float | None
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        kept = "none" if self.best_kept is None else f"{100 * self.best_kept:.2f}%"
+        spared = 1 - self.spent / self.validations
+        return (
+            f"{self.pruned} of {self.trials} trials pruned, {self.spent} of {self.validations} "
+            f"validations reached: {100 * spared:.0f}% of the training spared; best score kept "
+            f"{kept}, of all {100 * self.best:.2f}%"
+        )
+
+
+def replay(study: optuna.Study, pruner: optuna.pruners.BasePruner) -> Replay:
+    """Go through the finished trials in their order, asking the pruner after each validation.
+
+    What the sampler would have drawn instead, had it learned of pruned trials, is not known: the
+    settings are those of the search.
+
+    Args:
+        study: a search whose trials reported their validations.
+        pruner: to be tried.
+
+    Raises:
+        UserError: no trial was trained to the end.
+    """
+    import optuna
+
+    done = optuna.trial.TrialState.COMPLETE
+    trials = [one for one in study.get_trials(states=[done]) if one.intermediate_values]
+    if not trials:
+        raise UserError("no trial of this search was trained to its end")
+    again = optuna.create_study(study_name=study.study_name, direction="maximize", pruner=pruner)
+    kept: list[float] = []
+    spent = 0
+    for old in trials:
+        trial, pruned = again.ask(), False
+        for step, value in sorted(old.intermediate_values.items()):
+            trial.report(value, step)
+            spent += 1
+            pruned = trial.should_prune()
+            if pruned:
+                break
+        if pruned:
+            again.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            again.tell(trial, old.value)
+            kept.append(old.value or 0.0)
+    return Replay(
+        trials=len(trials),
+        pruned=len(trials) - len(kept),
+        validations=sum(len(one.intermediate_values) for one in trials),
+        spent=spent,
+        best=max(one.value or 0.0 for one in trials),
+        best_kept=max(kept, default=None),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="python -m siamese_oneshot.sweeping.replay",
+        description="What a pruner would have spared in a search that ran with pruner=none.",
+    )
+    parser.add_argument("folder", type=Path, help="of the search")
+    parser.add_argument("--pruner", default="median", help="of conf/pruner (default: median)")
+    arguments = parser.parse_args(argv)
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    from siamese_oneshot.cli import conf_dir
+
+    folder = arguments.folder.absolute()
+    chosen = conf_dir() / "pruner" / f"{arguments.pruner}.yaml"
+    try:
+        if not (folder / "study.db").is_file():
+            raise UserError(f"{folder} holds no study.db: name the folder of a search")
+        if not chosen.is_file():
+            raise UserError(f"there is no pruner {arguments.pruner} in {chosen.parent}")
+        pruner = instantiate(OmegaConf.load(chosen).pruner)
+        if pruner is None:
+            raise UserError(f"--pruner {arguments.pruner} prunes nothing: try median or hyperband")
+        print(replay(open_study(storage_of(None, folder), folder.name), pruner))
+    except UserError as problem:
+        sys.exit(f"Error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

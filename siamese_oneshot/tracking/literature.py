@@ -1,0 +1,114 @@
+"""Which of our figures may stand beside which published one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from siamese_oneshot.data.protocols import WAYS_TEST
+from siamese_oneshot.evaluation.published import published
+from siamese_oneshot.tracking.score import Score
+
+BESIDE = {
+    "within": (
+        ("official", "paper"),
+        "20-way one-shot within one alphabet, 400 trials: the official runs or the paper's rule",
+    ),
+    "across": (("across",), "20-way one-shot across alphabets"),
+    "across-21": ((f"{WAYS_TEST}_21",), "21-way one-shot across alphabets"),
+    "verification": (("verification",), "same or different"),
+    "mnist": (("mnist",), "MNIST 10-way one-shot"),
+}
+_PAPER = "Koch et al. 2015"
+_SPLITS = {
+    "lake": "27 background alphabets (3 more to choose by)",
+    "koch": "30 background alphabets by 12 drawers",
+    "koch40": "37 alphabets (3 more to choose by)",
+    "small1": "4 background alphabets (1 more to choose by)",
+    "small2": "4 background alphabets (1 more to choose by)",
+    "vinyals": "1,085 characters (115 more to choose by)",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure in a comparison.
+
+    Attributes:
+        protocol: the title of its list of trials.
+        who: the method.
+        value: %.
+        trained_on, note: in words.
+        trials: None where it is not said.
+        low, high: the 95% interval, %; None where none is known.
+        ours: measured here.
+    """
+
+    protocol: str
+    who: str
+    value: float
+    trials: int | None
+    trained_on: str
+    note: str
+    low: float | None = None
+    high: float | None = None
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Whose figures they are: a name, the training data in words, the split of the lists."""
+
+    name: str
+    trained_on: str
+    split: str
+    scores: Sequence[Score]
+
+
+def training_data(source: str, split: str) -> str:
+    """What a network was trained on, in words."""
+    return _SPLITS.get(split, "not known") if source == "omniglot" else f"data={source}"
+
+
+def comparison(entrants: Iterable[Entrant]) -> dict[str, list[Row]]:
+    """Our test scores among the published figures: the rows of each protocol, best first."""
+    everyone = list(entrants)
+    found = {}
+    for protocol, (keys, title) in BESIDE.items():
+        rows = [
+            Row(title, one.who, one.value, one.trials, one.trained_on, one.note)
+            for one in published(protocol)
+        ]
+        for one in everyone:
+            rows += [
+                Row(
+                    title,
+                    f"here: {one.name}, {score.name}",
+                    100 * score.value,
+                    score.trials,
+                    one.trained_on,
+                    score.protocol,
+                    100 * score.low,
+                    100 * score.high,
+                    ours=True,
+                )
+                for score in one.scores
+                if score.split == "test" and score.key in keys and _comparable(one.split, score)
+            ]
+        found[title] = sorted(rows, key=lambda row: -row.value)
+    return found
+
+
+def papers_figure(protocol: str) -> float:
+    """The best figure that the paper prints for its own convolutional network, 0 … 1."""
+    own = [
+        one.value
+        for one in published(protocol)
+        if one.source == _PAPER and one.who.startswith("convolutional Siamese net")
+    ]
+    return max(own) / 100
+
+
+def _comparable(split: str, score: Score) -> bool:
+    """Whether trials by the paper's rule are of the paper's alphabets and four drawers."""
+    return score.key != "paper" or split == "koch"

@@ -1,0 +1,49 @@
+"""Whether W&B is online, offline or left out: decided without a prompt and without a network."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from siamese_oneshot.errors import UserError
+
+log = logging.getLogger(__name__)
+
+MODES = ("auto", "online", "offline", "disabled")
+
+
+def is_first_process() -> bool:
+    """Whether this is the one that writes, where one training runs in several processes."""
+    of = os.environ.get
+    rank = of("RANK") or of("SLURM_PROCID")
+    return rank == "0" if rank else (of("LOCAL_RANK") or "0") == (of("NODE_RANK") or "0") == "0"
+
+
+def choose_mode(mode: str) -> str:
+    """Resolve ``auto``.
+
+    Raises:
+        UserError: an unknown mode.
+    """
+    if mode not in MODES:
+        raise UserError(f"logger.mode={mode} is unknown; there are {', '.join(MODES)}")
+    if mode != "auto":
+        return mode
+    wish = os.environ.get("WANDB_MODE", "")
+    if wish:
+        return {"dryrun": "offline", "run": "online"}.get(wish, wish)
+    return "online" if has_login() else "offline"
+
+
+def has_login(**settings: Any) -> bool:
+    """Whether a key is at hand: in the environment, netrc or W&B's settings; for these settings."""
+    try:
+        import wandb
+
+        # Unless silent, login asks the server whose key it is, to print the name.
+        wandb.setup(wandb.Settings(silent=True, **settings))
+        return bool(wandb.login(prompt=False, verify=False))
+    except Exception as problem:  # a damaged key or settings file is no reason not to train
+        log.warning("the W&B login cannot be used: %s", problem)
+        return False

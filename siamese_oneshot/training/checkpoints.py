@@ -1,0 +1,85 @@
+"""Which checkpoints are kept: the best by validation, and the latest, also within an epoch."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+
+from siamese_oneshot.training.checkpoint_io import there_is
+from siamese_oneshot.training.history import History
+
+
+class Best(ModelCheckpoint):
+    """Lightning's, whose memory of the best outlives that the run's folder is moved."""
+
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own, so that older runs can be resumed."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is known of the best; files by their names."""
+        return self._renamed(super().state_dict(), Path())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with it, unless the best checkpoint is gone: then the next one is the best."""
+        assert self.dirpath is not None
+        state = self._renamed(state_dict, Path(self.dirpath))
+        if not state["best_model_path"] or there_is(Path(state["best_model_path"])):
+            super().load_state_dict(state)
+            self.current_score = state["current_score"]
+
+    @staticmethod
+    def _renamed(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+        def moved(path: str) -> str:
+            return str(folder / Path(path).name) if path else path
+
+        names = ("best_model_path", "kth_best_model_path", "last_model_path")
+        return {
+            **state,
+            **{name: moved(state[name]) for name in names},
+            "best_k_models": {moved(path): one for path, one in state["best_k_models"].items()},
+            "dirpath": str(folder) if folder != Path() else "",
+        }
+
+
+class Latest(Checkpoint):
+    """Keeps ``last.ckpt``, to resume from: after each epoch, and within long ones.
+
+    Within an epoch ``Stopping`` has it made between two steps, so that a resumed run goes on
+    exactly.
+
+    Args:
+        dirpath: the folder of checkpoints.
+        minutes: without one after which it is time for the next.
+    """
+
+    def __init__(self, dirpath: str, minutes: float = 10.0) -> None:
+        self.path, self.minutes = Path(dirpath) / "last.ckpt", minutes
+        self._step, self._time = 0, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """There is one of this step, or nothing worth one."""
+        self._step, self._time = trainer.global_step, time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for one within the epoch; ``Stopping`` asks between two steps."""
+        return time.monotonic() - self._time > 60 * self.minutes
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep every epoch's end."""
+        self.keep(trainer)
+
+    def keep(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint unless there is one of this step."""
+        if trainer.global_step > self._step and not trainer.sanity_checking:
+            for logger in trainer.loggers:
+                if isinstance(logger, History):
+                    logger.sync()
+            trainer.save_checkpoint(self.path, weights_only=False)
+            self._step, self._time = trainer.global_step, time.monotonic()

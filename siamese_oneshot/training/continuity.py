@@ -1,0 +1,110 @@
+"""What a checkpoint must hold beside Lightning's own, so that a resumed run is the run itself."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+
+from siamese_oneshot.training.history import History
+
+_KEY = "continuity"
+
+
+class Continuity(Callback):
+    """Makes a resumed run go on exactly as if it had not been stopped.
+
+    Beside what Lightning keeps, a checkpoint gets the state of all chance and the last validation,
+    and says of a step that was about to begin that it had not. On resume Lightning would, after
+    the end of an epoch, run through that epoch's end again, count one step too many, and forget
+    that the training was to stop; here the next epoch begins.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, Any] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what is missing."""
+        scores = trainer.callback_metrics
+        checkpoint[_KEY] = {
+            "chance": chance(),
+            "scores": {k: one.detach().cpu() for k, one in scores.items() if k.startswith("val/")},
+        }
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        for part in (progress["total"], progress["current"]):
+            part["ready"] = part["started"] = part["processed"]
+        progress["is_last_batch"] = False  # of the batch that was about to begin
+        if progress["current"]["processed"] < trainer.num_training_batches:
+            # Where the steps end within an epoch, more steps would go on in it.
+            epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+            for part in (epochs["total"], epochs["current"]):
+                part["processed"] = part["completed"]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep what was added until all is set up."""
+        self._found = checkpoint.get(_KEY, {"scores": {}})
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put everything where it was."""
+        for logger in trainer.loggers:
+            if isinstance(logger, History):
+                logger.rewind(trainer.global_step)
+        if self._found is None:
+            return
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end:
+            loop.epoch_progress.increment_completed()
+            loop.reset_restart_stage()
+            loop.epoch_loop.restarting = False
+            loop.epoch_loop.reset_restart_stage()
+        # Whoever asked for the number of steps before the checkpoint was loaded began an iterator.
+        assert loop._data_fetcher is not None
+        iter(loop._data_fetcher)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, EarlyStopping) and callback.stopping_reason.value:
+                trainer.should_stop = True
+        trainer.callback_metrics.update(self._found["scores"])
+        if "chance" in self._found:
+            set_chance(self._found["chance"])
+        self._found = None
+
+
+def seed_all(seed: int) -> None:
+    """Seed all generators that a process has."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def chance() -> dict[str, Any]:
+    """The state of all generators that a process has: tensors and plain values."""
+    state = np.random.get_state()  # noqa: NPY002
+    kind, keys, position, has_gauss, gauss = cast("tuple[str, Any, int, int, float]", state)
+    version, numbers, second = random.getstate()
+    found: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
+        "python": [version, torch.tensor(numbers), second],
+    }
+    if torch.cuda.is_available():
+        found["cuda"] = torch.cuda.get_rng_state_all()
+    return found
+
+
+def set_chance(state: dict[str, Any]) -> None:
+    """Set all generators to what ``chance`` gave."""
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    version, numbers, second = state["python"]
+    random.setstate((version, tuple(numbers.tolist()), second))
+    if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

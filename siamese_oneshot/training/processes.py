@@ -1,0 +1,90 @@
+"""One training in several processes, one for each device."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from siamese_oneshot.cli.paths import quoted
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.result import read_result
+
+log = logging.getLogger(__name__)
+
+
+def number_of(devices: int | str | Sequence[int], accelerator: str) -> int:
+    """How many processes a training on these devices takes.
+
+    Args:
+        devices: Lightning's: a number, -1 or ``auto`` for all, or a list of them.
+        accelerator: ``cpu``, ``gpu`` …; what is not a GPU has one device where all are asked for.
+    """
+    if isinstance(devices, str) and devices.lstrip("-").isdecimal():
+        devices = int(devices)
+    if devices in ("auto", -1):
+        return max(1, torch.cuda.device_count()) if accelerator in ("gpu", "cuda") else 1
+    return devices if isinstance(devices, int) else len(devices)
+
+
+def launched_from_outside() -> bool:
+    """Whether torchrun or Slurm has started this process beside others."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return any(name in os.environ for name in names)
+
+
+def gathered(positions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """What all processes have embedded, the same in each.
+
+    Args:
+        positions: int64 ``(m,)``, this process's.
+        vectors: ``(m, units)``.
+
+    Returns:
+        Both of all processes, by ascending positions; alone, what was given.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return positions, vectors
+    all_positions = torch.cat(gather_all_tensors(positions))
+    order = all_positions.argsort()
+    return all_positions[order], torch.cat(gather_all_tensors(vectors))[order]
+
+
+def train_apart(folder: Path) -> float:
+    """Run a job of a sweep, whose overrides Hydra has recorded, as a command of its own.
+
+    A training in several processes starts them by its own command line, and leaves its environment
+    changed: neither will do for the next job of a sweep.
+
+    Args:
+        folder: the job's.
+
+    Returns:
+        The validation score.
+
+    Raises:
+        UserError: the command failed.
+        KeyboardInterrupt: it was stopped by Ctrl-C.
+    """
+    line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}"]
+    log.info("in processes of its own: %s", shlex.join(line[1:]))
+    with subprocess.Popen(line) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the terminal has sent it to the command, too
+            process.wait()
+            raise
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"the job's processes ended with exit code {code}: see {folder}/train.log")
+    value = read_result(folder).validation
+    return float("nan") if value is None else value

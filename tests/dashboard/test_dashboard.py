@@ -1,0 +1,114 @@
+"""The dashboard's definition without a server, against what a run really logs."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from wandb_files import ReadBack, parts_of, without_account
+
+from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.dashboard.__main__ import main
+from siamese_oneshot.sweeping.job import Job
+
+pytest.importorskip("wandb_workspaces", reason='pip install -e ".[dashboard]"')
+
+
+def dry_run(capsys: pytest.CaptureFixture[str], *line: str) -> dict:
+    main([*line, "--dry-run"])
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(autouse=True)
+def no_account(tmp_path: Path):
+    with without_account(tmp_path) as patch:
+        yield patch
+
+
+def test_the_definition_has_its_sections(capsys: pytest.CaptureFixture[str]) -> None:
+    made = dry_run(capsys, "--project", "p", "--entity", "e")
+    found = made["workspace"]["spec"]["section"]["panelBankConfig"]["sections"]
+    assert [one["name"] for one in found if one["panels"]] == [
+        "Results against the paper", "Learning", "Mistakes", "Speed", "Sweep",
+    ]  # fmt: skip
+    kinds = {panel["viewType"] for one in found for panel in one["panels"]}
+    assert {"Run History Line Plot", "Bar Chart", "Parallel Coordinates Plot"} <= kinds
+    assert {"Parameter Importance", "Media Browser", "Run Comparer"} <= kinds
+    headings = [b for b in made["report"]["spec"]["blocks"] if b["type"] == "heading"]
+    assert len(headings) == 5
+
+
+def test_every_name_is_logged_by_a_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, no_account: pytest.MonkeyPatch
+) -> None:
+    """A tiny training logs the history; the end of one on Omniglot is logged by hand."""
+    from made_jobs import result_of, scores_of
+
+    from siamese_oneshot.cli import run_hydra
+    from siamese_oneshot.tracking.wandb_result import log_result
+    from siamese_oneshot.tracking.wandb_run import wandb_run
+    from siamese_oneshot.train import train_task
+
+    names = dry_run(capsys)["names"]
+    line = (
+        "data=glyphs data.glyphs.alphabets=5 data.glyphs.characters=[8,10] data.glyphs.drawers=6"
+        " data.exam.way=5 data.exam.pairs=200 data.exam.validation_runs=4 model.encoder.size=24"
+        " model.encoder.filters=[8,8,8,8] model.encoder.units=16 batches.alphabets=2"
+        " batches.characters=6 batches.drawers=2 batches.steps=2 trainer.max_steps=2"
+        f" trainer.log_every_n_steps=1 test=false hydra.run.dir={tmp_path}/run"
+    )
+    run_hydra(train_task, argv=line.split())
+    capsys.readouterr()  # what the training printed
+    keys = ("official", "yardstick", "across", "verification")
+    scores = scores_of({f"test/{key}": 900 for key in keys})
+    with wandb_run(tmp_path / "end", {}, project="p") as logger:
+        log_result(logger, result_of(0.9, scores=scores), tmp_path, "never")
+    capsys.readouterr()
+    trained, ended = (ReadBack(*parts_of(tmp_path / name)) for name in ("run", "end"))
+    history = {
+        key.partition(".")[0] for back in (trained, ended) for row in back.history for key in row
+    }
+    names = dry_run(capsys)["names"]
+    assert set(names["history"]) <= history
+    assert set(names["summary"]) <= trained.summary.keys() | ended.summary.keys()
+    for pattern in names["patterns"]:
+        assert [name for name in history if re.search(pattern, name)], pattern
+
+
+def test_every_setting_is_one_of_the_default_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config")
+    for name in dry_run(capsys)["names"]["config"]:
+        assert OmegaConf.select(cfg, name, throw_on_missing=True) is not None, name
+
+
+def test_a_sweeps_own_settings_are_the_columns(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    swept = ["optim.warmup", "seed"]
+    Job(0, ["optim.warmup=0.1", "seed=1"], swept).write(tmp_path / "s" / "0_job")
+    assert dry_run(capsys, str(tmp_path / "s"))["names"]["config"] == ["optim.warmup"]
+    with pytest.raises(SystemExit, match="holds no jobs"):
+        main([str(tmp_path), "--dry-run"])
+
+
+def test_a_missing_login_is_a_line() -> None:
+    with pytest.raises(SystemExit, match="there is no W&B login: `wandb login`"):
+        main([])
+
+
+def test_a_missing_extra_is_a_line(no_account: pytest.MonkeyPatch) -> None:
+    no_account.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match=r"pip install -e '?\"?\.\[dashboard\]"):
+        main(["--dry-run"])
+
+
+def test_a_server_that_is_not_there_is_a_line(no_account: pytest.MonkeyPatch) -> None:
+    no_account.setenv("WANDB_API_KEY", "0" * 40)
+    no_account.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    with pytest.raises(SystemExit, match="Error: W&B"):
+        main(["--entity", "me"])

@@ -1,0 +1,66 @@
+"""A pruner tried on a search that ran without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.replay import Replay, main, replay
+from siamese_oneshot.sweeping.study import open_study
+
+
+def searched(folder: Path, *curves: list[float]) -> optuna.Study:
+    """Trials that ended with the last of their validations."""
+    study = open_study(f"sqlite:///{folder / 'study.db'}", folder.name, create=True)
+    for curve in curves:
+        trial = study.ask()
+        for step, value in enumerate(curve):
+            trial.report(value, step)
+        study.tell(trial, curve[-1])
+    return study
+
+
+def test_the_median_rule_by_hand(tmp_path: Path) -> None:
+    """At the second validation the median of 0.5 and 0.7 is 0.6, which the third is below."""
+    study = searched(
+        tmp_path, [0.4, 0.5, 0.8], [0.4, 0.7, 0.9], [0.4, 0.55, 0.95], [0.4, 0.65, 0.7]
+    )
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)  # no matter
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=1)
+    assert replay(study, pruner) == Replay(
+        trials=4, pruned=2, validations=12, spent=3 + 3 + 2 + 3, best=0.95, best_kept=0.9
+    )
+
+
+def test_who_prunes_nothing_keeps_the_best(tmp_path: Path) -> None:
+    found = replay(searched(tmp_path, [0.1, 0.2], [0.3, 0.1]), optuna.pruners.NopPruner())
+    assert (found.pruned, found.spent, found.best_kept) == (0, 4, 0.2)
+    assert "0% of the training spared; best score kept 20.00%" in str(found)
+
+
+def test_a_search_without_finished_trials_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no trial of this search"):
+        replay(searched(tmp_path), optuna.pruners.NopPruner())
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searched(tmp_path, [0.1, 0.2, 0.3])
+    main([str(tmp_path), "--pruner", "median"])
+    assert capsys.readouterr().out.startswith("0 of 1 trials pruned, 3 of 3 validations")
+
+
+def test_a_folder_of_no_search(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"holds no study\.db"):
+        main([str(tmp_path / "elsewhere")])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("hatchet", "no pruner hatchet"), ("none", "prunes nothing")]
+)
+def test_a_pruner_that_is_none(tmp_path: Path, name: str, message: str) -> None:
+    searched(tmp_path, [0.1])
+    with pytest.raises(SystemExit, match=message):
+        main([str(tmp_path), "--pruner", name])

@@ -1,0 +1,81 @@
+"""A cluster takes the machine away from a job of a sweep, by submitit's local executor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from siamese_oneshot.tracking.result import read_result
+
+pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[slurm]'")
+LINE = [
+    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
+    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=200",
+    "data.exam.validation_runs=4", "test=false", "trainer.precision=32-true",
+    "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
+    "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=150",
+    "trainer.max_steps=300", "trainer.log_every_n_steps=1", "callbacks.album=null",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the job in /proc")
+def test_a_preempted_job_saves_its_step_and_is_queued_again(tmp_path: Path) -> None:
+    """SIGTERM only saves, as submitit has it; SIGUSR2 saves, ends and queues again.
+
+    SIAMESE_ONESHOT_LONG=1 pytest tests/test_preemption.py
+    """
+    if not os.environ.get("SIAMESE_ONESHOT_LONG"):
+        pytest.skip("takes minutes: SIAMESE_ONESHOT_LONG=1 runs it")
+    command = [sys.executable, "-m", "siamese_oneshot.train", "-m", "seed=0", *LINE,
+               "hydra/launcher=submitit_local", "hydra.sweeper.name=s"]  # fmt: skip
+    job = tmp_path / "outputs" / "default" / "s" / "0"
+    with (tmp_path / "printed.txt").open("wb") as log:
+        driver = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: lines(job / "csv/version_0/metrics.csv") > 20, driver)
+        (process,) = [pid for pid in processes() if is_job(pid, tmp_path)]
+        os.kill(process, signal.SIGTERM)
+        wait_for(lambda: (job / "checkpoints" / "last.ckpt").exists(), driver)
+        os.kill(process, signal.SIGUSR2)
+        assert driver.wait(300) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
+    finally:
+        driver.kill()
+    assert (read_result(job).status, read_result(job).steps) == ("finished", 300)
+    told = (job / "train.log").read_text()
+    assert "SIGUSR2: stopping after this step" in told
+    assert "going on from" in told
+    alone = [sys.executable, "-m", "siamese_oneshot.train", "seed=0", *LINE]
+    subprocess.run([*alone, f"hydra.run.dir={tmp_path / 'alone'}"], check=True, cwd=tmp_path)
+    assert read_result(tmp_path / "alone").scores == read_result(job).scores
+
+
+def wait_for(ready: object, driver: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 300
+    while not ready():  # type: ignore[operator]
+        assert driver.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def is_job(pid: int, folder: Path) -> bool:
+    """Whether a process is the one in which submitit runs the job of this folder."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
+    return "submitit.core._submit" in words and any(str(folder) in word for word in words)

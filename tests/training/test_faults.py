@@ -1,0 +1,127 @@
+"""What goes wrong beside a kill: a loss that is not finite, a full disk, a damaged checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from kills import TINY, begin, differences, done, go_on, kill, steps_logged, wait_until
+
+from siamese_oneshot.tracking.result import read_result
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
+LINE = [
+    *TINY, "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=4",
+    "trainer.max_steps=14",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run to which nothing happened."""
+    folder = tmp_path_factory.mktemp("faults") / "whole"
+    done(begin(folder, *LINE), folder)
+    return folder
+
+
+def last(folder: Path) -> dict[str, object]:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("step", [6, 8], ids=["within an epoch", "at its end"])
+def test_weights_that_are_not_finite_end_the_run_and_never_reach_a_checkpoint(
+    whole: Path, tmp_path: Path, step: int
+) -> None:
+    folder = tmp_path / "run"
+    poison = ["+callbacks.poison._target_=stoppers.Poison", f"+callbacks.poison.step={step}"]
+    rare = "trainer.log_every_n_steps=7"  # the step after is not looked at
+    text = done(begin(folder, *LINE, *poison, rare, "callbacks.latest.minutes=0"), folder, 1)
+    assert f"not finite at step {step}: lower optim.lr (now up to" in text.replace("\n", " ")
+    assert "Traceback" not in text
+    assert read_result(folder).status == "failed"
+    assert last(folder)["global_step"] == step - 1
+    for name in ("state_dict", "current_model_state"):
+        assert all(one.isfinite().all() for one in last(folder)[name].values())  # type: ignore[attr-defined]
+    shutil.rmtree(folder / "csv")  # of every seventh step
+    text = done(go_on(folder, "callbacks.poison=null", "trainer.log_every_n_steps=1"), folder)
+    assert "going on from" in text
+    found = differences(whole, folder)
+    assert [one for one in found if not one.startswith("history")] == []
+
+
+@pytest.mark.parametrize("how", ["cut short", "a bit flipped", "missing"])
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(
+    whole: Path, tmp_path: Path, how: str
+) -> None:
+    folder = tmp_path / "run"
+    process = begin(folder, *LINE, "+callbacks.slow._target_=stoppers.Slow")
+    wait_until(process, lambda: steps_logged(folder) >= 10)
+    kill(process)
+    newest = folder / "checkpoints" / "last.ckpt"
+    assert last(folder)["global_step"] == 8
+    content = newest.read_bytes()
+    if how == "cut short":
+        newest.write_bytes(content[: len(content) // 2])
+    elif how == "a bit flipped":
+        middle = len(content) // 2
+        newest.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    else:
+        newest.unlink()
+    text = done(go_on(folder), folder).replace("\n", " ")
+    assert "going back to the one before it" in text
+    assert differences(whole, folder) == []
+
+
+def test_a_damaged_best_checkpoint_is_answered_by_the_best_before(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done(begin(folder, *LINE, "optim.lr=1e-2", "trainer.max_steps=40"), folder)
+    best = folder / "checkpoints" / "best.ckpt"
+    before = torch.load(best.with_name("best.previous.ckpt"), weights_only=True)["global_step"]
+    best.write_bytes(best.read_bytes()[:-1000])
+    assert "going back to the one before it" in done(go_on(folder), folder).replace("\n", " ")
+    assert torch.load(best, weights_only=True)["global_step"] == before
+    assert read_result(folder).status == "finished"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_one_line(
+    whole: Path, small_disk: Path
+) -> None:
+    folder, ballast = small_disk / "run", small_disk / "ballast"
+    process = begin(folder, *LINE, "+callbacks.slow._target_=stoppers.Slow")
+    wait_until(process, lambda: (folder / "checkpoints" / "last.ckpt").exists())
+    fill(ballast)
+    text = done(process, folder, 1)
+    errors = [line for line in text.splitlines() if line.startswith("Error")]
+    assert len(errors) == 1
+    assert "is full; the last checkpoint there is whole. Make room, then: python -m" in errors[0]
+    assert "Traceback" not in text
+    assert last(folder)["global_step"] in (4, 8, 12)
+    assert not [*folder.rglob("*.tmp")]
+    ballast.unlink()
+    done(go_on(folder), folder)
+    assert differences(whole, folder) == []

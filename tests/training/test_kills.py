@@ -1,0 +1,152 @@
+"""Trainings that are killed at any moment and resumed end as if they had not been, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from kills import (
+    TINY,
+    begin,
+    differences,
+    done,
+    go_on,
+    history,
+    kill,
+    steps_logged,
+    wait_until,
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
+
+SHAKE = "+callbacks.shake._target_=stoppers.Shake"
+SLOW = "+callbacks.slow._target_=stoppers.Slow"
+WAYS = {
+    # Kept after every step; the last epoch is not whole.
+    "within epochs": ["batches.steps=6", "trainer.max_steps=20", "callbacks.latest.minutes=0"],
+    "at epochs": ["batches.steps=5", "trainer.max_steps=-1", "trainer.max_epochs=4"],
+    "pairs": [
+        "objective=pairs", "optim=paper_sgd", "callbacks=paper", "callbacks.album=null",
+        "optim.momentum_epochs=2", "batches.size=8", "batches.fixed=40", "batches.copies=1",
+        "trainer.max_steps=24", "callbacks.latest.minutes=0",
+    ],
+}  # fmt: skip
+EPISODES = ["batches.alphabets=2", "batches.characters=6", "batches.drawers=2"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_twice_and_resumed_a_run_is_the_same(tmp_path: Path, way: str) -> None:
+    line = [*TINY, *(EPISODES if way != "pairs" else []), *WAYS[way], SHAKE, SLOW]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done(begin(whole, *line), whole)
+    process = begin(killed, *line)
+    for steps in (8, 15):
+        wait_until(process, lambda least=steps: steps_logged(killed) >= least)
+        kill(process)
+        assert not (killed / "result.json").exists()
+        process = go_on(killed)
+    assert "going on from" in done(process, killed)
+    assert differences(whole, killed) == []
+    trained = [row["step"] for row in history(killed) if "train/loss" in row]
+    assert trained == [str(step) for step in range(len(trained))]
+
+
+@pytest.mark.parametrize("steps", [8, 10], ids=["whole epochs", "within one"])
+def test_killed_before_the_result_was_written_a_run_is_only_examined(
+    tmp_path: Path, steps: int
+) -> None:
+    line = [*TINY, *EPISODES, "batches.steps=4", f"trainer.max_steps={steps}"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done(begin(whole, *line), whole)
+    shutil.copytree(whole, killed)
+    (killed / "result.json").unlink()
+    done(go_on(killed), killed)
+    assert differences(whole, killed) == []
+
+
+def test_an_epoch_that_was_not_whole_goes_on_with_more_steps(tmp_path: Path) -> None:
+    """Four of six steps, resumed for twelve: as twelve from the start, at a rate that stays."""
+    line = [
+        *TINY, *EPISODES, "batches.steps=6", "optim=adam", SHAKE, "callbacks.early_stopping=null",
+    ]  # fmt: skip
+    whole, longer = tmp_path / "whole", tmp_path / "longer"
+    done(begin(whole, *line, "trainer.max_steps=12"), whole)
+    done(begin(longer, *line, "trainer.max_steps=4"), longer)
+    done(go_on(longer, "trainer.max_steps=12"), longer)
+    assert differences(whole, longer) == []
+
+
+def test_a_stopped_early_run_that_was_killed_before_its_result_stays_stopped(
+    tmp_path: Path,
+) -> None:
+    line = [*TINY, *EPISODES, "batches.steps=2", "trainer.max_steps=20", "optim.lr=1e-9",
+            "callbacks.early_stopping.patience=1"]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done(begin(whole, *line), whole)
+    shutil.copytree(whole, killed)
+    (killed / "result.json").unlink()
+    done(go_on(killed), killed)
+    assert differences(whole, killed) == []
+
+
+def test_a_run_whose_folder_was_moved_goes_on_exactly(tmp_path: Path) -> None:
+    line = [*TINY, *EPISODES, "batches.steps=3", "trainer.max_steps=12", SLOW]
+    whole, killed, moved = tmp_path / "whole", tmp_path / "killed", tmp_path / "moved"
+    done(begin(whole, *line), whole)
+    process = begin(killed, *line)
+    wait_until(process, lambda: steps_logged(killed) >= 7)
+    kill(process)
+    killed.rename(moved)
+    done(go_on(moved), moved)
+    assert differences(whole, moved) == []
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
+    line = [*TINY, *EPISODES, "batches.steps=3", "trainer.max_steps=6", SHAKE]
+    folders = [tmp_path / f"workers{workers}" for workers in (0, 1, 3)]
+    for folder in folders:
+        done(begin(folder, *line, f"data.workers={folder.name[-1]}"), folder)
+    for other in folders[1:]:
+        assert differences(folders[0], other) == []
+
+
+@pytest.mark.slow
+@pytest.mark.omniglot
+def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
+    """The default experiment, 50 steps of small batches, 20 times killed and resumed exactly.
+
+    SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k twenty
+    """
+    if not os.environ.get("SIAMESE_ONESHOT_LONG"):
+        pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
+    line = [
+        "logger=none", "batches.steps=15", "trainer.max_steps=50", "batches.alphabets=2",
+        "batches.characters=6", "batches.drawers=2", "data.exam.validation_runs=2",
+        "data.exam.pairs=200", "data.exam.test_runs=2", "data.exam.paper_runs=2",
+        "data.exam.across=100", "trainer.log_every_n_steps=1", "callbacks.album=null",
+        "callbacks.latest.minutes=0.02",
+    ]  # fmt: skip
+    seed = int(os.environ.get("SIAMESE_ONESHOT_KILLS_SEED", "0"))
+    chance, whole = random.Random(seed), tmp_path / "whole"
+    process = begin(whole, *line)
+    wait_until(process, lambda: steps_logged(whole) > 0)
+    began = time.monotonic()
+    done(process, whole)
+    lasts = time.monotonic() - began
+    for number in range(20):
+        killed = tmp_path / f"killed{number}"
+        process = begin(killed, *line)
+        wait_until(process, lambda folder=killed: steps_logged(folder) > 0)
+        time.sleep(chance.uniform(0, lasts))
+        ended = process.poll() is not None
+        kill(process)
+        at, kept = steps_logged(killed), (killed / "checkpoints" / "last.ckpt").exists()
+        done(go_on(killed), killed)
+        found = differences(whole, killed)
+        print(f"kill {number}: {at} steps, checkpoint {kept}, ended {ended}: {found or 'exact'}",
+              flush=True)  # fmt: skip
+        assert found == []

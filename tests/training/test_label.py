@@ -1,0 +1,71 @@
+"""What runs are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from siamese_oneshot.sweeping.job import Job
+from siamese_oneshot.training.label import Label, name_of, rounded, sweep_of, tags_of
+
+
+def test_a_job_is_named_by_what_is_swept(tmp_path: Path) -> None:
+    job = Job(
+        3, ["+experiment=paper", "optim.lr=0.001", "seed=2", "test=false"], ["optim.lr", "seed"]
+    )
+    job.write(tmp_path / "my sweep" / "3_lr")
+    label = Label.of(tmp_path / "my sweep" / "3_lr", "paper", 2, ["not=mine"])
+    assert label == Label("paper · lr 1e-3 · seed 2", "my sweep", tmp_path / "my sweep")
+
+
+def test_a_single_run_is_named_by_its_command_line(tmp_path: Path) -> None:
+    line = [
+        "+experiment=paper",
+        "model=small",
+        "++optim.lr=3e-3",
+        "resume=x",
+        "logger.mode=offline",
+    ]
+    label = Label.of(tmp_path, "paper", 0, [*line, "hydra.run.dir=x", "seed=0", "~callbacks.album"])
+    assert label == Label("paper · model small · lr 3e-3 · seed 0", None, tmp_path)
+
+
+def test_a_damaged_job_is_a_single_run(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text("{")
+    assert Label.of(tmp_path, "default", 1, []).name == "default · seed 1"
+
+
+def test_many_settings_are_cut_and_the_jobs_number_keeps_names_apart() -> None:
+    settings = {f"optim.lr.layer{n}": "0.0123456789" for n in range(20)}
+    one, other = (name_of("paper", settings, 0, number) for number in (7, 8))
+    assert one.startswith("paper · job 7 · layer0 0.01235 · ")
+    assert one.endswith(" · … · seed 0")
+    assert len(one) <= 110
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("0.001", "1e-3"), ("0.0020554062603827007", "2.055e-3"), ("0.05", "0.05"), ("256", "256"),
+        ("0.12345678901", "0.1235"), ("[8,8,16,16]", "[8,8,16,16]"), ("0", "0"), ("false", "false"),
+    ],
+)  # fmt: skip
+def test_numbers_read(value: str, shown: str) -> None:
+    assert rounded(value) == shown
+
+
+def test_tags_are_each_once_and_short() -> None:
+    assert tags_of("paper", "omniglot", "koch", ["mine", "paper", ""]) == [
+        "paper", "omniglot", "koch", "mine",
+    ]  # fmt: skip
+    assert len(tags_of("x" * 99, "a", "b", [])[0]) == 64
+
+
+def test_the_sweep_of_its_folder_and_of_a_jobs(tmp_path: Path) -> None:
+    job = tmp_path / "s" / "0"
+    job.mkdir(parents=True)
+    assert sweep_of(job) is None
+    (tmp_path / "s" / "sweep.json").touch()
+    assert sweep_of(job) == sweep_of(tmp_path / "s") == tmp_path / "s"

@@ -1,0 +1,133 @@
+"""One training in several processes: nothing twice, nothing missed, the same figures."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_run import EPISODES, STEPS, run
+
+from siamese_oneshot.data.batches import EpisodeBatches, PairBatches, Plan, Shares
+from siamese_oneshot.data.distort import Distortion
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.result import RunResult, read_result
+from siamese_oneshot.tracking.wandb_mode import is_first_process
+from siamese_oneshot.training.processes import gathered, number_of
+
+TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.album=null"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "accelerator", "number"),
+    [(1, "cpu", 1), (2, "cpu", 2), ("3", "gpu", 3), ([0, 2], "gpu", 2), ("auto", "cpu", 1)],
+)
+def test_processes_by_devices(
+    devices: int | str | list[int], accelerator: str, number: int
+) -> None:
+    assert number_of(devices, accelerator) == number
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_all_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert number_of(-1, "gpu") == number_of("auto", "cuda") == max(1, count)
+
+
+@pytest.mark.parametrize(
+    ("around", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "2", "LOCAL_RANK": "0"}, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
+        ({"SLURM_PROCID": "1"}, False),
+    ],
+)
+def test_one_process_writes(
+    monkeypatch: pytest.MonkeyPatch, around: dict[str, str], first: bool
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in around.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() == first
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_shares_of_pairs_make_the_whole_batch(drawings: Drawings, world: int) -> None:
+    roster = Roster(drawings, torch.arange(len(drawings)))
+    whole = PairBatches(8, 3, distortion=Distortion(elastic=1.0)).prepare(roster, 0)
+    parts = [Shares(whole, rank, world)[1] for rank in range(world)]
+    assert all(len(part.same) == 8 // world for part in parts)  # type: ignore[arg-type]
+    assert rows(parts) == rows([whole[1]])
+
+
+def rows(plans: list[Plan]) -> list[list[float]]:
+    """A row for each pair: positions, warps, label; in an order of their own."""
+    found = []
+    for plan in plans:
+        assert plan.matrix is not None
+        assert plan.bend is not None
+        assert plan.same is not None
+        for n, same in enumerate(plan.same.tolist()):
+            of_pair = (plan.positions[:, n], plan.matrix[:, n], plan.bend[:, n])
+            found.append([same, *(x for part in of_pair for x in part.flatten().tolist())])
+    return sorted(found)
+
+
+def test_shares_of_alphabets_make_the_whole_batch(drawings: Drawings) -> None:
+    roster = Roster(drawings, torch.arange(len(drawings)))
+    whole = EpisodeBatches(4, 4, 2, 3).prepare(roster, 0)
+    first, second = (Shares(whole, rank, 2)[2] for rank in range(2))
+    assert first.positions.shape == (2, 4, 2)
+    assert first.same is None
+    assert torch.equal(
+        torch.cat([first.positions, second.positions])[[0, 2, 1, 3]], whole[2].positions
+    )
+    assert first.matrix is not None
+    assert torch.equal(first.matrix, whole[2].matrix[::2])  # type: ignore[index]
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(drawings: Drawings) -> None:
+    whole = PairBatches(6, 3).prepare(Roster(drawings, torch.arange(len(drawings))), 0)
+    with pytest.raises(UserError, match="6 pairs cannot be divided among 4 devices"):
+        Shares(whole, 0, 4)[0]
+
+
+def test_alone_nothing_is_gathered() -> None:
+    positions, vectors = torch.tensor([1, 4]), torch.rand(2, 3)
+    assert gathered(positions, vectors) == (positions, vectors)
+
+
+def figures(result: RunResult) -> list[tuple[str, int | None, int, str]]:
+    return [(one.name, one.correct, one.trials, one.digest) for one in result.scores]
+
+
+def losses(folder: Path) -> list[float]:
+    with open(next(folder.glob("csv/version_*/metrics.csv"))) as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
+    """As a job of a sweep, so that it is started apart, too."""
+    run(tmp_path / "one", *TWINS, "optim=adam")
+    line = ["-m", "seed=0", *TWINS, "optim=adam", "trainer.devices=2", "hydra.sweeper.name=two"]
+    command = [sys.executable, "-m", "siamese_oneshot.train", *line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one = tmp_path / "one"
+    (two,) = (path.parent for path in tmp_path.glob("outputs/default/two/*/job.json"))
+    assert len(losses(one)) == 6
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    alone, together = read_result(one), read_result(two)
+    assert figures(together) == figures(alone)
+    assert (together.status, together.steps) == ("finished", 6)
+    assert done.stdout.count("finished after 6 steps") == 1, "one process prints"

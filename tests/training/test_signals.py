@@ -1,0 +1,163 @@
+"""Signals end a training between two steps, with a checkpoint and an exit code of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from kills import TINY, begin, differences, done, go_on, printed, steps_logged, wait_until
+
+from siamese_oneshot.errors import Stopped
+from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.training import slurm
+from siamese_oneshot.training.stopping import Stopping
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
+LINE = [
+    *TINY, "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=8",
+    "trainer.max_steps=40", "+callbacks.shake._target_=stoppers.Shake",
+    "+callbacks.slow._target_=stoppers.Slow",
+]  # fmt: skip
+QUEUED = {"SLURM_JOB_ID": "123", "SLURM_JOB_NAME": "train"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that no signal came to."""
+    folder = tmp_path_factory.mktemp("signals") / "whole"
+    done(begin(folder, *LINE), folder)
+    return folder
+
+
+@needs_fork
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_saves_the_step_and_exits_with_its_code(
+    whole: Path, tmp_path: Path, name: str, code: int
+) -> None:
+    folder = tmp_path / "run"
+    process = begin(folder, *LINE)
+    wait_until(process, lambda: steps_logged(folder) >= 11)
+    process.send_signal(getattr(signal, name))
+    text = done(process, folder, code)
+    result = read_result(folder)
+    assert result.status == "interrupted"
+    assert 11 <= result.steps < 20, "it was not the end of the training, nor of an epoch"
+    last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == result.steps == steps_logged(folder)
+    assert {score.split for score in result.scores} == {"validation"}, "the test stays closed"
+    assert f"resume={folder}" in text
+    assert "same or different" in text or "one-shot" in text, "the table so far"
+    done(go_on(folder), folder)
+    assert differences(whole, folder) == []
+
+
+@needs_fork
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = begin(folder, *LINE, "+callbacks.stall._target_=stoppers.Stall")
+    wait_until(process, lambda: steps_logged(folder) >= 1)
+    process.send_signal(signal.SIGINT)
+    wait_until(process, lambda: "again to stop at once" in printed(folder).read_text())
+    time.sleep(0.6)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130, "the step would take a minute"
+
+
+@needs_fork
+def test_slurms_warning_queues_the_job_again_and_it_goes_on(whole: Path, tmp_path: Path) -> None:
+    """Plain sbatch: the same command, in a folder that is named by the job."""
+    told = tmp_path / "told"
+    fake = tmp_path / "bin" / "scontrol"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
+    fake.chmod(0o755)
+    path = f"{fake.parent}{os.pathsep}{os.environ['PATH']}"
+    folder = tmp_path / "123"
+    process = begin(folder, *LINE, **QUEUED, PATH=path)
+    wait_until(process, lambda: steps_logged(folder) >= 11)
+    process.send_signal(signal.SIGUSR1)
+    done(process, folder, 128 + signal.SIGUSR1)
+    assert told.read_text() == "requeue 123\n"
+    result = read_result(folder)
+    assert (result.status, result.scores) == ("interrupted", []), "no time is lost on scores"
+    text = done(begin(folder, *LINE, **QUEUED, SLURM_RESTART_COUNT="1"), folder)
+    assert "going on from" in text
+    assert differences(whole, folder) == []
+
+
+@needs_fork
+def test_a_job_that_cannot_be_queued_again_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = begin(folder, *LINE, **QUEUED, PATH=str(tmp_path))
+    wait_until(process, lambda: steps_logged(folder) >= 1)
+    process.send_signal(signal.SIGUSR2)
+    assert "could not be queued again" in done(process, folder, 128 + signal.SIGUSR2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "number", "restarted"),
+    [
+        ({}, None, False),
+        ({"SLURM_RESTART_COUNT": "1"}, None, False),
+        (QUEUED, "123", False),
+        (QUEUED | {"SLURM_RESTART_COUNT": "0"}, "123", False),
+        (QUEUED | {"SLURM_RESTART_COUNT": "2"}, "123", True),
+        (QUEUED | {"SLURM_ARRAY_JOB_ID": "9", "SLURM_ARRAY_TASK_ID": "4"}, "9_4", False),
+        (QUEUED | {"SLURM_JOB_NAME": "interactive"}, None, False),
+        (QUEUED | {"SLURM_JOB_ID": "1; rm -rf ~"}, None, False),
+    ],
+)
+def test_which_job_of_slurm_this_is(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    number: str | None,
+    restarted: bool,
+) -> None:
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert slurm.job() == number
+    assert slurm.is_restarted() is restarted
+
+
+def test_a_signal_outside_of_training_stops_there_and_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped) as stop, Stopping():
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_submitit_queues_again_after_the_checkpoint() -> None:
+    """Its handler of SIGUSR2 is called at the end, and of SIGTERM at once, without an end."""
+    called = []
+
+    def handler(signum: int, frame: object) -> None:
+        called.append(signum)
+        if signum == signal.SIGUSR2:
+            sys.exit(-1)
+
+    handler.__module__ = "submitit.core.job_environment"
+    for signum in (signal.SIGTERM, signal.SIGUSR2):
+        before = signal.signal(signum, handler)
+        try:
+            with Stopping() as stopping:
+                stopping._training = True
+                signal.raise_signal(signum)
+                if signum == signal.SIGTERM:
+                    assert (called, stopping.asked, stopping._keep) == ([signum], None, True)
+                    called.clear()
+                else:
+                    assert (called, stopping.asked, stopping.requeues) == ([], signum, True)
+                    with pytest.raises(SystemExit):
+                        stopping.end()
+                    assert called == [signum]
+            assert signal.getsignal(signum) is handler
+        finally:
+            signal.signal(signum, before)
