@@ -69,8 +69,7 @@ def _elsewhere(name: str, parts: Parts) -> Measure:
         line += ["--processor-time"] if parts.processor_time else []
         if parts.root is not None:
             line += ["--root", str(parts.root)]
-        options: dict[str, Any] = {"check": True, "capture_output": True, "text": True}
-        done = subprocess.run(line, **options)  # noqa: S603  # our own words, no shell
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
         return float(json.loads(done.stdout.splitlines()[-1]))
 
     return turn
