@@ -28,11 +28,10 @@ PRETRAINED = {"pretrained": "small.safetensors", "dense": "dense.safetensors"}
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 _BUILDERS = "siamese_oneshot.model"  # a file may name what is defined in there, and nothing else
 _HEADER = "siamese_oneshot"
-# what torch.load raises on what is damaged or no checkpoint, and a header that is no mapping
-_UNLOADABLE = (OSError, RuntimeError, EOFError, TypeError, ValueError, pickle.UnpicklingError)
+# what loading and building raise on what is damaged, no checkpoint, or another package's
 _UNUSABLE = (
-    KeyError, TypeError, AttributeError, RuntimeError, ValueError, HydraException,
-    OmegaConfBaseException,
+    OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, AttributeError,
+    AssertionError, pickle.UnpicklingError, HydraException, OmegaConfBaseException,
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -191,7 +190,7 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state: Mapping[str, Tensor] = content["state_dict"]
     except KeyError as problem:
         raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
-    except _UNLOADABLE as problem:
+    except _UNUSABLE as problem:
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise UserError(f"{path} is damaged or not a plain checkpoint: {first}") from problem
     prefix = "network."
