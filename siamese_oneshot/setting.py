@@ -116,7 +116,8 @@ def names(key: str, value: Any) -> list[str]:
     Raises:
         UserError: anything else, such as one name alone.
     """
-    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not listed or not all(isinstance(one, str) for one in value):
         raise _refused(key, value, "a list of names, as in [one,two]")
     return list(value)
 
@@ -134,9 +135,11 @@ def one_of(key: str, value: Any, names: Collection[str | None]) -> Any:
 
 
 def _entries(value: Any, count: int | None) -> Sequence[Any]:
-    if not isinstance(value, list | tuple) or (count is not None and len(value) != count):
+    # Hydra's own lists too, which are no Python lists
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not listed or (count is not None and len(value) != count):
         raise UserError("no such list")
-    return value
+    return list(value)
 
 
 def _many(count: int | None) -> str:

@@ -114,8 +114,8 @@ def run_hydra(
             raise
         _stop(str(error), 2, error if traced else None)
     except OSError as error:  # Hydra's, such as a folder of the run that cannot be made
-        refused = explain_machine(error)
-        if refused is None or getattr(error, "_from_task", False):
+        refused = None if getattr(error, "_from_task", False) else explain_machine(error)
+        if refused is None:
             raise
         _stop(refused, 1, error if traced else None)
     return job.result

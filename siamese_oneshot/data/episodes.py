@@ -198,8 +198,7 @@ def _some_episodes(
     support_keys = torch.rand(trials, way, roster.drawers, generator=generator)
     support_keys.masked_fill_(~drawn[classes], -1.0)
     support_keys.scatter_(2, drawer[:, None, None].expand(trials, way, 1), -1.0)
-    best = support_keys.topk(shot, dim=2)
-    if bool((best.values < 0).any()):
-        raise UserError(f"a class has fewer than {shot} pictures by other drawers than the query's")
-    supports = roster.table[classes[..., None], best.indices]
+    # Every class has shot + 1 pictures at least, so none of these is a gap or the query's drawer's.
+    best = support_keys.topk(shot, dim=2).indices
+    supports = roster.table[classes[..., None], best]
     return roster.table[asked, drawer], supports, answers

@@ -144,7 +144,8 @@ class Files:
 
         try:
             loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-            return yaml.load(path.read_text(encoding="utf-8"), loader)
+            text = path.read_text(encoding="utf-8")
+            return yaml.load(text, loader)  # noqa: S506  # both loaders are safe ones
         except FileNotFoundError:
             return None
         except (OSError, ValueError, yaml.YAMLError) as problem:

@@ -18,6 +18,7 @@ FILE = "job.json"
 VERSION = 1
 ATTEMPTS = 3  # without a new checkpoint in between: the job kills its process
 _RESULT = "result.json"
+_DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _LONGEST = 100  # of a folder's name, in characters; file systems take 255 bytes
 
 
@@ -67,7 +68,7 @@ class Job:
             if found != VERSION:
                 raise ValueError(f"version {found}, not {VERSION}")
             return cls(**{field.name: content[field.name] for field in fields(cls)})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        except _DAMAGE as problem:
             raise UserError(f"{path} is damaged ({problem}): remove that folder") from problem
 
     def write(self, folder: Path) -> None:

@@ -103,7 +103,7 @@ def read_result(folder: Path) -> RunResult:
         return RunResult(scores=scores, **content)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: has the run ended?") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
 
 

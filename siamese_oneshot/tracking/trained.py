@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -27,8 +28,11 @@ PRETRAINED = {"pretrained": "small.safetensors", "dense": "dense.safetensors"}
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 _BUILDERS = "siamese_oneshot.model"  # a file may name what is defined in there, and nothing else
 _HEADER = "siamese_oneshot"
-# what torch.load raises on what is damaged or no checkpoint, and a header that is no mapping
-_UNLOADABLE = (OSError, RuntimeError, EOFError, TypeError, ValueError, pickle.UnpicklingError)
+# what loading and building raise on what is damaged, no checkpoint, or another package's
+_UNUSABLE = (
+    OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, AttributeError,
+    AssertionError, pickle.UnpicklingError, HydraException, OmegaConfBaseException,
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -91,18 +95,20 @@ def load_trained(where: str | Path) -> Trained:
             )
         network = _built(header["network"], path)
         network.load_state_dict(weights)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as problem:
-        raise UserError(f"{path} does not hold a network of this package: {problem}") from problem
-    network.eval().requires_grad_(False)
-    return Trained(
-        str(where),
-        network,
-        header["network"],
-        header.get("facts") or {},
-        header.get("threshold"),
-        header.get("unknown_below"),
-        header.get("card") or {},
-    )
+        network.eval().requires_grad_(False)
+        return Trained(
+            str(where),
+            network,
+            header["network"],
+            header.get("facts") or {},
+            header.get("threshold"),
+            header.get("unknown_below"),
+            header.get("card") or {},
+        )
+    except _UNUSABLE as problem:
+        cause = problem.__cause__ if isinstance(problem, InstantiationException) else None
+        reason = " ".join(str(cause or problem).split())
+        raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
 
 
 def save_trained(trained: Trained, path: Path) -> None:
@@ -169,7 +175,7 @@ def _exported(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as problem:
+    except (OSError, SafetensorError, ValueError, RecursionError) as problem:
         raise UserError(f"{path} cannot be read: {problem}") from problem
     return header, {
         name: value.float() if value.is_floating_point() else value
@@ -184,7 +190,7 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         state: Mapping[str, Tensor] = content["state_dict"]
     except KeyError as problem:
         raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
-    except _UNLOADABLE as problem:
+    except _UNUSABLE as problem:
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise UserError(f"{path} is damaged or not a plain checkpoint: {first}") from problem
     prefix = "network."

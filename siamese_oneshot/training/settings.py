@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from siamese_oneshot.setting import flag, number, whole, wholes
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
 
+_FEW = 8  # processes that a CPU is never too small for, as in a rehearsal of a larger machine
+
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse what no constructor of ours will see.
@@ -43,9 +45,10 @@ def _check_devices(devices: Any, accelerator: str) -> None:
 
     Lightning starts a process for each.
     """
-    there = (os.cpu_count() or 1) if accelerator == "cpu" else max(1, torch.cuda.device_count())
-    if devices == "auto":
+    if devices in ("auto", -1):  # Lightning's words for all
         return
+    processors = max(_FEW, os.cpu_count() or 1)
+    there = processors if accelerator == "cpu" else max(1, torch.cuda.device_count())
     if accelerator != "cpu" and not isinstance(devices, int | str | float | None):
         wholes("trainer.devices", list(devices), 0, there - 1)
         return

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from blobs import make_drawings
 
+from siamese_oneshot.data.drawings import fingerprint
 from siamese_oneshot.data.episodes import Trials, alphabet_batch, episode_trials, run_trials
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
@@ -240,3 +242,31 @@ def test_a_digest_notices_each_part(drawings):
         Trials(trials.queries, trials.supports, other),
     ]
     assert len({trials.digest, *(each.digest for each in changed)}) == 4
+
+
+def test_twenty_ways_and_one_shot_where_nothing_else_is_said():
+    roster = whole(make_drawings((21,), drawers=3))
+    assert run_trials(roster, 1, seeded(0)).supports.shape == (20, 20, 1)
+    assert episode_trials(roster, 2, seeded(0)).supports.shape == (2, 20, 1)
+
+
+def test_the_fewest_that_can_be_asked_for(drawings):
+    roster = whole(drawings)
+    assert run_trials(roster, 3, seeded(0), way=1).supports.shape == (3, 1, 1)
+    assert episode_trials(roster, 1, seeded(0), way=1).supports.shape == (1, 1, 1)
+
+
+def test_no_picture_is_forgotten(drawings):
+    """The one at position 0 too, as query and as support."""
+    trials = episode_trials(whole(drawings), 4000, seeded(0), 2)
+    assert trials.queries.unique().tolist() == list(range(len(drawings)))
+    assert trials.supports.unique().tolist() == list(range(len(drawings)))
+
+
+def test_lists_stay_as_they_were(drawings):
+    """A list that changes makes figures incomparable, however good the new one is."""
+    roster = ragged(drawings)
+    assert run_trials(roster, 9, seeded(0), 5).digest == "760be192ea6a738c"
+    assert episode_trials(roster, 1100, seeded(0), 5).digest == "c3fe0be20f474c1d"
+    assert episode_trials(roster, 1100, seeded(0), 5, 2, True).digest == "da66858603810b8c"
+    assert fingerprint(alphabet_batch(roster, 2, 4, 2, seeded(0))) == "3a2cf06eb9767b63"

@@ -100,7 +100,7 @@ def test_a_lonely_character_is_never_paired_with_itself_as_different(drawings):
 
 def test_what_cannot_be_paired_is_an_error(drawings):
     once = Roster(drawings, ((drawings.drawers < 1) | (drawings.classes > 0)).nonzero().flatten())
-    with pytest.raises(UserError, match="one picture only"):
+    with pytest.raises(UserError, match=r"^a class has one picture only; .* each class$"):
         sample_pairs(once, 8, seeded(0))
     alone = Roster(drawings, (drawings.classes == 3).nonzero().flatten())
     with pytest.raises(UserError, match="AlphabetA"):
@@ -123,6 +123,52 @@ def test_the_seed_decides_and_nothing_else(drawings):
     assert one.digest != sample_pairs(roster, 500, seeded(12)).digest
     swapped = type(one)(one.second, one.first, one.same)
     assert swapped.digest != one.digest
+
+
+def test_one_pair_is_a_different_one(drawings):
+    for seed in range(20):
+        (same,) = sample_pairs(whole(drawings), 1, seeded(seed)).same.tolist()
+        assert same == 0
+
+
+def test_alphabets_of_two_characters_are_large_enough(drawings):
+    roster = Roster(
+        drawings, torch.isin(drawings.classes, torch.tensor([0, 1, 6, 7])).nonzero()[:, 0]
+    )
+    pairs = sample_pairs(roster, 400, seeded(1), within_alphabet=True)
+    left, right = drawings.classes[pairs.first], drawings.classes[pairs.second]
+    assert ((left // 6 == right // 6) & ((left == right) == pairs.same.bool())).all()
+
+
+def test_every_lonely_character_is_named(drawings):
+    roster = Roster(
+        drawings, torch.isin(drawings.classes, torch.tensor([0, 6, 11, 12])).nonzero()[:, 0]
+    )
+    with pytest.raises(UserError, match=r"from in AlphabetA, AlphabetB$"):
+        sample_pairs(roster, 8, seeded(8), within_alphabet=True)
+
+
+def test_of_two_alphabets_the_other_picture_comes_from_both_alike(drawings):
+    roster = Roster(drawings, drawings.positions(["AlphabetA", "AlphabetB"]))
+    pairs = sample_pairs(roster, 20_000, seeded(7))
+    different = pairs.same == 0
+    crossed = drawings.alphabets[pairs.first] != drawings.alphabets[pairs.second]
+    assert abs(crossed[different].float().mean() - 0.5) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("alphabets", "within", "digest"),
+    [
+        (4, False, "1aafeb4291c76683"),
+        (4, True, "902f9d5835b2565f"),
+        (1, False, "ac2407311bf1b500"),
+        (2, False, "168c22b503f433b4"),
+    ],
+)
+def test_lists_stay_as_they_were(drawings, alphabets, within, digest):
+    """A list that changes makes figures incomparable, however good the new one is."""
+    roster = Roster(drawings, drawings.positions(drawings.alphabet_names[:alphabets]))
+    assert sample_pairs(roster, 101, seeded(0), within).digest == digest
 
 
 @pytest.mark.omniglot

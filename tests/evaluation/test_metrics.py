@@ -128,3 +128,20 @@ def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:
             wins = [all(bool(row[answer] > row[one]) for one in choice) for choice in choices]
             right += sum(wins) / len(wins) / 7
         assert float(found[way - 1]) == pytest.approx(right)
+
+
+def test_infinities_are_more_and_less_than_any_number() -> None:
+    largest, smallest = torch.finfo(torch.float32).max, torch.finfo(torch.float32).min
+    row = [[float("inf"), largest, 0.0], [float("-inf"), smallest, float("nan")]]
+    for seed in range(20):
+        assert choose(torch.tensor(row), torch.Generator().manual_seed(seed)).tolist() == [0, 1]
+
+
+def test_accuracy_by_way_is_exact_for_many_ways() -> None:
+    """One trial in which r of 59 others are ahead is right for C(59 - r, w) of C(59, w) choices."""
+    way, ahead = 60, 7
+    scores = torch.arange(way, dtype=torch.float32)[None]
+    found = accuracy_by_way(scores, torch.tensor([way - 1 - ahead]))
+    expected = [math.comb(59 - ahead, w) / math.comb(59, w) for w in range(way)]
+    assert found.dtype == torch.float64
+    assert found.tolist() == pytest.approx(expected, rel=1e-11, abs=1e-300)

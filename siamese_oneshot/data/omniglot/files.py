@@ -23,7 +23,10 @@ MAX_MEMBER_BYTES = 64 * 2**10  # the largest official member has 980 bytes
 _SUBFOLDERS = ("", "omniglot-py", "python", "python/one-shot-classification")
 
 # what zipfile and its decompressors raise on damage, on encryption and on unknown methods
-_UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError,
+    IndexError,
+)  # fmt: skip
 
 
 class OmniglotUnavailable(UserError):
@@ -113,9 +116,11 @@ class Members:
                 names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         except zipfile.BadZipFile as fault:
             raise OmniglotFaulty(f"it is no zip: {fault}{_looks_like(path)}") from fault
-        except (OSError, ValueError, NotImplementedError) as fault:
+        except (OSError, ValueError, NotImplementedError, IndexError) as fault:
+            # an IndexError is a member without a name
             raise OmniglotFaulty(f"it cannot be read: {fault}") from fault
-        self.names = sorted(name for name in names if not _hidden(name))
+        named = [name for name in names if PurePosixPath(name).parts]
+        self.names = sorted(name for name in named if not _hidden(name))
 
     def read(self, name: str) -> bytes:
         """The content of one file.

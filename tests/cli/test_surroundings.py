@@ -1,0 +1,48 @@
+"""What the machine refuses is said in a line with a remedy; other errors are left alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from siamese_oneshot.cli.surroundings import explain_machine
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "change its permissions"),
+        (errno.EROFS, "choose a place that can be written to"),
+        (errno.ELOOP, "a link leads back to itself"),
+    ],
+)
+def test_a_system_error_names_the_file_and_a_remedy(number: int, remedy: str) -> None:
+    hidden = RuntimeError("x")
+    hidden.__cause__ = OSError(number, os.strerror(number), "a/b.png")
+    told = explain_machine(hidden)
+    assert told is not None
+    assert told.startswith(f"a/b.png: {os.strerror(number)}; {remedy}")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried\nfoo"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+)
+def test_too_little_memory_is_said(error: Exception) -> None:
+    told = explain_machine(error)
+    assert told is not None
+    assert told.startswith("there is not enough memory: lower the sizes")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionRefusedError(111, "x")])
+def test_other_errors_are_no_business_of_it(error: Exception) -> None:
+    assert explain_machine(error) is None

@@ -1,0 +1,206 @@
+"""Whatever the drawings: what samplers, trials, splits and distortions promise, or a UserError."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, composite
+
+from siamese_oneshot.data.batches import StepSampler
+from siamese_oneshot.data.distort import Distortion, distort
+from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.episodes import alphabet_batch, episode_trials, run_trials
+from siamese_oneshot.data.pairs import sample_pairs
+from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.data.splits import split_drawings
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.metrics import accuracy_by_way, choose
+
+SEEDS = st.integers(0, 2**63 - 1)
+
+
+@composite
+def some_drawings(draw: DrawFn) -> Drawings:
+    """One to five alphabets of up to seven characters, each by some of five drawers; 1 pixel."""
+    sizes = draw(st.lists(st.integers(1, 7), min_size=1, max_size=5))
+    who = [draw(st.sets(st.integers(0, 4), min_size=1, max_size=5)) for _ in range(sum(sizes))]
+    classes = [k for k, drawers in enumerate(who) for _ in drawers]
+    owners = [alphabet for alphabet, size in enumerate(sizes) for _ in range(size)]
+    return Drawings(
+        pixels=torch.arange(len(classes)).view(-1, 1, 1).to(torch.uint8),
+        classes=torch.tensor(classes),
+        drawers=torch.tensor([one for drawers in who for one in sorted(drawers)]),
+        class_names=tuple(f"A{owner}/{k:02d}" for k, owner in enumerate(owners)),
+        alphabet_names=tuple(f"A{k}" for k in range(len(sizes))),
+        class_alphabets=torch.tensor(owners),
+        source="folder",
+    )
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def whole(drawings: Drawings) -> Roster:
+    return Roster(drawings, torch.arange(len(drawings)))
+
+
+@given(some_drawings(), st.integers(-1, 40), st.booleans(), SEEDS)
+def test_pairs(drawings: Drawings, n: int, within: bool, seed: int) -> None:
+    try:
+        pairs = sample_pairs(whole(drawings), n, seeded(seed), within)
+    except UserError:
+        once = int(drawings.classes.bincount().min()) == 1
+        sizes = drawings.class_alphabets.bincount()
+        lonely = int(sizes.min()) == 1 if within else len(drawings.class_names) == 1
+        assert n < 1 or once or lonely
+        return
+    assert len(pairs) == n
+    assert int(pairs.same.sum()) == n // 2
+    assert (pairs.first != pairs.second).all()
+    left, right = drawings.classes[pairs.first], drawings.classes[pairs.second]
+    assert ((left == right) == pairs.same.bool()).all()
+    if within:
+        assert (drawings.class_alphabets[left] == drawings.class_alphabets[right]).all()
+    assert sample_pairs(whole(drawings), n, seeded(seed), within).digest == pairs.digest
+
+
+@given(some_drawings(), st.integers(0, 6), st.integers(0, 3), st.booleans(), SEEDS)
+def test_trials(drawings: Drawings, way: int, shot: int, within: bool, seed: int) -> None:
+    roster = whole(drawings)
+    try:
+        trials = episode_trials(roster, 30, seeded(seed), way, shot, within)
+    except UserError:
+        largest = int(drawings.class_alphabets.bincount().max())
+        most = largest if within else len(drawings.class_names)
+        assert way < 1 or shot < 1 or way > most or int(roster.counts.min()) < shot + 1
+        return
+    assert trials.supports.shape == (30, way, shot)
+    check(drawings, trials.queries, trials.supports, trials.answers)
+    if within:
+        owners = drawings.alphabets[trials.supports].flatten(1)
+        assert (owners == owners[:, :1]).all()
+
+
+@given(some_drawings(), st.integers(1, 5), st.integers(1, 6), SEEDS)
+def test_runs(drawings: Drawings, way: int, runs: int, seed: int) -> None:
+    try:
+        trials = run_trials(whole(drawings), runs, seeded(seed), way)
+    except UserError:
+        return
+    assert len(trials) == runs * way
+    check(drawings, trials.queries, trials.supports, trials.answers)
+    owners = drawings.alphabets[trials.supports].flatten(1)
+    assert (owners == owners[:, :1]).all()
+
+
+def check(
+    drawings: Drawings, queries: torch.Tensor, supports: torch.Tensor, answers: torch.Tensor
+) -> None:
+    """Distinct classes, one of them the query's, none by its drawer."""
+    classes = drawings.classes[supports]
+    assert (classes == classes[..., :1]).all()
+    assert all(len(set(row)) == len(row) for row in classes[..., 0].tolist())
+    right = classes[torch.arange(len(answers)), answers, 0]
+    assert (right == drawings.classes[queries]).all()
+    by = drawings.drawers[supports]
+    assert (by != drawings.drawers[queries][:, None, None]).all()
+    assert all(len(set(shots)) == len(shots) for row in supports.tolist() for shots in row)
+
+
+@given(some_drawings(), st.integers(1, 3), st.integers(2, 4), st.integers(2, 3), SEEDS)
+def test_batches_of_alphabets(
+    drawings: Drawings, alphabets: int, characters: int, drawers: int, seed: int
+) -> None:
+    try:
+        batch = alphabet_batch(whole(drawings), alphabets, characters, drawers, seeded(seed))
+    except UserError:
+        return
+    owners, classes = drawings.alphabets[batch], drawings.classes[batch]
+    assert batch.flatten().unique().numel() == alphabets * characters * drawers
+    assert len(set(owners[:, 0, 0].tolist())) == alphabets
+    assert (owners == owners[:, :1, :1]).all()
+    assert (classes == classes[..., :1]).all()
+    assert (drawings.drawers[batch] == drawings.drawers[batch][:, :1]).all()
+
+
+@given(some_drawings())
+def test_shares_are_disjoint_and_complete(drawings: Drawings) -> None:
+    try:
+        split = split_drawings(drawings, "shares")
+    except UserError:
+        sizes = drawings.class_alphabets.bincount()
+        assert len(sizes) < 3
+        assert int(sizes.min()) < 3
+        return
+    parts = (split.train, split.validation, split.test)
+    assert all(len(part) for part in parts)
+    assert torch.cat(parts).sort().values.tolist() == list(range(len(drawings)))
+    characters = [set(drawings.classes[part].tolist()) for part in parts]
+    assert sum(map(len, characters)) == len(set.union(*characters))
+
+
+@given(
+    st.builds(
+        Distortion,
+        rotation=st.floats(0, 180),
+        shear=st.floats(0, 0.9),
+        scale=st.tuples(st.floats(0.2, 1.0), st.floats(1.0, 3.0)),
+        shift=st.floats(0, 50),
+        probability=st.floats(0, 1),
+        elastic=st.floats(0, 20),
+        grid=st.integers(2, 8),
+    ),
+    st.integers(1, 6),
+    st.integers(5, 30),
+    SEEDS,
+)
+def test_distortions_stay_ink_on_paper(made: Distortion, n: int, side: int, seed: int) -> None:
+    warp = made.draw(n, seeded(seed))
+    pictures = torch.rand(n, 1, side, side, generator=seeded(seed))
+    after = distort(pictures, warp)
+    assert after.shape == pictures.shape
+    assert after.isfinite().all()
+    assert after.min() >= 0
+    assert after.max() <= 1 + 1e-5
+    assert not distort(torch.zeros_like(pictures), warp).any(), "paper stays paper"
+    again = made.draw(n, seeded(seed))
+    assert torch.equal(again.matrix, warp.matrix)
+
+
+@given(st.integers(1, 30), st.integers(0, 200))
+def test_an_epoch_goes_on_where_it_stopped(steps: int, done: int) -> None:
+    left = list(StepSampler(steps, lambda: done))
+    assert left[0] == done
+    assert (left[-1] + 1) % steps == 0
+    assert len(left) <= steps
+
+
+@given(
+    st.integers(2, 7).flatmap(
+        lambda way: st.lists(
+            st.lists(st.floats(width=32), min_size=way, max_size=way), min_size=1, max_size=20
+        )
+    ),
+    SEEDS,
+)
+def test_the_choice_is_one_of_the_best(rows: list[list[float]], seed: int) -> None:
+    scores = torch.tensor(rows)
+    picks = choose(scores, seeded(seed)).tolist()
+    for row, pick in zip(rows, picks, strict=True):
+        numbers = [one for one in row if one == one]
+        assert not numbers or row[pick] == max(numbers) or max(numbers) == float("-inf")
+
+
+@given(st.integers(2, 12), st.integers(1, 20), SEEDS)
+def test_accuracy_falls_with_every_way(way: int, trials: int, seed: int) -> None:
+    chance = seeded(seed)
+    scores = torch.randint(4, (trials, way), generator=chance).float()
+    answers = torch.randint(way, (trials,), generator=chance)
+    found = accuracy_by_way(scores, answers)
+    assert float(found[0]) == 1
+    assert (found.diff() <= 1e-12).all()
+    others = scores.scatter(1, answers[:, None], -1.0).max(1).values
+    right = scores.gather(1, answers[:, None])[:, 0] > others
+    assert abs(float(found[-1]) - float(right.double().mean())) < 1e-9

@@ -1,0 +1,78 @@
+"""Whatever is typed: settings are taken as they are or refused, and paths come back unchanged."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siamese_oneshot.cli.paths import quoted, unquoted, with_paths
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.layerwise import by_layer
+from siamese_oneshot.setting import flag, number, numbers, one_of, share, whole, wholes
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=200),
+    st.lists(st.one_of(st.integers(), st.floats(), st.text(max_size=3)), max_size=4),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)  # fmt: skip
+# What a command line can hold: no null byte, and bytes that are no text as Python keeps them.
+TYPED = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
+
+
+@given(ANYTHING)
+def test_a_setting_is_taken_as_it_is_or_named(value: Any) -> None:
+    checks = {
+        "number": lambda: number("a.b", value, 0, 10),
+        "share": lambda: share("a.b", value),
+        "whole": lambda: whole("a.b", value, 1),
+        "wholes": lambda: wholes("a.b", value, 1),
+        "numbers": lambda: numbers("a.b", value, 2, 0, below=1),
+        "flag": lambda: flag("a.b", value),
+        "one_of": lambda: one_of("a.b", value, ("x", None)),
+    }
+    for check in checks.values():
+        try:
+            assert check() == value
+        except UserError as refused:
+            first = str(refused)
+            assert first.startswith("a.b=")
+            assert " it must be " in first or " is unknown; there are x, null" in first
+            assert len(first) < 250
+
+
+@given(st.one_of(st.booleans(), st.text(), st.none(), st.just(math.nan), st.just(math.inf)))
+def test_what_is_no_number_is_never_one(value: Any) -> None:
+    for check in (number, whole, share):
+        with pytest.raises(UserError):
+            check("key", value)
+
+
+@given(st.dictionaries(st.sampled_from(["conv1", "conv2", "dense", "default", "x"]), ANYTHING))
+def test_settings_a_layer(setting: dict[str, Any]) -> None:
+    layers = ["conv1", "conv2", "dense"]
+    try:
+        found = by_layer(setting, layers, "optim.lr")
+    except UserError as refused:
+        said = str(refused)
+    else:
+        said = ""
+    if said:
+        assert said.startswith("optim.lr")
+        return
+    assert found == {name: setting.get(name, setting.get("default")) for name in layers}
+    assert "x" not in setting
+
+
+@given(TYPED)
+def test_a_path_is_read_back_as_it_was_typed(text: str) -> None:
+    read = OverridesParser.create().parse_overrides([f"out={quoted(text)}"])[0].value()
+    assert read == text
+    (line,) = with_paths([f"out={text}"], ["out"])
+    if line.startswith("out='"):
+        found = OverridesParser.create().parse_overrides([line])[0].value()
+        assert found == unquoted(text)
