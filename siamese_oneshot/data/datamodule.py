@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import Batches, Plan, Shares, StepSampler
+from siamese_oneshot.data.batches import Batches, StepSampler
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
 from siamese_oneshot.data.own.folder import OnBad
+from siamese_oneshot.data.plan import Plan, Shares
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source
 from siamese_oneshot.data.splits import Split, split_drawings

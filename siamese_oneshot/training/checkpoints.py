@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from siamese_oneshot.training.checkpoint_io import there_is
 from siamese_oneshot.training.history import History
+from siamese_oneshot.training.module import ERROR
 
 
 class Best(ModelCheckpoint):
@@ -83,3 +84,32 @@ class Latest(Checkpoint):
                     logger.sync()
             trainer.save_checkpoint(self.path, weights_only=False)
             self._step, self._time = trainer.global_step, time.monotonic()
+
+
+def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
+    """The checkpoint to keep: the best by validation; the last where none was validated.
+
+    Args:
+        trainer: that has trained.
+        folder: of the run.
+
+    Returns:
+        Its path; None where there is none.
+    """
+    best = _by_validation(trainer)
+    if best is None:
+        return None
+    path = Path(best.best_model_path or folder / "checkpoints" / "last.ckpt")
+    return path if there_is(path) else None
+
+
+def best_validation(trainer: pl.Trainer) -> float | None:
+    """The best one-shot accuracy on validation while it trained, 0 … 1; None before the first."""
+    best = _by_validation(trainer)
+    error = None if best is None else best.best_model_score
+    return None if error is None else 1.0 - float(error)
+
+
+def _by_validation(trainer: pl.Trainer) -> ModelCheckpoint | None:
+    found = (one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
+    return next((one for one in found if one.monitor == ERROR), None)

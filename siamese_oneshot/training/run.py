@@ -21,7 +21,6 @@ from pytorch_lightning.loggers import Logger
 from siamese_oneshot.atomic import remove_strays
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.model.encoder import ConvEncoder
 from siamese_oneshot.sweeping.pruning import Pruning
 from siamese_oneshot.tracking.machine import keep_changes, machine
 from siamese_oneshot.tracking.result import (
@@ -34,7 +33,9 @@ from siamese_oneshot.tracking.result import (
 from siamese_oneshot.tracking.score import Score, scores_of
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training import slurm
+from siamese_oneshot.training.announcement import announce
 from siamese_oneshot.training.checkpoint_io import KeepingIO, read_checkpoint, there_is
+from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint
 from siamese_oneshot.training.continuity import Continuity
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
@@ -42,7 +43,7 @@ from siamese_oneshot.training.hardware import (
     keep_freed_memory,
 )
 from siamese_oneshot.training.history import History
-from siamese_oneshot.training.module import ERROR, SiameseModule
+from siamese_oneshot.training.module import SiameseModule
 from siamese_oneshot.training.stopping import Enough, Stopping
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,9 @@ class Run:
             UserError: the training cannot go on, for instance because the disk is full.
             Stopped: by a signal, when there is a checkpoint and a result.
         """
-        self.announce()
+        if is_first_process():
+            hardware = self.accelerator, self.precision
+            announce(self.cfg.name, self.cfg.seed, self.module, self.data, hardware, self.folder)
         trainer = self.trainer(self.callbacks, self.loggers, max_steps=self.cfg.trainer.max_steps)
         status, scores = "failed", list[Score]()
         with self.stopping:
@@ -133,7 +136,9 @@ class Run:
                 status = self.fit(trainer)
                 if status == "interrupted":  # written at once: there may be no time for more
                     self.leave(self.result(trainer, status, scores))
-                if self.kept(trainer) is not None and self.worth_examining(status):
+                if kept_checkpoint(trainer, self.folder) is not None and self.worth_examining(
+                    status
+                ):
                     ended, status = status, "failed"
                     scores = self.examine(trainer, test=self.cfg.test and ended == "finished")
                     status = ended
@@ -167,38 +172,6 @@ class Run:
             write_result(self.folder, result)
         except OSError as problem:
             log.warning("the result cannot be written: %s", problem)
-
-    def announce(self) -> None:
-        """Say what is about to be trained, on what, with what."""
-        if not is_first_process():
-            return
-        parameters = sum(weight.numel() for weight in self.module.parameters())
-        parts = self.data.parts
-        log.info(
-            "%s: %s parameters, %s pictures of %d characters to train on (split %s), seed %d",
-            self.cfg.name,
-            f"{parameters:,}",
-            f"{len(parts.train):,}",
-            len(self.data.train_roster),
-            parts.name,
-            self.cfg.seed,
-        )
-        log.info(
-            "on %s in %s%s; results go to %s",
-            self.accelerator,
-            self.precision,
-            self.convolutions(),
-            self.folder,
-        )
-
-    def convolutions(self) -> str:
-        """How they are computed in training, for the log; nothing where there are none."""
-        tower = self.module.network.encoder
-        if not isinstance(tower, ConvEncoder):
-            return ""
-        plain = (self.accelerator, self.precision) == ("cpu", "32-true")
-        layers = tower.by_fourier(self.data.stream[0].positions.numel(), plain)
-        return f", {', '.join(layers)} by Fourier transform" if layers else ", convolutions direct"
 
     def trainer(
         self, callbacks: list[Callback], loggers: list[Logger], max_steps: int = -1
@@ -241,7 +214,9 @@ class Run:
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(self.module, self.data, ckpt_path=resume, weights_only=True)
-            if self.kept(trainer) is None and trainer.global_step:  # ended within its first epoch
+            if (
+                kept_checkpoint(trainer, self.folder) is None and trainer.global_step
+            ):  # ended within its first epoch
                 trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
         except Enough:
             return "interrupted"
@@ -255,26 +230,9 @@ class Run:
         pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
         return "pruned" if pruned else "finished"
 
-    def kept(self, trainer: pl.Trainer) -> Path | None:
-        """The checkpoint to keep: the best by validation; the last where none was validated."""
-        folder = self.folder / "checkpoints"
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.monitor == ERROR:
-                best = Path(callback.best_model_path or folder / "last.ckpt")
-                return best if there_is(best) else None
-        return None
-
-    def best(self, trainer: pl.Trainer) -> float | None:
-        """The best validation while it trained, of a run that is not examined."""
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.monitor == ERROR:
-                error = callback.best_model_score
-                return None if error is None else 1.0 - float(error)
-        return None
-
     def examine(self, trainer: pl.Trainer, test: bool) -> list[Score]:
         """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
-        kept = self.kept(trainer)
+        kept = kept_checkpoint(trainer, self.folder)
         assert kept is not None
         self.module.load_state_dict(read_checkpoint(kept)["state_dict"])
         # A trainer without callbacks: an average of weights must not be swapped in again.
@@ -293,29 +251,29 @@ class Run:
 
     def result(self, trainer: pl.Trainer, status: str, scores: list[Score]) -> RunResult:
         """What the run leaves behind."""
-        kept = self.kept(trainer)
-        drawings = self.data.drawings
+        kept, data = kept_checkpoint(trainer, self.folder), self.data
+        exams = {"validation": data.validation, "test": data.test}
         return RunResult(
             status=status,
             experiment=self.cfg.name,
             seed=self.cfg.seed,
-            data_source=drawings.source,
-            data_digest=self.data.digest,
-            data_split=self.data.parts.name,
+            data_source=data.drawings.source,
+            data_digest=data.digest,
+            data_split=data.parts.name,
             scores=scores,
-            validation=scores[0].value if scores else self.best(trainer),
+            validation=scores[0].value if scores else best_validation(trainer),
             checkpoint=None if kept is None else str(kept.relative_to(self.folder)),
             steps=trainer.global_step,
-            epochs=trainer.global_step // len(self.data.stream),  # type: ignore[arg-type]
+            epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
             seconds=self.seconds,
             seconds_total=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),
-            warnings=list(self.data.warnings),
+            warnings=list(data.warnings),
             precision=self.precision,
             machine=self.machine,
             lists={
                 f"{split}/{key}": digest
-                for split, exam in (("validation", self.data.validation), ("test", self.data.test))
+                for split, exam in exams.items()
                 for key, digest in exam.digests.items()
             },
             **self.environment,
