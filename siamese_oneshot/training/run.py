@@ -73,7 +73,6 @@ class Run:
         if cfg.trainer.max_steps < 0 and cfg.trainer.max_epochs < 0:
             raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
         self.data: OneShotDataModule = instantiate(cfg.data)
-        self.data.load()
         description: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
         objective = instantiate(cfg.objective)
         if objective.batches != self.data.batches.kind:
@@ -81,6 +80,7 @@ class Run:
                 f"this objective learns from batches={objective.batches}, "
                 f"not from batches={self.data.batches.kind}: set both alike"
             )
+        self.data.load()
         self.module = SiameseModule(
             instantiate(cfg.model),
             objective,

@@ -36,7 +36,7 @@ def together(task: Any, jobs: int = JOBS) -> list[Any]:
     processes = [context.Process(target=run) for _ in range(jobs)]
     for process in processes:
         process.start()
-    answers = [queue.get(timeout=60) for _ in processes]
+    answers = [queue.get(timeout=600) for _ in processes]
     for process in processes:
         process.join(60)
     return answers

@@ -68,7 +68,8 @@ def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> 
     assert bench.run(*LINE) == 1
     printed = capsys.readouterr().err
     assert "2 of 4 jobs failed" in printed
-    assert "RuntimeError: out of memory" in printed
+    remedy = "lower the sizes of the batches, of the network or of the data (out of memory)"
+    assert f"1_lr=0.001,seed=1: there is not enough memory: {remedy}" in printed
     assert len(bench.finished) == 2
     broken = False
     assert bench.run(*LINE) == 0
