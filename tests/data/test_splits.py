@@ -57,6 +57,13 @@ def test_shares_take_every_alphabet_once_in_order(alphabets, sizes):
     assert torch.equal(split.yardstick, split.test)
 
 
+def test_omniglot_can_be_divided_by_shares_too():
+    split = split_drawings(tiny(5, source="omniglot"), "shares")
+    other = split_drawings(tiny(5), "shares")
+    assert split.name == "shares"
+    assert all(map(torch.equal, parts(split), parts(other)))
+
+
 @pytest.mark.parametrize("rule", sorted(RULES))
 def test_other_data_are_divided_by_shares_whatever_the_rule(drawings, rule):
     split = split_drawings(drawings, rule)
