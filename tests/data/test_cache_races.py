@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from siamese_oneshot.data import bitcache
 from siamese_oneshot.data.omniglot import load_omniglot
@@ -30,13 +31,14 @@ def together(task: Any, jobs: int = JOBS) -> list[Any]:
     barrier, queue = context.Barrier(jobs), context.Queue()
 
     def run() -> None:
+        torch.set_num_threads(1)  # those of the test's process are not there after a fork
         barrier.wait()
         queue.put(task())
 
     processes = [context.Process(target=run) for _ in range(jobs)]
     for process in processes:
         process.start()
-    answers = [queue.get(timeout=600) for _ in processes]
+    answers = [queue.get(timeout=120) for _ in processes]
     for process in processes:
         process.join(60)
     return answers
