@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import re
 import shutil
@@ -116,8 +117,14 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         os.chmod(folder, 0o777)
         monkeypatch.chdir(folder)
         good()
-        load_folder("symbols")  # imports what a nobody may not read
-        codecs.lookup("cp437")  # likewise, of zips
+        # These import what a nobody may not read.
+        load_folder("symbols")
+        codecs.lookup("cp437")
+        before = Path(folder, "before")
+        before.mkdir()
+        ask("train", [*FOLDER[1:-1], "data.root=nowhere"], before)
+        with contextlib.suppress(AssertionError):  # it is not refused
+            ask("predict", [*PREDICT[1:], "out=before"], before)
         root = os.geteuid() == 0
         if root:
             os.seteuid(65534)
