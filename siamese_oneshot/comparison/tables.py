@@ -8,7 +8,7 @@ from siamese_oneshot.comparison.paired import Paired
 from siamese_oneshot.comparison.sitting import Outcome
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
 from siamese_oneshot.evaluation.interval import mean_interval
-from siamese_oneshot.tracking.literature import Entrant, comparison, training_data
+from siamese_oneshot.tracking.literature import Entrant, comparison, table_of, training_data
 from siamese_oneshot.tracking.score import Score
 from siamese_oneshot.tracking.table import Table
 
@@ -168,11 +168,4 @@ def entrants(outcomes: Sequence[Outcome]) -> list[Entrant]:
 def literature_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:
     """Ours beside the published numbers, a table for each protocol, best first."""
     for title, rows in comparison(entrants(outcomes)).items():
-        table = Table(title, ["who", ">%", ">trials", "trained on", "note"])
-        for row in rows:
-            value = f"{row.value:.1f}"
-            if row.low is not None and row.high is not None:
-                value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
-            trials = "-" if row.trials is None else f"{row.trials:,}"
-            table.add(row.who, value, trials, row.trained_on, row.note)
-        yield table
+        yield table_of(title, rows)

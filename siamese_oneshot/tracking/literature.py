@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from siamese_oneshot.data.protocols import WAYS_TEST
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.tracking.table import Table
 
 BESIDE = {
     "within": (
@@ -97,6 +98,18 @@ def comparison(entrants: Iterable[Entrant]) -> dict[str, list[Row]]:
             ]
         found[title] = sorted(rows, key=lambda row: -row.value)
     return found
+
+
+def table_of(title: str, rows: Sequence[Row], percent: str = ">%") -> Table:
+    """One protocol's rows for people; ``percent`` heads the figures."""
+    table = Table(title, ["who", percent, ">trials", "trained on", "note"])
+    for row in rows:
+        value = f"{row.value:.1f}"
+        if row.low is not None and row.high is not None:
+            value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
+        trials = "-" if row.trials is None else f"{row.trials:,}"
+        table.add(row.who, value, trials, row.trained_on, row.note)
+    return table
 
 
 def papers_figure(protocol: str) -> float:

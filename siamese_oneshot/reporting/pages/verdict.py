@@ -14,6 +14,7 @@ from siamese_oneshot.tracking.literature import (
     Entrant,
     comparison,
     is_comparable,
+    table_of,
     training_data,
 )
 from siamese_oneshot.tracking.score import Score
@@ -80,14 +81,7 @@ def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> lis
     for title, rows in comparison(entrants).items():
         if not any(row.ours for row in rows):
             continue
-        table = Table(title, ["who", ">% (95% interval)", ">trials", "trained on", "note"])
-        for row in rows:
-            value = f"{row.value:.1f}"
-            if row.low is not None:
-                value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
-            trials = "-" if row.trials is None else f"{row.trials:,}"
-            table.add(row.who, value, trials, row.trained_on, row.note)
-        tables.append(table)
+        tables.append(table_of(title, rows, ">% (95% interval)"))
     return tables
 
 
@@ -150,10 +144,6 @@ def _without_test(scores: Sequence[Score], data: Data | None) -> str:
 def _share(score: Score) -> str:
     interval = f"95% interval {100 * score.low:.1f} to {100 * score.high:.1f}"
     return f"{100 * score.value:.2f}% ({interval})"
-
-
-def _interval(score: Score) -> str:
-    return f"{100 * score.value:.2f} ({100 * score.low:.1f}-{100 * score.high:.1f})"
 
 
 def _row(who: str) -> Published:
