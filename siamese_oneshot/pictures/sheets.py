@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.distort import Distortion, distort
-from siamese_oneshot.pictures.style import heading, new_figure, show_drawing
+from siamese_oneshot.pictures.style import frame, heading, new_figure, show_drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_GAP, _GREY = 4, 48  # between two drawings: pixels, and how dark of 255
 
 
 def draw_filters(weight: Tensor) -> Figure:
@@ -28,12 +30,12 @@ def draw_filters(weight: Tensor) -> Figure:
     figure = new_figure(width, 0.7 + 0.62 * rows)
     title = f"filters of the first layer: {count} of {side}×{side}; red above 0, blue below"
     heading(figure, title, width, 11)
-    for number, cell in enumerate(figure.subplots(rows, columns, squeeze=False).flatten()):
-        cell.set_axis_off()
-        if number < count:
-            kernel = weight[number, 0].float()
-            most = max(float(kernel.abs().max()), 1e-12)
-            cell.imshow(kernel.numpy(), cmap="RdBu_r", vmin=-most, vmax=most)
+    kernels = weight[:, 0].float()
+    most = kernels.abs().amax((1, 2), keepdim=True).clamp_min(1e-12)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    sheet = tiled(kernels / most, columns, max(1, side // 8))
+    axes.imshow(sheet.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)  # gaps are NaN: left white
     return figure
 
 
@@ -51,18 +53,38 @@ def draw_distortions(
     count = len(pictures)
     many = pictures.repeat_interleave(copies, 0)
     warped = distort(many, distortion.draw(len(many), generator)).unflatten(0, (count, copies))
-    sheet = torch.cat([pictures[:, None], warped], 1)[:, :, 0]
+    sheet = torch.cat([pictures[:, None], warped], 1)[:, :, 0].flatten(0, 1)
     width = max(4.0, 1.1 * (copies + 1))
     figure = new_figure(width, 0.9 + 1.1 * count)
     heading(figure, _ranges(distortion), width, 10)
-    cells = figure.subplots(count, copies + 1, squeeze=False)
-    for row in range(count):
-        for column in range(copies + 1):
-            show_drawing(cells[row, column], (sheet[row, column] * 255).round().byte())
-    cells[0, 0].set_title("plain", fontsize=9)
-    if copies:
-        cells[0, 1].set_title("distorted", fontsize=9)
+    axes = figure.subplots()
+    show_drawing(axes, tiled((sheet * 255).round(), copies + 1, _GAP).nan_to_num(_GREY).byte())
+    frame(axes, "white", 0)
+    side = sheet.shape[-1]
+    places = [side / 2, side + _GAP + side / 2][: min(2, copies + 1)]
+    axes.xaxis.tick_top()
+    axes.set_xticks(places, ["plain", "distorted"][: len(places)], fontsize=9)
+    axes.tick_params(length=0)
     return figure
+
+
+def tiled(pictures: Tensor, columns: int, gap: int) -> Tensor:
+    """Pictures in rows of one sheet, NaN between them: one image is drawn 30 times as fast as 50.
+
+    Args:
+        pictures: float ``(n, height, width)``.
+        columns: in a row.
+        gap: pixels between two.
+
+    Returns:
+        Float ``(rows * (height + gap) - gap, columns * (width + gap) - gap)``.
+    """
+    count, height, width = pictures.shape
+    rows = math.ceil(count / columns)
+    cells = pictures.new_full((rows * columns, height + gap, width + gap), torch.nan)
+    cells[:count, :height, :width] = pictures
+    sheet = cells.unflatten(0, (rows, columns)).transpose(1, 2).flatten(2).flatten(0, 1)
+    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
 
 
 def _ranges(distortion: Distortion) -> str:

@@ -25,6 +25,7 @@ from siamese_oneshot.pictures import (
     draw_ways,
     save,
 )
+from siamese_oneshot.pictures.sheets import tiled
 from siamese_oneshot.pictures.style import BLUE, GREEN, RED, heading, new_figure
 from siamese_oneshot.pictures.trials import worst_mistakes
 
@@ -165,28 +166,45 @@ def test_a_heading_keeps_its_own_lines() -> None:
     assert figure.get_suptitle() == "one\ntwo three\nfour"
 
 
+def test_a_sheet_is_cut_into_its_pictures() -> None:
+    pictures = torch.arange(5 * 2 * 3.0).reshape(5, 2, 3)
+    sheet = tiled(pictures, 3, 1)
+    assert sheet.shape == (2 * 3 - 1, 3 * 4 - 1)
+    for number, picture in enumerate(pictures):
+        top, left = number // 3 * 3, number % 3 * 4
+        assert torch.equal(sheet[top : top + 2, left : left + 3], picture)
+    assert int(sheet.isnan().sum()) == sheet.numel() - pictures.numel()
+
+
 def test_filters_are_scaled_about_zero() -> None:
     weight = torch.randn(10, 1, 3, 3, generator=torch.Generator().manual_seed(0))
-    drawn = cells(draw_filters(weight))
-    assert len(drawn) == 10
-    for cell, kernel in zip(drawn, weight[:, 0], strict=True):
-        image = cell.images[0]
-        assert np.allclose(image.get_array(), kernel.numpy())
-        most = float(kernel.abs().max())
-        assert image.get_clim() == pytest.approx((-most, most))
+    (drawn,) = cells(draw_filters(weight))
+    image = drawn.images[0]
+    assert image.get_clim() == (-1, 1)
+    sheet = np.asarray(image.get_array())
+    for number, kernel in enumerate(weight[:, 0].numpy()):
+        top, left = number // 8 * 4, number % 8 * 4
+        shown = sheet[top : top + 3, left : left + 3]
+        assert np.allclose(shown, kernel / np.abs(kernel).max())
+    assert np.isnan(sheet[3]).all()
+    assert np.isnan(sheet[4:, 8:]).all()
 
 
 def test_distortions_begin_with_the_plain_picture(drawings: Drawings) -> None:
     plain = drawings.pixels[:2, None].float() / 255
+    side = drawings.pixels.shape[-1]
     figure = draw_distortions(plain, Distortion(), torch.Generator().manual_seed(0), copies=3)
-    drawn = cells(figure)
-    assert len(drawn) == 8
-    assert shows(drawn[0], drawings.pixels[0])
-    assert shows(drawn[4], drawings.pixels[1])
-    assert not shows(drawn[1], drawings.pixels[0])
+    (drawn,) = cells(figure)
+    sheet = np.asarray(drawn.images[0].get_array())
+    assert sheet.shape == (2 * (side + 4) - 4, 4 * (side + 4) - 4)
+    first, second = sheet[:side], sheet[side + 4 :]
+    columns = [slice(at, at + side) for at in range(0, sheet.shape[1], side + 4)]
+    assert np.array_equal(first[:, columns[0]], 255 - drawings.pixels[0].numpy())
+    assert np.array_equal(second[:, columns[0]], 255 - drawings.pixels[1].numpy())
+    assert not np.array_equal(first[:, columns[0]], first[:, columns[1]])
+    assert not np.array_equal(first[:, columns[1]], first[:, columns[2]])
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["plain", "distorted"]
     assert "turn ±10°, shear ±0.3, zoom 0.8-1.2" in " ".join(figure.get_suptitle().split())
-    arrays = [np.asarray(cell.images[0].get_array()) for cell in drawn[1:4]]
-    assert not np.array_equal(arrays[0], arrays[1])
 
 
 def test_a_saved_picture_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
