@@ -12,7 +12,7 @@ from typing import Any
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.reporting.folders import CONFIG, JOB, RESULT
-from siamese_oneshot.reporting.value import Value, of_plain, of_text
+from siamese_oneshot.reporting.value import Value, of_plain, of_text, uncalled
 from siamese_oneshot.sweeping.job import VERSION
 from siamese_oneshot.tracking.result import RunResult, read_result
 
@@ -72,13 +72,17 @@ class Files:
         from omegaconf.errors import OmegaConfBaseException
 
         if self._composed is None:
-            self._composed = OmegaConf.create(self.config if isinstance(self.config, dict) else {})
+            plain = self.config if isinstance(self.config, dict) else {}
+            self._composed = OmegaConf.create(uncalled(plain))
         try:
             found: Any = OmegaConf.select(self._composed, key, default=_ABSENT)
             if OmegaConf.is_list(found):
                 found = OmegaConf.to_container(found, resolve=True)
         except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
             found = _ABSENT
+        called = isinstance(found, str) and "${" in found  # and never looked up; the words may say
+        if called and key in self.overrides:
+            return True, of_text(self.overrides[key])
         if found is not _ABSENT and not isinstance(found, DictConfig):
             return True, of_plain(found)
         if key in self._chosen():

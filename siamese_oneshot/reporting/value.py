@@ -13,6 +13,7 @@ Value = bool | int | float | str | None
 
 _WORDS: dict[str, Value] = {"true": True, "false": False, "null": None}
 _WHOLE = re.compile(r"[+-]?\d+")
+_REFERENCE = re.compile(r"(\\*)\$\{")  # with the backslashes before it, which would escape it
 
 
 def of_text(text: str) -> Value:
@@ -40,6 +41,21 @@ def of_plain(value: Any) -> Value:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def uncalled(config: Any) -> Any:
+    """A plain configuration whose references that call something are escaped: they stay text.
+
+    A report is passed on: what a stranger's folder names, such as ``${oc.env:API_KEY}``, must not
+    be looked up in this environment. References between settings stay references.
+    """
+    if isinstance(config, dict):
+        return {key: uncalled(one) for key, one in config.items()}
+    if isinstance(config, list):
+        return [uncalled(one) for one in config]
+    if isinstance(config, str) and "${" in config and ":" in config:
+        return _REFERENCE.sub(lambda found: 2 * found[1] + r"\${", config)
+    return config
 
 
 def identity(value: Value) -> tuple[bool, Value]:

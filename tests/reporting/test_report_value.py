@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from omegaconf import OmegaConf
 
 from siamese_oneshot.reporting.value import (
     cut,
@@ -11,6 +12,7 @@ from siamese_oneshot.reporting.value import (
     of_plain,
     of_text,
     shown,
+    uncalled,
     wide,
 )
 
@@ -36,6 +38,20 @@ def test_text(text: str, value: object) -> None:
 def test_a_list_is_the_same_from_text_and_from_a_configuration() -> None:
     assert of_plain([64, 64.0, None, [True]]) == of_text("[64, 64, null, [true]]")
     assert of_plain(float("inf")) == "inf"
+
+
+def test_nothing_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALUE_SECRET", "hunter2")
+    written = {
+        "a": "${oc.env:VALUE_SECRET}",
+        "b": ["x ${oc.env:VALUE_SECRET} ${c}", "${a}", "${c}"],
+        "c": 5,
+        "d": r"\${oc.env:VALUE_SECRET}",
+        "e": {"f": "${oc.env:${g}}", "h": "12:30 at ${c}"},
+        "g": "VALUE_SECRET",
+    }
+    found = OmegaConf.to_container(OmegaConf.create(uncalled(written)), resolve=True)
+    assert found == {**written, "b": [written["b"][0], written["a"], 5]}
 
 
 def test_identity_and_kinds() -> None:

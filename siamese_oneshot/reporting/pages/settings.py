@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
 from siamese_oneshot.reporting.files import Files
-from siamese_oneshot.reporting.value import Value, cut, identity, of_plain, shown
+from siamese_oneshot.reporting.value import Value, cut, identity, of_plain, shown, uncalled
 from siamese_oneshot.tracking.table import Table
 
 _LONGEST = 60_000  # letters of a configuration on a page
@@ -69,37 +68,13 @@ def whole(files: Files) -> str:
 
 
 def _resolved(config: dict[str, Any]) -> Any:
-    """References between settings replaced; all that calls something, ``${oc.env:…}``, as written.
-
-    A page is passed on: what a stranger's folder names must not be looked up in this environment.
-    """
+    """References between settings replaced; what cannot be, as written."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    kept: list[str] = []
-
-    def masked(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: masked(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [masked(one) for one in value]
-        if isinstance(value, str) and "${" in value and ":" in value:
-            kept.append(value)
-            return f"\0{len(kept) - 1}\0"
-        return value
-
-    def shown_again(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: shown_again(one) for key, one in value.items()}
-        if isinstance(value, list):
-            return [shown_again(one) for one in value]
-        if isinstance(value, str) and "\0" in value:
-            return re.sub(r"\0(\d+)\0", lambda found: kept[int(found[1])], value)
-        return value
-
     try:
-        return shown_again(OmegaConf.to_container(OmegaConf.create(masked(config)), resolve=True))
-    except (OmegaConfBaseException, ValueError, TypeError, IndexError, RecursionError):
+        return OmegaConf.to_container(OmegaConf.create(uncalled(config)), resolve=True)
+    except (OmegaConfBaseException, ValueError, TypeError, RecursionError):
         return config
 
 
