@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.replay import Replay, main, replay
+from siamese_oneshot.sweeping.replay import Replay, in_orders, main, replay
 from siamese_oneshot.sweeping.study import open_study
 
 
@@ -41,6 +41,28 @@ def test_who_prunes_nothing_keeps_the_best(tmp_path: Path) -> None:
     assert "0% of the training spared; best score kept 20.00%" in str(found)
 
 
+def test_in_another_order_another_trial_is_pruned(tmp_path: Path) -> None:
+    """Ascending curves spare nothing; in any order with the best first, the others are pruned."""
+    study = searched(tmp_path, *([0.1 * n, 0.1 * n] for n in range(1, 5)))
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=0)
+    assert replay(study, pruner).pruned == 0
+    orders = [replay(study, pruner, seed) for seed in range(20)]
+    assert [replay(study, pruner, seed) for seed in range(20)] == orders
+    assert len({one.pruned for one in orders}) > 1
+    assert all(one.best_kept == 0.4 for one in orders)
+    assert all(one.spent == 8 - one.pruned for one in orders)
+
+
+def test_orders_in_a_sentence() -> None:
+    one = Replay(trials=4, pruned=2, validations=16, spent=8, best=0.9, best_kept=0.9)
+    other = Replay(trials=4, pruned=1, validations=16, spent=12, best=0.9, best_kept=0.88)
+    assert in_orders([one, other]) == (
+        "in 2 random orders of the trials: 38% of the training spared (25-50); best score kept in "
+        "1, else up to 2.00 points less"
+    )
+    assert in_orders([one]).endswith("best score kept in all")
+
+
 def test_a_search_without_finished_trials_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no trial of this search"):
         replay(searched(tmp_path), optuna.pruners.NopPruner())
@@ -48,8 +70,10 @@ def test_a_search_without_finished_trials_is_refused(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     searched(tmp_path, [0.1, 0.2, 0.3])
-    main([str(tmp_path), "--pruner", "median"])
-    assert capsys.readouterr().out.startswith("0 of 1 trials pruned, 3 of 3 validations")
+    main([str(tmp_path), "--pruner", "median", "--orders", "3"])
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("0 of 1 trials pruned, 3 of 3 validations")
+    assert second.startswith("in 3 random orders of the trials: 0% of the training spared (0-0)")
 
 
 def test_a_folder_of_no_search(tmp_path: Path) -> None:
