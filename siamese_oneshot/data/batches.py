@@ -137,6 +137,7 @@ class EpisodeBatches(Dataset[Plan]):
             drawers, so that one drawer's characters can be looked for among another's.
         steps: batches in an epoch.
         turns: turn each alphabet by a random multiple of 90°, which makes another alphabet of it.
+        mirrors: show half of the alphabets as in a mirror, likewise.
         distortion: None for plain pictures; each picture has a draw of its own.
     """
 
@@ -150,12 +151,14 @@ class EpisodeBatches(Dataset[Plan]):
         steps: int,
         turns: bool = True,
         distortion: Distortion | None = None,
+        mirrors: bool = False,
     ) -> None:
         self.alphabets = whole("batches.alphabets", alphabets, 1)
         self.characters = whole("batches.characters", characters, 2)
         self.drawers = whole("batches.drawers", drawers, 2)
         self.steps = whole("batches.steps", steps, 1)
         self.turns, self.distortion = flag("batches.turns", turns), distortion
+        self.mirrors = flag("batches.mirrors", mirrors)
 
     def prepare(self, roster: Roster, seed: int) -> EpisodeBatches:
         """Bind to the training part and a seed; refuses what that part cannot fill."""
@@ -175,7 +178,11 @@ class EpisodeBatches(Dataset[Plan]):
         )
         quarters = torch.randint(4, (self.alphabets, 1, 1), generator=chance)
         turned = quarters.expand(positions.shape) if self.turns else None
-        return _plan(positions, self.distortion, chance, turned)
+        mirrored = None
+        if self.mirrors:
+            half = torch.rand(self.alphabets, 1, 1, generator=chance) < 0.5
+            mirrored = half.expand(positions.shape)
+        return _plan(positions, self.distortion, chance, turned, mirrored=mirrored)
 
 
 def _plan(
@@ -184,17 +191,20 @@ def _plan(
     chance: torch.Generator,
     quarters: Tensor | None = None,
     same: Tensor | None = None,
+    mirrored: Tensor | None = None,
 ) -> Plan:
     """A plan with a fresh draw for every picture."""
     n = positions.numel()
     if distortion is not None:
         warp = distortion.draw(n, chance)
-    elif quarters is not None:
+    elif quarters is not None or mirrored is not None:
         warp = Warp(torch.eye(2, 3).repeat(n, 1, 1))
     else:
         return Plan(positions, same=same)
     if quarters is not None:
         warp = warp.turned(quarters.flatten())
+    if mirrored is not None:
+        warp = warp.mirrored(mirrored.flatten())
     bend = None if warp.bend is None else warp.bend.unflatten(0, positions.shape)
     return Plan(positions, warp.matrix.unflatten(0, positions.shape), bend, same)
 

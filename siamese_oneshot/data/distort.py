@@ -46,6 +46,12 @@ class Warp:
         linear = self.matrix[:, :, :2] @ turn
         return Warp(torch.cat([linear, self.matrix[:, :, 2:]], 2), self.bend)
 
+    def mirrored(self, which: Tensor) -> Warp:
+        """The same, after left and right of some pictures were exchanged; bool ``(n,)``."""
+        sign = torch.where(which, -1.0, 1.0)[:, None, None]
+        left, rest = self.matrix[:, :, :1], self.matrix[:, :, 1:]
+        return Warp(torch.cat([left * sign, rest], 2), self.bend)
+
 
 @dataclass(frozen=True)
 class Distortion:

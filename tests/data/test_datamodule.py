@@ -134,6 +134,29 @@ def test_turned_alphabets_are_the_pictures_turned(drawings, make):
         assert min(near) < 1e-3
 
 
+@pytest.mark.parametrize("turns", [False, True])
+def test_mirrored_alphabets_are_whole_ones(drawings, make, turns):
+    data = make(EpisodeBatches(2, 4, 3, 2, turns=turns, mirrors=True))
+    found = set()
+    for number in range(12):
+        plan = data.stream[number]
+        (pictures,) = data.on_after_batch_transfer(plan, 0)
+        expected = plain(drawings, plan.positions)
+        for alphabet in range(2):
+            near = {
+                (mirrored, quarter): float(
+                    (pictures[alphabet] - torch.rot90(shown, quarter, (-2, -1))).abs().max()
+                )
+                for mirrored, shown in enumerate((expected[alphabet], expected[alphabet].flip(-1)))
+                for quarter in range(4)
+            }
+            best = min(near, key=near.__getitem__)
+            assert near[best] < 1e-3
+            found.add(best)
+    assert {mirrored for mirrored, _ in found} == {0, 1}
+    assert ({quarter for _, quarter in found} == {0}) is not turns
+
+
 def test_workers_change_nothing_and_the_seed_everything(make):
     batches = {}
     for name, seed, workers in (("none", 3, 0), ("two", 3, 2), ("other", 4, 0)):

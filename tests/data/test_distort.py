@@ -215,6 +215,16 @@ def test_turned_is_torch_rot90(quarters):
     torch.testing.assert_close(turned[1:], pictures[1:], atol=1e-4, rtol=0)
 
 
+def test_mirrored_is_flipped_before_the_rest():
+    pictures = noise(4, 15)
+    warp = Distortion(probability=1.0).draw(4, seeded(7))
+    which = torch.tensor([True, False, True, False])
+    quarters = torch.tensor([0, 1, 2, 3])
+    once = distort(pictures, warp.turned(quarters).mirrored(which))
+    shown = torch.where(which[:, None, None, None], pictures.flip(-1), pictures)
+    torch.testing.assert_close(once, distort(shown, warp.turned(quarters)), atol=1e-3, rtol=0)
+
+
 def test_turned_comes_before_the_rest():
     pictures = noise(6, 15)
     warp = Distortion(probability=1.0).draw(6, seeded(7))
