@@ -19,6 +19,7 @@ from siamese_oneshot.sweeping.study import open_study, storage_of
 
 if TYPE_CHECKING:
     import optuna
+    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,21 @@ def in_orders(replays: Sequence[Replay]) -> str:
     )
 
 
+def _made(described: DictConfig | None) -> optuna.pruners.BasePruner:
+    """The pruner that a configuration describes.
+
+    Raises:
+        UserError: it has no such setting, or not with such a value.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(described)
+    except InstantiationException as problem:
+        raise UserError(f"there can be no such pruner: {problem.__cause__ or problem}") from problem
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(
@@ -123,10 +139,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, help="of the search")
     parser.add_argument("--pruner", default="median", help="of conf/pruner (default: median)")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help="of the pruner, as in n_warmup_steps=0"
+    )
     parser.add_argument("--orders", type=int, default=0, help="random orders to try beside its own")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     import optuna
-    from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
     from siamese_oneshot.cli import conf_dir
@@ -138,7 +156,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(f"{folder} holds no study.db: name the folder of a search")
         if not chosen.is_file():
             raise UserError(f"there is no pruner {arguments.pruner} in {chosen.parent}")
-        pruner = instantiate(OmegaConf.load(chosen).pruner)
+        described = OmegaConf.load(chosen).pruner
+        if described is not None:
+            described = OmegaConf.merge(described, OmegaConf.from_dotlist(arguments.settings))
+        pruner = _made(described)
         if pruner is None:
             raise UserError(f"--pruner {arguments.pruner} prunes nothing: try median or hyperband")
         study = open_study(storage_of(None, folder), folder.name)

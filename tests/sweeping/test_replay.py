@@ -76,6 +76,17 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert second.startswith("in 3 random orders of the trials: 0% of the training spared (0-0)")
 
 
+def test_settings_of_the_pruner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    searched(tmp_path, [0.5, 0.6], [0.4, 0.3])
+    settings = ["n_startup_trials=1", "n_warmup_steps=0"]
+    main([str(tmp_path), "--pruner", "median", *settings])
+    assert capsys.readouterr().out.startswith("1 of 2 trials pruned, 3 of 4 validations")
+    with pytest.raises(SystemExit, match=r"no such pruner: .*unexpected keyword argument 'warmup'"):
+        main([str(tmp_path), "--pruner", "median", "warmup=0"])
+    with pytest.raises(SystemExit, match=r"no such pruner: .*n_warmup_steps be negative"):
+        main([str(tmp_path), "n_warmup_steps=-1"])
+
+
 def test_a_folder_of_no_search(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"holds no study\.db"):
         main([str(tmp_path / "elsewhere")])
