@@ -83,7 +83,7 @@ def test_settings_of_the_pruner(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("1 of 2 trials pruned, 3 of 4 validations")
     with pytest.raises(SystemExit, match=r"no such pruner: .*unexpected keyword argument 'warmup'"):
         main([str(tmp_path), "--pruner", "median", "warmup=0"])
-    with pytest.raises(SystemExit, match=r"no such pruner: .*n_warmup_steps be negative"):
+    with pytest.raises(SystemExit, match=r"no such pruner: .*cannot be negative"):
         main([str(tmp_path), "n_warmup_steps=-1"])
 
 
