@@ -66,7 +66,7 @@ class Files:
         """Whether the job has a setting, and which value.
 
         The configuration's value, else the option that was chosen from a group of that name, else
-        what the command line said.
+        what the command line said; last a reference that is not looked up, as written.
         """
         from omegaconf import DictConfig, OmegaConf
         from omegaconf.errors import OmegaConfBaseException
@@ -80,16 +80,15 @@ class Files:
                 found = OmegaConf.to_container(found, resolve=True)
         except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
             found = _ABSENT
-        called = isinstance(found, str) and "${" in found  # and never looked up; the words may say
-        if called and key in self.overrides:
-            return True, of_text(self.overrides[key])
-        if found is not _ABSENT and not isinstance(found, DictConfig):
-            return True, of_plain(found)
+        has = found is not _ABSENT and not isinstance(found, DictConfig)
+        value = of_plain(found) if has else None
+        if has and not (isinstance(value, str) and "${" in value):
+            return True, value
         if key in self._chosen():
             return True, of_plain(self._chosen()[key])
         if key in self.overrides:
             return True, of_text(self.overrides[key])
-        return False, None
+        return has, value
 
     def best_so_far(self) -> float | None:
         """The highest validation score that was logged; None where there is none."""

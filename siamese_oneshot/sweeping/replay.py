@@ -19,7 +19,7 @@ from siamese_oneshot.sweeping.study import open_study, storage_of
 
 if TYPE_CHECKING:
     import optuna
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, ListConfig
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def in_orders(replays: Sequence[Replay]) -> str:
     )
 
 
-def _made(described: DictConfig | None) -> optuna.pruners.BasePruner:
+def _made(described: DictConfig | ListConfig) -> optuna.pruners.BasePruner:
     """The pruner that a configuration describes.
 
     Raises:
@@ -144,7 +144,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--orders", type=int, default=0, help="random orders to try beside its own")
     arguments = parser.parse_intermixed_args(argv)
-    import optuna
     from omegaconf import OmegaConf
 
     from siamese_oneshot.cli import conf_dir
@@ -157,15 +156,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not chosen.is_file():
             raise UserError(f"there is no pruner {arguments.pruner} in {chosen.parent}")
         described = OmegaConf.load(chosen).pruner
-        if described is not None:
-            described = OmegaConf.merge(described, OmegaConf.from_dotlist(arguments.settings))
-        pruner = _made(described)
-        if pruner is None:
+        if described is None:
             raise UserError(f"--pruner {arguments.pruner} prunes nothing: try median or hyperband")
+        pruner = _made(OmegaConf.merge(described, OmegaConf.from_dotlist(arguments.settings)))
         study = open_study(storage_of(None, folder), folder.name)
         print(replay(study, pruner))
         if arguments.orders > 0:
-            optuna.logging.set_verbosity(optuna.logging.WARNING)  # a new study is nothing to tell
             print(in_orders([replay(study, pruner, seed) for seed in range(arguments.orders)]))
     except UserError as problem:
         sys.exit(f"Error: {problem}")
