@@ -6,6 +6,7 @@ of workers, and a resumed run goes on with the batch it would have had.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.plan import Plan
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import flag, whole
+from siamese_oneshot.setting import flag, number, whole
 
 
 def generator_for(*numbers: int) -> torch.Generator:
@@ -34,8 +35,8 @@ class Batches(Protocol):
 
     kind: str
 
-    def prepare(self, roster: Roster, seed: int) -> Dataset[Plan]:
-        """Bind to the training part and a seed."""
+    def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> Dataset[Plan]:
+        """Bind to the training part, a seed, and generated alphabets to mix in if there are any."""
 
 
 class PairBatches(Dataset[Plan]):
@@ -74,8 +75,14 @@ class PairBatches(Dataset[Plan]):
             raise UserError("batches.copies needs batches.fixed and batches.distortion")
         self.distortion = distortion
 
-    def prepare(self, roster: Roster, seed: int) -> PairBatches:
-        """Bind to the training part and a seed; draws the fixed set if there is one."""
+    def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> PairBatches:
+        """Bind to the training part and a seed; draws the fixed set if there is one.
+
+        Raises:
+            UserError: generated alphabets, which pairs do not mix in.
+        """
+        if generated is not None:
+            raise UserError("data.generated goes with batches=episode, not with batches=pairs")
         self.roster, self.seed = roster, seed
         self._order: tuple[int, Tensor] | None = None
         if self.fixed is not None:
@@ -138,6 +145,9 @@ class EpisodeBatches(Dataset[Plan]):
         steps: batches in an epoch.
         turns: turn each alphabet by a random multiple of 90°, which makes another alphabet of it.
         mirrors: show half of the alphabets as in a mirror, likewise.
+        style: distort each alphabet as a whole, likewise: slanted, narrowed, bent; None for none.
+        generated: of a batch's alphabets so many are generated ones, where ``data.generated`` has
+            them; a fraction is the chance of one more.
         distortion: None for plain pictures; each picture has a draw of its own.
     """
 
@@ -152,18 +162,31 @@ class EpisodeBatches(Dataset[Plan]):
         turns: bool = True,
         distortion: Distortion | None = None,
         mirrors: bool = False,
+        style: Distortion | None = None,
+        generated: float = 0.0,
     ) -> None:
         self.alphabets = whole("batches.alphabets", alphabets, 1)
         self.characters = whole("batches.characters", characters, 2)
         self.drawers = whole("batches.drawers", drawers, 2)
         self.steps = whole("batches.steps", steps, 1)
         self.turns, self.distortion = flag("batches.turns", turns), distortion
-        self.mirrors = flag("batches.mirrors", mirrors)
+        self.mirrors, self.style = flag("batches.mirrors", mirrors), style
+        self.generated = number("batches.generated", generated, 0, self.alphabets)
 
-    def prepare(self, roster: Roster, seed: int) -> EpisodeBatches:
-        """Bind to the training part and a seed; refuses what that part cannot fill."""
-        self.roster, self.seed = roster, seed
-        self[0]
+    def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> EpisodeBatches:
+        """Bind to the training part, a seed and generated alphabets.
+
+        Raises:
+            UserError: a batch that these cannot fill.
+        """
+        if self.generated and generated is None:
+            raise UserError(
+                f"batches.generated={self.generated} needs generated alphabets: set "
+                "data.generated.alphabets"
+            )
+        self.roster, self.seed, self.extra = roster, seed, generated
+        for more in range(1 + (self.generated % 1 > 0)):
+            self._positions(generator_for(seed, 2, 0), math.floor(self.generated) + more)
         return self
 
     def __len__(self) -> int:
@@ -173,38 +196,58 @@ class EpisodeBatches(Dataset[Plan]):
     def __getitem__(self, number: int) -> Plan:
         """Batch ``number`` of the run, counted over all epochs."""
         chance = generator_for(self.seed, 2, number)
-        positions = alphabet_batch(
-            self.roster, self.alphabets, self.characters, self.drawers, chance
-        )
-        quarters = torch.randint(4, (self.alphabets, 1, 1), generator=chance)
-        turned = quarters.expand(positions.shape) if self.turns else None
-        mirrored = None
-        if self.mirrors:
-            half = torch.rand(self.alphabets, 1, 1, generator=chance) < 0.5
-            mirrored = half.expand(positions.shape)
-        return _plan(positions, self.distortion, chance, turned, mirrored=mirrored)
+        share = self.generated % 1
+        more = bool(share) and float(torch.rand((), generator=chance)) < share
+        positions = self._positions(chance, math.floor(self.generated) + more)
+        before = self._of_alphabets(chance)
+        if before is not None:
+            each = positions[0].numel()
+            bend = None if before.bend is None else before.bend.repeat_interleave(each, 0)
+            before = Warp(before.matrix.repeat_interleave(each, 0), bend)
+        return _plan(positions, self.distortion, chance, before)
+
+    def _positions(self, chance: torch.Generator, generated: int) -> Tensor:
+        """Pictures of whole alphabets, of which so many are generated."""
+        sizes = self.characters, self.drawers, chance
+        parts = []
+        if self.alphabets > generated:
+            parts.append(alphabet_batch(self.roster, self.alphabets - generated, *sizes))
+        if generated and self.extra is not None:
+            parts.append(alphabet_batch(self.extra, min(generated, self.alphabets), *sizes))
+        return torch.cat(parts)
+
+    def _of_alphabets(self, chance: torch.Generator) -> Warp | None:
+        """What is done to each alphabet as a whole."""
+        n = self.alphabets
+        quarters = torch.randint(4, (n,), generator=chance)
+        half = torch.rand(n, generator=chance) < 0.5 if self.mirrors else None
+        if self.style is None and not self.turns and half is None:
+            return None
+        warp = _plain(n) if self.style is None else self.style.draw(n, chance)
+        if self.turns:
+            warp = warp.turned(quarters)
+        return warp if half is None else warp.mirrored(half)
+
+
+def _plain(n: int) -> Warp:
+    """No distortion of so many pictures."""
+    return Warp(torch.eye(2, 3).repeat(n, 1, 1))
 
 
 def _plan(
     positions: Tensor,
     distortion: Distortion | None,
     chance: torch.Generator,
-    quarters: Tensor | None = None,
+    before: Warp | None = None,
     same: Tensor | None = None,
-    mirrored: Tensor | None = None,
 ) -> Plan:
-    """A plan with a fresh draw for every picture."""
+    """A plan with a fresh draw for every picture, after what was done to it ``before``."""
     n = positions.numel()
-    if distortion is not None:
-        warp = distortion.draw(n, chance)
-    elif quarters is not None or mirrored is not None:
-        warp = Warp(torch.eye(2, 3).repeat(n, 1, 1))
-    else:
+    if distortion is None and before is None:
         return Plan(positions, same=same)
-    if quarters is not None:
-        warp = warp.turned(quarters.flatten())
-    if mirrored is not None:
-        warp = warp.mirrored(mirrored.flatten())
+    warp = _plain(n) if distortion is None else distortion.draw(n, chance)
+    if before is not None:
+        warp = warp.after(before)
     bend = None if warp.bend is None else warp.bend.unflatten(0, positions.shape)
     return Plan(positions, warp.matrix.unflatten(0, positions.shape), bend, same)
 

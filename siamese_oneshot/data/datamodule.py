@@ -17,7 +17,7 @@ from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_
 from siamese_oneshot.data.own.folder import OnBad
 from siamese_oneshot.data.plan import Plan, Shares
 from siamese_oneshot.data.roster import Roster
-from siamese_oneshot.data.source import Glyphs, Loaded, load_source
+from siamese_oneshot.data.source import Glyphs, Loaded, load_source, mixed_in
 from siamese_oneshot.data.splits import Split, split_drawings
 from siamese_oneshot.setting import whole
 
@@ -37,6 +37,7 @@ class OneShotDataModule(pl.LightningDataModule):
         batches: makes the training batches.
         size: pixels along a side, as the network reads them.
         source, root, download, fallback, glyphs, on_bad: see ``load_source``.
+        generated: alphabets for batches to mix in, which are asked about in no exam.
         split, held_out: see ``split_drawings``.
         exam: how long the frozen lists are.
         seed: of the training batches.
@@ -60,6 +61,7 @@ class OneShotDataModule(pl.LightningDataModule):
         workers: int = 0,
         chunk: int = 256,
         on_bad: OnBad = "skip",
+        generated: Glyphs | None = None,
     ) -> None:
         super().__init__()
         self.batches, self.size = batches, whole("model.encoder.size", size, 1, _LARGEST)
@@ -67,7 +69,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self.source, self.root, self.download, self.fallback = source, root, download, fallback
         self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()
-        self.glyphs = glyphs or Glyphs()
+        self.glyphs, self.generated = glyphs or Glyphs(), generated or Glyphs(alphabets=0)
         self.workers, self.chunk = whole("data.workers", workers, 0), whole("data.chunk", chunk, 1)
         self.on_bad = on_bad
         self.loaded: Loaded | None = None
@@ -94,12 +96,13 @@ class OneShotDataModule(pl.LightningDataModule):
             self.fallback,
             self.on_bad,
         )
-        self.drawings, self.warnings = self.loaded.drawings, self.loaded.warnings
-        self.digest = self.loaded.digest
-        drawings = self.drawings
+        self.warnings, self.digest = self.loaded.warnings, self.loaded.digest
+        self.drawings = drawings = self.loaded.drawings
         self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
         self.train_roster = Roster(drawings, self.parts.train)
-        self.stream = self.batches.prepare(self.train_roster, self.seed)
+        self.everything, mixed = mixed_in(drawings, self.generated)
+        extra = None if mixed is None else Roster(self.everything, mixed)
+        self.stream = self.batches.prepare(self.train_roster, self.seed, extra)
         self.validation: Exam = validation_exam(
             Roster(drawings, self.parts.validation), self.exam_size
         )
@@ -174,7 +177,7 @@ class OneShotDataModule(pl.LightningDataModule):
         """
         assert self.loaded is not None, "call setup() first"
         if self._pixels is None or self._pixels.device != positions.device:
-            self._pixels = self.loaded.drawings.pixels.to(positions.device)
+            self._pixels = self.everything.pixels.to(positions.device)
         found = self._pixels[positions.flatten()].unsqueeze(1).float().div_(255)
         if matrix is not None:
             flat = None if bend is None else bend.flatten(0, positions.ndim - 1)

@@ -38,19 +38,31 @@ class Warp:
         """The number of pictures."""
         return len(self.matrix)
 
+    def after(self, first: Warp) -> Warp:
+        """``first``, then this; bends add up, which is exact where one of the two is small."""
+        linear = self.matrix[:, :, :2]
+        shift = linear @ first.matrix[:, :, 2:] + self.matrix[:, :, 2:]
+        bends = [one for one in (self.bend, first.bend) if one is not None]
+        bend = sum(bends[1:], bends[0]) if bends else None
+        return Warp(torch.cat([linear @ first.matrix[:, :, :2], shift], 2), bend)
+
     def turned(self, quarters: Tensor) -> Warp:
         """The same, after a turn by ``quarters`` × 90°; int64 ``(n,)``."""
         cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarters]
         sin = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarters]
-        turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-        linear = self.matrix[:, :, :2] @ turn
-        return Warp(torch.cat([linear, self.matrix[:, :, 2:]], 2), self.bend)
+        return self.after(_linear(cos, -sin, sin, cos))
 
     def mirrored(self, which: Tensor) -> Warp:
         """The same, after left and right of some pictures were exchanged; bool ``(n,)``."""
-        sign = torch.where(which, -1.0, 1.0)[:, None, None]
-        left, rest = self.matrix[:, :, :1], self.matrix[:, :, 1:]
-        return Warp(torch.cat([left * sign, rest], 2), self.bend)
+        sign = torch.where(which, -1.0, 1.0)
+        none, one = torch.zeros_like(sign), torch.ones_like(sign)
+        return self.after(_linear(sign, none, none, one))
+
+
+def _linear(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Warp:
+    """The map ``((a, b), (c, d))`` of each picture; ``(n,)`` each."""
+    rows = torch.stack([torch.stack([a, b], -1), torch.stack([c, d], -1)], -2)
+    return Warp(torch.cat([rows, torch.zeros(len(a), 2, 1)], 2))
 
 
 @dataclass(frozen=True)

@@ -142,3 +142,26 @@ class Drawings:
             part = self.pixels[start : start + chunk, None].float()
             out[start : start + chunk] = F.adaptive_avg_pool2d(part, size)[:, 0].round().byte()
         return replace(self, pixels=out)
+
+    def joined(self, others: Drawings) -> Drawings:
+        """These, then others of the same size, whose alphabets are others; the same ``source``.
+
+        Raises:
+            ValueError: pictures of another size, or an alphabet that both have.
+        """
+        twice = sorted(set(self.alphabet_names) & set(others.alphabet_names))
+        if twice or self.pixels.shape[1:] != others.pixels.shape[1:]:
+            raise ValueError(
+                f"both have {', '.join(twice)}" if twice else
+                f"{tuple(self.pixels.shape[1:])} and {tuple(others.pixels.shape[1:])} pixels"
+            )  # fmt: skip
+        alphabets = others.class_alphabets + len(self.alphabet_names)
+        return Drawings(
+            torch.cat([self.pixels, others.pixels]),
+            torch.cat([self.classes, others.classes + len(self.class_names)]),
+            torch.cat([self.drawers, others.drawers]),
+            self.class_names + others.class_names,
+            self.alphabet_names + others.alphabet_names,
+            torch.cat([self.class_alphabets, alphabets]),
+            self.source,
+        )

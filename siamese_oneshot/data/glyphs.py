@@ -14,16 +14,14 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from siamese_oneshot import setting
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.strokes import POINTS, STOCK, bent, ink, lines, normal, stock, uniform
+from siamese_oneshot.data.script import STROKES, Characters, invent
+from siamese_oneshot.data.strokes import PARTS, Strokes, bent, ink, normal
 from siamese_oneshot.errors import UserError
 
 MOST_ALPHABETS, MOST_CHARACTERS = 999, 99  # what the names' digits hold, so that names sort
-
-_STROKES = 5  # of a character, at most
 
 
 def draw_alphabets(
@@ -32,6 +30,7 @@ def draw_alphabets(
     drawers: int = 20,
     size: int = 105,
     seed: int = 0,
+    first: int = 0,
 ) -> Drawings:
     """Invent alphabets and have them drawn.
 
@@ -44,6 +43,7 @@ def draw_alphabets(
         drawers: who each draw every character once.
         size: pixels along a side, at least 8.
         seed: of everything; 0 or more.
+        first: the number of the first alphabet, from 0; alphabets of other numbers are others.
 
     Returns:
         The drawings, one-bit (0 or 255), ``source="glyphs"``.
@@ -53,14 +53,13 @@ def draw_alphabets(
     """
     _check(alphabets, characters, drawers, size, seed)
     pixels, counts = [], []
-    for number in range(alphabets):
+    for number in range(first, first + alphabets):
         state = np.random.SeedSequence([seed, number]).generate_state(1)
         chance = torch.Generator().manual_seed(int(state[0]))
         count = int(torch.randint(characters[0], characters[1] + 1, (), generator=chance))
-        points, roundness = _invent(count, chance)
-        pixels.append(_write(points, roundness, drawers, size, chance))
+        pixels.append(_write(invent(count, chance), drawers, size, chance))
         counts.append(count)
-    names = tuple(f"Generated_{number + 1:03d}" for number in range(alphabets))
+    names = tuple(f"Generated_{number + 1:03d}" for number in range(first, first + alphabets))
     classes = sum(counts)
     return Drawings(
         pixels=torch.cat(pixels),
@@ -89,91 +88,50 @@ def _check(alphabets: int, characters: tuple[int, int], drawers: int, size: int,
     setting.whole(f"{where}.seed", seed, 0)
 
 
-def _invent(count: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The characters of one alphabet.
-
-    Returns:
-        Control points ``(count, strokes, POINTS, 2)`` in about -1 … 1, NaN where a character has no
-        such stroke; and the roundness ``(count, strokes)`` of each.
-    """
-    shapes, softness, dot = stock(chance)
-    many = 3 * count // 2 + 16
-    usual = 1.5 + 1.5 * uniform(chance)
-    loose = 0.06 * uniform(chance)  # a stroke that touches no other
-    wanted = (usual + 0.8 * normal(chance, many)).round().clamp(1, _STROKES)
-    drawn = torch.arange(_STROKES) < wanted[:, None]
-
-    # Which strokes of the stock meet, and which are too alike to stand in one character.
-    dense = lines(shapes, softness, 24)
-    apart = torch.cdist(dense.flatten(0, 1), dense.flatten(0, 1)).view(STOCK, 24, STOCK, 24)
-    touch = (apart.amin((1, 3)) < 0.12).double()
-    strays = apart.amin(3).amax(1)  # how far a stroke gets from another
-    cover = torch.minimum(strays, strays.T) < 0.4
-    length = dense.diff(dim=1).norm(dim=-1).sum(1)
-
-    weight = (length * ~dot).expand(many, -1)  # begin with a long stroke
-    pick = torch.multinomial(weight, 1, generator=chance)
-    for _ in range(_STROKES - 1):
-        met = touch[pick].amax(1)
-        weight = torch.where(dot, 0.5, met + loose) + 1e-9
-        weight = weight.masked_fill(cover[pick].any(1), 1e-12)
-        weight = weight.scatter(1, pick, 0.0)
-        pick = torch.cat([pick, torch.multinomial(weight, 1, generator=chance)], 1)
-
-    points = bent(shapes[pick].flatten(1, 2), 0.07, 1.0, chance).view(many, _STROKES, POINTS, 2)
-    roundness = softness[pick]
-    points = points.masked_fill(~drawn[..., None, None], math.nan)
-    # Far apart, but of few candidates: an alphabet whose characters differ as much as they can is
-    # too easy to read.
-    chosen = _far_apart(_sketch(points, roundness), count)
-    return points[chosen], roundness[chosen]
-
-
-def _sketch(points: Tensor, roundness: Tensor) -> Tensor:
-    """Each character as a blurred 12 × 12 picture, flat: what it looks like from afar."""
-    picture = ink(0.8 * lines(points, roundness, 24).flatten(1, 2), 24, 1)
-    return F.avg_pool2d(picture[:, None].double(), 4, 2, 1).flatten(1)
-
-
-def _far_apart(looks: Tensor, count: int) -> list[int]:
-    """Rows of ``looks`` each as far as can be from those before it, so that no two are alike."""
-    chosen = [0]
-    nearest = (looks - looks[0]).square().sum(1)
-    while len(chosen) < count:
-        chosen.append(int(nearest.argmax()))
-        nearest = torch.minimum(nearest, (looks - looks[chosen[-1]]).square().sum(1))
-    return chosen
-
-
-def _write(
-    strokes: Tensor, roundness: Tensor, drawers: int, size: int, chance: torch.Generator
-) -> Tensor:
+def _write(characters: Characters, drawers: int, size: int, chance: torch.Generator) -> Tensor:
     """All characters by all drawers: uint8 ``(characters * drawers, size, size)``."""
-    count = len(strokes)
+    count = len(characters.drawn)
 
     def hand(always: float, slip: float, *shape: int) -> Tensor:
         """A trait of each drawer and how it slips in each drawing: ``(count, drawers, …)``."""
         own = always * normal(chance, 1, drawers, *shape)
         return own + slip * normal(chance, count, drawers, *shape)
 
-    points = strokes[:, None] + 0.05 * normal(chance, count, drawers, *strokes.shape[1:])
-    points = points + 0.06 * normal(chance, count, drawers, _STROKES, 1, 2)
-    over = 0.04 + hand(0.06, 0.08, _STROKES, 1)
-    points[..., 0, :] += over * (points[..., 0, :] - points[..., 1, :])
-    points[..., -1, :] += over * (points[..., -1, :] - points[..., -2, :])
-    softer = (roundness[:, None] + hand(0.3, 0.15, 1)).clamp(0, 1)
-    line = lines(points, softer, max(size, 32)).flatten(2, 3)  # (count, drawers, points, 2)
-    line = bent(line.flatten(0, 1), 0.085, 0.8, chance)  # how a drawing comes out this time
-    line = bent(line, 0.004, 5.0, chance).view(count, drawers, -1, 2)  # and a trembling hand
+    plan, told = characters, characters.strokes
+    each = (slice(None), None)  # a drawer's own copy
+    strokes = Strokes(
+        told.heading[each] + hand(0.03, 0.07, STROKES),
+        told.length[each] * torch.exp(hand(0.03, 0.1, STROKES, PARTS)),
+        told.turn[each] * torch.exp(hand(0.06, 0.1, 1, 1) + hand(0, 0.08, STROKES, PARTS))
+        + hand(0.02, 0.07, STROKES, PARTS),
+        told.corner[each] * torch.exp(hand(0.05, 0.1, STROKES, PARTS)),
+        (told.roundness[each] + hand(0.3, 0.15, 1)).clamp(0, 1),
+    )
+    many = (count, drawers)
+    written = Characters(
+        strokes,
+        plan.drawn[each].expand(*many, STROKES),
+        plan.parent[each].expand(*many, STROKES),
+        (plan.there[each] + hand(0, 0.04, STROKES)).clamp(0, 1),
+        (plan.here[each] + hand(0, 0.04, STROKES)).clamp(0, 1),
+        plan.away[each] + hand(0.02, 0.05, STROKES, 2),
+        plan.scale[each].expand(many),
+        plan.centre[each].expand(*many, 2),
+    )
+    line = written.lines(max(size, 32)).flatten(2, 3)  # (count, drawers, points, 2)
+    line = bent(line.flatten(0, 1), 0.06, 0.8, chance)  # how a drawing comes out this time
+    line = bent(line, 0.004, 5.0, chance).view(*many, -1, 2)  # and a trembling hand
 
     angle, slant = hand(0.05, 0.05), hand(0.1, 0.06)
-    scale = 0.49 * torch.exp(0.1 * normal(chance) + hand(0.09, 0.07, 1) + hand(0.06, 0.05, 2))
+    scale = torch.tensor([0.55, 0.61]) * torch.exp(
+        0.1 * normal(chance, 2) + hand(0.08, 0.05, 1) + hand(0.05, 0.04, 2)
+    )
     cos, sin = angle.cos(), angle.sin()
     across = torch.stack([cos, -sin + slant * cos], -1)
     down = torch.stack([sin, cos + slant * sin], -1)
     matrix = torch.stack([across, down], -2) * scale[..., None, :]
     line = line @ matrix.mT
-    line = _placed(line, hand(0.06, 0.08, 2))
+    line = _placed(line, torch.tensor([-0.04, -0.06]) + hand(0.06, 0.06, 2))
 
     # Omniglot's lines are 5 pixels wide.
     pens = (size / 105 * (5 + 0.4 * normal(chance, drawers))).round().clamp(min=1)

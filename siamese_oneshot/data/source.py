@@ -6,8 +6,11 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.glyphs import draw_alphabets
+from siamese_oneshot.data.glyphs import MOST_ALPHABETS, draw_alphabets
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.own.folder import OnBad, load_folder
 from siamese_oneshot.errors import UserError
@@ -111,7 +114,20 @@ def load_source(
     return Loaded.of(_draw(glyphs), size, None, (warning,))
 
 
-def _draw(glyphs: Glyphs) -> Drawings:
-    return draw_alphabets(
-        glyphs.alphabets, glyphs.characters, glyphs.drawers, size=105, seed=glyphs.seed
-    )
+def mixed_in(drawings: Drawings, generated: Glyphs) -> tuple[Drawings, Tensor | None]:
+    """Generated alphabets beside others; never those that ``data=glyphs`` has.
+
+    Returns:
+        All drawings, those given first, and the positions of the generated ones; None where
+        ``generated.alphabets`` is 0.
+    """
+    if not generated.alphabets:
+        return drawings, None
+    size = drawings.pixels.shape[-1]
+    both = drawings.joined(_draw(generated, MOST_ALPHABETS).resized(size))
+    return both, torch.arange(len(drawings), len(both))
+
+
+def _draw(glyphs: Glyphs, first: int = 0) -> Drawings:
+    sizes = glyphs.alphabets, glyphs.characters, glyphs.drawers
+    return draw_alphabets(*sizes, size=105, seed=glyphs.seed, first=first)

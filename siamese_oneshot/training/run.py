@@ -108,6 +108,7 @@ class Run:
             "data_digest": self.data.digest,
             "split": self.data.parts.name,
             "held_out": None if held_out is None else list(held_out),
+            "generated": self.data.generated.alphabets,
             **{name: self.environment[name] for name in ("command", "commit")},
         }
 

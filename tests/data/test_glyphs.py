@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from siamese_oneshot.data.glyphs import _far_apart, _invent, _sketch, draw_alphabets
+from siamese_oneshot.data.glyphs import draw_alphabets
+from siamese_oneshot.data.script import far_apart, invent, sketch
 from siamese_oneshot.errors import UserError
 
 FEW = {"alphabets": 3, "characters": (5, 7), "drawers": 6, "size": 64, "seed": 3}
@@ -86,11 +87,11 @@ def test_beside_the_real_drawings(omniglot):
 
 def test_characters_of_an_alphabet_are_apart():
     for seed in range(4):
-        points, roundness = _invent(30, torch.Generator().manual_seed(seed))
-        apart = torch.pdist(_sketch(points, roundness))
+        apart = torch.pdist(sketch(invent(30, torch.Generator().manual_seed(seed))))
         # The sketch of a lone dot has a norm of about 0.5.
         assert float(apart.min()) > 0.5
-    assert _far_apart(torch.tensor([[0.0], [1.0], [9.0], [5.0], [0.1]]), 3) == [0, 2, 3]
+    looks = torch.tensor([[0.0], [1.0], [9.0], [5.0], [0.1]])
+    assert far_apart(looks, 3).tolist() == [0, 2, 3]
 
 
 def test_a_drawer_has_a_hand():

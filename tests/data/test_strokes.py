@@ -1,4 +1,4 @@
-"""Strokes: the spline goes through its points, and the pen leaves the ink it should."""
+"""Strokes: the pen goes where it is told, and leaves the ink it should."""
 
 from __future__ import annotations
 
@@ -6,36 +6,79 @@ import math
 
 import pytest
 import torch
-from scipy.interpolate import CubicHermiteSpline
 
-from siamese_oneshot.data.strokes import POINTS, STOCK, bent, ink, lines, stock
+from siamese_oneshot.data.strokes import PARTS, Strokes, bent, ink
 
 
-def strokes(n=3, seed=0):
+def points_of(n=3, many=5, seed=0):
     chance = torch.Generator().manual_seed(seed)
-    return torch.rand(n, POINTS, 2, generator=chance, dtype=torch.float64) * 2 - 1
+    return torch.rand(n, many, 2, generator=chance, dtype=torch.float64) * 2 - 1
 
 
-def test_a_line_goes_through_its_points_whatever_its_roundness():
-    points = strokes()
-    drawn = lines(points, torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), 4 * (POINTS - 1) + 1)
-    torch.testing.assert_close(drawn[:, ::4], points)
+def told(heading=0.0, length=(1.0,), turn=(0.0,), corner=(0.0,), roundness=0.0):
+    """One stroke."""
+
+    def parts(values):
+        return torch.tensor([*values, *[0.0] * (PARTS - len(values))], dtype=torch.float64)
+
+    numbers = (torch.tensor(x, dtype=torch.float64) for x in (heading, roundness))
+    first, last = numbers
+    return Strokes(first, parts(length), parts(turn), parts(corner), last)
 
 
-def test_corners_are_straight_and_curves_are_catmull_rom():
-    points = strokes(2)
-    drawn = lines(points, torch.tensor([0.0, 1.0], dtype=torch.float64), 41)
-    places = torch.linspace(0, POINTS - 1, 41)
-    knots = list(range(POINTS))
-    for k in range(41):  # straight: piece by piece
-        piece = min(int(places[k]), POINTS - 2)
-        t = float(places[k]) - piece
-        want = (1 - t) * points[0, piece] + t * points[0, piece + 1]
-        torch.testing.assert_close(drawn[0, k], want, atol=1e-6, rtol=0)
-    padded = torch.cat([points[1, :1], points[1], points[1, -1:]])
-    slopes = (padded[2:] - padded[:-2]) / 2
-    smooth = CubicHermiteSpline(knots, points[1].numpy(), slopes.numpy())(places.numpy())
-    torch.testing.assert_close(drawn[1], torch.from_numpy(smooth), atol=1e-6, rtol=0)
+def test_a_straight_part_goes_its_length_in_its_direction():
+    line = told(heading=math.pi / 2, length=(0.8,)).paths(5)
+    expected = torch.tensor([[0, 0], [0, 0.2], [0, 0.4], [0, 0.6], [0, 0.8]], dtype=torch.float64)
+    torch.testing.assert_close(line, expected)  # y is down
+
+
+def test_a_whole_turn_is_a_circle():
+    radius = 0.3
+    line = told(length=(2 * math.pi * radius,), turn=(2 * math.pi,)).paths(201)
+    torch.testing.assert_close(line[-1], line[0], atol=1e-9, rtol=0)
+    middle = torch.tensor([0.0, radius], dtype=torch.float64)  # to the right of the way: below
+    away = (line - middle).norm(dim=1)
+    torch.testing.assert_close(away, torch.full_like(away, radius), atol=1e-3, rtol=0)
+
+
+def test_parts_and_corners_follow_one_another():
+    line = told(length=(0.6, 0.6), corner=(0.0, -math.pi / 2)).paths(241)
+    torch.testing.assert_close(line[114], torch.tensor([0.57, 0.0]).double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(line[-1], torch.tensor([0.6, -0.6]).double(), atol=0.02, rtol=0)
+    cut = told(length=(0.6, 0.6), corner=(0.0, -math.pi / 2), roundness=1.0).paths(241)
+    corner = torch.tensor([0.6, 0.0], dtype=torch.float64)
+    assert float((line - corner).norm(dim=1).min()) < 0.01
+    assert float((cut - corner).norm(dim=1).min()) > 0.05
+    turn = told(length=(0.5, 0.5, 0.5), turn=(0.0, math.pi, 0.0)).paths(301)
+    away = torch.tensor([0.0, 2 * 0.5 / math.pi], dtype=torch.float64)
+    torch.testing.assert_close(turn[-1], away, atol=1e-3, rtol=0)
+
+
+def test_paths_against_a_pen_that_takes_small_steps():
+    chance = torch.Generator().manual_seed(1)
+    many = Strokes(
+        *(torch.rand(4, *shape, generator=chance, dtype=torch.float64) * 2
+          for shape in ((), (PARTS,), (PARTS,), (PARTS,))),
+        torch.rand(4, generator=chance, dtype=torch.float64),
+    )  # fmt: skip
+    drawn = many.paths(400)
+    for k in range(4):
+        whole, x, y = float(many.length[k].sum()), 0.0, 0.0
+        cut = (0.02 + 0.25 * float(many.roundness[k])) * whole
+        for step in range(399):
+            along, angle, before = (step + 0.5) / 399 * whole, float(many.heading[k]), 0.0
+            for part in range(PARTS):
+                length = float(many.length[k, part])
+                angle += float(many.turn[k, part]) * min(max((along - before) / length, 0), 1)
+                angle += float(many.corner[k, part]) * min(max((along - before) / cut + 0.5, 0), 1)
+                before += length
+            x, y = x + math.cos(angle) * whole / 399, y + math.sin(angle) * whole / 399
+        torch.testing.assert_close(drawn[k, -1], torch.tensor([x, y], dtype=torch.float64))
+
+
+def test_a_stroke_of_no_length_is_a_point():
+    nowhere = torch.zeros(7, 2, dtype=torch.float64)
+    torch.testing.assert_close(told(length=(0.0,)).paths(7), nowhere, atol=1e-8, rtol=0)
 
 
 def slow_ink(points, size, pen):
@@ -56,7 +99,7 @@ def slow_ink(points, size, pen):
 
 @pytest.mark.parametrize("pen", [1, 2, 3, 4, 5, 6])
 def test_ink_is_a_disc_at_every_point(pen):
-    points = strokes(4, seed=pen) * 0.99
+    points = points_of(4, seed=pen) * 0.99
     points[0, 2] = math.nan
     points[1, 3, 0] = 1.3  # off the paper
     points[2, 0] = torch.tensor([-0.999, -0.999])  # cut off at the corner
@@ -72,25 +115,10 @@ def test_no_ink_spills_into_the_next_picture():
 
 def test_bending_keeps_points_that_meet_together():
     chance = torch.Generator().manual_seed(0)
-    points = strokes(50)
+    points = points_of(50)
     points[:, 4] = points[:, 1]
     moved = bent(points, 0.1, 1.0, chance)
     torch.testing.assert_close(moved[:, 4], moved[:, 1])
     way = (moved - points).norm(dim=-1)
     assert 0.05 < float(way.mean()) < 0.3
     torch.testing.assert_close(bent(points, 0.0, 1.0, chance), points)
-
-
-def test_a_stock_has_strokes_of_some_length_and_differs_between_alphabets():
-    one, other = (stock(torch.Generator().manual_seed(seed)) for seed in (0, 1))
-    assert not torch.equal(one[0], other[0])
-    for seed in range(30):
-        points, roundness, dot = stock(torch.Generator().manual_seed(seed))
-        assert points.shape == (STOCK, POINTS, 2)
-        assert points.isfinite().all()
-        assert float(points.abs().max()) < 2.5
-        assert 0 <= float(roundness.min()) <= float(roundness.max()) <= 1
-        assert not dot[:4].any()
-        length = points.diff(dim=1).norm(dim=-1).sum(1)
-        assert float(length[~dot].min()) > 0.3
-        assert not dot.any() or float(length[dot].max()) < 0.3

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from siamese_oneshot.model.comparator import WeightedL1
+from siamese_oneshot.errors import UserError
+from siamese_oneshot.model.comparator import CrossAttention, WeightedL1
 
 
 def slow(comparator: WeightedL1, one: torch.Tensor, other: torch.Tensor) -> float:
@@ -54,3 +55,70 @@ def test_a_float64_network_compares_in_float64(comparator: WeightedL1) -> None:
     logits = comparator.double()(one, other)
     expected = [slow(comparator, one[k], other[k]) for k in range(2)]
     torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
+
+
+def attention(places: int = 2, local: int = 3, units: int = 4) -> CrossAttention:
+    made = CrossAttention(units + places**2 * local, places, local)
+    chance = torch.Generator().manual_seed(4)
+    for weight in made.parameters():
+        torch.nn.init.normal_(weight, generator=chance)
+    return made
+
+
+def attended(made: CrossAttention, one: torch.Tensor, other: torch.Tensor) -> float:
+    """What one picture's places miss in the other, one number at a time."""
+    places, local = made.places, made.local
+    mine, theirs = (x[made.whole :].view(places**2, local) for x in (one, other))
+    lacking = 0.0
+
+    def down(p: int, q: int) -> int:
+        return p // places - q // places + places - 1
+
+    def across(p: int, q: int) -> int:
+        return p % places - q % places + places - 1
+
+    for p in range(places**2):
+        shares = torch.stack(
+            [
+                made.sharpness.exp() * (mine[p] @ theirs[q])
+                + 0.5 * (made.near[down(p, q), across(p, q)] + made.near[down(q, p), across(q, p)])
+                for q in range(places**2)
+            ]
+        ).softmax(0)  # fmt: skip
+        answer = sum(share * theirs[q] for q, share in enumerate(shares))
+        lacking += float(((mine[p] - answer).abs() * made.lack).sum()) / places**2
+    return lacking
+
+
+def test_cross_attention_by_hand_and_symmetric() -> None:
+    made = attention()
+    chance = torch.Generator().manual_seed(5)
+    one, other = torch.rand(3, 1, 16, generator=chance), torch.rand(1, 2, 16, generator=chance)
+    with torch.no_grad():
+        logits = made(one, other)
+        assert logits.shape == (3, 2)
+        for q in range(3):
+            for s in range(2):
+                a, b = one[q, 0], other[0, s]
+                both = 0.5 * (attended(made, a, b) + attended(made, b, a))
+                expected = slow(made.linear, a[:4], b[:4]) + both
+                torch.testing.assert_close(logits[q, s], torch.tensor(expected))
+        torch.testing.assert_close(logits, made(other, one))
+
+
+@torch.no_grad()
+def test_a_stroke_elsewhere_is_missed_less_than_one_that_is_nowhere() -> None:
+    made = CrossAttention(1 + 9 * 2, 3, 2)
+    strokes = torch.eye(2)[[0, 0, 0, 0, 1, 0, 0, 0, 0]]
+    query, near, far = (
+        torch.cat([torch.zeros(1), strokes.roll(places, 0).flatten()]) for places in (0, 1, 4)
+    )
+    nowhere = torch.cat([torch.zeros(1), torch.eye(2)[[0] * 9].flatten()])
+    scores = [float(made(query, other)) for other in (query, near, far, nowhere)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 4
+
+
+def test_a_map_that_does_not_fit_is_a_user_error() -> None:
+    with pytest.raises(UserError, match="2x2 places of 3 do not fit embeddings of 12"):
+        CrossAttention(12, 2, 3)
