@@ -207,6 +207,51 @@ def test_turns_and_distortion_together(roster):
     assert len(turned.matrix.flatten(0, 2).unique(dim=0)) == 40
 
 
+def test_a_style_is_a_whole_alphabets(roster):
+    styled = EpisodeBatches(3, 5, 2, 1, style=ALWAYS).prepare(roster, 0)
+    plan, other = styled[0], styled[1]
+    assert (plan.matrix == plan.matrix[:, :1, :1]).all()
+    assert (plan.bend == plan.bend[:, :1, :1]).all()
+    assert len(torch.cat([plan.matrix, other.matrix])[:, 0, 0].unique(dim=0)) == 6
+    both = EpisodeBatches(3, 5, 2, 1, style=ALWAYS, distortion=ALWAYS).prepare(roster, 0)[0]
+    assert len(both.matrix.flatten(0, 2).unique(dim=0)) == 30
+    own = both.matrix[..., :2] @ plan.matrix[..., :2].inverse()  # what is the drawing's alone
+    assert (own.det() > 0.3).all()
+    assert torch.equal(both.positions, plan.positions)
+
+
+def half(drawings, which):
+    first = drawings.class_alphabets[drawings.classes] < 2
+    return Roster(drawings, (first if which == 0 else ~first).nonzero().flatten())
+
+
+@pytest.mark.parametrize(("generated", "counts"), [(0.0, {0}), (1.0, {1}), (1.25, {1, 2})])
+def test_so_many_alphabets_are_generated_ones(drawings, generated, counts):
+    stream = EpisodeBatches(2, 4, 2, 1, generated=generated)
+    stream.prepare(half(drawings, 0), 0, half(drawings, 1))
+    seen = Counter()
+    for number in range(200):
+        positions = stream[number].positions
+        assert positions.shape == (2, 4, 2)
+        made = drawings.alphabets[positions] >= 2
+        assert (made == made[:, :1, :1]).all()
+        seen[int(made[:, 0, 0].sum())] += 1
+    assert set(seen) == counts
+    assert seen[2] == pytest.approx(200 * (generated % 1), abs=25)  # sd 6
+
+
+def test_generated_alphabets_that_are_not_there_or_not_enough(drawings):
+    with pytest.raises(UserError, match=r"set data\.generated\.alphabets"):
+        EpisodeBatches(2, 4, 2, 1, generated=0.5).prepare(half(drawings, 0), 0)
+    stream = EpisodeBatches(4, 4, 2, 1, generated=2.5)
+    with pytest.raises(UserError, match="a batch of 3 alphabets"):
+        stream.prepare(half(drawings, 0), 0, half(drawings, 1))
+    with pytest.raises(UserError, match=r"batches\.generated=3"):
+        EpisodeBatches(2, 4, 2, 1, generated=3)
+    with pytest.raises(UserError, match=r"data\.generated goes with batches=episode"):
+        PairBatches(8, 5).prepare(half(drawings, 0), 0, half(drawings, 1))
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.nn import functional as F
 
 from siamese_oneshot.data.distort import Distortion, Warp, affine_matrix, distort
 from siamese_oneshot.errors import UserError
@@ -233,6 +234,25 @@ def test_turned_comes_before_the_rest():
     turns = zip(pictures, quarters.tolist(), strict=True)
     turned = torch.stack([torch.rot90(p, -quarter, (1, 2)) for p, quarter in turns])
     torch.testing.assert_close(once, distort(turned, warp), atol=1e-3, rtol=0)
+
+
+def test_one_distortion_after_another():
+    # Smooth, for two looks blur more than one; in the middle, for what is pushed out is lost.
+    pictures = F.avg_pool2d(F.pad(noise(5, 13), [14] * 4), 9, 1, 4)
+    first = Distortion(rotation=20, shear=0.2, probability=1.0).draw(5, seeded(9))
+    then = Distortion(rotation=20, shear=0.2, probability=1.0, shift=6.0).draw(5, seeded(10))
+    once, twice = distort(pictures, then.after(first)), distort(distort(pictures, first), then)
+    torch.testing.assert_close(once, twice, atol=0.03, rtol=0)
+    assert float((once - distort(pictures, first.after(then))).abs().max()) > 0.06
+    assert then.after(first).bend is None
+
+
+def test_bends_add_up():
+    still = Warp(torch.eye(2, 3).repeat(3, 1, 1))
+    one, other = (Distortion(**ONLY, elastic=2.0).draw(3, seeded(s)) for s in (11, 12))
+    torch.testing.assert_close(one.after(other).bend, one.bend + other.bend)
+    assert torch.equal(one.after(still).bend, one.bend)
+    assert torch.equal(still.after(one).bend, one.bend)
 
 
 def test_the_seed_decides():

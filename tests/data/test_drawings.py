@@ -109,3 +109,26 @@ def test_fingerprint_depends_on_numbers_shape_and_order_alone():
     assert fingerprint(a.repeat_interleave(2)[::2]) == fingerprint(a)
     # over "(3,)" and three little-endian int64, by hashlib alone
     assert fingerprint(torch.tensor([1, 2, 3])) == "6992517b5759a758"
+
+
+def test_joined_alphabets_keep_their_own(drawings):
+    others = replace(
+        drawings,
+        alphabet_names=tuple(f"New_{name}" for name in drawings.alphabet_names),
+        class_names=tuple(f"New_{name}" for name in drawings.class_names),
+        pixels=255 - drawings.pixels,
+        source="glyphs",
+    )
+    both, n = drawings.joined(others), len(drawings)
+    assert len(both) == 2 * n
+    assert both.source == drawings.source
+    for k in (0, 3, n - 1):
+        for place, of in ((k, drawings), (n + k, others)):
+            assert torch.equal(both.pixels[place], of.pixels[k])
+            assert both.class_names[both.classes[place]] == of.class_names[of.classes[k]]
+            assert both.alphabet_names[both.alphabets[place]] == of.alphabet_names[of.alphabets[k]]
+            assert both.drawers[place] == of.drawers[k]
+    with pytest.raises(ValueError, match=f"both have {drawings.alphabet_names[0]}"):
+        drawings.joined(drawings)
+    with pytest.raises(ValueError, match="pixels"):
+        drawings.joined(others.resized(8))

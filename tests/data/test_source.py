@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from siamese_oneshot.data import source
 from siamese_oneshot.data.omniglot import OmniglotUnavailable
-from siamese_oneshot.data.source import Glyphs, load_source
+from siamese_oneshot.data.source import Glyphs, load_source, mixed_in
 from siamese_oneshot.errors import UserError
 
 FEW = Glyphs(alphabets=3, characters=(2, 4), drawers=2, seed=5)
@@ -113,3 +113,15 @@ def test_the_digest_is_of_the_drawings_in_their_own_size():
     digests = {load_source("glyphs", size, FEW).digest for size in (20, 52)}
     assert len(digests) == 1
     assert digests != {load_source("glyphs", 20, FEW).drawings.digest}
+
+
+def test_generated_alphabets_are_mixed_in_and_are_not_those_of_the_fallback(drawings):
+    both, positions = mixed_in(drawings, FEW)
+    assert torch.equal(both.pixels[: len(drawings)], drawings.pixels)
+    assert torch.equal(positions, torch.arange(len(drawings), len(both)))
+    assert both.alphabet_names[-3:] == ("Generated_1000", "Generated_1001", "Generated_1002")
+    own = load_source("glyphs", drawings.pixels.shape[-1], FEW).drawings
+    again, _ = mixed_in(own, FEW)
+    seen = {picture.numpy().tobytes() for picture in own.pixels}
+    assert not any(picture.numpy().tobytes() in seen for picture in again.pixels[len(own) :])
+    assert mixed_in(drawings, Glyphs(alphabets=0)) == (drawings, None)
