@@ -99,6 +99,8 @@ class OneShotDataModule(pl.LightningDataModule):
         self.warnings, self.digest = self.loaded.warnings, self.loaded.digest
         self.drawings = drawings = self.loaded.drawings
         self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
+        if self.parts.blind:
+            self.warnings += ("the validation alphabets were trained on: choose nothing by them",)
         self.train_roster = Roster(drawings, self.parts.train)
         self.everything, mixed = mixed_in(drawings, self.generated)
         extra = None if mixed is None else Roster(self.everything, mixed)

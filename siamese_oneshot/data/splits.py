@@ -33,16 +33,24 @@ RULES = {
     " evaluation alphabets test",
     "small2": "4 of the 5 alphabets of the second minimal background train, 1 validates; the 20"
     " evaluation alphabets test",
+    "background": "all 30 background alphabets train, so nothing may be chosen by the validation"
+    " trials, which are of 3 of them; the 20 evaluation alphabets test",
+    "minimal1": "all 5 alphabets of the first minimal background train, so nothing may be chosen by"
+    " the validation trials, which are of one of them; the 20 evaluation alphabets test",
+    "minimal2": "all 5 alphabets of the second minimal background train, so nothing may be chosen"
+    " by the validation trials, which are of one of them; the 20 evaluation alphabets test",
     "vinyals": "the first 1,200 characters train, less 3 alphabets that validate; the other 423"
     " test",
     "shares": "the first three fifths of the alphabets train, the next fifth validates, the last"
     " fifth tests; with fewer than three alphabets, the same shares of each one's characters",
 }
+# What is chosen with the one is trained, with everything, with the other.
+_BLIND = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of the pictures of each part; no character is in two parts.
+    """Positions of the pictures of each part; no character is in two parts, but see ``blind``.
 
     No alphabet is, either, but for Gurmukhi under ``vinyals`` and for ``shares`` of fewer than
     three alphabets.
@@ -59,6 +67,11 @@ class Split:
     test: Tensor
     yardstick: Tensor
 
+    @property
+    def blind(self) -> bool:
+        """The validation alphabets are among those that train: nothing may be chosen by them."""
+        return self.name in _BLIND
+
 
 def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None = None) -> Split:
     """Divide drawings by a rule of ``RULES``.
@@ -70,7 +83,8 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
         drawings: all of them.
         rule: ``lake`` (Lake et al. 2019, original background), ``koch`` (paper, section 3.1:
             30/10/10 alphabets, 12/4/4 drawers), ``koch40`` (the paper's 40/10), ``small1`` and
-            ``small2`` (Lake et al., minimal backgrounds), ``vinyals`` (Vinyals et al. 2016, as the
+            ``small2`` (Lake et al., minimal backgrounds), ``background``, ``minimal1`` and
+            ``minimal2`` (all of theirs, with nothing to choose by), ``vinyals`` (Vinyals et al. 2016, as the
             lists of Snell et al. 2017 have it) or ``shares``.
         held_out: the training alphabets that validate instead (``koch`` and ``shares`` need none);
             where None: Early_Aramaic of ``small1``, Greek of ``small2``, else ``HELD_OUT``.
@@ -95,8 +109,9 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
             drawings.positions(RUN_ALPHABETS, _TEST_DRAWERS),
             drawings.positions(RUN_ALPHABETS),
         )
-    small = {"small1": SMALL1, "small2": SMALL2}.get(rule)
-    validate = _HELD_OUT_OF.get(rule, HELD_OUT) if named is None else tuple(named)
+    base = _BLIND.get(rule, rule)
+    small = {"small1": SMALL1, "small2": SMALL2}.get(base)
+    validate = _HELD_OUT_OF.get(base, HELD_OUT) if named is None else tuple(named)
     strangers = sorted(set(validate) - set(small or BACKGROUND))
     if strangers:
         where = f"the alphabets of {rule}" if small else "the background alphabets"
@@ -104,7 +119,8 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
     if not validate:
         raise UserError("data.held_out is empty: at least one alphabet has to validate")
     known = small or (BACKGROUND + _OFF_RUNS if rule == "koch40" else BACKGROUND)
-    train = drawings.positions([name for name in known if name not in validate])
+    own = known if rule in _BLIND else [name for name in known if name not in validate]
+    train = drawings.positions(own)
     test = drawings.positions(RUN_ALPHABETS if rule == "koch40" else EVALUATION)
     if rule == "vinyals":
         early = _positions_of(drawings, torch.arange(_VINYALS_CLASSES))

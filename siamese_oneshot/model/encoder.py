@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
@@ -38,6 +39,19 @@ class InkScale(nn.Module):
         return self.paper + (self.ink - self.paper) * pictures
 
 
+def descriptors(layer: nn.Module, maps: Tensor) -> Tensor:
+    """What a picture has in each place, for ``CrossAttention``.
+
+    Args:
+        layer: makes descriptors of ``local`` numbers of the maps' channels.
+        maps: ``(n, channels, places, places)``.
+
+    Returns:
+        ``(n, places² * local)``: row by row, each descriptor of length 1.
+    """
+    return F.normalize(layer(maps).flatten(2).mT, dim=-1).flatten(1)
+
+
 class ConvEncoder(nn.Module):
     """Convolutions, each with ReLU and an optional max-pool, then one fully connected layer.
 
@@ -52,10 +66,17 @@ class ConvEncoder(nn.Module):
         strides: stride of each convolution; all 1 where None.
         padding: ``valid``, or ``same``: half a kernel on every side.
         batch_norm: normalise after each convolution, which then has no bias.
-        units: size of the embedding.
-        activation: of the embedding: sigmoid, tanh, relu or none.
+        units: size of the embedding, or of the whole picture's part of it.
+        activation: of that: sigmoid, tanh, relu or none.
         paper, ink: the values that paper and ink have for the network.
         convolution: how convolutions are computed: auto, direct or fourier (see ``Convolution``).
+        local: length of the descriptors of the last map's places, before its pool, which follow
+            the whole picture's part in the embedding; 0 is none. ``CrossAttention`` compares them.
+        dropout: share of the features that training hides from ``dense``.
+
+    Attributes:
+        units: size of the embedding: ``units + places² * local``.
+        places: side of the map of descriptors; 0 where there are none.
 
     Raises:
         UserError: lists of different lengths, or sizes that do not fit the picture, with the layer
@@ -76,10 +97,13 @@ class ConvEncoder(nn.Module):
         paper: float = 0.0,
         ink: float = 1.0,
         convolution: str = "auto",
+        local: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         size = setting.whole("model.encoder.size", size, 1)
         units = setting.whole("model.encoder.units", units, 1)
+        local = setting.whole("model.encoder.local", local, 0)
         filters = setting.wholes("model.encoder.filters", filters, 1)
         kernels = setting.wholes("model.encoder.kernels", kernels, 1)
         pools = setting.wholes("model.encoder.pools", pools, 1)
@@ -110,7 +134,8 @@ class ConvEncoder(nn.Module):
                     "fewer layers"
                 )
             self.sides[f"conv{number}"] = side
-            side = ((room - kernel) // stride + 1) // pool
+            places = (room - kernel) // stride + 1
+            side = places // pool
             layer: list[nn.Module] = [
                 Convolution(channels, width, kernel, stride, margin, not batch_norm, convolution)
             ]
@@ -120,9 +145,13 @@ class ConvEncoder(nn.Module):
             tail: list[nn.Module] = [nn.MaxPool2d(pool)] if pool > 1 else []
             self.after[f"conv{number}"] = nn.Sequential(*tail, nn.ReLU(inplace=True))
             channels = width
+        self.dropout = nn.Dropout(setting.share("model.encoder.dropout", dropout))
         self.layers["dense"] = nn.Linear(channels * side * side, units)
         self.activation = make_activation(activation)
-        self.size, self.units, self.side = size, units, side
+        if local:
+            self.layers["local"] = nn.Conv2d(channels, local, 1)
+        self.places = places if local else 0
+        self.size, self.units, self.side = size, units + self.places**2 * local, side
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Embed.
@@ -135,8 +164,12 @@ class ConvEncoder(nn.Module):
         """
         x = self.scale(pictures)
         for name, after in self.after.items():
-            x = after(self.layers[name](x))  # (n, filters, side, side)
-        return self.activation(self.layers["dense"](x.flatten(1)))
+            maps = self.layers[name](x)
+            x = after(maps)  # (n, filters, side, side)
+        whole = self.activation(self.layers["dense"](self.dropout(x.flatten(1))))
+        if not self.places:
+            return whole
+        return torch.cat([whole, descriptors(self.layers["local"], F.relu(maps))], 1)
 
     def by_fourier(self, pictures: int, plain: bool) -> list[str]:
         """The layers that go through the frequency domain.

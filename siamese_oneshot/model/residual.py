@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.convolution import Convolution
-from siamese_oneshot.model.encoder import InkScale, make_activation
+from siamese_oneshot.model.encoder import InkScale, descriptors, make_activation
 
 
 class Block(nn.Module):
@@ -54,15 +54,10 @@ class ResidualEncoder(nn.Module):
         blocks: residual blocks of each stage.
         units: size of the whole picture's part of the embedding.
         kernel, stride: of the stem.
-        local: length of the descriptors of the last stage's places, before its pool, which follow
-            the whole picture's part in the embedding; 0 is none. ``CrossAttention`` compares them.
-        dropout: share of the features that training hides from ``dense``.
-        activation: of the whole picture's part: sigmoid, tanh, relu or none.
-        paper, ink, convolution: as for ``ConvEncoder``.
+        local, dropout, activation, paper, ink, convolution: as for ``ConvEncoder``.
 
     Attributes:
-        units: size of the embedding: ``units + places * local``.
-        places: side of the map of descriptors.
+        units, places: as of ``ConvEncoder``.
 
     Raises:
         UserError: lists of different lengths, or more stages than the picture can be halved.
@@ -139,8 +134,7 @@ class ResidualEncoder(nn.Module):
         whole = self.activation(self.layers["dense"](self.dropout(x.flatten(1))))
         if not self.places:
             return whole
-        descriptors = F.normalize(self.layers["local"](before).flatten(2).mT, dim=-1)
-        return torch.cat([whole, descriptors.flatten(1)], 1)
+        return torch.cat([whole, descriptors(self.layers["local"], before)], 1)
 
     def by_fourier(self, pictures: int, plain: bool) -> list[str]:
         """The stages whose 3x3 convolutions all go through the frequency domain.

@@ -27,6 +27,9 @@ _SPLITS = {
     "koch40": "37 alphabets (3 more to choose by)",
     "small1": "4 background alphabets (1 more to choose by)",
     "small2": "4 background alphabets (1 more to choose by)",
+    "background": "30 background alphabets",
+    "minimal1": "5 background alphabets",
+    "minimal2": "5 background alphabets",
     "vinyals": "1,085 characters (115 more to choose by)",
 }
 

@@ -87,7 +87,7 @@ class Latest(Checkpoint):
 
 
 def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
-    """The checkpoint to keep: the best by validation; the last where none was validated.
+    """The checkpoint to keep: the best by validation; the last where nothing is chosen by it.
 
     Args:
         trainer: that has trained.
@@ -97,9 +97,7 @@ def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
         Its path; None where there is none.
     """
     best = _by_validation(trainer)
-    if best is None:
-        return None
-    path = Path(best.best_model_path or folder / "checkpoints" / "last.ckpt")
+    path = Path((best and best.best_model_path) or folder / "checkpoints" / "last.ckpt")
     return path if there_is(path) else None
 
 

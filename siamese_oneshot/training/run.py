@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.atomic import remove_strays
@@ -81,6 +81,11 @@ class Run:
                 f"not from batches={self.data.batches.kind}: set both alike"
             )
         self.data.load()
+        if self.data.parts.blind and (cfg.callbacks.checkpoint or cfg.callbacks.early_stopping):
+            raise UserError(
+                f"data.split={self.data.parts.name} trains on its validation alphabets, so nothing "
+                "may be chosen by them: set callbacks=last"
+            )
         self.module = SiameseModule(
             instantiate(cfg.model),
             objective,
@@ -193,7 +198,7 @@ class Run:
             plugins=[KeepingIO()],
             enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
             enable_model_summary=False,
-            enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
+            enable_checkpointing=any(isinstance(one, Checkpoint) for one in callbacks),
             use_distributed_sampler=False,
             # Batch norm over the whole batch; PyTorch has it on GPUs only.
             sync_batchnorm=self.accelerator in ("gpu", "cuda"),

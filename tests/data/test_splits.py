@@ -152,6 +152,26 @@ def test_alphabets_of_each_rule(rule):
     assert names(drawings, split.yardstick) == names(drawings, split.test)
 
 
+@pytest.mark.parametrize(
+    ("rule", "chosen_with"),
+    [("background", "lake"), ("minimal1", "small1"), ("minimal2", "small2")],
+)
+def test_what_was_held_out_trains_too_and_is_said_to(rule, chosen_with):
+    drawings = standin()
+    split, before = split_drawings(drawings, rule), split_drawings(drawings, chosen_with)
+    assert split.name == rule
+    assert split.blind
+    assert not before.blind
+    everything = torch.cat([before.train, before.validation]).sort().values
+    assert torch.equal(split.train, everything)
+    assert torch.equal(split.validation, before.validation)
+    assert torch.equal(split.test, before.test)
+    assert not names(drawings, split.train) & names(drawings, split.test)
+    if rule == "background":
+        assert names(drawings, split.train) == set(BACKGROUND)
+        assert names(drawings, split_drawings(drawings, rule, ["Greek"]).validation) == {"Greek"}
+
+
 def test_koch_takes_four_new_drawers_for_each_exam_and_all_for_the_yardstick():
     drawings = standin()
     place = drawings.alphabet_names.index("Tibetan") * 20

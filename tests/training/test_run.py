@@ -162,3 +162,21 @@ def test_an_objective_and_batches_that_do_not_go_together_are_refused(tmp_path: 
         run(tmp_path, *TINY, "objective=pairs", "batches=episode")
     assert stop.value.code == 1
     assert "batches=pairs, not from batches=episode" in capsys.readouterr().err
+
+
+@pytest.mark.omniglot
+def test_where_nothing_may_be_chosen_the_last_weights_are_kept(tmp_path: Path, capsys):
+    real = [one for one in [*EPISODES, *STEPS] if one.partition("=")[0] != "data"]
+    blind = [*real, "data.split=background", "test=false"]
+    with pytest.raises(SystemExit):
+        run(tmp_path, *blind)
+    assert "nothing may be chosen by them: set callbacks=last" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    value = run(tmp_path, *blind, "callbacks=last")
+    result = read_result(tmp_path)
+    assert (result.status, result.steps, result.data_split) == ("finished", 6, "background")
+    assert result.checkpoint == "checkpoints/last.ckpt"
+    assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
+    assert any("trained on: choose nothing" in one for one in result.warnings)
+    assert value == pytest.approx(logged(tmp_path, "val/one_shot_accuracy")[-1])
