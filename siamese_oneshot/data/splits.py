@@ -84,8 +84,8 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
         rule: ``lake`` (Lake et al. 2019, original background), ``koch`` (paper, section 3.1:
             30/10/10 alphabets, 12/4/4 drawers), ``koch40`` (the paper's 40/10), ``small1`` and
             ``small2`` (Lake et al., minimal backgrounds), ``background``, ``minimal1`` and
-            ``minimal2`` (all of theirs, with nothing to choose by), ``vinyals`` (Vinyals et al. 2016, as the
-            lists of Snell et al. 2017 have it) or ``shares``.
+            ``minimal2`` (all of theirs, with nothing to choose by), ``vinyals`` (Vinyals et al.
+            2016, as the lists of Snell et al. 2017 have it) or ``shares``.
         held_out: the training alphabets that validate instead (``koch`` and ``shares`` need none);
             where None: Early_Aramaic of ``small1``, Greek of ``small2``, else ``HELD_OUT``.
 

@@ -73,6 +73,29 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
     target.load_state_dict(dict(zip(state, values, strict=True)))
 
 
+def test_local_descriptors_follow_the_whole_and_are_of_the_last_map_before_its_pool() -> None:
+    tower = ConvEncoder(16, [3, 5], [3, 3], [2, 2], 4, padding="same", local=2).eval()
+    x = pictures(3, 16)
+    made = tower(x)
+    assert (tower.places, tower.side, tower.units) == (8, 4, 4 + 64 * 2)
+    bare = ConvEncoder(16, [3, 5], [3, 3], [2, 2], 4, padding="same").eval()
+    bare.load_state_dict(tower.state_dict(), strict=False)
+    torch.testing.assert_close(made[:, :4], bare(x))
+    assert (bare.places, bare.units) == (0, 4)
+    maps = torch.relu(tower.layers["conv2"](tower.after["conv1"](tower.layers["conv1"](x))))
+    layer = tower.layers["local"]
+    found = torch.einsum("lc,ncyx->nyxl", layer.weight[:, :, 0, 0], maps) + layer.bias
+    expected = found / found.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(made[:, 4:].view(3, 8, 8, 2), expected)
+
+
+def test_dropout_is_of_trainings_alone() -> None:
+    tower = ConvEncoder(16, [3], [3], [2], 64, dropout=0.5)
+    x = pictures(2, 16)
+    assert not torch.equal(tower(x), tower(x))
+    assert torch.equal(tower.eval()(x), tower(x))
+
+
 def test_convolution_before_batch_norm_has_no_bias() -> None:
     tower = ConvEncoder(16, [3], [3], [2], 4, batch_norm=True)
     assert tower.layers["conv1"][0].bias is None
