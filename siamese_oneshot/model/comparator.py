@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -42,40 +44,56 @@ class CrossAttention(nn.Module):
     """``WeightedL1`` of the whole pictures, plus what each place of the one finds in the other.
 
     A place asks all places of the other picture for a descriptor like its own, near where it lies
-    itself; what the answer, averaged by a softmax, lacks counts by a learned weight a channel. So a
-    stroke that another hand has put elsewhere is looked for before it is missed. Both directions
-    weigh half each: the score is symmetric.
+    itself, and what it finds is their likeness, averaged by a softmax. So a stroke that another
+    hand has put elsewhere is looked for before it is missed. Places count by what is there: paper
+    says less than a joint. Both directions weigh half each: the score is symmetric. Several heads
+    look at a part of the descriptors each.
 
     Args:
         units: size of the embeddings: the whole picture's part, then ``places²`` descriptors.
         places: side of the map of descriptors.
         local: length of a descriptor.
-        weight: the start of every weight, as for ``WeightedL1``.
-        sharpness: the start of the factor on the descriptors' inner products.
+        heads: that ``local`` is divided among.
+        weight: the start of the weights of ``WeightedL1``.
+        likeness: the start of the weight of what the places find, of all heads together.
+        sharpness: the start of the factor on inner products within the softmax.
 
     Raises:
-        UserError: embeddings too small for such a map.
+        UserError: embeddings too small for such a map, or heads that do not divide ``local``.
     """
 
     def __init__(
-        self, units: int, places: int, local: int, weight: float = -0.1, sharpness: float = 10.0
+        self,
+        units: int,
+        places: int,
+        local: int,
+        heads: int = 1,
+        weight: float = -0.1,
+        likeness: float = 10.0,
+        sharpness: float = 10.0,
     ) -> None:
         super().__init__()
         where = "model.comparator"
-        self.places, self.local = whole(f"{where}.places", places, 1), whole(
-            f"{where}.local", local, 1
-        )  # fmt: skip
+        self.places = whole(f"{where}.places", places, 1)
+        self.local = whole(f"{where}.local", local, 1)
+        self.heads = whole(f"{where}.heads", heads, 1)
         self.whole = units - places**2 * local
         if self.whole < 1:
             raise UserError(
                 f"{where}: {places}x{places} places of {local} do not fit embeddings of {units}: "
                 "take the encoder's own"
             )
+        if local % heads:
+            raise UserError(f"{where}: {heads} heads cannot share descriptors of {local} evenly")
         self.linear = WeightedL1(self.whole, weight)
-        self.lack = nn.Parameter(torch.full((local,), 10 * self.linear.linear.weight[0, 0].item()))
-        self.sharpness = nn.Parameter(torch.tensor(float(sharpness)).log())
+        start = number(f"{where}.likeness", likeness) / heads
+        self.likeness = nn.Parameter(torch.full((heads,), start))
+        start = math.log(number(f"{where}.sharpness", sharpness, above=0))
+        self.sharpness = nn.Parameter(torch.full((heads,), start))
+        self.importance = nn.Parameter(torch.zeros(heads, local // heads))
         away = torch.arange(1 - places, places, dtype=torch.float32).square()
-        self.near = nn.Parameter(-0.5 * (away[:, None] + away[None, :]))  # by (down, across)
+        near = -0.5 * (away[:, None] + away[None, :])  # by how far down and across
+        self.near = nn.Parameter(near.repeat(heads, 1, 1))
         row, column = torch.arange(places**2) // places, torch.arange(places**2) % places
         down = row[:, None] - row[None, :] + places - 1
         across = column[:, None] - column[None, :] + places - 1
@@ -85,16 +103,23 @@ class CrossAttention(nn.Module):
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
         """Compare; as ``WeightedL1.forward``."""
         with torch.autocast(one.device.type, enabled=False):
-            kind = self.lack.dtype
+            kind = self.near.dtype
             one, other = one.to(kind), other.to(kind)
             score = self.linear(one[..., : self.whole], other[..., : self.whole])
-            mine, theirs = self._descriptors(one), self._descriptors(other)  # (…, places², local)
-            alike = mine @ theirs.mT  # (…, places², places²)
-            near = 0.5 * (self.near + self.near.flip(0, 1))  # as near from here to there as back
-            alike = self.sharpness.exp() * alike + near.flatten()[self.step]
-            there = (mine - alike.softmax(-1) @ theirs).abs().mean(-2) @ self.lack
-            back = (theirs - alike.mT.softmax(-1) @ mine).abs().mean(-2) @ self.lack
+            mine, theirs = self._descriptors(one), self._descriptors(other)
+            alike = mine @ theirs.mT  # (…, heads, places², places²)
+            near = 0.5 * (self.near + self.near.flip(1, 2))  # as near from here to there as back
+            asked = self.sharpness.exp()[:, None, None] * alike + near.flatten(1)[:, self.step]
+            there = self._weighed(mine, (asked.softmax(-1) * alike).sum(-1))
+            back = self._weighed(theirs, (asked.softmax(-2) * alike).sum(-2))
             return score + 0.5 * (there + back)
 
     def _descriptors(self, embeddings: Tensor) -> Tensor:
-        return embeddings[..., self.whole :].unflatten(-1, (self.places**2, self.local))
+        """``(…, heads, places², local / heads)``."""
+        shape = self.places**2, self.heads, self.local // self.heads
+        return embeddings[..., self.whole :].unflatten(-1, shape).transpose(-2, -3)
+
+    def _weighed(self, descriptors: Tensor, found: Tensor) -> Tensor:
+        """What all places of all heads found, ``(…, heads, places²)``, as one number."""
+        share = (descriptors @ self.importance[..., None]).squeeze(-1).softmax(-1)
+        return (share * found).sum(-1) @ self.likeness

@@ -57,53 +57,50 @@ def test_a_float64_network_compares_in_float64(comparator: WeightedL1) -> None:
     torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
 
 
-def attention(places: int = 2, local: int = 3, units: int = 4) -> CrossAttention:
-    made = CrossAttention(units + places**2 * local, places, local)
+def attention(places: int = 2, local: int = 6, heads: int = 2, units: int = 4) -> CrossAttention:
+    made = CrossAttention(units + places**2 * local, places, local, heads)
     chance = torch.Generator().manual_seed(4)
     for weight in made.parameters():
         torch.nn.init.normal_(weight, generator=chance)
     return made
 
 
-def attended(made: CrossAttention, one: torch.Tensor, other: torch.Tensor) -> float:
-    """What one picture's places miss in the other, one number at a time."""
-    places, local = made.places, made.local
-    mine, theirs = (x[made.whole :].view(places**2, local) for x in (one, other))
-    lacking = 0.0
+def found(made: CrossAttention, one: torch.Tensor, other: torch.Tensor) -> float:
+    """What one picture's places find in the other, one number at a time."""
+    places, part = made.places, made.local // made.heads
+    mine, theirs = (x[made.whole :].view(places**2, made.heads, part) for x in (one, other))
 
-    def down(p: int, q: int) -> int:
-        return p // places - q // places + places - 1
+    def near(head: int, p: int, q: int) -> torch.Tensor:
+        down, across = q // places - p // places, q % places - p % places
+        middle = places - 1
+        there = made.near[head, middle + down, middle + across]
+        return 0.5 * (there + made.near[head, middle - down, middle - across])
 
-    def across(p: int, q: int) -> int:
-        return p % places - q % places + places - 1
-
-    for p in range(places**2):
-        shares = torch.stack(
-            [
-                made.sharpness.exp() * (mine[p] @ theirs[q])
-                + 0.5 * (made.near[down(p, q), across(p, q)] + made.near[down(q, p), across(q, p)])
-                for q in range(places**2)
-            ]
-        ).softmax(0)  # fmt: skip
-        answer = sum(share * theirs[q] for q, share in enumerate(shares))
-        lacking += float(((mine[p] - answer).abs() * made.lack).sum()) / places**2
-    return lacking
+    total = 0.0
+    for head in range(made.heads):
+        counts = torch.stack([mine[p, head] @ made.importance[head] for p in range(places**2)])
+        for p in range(places**2):
+            alike = torch.stack([mine[p, head] @ theirs[q, head] for q in range(places**2)])
+            close = torch.stack([near(head, p, q) for q in range(places**2)])
+            shares = (made.sharpness[head].exp() * alike + close).softmax(0)
+            total += float(counts.softmax(0)[p] * (shares @ alike) * made.likeness[head])
+    return total
 
 
+@torch.no_grad()
 def test_cross_attention_by_hand_and_symmetric() -> None:
     made = attention()
     chance = torch.Generator().manual_seed(5)
-    one, other = torch.rand(3, 1, 16, generator=chance), torch.rand(1, 2, 16, generator=chance)
-    with torch.no_grad():
-        logits = made(one, other)
-        assert logits.shape == (3, 2)
-        for q in range(3):
-            for s in range(2):
-                a, b = one[q, 0], other[0, s]
-                both = 0.5 * (attended(made, a, b) + attended(made, b, a))
-                expected = slow(made.linear, a[:4], b[:4]) + both
-                torch.testing.assert_close(logits[q, s], torch.tensor(expected))
-        torch.testing.assert_close(logits, made(other, one))
+    one, other = torch.rand(3, 1, 28, generator=chance), torch.rand(1, 2, 28, generator=chance)
+    logits = made(one, other)
+    assert logits.shape == (3, 2)
+    for q in range(3):
+        for s in range(2):
+            a, b = one[q, 0], other[0, s]
+            both = 0.5 * (found(made, a, b) + found(made, b, a))
+            expected = slow(made.linear, a[:4], b[:4]) + both
+            torch.testing.assert_close(logits[q, s], torch.tensor(expected))
+    torch.testing.assert_close(logits, made(other, one))
 
 
 @torch.no_grad()
@@ -119,6 +116,19 @@ def test_a_stroke_elsewhere_is_missed_less_than_one_that_is_nowhere() -> None:
     assert len(set(scores)) == 4
 
 
+@torch.no_grad()
+def test_places_count_by_what_is_there() -> None:
+    made = CrossAttention(1 + 4 * 2, 2, 2, sharpness=1000.0)
+    one = torch.cat([torch.zeros(1), torch.eye(2)[[0, 0, 0, 1]].flatten()])
+    other = torch.cat([torch.zeros(1), torch.tensor([[1.0, 0.0]] * 3 + [[0.0, -1.0]]).flatten()])
+    made.importance.copy_(torch.tensor([[0.0, 20.0]]))  # of the one, the last place alone
+    before = float(made(one, other))
+    made.importance.zero_()
+    assert before < float(made(one, other))
+
+
 def test_a_map_that_does_not_fit_is_a_user_error() -> None:
     with pytest.raises(UserError, match="2x2 places of 3 do not fit embeddings of 12"):
         CrossAttention(12, 2, 3)
+    with pytest.raises(UserError, match="2 heads cannot share descriptors of 3 evenly"):
+        CrossAttention(13, 2, 3, heads=2)
