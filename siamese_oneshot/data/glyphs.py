@@ -31,6 +31,7 @@ def draw_alphabets(
     size: int = 105,
     seed: int = 0,
     first: int = 0,
+    where: str = "data.glyphs",
 ) -> Drawings:
     """Invent alphabets and have them drawn.
 
@@ -44,6 +45,7 @@ def draw_alphabets(
         size: pixels along a side, at least 8.
         seed: of everything; 0 or more.
         first: the number of the first alphabet, from 0; alphabets of other numbers are others.
+        where: the settings' place in the configuration, for messages.
 
     Returns:
         The drawings, one-bit (0 or 255), ``source="glyphs"``.
@@ -51,7 +53,7 @@ def draw_alphabets(
     Raises:
         UserError: numbers that make no alphabet, with the setting at fault.
     """
-    _check(alphabets, characters, drawers, size, seed)
+    _check(where, alphabets, characters, drawers, size, seed)
     pixels, counts = [], []
     for number in range(first, first + alphabets):
         state = np.random.SeedSequence([seed, number]).generate_state(1)
@@ -76,9 +78,10 @@ def draw_alphabets(
     )
 
 
-def _check(alphabets: int, characters: tuple[int, int], drawers: int, size: int, seed: int) -> None:
+def _check(
+    where: str, alphabets: int, characters: tuple[int, int], drawers: int, size: int, seed: int
+) -> None:
     """Refuse what cannot be drawn."""
-    where = "data.glyphs"
     setting.whole(f"{where}.alphabets", alphabets, 1, MOST_ALPHABETS)
     low, high = setting.wholes(f"{where}.characters", characters, 1, MOST_CHARACTERS, 2)
     if low > high:

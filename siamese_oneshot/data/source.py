@@ -14,7 +14,7 @@ from siamese_oneshot.data.glyphs import MOST_ALPHABETS, draw_alphabets
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.own.folder import OnBad, load_folder
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import flag, one_of
+from siamese_oneshot.setting import flag, one_of, whole
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +121,14 @@ def mixed_in(drawings: Drawings, generated: Glyphs) -> tuple[Drawings, Tensor | 
         All drawings, those given first, and the positions of the generated ones; None where
         ``generated.alphabets`` is 0.
     """
-    if not generated.alphabets:
+    where = "data.generated"
+    if not whole(f"{where}.alphabets", generated.alphabets, 0):
         return drawings, None
     size = drawings.pixels.shape[-1]
-    both = drawings.joined(_draw(generated, MOST_ALPHABETS).resized(size))
+    both = drawings.joined(_draw(generated, MOST_ALPHABETS, where).resized(size))
     return both, torch.arange(len(drawings), len(both))
 
 
-def _draw(glyphs: Glyphs, first: int = 0) -> Drawings:
+def _draw(glyphs: Glyphs, first: int = 0, where: str = "data.glyphs") -> Drawings:
     sizes = glyphs.alphabets, glyphs.characters, glyphs.drawers
-    return draw_alphabets(*sizes, size=105, seed=glyphs.seed, first=first)
+    return draw_alphabets(*sizes, size=105, seed=glyphs.seed, first=first, where=where)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import number, whole
 
 
 class WeightedL1(nn.Module):
@@ -23,7 +23,7 @@ class WeightedL1(nn.Module):
     def __init__(self, units: int, weight: float = -0.1) -> None:
         super().__init__()
         self.linear = nn.Linear(units, 1)
-        nn.init.constant_(self.linear.weight, number("model.comparator.weight", weight))
+        nn.init.constant_(self.linear.weight, setting.number("model.comparator.weight", weight))
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ class CrossAttention(nn.Module):
     look at a part of the descriptors each.
 
     Args:
-        units: size of the embeddings: the whole picture's part, then ``places²`` descriptors.
-        places: side of the map of descriptors.
+        units: size of the embeddings: the whole picture's part, then descriptors, row by row.
+        whole: size of the whole picture's part.
         local: length of a descriptor.
         heads: that ``local`` is divided among.
         weight: the start of the weights of ``WeightedL1``.
@@ -59,13 +59,17 @@ class CrossAttention(nn.Module):
         sharpness: the start of the factor on inner products within the softmax.
 
     Raises:
-        UserError: embeddings too small for such a map, or heads that do not divide ``local``.
+        UserError: embeddings that hold no square map of descriptors beside the whole picture's
+            part, or heads that do not divide ``local``.
+
+    Attributes:
+        places: side of the map.
     """
 
     def __init__(
         self,
         units: int,
-        places: int,
+        whole: int,
         local: int,
         heads: int = 1,
         weight: float = -0.1,
@@ -74,21 +78,23 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         where = "model.comparator"
-        self.places = whole(f"{where}.places", places, 1)
-        self.local = whole(f"{where}.local", local, 1)
-        self.heads = whole(f"{where}.heads", heads, 1)
-        self.whole = units - places**2 * local
-        if self.whole < 1:
+        self.whole = setting.whole(f"{where}.whole", whole, 1)
+        self.local = setting.whole(f"{where}.local", local, 1)
+        self.heads = setting.whole(f"{where}.heads", heads, 1)
+        count, rest = divmod(units - whole, local)
+        self.places = places = math.isqrt(max(count, 0))
+        if rest or places < 1 or places**2 != count:
             raise UserError(
-                f"{where}: {places}x{places} places of {local} do not fit embeddings of {units}: "
-                "take the encoder's own"
+                f"{where}: embeddings of {units}, less {whole} of the whole picture, hold no "
+                f"square map of descriptors of {local}: set model.encoder.local, and whole and "
+                "local as the encoder's"
             )
         if local % heads:
             raise UserError(f"{where}: {heads} heads cannot share descriptors of {local} evenly")
         self.linear = WeightedL1(self.whole, weight)
-        start = number(f"{where}.likeness", likeness) / heads
+        start = setting.number(f"{where}.likeness", likeness) / heads
         self.likeness = nn.Parameter(torch.full((heads,), start))
-        start = math.log(number(f"{where}.sharpness", sharpness, above=0))
+        start = math.log(setting.number(f"{where}.sharpness", sharpness, above=0))
         self.sharpness = nn.Parameter(torch.full((heads,), start))
         self.importance = nn.Parameter(torch.zeros(heads, local // heads))
         away = torch.arange(1 - places, places, dtype=torch.float32).square()

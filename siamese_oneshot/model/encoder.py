@@ -76,7 +76,7 @@ class ConvEncoder(nn.Module):
 
     Attributes:
         units: size of the embedding: ``units + places² * local``.
-        places: side of the map of descriptors; 0 where there are none.
+        places, local: side of the map and length of the descriptors; 0 where there are none.
 
     Raises:
         UserError: lists of different lengths, or sizes that do not fit the picture, with the layer
@@ -150,7 +150,7 @@ class ConvEncoder(nn.Module):
         self.activation = make_activation(activation)
         if local:
             self.layers["local"] = nn.Conv2d(channels, local, 1)
-        self.places = places if local else 0
+        self.places, self.local = (places, local) if local else (0, 0)
         self.size, self.units, self.side = size, units + self.places**2 * local, side
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class ResidualEncoder(nn.Module):
         local, dropout, activation, paper, ink, convolution: as for ``ConvEncoder``.
 
     Attributes:
-        units, places: as of ``ConvEncoder``.
+        units, places, local: as of ``ConvEncoder``.
 
     Raises:
         UserError: lists of different lengths, or more stages than the picture can be halved.
@@ -113,7 +113,7 @@ class ResidualEncoder(nn.Module):
         self.dropout = nn.Dropout(setting.share(f"{where}.dropout", dropout))
         self.layers["dense"] = nn.Linear(channels * side * side, units)
         self.activation = make_activation(activation)
-        self.places = places if local else 0
+        self.places, self.local = (places, local) if local else (0, 0)
         if local:
             self.layers["local"] = nn.Conv2d(channels, local, 1)
         self.units = units + self.places**2 * local

@@ -58,7 +58,7 @@ def test_a_float64_network_compares_in_float64(comparator: WeightedL1) -> None:
 
 
 def attention(places: int = 2, local: int = 6, heads: int = 2, units: int = 4) -> CrossAttention:
-    made = CrossAttention(units + places**2 * local, places, local, heads)
+    made = CrossAttention(units + places**2 * local, units, local, heads)
     chance = torch.Generator().manual_seed(4)
     for weight in made.parameters():
         torch.nn.init.normal_(weight, generator=chance)
@@ -105,7 +105,7 @@ def test_cross_attention_by_hand_and_symmetric() -> None:
 
 @torch.no_grad()
 def test_a_stroke_elsewhere_is_missed_less_than_one_that_is_nowhere() -> None:
-    made = CrossAttention(1 + 9 * 2, 3, 2)
+    made = CrossAttention(1 + 9 * 2, 1, 2)
     strokes = torch.eye(2)[[0, 0, 0, 0, 1, 0, 0, 0, 0]]
     query, near, far = (
         torch.cat([torch.zeros(1), strokes.roll(places, 0).flatten()]) for places in (0, 1, 4)
@@ -118,7 +118,7 @@ def test_a_stroke_elsewhere_is_missed_less_than_one_that_is_nowhere() -> None:
 
 @torch.no_grad()
 def test_places_count_by_what_is_there() -> None:
-    made = CrossAttention(1 + 4 * 2, 2, 2, sharpness=1000.0)
+    made = CrossAttention(1 + 4 * 2, 1, 2, sharpness=1000.0)
     one = torch.cat([torch.zeros(1), torch.eye(2)[[0, 0, 0, 1]].flatten()])
     other = torch.cat([torch.zeros(1), torch.tensor([[1.0, 0.0]] * 3 + [[0.0, -1.0]]).flatten()])
     made.importance.copy_(torch.tensor([[0.0, 20.0]]))  # of the one, the last place alone
@@ -127,8 +127,14 @@ def test_places_count_by_what_is_there() -> None:
     assert before < float(made(one, other))
 
 
-def test_a_map_that_does_not_fit_is_a_user_error() -> None:
-    with pytest.raises(UserError, match="2x2 places of 3 do not fit embeddings of 12"):
-        CrossAttention(12, 2, 3)
+@pytest.mark.parametrize(
+    ("units", "whole", "local"), [(4, 4, 3), (4 + 6, 4, 3), (4 + 4, 4, 3), (3, 4, 3)]
+)
+def test_no_square_map_is_a_user_error(units: int, whole: int, local: int) -> None:
+    with pytest.raises(UserError, match=f"embeddings of {units}, less {whole} .* of {local}: set"):
+        CrossAttention(units, whole, local)
+
+
+def test_heads_that_do_not_divide_are_a_user_error() -> None:
     with pytest.raises(UserError, match="2 heads cannot share descriptors of 3 evenly"):
-        CrossAttention(13, 2, 3, heads=2)
+        CrossAttention(4 + 3, 4, 3, heads=2)
