@@ -14,7 +14,9 @@ EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 
 def test_all_are_found() -> None:
-    assert {path.stem for path in EXPERIMENTS} == {"dense", "paper", "quick", "replication"}
+    assert {path.stem for path in EXPERIMENTS} == {
+        "dense", "glyphs", "modern", "paper", "quick", "replication",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
