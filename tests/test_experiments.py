@@ -15,7 +15,7 @@ EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "dense", "glyphs", "modern", "paper", "quick", "replication",
+        "dense", "glyphs", "modern", "modern_gpu", "paper", "quick", "replication",
     }  # fmt: skip
 
 
@@ -27,6 +27,19 @@ def test_an_experiment_says_its_command_and_can_be_built(path: Path) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg = compose("config", [f"+experiment={path.stem}"])
     assert cfg.name == path.stem
+    data, objective = instantiate(cfg.data), instantiate(cfg.objective)
+    assert data.batches.kind == objective.batches
+    instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
+
+
+ABLATIONS = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        whole, cfg = compose("config"), compose("config", [f"+ablation={name}"])
+    assert (cfg == whole) is (name == "nothing")
     data, objective = instantiate(cfg.data), instantiate(cfg.objective)
     assert data.batches.kind == objective.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
