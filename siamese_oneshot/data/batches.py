@@ -171,6 +171,12 @@ class EpisodeBatches(Dataset[Plan]):
         self.steps = whole("batches.steps", steps, 1)
         self.turns, self.distortion = flag("batches.turns", turns), distortion
         self.mirrors, self.style = flag("batches.mirrors", mirrors), style
+        bent = [one.grid for one in (style, distortion) if one is not None and one.elastic]
+        if len(set(bent)) > 1:
+            raise UserError(
+                f"batches.style.grid={bent[0]}, but batches.distortion.grid={bent[1]}: both bend "
+                "the same grid, set them alike"
+            )
         self.generated = number("batches.generated", generated, 0, self.alphabets)
 
     def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> EpisodeBatches:

@@ -262,6 +262,12 @@ def test_generated_alphabets_that_are_not_there_or_not_enough(drawings):
         (lambda: EpisodeBatches(0, 2, 2, 5), "batches.alphabets=0"),
         (lambda: EpisodeBatches(1, 1, 2, 5), "batches.characters=1"),
         (lambda: EpisodeBatches(1, 2, 1, 5), "batches.drawers=1"),
+        (
+            lambda: EpisodeBatches(
+                1, 2, 2, 5, distortion=ALWAYS, style=Distortion(elastic=1.0, grid=6)
+            ),
+            "batches.style.grid=6, but batches.distortion.grid=5",
+        ),
     ],
 )
 def test_what_makes_no_batch_is_an_error(make, said):
