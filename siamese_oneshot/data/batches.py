@@ -7,18 +7,17 @@ of workers, and a resumed run goes on with the batch it would have had.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from siamese_oneshot.data.distort import Distortion, Warp
 from siamese_oneshot.data.episodes import alphabet_batch
 from siamese_oneshot.data.pairs import sample_pairs
-from siamese_oneshot.data.plan import Plan
+from siamese_oneshot.data.plan import Plan, distorted, upright
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import flag, number, whole
@@ -113,7 +112,7 @@ class PairBatches(Dataset[Plan]):
         chance = generator_for(self.seed, 2, number)
         pairs = sample_pairs(self.roster, self.size, chance, self.within_alphabet)
         positions = torch.stack([pairs.first, pairs.second])
-        return _plan(positions, self.distortion, chance, same=pairs.same)
+        return distorted(positions, self.distortion, chance, same=pairs.same)
 
     def _stored(self, number: int) -> Plan:
         epoch, step = divmod(number, len(self))
@@ -125,7 +124,9 @@ class PairBatches(Dataset[Plan]):
         positions = torch.stack([self.pairs.first[pair], self.pairs.second[pair]])
         same = self.pairs.same[pair]
         if not self.copies:
-            return _plan(positions, self.distortion, generator_for(self.seed, 4, number), same=same)
+            return distorted(
+                positions, self.distortion, generator_for(self.seed, 4, number), same=same
+            )
         plain = copy == 0
         matrix = self.stored[pair, copy - 1].transpose(0, 1).clone()
         matrix[:, plain] = torch.eye(2, 3)
@@ -210,7 +211,7 @@ class EpisodeBatches(Dataset[Plan]):
             each = positions[0].numel()
             bend = None if before.bend is None else before.bend.repeat_interleave(each, 0)
             before = Warp(before.matrix.repeat_interleave(each, 0), bend)
-        return _plan(positions, self.distortion, chance, before)
+        return distorted(positions, self.distortion, chance, before)
 
     def _positions(self, chance: torch.Generator, generated: int) -> Tensor:
         """Pictures of whole alphabets, of which so many are generated."""
@@ -229,52 +230,7 @@ class EpisodeBatches(Dataset[Plan]):
         half = torch.rand(n, generator=chance) < 0.5 if self.mirrors else None
         if self.style is None and not self.turns and half is None:
             return None
-        warp = _plain(n) if self.style is None else self.style.draw(n, chance)
+        warp = upright(n) if self.style is None else self.style.draw(n, chance)
         if self.turns:
             warp = warp.turned(quarters)
         return warp if half is None else warp.mirrored(half)
-
-
-def _plain(n: int) -> Warp:
-    """No distortion of so many pictures."""
-    return Warp(torch.eye(2, 3).repeat(n, 1, 1))
-
-
-def _plan(
-    positions: Tensor,
-    distortion: Distortion | None,
-    chance: torch.Generator,
-    before: Warp | None = None,
-    same: Tensor | None = None,
-) -> Plan:
-    """A plan with a fresh draw for every picture, after what was done to it ``before``."""
-    n = positions.numel()
-    if distortion is None and before is None:
-        return Plan(positions, same=same)
-    warp = _plain(n) if distortion is None else distortion.draw(n, chance)
-    if before is not None:
-        warp = warp.after(before)
-    bend = None if warp.bend is None else warp.bend.unflatten(0, positions.shape)
-    return Plan(positions, warp.matrix.unflatten(0, positions.shape), bend, same)
-
-
-class StepSampler(Sampler[int]):
-    """The numbers of the batches that are left of the epoch in which the training stands.
-
-    Args:
-        steps: batches in an epoch.
-        done: how many batches the run has trained on; asked when an epoch starts or goes on, so
-            that a run resumed within an epoch goes on with the batch it would have had.
-    """
-
-    def __init__(self, steps: int, done: Callable[[], int]) -> None:
-        self.steps, self.done = steps, done
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return self.steps
-
-    def __iter__(self) -> Iterator[int]:
-        """Numbers up to the end of the epoch."""
-        done = self.done()
-        return iter(range(done, (done // self.steps + 1) * self.steps))

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import Batches, StepSampler
+from siamese_oneshot.data.batches import Batches
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
 from siamese_oneshot.data.own.folder import OnBad
-from siamese_oneshot.data.plan import Plan, Shares
+from siamese_oneshot.data.plan import Plan, Shares, StepSampler
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source, mixed_in
 from siamese_oneshot.data.splits import Split, split_drawings
@@ -104,6 +104,8 @@ class OneShotDataModule(pl.LightningDataModule):
         self.train_roster = Roster(drawings, self.parts.train)
         self.everything, mixed = mixed_in(drawings, self.generated)
         extra = None if mixed is None else Roster(self.everything, mixed)
+        if extra is not None:
+            self.warnings += (f"{len(extra.names)} generated alphabets were trained on, too",)
         self.stream = self.batches.prepare(self.train_roster, self.seed, extra)
         self.validation: Exam = validation_exam(
             Roster(drawings, self.parts.validation), self.exam_size

@@ -1,12 +1,15 @@
-"""What a training batch is made of, and one process's part of it."""
+"""What a training batch is made of, in which order they come, and one process's part of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
+from siamese_oneshot.data.distort import Distortion, Warp
 from siamese_oneshot.errors import UserError
 
 
@@ -55,6 +58,29 @@ class Plan:
         )
 
 
+def upright(n: int) -> Warp:
+    """No distortion of so many pictures."""
+    return Warp(torch.eye(2, 3).repeat(n, 1, 1))
+
+
+def distorted(
+    positions: Tensor,
+    distortion: Distortion | None,
+    chance: torch.Generator,
+    before: Warp | None = None,
+    same: Tensor | None = None,
+) -> Plan:
+    """A plan with a fresh draw for every picture, after what was done to it ``before``."""
+    n = positions.numel()
+    if distortion is None and before is None:
+        return Plan(positions, same=same)
+    warp = upright(n) if distortion is None else distortion.draw(n, chance)
+    if before is not None:
+        warp = warp.after(before)
+    bend = None if warp.bend is None else warp.bend.unflatten(0, positions.shape)
+    return Plan(positions, warp.matrix.unflatten(0, positions.shape), bend, same)
+
+
 class Shares(Dataset[Plan]):
     """One process's part of every batch.
 
@@ -69,3 +95,25 @@ class Shares(Dataset[Plan]):
     def __getitem__(self, number: int) -> Plan:
         """This process's part of batch ``number``."""
         return self.plans[number].share(self.rank, self.world)
+
+
+class StepSampler(Sampler[int]):
+    """The numbers of the batches that are left of the epoch in which the training stands.
+
+    Args:
+        steps: batches in an epoch.
+        done: how many batches the run has trained on; asked when an epoch starts or goes on, so
+            that a run resumed within an epoch goes on with the batch it would have had.
+    """
+
+    def __init__(self, steps: int, done: Callable[[], int]) -> None:
+        self.steps, self.done = steps, done
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        """Numbers up to the end of the epoch."""
+        done = self.done()
+        return iter(range(done, (done // self.steps + 1) * self.steps))

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.batches import EpisodeBatches, PairBatches, StepSampler, generator_for
+from siamese_oneshot.data.batches import EpisodeBatches, PairBatches, generator_for
 from siamese_oneshot.data.distort import Distortion
+from siamese_oneshot.data.plan import StepSampler
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
 

@@ -237,3 +237,18 @@ def test_real_pictures_are_gathered_as_they_are(omniglot, monkeypatch):
     assert torch.equal(pictures[..., 0, :, :], omniglot.drawings.pixels[positions] / 255)
     assert torch.isin(positions, data.parts.train).all()
     assert data.test.questions[0].key == "official"
+
+
+def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(drawings, make):
+    few = Glyphs(alphabets=2, characters=(4, 5), drawers=2)
+    data = make(EpisodeBatches(2, 4, 2, 6, turns=False, generated=1.0), generated=few)
+    assert data.warnings == ("tiny", "2 generated alphabets were trained on, too")
+    assert len(data.everything) > len(data.drawings) == len(drawings)
+    for plan in data.train_dataloader():
+        made = plan.positions >= len(drawings)
+        assert made.flatten(1).all(1).sum() == 1
+        (pictures,) = data.on_after_batch_transfer(plan, 0)
+        shown = data.everything.pixels[plan.positions].unsqueeze(-3).float() / 255
+        assert torch.equal(pictures, shown)
+    for exam in (data.validation, data.test):
+        assert int(exam.positions.max()) < len(drawings)

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, composite
 
-from siamese_oneshot.data.batches import StepSampler
 from siamese_oneshot.data.distort import Distortion, distort
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.episodes import alphabet_batch, episode_trials, run_trials
 from siamese_oneshot.data.pairs import sample_pairs
+from siamese_oneshot.data.plan import StepSampler
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.splits import split_drawings
 from siamese_oneshot.errors import UserError
