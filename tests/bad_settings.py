@@ -107,11 +107,15 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ),
     ("train", ["model.encoder._target_=os.system"], ["model.encoder._target_=os.system"]),
     ("train", ["batches.generated=-1"], ["batches.generated=-1", "from 0 to 1"]),
-    ("train", ["batches.generated=1"], ["batches.generated=1", "set data.generated.alphabets"]),
+    (
+        "train",
+        ["batches.generated=1"],
+        ["batches.generated=1", "data.generated.alphabets", "set both"],
+    ),
     ("train", ["data.generated.alphabets=-1"], ["data.generated.alphabets=-1", "0 or more"]),
     (
         "train",
-        ["data.generated.alphabets=2", "data.generated.drawers=0"],
+        ["data.generated.alphabets=2", "data.generated.drawers=0", "batches.generated=1"],
         ["data.generated.drawers=0", "1 or more"],
     ),
     ("train", ["data.source=tiff"], ["data.source=tiff", "omniglot, glyphs, folder"]),

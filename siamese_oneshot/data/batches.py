@@ -184,12 +184,12 @@ class EpisodeBatches(Dataset[Plan]):
         """Bind to the training part, a seed and generated alphabets.
 
         Raises:
-            UserError: a batch that these cannot fill.
+            UserError: a batch that these cannot fill, or generated alphabets for nothing.
         """
-        if self.generated and generated is None:
+        if bool(self.generated) != (generated is not None):
             raise UserError(
-                f"batches.generated={self.generated} needs generated alphabets: set "
-                "data.generated.alphabets"
+                f"batches.generated={self.generated} says how many of a batch's alphabets are "
+                "generated, data.generated.alphabets how many there are: set both, or neither"
             )
         self.roster, self.seed, self.extra = roster, seed, generated
         for more in range(1 + (self.generated % 1 > 0)):

@@ -229,7 +229,7 @@ def half(drawings, which):
 @pytest.mark.parametrize(("generated", "counts"), [(0.0, {0}), (1.0, {1}), (1.25, {1, 2})])
 def test_so_many_alphabets_are_generated_ones(drawings, generated, counts):
     stream = EpisodeBatches(2, 4, 2, 1, generated=generated)
-    stream.prepare(half(drawings, 0), 0, half(drawings, 1))
+    stream.prepare(half(drawings, 0), 0, half(drawings, 1) if generated else None)
     seen = Counter()
     for number in range(200):
         positions = stream[number].positions
@@ -242,8 +242,10 @@ def test_so_many_alphabets_are_generated_ones(drawings, generated, counts):
 
 
 def test_generated_alphabets_that_are_not_there_or_not_enough(drawings):
-    with pytest.raises(UserError, match=r"set data\.generated\.alphabets"):
+    with pytest.raises(UserError, match=r"batches\.generated=0\.5 .*: set both, or neither"):
         EpisodeBatches(2, 4, 2, 1, generated=0.5).prepare(half(drawings, 0), 0)
+    with pytest.raises(UserError, match=r"batches\.generated=0\.0 .*: set both, or neither"):
+        EpisodeBatches(2, 4, 2, 1).prepare(half(drawings, 0), 0, half(drawings, 1))
     stream = EpisodeBatches(4, 4, 2, 1, generated=2.5)
     with pytest.raises(UserError, match="a batch of 3 alphabets"):
         stream.prepare(half(drawings, 0), 0, half(drawings, 1))
