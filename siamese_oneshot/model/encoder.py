@@ -11,48 +11,10 @@ from torch.nn import functional as F
 from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.convolution import Convolution
-
-ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
-
-
-def make_activation(name: str) -> nn.Module:
-    """The activation of that name.
-
-    Raises:
-        UserError: there is none.
-    """
-    return ACTIVATIONS[setting.one_of("model.encoder.activation", name, ACTIVATIONS)]()
+from siamese_oneshot.model.tower import InkScale, Tower, make_activation
 
 
-class InkScale(nn.Module):
-    """From 0 (paper) … 1 (ink) to the grey levels that a network reads: ``paper`` … ``ink``."""
-
-    def __init__(self, paper: float, ink: float) -> None:
-        super().__init__()
-        self.paper = setting.number("model.encoder.paper", paper)
-        self.ink = setting.number("model.encoder.ink", ink)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Same shape."""
-        if (self.paper, self.ink) == (0.0, 1.0):
-            return pictures
-        return self.paper + (self.ink - self.paper) * pictures
-
-
-def descriptors(layer: nn.Module, maps: Tensor) -> Tensor:
-    """What a picture has in each place, for ``CrossAttention``.
-
-    Args:
-        layer: makes descriptors of ``local`` numbers of the maps' channels.
-        maps: ``(n, channels, places, places)``.
-
-    Returns:
-        ``(n, places² * local)``: row by row, each descriptor of length 1.
-    """
-    return F.normalize(layer(maps).flatten(2).mT, dim=-1).flatten(1)
-
-
-class ConvEncoder(nn.Module):
+class ConvEncoder(Tower):
     """Convolutions, each with ReLU and an optional max-pool, then one fully connected layer.
 
     The paper's tower (section 3.1) is filters 64, 128, 128, 256; kernels 10, 7, 4, 4; pools on the
@@ -73,10 +35,6 @@ class ConvEncoder(nn.Module):
         local: length of the descriptors of the last map's places, before its pool, which follow
             the whole picture's part in the embedding; 0 is none. ``CrossAttention`` compares them.
         dropout: share of the features that training hides from ``dense``.
-
-    Attributes:
-        units: size of the embedding: ``units + places² * local``.
-        places, local: side of the map and length of the descriptors; 0 where there are none.
 
     Raises:
         UserError: lists of different lengths, or sizes that do not fit the picture, with the layer
@@ -102,8 +60,6 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         size = setting.whole("model.encoder.size", size, 1)
-        units = setting.whole("model.encoder.units", units, 1)
-        local = setting.whole("model.encoder.local", local, 0)
         filters = setting.wholes("model.encoder.filters", filters, 1)
         kernels = setting.wholes("model.encoder.kernels", kernels, 1)
         pools = setting.wholes("model.encoder.pools", pools, 1)
@@ -118,7 +74,6 @@ class ConvEncoder(nn.Module):
             )
         setting.one_of("model.encoder.padding", padding, ("valid", "same"))
         self.scale = InkScale(paper, ink)
-        self.layers = nn.ModuleDict()
         self.after = nn.ModuleDict()
         self.sides: dict[str, int] = {}  # of each convolution's input
         side, channels = size, 1
@@ -145,13 +100,8 @@ class ConvEncoder(nn.Module):
             tail: list[nn.Module] = [nn.MaxPool2d(pool)] if pool > 1 else []
             self.after[f"conv{number}"] = nn.Sequential(*tail, nn.ReLU(inplace=True))
             channels = width
-        self.dropout = nn.Dropout(setting.share("model.encoder.dropout", dropout))
-        self.layers["dense"] = nn.Linear(channels * side * side, units)
-        self.activation = make_activation(activation)
-        if local:
-            self.layers["local"] = nn.Conv2d(channels, local, 1)
-        self.places, self.local = (places, local) if local else (0, 0)
-        self.size, self.units, self.side = size, units + self.places**2 * local, side
+        self.size, self.side = size, side
+        self.end(channels, side, places, units, local, dropout, activation)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Embed.
@@ -166,10 +116,7 @@ class ConvEncoder(nn.Module):
         for name, after in self.after.items():
             maps = self.layers[name](x)
             x = after(maps)  # (n, filters, side, side)
-        whole = self.activation(self.layers["dense"](self.dropout(x.flatten(1))))
-        if not self.places:
-            return whole
-        return torch.cat([whole, descriptors(self.layers["local"], F.relu(maps))], 1)
+        return self.embedding(x, F.relu(maps) if self.places else maps)
 
     def by_fourier(self, pictures: int, plain: bool) -> list[str]:
         """The layers that go through the frequency domain.

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.convolution import Convolution
-from siamese_oneshot.model.encoder import InkScale, descriptors, make_activation
+from siamese_oneshot.model.tower import InkScale, Tower
 
 
 class Block(nn.Module):
@@ -43,7 +42,7 @@ class Block(nn.Module):
         return F.relu(self.second_norm(self.second(inner)) + self.shortcut(x))
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(Tower):
     """A strided convolution, stages of residual blocks with a max-pool after each, then ``dense``.
 
     Layers are called ``stem``, ``stage1`` … and ``dense``; ``local`` where there is one.
@@ -55,9 +54,6 @@ class ResidualEncoder(nn.Module):
         units: size of the whole picture's part of the embedding.
         kernel, stride: of the stem.
         local, dropout, activation, paper, ink, convolution: as for ``ConvEncoder``.
-
-    Attributes:
-        units, places, local: as of ``ConvEncoder``.
 
     Raises:
         UserError: lists of different lengths, or more stages than the picture can be halved.
@@ -81,12 +77,10 @@ class ResidualEncoder(nn.Module):
         super().__init__()
         where = "model.encoder"
         self.size = setting.whole(f"{where}.size", size, 1)
-        units = setting.whole(f"{where}.units", units, 1)
         filters = setting.wholes(f"{where}.filters", filters, 1)
         blocks = setting.wholes(f"{where}.blocks", blocks, 1)
         kernel = setting.whole(f"{where}.kernel", kernel, 1)
         stride = setting.whole(f"{where}.stride", stride, 1)
-        local = setting.whole(f"{where}.local", local, 0)
         if not filters or len(filters) != len(blocks):
             raise UserError(
                 f"{where}: filters and blocks need one entry for each stage, "
@@ -100,7 +94,7 @@ class ResidualEncoder(nn.Module):
             )
         self.scale = InkScale(paper, ink)
         stem = Convolution(1, filters[0], kernel, stride, kernel // 2, False, convolution)
-        self.layers = nn.ModuleDict({"stem": nn.Sequential(stem, nn.BatchNorm2d(filters[0]))})
+        self.layers["stem"] = nn.Sequential(stem, nn.BatchNorm2d(filters[0]))
         channels, self.stages = filters[0], len(filters)
         self._sides = {}  # of each stage's maps
         for number, (width, depth) in enumerate(zip(filters, blocks, strict=True), start=1):
@@ -110,13 +104,7 @@ class ResidualEncoder(nn.Module):
             )
             self._sides[f"stage{number}"] = side
             channels, places, side = width, side, side // 2
-        self.dropout = nn.Dropout(setting.share(f"{where}.dropout", dropout))
-        self.layers["dense"] = nn.Linear(channels * side * side, units)
-        self.activation = make_activation(activation)
-        self.places, self.local = (places, local) if local else (0, 0)
-        if local:
-            self.layers["local"] = nn.Conv2d(channels, local, 1)
-        self.units = units + self.places**2 * local
+        self.end(channels, side, places, units, local, dropout, activation)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Embed.
@@ -131,10 +119,7 @@ class ResidualEncoder(nn.Module):
         for number in range(1, self.stages + 1):
             before = self.layers[f"stage{number}"](x)  # (n, filters, side, side)
             x = F.max_pool2d(before, 2)
-        whole = self.activation(self.layers["dense"](self.dropout(x.flatten(1))))
-        if not self.places:
-            return whole
-        return torch.cat([whole, descriptors(self.layers["local"], before)], 1)
+        return self.embedding(x, before)
 
     def by_fourier(self, pictures: int, plain: bool) -> list[str]:
         """The stages whose 3x3 convolutions all go through the frequency domain.

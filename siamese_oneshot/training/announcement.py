@@ -7,6 +7,7 @@ from pathlib import Path
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.model.encoder import ConvEncoder
+from siamese_oneshot.model.residual import ResidualEncoder
 from siamese_oneshot.training.module import SiameseModule
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def announce(
 def convolutions(module: SiameseModule, data: OneShotDataModule, plain: bool) -> str:
     """How they are computed in training; nothing where there are none."""
     tower = module.network.encoder
-    if not isinstance(tower, ConvEncoder):
+    if not isinstance(tower, ConvEncoder | ResidualEncoder):
         return ""
     layers = tower.by_fourier(data.stream[0].positions.numel(), plain)
     return f", {', '.join(layers)} by Fourier transform" if layers else ", convolutions direct"

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.model.encoder import ConvEncoder, DenseEncoder, InkScale
+from siamese_oneshot.model.encoder import ConvEncoder, DenseEncoder
+from siamese_oneshot.model.tower import InkScale
 
 KERNELS, POOLS = [10, 7, 4, 4], [2, 2, 2, 1]
 
