@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.rounding import ROUNDED
 from siamese_oneshot.tracking.trained import Trained, load_trained, save_trained
 
 _FIGURES = ("one_shot", "official", "yardstick", "across", "verification", "mnist")
@@ -85,13 +86,12 @@ def _page(trained: Trained, file: Path) -> str:
     lines = [
         f"# {file.name}",
         "",
-        f"- network: {trained.parameters:,} parameters, 16-bit, pictures of "
-        f"{trained.size}x{trained.size}",
+        f"- network: {trained.parameters:,} parameters, pictures of {trained.size}x{trained.size}",
         f"- experiment {facts.get('experiment')}, seed {facts.get('seed')}, split "
         f"{facts.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
         f"- trained with `{card['command']}` at commit {card['commit']}",
         "- evaluated with `python -m siamese_oneshot.evaluate <its folder>`, before its weights "
-        "were rounded to 16 bits",
+        f"were rounded to {ROUNDED}",
         f"- verification threshold {trained.threshold:.4f}, unknown below "
         f"{trained.unknown_below:.4f}; both chosen on validation",
         "",

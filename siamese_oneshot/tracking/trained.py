@@ -22,9 +22,10 @@ from torch import Tensor
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
+from siamese_oneshot.tracking.rounding import restored, rounded
 
 VERSION = 1
-PRETRAINED = {"pretrained": "small.safetensors", "dense": "dense.safetensors"}
+PRETRAINED = {"pretrained": "local.safetensors", "dense": "dense.safetensors"}
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 _BUILDERS = "siamese_oneshot.model"  # a file may name what is defined in there, and nothing else
 _HEADER = "siamese_oneshot"
@@ -112,7 +113,7 @@ def load_trained(where: str | Path) -> Trained:
 
 
 def save_trained(trained: Trained, path: Path) -> None:
-    """Write a network as safetensors with 16-bit weights, whole or not at all.
+    """Write a network as safetensors with rounded weights, whole or not at all.
 
     Args:
         trained: with the card that is to travel in the file.
@@ -128,10 +129,7 @@ def save_trained(trained: Trained, path: Path) -> None:
         "unknown_below": trained.unknown_below,
         "card": trained.card,
     }
-    weights = {
-        name: (value.half() if value.is_floating_point() else value).contiguous()
-        for name, value in trained.network.state_dict().items()
-    }
+    weights = rounded(trained.network.state_dict())
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(save(weights, {_HEADER: json.dumps(header)}))
@@ -177,10 +175,7 @@ def _exported(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, RecursionError) as problem:
         raise UserError(f"{path} cannot be read: {problem}") from problem
-    return header, {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in weights.items()
-    }
+    return header, restored(weights)
 
 
 def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
