@@ -220,7 +220,7 @@ class EpisodeBatches(Dataset[Plan]):
         if self.alphabets > generated:
             parts.append(alphabet_batch(self.roster, self.alphabets - generated, *sizes))
         if generated and self.extra is not None:
-            parts.append(alphabet_batch(self.extra, min(generated, self.alphabets), *sizes))
+            parts.append(alphabet_batch(self.extra, generated, *sizes))
         return torch.cat(parts)
 
     def _of_alphabets(self, chance: torch.Generator) -> Warp | None:

@@ -100,7 +100,7 @@ def _write(characters: Characters, drawers: int, size: int, chance: torch.Genera
         own = always * normal(chance, 1, drawers, *shape)
         return own + slip * normal(chance, count, drawers, *shape)
 
-    plan, told = characters, characters.strokes
+    told = characters.strokes
     each = (slice(None), None)  # a drawer's own copy
     strokes = Strokes(
         told.heading[each] + hand(0.03, 0.07, STROKES),
@@ -113,13 +113,13 @@ def _write(characters: Characters, drawers: int, size: int, chance: torch.Genera
     many = (count, drawers)
     written = Characters(
         strokes,
-        plan.drawn[each].expand(*many, STROKES),
-        plan.parent[each].expand(*many, STROKES),
-        (plan.there[each] + hand(0, 0.04, STROKES)).clamp(0, 1),
-        (plan.here[each] + hand(0, 0.04, STROKES)).clamp(0, 1),
-        plan.away[each] + hand(0.02, 0.05, STROKES, 2),
-        plan.scale[each].expand(many),
-        plan.centre[each].expand(*many, 2),
+        characters.drawn[each].expand(*many, STROKES),
+        characters.parent[each].expand(*many, STROKES),
+        (characters.there[each] + hand(0, 0.04, STROKES)).clamp(0, 1),
+        (characters.here[each] + hand(0, 0.04, STROKES)).clamp(0, 1),
+        characters.away[each] + hand(0.02, 0.05, STROKES, 2),
+        characters.scale[each].expand(many),
+        characters.centre[each].expand(*many, 2),
     )
     line = written.lines(max(size, 32)).flatten(2, 3)  # (count, drawers, points, 2)
     line = bent(line.flatten(0, 1), 0.06, 0.8, chance)  # how a drawing comes out this time

@@ -8,7 +8,7 @@ which parts, directions and joints are usual in it, and strokes come back in sev
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ def invent(count: int, chance: torch.Generator) -> Characters:
     half = ((high - low) / 2).amax(1)
     # A dot is not blown up to the size of the others.
     scale = (torch.exp(0.2 * normal(chance, many)) / half).clamp(max=style.largest)
-    made = _with(made, scale, scale[:, None] * (low + high) / 2)
+    made = replace(made, scale=scale, centre=scale[:, None] * (low + high) / 2)
     # Far apart, but of few candidates: an alphabet whose characters differ as much as they can is
     # too easy to read.
     return _some(made, far_apart(sketch(made), count))
@@ -112,11 +112,6 @@ def far_apart(looks: Tensor, count: int) -> Tensor:
         chosen.append(int(nearest.argmax()))
         nearest = torch.minimum(nearest, (looks - looks[chosen[-1]]).square().sum(1))
     return torch.tensor(chosen)
-
-
-def _with(made: Characters, scale: Tensor, centre: Tensor) -> Characters:
-    kept = {**vars(made), "scale": scale, "centre": centre}
-    return Characters(**kept)
 
 
 def _some(made: Characters, which: Tensor) -> Characters:

@@ -58,7 +58,7 @@ class ConvEncoder(Tower):
         local: int = 0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(convolution)
         size = setting.whole("model.encoder.size", size, 1)
         filters = setting.wholes("model.encoder.filters", filters, 1)
         kernels = setting.wholes("model.encoder.kernels", kernels, 1)
@@ -75,7 +75,6 @@ class ConvEncoder(Tower):
         setting.one_of("model.encoder.padding", padding, ("valid", "same"))
         self.scale = InkScale(paper, ink)
         self.after = nn.ModuleDict()
-        self.sides: dict[str, int] = {}  # of each convolution's input
         side, channels = size, 1
         shapes = zip(filters, kernels, pools, strides, strict=True)
         for number, (width, kernel, pool, stride) in enumerate(shapes, start=1):
@@ -117,19 +116,6 @@ class ConvEncoder(Tower):
             maps = self.layers[name](x)
             x = after(maps)  # (n, filters, side, side)
         return self.embedding(x, F.relu(maps) if self.places else maps)
-
-    def by_fourier(self, pictures: int, plain: bool) -> list[str]:
-        """The layers that go through the frequency domain.
-
-        Args:
-            pictures: in a batch.
-            plain: in float32 on a CPU, without autocast.
-        """
-        return [
-            name
-            for name, side in self.sides.items()
-            if self.layers[name][0].by_fourier(pictures, side, side, plain)  # type: ignore[index]
-        ]
 
 
 class DenseEncoder(nn.Module):

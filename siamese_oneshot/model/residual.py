@@ -74,7 +74,7 @@ class ResidualEncoder(Tower):
         ink: float = 1.0,
         convolution: str = "auto",
     ) -> None:
-        super().__init__()
+        super().__init__(convolution)
         where = "model.encoder"
         self.size = setting.whole(f"{where}.size", size, 1)
         filters = setting.wholes(f"{where}.filters", filters, 1)
@@ -96,13 +96,12 @@ class ResidualEncoder(Tower):
         stem = Convolution(1, filters[0], kernel, stride, kernel // 2, False, convolution)
         self.layers["stem"] = nn.Sequential(stem, nn.BatchNorm2d(filters[0]))
         channels, self.stages = filters[0], len(filters)
-        self._sides = {}  # of each stage's maps
         for number, (width, depth) in enumerate(zip(filters, blocks, strict=True), start=1):
             widths = [channels] + [width] * depth
             self.layers[f"stage{number}"] = nn.Sequential(
                 *(Block(a, b, convolution) for a, b in pairwise(widths))
             )
-            self._sides[f"stage{number}"] = side
+            self.sides[f"stage{number}"] = side
             channels, places, side = width, side, side // 2
         self.end(channels, side, places, units, local, dropout, activation)
 
@@ -120,20 +119,3 @@ class ResidualEncoder(Tower):
             before = self.layers[f"stage{number}"](x)  # (n, filters, side, side)
             x = F.max_pool2d(before, 2)
         return self.embedding(x, before)
-
-    def by_fourier(self, pictures: int, plain: bool) -> list[str]:
-        """The stages whose 3x3 convolutions all go through the frequency domain.
-
-        Args:
-            pictures: in a batch.
-            plain: in float32 on a CPU, without autocast.
-        """
-        return [
-            name
-            for name, side in self._sides.items()
-            if all(
-                one.by_fourier(pictures, side, side, plain)
-                for one in self.layers[name].modules()
-                if isinstance(one, Convolution) and one.kernel_size[0] == 3
-            )
-        ]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_oneshot import setting
+from siamese_oneshot.model.convolution import Convolution
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
 
@@ -38,15 +39,21 @@ class InkScale(nn.Module):
 class Tower(nn.Module):
     """Ends in a fully connected layer, and in descriptors of the last map's places if asked to.
 
+    Args:
+        convolution: how the tower's convolutions are computed (see ``Convolution``).
+
     Attributes:
         layers: by name, first to last.
+        sides: of the input of each layer that may go through the frequency domain.
         units: size of the embedding: the whole picture's part and ``places² * local``.
         places, local: side of the map and length of the descriptors; 0 where there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, convolution: str) -> None:
         super().__init__()
+        self.convolution = convolution
         self.layers = nn.ModuleDict()
+        self.sides: dict[str, int] = {}
 
     def end(
         self,
@@ -95,3 +102,22 @@ class Tower(nn.Module):
             return whole
         found = self.layers["local"](maps).flatten(2).mT  # (n, places², local)
         return torch.cat([whole, F.normalize(found, dim=-1).flatten(1)], 1)
+
+    def by_fourier(self, pictures: int, plain: bool) -> list[str]:
+        """The layers whose convolutions all go through the frequency domain.
+
+        A convolution that is always direct, such as a shortcut's, does not count.
+
+        Args:
+            pictures: in a batch.
+            plain: in float32 on a CPU, without autocast.
+        """
+        return [
+            name
+            for name, side in self.sides.items()
+            if all(
+                one.by_fourier(pictures, side, side, plain)
+                for one in self.layers[name].modules()
+                if isinstance(one, Convolution) and one.way == self.convolution
+            )
+        ]

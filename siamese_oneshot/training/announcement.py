@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.model.encoder import ConvEncoder
-from siamese_oneshot.model.residual import ResidualEncoder
+from siamese_oneshot.model.tower import Tower
 from siamese_oneshot.training.module import SiameseModule
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def announce(
 def convolutions(module: SiameseModule, data: OneShotDataModule, plain: bool) -> str:
     """How they are computed in training; nothing where there are none."""
     tower = module.network.encoder
-    if not isinstance(tower, ConvEncoder | ResidualEncoder):
+    if not isinstance(tower, Tower):
         return ""
     layers = tower.by_fourier(data.stream[0].positions.numel(), plain)
     return f", {', '.join(layers)} by Fourier transform" if layers else ", convolutions direct"
