@@ -12,7 +12,7 @@ from torch import nn
 
 from siamese_oneshot import pictures
 from siamese_oneshot.comparison.desk import Desk
-from siamese_oneshot.comparison.sitting import Outcome
+from siamese_oneshot.comparison.sitting import Outcome, looked_at
 from siamese_oneshot.comparison.tables import curve
 from siamese_oneshot.data.batches import generator_for
 from siamese_oneshot.data.distort import Distortion
@@ -31,7 +31,7 @@ def draw_all(outcomes: Sequence[Outcome], desk: Desk, folder: Path) -> dict[str,
     """Draw every picture; one that fails is named in a warning and costs no other.
 
     Args:
-        outcomes: the first network among them is looked at closely; all of them share the curves.
+        outcomes: one of them is looked at closely; all of them share the curves.
         desk: the drawings in full size.
         folder: where the PNGs go.
 
@@ -39,10 +39,9 @@ def draw_all(outcomes: Sequence[Outcome], desk: Desk, folder: Path) -> dict[str,
         The files by name.
     """
     drawn = {}
-    network = next((one for one in outcomes if one.subject.trained is not None), outcomes[0])
     for name, draw in [
         ("ways", lambda: pictures.draw_ways(_curves(outcomes))),
-        *_of_one(network, desk),
+        *_of_one(looked_at(outcomes), desk),
     ]:
         try:
             figure = draw()
@@ -62,6 +61,7 @@ def _of_one(outcome: Outcome, desk: Desk) -> Iterator[tuple[str, Draw]]:
     if not bool(runs.right.all()):
         yield "trial_wrong", lambda: pictures.draw_trial(full, runs, _example(runs, right=False))
     yield "mistakes", lambda: pictures.draw_mistakes(full, answered["yardstick"])
+    yield "confusions", lambda: pictures.draw_confusions(full, outcome.mixed_up[0])
     rows = [(one.name, one.value, one.low, one.high) for one in outcome.alphabets]
     yield "alphabets", lambda: pictures.draw_alphabets(rows)
     yield "pairs", lambda: _pairs(outcome, desk)

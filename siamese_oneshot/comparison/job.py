@@ -15,7 +15,7 @@ from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.log import log_evaluation
 from siamese_oneshot.comparison.paired import paired_tests
 from siamese_oneshot.comparison.record import write_json, write_markdown
-from siamese_oneshot.comparison.sitting import Outcome, sit
+from siamese_oneshot.comparison.sitting import Outcome, looked_at, sit
 from siamese_oneshot.comparison.subjects import Subject, combined, find_subjects
 from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
 from siamese_oneshot.data.drawings import Drawings
@@ -114,12 +114,13 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
 
 
 def _tables(outcomes: Sequence[Outcome]) -> list[Table]:
-    settings = tables.settings_table(outcomes)
+    settings, closest = tables.settings_table(outcomes), looked_at(outcomes)
     return [
         tables.figures_table(outcomes),
         *([settings] if settings is not None else []),
         tables.ways_table(outcomes),
         tables.alphabets_table(outcomes),
+        *(tables.confusions_table(closest, one) for one in closest.mixed_up),
     ]
 
 

@@ -13,6 +13,8 @@ from siamese_oneshot.comparison.paired import Paired
 from siamese_oneshot.comparison.sitting import Outcome
 from siamese_oneshot.comparison.tables import trained_on
 from siamese_oneshot.data.exam import Question
+from siamese_oneshot.evaluation.confusion import confusions
+from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.tracking.table import Table
 
@@ -61,6 +63,7 @@ def plain(outcome: Outcome) -> dict[str, Any]:
         "split": outcome.split,
         "scores": [dataclasses.asdict(score) for score in outcome.scores],
         "alphabets": [dataclasses.asdict(score) for score in outcome.alphabets],
+        "mixed_up": {one.question.key: _mixed_up(one, outcome) for one in outcome.mixed_up},
         "verification": {
             "accuracy": verified.accuracy,
             "auroc": verified.auroc,
@@ -73,6 +76,14 @@ def plain(outcome: Outcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "right": {key: _right(one.question, one.right.tolist()) for key, one in _kept(outcome)},
     }
+
+
+def _mixed_up(answered: Answered, outcome: Outcome) -> list[dict[str, Any]]:
+    names = outcome.drawings.class_names
+    return [
+        {"classes": [names[c.one], names[c.other]], "times": c.times, "chances": c.chances}
+        for c in confusions(answered, outcome.drawings.classes)
+    ]
 
 
 def _kept(outcome: Outcome) -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +60,16 @@ class Outcome:
     pictures: int
     comparisons: int
     seconds: float
+
+    @property
+    def mixed_up(self) -> tuple[Answered, Answered]:
+        """The lists whose mistakes are looked at class by class: validation and the yardstick."""
+        return self.validation.answered[0], self.answered["yardstick"]
+
+
+def looked_at(outcomes: Sequence[Outcome]) -> Outcome:
+    """The one that is looked at closely: the first network, or the first where there is none."""
+    return next((one for one in outcomes if one.subject.trained is not None), outcomes[0])
 
 
 @torch.no_grad()

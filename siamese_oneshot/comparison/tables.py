@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from siamese_oneshot.comparison.paired import Paired
 from siamese_oneshot.comparison.sitting import Outcome
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
+from siamese_oneshot.evaluation.confusion import confusions
+from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.evaluation.interval import mean_interval
 from siamese_oneshot.tracking.literature import Entrant, comparison, table_of, training_data
 from siamese_oneshot.tracking.score import Score
@@ -139,6 +141,22 @@ def alphabets_table(outcomes: Sequence[Outcome]) -> Table:
         found = [{one.name: one for one in outcome.alphabets}.get(name) for outcome in outcomes]
         few = len(outcomes) < 4
         table.add(name, *("-" if one is None else percent(one, few) for one in found))
+    return table
+
+
+def confusions_table(outcome: Outcome, answered: Answered, count: int = 10) -> Table:
+    """The classes that one subject takes for each other most often in a list."""
+    names, wrong = outcome.drawings.class_names, answered.trials - answered.correct
+    table = Table(
+        f"{outcome.subject.name}: classes taken for each other, {answered.question.title}",
+        ["class", "class", ">times", ">of", ">% of all mistakes, added up"],
+        note="Times: trials of either that it was taken for the other in, of those that held both.",
+    )
+    so_far = 0
+    for one in confusions(answered, outcome.drawings.classes)[:count]:
+        so_far += one.times
+        share = f"{100 * so_far / wrong:.1f}"
+        table.add(names[one.one], names[one.other], str(one.times), str(one.chances), share)
     return table
 
 

@@ -13,7 +13,7 @@ from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.gallery import draw_all
 from siamese_oneshot.comparison.sitting import Outcome, sit
 
-OF_ALL = {"ways", "trial_right", "mistakes", "alphabets", "pairs"}
+OF_ALL = {"ways", "trial_right", "mistakes", "confusions", "alphabets", "pairs"}
 
 
 def wrong(outcome: Outcome) -> set[str]:

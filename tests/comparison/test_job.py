@@ -43,6 +43,10 @@ def test_a_sweep_and_a_baseline(
             "one_shot", "yardstick", "across", "paper", "verification", "unknown", "ways_test_04",
         }  # fmt: skip
         assert one["split"] == "shares"
+        wrong = {key: score["trials"] - score["correct"] for score in one["scores"]
+                 if (key := score["key"]) in ("one_shot", "yardstick")}  # fmt: skip
+        assert wrong == {key: sum(two["times"] for two in mixed) for key, mixed in
+                         one["mixed_up"].items()}  # fmt: skip
         (across,) = [score for score in one["scores"] if score["key"] == "across"]
         assert f"{100 * across['value']:.2f}" in shown
     assert {(one["one"], one["other"]) for one in content["paired"]} == {
@@ -50,6 +54,7 @@ def test_a_sweep_and_a_baseline(
     }  # fmt: skip
     page = (tmp_path / "made here" / "evaluation.md").read_text()
     assert "several runs of one setting" in page
+    assert page.count("0_seed=0: classes taken for each other") == 2
     assert "Koch" not in page  # published figures are of Omniglot
     assert not (tmp_path / "outputs").exists()
 

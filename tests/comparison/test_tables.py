@@ -13,6 +13,7 @@ from siamese_oneshot.comparison.paired import Paired
 from siamese_oneshot.comparison.sitting import Outcome, sit
 from siamese_oneshot.comparison.tables import (
     alphabets_table,
+    confusions_table,
     figures_table,
     literature_tables,
     paired_table,
@@ -20,6 +21,7 @@ from siamese_oneshot.comparison.tables import (
     settings_table,
     ways_table,
 )
+from siamese_oneshot.evaluation.confusion import confusions
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.tracking.score import Score
 
@@ -117,3 +119,19 @@ def test_ours_stand_among_the_published_of_the_same_protocol(desk_with_digits: D
     assert not any("here" in row[0] for row in elsewhere.rows)  # not the paper's alphabets
     (digits,) = [table for title, table in tables.items() if "MNIST" in title]
     assert any(row[1] == "70.3" for row in digits.rows)
+
+
+def test_classes_taken_for_each_other(outcomes: list[Outcome]) -> None:
+    outcome = outcomes[0]
+    for answered in outcome.mixed_up:
+        table = confusions_table(outcome, answered, count=3)
+        found = confusions(answered, outcome.drawings.classes)
+        names = outcome.drawings.class_names
+        assert answered.question.title in table.title
+        assert len(table.rows) == min(3, len(found))
+        so_far = 0
+        for row, one in zip(table.rows, found, strict=False):
+            so_far += one.times
+            share = so_far / (answered.trials - answered.correct)
+            assert row[:4] == (names[one.one], names[one.other], str(one.times), str(one.chances))
+            assert row[4] == f"{100 * share:.1f}"

@@ -16,8 +16,10 @@ from siamese_oneshot.data.distort import Distortion
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.episodes import Trials
 from siamese_oneshot.data.exam import Question
+from siamese_oneshot.evaluation.confusion import confusions
 from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.pictures import (
+    draw_confusions,
     draw_distortions,
     draw_filters,
     draw_mistakes,
@@ -26,7 +28,7 @@ from siamese_oneshot.pictures import (
     save,
 )
 from siamese_oneshot.pictures.sheets import tiled
-from siamese_oneshot.pictures.style import BLUE, GREEN, RED, heading, new_figure
+from siamese_oneshot.pictures.style import BLUE, GREEN, RED, heading, new_figure, readable
 from siamese_oneshot.pictures.trials import worst_mistakes
 
 # Of AlphabetA: six classes by six drawers; a class's drawings stand side by side.
@@ -217,3 +219,24 @@ def test_a_saved_picture_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
         assert image.size == (200, 66)
     assert {file.name for file in path.parent.iterdir()} == {"ways.png", "filters.png"}
     assert pyplot.get_fignums() == []
+
+
+def test_confusions(drawings: Drawings) -> None:
+    """Class 0 is taken for 1 twice, class 2 for 0 once: rows in that order, drawings of both."""
+    scores = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    one = answered(scores, [0, 1, 2, 1])
+    figure = draw_confusions(drawings, one, count=1, each=2)
+    first, second = cells(figure)
+    found = confusions(one, drawings.classes)[0]
+    for axes, number in ((first, found.one), (second, found.other)):
+        assert axes.get_title() == readable(drawings.class_names[number])
+        left = np.asarray(axes.images[0].get_array())[:, : drawings.pixels.shape[2]]
+        picture = drawings.pixels[int((drawings.classes == number).nonzero()[0])]
+        assert np.array_equal(left, 255 - picture.numpy())
+    assert first.get_ylabel() == f"{found.times} of\n{found.chances}"
+
+
+def test_nothing_was_mixed_up(drawings: Drawings) -> None:
+    figure = draw_confusions(drawings, answered([[1.0, 0.0, 0.0]], [0]))
+    assert cells(figure) == []
+    assert "nothing was mixed up" in figure.get_suptitle()
