@@ -30,9 +30,15 @@ def generator_for(*numbers: int) -> torch.Generator:
 
 
 class Batches(Protocol):
-    """What makes plans: its length is an epoch's, its items go on past it."""
+    """What makes plans: its length is an epoch's, its items go on past it.
+
+    Attributes:
+        kind: ``pairs`` or ``episode``.
+        generated: how many of a batch's alphabets are generated ones.
+    """
 
     kind: str
+    generated: float
 
     def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> Dataset[Plan]:
         """Bind to the training part, a seed, and generated alphabets to mix in if there are any."""
@@ -53,6 +59,7 @@ class PairBatches(Dataset[Plan]):
     """
 
     kind = "pairs"
+    generated = 0.0  # it mixes none in
 
     def __init__(
         self,
@@ -75,13 +82,7 @@ class PairBatches(Dataset[Plan]):
         self.distortion = distortion
 
     def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> PairBatches:
-        """Bind to the training part and a seed; draws the fixed set if there is one.
-
-        Raises:
-            UserError: generated alphabets, which pairs do not mix in.
-        """
-        if generated is not None:
-            raise UserError("data.generated goes with batches=episode, not with batches=pairs")
+        """Bind to the training part and a seed; draws the fixed set if there is one."""
         self.roster, self.seed = roster, seed
         self._order: tuple[int, Tensor] | None = None
         if self.fixed is not None:
@@ -184,13 +185,8 @@ class EpisodeBatches(Dataset[Plan]):
         """Bind to the training part, a seed and generated alphabets.
 
         Raises:
-            UserError: a batch that these cannot fill, or generated alphabets for nothing.
+            UserError: a batch that these cannot fill.
         """
-        if bool(self.generated) != (generated is not None):
-            raise UserError(
-                f"batches.generated={self.generated} says how many of a batch's alphabets are "
-                "generated, data.generated.alphabets how many there are: set both, or neither"
-            )
         self.roster, self.seed, self.extra = roster, seed, generated
         for more in range(1 + (self.generated % 1 > 0)):
             self._positions(generator_for(seed, 2, 0), math.floor(self.generated) + more)

@@ -19,6 +19,7 @@ from siamese_oneshot.data.plan import Plan, Shares, StepSampler
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source, mixed_in
 from siamese_oneshot.data.splits import Split, split_drawings
+from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import whole
 
 _LARGEST = 512  # pixels along a side: Omniglot has 105, and all pictures are held in memory
@@ -43,6 +44,9 @@ class OneShotDataModule(pl.LightningDataModule):
         seed: of the training batches.
         workers: processes that plan batches beside the training; 0 is fastest on small machines.
         chunk: pictures that go through the tower at once in validation and test.
+
+    Raises:
+        UserError: generated alphabets that no batch takes, or batches that want what is not there.
     """
 
     def __init__(
@@ -70,6 +74,13 @@ class OneShotDataModule(pl.LightningDataModule):
         self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()
         self.glyphs, self.generated = glyphs or Glyphs(), generated or Glyphs(alphabets=0)
+        there = whole("data.generated.alphabets", self.generated.alphabets, 0)
+        if bool(there) != bool(batches.generated):
+            raise UserError(
+                f"data.generated.alphabets={there} says how many generated alphabets there are, "
+                f"batches.generated={batches.generated:g} how many a batch has of them: set both, "
+                "or neither; batches=pairs has none"
+            )
         self.workers, self.chunk = whole("data.workers", workers, 0), whole("data.chunk", chunk, 1)
         self.on_bad = on_bad
         self.loaded: Loaded | None = None

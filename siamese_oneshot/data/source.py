@@ -14,7 +14,7 @@ from siamese_oneshot.data.glyphs import MOST_ALPHABETS, draw_alphabets
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.own.folder import OnBad, load_folder
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import flag, one_of, whole
+from siamese_oneshot.setting import flag, one_of
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +121,10 @@ def mixed_in(drawings: Drawings, generated: Glyphs) -> tuple[Drawings, Tensor | 
         All drawings, those given first, and the positions of the generated ones; None where
         ``generated.alphabets`` is 0.
     """
-    where = "data.generated"
-    if not whole(f"{where}.alphabets", generated.alphabets, 0):
+    if not generated.alphabets:
         return drawings, None
     size = drawings.pixels.shape[-1]
-    both = drawings.joined(_draw(generated, MOST_ALPHABETS, where).resized(size))
+    both = drawings.joined(_draw(generated, MOST_ALPHABETS, "data.generated").resized(size))
     return both, torch.arange(len(drawings), len(both))
 
 

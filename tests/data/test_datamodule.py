@@ -13,6 +13,7 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.distort import Distortion, Warp, distort
 from siamese_oneshot.data.exam import ExamSize
 from siamese_oneshot.data.source import Glyphs, Loaded
+from siamese_oneshot.errors import UserError
 
 SIZE = ExamSize(pairs=30, validation_runs=3, test_runs=3, across=10, way=5)
 ALWAYS = Distortion(probability=1.0, elastic=1.0)
@@ -252,3 +253,17 @@ def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(drawings, make):
         assert torch.equal(pictures, shown)
     for exam in (data.validation, data.test):
         assert int(exam.positions.max()) < len(drawings)
+
+
+@pytest.mark.parametrize(
+    ("batches", "there"),
+    [
+        (EpisodeBatches(2, 4, 2, 6, generated=0.5), 0),
+        (EpisodeBatches(2, 4, 2, 6), 3),
+        (PairBatches(8, 5), 3),
+    ],
+)
+def test_generated_alphabets_for_nothing_are_refused_before_any_are_drawn(batches, there):
+    said = rf"alphabets={there} .*batches\.generated={batches.generated:g} .*: set both, or neither"
+    with pytest.raises(UserError, match=said):
+        OneShotDataModule(batches, 16, 0, generated=Glyphs(alphabets=there), exam=SIZE)
