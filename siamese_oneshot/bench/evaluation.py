@@ -76,8 +76,7 @@ def score_pairs_plainly(
     Returns:
         Scores ``(way,)``.
     """
-    query = _pictures(drawings, trials.queries[number : number + 1], device)
-    supports = _pictures(drawings, trials.supports[number, :, 0], device)
+    query, supports = _pictures(drawings, trials, number, device)
     return torch.cat([network(query, support[None]) for support in supports])
 
 
@@ -90,10 +89,16 @@ def score_trial_plainly(
     Returns:
         Scores ``(way,)``.
     """
-    query = _pictures(drawings, trials.queries[number : number + 1], device)
-    supports = _pictures(drawings, trials.supports[number, :, 0], device)
+    query, supports = _pictures(drawings, trials, number, device)
     return network(query.expand_as(supports), supports)
 
 
-def _pictures(drawings: Drawings, positions: Tensor, device: str) -> Tensor:
-    return (drawings.pixels[positions][:, None].float() / 255).to(device)
+def _pictures(
+    drawings: Drawings, trials: Trials, number: int, device: str
+) -> tuple[Tensor, Tensor]:
+    """The query ``(1, 1, side, side)`` and the supports ``(way, 1, side, side)`` of a trial."""
+    query, supports = (
+        (drawings.pixels[positions][:, None].float() / 255).to(device)
+        for positions in (trials.queries[number : number + 1], trials.supports[number, :, 0])
+    )
+    return query, supports

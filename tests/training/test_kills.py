@@ -55,11 +55,20 @@ def test_killed_twice_and_resumed_a_run_is_the_same(tmp_path: Path, way: str) ->
     assert trained == [str(step) for step in range(len(trained))]
 
 
-@pytest.mark.parametrize("steps", [8, 10], ids=["whole epochs", "within one"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["batches.steps=4", "trainer.max_steps=8"],
+        ["batches.steps=4", "trainer.max_steps=10"],
+        ["batches.steps=2", "trainer.max_steps=20", "optim.lr=1e-9",
+         "callbacks.early_stopping.patience=1"],
+    ],
+    ids=["whole epochs", "within one", "stopped early"],
+)  # fmt: skip
 def test_killed_before_the_result_was_written_a_run_is_only_examined(
-    tmp_path: Path, steps: int
+    tmp_path: Path, settings: list[str]
 ) -> None:
-    line = [*TINY, *EPISODES, "batches.steps=4", f"trainer.max_steps={steps}"]
+    line = [*TINY, *EPISODES, *settings]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done(begin(whole, *line), whole)
     shutil.copytree(whole, killed)
@@ -78,19 +87,6 @@ def test_an_epoch_that_was_not_whole_goes_on_with_more_steps(tmp_path: Path) -> 
     done(begin(longer, *line, "trainer.max_steps=4"), longer)
     done(go_on(longer, "trainer.max_steps=12"), longer)
     assert differences(whole, longer) == []
-
-
-def test_a_stopped_early_run_that_was_killed_before_its_result_stays_stopped(
-    tmp_path: Path,
-) -> None:
-    line = [*TINY, *EPISODES, "batches.steps=2", "trainer.max_steps=20", "optim.lr=1e-9",
-            "callbacks.early_stopping.patience=1"]  # fmt: skip
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done(begin(whole, *line), whole)
-    shutil.copytree(whole, killed)
-    (killed / "result.json").unlink()
-    done(go_on(killed), killed)
-    assert differences(whole, killed) == []
 
 
 def test_a_run_whose_folder_was_moved_goes_on_exactly(tmp_path: Path) -> None:
