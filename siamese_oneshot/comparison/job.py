@@ -75,7 +75,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         )
         outcomes.append(outcome)
     tests = paired_tests(outcomes, ("official", "paper", "yardstick", "across", "mnist"))
-    made = _tables(outcomes)
+    made = tables_of(outcomes)
     if tests:
         made.append(tables.paired_table(tests))
     omniglot = desk.loaded.drawings.source == "omniglot"
@@ -113,7 +113,8 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     return outcomes
 
 
-def _tables(outcomes: Sequence[Outcome]) -> list[Table]:
+def tables_of(outcomes: Sequence[Outcome]) -> list[Table]:
+    """What was found, before it is compared with anything."""
     settings, closest = tables.settings_table(outcomes), looked_at(outcomes)
     return [
         tables.figures_table(outcomes),

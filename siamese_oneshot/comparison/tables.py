@@ -148,7 +148,8 @@ def confusions_table(outcome: Outcome, answered: Answered, count: int = 10) -> T
     """The classes that one subject takes for each other most often in a list."""
     names, wrong = outcome.drawings.class_names, answered.trials - answered.correct
     table = Table(
-        f"{outcome.subject.name}: classes taken for each other, {answered.question.title}",
+        f"mixed up in {answered.question.title}: classes that {outcome.subject.name} takes for "
+        "each other",
         ["class", "class", ">times", ">of", ">% of all mistakes, added up"],
         note="Times: trials of either that it was taken for the other in, of those that held both.",
     )

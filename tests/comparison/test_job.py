@@ -54,7 +54,7 @@ def test_a_sweep_and_a_baseline(
     }  # fmt: skip
     page = (tmp_path / "made here" / "evaluation.md").read_text()
     assert "several runs of one setting" in page
-    assert page.count("0_seed=0: classes taken for each other") == 2
+    assert page.count(": classes that 0_seed=0 takes for each other") == 2
     assert "Koch" not in page  # published figures are of Omniglot
     assert not (tmp_path / "outputs").exists()
 
