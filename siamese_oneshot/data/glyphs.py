@@ -10,6 +10,7 @@ width of line, size and the spread of these over drawers are near those of Omnig
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def draw_alphabets(
     Raises:
         UserError: numbers that make no alphabet, with the setting at fault.
     """
-    _check(where, alphabets, characters, drawers, size, seed)
+    check(where, alphabets, characters, drawers, seed, size)
     pixels, counts = [], []
     for number in range(first, first + alphabets):
         state = np.random.SeedSequence([seed, number]).generate_state(1)
@@ -61,10 +62,22 @@ def draw_alphabets(
         count = int(torch.randint(characters[0], characters[1] + 1, (), generator=chance))
         pixels.append(_write(invent(count, chance), drawers, size, chance))
         counts.append(count)
-    names = tuple(f"Generated_{number + 1:03d}" for number in range(first, first + alphabets))
+    return named(torch.cat(pixels), counts, drawers, first)
+
+
+def named(pixels: Tensor, counts: Sequence[int], drawers: int, first: int = 0) -> Drawings:
+    """Pictures of generated alphabets with their names.
+
+    Args:
+        pixels: uint8 ``(n, side, side)``, by alphabet, character and drawer.
+        counts: characters of each alphabet.
+        drawers: of each character.
+        first: the number of the first alphabet.
+    """
+    names = tuple(f"Generated_{first + k + 1:03d}" for k in range(len(counts)))
     classes = sum(counts)
     return Drawings(
-        pixels=torch.cat(pixels),
+        pixels=pixels,
         classes=torch.repeat_interleave(torch.arange(classes), drawers),
         drawers=torch.arange(drawers).repeat(classes),
         class_names=tuple(
@@ -73,15 +86,24 @@ def draw_alphabets(
             for k in range(count)
         ),
         alphabet_names=names,
-        class_alphabets=torch.repeat_interleave(torch.arange(alphabets), torch.tensor(counts)),
+        class_alphabets=torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts)),
         source="glyphs",
     )
 
 
-def _check(
-    where: str, alphabets: int, characters: tuple[int, int], drawers: int, size: int, seed: int
+def check(
+    where: str,
+    alphabets: int,
+    characters: tuple[int, int],
+    drawers: int,
+    seed: int,
+    size: int = 105,
 ) -> None:
-    """Refuse what cannot be drawn."""
+    """Refuse what ``draw_alphabets`` cannot draw.
+
+    Raises:
+        UserError: the setting at fault.
+    """
     setting.whole(f"{where}.alphabets", alphabets, 1, MOST_ALPHABETS)
     low, high = setting.wholes(f"{where}.characters", characters, 1, MOST_CHARACTERS, 2)
     if low > high:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.glyphs import MOST_ALPHABETS, draw_alphabets
+from siamese_oneshot.data.glyph_cache import load_alphabets
+from siamese_oneshot.data.glyphs import MOST_ALPHABETS
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.own.folder import OnBad, load_folder
 from siamese_oneshot.errors import UserError
@@ -129,5 +130,5 @@ def mixed_in(drawings: Drawings, generated: Glyphs) -> tuple[Drawings, Tensor | 
 
 
 def _draw(glyphs: Glyphs, first: int = 0, where: str = "data.glyphs") -> Drawings:
-    sizes = glyphs.alphabets, glyphs.characters, glyphs.drawers
-    return draw_alphabets(*sizes, size=105, seed=glyphs.seed, first=first, where=where)
+    numbers = glyphs.alphabets, glyphs.characters, glyphs.drawers, glyphs.seed
+    return load_alphabets(*numbers, first=first, where=where)
