@@ -6,10 +6,12 @@ import gc
 import logging
 import os
 import shlex
+import threading
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ from siamese_oneshot.sweeping.job import ATTEMPTS, Job, Outcome, bare_key, folde
 
 log = logging.getLogger(__name__)
 
+_GLANCE = 5.0  # seconds between two looks at the jobs that a launcher runs
+
 
 class SweepDriver(Sweeper):
     """Drives the jobs of one sweep folder through Hydra's launcher.
@@ -40,7 +44,8 @@ class SweepDriver(Sweeper):
     Args:
         name: of the sweep's folder below ``hydra.sweep.dir``; None: made of the arguments.
         params: what to vary, in Hydra's grammar; the command line's come on top.
-        parallel: jobs handed to the launcher at once; None: as many as it runs at a time.
+        parallel: jobs handed to the launcher at once. None: of a search as many as it runs at a
+            time; of a grid all, where it runs several at a time.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class SweepDriver(Sweeper):
         self.name, self.params, self.parallel = name, dict(params or {}), parallel
         self.left = 0  # jobs that are not complete
         self._began, self._ended = time.monotonic(), 0
+        self._told = set[int]()  # the jobs among those that ended
         self._loss = ""  # how the launcher's last one showed
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -111,8 +117,10 @@ class SweepDriver(Sweeper):
         """Run jobs together until each is complete or failed; those that are, are left alone."""
         while waiting := [job for job in jobs if self._is_waiting(job)]:
             if not self._launch_once(waiting) and len(waiting) > 1:
-                for job in waiting:  # which of them killed its process shows one by one
-                    self.launch([job])
+                few = self.at_once(len(waiting))
+                step = few if few < len(waiting) else 1  # who killed its process shows in the end
+                for start in range(0, len(waiting), step):
+                    self.launch(waiting[start : start + step])
 
     def _is_waiting(self, job: Job) -> bool:
         await_orphan(self.place(job))
@@ -131,16 +139,50 @@ class SweepDriver(Sweeper):
             _forget_failure(self.place(job))
         lines = [self._line(job) for job in jobs]
         try:
-            answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
+            with self._watched(jobs):
+                answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
         except Exception as problem:  # a worker's process is gone; whose is not said
             self._loss = f"{type(problem).__name__}: {problem}"
             log.warning("the launcher lost jobs: %s", self._loss)
+            if len(jobs) > 1:
+                for job in jobs:
+                    job.excuse(self.place(job))
             return False
         for job, answer in zip(jobs, answers, strict=True):
             self._settle(job, answer)
         del answers
         gc.collect()  # a failed job's traceback would keep its network in memory
         return True
+
+    @contextmanager
+    def _watched(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Tell of jobs that are complete while the launcher is busy with others."""
+        if len(jobs) == 1:
+            yield
+            return
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_GLANCE):
+                for job in jobs:
+                    self._mention(job)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _mention(self, job: Job) -> None:
+        """Say, once, how a complete job ended, and how long the rest will take."""
+        outcome = Outcome.of(self.place(job))
+        if job.number in self._told or not outcome.complete or outcome.validation is None:
+            return
+        percent = 100 * outcome.validation
+        log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
+        self._count(job)
 
     def _line(self, job: Job) -> list[str]:
         folder = self.place(job)
@@ -162,13 +204,14 @@ class SweepDriver(Sweeper):
             self._fail(job, f"{type(problem).__name__}: {problem}")
         elif outcome.status == "failed":
             self._fail(job, "it ended without a validation score")
-        elif outcome.complete and outcome.validation is not None:
-            percent = 100 * outcome.validation
-            log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
-        self._count()
+        self._mention(job)
+        self._count(job)
 
-    def _count(self) -> None:
-        """Say how long the rest will take."""
+    def _count(self, job: Job) -> None:
+        """Say, once a job, how long the rest will take."""
+        if job.number in self._told:
+            return
+        self._told.add(job.number)
         self._ended += 1
         self.left -= 1
         if self.left > 0:

@@ -87,6 +87,13 @@ class Job:
         self.error = None
         self.write(folder)
 
+    def excuse(self, folder: Path) -> None:
+        """Take back an attempt that was counted, but of which the folder shows no trace."""
+        counted = (folder / FILE).stat().st_mtime_ns
+        if all(one.stat().st_mtime_ns <= counted for one in folder.iterdir()):
+            self.attempts -= 1
+            self.write(folder)
+
 
 @dataclass(frozen=True)
 class Outcome:

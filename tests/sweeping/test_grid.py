@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import time
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,7 +13,8 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.grid import combinations
+from siamese_oneshot.sweeping import driver
+from siamese_oneshot.sweeping.grid import GridSweeper, combinations
 from siamese_oneshot.sweeping.job import Job
 
 LINE = ["-m", "optim.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
@@ -139,7 +142,9 @@ def test_a_wrong_value_stops_the_sweep_before_it_begins(bench, capsys) -> None:
     assert not bench.begun
 
 
-def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, monkeypatch) -> None:
+@pytest.fixture
+def losing(monkeypatch):
+    """A launcher that loses jobs together with one of ``seed=1``; how many it gets each time."""
     name = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     launcher = Plugins.instance().class_name_to_class[name]
     launch = launcher.launch
@@ -152,10 +157,56 @@ def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, monkeypatch) -> None
         return launch(self, lines, initial_job_idx)
 
     monkeypatch.setattr(launcher, "launch", losing)
+    return sizes
+
+
+def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, losing) -> None:
     line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s", "hydra.sweeper.parallel=3"]
     assert bench.run(*line) == 1
-    assert sizes == [3, 1, 1, 1, 1]
+    assert losing == [3, 1, 1, 1, 1, 1]  # the first loss says nothing of jobs that were not begun
     assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
     assert "1_seed=1: its process was lost 3 times. RuntimeError: a worker was killed" in (
         capsys.readouterr().err
     )
+
+
+def test_a_launcher_that_runs_several_has_all_at_once_and_after_a_loss_a_few(
+    bench, losing, monkeypatch
+) -> None:
+    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: min(2, most))
+    assert bench.run("-m", "seed=0,1,2,3,4", "hydra.sweeper.name=s") == 1
+    assert losing == [5, 2, 1, 1, 1, 1, 2, 1]
+    assert set(bench.finished.values()) == {1}
+    assert len(bench.finished) == 4
+    job = json.loads((bench.folder / "outputs/default/s/2_seed=2/job.json").read_text())
+    assert job["attempts"] == 1
+
+
+def test_an_attempt_that_left_a_trace_counts(tmp_path) -> None:
+    for trace, attempts in ((False, 0), (True, 1)):
+        job, folder = Job(0, [], []), tmp_path / str(trace)
+        job.begin(folder)
+        if trace:
+            (folder / "train.log").write_text("began")
+            os.utime(folder / "train.log", ns=(2**62, 2**62))
+        job.excuse(folder)
+        assert Job.read(folder).attempts == job.attempts == attempts
+
+
+def test_of_several_the_complete_ones_are_told_of_at_once(bench, monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(driver, "_GLANCE", 0.01)
+    monkeypatch.setattr(driver.log, "info", lambda text, *of: told.append(text % of))
+
+    def act(cfg, folder):
+        until = time.monotonic() + 20
+        while cfg.seed == 1 and "job 0: finished, validation 50.00%" not in told:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    bench.act = act
+    assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s", "hydra.sweeper.parallel=2") == 0
+    assert [text for text in told if text.startswith("job ")] == [
+        f"job {seed}: finished, validation 50.00%" for seed in (0, 1)
+    ]
+    assert sum(text.startswith("1 to go") for text in told) == 1
