@@ -23,6 +23,13 @@ began = time.perf_counter()
 load_omniglot(sys.argv[1] or None, download=False)
 print(time.perf_counter() - began)
 """
+_DRAW = """
+import time
+from siamese_oneshot.data.glyph_cache import load_alphabets
+began = time.perf_counter()
+load_alphabets(300, (20, 40), 6, 0)
+print(time.perf_counter() - began)
+"""
 # Linux counts the parent's memory into a child's ru_maxrss, so ask the process's own record there.
 _PEAK = """
 import resource, runpy, sys
@@ -44,16 +51,24 @@ finally:
 def start(parts: Parts) -> Iterator[Figures]:
     """``--help``, the data from a cold and a warm cache, and the peak memory of a training."""
     root = "" if parts.root is None else str(parts.root)
-    seconds: dict[str, list[float]] = {"--help": [], "cold: decode": [], "warm: load": []}
+    seconds: dict[str, list[float]] = {"--help": []}
+    loads = {
+        "cold: decode": [_LOAD, root],
+        "warm: load": [_LOAD, root],
+        "300 generated alphabets: draw": [_DRAW],
+        "300 generated alphabets: load": [_DRAW],
+    }
+    seconds |= {name: [] for name in loads}
     for _ in tqdm(range(parts.rounds), desc="start", leave=False):
         began = time.perf_counter()
         _run([sys.executable, "-m", "siamese_oneshot.train", "--help"])
         seconds["--help"].append(time.perf_counter() - began)
         with tempfile.TemporaryDirectory() as cache:
-            for name in ("cold: decode", "warm: load"):
-                out = _run([sys.executable, "-c", _LOAD, root], {CACHE_VARIABLE: cache})
+            for name, line in loads.items():
+                out = _run([sys.executable, "-c", *line], {CACHE_VARIABLE: cache})
                 seconds[name].append(float(out.splitlines()[-1]))
-    yield Figures("start", "seconds", seconds, "data: 32,460 drawings; imports not counted")
+    note = "data: 32,460 drawings, 54,174 generated ones; imports not counted"
+    yield Figures("start", "seconds", seconds, note)
     pixels = parts.drawings.pixels.numel() / 2**30
     with tempfile.TemporaryDirectory() as folder:
         line = [
