@@ -79,7 +79,10 @@ def _learning() -> list[Any]:
 
 def _mistakes() -> list[Any]:
     return [
-        *(_pictures(name) for name in ("trial", "mistakes", "pairs", "alphabets", "ways")),
+        *(
+            _pictures(name)
+            for name in ("trial", "mistakes", "confusions", "pairs", "alphabets", "ways")
+        ),
         wr.WeavePanelSummaryTable(table_name="mistakes", layout=wr.Layout(w=24, h=9)),
         *(_pictures(name) for name in ("filters", "distortions")),
     ]

@@ -89,6 +89,7 @@ def _pictures(module: Any, data: Any) -> Iterator[tuple[str, Callable[[], Figure
     answered = findings.answered[0]
     yield "trial", lambda: pictures.draw_trial(drawings, answered, answered.trials // 2)
     yield "mistakes", lambda: pictures.draw_mistakes(drawings, answered)
+    yield "confusions", lambda: pictures.draw_confusions(drawings, answered)
     scores = alphabet_scores(answered, drawings, "validation")
     rows = [(one.name, one.value, one.low, one.high) for one in scores]
     yield "alphabets", lambda: pictures.draw_alphabets(rows)

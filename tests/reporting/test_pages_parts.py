@@ -210,4 +210,7 @@ def test_captions_tell_numbers() -> None:
     assert "%" not in words_for("trial", 15, known).replace("95%", "")
     assert "Old Church 75.0%" in words_for("alphabets", None, known)
     assert "Of 400 (official 20-way runs), 75.00%" in words_for("trial_right", None, known)
+    validation = Score.from_counts("validation", "how", 9, 10, "d", "validation", "one_shot")
+    known.scores = {"one_shot": validation}
+    assert "Of 10 (validation), 90.00%" in words_for("confusions", None, known)
     assert words_for("some_thing", None, Known()) == "The picture some thing."

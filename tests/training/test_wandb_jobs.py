@@ -17,7 +17,16 @@ from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.train import train_task
 
 LOGGED = [*(one for one in EPISODES if one != "logger=none"), *STEPS]
-PICTURES = {"trial", "mistakes", "alphabets", "ways", "pairs", "filters", "distortions"}
+PICTURES = {
+    "trial",
+    "mistakes",
+    "confusions",
+    "alphabets",
+    "ways",
+    "pairs",
+    "filters",
+    "distortions",
+}
 
 
 @pytest.fixture(autouse=True)

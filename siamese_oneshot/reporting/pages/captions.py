@@ -14,6 +14,7 @@ _TITLES = {
     "trial_right": "A trial that was answered right",
     "trial_wrong": "A trial that was answered wrong",
     "mistakes": "The worst mistakes",
+    "confusions": "Classes taken for each other most often",
     "alphabets": "Accuracy in each alphabet",
     "ways": "Accuracy against the number of ways",
     "pairs": "Scores of same and of different pairs",
@@ -26,6 +27,7 @@ _SHOWS = {
     "trial_right": "The query and an example of each class with its score: right is chosen.",
     "trial_wrong": "The query and an example of each class with its score: a wrong one is chosen.",
     "mistakes": "Rows of query, right example and the example that was chosen, with their scores.",
+    "confusions": "Rows of two classes, drawings of either, with how often they were mixed up.",
     "alphabets": "Bars with 95% intervals, best alphabet first.",
     "ways": "Accuracy falls as the number of classes to choose from grows.",
     "pairs": "Two histograms of pair scores, same and different, with the threshold between them.",
@@ -94,7 +96,9 @@ def _of_test(name: str, known: Known) -> str:
             if key.startswith("ways_test_")
         ]
         return f"On test characters: {', '.join(told)}." if told else ""
-    key = {"pairs": "verification", "mistakes": "yardstick"}.get(name, "official")
+    key = {"pairs": "verification", "mistakes": "yardstick", "confusions": "one_shot"}.get(
+        name, "official"
+    )
     score = known.scores.get(key) or known.scores.get("paper" if key == "official" else key)
     if score is None or name in ("filters", "distortions", "map"):
         return ""

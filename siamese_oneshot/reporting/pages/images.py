@@ -20,8 +20,8 @@ _COLOURS = 64  # drawings and charts have few
 _MOST_PIXELS = 60_000_000
 # What is shown first; other names follow.
 _ORDER = (
-    "trial", "trial_right", "trial_wrong", "mistakes", "alphabets", "ways", "pairs", "filters",
-    "distortions", "map",
+    "trial", "trial_right", "trial_wrong", "mistakes", "confusions", "alphabets", "ways", "pairs",
+    "filters", "distortions", "map",
 )  # fmt: skip
 
 
