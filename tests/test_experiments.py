@@ -15,7 +15,7 @@ EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "dense", "glyphs", "modern", "modern_gpu", "paper", "quick", "replication",
+        "dense", "glyphs", "modern", "modern_gpu", "paper", "paper_modern", "quick", "replication",
     }  # fmt: skip
 
 
