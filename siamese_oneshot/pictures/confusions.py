@@ -9,6 +9,7 @@ from siamese_oneshot.evaluation.confusion import confusions
 from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.pictures.sheets import tiled
 from siamese_oneshot.pictures.style import frame, heading, new_figure, readable, show_drawing
+from siamese_oneshot.pictures.trials import tally
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,9 +29,7 @@ def draw_confusions(
         count: at most so many rows.
         each: drawings of a class, or all it has.
     """
-    found = confusions(answered, drawings.classes)
-    wrong, shown = answered.trials - answered.correct, found[:count]
-    title = f"{answered.question.title}: {wrong:,} of {answered.trials:,} trials wrong"
+    shown, title = confusions(answered, drawings.classes)[:count], tally(answered)
     if not shown:
         figure = new_figure(_WIDTH, 0.9)
         heading(figure, f"{title}; nothing was mixed up", _WIDTH)

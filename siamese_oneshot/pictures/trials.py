@@ -87,8 +87,7 @@ def draw_mistakes(drawings: Drawings, answered: Answered, count: int = 24) -> Fi
         count: at most so many; queries are shown once each.
     """
     worst = worst_mistakes(answered, count)
-    wrong = answered.trials - answered.correct
-    title = f"{answered.question.title}: {wrong:,} of {answered.trials:,} trials wrong"
+    title = tally(answered)
     if not worst:
         figure = new_figure(6, 0.9)
         heading(figure, f"{title}; no mistake to show", 6)
@@ -102,6 +101,12 @@ def draw_mistakes(drawings: Drawings, answered: Answered, count: int = 24) -> Fi
     for index, part in zip(worst, parts, strict=False):
         _draw_mistake(part, drawings, answered, index)
     return figure
+
+
+def tally(answered: Answered) -> str:
+    """A list's name and how many of its trials went wrong."""
+    wrong = answered.trials - answered.correct
+    return f"{answered.question.title}: {wrong:,} of {answered.trials:,} trials wrong"
 
 
 def worst_mistakes(answered: Answered, count: int) -> list[int]:

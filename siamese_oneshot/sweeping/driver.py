@@ -56,8 +56,8 @@ class SweepDriver(Sweeper):
     ) -> None:
         self.name, self.params, self.parallel = name, dict(params or {}), parallel
         self.left = 0  # jobs that are not complete
-        self._began, self._ended = time.monotonic(), 0
-        self._told = set[int]()  # the jobs among those that ended
+        self._began = time.monotonic()
+        self._ended = set[int]()  # the numbers of jobs that were told of
         self._loss = ""  # how the launcher's last one showed
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
@@ -165,7 +165,8 @@ class SweepDriver(Sweeper):
         def watch() -> None:
             while not over.wait(_GLANCE):
                 for job in jobs:
-                    self._mention(job)
+                    if Outcome.of(self.place(job)).complete:
+                        self._tell_of(job)
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -174,15 +175,6 @@ class SweepDriver(Sweeper):
         finally:
             over.set()
             thread.join()
-
-    def _mention(self, job: Job) -> None:
-        """Say, once, how a complete job ended, and how long the rest will take."""
-        outcome = Outcome.of(self.place(job))
-        if job.number in self._told or not outcome.complete or outcome.validation is None:
-            return
-        percent = 100 * outcome.validation
-        log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
-        self._count(job)
 
     def _line(self, job: Job) -> list[str]:
         folder = self.place(job)
@@ -204,18 +196,20 @@ class SweepDriver(Sweeper):
             self._fail(job, f"{type(problem).__name__}: {problem}")
         elif outcome.status == "failed":
             self._fail(job, "it ended without a validation score")
-        self._mention(job)
-        self._count(job)
+        self._tell_of(job)
 
-    def _count(self, job: Job) -> None:
-        """Say, once a job, how long the rest will take."""
-        if job.number in self._told:
+    def _tell_of(self, job: Job) -> None:
+        """Say, once, how a job ended if it is complete, and how long the rest will take."""
+        if job.number in self._ended:
             return
-        self._told.add(job.number)
-        self._ended += 1
+        self._ended.add(job.number)
+        outcome = Outcome.of(self.place(job))
+        if outcome.complete and outcome.validation is not None:
+            percent = 100 * outcome.validation
+            log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
         self.left -= 1
         if self.left > 0:
-            rest = self.left * (time.monotonic() - self._began) / self._ended
+            rest = self.left * (time.monotonic() - self._began) / len(self._ended)
             log.info("%d to go, about %s", self.left, timedelta(seconds=round(rest)))
 
     def _fail(self, job: Job, message: str) -> None:

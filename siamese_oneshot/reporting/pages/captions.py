@@ -96,9 +96,8 @@ def _of_test(name: str, known: Known) -> str:
             if key.startswith("ways_test_")
         ]
         return f"On test characters: {', '.join(told)}." if told else ""
-    key = {"pairs": "verification", "mistakes": "yardstick", "confusions": "one_shot"}.get(
-        name, "official"
-    )
+    lists = {"pairs": "verification", "mistakes": "yardstick", "confusions": "one_shot"}
+    key = lists.get(name, "official")
     score = known.scores.get(key) or known.scores.get("paper" if key == "official" else key)
     if score is None or name in ("filters", "distortions", "map"):
         return ""
