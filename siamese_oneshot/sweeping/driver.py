@@ -196,7 +196,8 @@ class SweepDriver(Sweeper):
             self._fail(job, f"{type(problem).__name__}: {problem}")
         elif outcome.status == "failed":
             self._fail(job, "it ended without a validation score")
-        self._tell_of(job)
+        if outcome.complete or job.error is not None:  # else it is launched again
+            self._tell_of(job)
 
     def _tell_of(self, job: Job) -> None:
         """Say, once, how a job ended if it is complete, and how long the rest will take."""
