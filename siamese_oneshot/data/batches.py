@@ -7,6 +7,7 @@ of workers, and a resumed run goes on with the batch it would have had.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from siamese_oneshot.data.episodes import alphabet_batch
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.plan import Plan, distorted, upright
 from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.data.splice import splice
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import flag, number, whole
 
@@ -150,6 +152,7 @@ class EpisodeBatches(Dataset[Plan]):
         style: distort each alphabet as a whole, likewise: slanted, narrowed, bent; None for none.
         generated: of a batch's alphabets so many are generated ones, where ``data.generated`` has
             them; a fraction is the chance of one more.
+        spliced: so many have new characters, each made of two of the alphabet's; likewise.
         distortion: None for plain pictures; each picture has a draw of its own.
     """
 
@@ -166,6 +169,7 @@ class EpisodeBatches(Dataset[Plan]):
         mirrors: bool = False,
         style: Distortion | None = None,
         generated: float = 0.0,
+        spliced: float = 0.0,
     ) -> None:
         self.alphabets = whole("batches.alphabets", alphabets, 1)
         self.characters = whole("batches.characters", characters, 2)
@@ -180,6 +184,9 @@ class EpisodeBatches(Dataset[Plan]):
                 "the same grid, set them alike"
             )
         self.generated = number("batches.generated", generated, 0, self.alphabets)
+        self.spliced = number("batches.spliced", spliced, 0, self.alphabets)
+        if spliced and characters < 4:
+            raise UserError(f"batches.characters={characters}: batches.spliced needs at least 4")
 
     def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> EpisodeBatches:
         """Bind to the training part, a seed and generated alphabets.
@@ -199,15 +206,17 @@ class EpisodeBatches(Dataset[Plan]):
     def __getitem__(self, number: int) -> Plan:
         """Batch ``number`` of the run, counted over all epochs."""
         chance = generator_for(self.seed, 2, number)
-        share = self.generated % 1
-        more = bool(share) and float(torch.rand((), generator=chance)) < share
-        positions = self._positions(chance, math.floor(self.generated) + more)
+        positions = self._positions(chance, _some(self.generated, chance))
+        joined = None
+        if self.spliced:
+            positions, joined = splice(positions, _some(self.spliced, chance), chance)
         before = self._of_alphabets(chance)
         if before is not None:
             each = positions[0].numel()
             bend = None if before.bend is None else before.bend.repeat_interleave(each, 0)
             before = Warp(before.matrix.repeat_interleave(each, 0), bend)
-        return distorted(positions, self.distortion, chance, before)
+        plan = distorted(positions, self.distortion, chance, before)
+        return replace(plan, splice=joined)
 
     def _positions(self, chance: torch.Generator, generated: int) -> Tensor:
         """Pictures of whole alphabets, of which so many are generated."""
@@ -230,3 +239,10 @@ class EpisodeBatches(Dataset[Plan]):
         if self.turns:
             warp = warp.turned(quarters)
         return warp if half is None else warp.mirrored(half)
+
+
+def _some(count: float, chance: torch.Generator) -> int:
+    """A whole number of things on average so many: a fraction is the chance of one more."""
+    share = count % 1
+    more = bool(share) and float(torch.rand((), generator=chance)) < share
+    return math.floor(count) + more

@@ -18,6 +18,7 @@ from siamese_oneshot.data.own.folder import OnBad
 from siamese_oneshot.data.plan import Plan, Shares, StepSampler
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source, mixed_in
+from siamese_oneshot.data.splice import Splice, spliced
 from siamese_oneshot.data.splits import Split, split_drawings
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import whole
@@ -173,19 +174,24 @@ class OneShotDataModule(pl.LightningDataModule):
         """Gather the pixels and distort them, all on the batch's device."""
         if isinstance(batch, Tensor):
             return batch, self.pictures(batch)
-        pictures = self.pictures(batch.positions, batch.matrix, batch.bend)
+        pictures = self.pictures(batch.positions, batch.matrix, batch.bend, batch.splice)
         if batch.same is not None:
             return pictures[0], pictures[1], batch.same
         return (pictures,)
 
     def pictures(
-        self, positions: Tensor, matrix: Tensor | None = None, bend: Tensor | None = None
+        self,
+        positions: Tensor,
+        matrix: Tensor | None = None,
+        bend: Tensor | None = None,
+        splice: Splice | None = None,
     ) -> Tensor:
         """The pictures at ``positions``, on their device.
 
         Args:
             positions: int64 of any shape.
             matrix, bend: how to distort them, shaped as in ``Plan``; None leaves them plain.
+            splice: what to join to them first.
 
         Returns:
             float32 ``(*positions.shape, 1, side, side)``: 0 paper … 1 ink.
@@ -193,11 +199,19 @@ class OneShotDataModule(pl.LightningDataModule):
         assert self.loaded is not None, "call setup() first"
         if self._pixels is None or self._pixels.device != positions.device:
             self._pixels = self.everything.pixels.to(positions.device)
-        found = self._pixels[positions.flatten()].unsqueeze(1).float().div_(255)
+        found = self._at(positions)
+        if splice is not None:
+            normal = splice.normal.repeat_interleave(splice.other[0].numel(), 0)
+            found = spliced(found, self._at(splice.other), normal)
         if matrix is not None:
             flat = None if bend is None else bend.flatten(0, positions.ndim - 1)
             found = distort(found, Warp(matrix.flatten(0, positions.ndim - 1), flat))
         return found.unflatten(0, positions.shape)
+
+    def _at(self, positions: Tensor) -> Tensor:
+        """Plain pictures, ``(n, 1, side, side)``."""
+        assert self._pixels is not None
+        return self._pixels[positions.flatten()].unsqueeze(1).float().div_(255)
 
 
 def _deaf(worker: int) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from siamese_oneshot.data.distort import Distortion, Warp
+from siamese_oneshot.data.splice import Splice
 from siamese_oneshot.errors import UserError
 
 
@@ -22,12 +23,14 @@ class Plan:
         matrix: float32 ``(*positions.shape, 2, 3)`` or None: see ``Warp``.
         bend: float32 ``(*positions.shape, 2, g, g)`` or None.
         same: float32 ``(n,)`` for pairs, else None.
+        splice: what is joined to the pictures of alphabets before they are distorted, or None.
     """
 
     positions: Tensor
     matrix: Tensor | None = None
     bend: Tensor | None = None
     same: Tensor | None = None
+    splice: Splice | None = None
 
     def share(self, rank: int, world: int) -> Plan:
         """This process's part of the batch, where several train together.
@@ -55,6 +58,7 @@ class Plan:
             None if self.matrix is None else self.matrix[take],
             None if self.bend is None else self.bend[take],
             None if self.same is None else self.same[rank::world],
+            None if self.splice is None else self.splice.share(take[0]),
         )
 
 

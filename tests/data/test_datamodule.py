@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import move_data_to_device
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.data import datamodule
@@ -13,6 +14,7 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.distort import Distortion, Warp, distort
 from siamese_oneshot.data.exam import ExamSize
 from siamese_oneshot.data.source import Glyphs, Loaded
+from siamese_oneshot.data.splice import spliced
 from siamese_oneshot.errors import UserError
 
 SIZE = ExamSize(pairs=30, validation_runs=3, test_runs=3, across=10, way=5)
@@ -156,6 +158,29 @@ def test_mirrored_alphabets_are_whole_ones(drawings, make, turns):
             found.add(best)
     assert {mirrored for mirrored, _ in found} == {0, 1}
     assert ({quarter for _, quarter in found} == {0}) is not turns
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_spliced_alphabets_are_joined_before_they_are_turned(drawings, make, accelerated):
+    data = make(EpisodeBatches(2, 4, 3, 2, spliced=1))
+    seen = set()
+    for number in range(12):
+        plan = data.stream[number]
+        moved = move_data_to_device(plan, "cpu") if accelerated else plan  # as Lightning does
+        (pictures,) = data.on_after_batch_transfer(moved, 0)
+        first, other = plain(drawings, plan.positions), plain(drawings, plan.splice.other)
+        normals = plan.splice.normal[:, None].expand(2, 12, 2).flatten(0, 1)
+        joined = spliced(first.flatten(0, 2), other.flatten(0, 2), normals).view_as(first)
+        for alphabet, shown in enumerate(joined):
+            near = [
+                (pictures[alphabet] - torch.rot90(shown, quarter, (-2, -1))).abs().max()
+                for quarter in range(4)
+            ]
+            assert min(near) < 1e-3
+            unlike = not torch.equal(shown, first[alphabet])
+            assert unlike is (alphabet == 0)
+            seen.add((unlike, bool(plan.splice.normal[alphabet].any())))
+    assert seen == {(True, True), (True, False), (False, False)}
 
 
 def test_workers_change_nothing_and_the_seed_everything(make):
