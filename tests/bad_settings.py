@@ -118,6 +118,12 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
         ["data.generated.alphabets=2", "data.generated.drawers=0", "batches.generated=1"],
         ["data.generated.drawers=0", "1 or more"],
     ),
+    ("train", ["batches.spliced=9"], ["batches.spliced=9", "from 0 to 1"]),
+    (
+        "train",
+        ["batches.spliced=1", "batches.characters=3"],
+        ["batches.characters=3", "needs at least 4"],
+    ),
     ("train", ["data.source=tiff"], ["data.source=tiff", "omniglot, glyphs, folder"]),
     ("train", ["data.fallback=nothing"], ["data.fallback=nothing", "glyphs, null"]),
     ("train", ["data.download=maybe"], ["data.download=maybe", "true or false"]),
