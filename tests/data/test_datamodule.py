@@ -160,13 +160,13 @@ def test_mirrored_alphabets_are_whole_ones(drawings, make, turns):
     assert ({quarter for _, quarter in found} == {0}) is not turns
 
 
-@pytest.mark.parametrize("accelerated", [False, True])
-def test_spliced_alphabets_are_joined_before_they_are_turned(drawings, make, accelerated):
+@pytest.mark.parametrize("lightning", [False, True])
+def test_spliced_alphabets_are_joined_before_they_are_turned(drawings, make, lightning):
     data = make(EpisodeBatches(2, 4, 3, 2, spliced=1))
     seen = set()
     for number in range(12):
         plan = data.stream[number]
-        moved = move_data_to_device(plan, "cpu") if accelerated else plan  # as Lightning does
+        moved = move_data_to_device(plan, "cpu") if lightning else plan  # as it does
         (pictures,) = data.on_after_batch_transfer(moved, 0)
         first, other = plain(drawings, plan.positions), plain(drawings, plan.splice.other)
         normals = plan.splice.normal[:, None].expand(2, 12, 2).flatten(0, 1)
