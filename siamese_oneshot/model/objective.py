@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,27 @@ def l2_penalty(network: TwinNetwork, l2: LayerSetting) -> Tensor:
             continue
         for module in layers[name].modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                terms.append(strength * module.weight.square().sum())
+                terms.append(strength * _SquaredNorm.apply(module.weight))
     return torch.stack(terms).sum() if terms else torch.zeros(())
+
+
+class _SquaredNorm(torch.autograd.Function):
+    """``‖w‖²``, read once and differentiated in one pass.
+
+    ``w.square().sum()`` and its gradient go over the weights eight times, which is a tenth of a
+    step of the paper's network on a CPU: its dense layer has 38 million of them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        # Norms of rows first: one running sum over all weights would lose digits.
+        return torch.linalg.vector_norm(weight.flatten(1), dim=1).square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (weight,) = ctx.saved_tensors
+        return weight * (2 * gradient)
 
 
 class PairObjective:
