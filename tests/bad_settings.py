@@ -46,6 +46,7 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ("train", ["objective.l2=-1"], ["objective.l2=-1", "0 or more"]),
     ("train", ["objective.l2=abc"], ["objective.l2=abc", "number"]),
     ("train", ["objective.smoothing=nan"], ["objective.smoothing=nan", "from 0 to 1"]),
+    ("train", ["objective=margin", "objective.margin=0"], ["objective.margin=0", "above 0"]),
     ("train", ["batches.alphabets=0"], ["batches.alphabets=0", "1 or more"]),
     ("train", ["batches.alphabets=99"], ["99 alphabets", "lower batches.alphabets"]),
     ("train", ["batches.characters=99"], ["99 characters", "lower batches.alphabets or"]),

@@ -32,6 +32,17 @@ def test_an_experiment_says_its_command_and_can_be_built(path: Path) -> None:
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
 
 
+OBJECTIVES = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_brings_the_batches_that_it_learns_from(name: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", [f"objective={name}"])
+    data, objective = instantiate(cfg.data), instantiate(cfg.objective)
+    assert data.batches.kind == objective.batches
+
+
 ABLATIONS = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"))
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from siamese_oneshot.model.layerwise import LayerSetting, by_layer, check_layerwise
 from siamese_oneshot.model.network import TwinNetwork
-from siamese_oneshot.setting import share
+from siamese_oneshot.setting import number, share
 
 
 def l2_penalty(network: TwinNetwork, l2: LayerSetting) -> Tensor:
@@ -46,6 +46,14 @@ class _SquaredNorm(torch.autograd.Function):
         return weight * (2 * gradient)
 
 
+def _regularised(
+    network: TwinNetwork, l2: LayerSetting, name: str, loss: Tensor
+) -> dict[str, Tensor]:
+    """A loss and the penalty of the weights: their sum, and each."""
+    penalty = l2_penalty(network, l2).to(loss.device)
+    return {"loss": loss + penalty, name: loss, "l2": penalty}
+
+
 class PairObjective:
     """Cross-entropy of same/different plus one L2 weight a layer (paper, section 3.2).
 
@@ -73,8 +81,7 @@ class PairObjective:
             ``loss`` = ``cross_entropy`` + ``l2``; scalars.
         """
         entropy = F.binary_cross_entropy_with_logits(network(first, second), same)
-        penalty = l2_penalty(network, self.l2).to(entropy.device)
-        return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}
+        return _regularised(network, self.l2, "cross_entropy", entropy)
 
 
 class AllPairsObjective:
@@ -111,8 +118,7 @@ class AllPairsObjective:
         logits = network.score(embeddings[one], embeddings[other])
         losses = F.binary_cross_entropy_with_logits(logits, same.to(logits), reduction="none")
         entropy = 0.5 * (losses[same].mean() + losses[~same].mean())
-        penalty = l2_penalty(network, self.l2).to(entropy.device)
-        return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}
+        return _regularised(network, self.l2, "cross_entropy", entropy)
 
 
 class EpisodeObjective:
@@ -142,16 +148,98 @@ class EpisodeObjective:
         Returns:
             ``loss`` = ``cross_entropy`` + ``l2``; scalars.
         """
-        embeddings = network.embed(pictures)  # (a, c, d, units)
-        c, d = embeddings.shape[1:3]
-        one, other = torch.tensor(list(combinations(range(d), 2)), device=pictures.device).T
-        query = embeddings[:, :, one].transpose(1, 2)  # (a, two of d, c, units)
-        support = embeddings[:, :, other].transpose(1, 2)
-        scores = network.score(query[..., None, :], support[..., None, :, :]).flatten(0, 1)
-        target = torch.arange(c, device=scores.device).expand(len(scores), c)
+        scores = _trials(network, pictures)
+        target = torch.arange(scores.shape[-1], device=scores.device).expand(scores.shape[:2])
         # Scores are symmetric, so the transpose asks for the first drawer's by the second's.
         there = F.cross_entropy(scores.transpose(1, 2), target, label_smoothing=self.smoothing)
         back = F.cross_entropy(scores, target, label_smoothing=self.smoothing)
-        entropy = 0.5 * (there + back)
-        penalty = l2_penalty(network, self.l2).to(scores.device)
-        return {"loss": entropy + penalty, "cross_entropy": entropy, "l2": penalty}
+        return _regularised(network, self.l2, "cross_entropy", 0.5 * (there + back))
+
+
+class MarginObjective:
+    """The hinge of every one-shot trial that a batch of alphabets holds, with its hardest negative.
+
+    A trial, as in ``EpisodeObjective``, costs ``max(0, margin + wrong - right)``: by how much the
+    highest score of a wrong character comes nearer to that of the right one than the margin.
+
+    Args:
+        margin: by how much the right character's score is to lead, logits; greater than 0.
+        l2: λ of each layer, a number or a mapping.
+    """
+
+    batches = "episode"  # what it is trained on
+
+    def __init__(self, margin: float = 1.0, l2: LayerSetting = 0.0) -> None:
+        check_layerwise(l2, "objective.l2")
+        self.l2, self.margin = l2, number("objective.margin", margin, above=0)
+
+    def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
+        """The loss and its parts.
+
+        Args:
+            network: the twins.
+            pictures: ``(alphabets, characters, drawers, 1, size, size)``.
+
+        Returns:
+            ``loss`` = ``hinge`` + ``l2``; scalars.
+        """
+        scores = _trials(network, pictures)
+        right = scores.diagonal(dim1=1, dim2=2)
+        itself = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+        wrong = scores.masked_fill(itself, -torch.inf)
+        ways = [F.relu(self.margin + wrong.amax(axis) - right).mean() for axis in (1, 2)]
+        return _regularised(network, self.l2, "hinge", 0.5 * (ways[0] + ways[1]))
+
+
+class ContrastiveObjective:
+    """Supervised contrastive cross-entropy (Khosla et al. 2020) within a batch's alphabets.
+
+    Every picture is compared with all others of its alphabet, its own drawer's among them, and each
+    of the same character by another drawer is to be found: the mean of their log-softmax. The
+    similarity is the network's own score, whose scale is learned, in place of a cosine and a
+    temperature.
+
+    Args:
+        l2: λ of each layer, a number or a mapping.
+    """
+
+    batches = "episode"  # what it is trained on
+
+    def __init__(self, l2: LayerSetting = 0.0) -> None:
+        check_layerwise(l2, "objective.l2")
+        self.l2 = l2
+
+    def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
+        """The loss and its parts.
+
+        Args:
+            network: the twins.
+            pictures: ``(alphabets, characters, drawers, 1, size, size)``.
+
+        Returns:
+            ``loss`` = ``cross_entropy`` + ``l2``; scalars.
+        """
+        characters, drawers = pictures.shape[1:3]
+        embeddings = network.embed(pictures).flatten(1, 2)  # (a, n, units)
+        n = characters * drawers
+        one, other = torch.triu_indices(n, n, 1, device=pictures.device)
+        pairs = network.score(embeddings[:, one], embeddings[:, other])
+        scores = pairs.new_full((len(pairs), n, n), -torch.inf)  # of a picture with itself
+        scores[:, one, other] = scores[:, other, one] = pairs
+        character = torch.arange(n, device=pictures.device) // drawers
+        same = (character[:, None] == character).fill_diagonal_(False)
+        entropy = -scores.log_softmax(-1)[:, same].mean()
+        return _regularised(network, self.l2, "cross_entropy", entropy)
+
+
+def _trials(network: TwinNetwork, pictures: Tensor) -> Tensor:
+    """Scores of each two drawers' characters: ``(a, c, d, 1, size, size)`` → ``(pairs, c, c)``.
+
+    ``a * d * (d - 1) / 2`` pairs; rows are the first drawer's characters, columns the second's.
+    """
+    embeddings = network.embed(pictures)  # (a, c, d, units)
+    pairs = list(combinations(range(embeddings.shape[2]), 2))
+    one, other = torch.tensor(pairs, device=pictures.device).T
+    query = embeddings[:, :, one].transpose(1, 2)  # (a, two of d, c, units)
+    support = embeddings[:, :, other].transpose(1, 2)
+    return network.score(query[..., None, :], support[..., None, :, :]).flatten(0, 1)

@@ -165,7 +165,7 @@ class SweepDriver(Sweeper):
         def watch() -> None:
             while not over.wait(_GLANCE):
                 for job in jobs:
-                    if Outcome.of(self.place(job)).complete:
+                    if job.number not in self._ended and Outcome.of(self.place(job)).complete:
                         self._tell_of(job)
 
         thread = threading.Thread(target=watch, daemon=True)

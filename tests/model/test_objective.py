@@ -13,7 +13,13 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.comparator import WeightedL1
 from siamese_oneshot.model.encoder import ConvEncoder
 from siamese_oneshot.model.network import TwinNetwork, build_network
-from siamese_oneshot.model.objective import AllPairsObjective, EpisodeObjective, PairObjective
+from siamese_oneshot.model.objective import (
+    AllPairsObjective,
+    ContrastiveObjective,
+    EpisodeObjective,
+    MarginObjective,
+    PairObjective,
+)
 
 L2 = {"conv1": 0.3, "conv2": 0.0, "dense": 0.01, "output": 0.7}
 
@@ -63,9 +69,10 @@ def slow_pairs(network: TwinNetwork, first: Tensor, second: Tensor, same: Tensor
     return sum(losses) / len(losses)
 
 
-def slow_episode(network: TwinNetwork, batch: Tensor, smoothing: float) -> float:
+def slow_trials(network: TwinNetwork, batch: Tensor) -> list[tuple[int, list[float]]]:
+    """Of every query by one drawer: which of another drawer's is right, and the scores of all."""
     alphabets, characters, drawers = batch.shape[:3]
-    losses = []
+    trials = []
     for a in range(alphabets):
         embedded = [
             [slow_embedding(network, batch[a, c, d]) for d in range(drawers)]
@@ -77,11 +84,49 @@ def slow_episode(network: TwinNetwork, batch: Tensor, smoothing: float) -> float
                     slow_score(network, embedded[query][asker], embedded[c][giver])
                     for c in range(characters)
                 ]
-                total = sum(math.exp(score) for score in scores)
-                for c, score in enumerate(scores):
-                    target = smoothing / characters + (1 - smoothing) * (c == query)
-                    losses.append(-target * math.log(math.exp(score) / total))
-    return sum(losses) / (alphabets * characters * drawers * (drawers - 1))
+                trials.append((query, scores))
+    return trials
+
+
+def slow_episode(network: TwinNetwork, batch: Tensor, smoothing: float) -> float:
+    losses = []
+    for query, scores in slow_trials(network, batch):
+        total = sum(math.exp(score) for score in scores)
+        loss = 0.0
+        for c, score in enumerate(scores):
+            target = smoothing / len(scores) + (1 - smoothing) * (c == query)
+            loss -= target * math.log(math.exp(score) / total)
+        losses.append(loss)
+    return sum(losses) / len(losses)
+
+
+def slow_margin(network: TwinNetwork, batch: Tensor, margin: float) -> float:
+    losses = []
+    for query, scores in slow_trials(network, batch):
+        hardest = max(score for c, score in enumerate(scores) if c != query)
+        losses.append(max(0.0, margin + hardest - scores[query]))
+    return sum(losses) / len(losses)
+
+
+def slow_contrastive(network: TwinNetwork, batch: Tensor) -> float:
+    alphabets, characters, drawers = batch.shape[:3]
+    losses = []
+    for a in range(alphabets):
+        embedded = {
+            (c, d): slow_embedding(network, batch[a, c, d])
+            for c in range(characters)
+            for d in range(drawers)
+        }
+        for anchor, vector in embedded.items():
+            scores = {
+                other: slow_score(network, vector, its)
+                for other, its in embedded.items()
+                if other != anchor
+            }
+            total = sum(math.exp(score) for score in scores.values())
+            same = [score for other, score in scores.items() if other[0] == anchor[0]]
+            losses.append(-sum(math.log(math.exp(s) / total) for s in same) / len(same))
+    return sum(losses) / len(losses)
 
 
 def test_pair_loss_equals_a_hand_loop(network: TwinNetwork) -> None:
@@ -103,6 +148,45 @@ def test_episode_loss_equals_a_hand_loop(
     entropy, penalty = slow_episode(network, batch, smoothing), slow_l2(network, L2)
     assert parts["cross_entropy"].item() == pytest.approx(entropy, rel=1e-5)
     assert parts["loss"].item() == pytest.approx(entropy + penalty, rel=1e-5)
+
+
+@pytest.mark.parametrize("margin", [0.01, 0.3, 2.0])  # hardly any, some and every trial cost
+def test_margin_loss_equals_a_hand_loop(network: TwinNetwork, margin: float) -> None:
+    batch = pictures(2, 4, 3)
+    parts = MarginObjective(margin, L2)(network, batch)
+    hinge, penalty = slow_margin(network, batch, margin), slow_l2(network, L2)
+    assert hinge > 0
+    assert parts["hinge"].item() == pytest.approx(hinge, rel=1e-5)
+    assert parts["loss"].item() == pytest.approx(hinge + penalty, rel=1e-5)
+
+
+def test_a_margin_that_every_trial_keeps_teaches_nothing(network: TwinNetwork) -> None:
+    batch = pictures(1, 3, 1).repeat(1, 1, 2, 1, 1, 1)  # both drawers draw alike
+    lead = min(
+        scores[query] - max(score for c, score in enumerate(scores) if c != query)
+        for query, scores in slow_trials(network, batch)
+    )
+    assert lead > 0
+    kept, broken = (MarginObjective(lead * share)(network, batch) for share in (0.9, 1.1))
+    assert all((one == 0).all() for one in gradients(network, kept["hinge"]).values())
+    assert any((one != 0).any() for one in gradients(network, broken["hinge"]).values())
+
+
+@pytest.mark.parametrize("margin", [0.0, -1.0, "wide"])
+def test_a_margin_that_is_none(margin: object) -> None:
+    with pytest.raises(UserError, match=r"objective\.margin=.*above 0"):
+        MarginObjective(margin)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("drawers", [2, 3])
+def test_contrastive_loss_equals_a_hand_loop(network: TwinNetwork, drawers: int) -> None:
+    batch = pictures(2, 4, drawers)
+    parts = ContrastiveObjective(L2)(network, batch)
+    entropy, penalty = slow_contrastive(network, batch), slow_l2(network, L2)
+    assert parts["cross_entropy"].item() == pytest.approx(entropy, rel=1e-5)
+    assert parts["loss"].item() == pytest.approx(entropy + penalty, rel=1e-5)
+    for name, one in gradients(network, parts["loss"]).items():
+        assert one.isfinite().all(), name
 
 
 def gradients(network: TwinNetwork, loss: Tensor) -> dict[str, Tensor]:
