@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.cli.paths import with_paths
 from siamese_oneshot.sweeping.grid import GridSweeper
 from siamese_oneshot.sweeping.search import SearchSweeper
 
@@ -20,8 +22,9 @@ def train_task(cfg: DictConfig) -> float:
 
 
 def main() -> None:
-    """Entry point."""
-    run_hydra(train_task, sweepers=(GridSweeper, SearchSweeper))
+    """Entry point: ``data.root`` may be typed without Hydra's quotes."""
+    line = with_paths(sys.argv[1:], ("data.root",), sweeps=True)
+    run_hydra(train_task, argv=line, sweepers=(GridSweeper, SearchSweeper))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,11 @@ from pathlib import Path
 from hydra.core.override_parser.types import Quote, QuotedString
 
 _LEFT_ALONE = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
+_READ_AS_IT_STANDS = re.compile(r"[\w./,+-]*", re.ASCII)
+_BEFORE_A_VALUE = {
+    "--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name",
+    "-cn", "--config-dir", "-cd", "--experimental-rerun",
+}  # fmt: skip
 
 
 def quoted(path: str | Path) -> str:
@@ -23,7 +28,9 @@ def unquoted(text: str) -> str:
     return text
 
 
-def with_paths(line: Sequence[str], keys: Sequence[str], words: str | None = None) -> list[str]:
+def with_paths(
+    line: Sequence[str], keys: Sequence[str], words: str | None = None, sweeps: bool = False
+) -> list[str]:
     """The command line with the paths in it quoted.
 
     Args:
@@ -31,26 +38,40 @@ def with_paths(line: Sequence[str], keys: Sequence[str], words: str | None = Non
         keys: settings that are paths: ``key=a folder (x)/β`` may be typed without quotes. A value
             of null, true, false, a list or an interpolation is left to Hydra.
         words: the setting that takes bare words, as a list: arguments without ``=`` that are no
-            flag, and those with ``=`` that exist as a file or folder.
+            flag nor a flag's value, and those with ``=`` that exist as a file or folder.
+        sweeps: a value that Hydra can read is left to it, so that commas may stand between several,
+            unless all of it is the name of a file or folder.
 
     Returns:
         Arguments for Hydra.
     """
     rest, subjects = [], []
-    for argument in line:
+    for before, argument in zip(["", *line], line, strict=False):
         key, equals, value = argument.partition("=")
         flag = argument.startswith(("-", "+", "~"))
         if (
             words is not None
             and not flag
+            and before not in _BEFORE_A_VALUE
             and key not in keys
             and (not equals or Path(argument).expanduser().exists())
         ):
             subjects.append(unquoted(argument))
-        elif equals and key in keys and not _LEFT_ALONE.fullmatch(value):
+        elif (
+            equals
+            and key in keys
+            and not _LEFT_ALONE.fullmatch(value)
+            and not (
+                sweeps and _READ_AS_IT_STANDS.fullmatch(value) and not _is_one_with_commas(value)
+            )
+        ):
             rest.append(f"{key}={quoted(unquoted(value))}")
         else:
             rest.append(argument)
     if subjects:
         rest.append(f"{words}=[{','.join(map(quoted, subjects))}]")
     return rest
+
+
+def _is_one_with_commas(value: str) -> bool:
+    return "," in value and Path(value).exists()

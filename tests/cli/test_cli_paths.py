@@ -44,3 +44,31 @@ def test_what_is_hydras_is_left_alone() -> None:
 
 def test_quotes_that_were_typed_are_not_doubled() -> None:
     assert with_paths(["run='a b'"], ["run"]) == with_paths(["run=a b"], ["run"]) == ["run='a b'"]
+
+
+@pytest.mark.parametrize("flag", ["--cfg", "-c"])
+def test_the_value_of_a_flag_is_no_word(flag: str) -> None:
+    line = with_paths(["pretrained", flag, "job"], ["run"], "run")
+    assert line == [flag, "job", "run=['pretrained']"]
+
+
+@pytest.mark.parametrize("root", ["/data/omniglot", "one,two", "null", "[a,b]", "x-1_2+3"])
+def test_what_hydra_reads_is_left_to_it_where_values_are_swept(root: str) -> None:
+    assert with_paths([f"data.root={root}"], ["data.root"], sweeps=True) == [f"data.root={root}"]
+
+
+@pytest.mark.parametrize("root", ["~/omniglot", "my pictures", "a=1,b", "β"])
+def test_what_hydra_cannot_read_is_quoted_where_values_are_swept(root: str) -> None:
+    (argument,) = with_paths([f"data.root={root}"], ["data.root"], sweeps=True)
+    (override,) = OverridesParser.create().parse_overrides([argument])
+    assert override.value() == root
+    assert not override.is_sweep_override()
+
+
+def test_a_folder_with_a_comma_is_one_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one,two").mkdir()
+    (argument,) = with_paths(["data.root=one,two"], ["data.root"], sweeps=True)
+    assert argument == "data.root='one,two'"
