@@ -53,7 +53,8 @@ def run_trials(roster: Roster, runs: int, generator: torch.Generator, way: int =
 
     A run takes an alphabet, ``way`` of its characters and two drawers; every character by the first
     drawer is compared with all characters by the second. Alphabets take turns in a random order.
-    Those with fewer than ``way`` characters are left out (``roster.left_out`` names them).
+    Those of which no two drawers have ``way`` characters in common are left out
+    (``roster.left_out`` names them).
 
     Args:
         roster: the part to draw from.
@@ -65,11 +66,11 @@ def run_trials(roster: Roster, runs: int, generator: torch.Generator, way: int =
         ``(runs * way)`` trials of one shot; the supports of each run stand in a random order.
 
     Raises:
-        UserError: no alphabet, or no two drawers, have ``way`` characters in common.
+        UserError: in no alphabet have two drawers ``way`` characters in common.
     """
     if way < 1 or runs < 1:
         raise UserError(f"way and runs must be at least 1, got {way}, {runs}")
-    alphabets = roster.large_enough(way)
+    alphabets = roster.large_enough(way, 2)
     turns = torch.randperm(len(alphabets), generator=generator)
     queries, supports, answers = [], [], []
     for run in range(runs):
@@ -143,13 +144,16 @@ def alphabet_batch(
         int64 ``(alphabets, characters, drawers)`` positions.
 
     Raises:
-        UserError: too few alphabets have that many characters.
+        UserError: of too few alphabets have that many drawers that many characters in common.
     """
-    eligible = (roster.classes_in >= characters).nonzero().flatten()
+    eligible = torch.tensor(
+        [k for k in range(len(roster.names)) if roster.fellows(k, characters, drawers)]
+    )
     if len(eligible) < alphabets:
         raise UserError(
-            f"a batch of {alphabets} alphabets with {characters} characters asked for, "
-            f"but {len(eligible)} have as many: lower batches.alphabets or batches.characters"
+            f"a batch of {alphabets} alphabets with {characters} characters by {drawers} drawers "
+            f"asked for, but {len(eligible)} have as many: lower batches.alphabets, "
+            "batches.characters or batches.drawers"
         )
     chosen = eligible[torch.randperm(len(eligible), generator=generator)[:alphabets]]
     rows = []
@@ -162,17 +166,20 @@ def alphabet_batch(
 def _classes_by(
     roster: Roster, alphabet: int, way: int, drawers: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """``way`` distinct classes of an alphabet and ``drawers`` distinct drawers of all of them."""
-    who = roster.who(alphabet)
-    for _ in range(100):  # at once where everybody drew everything; retried on ragged data
-        by = who[torch.randperm(len(who), generator=generator)[:drawers]]
-        classes = roster.common(alphabet, by)
-        if len(by) == drawers and len(classes) >= way:
-            return classes[torch.randperm(len(classes), generator=generator)[:way]], by
-    raise UserError(
-        f"no {drawers} drawers of {roster.names[alphabet]} have {way} characters in common: "
-        "ask for fewer characters or drawers, or add drawings"
-    )
+    """``way`` distinct classes of an alphabet and ``drawers`` distinct drawers of all of them.
+
+    There must be some: see ``roster.fellows``.
+    """
+    for least in (1, way):  # at once where everybody drew everything; retried on ragged data
+        who = roster.who(alphabet, least)
+        for _ in range(100):
+            by = who[torch.randperm(len(who), generator=generator)[:drawers]]
+            classes = roster.common(alphabet, by)
+            if len(by) == drawers and len(classes) >= way:
+                return classes[torch.randperm(len(classes), generator=generator)[:way]], by
+    by = torch.tensor(roster.fellows(alphabet, way, drawers))  # few can: these
+    classes = roster.common(alphabet, by)
+    return classes[torch.randperm(len(classes), generator=generator)[:way]], by
 
 
 def _some_episodes(

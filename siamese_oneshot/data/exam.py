@@ -160,6 +160,6 @@ def official_trials(runs: OfficialRuns) -> Trials:
 
 def _alphabets(roster: Roster, way: int) -> str:
     """How many alphabets take part, and which are too small to."""
-    left_out = roster.left_out(way)
+    left_out = roster.left_out(way, 2)
     note = f"; left out as too small: {', '.join(left_out)}" if left_out else ""
     return f"{len(roster.names) - len(left_out)} alphabets{note}"

@@ -8,6 +8,8 @@ from torch import Tensor
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.errors import UserError
 
+_TRIES = 10_000  # a second or two
+
 
 def below(limit: Tensor, generator: torch.Generator) -> Tensor:
     """One whole number in ``0 … limit - 1`` for every entry of ``limit``, all equally likely."""
@@ -46,6 +48,7 @@ class Roster:
         present = present[order]
         rank = torch.full((len(drawings.class_names),), -1)
         rank[present] = torch.arange(len(present))
+        self._fellows: dict[tuple[int, int, int], tuple[int, ...]] = {}
         self.positions = positions
         self.drawers = int(drawings.drawers[positions].max()) + 1
         self.table = torch.full((len(present), self.drawers), -1)
@@ -66,38 +69,71 @@ class Roster:
         """The number of classes."""
         return len(self.table)
 
-    def large_enough(self, way: int) -> list[int]:
-        """The alphabets with at least ``way`` classes.
+    def large_enough(self, way: int, drawers: int = 1) -> list[int]:
+        """The alphabets of which so many drawers have ``way`` classes in common.
 
         Raises:
             UserError: there is none, with the largest that there is.
         """
-        chosen = (self.classes_in >= way).nonzero().flatten().tolist()
-        if not chosen:
-            largest = int(self.classes_in.max())
+        chosen = [one for one in range(len(self.names)) if self.fellows(one, way, drawers)]
+        if chosen:
+            return chosen
+        largest = int(self.classes_in.max())
+        name = self.names[int(self.classes_in.argmax())]
+        if largest < way:
             raise UserError(
-                f"no alphabet has {way} characters; the largest, "
-                f"{self.names[int(self.classes_in.argmax())]}, has {largest}: ask for a smaller "
-                "way (data.exam.way)"
+                f"no alphabet has {way} characters; the largest, {name}, has {largest}: ask for a "
+                "smaller way (data.exam.way)"
             )
-        return chosen
+        raise UserError(
+            f"in no alphabet have {drawers} drawers {way} characters in common (the largest, "
+            f"{name}, has {largest}): ask for a smaller way (data.exam.way), or add drawings"
+        )
 
-    def left_out(self, way: int) -> list[str]:
-        """The names of the alphabets with fewer than ``way`` classes."""
-        return [
-            name
-            for name, count in zip(self.names, self.classes_in.tolist(), strict=True)
-            if count < way
-        ]
+    def left_out(self, way: int, drawers: int = 1) -> list[str]:
+        """The names of the alphabets that are not ``large_enough``."""
+        return [name for one, name in enumerate(self.names) if not self.fellows(one, way, drawers)]
 
-    def who(self, alphabet: int) -> Tensor:
-        """The drawers with a picture in an alphabet; int64, ascending."""
+    def fellows(self, alphabet: int, way: int, drawers: int) -> tuple[int, ...]:
+        """Some ``drawers`` who have drawn the same ``way`` classes of an alphabet; () for none."""
+        wanted = alphabet, way, drawers
+        if wanted not in self._fellows:
+            start = int(self.first_class[alphabet])
+            drawn = self.table[start : start + int(self.classes_in[alphabet])] >= 0
+            who = self.who(alphabet, way).tolist()
+            self._fellows[wanted] = tuple(_fellows(drawn, way, drawers, who, [_TRIES]) or ())
+        return self._fellows[wanted]
+
+    def who(self, alphabet: int, way: int = 1) -> Tensor:
+        """The drawers with at least ``way`` pictures in an alphabet; int64, ascending."""
         start = int(self.first_class[alphabet])
         rows = self.table[start : start + int(self.classes_in[alphabet])]
-        return (rows >= 0).any(0).nonzero().flatten()
+        return ((rows >= 0).sum(0) >= max(way, 1)).nonzero().flatten()
 
     def common(self, alphabet: int, drawers: Tensor) -> Tensor:
         """The classes of an alphabet that every one of these drawers has drawn."""
         start = int(self.first_class[alphabet])
         rows = self.table[start : start + int(self.classes_in[alphabet])]
         return start + (rows[:, drawers] >= 0).all(1).nonzero().flatten()
+
+
+def _fellows(
+    drawn: Tensor, way: int, drawers: int, who: list[int], tries: list[int]
+) -> list[int] | None:
+    """The first ``drawers`` of those in ``who`` with ``way`` rows of ``drawn`` in common.
+
+    Each in ``who`` has as many. Tries all choices, as far as the ``tries`` that are left allow.
+    """
+    if drawers == 0:
+        return []
+    for number, one in enumerate(who[: len(who) - drawers + 1]):
+        tries[0] -= 1
+        if tries[0] < 0:
+            return None
+        common = drawn[drawn[:, one]]
+        later = torch.tensor(who[number + 1 :], dtype=torch.int64)
+        rest = later[common[:, later].sum(0) >= way].tolist()
+        found = _fellows(common, way, drawers - 1, rest, tries)
+        if found is not None:
+            return [one, *found]
+    return None

@@ -162,7 +162,7 @@ def test_too_few_drawers_are_an_error(drawings):
         with pytest.raises(UserError, match="at least 1"):
             episode_trials(roster, count, seeded(0), way, shot)
     alone = Roster(drawings, (drawings.drawers == 2).nonzero().flatten())
-    with pytest.raises(UserError, match="no 2 drawers of Alphabet"):
+    with pytest.raises(UserError, match="in no alphabet have 2 drawers 5 characters in common"):
         run_trials(alone, 1, seeded(0), 5)
 
 
@@ -192,7 +192,7 @@ def test_whole_alphabet_batches_that_cannot_be(drawings):
     assert alphabet_batch(roster, 2, 7, 6, seeded(0)).shape == (2, 7, 6)
     with pytest.raises(UserError, match=r"3 alphabets with 7 characters.* 2 have"):
         alphabet_batch(roster, 3, 7, 2, seeded(0))
-    with pytest.raises(UserError, match="no 7 drawers of Alphabet"):
+    with pytest.raises(UserError, match=r"4 characters by 7 drawers.* 0 have.*batches\.drawers"):
         alphabet_batch(roster, 2, 4, 7, seeded(0))
 
 
@@ -208,6 +208,45 @@ def test_an_alphabet_by_few_drawers_beside_one_by_many(drawings):
     roster = Roster(drawings, keep.nonzero().flatten())
     for seed in range(600):
         assert alphabet_batch(roster, 4, 5, 3, seeded(seed)).shape == (4, 5, 3)
+
+
+def test_few_drawers_of_many_who_have_drawn_enough_are_found():
+    """One class has pictures by 60, the others by the first 20, as a person's folders may."""
+    drawings = make_drawings((5, 5), drawers=60)
+    roster = Roster(
+        drawings, ((drawings.classes % 5 == 0) | (drawings.drawers < 20)).nonzero().flatten()
+    )
+    for seed in range(60):
+        batch = alphabet_batch(roster, 2, 4, 3, seeded(seed))
+        assert batch.flatten().unique().numel() == 24
+        run_trials(roster, 2, seeded(seed), 4)
+
+
+def test_the_only_drawers_who_can_are_found():
+    """Each of forty has five characters of their own; drawers 7 and 30 also share five."""
+    drawings = make_drawings((205,), drawers=40)
+    own = drawings.classes // 5 == drawings.drawers
+    shared = (drawings.classes >= 200) & ((drawings.drawers == 7) | (drawings.drawers == 30))
+    roster = Roster(drawings, (own | shared).nonzero().flatten())
+    for seed in range(5):  # by chance 200 tries find the one of 780 pairs one time in four
+        trials = run_trials(roster, 3, seeded(seed), 5)
+        assert set(drawings.drawers[trials.queries].tolist()) <= {7, 30}
+        check_trials(drawings, roster, trials, within=True)
+    with pytest.raises(UserError, match="by 3 drawers asked for, but 0 have"):
+        alphabet_batch(roster, 1, 5, 3, seeded(1))
+
+
+def test_an_alphabet_that_no_drawers_share_is_left_out(drawings):
+    """AlphabetB has five characters, each by another drawer and by drawer 5."""
+    alone = (drawings.alphabets == 1) & (drawings.drawers != 5)
+    keep = ~alone | (drawings.classes % 5 == drawings.drawers)
+    roster = Roster(drawings, keep.nonzero().flatten())
+    assert roster.left_out(3) == []
+    assert roster.left_out(3, 2) == ["AlphabetB"]
+    trials = run_trials(roster, 6, seeded(2), 3)
+    assert set(drawings.alphabets[trials.queries].tolist()) == {0, 2, 3}
+    for seed in range(40):
+        assert 1 not in drawings.alphabets[alphabet_batch(roster, 3, 3, 2, seeded(seed))]
 
 
 def test_no_runs_are_an_error(drawings):

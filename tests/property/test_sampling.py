@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,12 +85,29 @@ def test_trials(drawings: Drawings, way: int, shot: int, within: bool, seed: int
         assert (owners == owners[:, :1]).all()
 
 
+def that_share(drawings: Drawings, way: int, drawers: int) -> int:
+    """How many alphabets have so many drawers who have drawn the same ``way`` characters."""
+    count = 0
+    for alphabet in range(len(drawings.alphabet_names)):
+        mine = drawings.alphabets == alphabet
+        drawn = {
+            who: set(drawings.classes[mine & (drawings.drawers == who)].tolist())
+            for who in range(5)
+        }
+        groups = combinations(drawn.values(), drawers)
+        count += any(len(set.intersection(*group)) >= way for group in groups)
+    return count
+
+
 @given(some_drawings(), st.integers(1, 5), st.integers(1, 6), SEEDS)
 def test_runs(drawings: Drawings, way: int, runs: int, seed: int) -> None:
+    able = that_share(drawings, way, 2)
     try:
         trials = run_trials(whole(drawings), runs, seeded(seed), way)
     except UserError:
+        assert able == 0
         return
+    assert able > 0
     assert len(trials) == runs * way
     check(drawings, trials.queries, trials.supports, trials.answers)
     owners = drawings.alphabets[trials.supports].flatten(1)
@@ -113,10 +132,13 @@ def check(
 def test_batches_of_alphabets(
     drawings: Drawings, alphabets: int, characters: int, drawers: int, seed: int
 ) -> None:
+    able = that_share(drawings, characters, drawers)
     try:
         batch = alphabet_batch(whole(drawings), alphabets, characters, drawers, seeded(seed))
     except UserError:
+        assert able < alphabets
         return
+    assert able >= alphabets
     owners, classes = drawings.alphabets[batch], drawings.classes[batch]
     assert batch.flatten().unique().numel() == alphabets * characters * drawers
     assert len(set(owners[:, 0, 0].tolist())) == alphabets
