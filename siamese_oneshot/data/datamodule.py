@@ -19,7 +19,7 @@ from siamese_oneshot.data.plan import Plan, Shares, StepSampler
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded, load_source, mixed_in
 from siamese_oneshot.data.splice import Splice, spliced
-from siamese_oneshot.data.splits import Split, split_drawings
+from siamese_oneshot.data.splits import FIXED, Split, split_drawings
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import whole
 
@@ -47,7 +47,8 @@ class OneShotDataModule(pl.LightningDataModule):
         chunk: pictures that go through the tower at once in validation and test.
 
     Raises:
-        UserError: generated alphabets that no batch takes, or batches that want what is not there.
+        UserError: generated alphabets that no batch takes, or batches that want what is not there;
+            when loading, alphabets to hold out where the split does not let choose.
     """
 
     def __init__(
@@ -111,6 +112,13 @@ class OneShotDataModule(pl.LightningDataModule):
         self.warnings, self.digest = self.loaded.warnings, self.loaded.digest
         self.drawings = drawings = self.loaded.drawings
         self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
+        if self.held_out is not None and self.parts.name in FIXED:
+            if self.source == drawings.source:
+                raise UserError(
+                    f"data.held_out={','.join(self.held_out)}: data.split={self.parts.name} itself "
+                    "says what validates; leave it out, or choose another data.split"
+                )
+            self.held_out = None  # alphabets of Omniglot, which could not be had
         if self.parts.blind:
             self.warnings += ("the validation alphabets were trained on: choose nothing by them",)
         self.train_roster = Roster(drawings, self.parts.train)

@@ -11,6 +11,8 @@ from siamese_oneshot.data.drawings import fingerprint
 from siamese_oneshot.data.roster import Roster, below
 from siamese_oneshot.errors import UserError
 
+_TOLD = 5  # classes that an error names
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -60,7 +62,12 @@ def sample_pairs(
     if n < 1:
         raise UserError(f"asked for {n} pairs: at least 1 is needed")
     if int(roster.counts.min()) < 2:
-        raise UserError("a class has one picture only; a pair needs two of each class")
+        once = [roster.class_names[k] for k in (roster.counts < 2).nonzero().flatten().tolist()]
+        more = f" and {len(once) - _TOLD} more" if len(once) > _TOLD else ""
+        raise UserError(
+            f"{', '.join(once[:_TOLD])}{more}: one picture only, but a pair needs two of each "
+            "class that do not repeat each other bit for bit: add pictures, or leave the class out"
+        )
     same = _round_robin(roster, n // 2, generator)
     different = _round_robin(roster, n - n // 2, generator)
     same_class = roster.first_class[same] + below(roster.classes_in[same], generator)

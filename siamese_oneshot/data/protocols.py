@@ -125,7 +125,9 @@ def _few_shot(roster: Roster, size: ExamSize, more: ProtocolSize) -> Iterator[Qu
 def _ways(
     roster: Roster, key: str, whose: str, size: ExamSize, more: ProtocolSize
 ) -> Iterator[Question]:
-    """Across alphabets with 1, 2, 3 … ways, as far as there are classes."""
+    """Across alphabets with 1, 2, 3 … ways, as far as there are classes, of two pictures each."""
+    if int(roster.counts.min()) < 2:
+        return
     for way in range(1, min(more.most_ways, len(roster)) + 1):
         chance = generator_for(size.seed, 8, way, int(key == WAYS_TRAIN))
         yield Question(

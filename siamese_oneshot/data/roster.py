@@ -33,7 +33,7 @@ class Roster:
         counts: int64 ``(K,)``: how many pictures a class has.
         class_alphabet: int64 ``(K,)``: the alphabet of each class.
         first_class, classes_in: int64 ``(A,)``: where an alphabet's classes start, and how many.
-        names: the names of the alphabets.
+        names, class_names: of the alphabets and of the classes.
 
     Raises:
         UserError: no picture at all.
@@ -64,6 +64,7 @@ class Roster:
         self.classes_in = torch.bincount(self.class_alphabet)
         self.first_class = torch.cumsum(self.classes_in, 0) - self.classes_in
         self.names = tuple(drawings.alphabet_names[number] for number in alphabets.tolist())
+        self.class_names = tuple(drawings.class_names[number] for number in present.tolist())
 
     def __len__(self) -> int:
         """The number of classes."""

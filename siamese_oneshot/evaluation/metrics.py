@@ -23,7 +23,7 @@ def choose(scores: Tensor, chance: torch.Generator) -> Tensor:
     """
     if scores.ndim != 2:
         raise ValueError(f"scores must be (trials, way), got {tuple(scores.shape)}")
-    ranked = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    ranked = _ranked(scores)
     best = ranked == ranked.max(dim=1, keepdim=True).values
     keys = torch.rand(scores.shape, generator=chance).to(scores.device)
     return keys.masked_fill(~best, -1.0).argmax(dim=1)
@@ -54,29 +54,32 @@ def best_threshold(logits: Tensor, same: Tensor) -> float:
 def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
     """What the accuracy of trials would be with fewer ways: exactly, over all choices of them.
 
-    Where r of the other classes score at least as high as the right one, a trial is answered right
-    among w ways for C(W - 1 - r, w - 1) of the C(W - 1, w - 1) choices of the w - 1 others.
+    Ties are broken at random, as by ``choose``. Where ``r`` of the other classes score higher than
+    the right one and ``t`` the same, it is chosen among ``w`` ways of ``W`` in the share
+    ``(C(W - r, w) - C(W - 1 - r - t, w)) / ((t + 1) C(W - 1, w - 1))`` of all choices.
 
     Args:
-        scores: ``(trials, W)``.
+        scores: ``(trials, W)``. NaN never wins.
         answers: int64 ``(trials,)``.
 
     Returns:
         float64 ``(W,)``: at 1, 2 … W ways.
     """
     way = scores.shape[1]
-    right = scores.gather(1, answers[:, None])
-    # NaN is at least as high as anything: a broken network is not right
-    ahead = (~(scores < right)).sum(1) - 1
-    others = torch.arange(way, dtype=torch.float64)
+    ranked = _ranked(scores)
+    right = ranked.gather(1, answers[:, None])
+    ahead = (ranked > right).sum(1, keepdim=True).double()  # (trials, 1)
+    alike = (ranked == right).sum(1, keepdim=True).double()  # itself among them
+    ways = torch.arange(1, way + 1, dtype=torch.float64)
 
     def log_choose(n: Tensor, k: Tensor) -> Tensor:
         chosen = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma((n - k).clamp(0) + 1)
         return chosen.masked_fill(k > n, -torch.inf)
 
-    free = (way - 1 - ahead).double()[:, None].expand(-1, way)
-    shares = log_choose(free, others) - log_choose(torch.tensor(way - 1.0).double(), others)
-    return shares.exp().mean(0)
+    of_all = log_choose(torch.tensor(way - 1.0).double(), ways - 1)
+    with_right = (log_choose(way - ahead, ways) - of_all).exp()
+    worse = (log_choose(way - ahead - alike, ways) - of_all).exp()
+    return ((with_right - worse) / alike).mean(0)
 
 
 def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,3 +97,8 @@ def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     highest = torch.cat([scores.max(1).values, others.max(1).values])
     known = torch.cat([torch.ones(len(scores)), torch.zeros(len(scores))])
     return highest, known
+
+
+def _ranked(scores: Tensor) -> Tensor:
+    """Scores among which NaN is the lowest."""
+    return scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)

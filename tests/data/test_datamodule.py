@@ -62,6 +62,17 @@ def test_loaded_once_with_the_settings_given(asked):
     assert data.loaded.warnings == ("tiny",)
 
 
+def test_alphabets_held_out_of_a_split_that_names_its_own_are_refused(make):
+    with pytest.raises(UserError, match=r"data\.held_out=Greek: data\.split=shares itself"):
+        make(EpisodeBatches(2, 3, 2, 40), source="glyphs", split="shares", held_out=["Greek"])
+
+
+def test_alphabets_held_out_of_omniglot_are_forgotten_where_glyphs_take_its_place(make):
+    data = make(EpisodeBatches(2, 3, 2, 40), source="omniglot", held_out=["Greek"])
+    assert data.drawings.source == "glyphs"
+    assert data.held_out is None
+
+
 def test_each_stage_reads_its_own_part(drawings, make):
     data = make(EpisodeBatches(2, 3, 2, 40))
     train = torch.cat([plan.positions.flatten() for plan in data.train_dataloader()])

@@ -100,8 +100,12 @@ def test_a_lonely_character_is_never_paired_with_itself_as_different(drawings):
 
 def test_what_cannot_be_paired_is_an_error(drawings):
     once = Roster(drawings, ((drawings.drawers < 1) | (drawings.classes > 0)).nonzero().flatten())
-    with pytest.raises(UserError, match=r"^a class has one picture only; .* each class$"):
+    name = drawings.class_names[0]
+    with pytest.raises(UserError, match=rf"^{name}: one picture only, but a pair needs two"):
         sample_pairs(once, 8, seeded(0))
+    all_once = Roster(drawings, (drawings.drawers < 1).nonzero().flatten())
+    with pytest.raises(UserError, match=r"^\S+, \S+, \S+, \S+, \S+ and 21 more: one picture only"):
+        sample_pairs(all_once, 8, seeded(0))
     alone = Roster(drawings, (drawings.classes == 3).nonzero().flatten())
     with pytest.raises(UserError, match="AlphabetA"):
         sample_pairs(alone, 8, seeded(0))

@@ -50,6 +50,18 @@ def test_ways_and_shots(made: tuple[Split, Exam, Exam]) -> None:
     assert [one.key for one in test.questions][:3] == ["yardstick", "across", "paper"]
 
 
+def test_a_training_class_of_one_picture_leaves_out_the_lists_of_its_part(
+    drawings: Drawings, made: tuple[Split, Exam, Exam]
+) -> None:
+    split, _, test = made
+    first = int(drawings.classes[split.train[0]])
+    kept = (drawings.classes[split.train] != first) | (drawings.drawers[split.train] == 0)
+    fewer = exams_of(drawings, replace(split, train=split.train[kept]), None, SIZE, MORE)[1]
+    assert [one.key for one in fewer.questions] == [
+        one.key for one in test.questions if not one.key.startswith("ways_train")
+    ]
+
+
 def test_lists_differ_from_each_other_and_repeat(
     drawings: Drawings, made: tuple[Split, Exam, Exam]
 ) -> None:

@@ -116,18 +116,26 @@ def test_best_threshold_where_one_answer_is_always_right(all_same: float, expect
 
 def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:
     chance = torch.Generator().manual_seed(0)
-    scores, answers = torch.rand(7, 5, generator=chance), torch.randint(5, (7,), generator=chance)
-    scores[0] = 0.5  # a tie is no right answer
+    scores = torch.randint(4, (40, 5), generator=chance).float()  # many ties
+    answers = torch.randint(5, (40,), generator=chance)
     scores[1, answers[1]] = torch.nan
+    scores[2, (answers[2] + 1) % 5] = torch.nan
     found = accuracy_by_way(scores, answers)
-    for way in range(2, 6):
+    for way in range(1, 6):
         right = 0.0
         for row, answer in zip(scores, answers.tolist(), strict=True):
             others = [index for index in range(5) if index != answer]
             choices = list(itertools.combinations(others, way - 1))
-            wins = [all(bool(row[answer] > row[one]) for one in choice) for choice in choices]
-            right += sum(wins) / len(wins) / 7
+            for choice in choices:
+                ways = [-math.inf if x != x else x for x in row[[answer, *choice]].tolist()]
+                wins = ways[0] == max(ways)
+                right += wins / ways.count(max(ways)) / len(choices) / 40
         assert float(found[way - 1]) == pytest.approx(right)
+
+
+def test_a_constant_network_is_right_in_one_of_so_many_ways() -> None:
+    found = accuracy_by_way(torch.zeros(9, 20), torch.arange(9))
+    assert found.tolist() == pytest.approx([1 / way for way in range(1, 21)])
 
 
 def test_infinities_are_more_and_less_than_any_number() -> None:

@@ -17,7 +17,6 @@ from siamese_oneshot.setting import one_of
 LAYOUT = """A folder of supports has either
     class/picture.png   a folder a class, with one or more pictures in it, or
     class.png           one picture a class, named after it"""
-_LITTER = ("__macosx", "thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True, eq=False)
