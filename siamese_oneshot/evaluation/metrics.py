@@ -79,7 +79,7 @@ def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
     of_all = log_choose(torch.tensor(way - 1.0).double(), ways - 1)
     with_right = (log_choose(way - ahead, ways) - of_all).exp()
     worse = (log_choose(way - ahead - alike, ways) - of_all).exp()
-    return ((with_right - worse) / alike).mean(0)
+    return ((with_right - worse) / alike).mean(0).clamp(0, 1)  # rounding may leave that range
 
 
 def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
