@@ -61,7 +61,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         keep_freed_memory()
     flag("pictures", cfg.pictures)
     desk = _desk(cfg)
-    folder = _folder(cfg.out, wanted, subjects)
+    folder = _folder(cfg.out, wanted, subjects, views)
     folder.mkdir(parents=True, exist_ok=True)
     outcomes = []
     for subject in subjects:
@@ -165,11 +165,17 @@ def _folders(wanted: Sequence[str]) -> list[Path]:
     return [place for place in (Path(one).expanduser() for one in wanted) if place.is_dir()]
 
 
-def _folder(out: str | None, wanted: Sequence[str], subjects: Sequence[Subject]) -> Path:
-    """Beside the checkpoint of a single run or sweep, else a folder of its own."""
+def _folder(
+    out: str | None, wanted: Sequence[str], subjects: Sequence[Subject], views: int
+) -> Path:
+    """Beside the checkpoint of a single run or sweep, else a folder of its own.
+
+    What several views have seen stands apart: a run's ``evaluation`` is of one look at a picture,
+    and its thresholds are what ``export`` hands on.
+    """
     if out is not None:
         return Path(out).expanduser().absolute()
     place = Path(wanted[0]).expanduser()
     if len(wanted) == 1 and subjects[0].trained is not None and place.is_dir():
-        return place.absolute() / "evaluation"
+        return place.absolute() / ("evaluation" if views == 1 else f"evaluation_{views}_views")
     return Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute()

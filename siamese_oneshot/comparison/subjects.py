@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from siamese_oneshot.comparison.seeds import Setting
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.baselines import Chance, PixelNeighbour
 from siamese_oneshot.evaluation.combined import Ensemble, Views
 from siamese_oneshot.evaluation.embedding import Recognises
 from siamese_oneshot.evaluation.hausdorff import Hausdorff
-from siamese_oneshot.tracking.trained import PRETRAINED, Trained, load_trained, runs_in
+from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.tracking.trained import (
+    PRETRAINED,
+    Trained,
+    find_weights,
+    load_trained,
+    runs_in,
+)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,9 +66,11 @@ class Subject:
         return sum(weight.numel() for weight in made.parameters())
 
     @property
-    def setting(self) -> str | None:
-        """The experiment that it is a seed of; None for baselines and ensembles."""
-        return self.facts.get("experiment") if self.members == 1 else None
+    def setting(self) -> Setting | None:
+        """What it is a seed of; None for baselines and ensembles."""
+        if self.trained is None or self.members > 1:
+            return None
+        return Setting.of(self.trained)
 
 
 @dataclass(frozen=True)
@@ -93,11 +106,21 @@ def find_subjects(wanted: Sequence[str]) -> list[Subject]:
     """
     if not wanted:
         raise UserError("run is empty: name what to evaluate, for example run=pretrained")
-    subjects: dict[str, Subject] = {}
+    found: dict[Path | str, tuple[Path, Subject]] = {}
     for word in wanted:
-        for subject in _of(word):
-            subjects.setdefault(subject.name, subject)
-    return list(subjects.values())
+        for weights, place, subject in _of(word):
+            found.setdefault(weights, (place, subject))
+    return [_told_apart(place, subject, found.values()) for place, subject in found.values()]
+
+
+def _told_apart(place: Path, subject: Subject, found: Collection[tuple[Path, Subject]]) -> Subject:
+    """The subject, called by as much of its path as it takes where another has the same name."""
+    alike = [other.parts for other, one in found if one.name == subject.name]
+    if len(alike) == 1:
+        return subject
+    ends = (place.parts[start:] for start in reversed(range(len(place.parts))))
+    own = next(end for end in ends if sum(one[-len(end) :] == end for one in alike) == 1)
+    return replace(subject, name="/".join(own))
 
 
 def combined(subjects: Sequence[Subject], views: int = 1, ensemble: bool = False) -> list[Subject]:
@@ -136,18 +159,27 @@ def _with_views(subject: Subject, views: int) -> Subject:
     return replace(subject, name=name, recognises=Views(subject.recognises, views))
 
 
-def _of(word: str) -> list[Subject]:
+def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
+    """What a word stands for: subjects, each after what it is known and called by.
+
+    That is the file of its weights, and its folder or file; of a baseline the word for both.
+    """
     if word in BASELINES:
         baseline = BASELINES[word]
         limits = baseline.most_trials, baseline.skips
-        return [Subject(baseline.title, baseline.make(), SIDE, None, *limits)]
+        made = Subject(baseline.title, baseline.make(), SIDE, None, *limits)
+        return [(word, Path(word), made)]
     path = Path(word).expanduser()
     if word not in PRETRAINED and path.is_dir():
         runs = runs_in(path)
         if not runs:
             raise UserError(f"{path} holds no run with a checkpoint")
-        alone = runs == [path]
-        return [_network(run, path.name if alone else str(run.relative_to(path))) for run in runs]
+        if runs == [path]:
+            return [_network(path, path.absolute().name)]
+        whole = [run for run in runs if _is_whole(run)]
+        if not whole:
+            raise UserError(f"{path} holds no run that has finished; name one to evaluate it as is")
+        return [_network(run, str(run.relative_to(path))) for run in whole]
     if word not in PRETRAINED and not path.exists():
         names = [*PRETRAINED, *BASELINES]
         near = difflib.get_close_matches(word, names, 1)
@@ -159,6 +191,18 @@ def _of(word: str) -> list[Subject]:
     return [_network(word, word if word in PRETRAINED else path.stem)]
 
 
-def _network(where: str | Path, name: str) -> Subject:
+def _is_whole(run: Path) -> bool:
+    """Whether a run of a sweep was trained to its end; says so where it was not."""
+    try:
+        status = read_result(run).status
+    except UserError:
+        status = "unfinished" if (run / ".hydra").is_dir() else "finished"  # no run, but weights
+    if status != "finished":
+        log.warning("%s is left out: %s", run, status)
+    return status == "finished"
+
+
+def _network(where: str | Path, name: str) -> tuple[Path, Path, Subject]:
     trained = load_trained(where)
-    return Subject(name, trained.network, trained.size, trained)
+    subject = Subject(name, trained.network, trained.size, trained)
+    return find_weights(where).resolve(), Path(where).expanduser().absolute(), subject

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from siamese_oneshot.comparison.paired import Paired
+from siamese_oneshot.comparison.seeds import Setting
 from siamese_oneshot.comparison.sitting import Outcome
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
 from siamese_oneshot.evaluation.confusion import confusions
@@ -64,20 +65,19 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
 
 def settings_table(outcomes: Sequence[Outcome]) -> Table | None:
     """Several seeds of one setting: mean, spread and interval; None where there are none."""
-    groups: dict[str, list[Outcome]] = {}
+    groups: dict[tuple[Setting, str], dict[int | None, Outcome]] = {}
     for outcome in outcomes:
-        if outcome.subject.setting is not None:
-            groups.setdefault(f"{outcome.subject.setting}, split {outcome.split}", []).append(
-                outcome
-            )
+        setting, seed = outcome.subject.setting, outcome.subject.facts.get("seed")
+        if setting is not None:  # a seed that was run twice counts once
+            groups.setdefault((setting, outcome.split), {}).setdefault(seed, outcome)
     table = Table(
         "several runs of one setting, %",
         ["setting", "score", ">runs", ">mean", ">95% interval", ">spread", "each"],
         note="95% interval of the mean by Student's t; spread: standard deviation over runs.",
     )
-    for name, members in groups.items():
+    for (setting, split), members in groups.items():
         if len(members) > 1:
-            _add_setting(table, name, members)
+            _add_setting(table, f"{setting}, split {split}", list(members.values()))
     return table if table.rows else None
 
 
@@ -99,7 +99,7 @@ def _add_setting(table: Table, name: str, members: Sequence[Outcome]) -> None:
             score.name,
             str(len(same)),
             f"{100 * mean:.2f}",
-            f"{100 * low:.2f}-{100 * high:.2f}",
+            f"{100 * max(low, 0):.2f}-{100 * min(high, 1):.2f}",
             f"{100 * stdev(same):.2f}",
             ", ".join(f"{100 * value:.2f}" for value in same),
         )

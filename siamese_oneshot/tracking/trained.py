@@ -22,6 +22,7 @@ from torch import Tensor
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
+from siamese_oneshot.tracking.overrides import of_training
 from siamese_oneshot.tracking.rounding import restored, rounded
 
 VERSION = 1
@@ -46,8 +47,8 @@ class Trained:
         name: how it was asked for.
         network: ready to evaluate.
         description: the configuration that builds it anew.
-        facts: experiment, seed, split, held_out, data_source, data_digest, command, commit: those
-            that are known.
+        facts: experiment, seed, split, held_out, generated, data_source, data_digest, overrides,
+            command, commit: those that are known.
         threshold: the logit above which two pictures are called same; chosen on validation.
         unknown_below: the highest logit below which a query's class is called unknown; likewise.
         card: of exported weights: scores and how they came about.
@@ -192,8 +193,11 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     weights = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-    if not header.get("facts"):
-        header["facts"] = _recorded(path.parent.parent)
+    run = path.parent.parent
+    facts = header["facts"] = header.get("facts") or _recorded(run)
+    lines = run / ".hydra" / "overrides.yaml"
+    if "overrides" not in facts and lines.is_file():
+        facts["overrides"] = of_training([str(one) for one in OmegaConf.load(lines)])
     return header, weights
 
 

@@ -23,6 +23,7 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.pruning import Pruning
 from siamese_oneshot.tracking.machine import keep_changes, machine
+from siamese_oneshot.tracking.overrides import of_training
 from siamese_oneshot.tracking.result import (
     RunResult,
     environment,
@@ -114,6 +115,7 @@ class Run:
             "split": self.data.parts.name,
             "held_out": None if held_out is None else list(held_out),
             "generated": self.data.generated.alphabets,
+            "overrides": of_training(HydraConfig.get().overrides.task),
             **{name: self.environment[name] for name in ("command", "commit")},
         }
 

@@ -29,7 +29,7 @@ def test_a_sweep_and_a_baseline(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for seed in (0, 1):
-        a_run(tmp_path / "my sweep" / f"{seed}_seed={seed}", seed)
+        a_run(tmp_path / "my sweep" / f"{seed}_seed={seed}", seed, status="finished")
     run(monkeypatch, "my sweep", "chance", "out=made here", "pictures=false")
     content = json.loads((tmp_path / "made here" / "evaluation.json").read_text())
     names = [one["name"] for one in content["subjects"]]
@@ -70,6 +70,10 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     assert subject["facts"]["experiment"] == "tiny"
     assert subject["threshold"] < 10
     assert len(subject["right"]["paper"]["answers"]) == 2 * 5
+    run(monkeypatch, f"run={folder}", "pictures=false", "views=2")  # stands apart
+    assert json.loads((folder / "evaluation" / "evaluation.json").read_text()) == content
+    other = json.loads((folder / "evaluation_2_views" / "evaluation.json").read_text())
+    assert [one["name"] for one in other["subjects"]] == ["run, 2 views"]
 
 
 def test_a_wrong_name_is_one_line(

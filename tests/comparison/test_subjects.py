@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from hydra.utils import instantiate
 
 from siamese_oneshot.comparison.subjects import BASELINES, combined, find_subjects
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.overrides import of_training
+from siamese_oneshot.tracking.result import RunResult, write_result
 
 NETWORK: dict[str, Any] = {
     "_target_": "siamese_oneshot.model.network.build_network",
@@ -22,14 +26,21 @@ NETWORK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def a_run(folder: Path, seed: int) -> Path:
+def a_run(folder: Path, seed: int, overrides: Sequence[str] = (), status: str = "") -> Path:
     network = instantiate({**NETWORK, "seed": seed}, _convert_="all")
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     facts = {"experiment": "tiny", "seed": seed, "split": "shares", "data_source": "glyphs"}
+    facts["overrides"] = of_training([*overrides, f"seed={seed}"])
     header = {"version": 1, "network": {**NETWORK, "_convert_": "all"}, "facts": facts}
     path = folder / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True)
     torch.save({"state_dict": state, "siamese_oneshot": header}, path)
+    (folder / ".hydra").mkdir()
+    if status:
+        result = RunResult(
+            status, "tiny", seed, "glyphs", "", "shares", [], *[None] * 2, *[0] * 4, ""
+        )
+        write_result(folder, result)
     return folder
 
 
@@ -46,25 +57,66 @@ def test_baselines_by_name() -> None:
 
 def test_packaged_networks_by_name() -> None:
     default, dense = find_subjects(["pretrained", "dense"])
-    assert (default.name, default.size, default.setting) == ("pretrained", 52, "default")
-    assert (dense.name, dense.size, dense.setting) == ("dense", 32, "dense")
+    assert (default.name, default.size, str(default.setting)) == ("pretrained", 52, "default")
+    assert (dense.name, dense.size, str(dense.setting)) == ("dense", 32, "dense")
 
 
 def test_a_sweep_stands_for_its_runs(tmp_path: Path) -> None:
     for seed in (0, 1):
-        a_run(tmp_path / "sweep" / f"{seed}_seed={seed}", seed)
+        a_run(tmp_path / "sweep" / f"{seed}_seed={seed}", seed, status="finished")
     subjects = find_subjects([str(tmp_path / "sweep"), "chance"])
     assert [one.name for one in subjects] == ["0_seed=0", "1_seed=1", "guessing"]
-    assert [one.setting for one in subjects] == ["tiny", "tiny", None]
+    assert [str(one.setting) for one in subjects] == ["tiny", "tiny", "None"]
+    assert subjects[0].setting == subjects[1].setting
     first, second = (one.recognises.state_dict() for one in subjects[:2])  # type: ignore[attr-defined]
     assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_run_and_its_checkpoint(tmp_path: Path) -> None:
     run = a_run(tmp_path / "run", 3)
-    by_folder, by_file = find_subjects([str(run), str(run / "checkpoints" / "best.ckpt")])
-    assert (by_folder.name, by_file.name) == ("run", "best")
-    assert len(find_subjects([str(run), str(run)])) == 1
+    file = str(run / "checkpoints" / "best.ckpt")
+    assert [one.name for one in find_subjects([file])] == ["best"]
+    assert [one.name for one in find_subjects([str(run), file, str(run)])] == ["run"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for sweep in ("lr/seeds", "small/seeds"):
+        for seed in (0, 1):
+            a_run(tmp_path / sweep / f"{seed}_seed={seed}", seed, status="finished")
+    found = find_subjects([str(tmp_path / "lr/seeds"), str(tmp_path / "small/seeds")])
+    assert [one.name for one in found] == [
+        "lr/seeds/0_seed=0", "lr/seeds/1_seed=1", "small/seeds/0_seed=0", "small/seeds/1_seed=1",
+    ]  # fmt: skip
+    files = [
+        f"{tmp_path}/{sweep}/seeds/0_seed=0/checkpoints/best.ckpt" for sweep in ("lr", "small")
+    ]
+    assert [one.name for one in find_subjects(files)] == [
+        f"{sweep}/seeds/0_seed=0/checkpoints/best.ckpt" for sweep in ("lr", "small")
+    ]
+
+
+def test_of_a_sweep_only_what_has_finished_is_compared(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, status in enumerate(("finished", "pruned", "interrupted", "")):
+        a_run(tmp_path / "sweep" / str(number), number, status=status)
+    assert [one.name for one in find_subjects([str(tmp_path / "sweep")])] == ["0"]
+    assert [line.split(" is left out: ")[1] for line in caplog.messages] == [
+        "pruned", "interrupted", "unfinished",
+    ]  # fmt: skip
+    assert [one.name for one in find_subjects([str(tmp_path / "sweep/1")])] == ["1"]  # named itself
+    shutil.rmtree(tmp_path / "sweep/0")
+    with pytest.raises(UserError, match="no run that has finished"):
+        find_subjects([str(tmp_path / "sweep")])
+
+
+def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
+    a_run(tmp_path / "a", 0, ["optim.lr=1e-3", "logger=none", "data.root=here"])
+    a_run(tmp_path / "b", 1, ["logger.mode=offline", "optim.lr=1e-3"])
+    a_run(tmp_path / "c", 2, ["optim.lr=1e-1"])
+    first, second, other = (find_subjects([str(tmp_path / name)])[0].setting for name in "abc")
+    assert first == second != other
+    assert str(first) == "tiny optim.lr=1e-3"
 
 
 @pytest.mark.parametrize(
@@ -88,12 +140,13 @@ def test_views_are_of_networks_only() -> None:
     network, baseline = combined(find_subjects(["pretrained", "pixel-l2"]), views=3)
     assert (network.name, baseline.name) == ("pretrained, 3 views", "pixel 1-NN, L2")
     assert len(network.recognises.matrix) == 2  # type: ignore[attr-defined, arg-type]
-    assert (network.setting, network.parameters) == ("default", network.trained.parameters)  # type: ignore[union-attr]
+    assert str(network.setting) == "default"
+    assert network.parameters == network.trained.parameters  # type: ignore[union-attr]
 
 
 def test_an_ensemble_is_one_more_subject(tmp_path: Path) -> None:
     for seed in range(3):
-        a_run(tmp_path / f"seed{seed}", seed)
+        a_run(tmp_path / f"seed{seed}", seed, status="finished")
     *members, whole = combined(find_subjects([str(tmp_path), "chance"]), ensemble=True)
     assert [one.name for one in members] == ["seed0", "seed1", "seed2", "guessing"]
     assert (whole.name, whole.members, whole.setting) == ("ensemble of 3", 3, None)

@@ -75,6 +75,30 @@ def test_seeds_of_one_setting_have_a_mean(outcomes: list[Outcome]) -> None:
     assert settings_table(outcomes[1:]) is None  # one network and baselines
 
 
+def test_a_seed_counts_once_and_other_settings_not_at_all(outcomes: list[Outcome]) -> None:
+    def changed(**facts: object) -> list[Outcome]:
+        trained = outcomes[1].subject.trained
+        assert trained is not None
+        other = replace(trained, facts={**trained.facts, **facts})
+        return [
+            outcomes[0],
+            replace(outcomes[1], subject=replace(outcomes[1].subject, trained=other)),
+        ]
+
+    assert settings_table(changed()) is not None
+    assert settings_table(changed(seed=outcomes[0].subject.facts["seed"])) is None
+    assert settings_table(changed(overrides=["optim.lr=1"])) is None
+    assert settings_table(changed(data_digest="another")) is None
+
+
+def test_an_interval_stays_within_what_an_accuracy_can_be(outcomes: list[Outcome]) -> None:
+    scores = [replace(outcomes[0].scores[0], value=value) for value in (0.1, 0.9)]
+    ends = [replace(one, scores=[mine]) for one, mine in zip(outcomes, scores, strict=False)]
+    table = settings_table(ends)
+    assert table is not None
+    assert table.rows[0][4] == "0.00-100.00"
+
+
 def test_ways(outcomes: list[Outcome]) -> None:
     table = ways_table(outcomes[:2])
     assert [row[0] for row in table.rows] == [str(way) for way in range(1, 7)]
