@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.wandb_mode import is_first_process
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; nothing that is in it is run.
 
     Where it is cut short or damaged (each byte is checked) or missing, the one before takes its
-    place, on the disk too, and the log says so; the damaged one stays as ``….damaged.ckpt``.
+    place, and the log says so; of several processes the first sees to that on the disk, too, where
+    the damaged one stays as ``….damaged.ckpt``.
 
     Raises:
         UserError: there is none that can be read.
@@ -83,12 +86,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         found = _load(before)
     except FileNotFoundError:
+        if not is_first_process():  # which may just have put the one before in its place
+            with suppress(*_DAMAGE):
+                return _load(path)
         raise UserError(f"{path} cannot be read ({reason}), and there is none before it") from None
     except _DAMAGE as problem:
         raise UserError(
             f"{path} cannot be read ({reason}), nor the one before it ({_line(problem)}): "
             "start anew in another folder"
         ) from problem
+    if not is_first_process():
+        return found
     log.warning("%s cannot be read (%s): going back to the one before it", path, reason)
     try:  # or the next writing would keep the damaged one
         if path.exists():

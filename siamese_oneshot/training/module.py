@@ -83,6 +83,14 @@ class SiameseModule(pl.LightningModule):
             self.log_dict(shown, sync_dist=self.trainer.world_size > 1)
         return parts["loss"]
 
+    def on_train_batch_end(self, outputs: Any, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Have the last step validated, too, where ``trainer.max_steps`` ends within an epoch.
+
+        Else what was learned since the last whole epoch would never be looked at, nor kept.
+        """
+        if self.trainer.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True  # Lightning validates what it is about to stop
+
     def check_finite(self) -> None:
         """See to it that nothing has become infinite or NaN since the last time.
 

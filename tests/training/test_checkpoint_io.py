@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.training import checkpoint_io
 from siamese_oneshot.training.checkpoint_io import (
     KeepingIO,
     previous,
@@ -64,6 +65,33 @@ def test_the_one_before_takes_its_place_and_the_log_says_so(
     assert (tmp_path / "last.damaged.ckpt").exists() is (content is not None)
     write_checkpoint(state(5), path)
     assert read_checkpoint(previous(path))["global_step"] == 0, "the damaged one is not kept"
+
+
+def test_of_several_processes_the_first_mends_and_all_read_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.ckpt"
+    for number in range(2):
+        write_checkpoint(state(number), path)
+    path.write_bytes(b"x")
+    load = checkpoint_io._load
+
+    def second(one: Path) -> dict[str, Any]:
+        """Reads; but before it comes to the one before, the first process has mended."""
+        if one == previous(path) and one.exists():
+            monkeypatch.setattr(checkpoint_io, "_load", load)
+            monkeypatch.setenv("LOCAL_RANK", "0")
+            assert read_checkpoint(path)["global_step"] == 0
+            monkeypatch.setenv("LOCAL_RANK", "1")
+        return load(one)
+
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert read_checkpoint(path)["global_step"] == 0
+    assert path.read_bytes() == b"x", "left to the first"
+    monkeypatch.setattr(checkpoint_io, "_load", second)
+    assert read_checkpoint(path)["global_step"] == 0
+    assert not previous(path).exists()
+    assert (tmp_path / "last.damaged.ckpt").read_bytes() == b"x"
 
 
 def test_where_both_are_damaged_the_message_says_what_to_do(tmp_path: Path) -> None:

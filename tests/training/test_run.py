@@ -146,7 +146,14 @@ def test_pairs_by_the_papers_optimiser_show_its_schedule(tmp_path: Path):
 def test_a_training_shorter_than_an_epoch_is_examined_too(tmp_path: Path):
     value = run(tmp_path, *EPISODES, "batches.steps=50", "trainer.max_steps=2")
     assert value == value, "nan: nothing was validated"
-    assert read_result(tmp_path).checkpoint == "checkpoints/last.ckpt"
+    assert read_result(tmp_path).checkpoint == "checkpoints/best.ckpt"
+
+
+def test_the_last_step_is_validated_wherever_its_epoch_ends(tmp_path: Path):
+    run(tmp_path, *EPISODES, "batches.steps=3", "trainer.max_steps=5", "test=false")
+    with (tmp_path / "csv" / "version_0" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows if row["val/one_shot_accuracy"]] == ["2", "4"]
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, capsys):
