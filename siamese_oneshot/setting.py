@@ -63,6 +63,15 @@ def whole(key: str, value: Any, low: float = -math.inf, high: float = math.inf) 
     return int(value)
 
 
+def seed(key: str, value: Any) -> int:
+    """A seed: a whole number from 0 to 2³² - 1, as NumPy's, so that no two are the same chance.
+
+    Raises:
+        UserError: anything else.
+    """
+    return whole(key, value, 0, 2**32 - 1)
+
+
 def wholes(
     key: str, value: Any, low: float = -math.inf, high: float = math.inf, count: int | None = None
 ) -> list[int]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from siamese_oneshot import setting
 from siamese_oneshot.data.batches import Batches
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
@@ -71,7 +72,7 @@ class OneShotDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.batches, self.size = batches, whole("model.encoder.size", size, 1, _LARGEST)
-        self.seed = whole("seed", seed, 0, 2**63 - 1)
+        self.seed = setting.seed("seed", seed)
         self.source, self.root, self.download, self.fallback = source, root, download, fallback
         self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()

@@ -27,8 +27,8 @@ class Warp:
     Attributes:
         matrix: float32 ``(n, 2, 3)``: where a point (x, y) goes, in coordinates in which the
             picture spans -1 … 1 with x to the right and y down.
-        bend: float32 ``(n, 2, g, g)`` or None: displacements of a g × g grid over the picture in
-            the same units, smoothly interpolated between.
+        bend: float32 ``(n, 2, g, g)`` or None: for a g × g grid over the distorted picture, by how
+            much further away a point comes from, in the same units; smoothly interpolated between.
     """
 
     matrix: Tensor
@@ -39,7 +39,9 @@ class Warp:
         return len(self.matrix)
 
     def after(self, first: Warp) -> Warp:
-        """``first``, then this; bends add up, which is exact where one of the two is small."""
+        """``first``, then this. Bends add up as they stand, which is not what two looks would show:
+        they are noise alike in every direction, and the sum is as likely as what would be.
+        """
         linear = self.matrix[:, :, :2]
         shift = linear @ first.matrix[:, :, 2:] + self.matrix[:, :, 2:]
         bends = [one for one in (self.bend, first.bend) if one is not None]
@@ -47,13 +49,13 @@ class Warp:
         return Warp(torch.cat([linear @ first.matrix[:, :, :2], shift], 2), bend)
 
     def turned(self, quarters: Tensor) -> Warp:
-        """The same, after a turn by ``quarters`` × 90°; int64 ``(n,)``."""
+        """The same, after a turn by ``quarters`` × 90°, int64 ``(n,)``; the bend stays as it is."""
         cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarters]
         sin = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarters]
         return self.after(_linear(cos, -sin, sin, cos))
 
     def mirrored(self, which: Tensor) -> Warp:
-        """The same, after left and right of some pictures were exchanged; bool ``(n,)``."""
+        """The same, after left and right of some, bool ``(n,)``, were exchanged; likewise."""
         sign = torch.where(which, -1.0, 1.0)
         none, one = torch.zeros_like(sign), torch.ones_like(sign)
         return self.after(_linear(sign, none, none, one))
@@ -77,6 +79,7 @@ class Distortion:
         probability: the chance that each of the seven components is used.
         elastic: standard deviation of the grid's displacements, in pixels of 105; 0 is none.
         grid: points of the elastic grid along a side.
+        key: where it stands in the configuration, for error messages.
     """
 
     rotation: float = 10.0
@@ -86,10 +89,11 @@ class Distortion:
     probability: float = 0.5
     elastic: float = 0.0
     grid: int = 5
+    key: str = "batches.distortion"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn."""
-        start = "batches.distortion"
+        start = self.key
         number(f"{start}.rotation", self.rotation, 0, 180)
         number(f"{start}.shear", self.shear, 0, below=1)
         low, high = numbers(f"{start}.scale", self.scale, 2, above=0)

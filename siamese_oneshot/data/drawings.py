@@ -83,7 +83,10 @@ class Drawings:
 
     @property
     def digest(self) -> str:
-        """A hash of who drew what with how much ink; tells one data set from another."""
+        """A hash of who drew what with how much ink; tells one data set from another.
+
+        Not of names, nor of where the ink is: a mirrored copy has the same.
+        """
         return fingerprint(self.ink, self.classes, self.drawers, self.class_alphabets)
 
     def positions(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from siamese_oneshot import setting
 from siamese_oneshot.data.batches import generator_for
 from siamese_oneshot.data.episodes import Trials, episode_trials, run_trials
 from siamese_oneshot.data.omniglot import OfficialRuns
@@ -91,7 +92,7 @@ class ExamSize:
             whole(f"data.exam.{name}", getattr(self, name), 1)
         whole("data.exam.way", self.way, 2)
         flag("data.exam.within_alphabet", self.within_alphabet)
-        whole("data.exam.seed", self.seed)
+        setting.seed("data.exam.seed", self.seed)
 
 
 def validation_exam(roster: Roster, size: ExamSize) -> Exam:

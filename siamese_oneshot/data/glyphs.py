@@ -110,7 +110,7 @@ def check(
         raise UserError(f"{where}.characters={characters}: the smaller number comes first")
     setting.whole(f"{where}.drawers", drawers, 1)
     setting.whole(f"{where}.size", size, 8)
-    setting.whole(f"{where}.seed", seed, 0)
+    setting.seed(f"{where}.seed", seed)
 
 
 def _write(characters: Characters, drawers: int, size: int, chance: torch.Generator) -> Tensor:

@@ -35,8 +35,9 @@ class Plan:
     def share(self, rank: int, world: int) -> Plan:
         """This process's part of the batch, where several train together.
 
-        The parts are as large as one another, and none has a pair or an alphabet of another, so
-        that the mean of their losses is that of the whole batch.
+        The parts are as large as one another, and none has a pair or an alphabet of another. So the
+        mean of their losses is that of the whole batch, where an objective compares nothing else
+        with one another, as ``all_pairs`` and batch norm do.
 
         Args:
             rank: 0 … world - 1.

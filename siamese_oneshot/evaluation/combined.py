@@ -23,7 +23,7 @@ class Views(nn.Module):
     Args:
         recognises: embeds and scores.
         count: views of each picture, the plain one among them.
-        distortion: what the others are drawn from.
+        distortion: what the others are drawn from; no elastic part.
         seed: of the draws.
     """
 

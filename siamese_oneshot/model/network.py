@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from siamese_oneshot import setting
 from siamese_oneshot.model.init import initialise
-from siamese_oneshot.setting import whole
 
 
 class TwinNetwork(nn.Module):
@@ -56,7 +56,7 @@ def build_network(
         init: ``paper``, ``replication`` or ``torch``.
         seed: of the first weights; the global random state is left as it was.
     """
-    whole("model.seed", seed, 0, 2**63 - 1)
+    setting.seed("model.seed", seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
         tower = encoder()

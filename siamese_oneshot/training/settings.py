@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from siamese_oneshot.setting import flag, number, whole, wholes
+from siamese_oneshot.setting import flag, number, seed, whole, wholes
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
 
 _FEW = 8  # processes that a CPU is never too small for, as in a rehearsal of a larger machine
@@ -23,7 +23,7 @@ def check_settings(cfg: DictConfig) -> None:
     Raises:
         UserError: the first bad setting, with what it may be.
     """
-    whole("seed", cfg.seed, 0, 2**63 - 1)
+    seed("seed", cfg.seed)
     flag("test", cfg.test)
     trainer = cfg.trainer
     accelerator = choose_accelerator(trainer.accelerator)

@@ -275,5 +275,7 @@ def test_the_seed_decides():
     ],
 )
 def test_what_cannot_be_drawn_is_an_error(setting, said):
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=rf"^batches\.{said}"):
         Distortion(**setting)
+    with pytest.raises(UserError, match=said.replace("distortion", r"^batches\.style")):
+        Distortion(**setting, key="batches.style")
