@@ -60,7 +60,7 @@ class OneShotDataModule(pl.LightningDataModule):
         source: str = "omniglot",
         root: str | None = None,
         download: bool = True,
-        fallback: str | None = None,
+        fallback: str | None = "glyphs",
         split: str = "lake",
         held_out: Sequence[str] | None = None,
         exam: ExamSize | None = None,
