@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,12 +48,12 @@ class Past:
         """
         past = cls()
         until = time.monotonic() + _PATIENCE
-        for folder in sorted(place.glob(f"wandb/*run-*-{run_id}")):
+        for file in sorted(place.glob(f"wandb/*run-*-{run_id}/run-{run_id}.wandb")):
             try:
-                for item in _history(folder, until):
+                for item in _history(file, until):
                     past.add(item, wanted)
             except (OSError, subprocess.SubprocessError, ValueError) as problem:
-                log.warning("W&B may show some steps twice: %s cannot be read: %s", folder, problem)
+                log.warning("W&B may show some steps twice: %s cannot be read: %s", file, problem)
         return past
 
     def add(self, item: Mapping[str, Any], wanted: Mapping[str, str]) -> None:
@@ -74,16 +79,44 @@ class Past:
         return self.steps.get(key, -1) >= step
 
 
-def _history(folder: Path, until: float) -> Iterator[dict[str, Any]]:
-    """The rows of the history in a run's folder, by the official client."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
+def _history(file: Path, until: float) -> Iterator[dict[str, Any]]:
+    """The rows of the history in a run's file, by the official client.
+
+    Raises:
+        SubprocessError: at the end, where it could not be read whole. One that a kill has cut short
+            is whole: what is there was read.
+    """
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file.parent)]
+    with (
+        tempfile.TemporaryFile() as told,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=told, start_new_session=True
+        ) as reader,
+    ):
         assert reader.stdout is not None
+        timer = threading.Timer(until - time.monotonic(), _kill, [reader])
+        timer.start()
         try:
             for line in reader.stdout:
-                if time.monotonic() > until:
-                    raise subprocess.TimeoutExpired(command, _PATIENCE)
                 if b'"type":"history"' in line:
                     yield json.loads(line)["history"]["item"]
+            status = reader.wait()
         finally:
-            reader.kill()
+            timer.cancel()
+            if reader.returncode is None:
+                _kill(reader)
+        if time.monotonic() > until:
+            raise subprocess.TimeoutExpired("wandb leet inspect", _PATIENCE)
+        told.seek(0)
+        words = told.read().decode(errors="replace").strip()
+        if status != 0 or "corrupt" in words:  # of what it leaves out the client only tells
+            raise subprocess.SubprocessError(words or f"wandb leet inspect exits with {status}")
+
+
+def _kill(reader: subprocess.Popen[bytes]) -> None:
+    """End the client with the process that reads for it, which would keep our pipe open."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(reader.pid, signal.SIGKILL)
+    else:
+        reader.kill()

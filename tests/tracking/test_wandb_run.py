@@ -252,6 +252,9 @@ def test_parts_that_cannot_be_read_cost_a_warning(tmp_path: Path, caplog):
     time.sleep(1.1)
     log_steps(tmp_path, 0, 2)
     assert [step for step, _ in ReadBack(parts_of(tmp_path)[-1]).points("loss")] == [1]
+    (said,) = [one for one in caplog.messages if "may show some steps twice" in one]
+    assert damaged.name in said
+    assert "bad header" in said
 
 
 def test_runs_of_a_sweep_share_a_folder_for_leet(tmp_path: Path):
