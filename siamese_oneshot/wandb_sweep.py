@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -35,15 +36,15 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
         UserError: nothing varies.
         HydraException: overrides that do not fit the configuration.
     """
-    parser = OverridesParser.create()
-    given = parser.parse_overrides([*line])
-    fixed = [str(one.input_line) for one in given if not one.is_sweep_override()]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        # glob(…) asks the loader for the options of a group
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        given = parser.parse_overrides([*line])
+        fixed = [str(one.input_line) for one in given if not one.is_sweep_override()]
         cfg = compose("config", fixed, return_hydra_config=True)
     keys = {bare_key(text) for text in line}
-    preset = [
-        f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items() if key not in keys
-    ]
+    params = [f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items()]
+    preset = [text for text in params if bare_key(text) not in keys]
     space = space_of([*parser.parse_overrides(preset), *given])
     if not space:
         raise UserError("nothing varies: add +sweep=default, or ranges such as seed=0,1,2")

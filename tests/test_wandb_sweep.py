@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from siamese_oneshot.cli.run import conf_dir
@@ -68,10 +69,37 @@ def test_lists_are_a_grid() -> None:
     assert "run_cap" not in definition
 
 
+@pytest.mark.parametrize(
+    "text", ["null", "true", "False", "3", "0.5", "1e-5", "yes", "'a b'", "'null'", "[1,null]"]
+)
+def test_an_agent_passes_on_each_value_of_a_list_as_it_was_meant(text: str) -> None:
+    definition = yaml.safe_load(yaml.safe_dump(wandb_sweep([f"batches.style={text},other"])))
+    (value, _) = definition["parameters"]["batches.style"]["values"]
+    meant, told = OverridesParser.create().parse_overrides(
+        [f"batches.style={text}", agents_line(definition, {"batches.style": value})[-1]]
+    )
+    assert told.value() == meant.value()
+
+
+@pytest.mark.parametrize("line", [["+sweep=ablation"], ["+ablation=glob(a*)", "seed=0,1"]])
+def test_all_options_of_a_group(line: list[str]) -> None:
+    definition = wandb_sweep(line)
+    assert definition["method"] == "grid"
+    assert {*definition["parameters"]} == {"+ablation", "seed"}
+    options = definition["parameters"]["+ablation"]["values"]
+    assert "affine" in options
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for name in options:
+            cfg = compose("config", agents_line(definition, {"+ablation": name, "seed": 2})[4:])
+            assert cfg.seed == 2
+
+
 def test_the_command_lines_range_wins() -> None:
     definition = wandb_sweep(["+sweep=optimizer", "optim.lr=interval(0,1)"])
     assert definition["parameters"]["optim.lr"]["max"] == 1.0
     assert len(definition["parameters"]) == 4
+    parameters = wandb_sweep(["+sweep=ablation", "++ablation=affine,style"])["parameters"]
+    assert {*parameters} == {"++ablation", "seed"}
 
 
 def test_nothing_to_vary_is_refused() -> None:

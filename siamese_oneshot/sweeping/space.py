@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from siamese_oneshot.errors import UserError
@@ -72,7 +72,7 @@ def _wandb_parameter(found: Any) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     if isinstance(found, CategoricalDistribution):
-        return {"values": [yaml.safe_load(text) for text in found.choices]}
+        return {"values": [_figure(str(text)) for text in found.choices]}
     whole = isinstance(found, IntDistribution)
     if found.log:
         kind = "q_log_uniform_values" if whole else "log_uniform_values"
@@ -84,3 +84,15 @@ def _wandb_parameter(found: Any) -> dict[str, Any]:
     if kind.startswith("q_"):
         answer["q"] = found.step
     return answer
+
+
+def _figure(text: str) -> Any:
+    """A number, True or False as such; all else stays Hydra's text.
+
+    W&B's agent puts Python's words for a value on the command line, None for null.
+    """
+    try:
+        found = literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return found if isinstance(found, int | float) and str(found) == text else text

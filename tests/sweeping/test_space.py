@@ -57,14 +57,14 @@ def space(*texts: str):
             {"distribution": "q_uniform", "min": 0.5, "max": 1.5, "q": 0.5},
         ),
         (
-            "a,null,true",
-            CategoricalDistribution(["a", "null", "True"]),
-            {"values": ["a", None, True]},
+            "a,null,true,yes,'1',[3,3]",
+            CategoricalDistribution(["a", "null", "True", "yes", "'1'", "[3,3]"]),
+            {"values": ["a", "null", True, "yes", "'1'", "[3,3]"]},
         ),
         (
-            "choice(0.99,1e-3)",
-            CategoricalDistribution(["0.99", "0.001"]),
-            {"values": [0.99, 0.001]},
+            "choice(0.99,1e-3,1e-5)",
+            CategoricalDistribution(["0.99", "0.001", "1e-05"]),
+            {"values": [0.99, 0.001, 1e-5]},
         ),
     ],
 )
