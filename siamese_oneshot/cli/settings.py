@@ -14,7 +14,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -106,7 +106,7 @@ def wanted(override: Override) -> list[str]:
     """The option names that an override of a group asks for; none where it is no such thing."""
     if override.is_sweep_override():
         values: list[object] = []
-        if override.is_discrete_sweep():
+        if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
             values = list(override.sweep_string_iterator())
     else:
         value = override.value()

@@ -82,6 +82,12 @@ def test_a_new_setting_can_be_added(conf: Path) -> None:
     assert value == ("hello", "paper", 1)
 
 
+def test_all_options_of_a_group_can_be_swept(conf: Path) -> None:
+    seeds = list[int]()
+    run_hydra(lambda cfg: seeds.append(cfg.seed), argv=["-m", "+experiment=glob(*)"])
+    assert seeds == [0, 5]
+
+
 def test_nearest_ranks_whole_path_then_last_part() -> None:
     names = ["optim.lr", "optim.lr_decay", "trainer.max_steps", "seed"]
     assert nearest("optim.lrr", names)[0] == "optim.lr"
