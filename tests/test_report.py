@@ -166,7 +166,9 @@ def test_wandb_offline(sweep: Path) -> None:
     figures = end["summary"]
     assert figures["best/validation"] == 0.92
     assert figures["best/validation_mean"] == pytest.approx(0.91)
-    assert (figures["jobs"], figures["jobs/finished"], figures["jobs/pruned"]) == (9, 6, 1)
+    assert [figures[f"jobs/{one}"] for one in ("all", "finished", "pruned")] == [9, 6, 1]
+    tables = {key for key, one in figures.items() if "table-file" in str(one)}
+    assert tables == {"jobs", "settings"}
     assert figures["best/optim.lr"] == "0.01"
     for name in ("history", "importance", "parallel_coordinates"):
         assert f"pictures/{name}" in figures
@@ -199,4 +201,4 @@ def test_summary_of_a_sweep_without_a_finished_job(tmp_path: Path) -> None:
     make_job(tmp_path, 0, {"a": 1}, None)
     sweep = read_sweep([tmp_path])
     figures = summary.summary_of(sweep, group_jobs(sweep)[0], importance_of(sweep))
-    assert figures == {"jobs": 1, "jobs/unfinished": 1}
+    assert figures == {"jobs/all": 1, "jobs/unfinished": 1}

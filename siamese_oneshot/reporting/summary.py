@@ -90,7 +90,7 @@ def _log(
 
 def summary_of(sweep: Sweep, groups: Sequence[Group], importance: Importance) -> dict[str, Any]:
     """The figures that stand for the sweep."""
-    figures: dict[str, Any] = {"jobs": len(sweep.jobs)}
+    figures: dict[str, Any] = {"jobs/all": len(sweep.jobs)}  # "jobs" is the table
     figures |= {f"jobs/{status}": count for status, count in sweep.statuses().items()}
     finished = [job.validation for job in sweep.finished() if job.validation is not None]
     if finished:
