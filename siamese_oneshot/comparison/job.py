@@ -31,6 +31,7 @@ from siamese_oneshot.training.hardware import (
     keep_freed_memory,
 )
 from siamese_oneshot.training.label import sweep_of
+from siamese_oneshot.training.settings import check_logger
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     if accelerator == "cpu":
         keep_freed_memory()
     flag("pictures", cfg.pictures)
+    check_logger(cfg.logger)
     desk = _desk(cfg)
     folder = _folder(cfg.out, wanted, subjects, views)
     folder.mkdir(parents=True, exist_ok=True)

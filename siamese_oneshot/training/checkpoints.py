@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
+from siamese_oneshot.setting import number
 from siamese_oneshot.training.checkpoint_io import there_is
 from siamese_oneshot.training.history import History
 from siamese_oneshot.training.module import ERROR
@@ -60,7 +61,8 @@ class Latest(Checkpoint):
     """
 
     def __init__(self, dirpath: str, minutes: float = 10.0) -> None:
-        self.path, self.minutes = Path(dirpath) / "last.ckpt", minutes
+        self.path = Path(dirpath) / "last.ckpt"
+        self.minutes = number("callbacks.latest.minutes", minutes, 0)
         self._step, self._time = 0, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

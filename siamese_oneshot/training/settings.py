@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from siamese_oneshot.setting import flag, number, seed, whole, wholes
+from siamese_oneshot.setting import flag, names, number, one_of, seed, whole, wholes
+from siamese_oneshot.tracking.wandb_mode import MODES
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
 
 _FEW = 8  # processes that a CPU is never too small for, as in a rehearsal of a larger machine
@@ -38,6 +39,22 @@ def check_settings(cfg: DictConfig) -> None:
     stopping = cfg.callbacks.get("early_stopping")
     if stopping is not None and "patience" in stopping:
         whole("callbacks.early_stopping.patience", stopping.patience, 0)
+    check_logger(cfg.logger)
+
+
+def check_logger(logger: DictConfig) -> None:
+    """Refuse what W&B would take for something else, or be left out for.
+
+    Args:
+        logger: of ``conf/logger``.
+
+    Raises:
+        UserError: the first bad setting, with what it may be.
+    """
+    one_of("logger.mode", logger.mode, MODES)
+    names("logger.tags", logger.tags)
+    for name in ("init_timeout", "finish_timeout"):
+        number(f"logger.{name}", logger[name], 0)
 
 
 def _check_devices(devices: Any, accelerator: str) -> None:
