@@ -97,7 +97,7 @@ def wandb_run(
     try:
         yield logger
         code = 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter by submitit, which has queued it again
         code = INTERRUPTED
         raise
     finally:

@@ -83,7 +83,8 @@ def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("problem", "code"), [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 255)]
+    ("problem", "code"),
+    [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 255), (SystemExit(-1), 255)],
 )
 def test_the_state_of_the_job_is_the_state_of_the_run(tmp_path: Path, problem, code: int):
     def job() -> None:
