@@ -1,8 +1,8 @@
 """Colours of the charts, each for a light page and a dark one.
 
 Charts are drawn in the light ones; the page's script puts the dark ones in their place where the
-reader wants a dark page. Every line has a contrast of 3 to 1 and more against its page, every text
-4.5 to 1 (tests/reporting/test_pages_colours.py).
+reader wants a dark page. Lines of curves, marks and axes have a contrast of 3 to 1 and more against
+their page, texts of 7 to 1 (tests/reporting/test_pages_parts.py); the grid is meant to be fainter.
 """
 
 from __future__ import annotations
