@@ -49,7 +49,10 @@ def mcnemar(one: Tensor, other: Tensor) -> tuple[int, int, float]:
 
 
 def paired_tests(outcomes: list[Outcome], keys: tuple[str, ...]) -> list[Paired]:
-    """The first subject against each other one, on every list that both answered whole."""
+    """The first subject against each other one, on the trials of every list that both answered.
+
+    Where one of them answered only the first trials of a list, on these.
+    """
     first, *others = outcomes
     found = []
     for other in others:
