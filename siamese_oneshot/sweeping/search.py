@@ -63,7 +63,9 @@ class SearchSweeper(SweepDriver):
         self.fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
         self.open()
         at_once = self.at_once(4)  # more at once would be drawn without knowing of each other
-        waiting = [self._again(trial) for trial in studies.begun(self.study, self.folder)]
+        # The sweep's lock lets nobody else into a file of its own; a shared storage has no lock.
+        owner = None if self.storage is None else self.folder
+        waiting = [self._again(trial) for trial in studies.begun(self.study, owner)]
         self.left = len(waiting) + max(0, self.n_trials - studies.counted(self.study))
         while True:
             while len(waiting) < at_once and studies.counted(self.study) < self.n_trials:
@@ -101,7 +103,10 @@ class SearchSweeper(SweepDriver):
         """The job of a trial that was begun; how often is in its folder."""
         job = self._job(trial.number, trial.params)
         known = Job.read(self.place(job))
-        return job if known is None else known
+        if known is None:
+            return job
+        known.trial = job.trial  # the folder may have been moved, and the storage with it
+        return known
 
     def _job(self, number: int, params: dict[str, Any]) -> Job:
         swept = [key.lstrip("+") for key in self.space]

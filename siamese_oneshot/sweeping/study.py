@@ -71,15 +71,22 @@ def counted(study: optuna.Study) -> int:
     return sum(JOB in trial.user_attrs for trial in study.get_trials(deepcopy=False))
 
 
-def begun(study: optuna.Study, folder: Path) -> list[optuna.trial.FrozenTrial]:
-    """The running trials of this sweep folder: those of a driver that was stopped."""
+def begun(study: optuna.Study, folder: Path | None) -> list[optuna.trial.FrozenTrial]:
+    """The running trials of a driver that was stopped.
+
+    Args:
+        study: to ask.
+        folder: of the sweep, whose trials alone are wanted; None: of all, in a study that no other
+            folder shares. There the machine may have another name by now, and the folder, too.
+    """
     import optuna
 
     running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
     return [
         trial
         for trial in running
-        if JOB in trial.user_attrs and trial.user_attrs.get(OWNER) == owner(folder)
+        if JOB in trial.user_attrs
+        and (folder is None or trial.user_attrs.get(OWNER) == owner(folder))
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import socket
 from pathlib import Path
 
 import optuna
 import pytest
 
+from siamese_oneshot.sweeping.job import Job
 from siamese_oneshot.sweeping.study import INFEASIBLE, JOB, open_study
 
 LINE = ["+sweep=search", "optim.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
@@ -80,6 +82,49 @@ def test_killed_twice_no_trial_is_lost_or_run_twice(bench) -> None:
     assert states(bench) == [COMPLETE] * 8
     assert sorted(bench.finished.values()) == [1] * 8
     assert sorted(bench.begun.values()) == [1] * 6 + [2] * 2
+
+
+def test_a_trial_is_not_lost_under_another_hostname(bench, monkeypatch) -> None:
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=3")
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
+    assert states(bench) == [COMPLETE] * 3
+    assert sorted(bench.begun.values()) == [1, 1, 2]
+
+
+def test_in_a_moved_folder_a_trial_goes_on_and_finds_its_study_there(bench) -> None:
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=3")
+    (bench.folder / "outputs/default").rename(bench.folder / "moved")
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=moved") == 0
+    moved = bench.folder / "moved/s"
+    assert [trial.state for trial in study_of(moved).trials] == [COMPLETE] * 3
+    (again,) = [path for path in moved.glob("1_*") if path.is_dir()]
+    assert Job.read(again).trial["storage"] == f"sqlite:///{moved / 'study.db'}"
+
+
+def test_in_a_shared_study_anothers_trial_is_left_alone(bench, monkeypatch) -> None:
+    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 's.db'}'"
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=3", storage)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3", storage) == 0
+    both = open_study(f"sqlite:///{bench.folder / 's.db'}", "s")
+    assert [trial.state for trial in both.trials] == [COMPLETE, RUNNING, COMPLETE]
+
+
+def kills_the_first(bench):
+    """What ends the process in the first attempt at trial 1."""
+
+    def act(cfg, folder):
+        if folder.name.startswith("1_") and bench.begun[folder.name] == 1:
+            raise bench.killed
+
+    return act
 
 
 def test_killed_between_the_result_and_telling_it(bench, monkeypatch) -> None:
