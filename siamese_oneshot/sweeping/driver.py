@@ -126,7 +126,7 @@ class SweepDriver(Sweeper):
         await_orphan(self.place(job))
         if Outcome.of(self.place(job)).complete or job.error is not None:
             return False
-        if job.attempts >= ATTEMPTS:
+        if job.lost(self.place(job)) >= ATTEMPTS:
             self._fail(job, f"its process was lost {job.attempts} times. {self._loss}".rstrip())
             return False
         return True

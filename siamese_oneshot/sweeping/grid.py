@@ -26,8 +26,9 @@ class GridSweeper(SweepDriver):
         self.validate_batch_is_legal([job.overrides for job in jobs])
         known = {job.number: job for job, _, _ in jobs_in(self.folder)}
         for job in jobs:
-            if job.number in known:
-                job.attempts = known[job.number].attempts
+            before = known.get(job.number)
+            if before is not None and before.error is None:  # a failed one has all attempts again
+                job.attempts = before.attempts
         self.left = sum(not Outcome.of(self.place(job)).complete for job in jobs)
         log.info("%d of %d jobs are to be run", self.left, len(jobs))
         step = self.at_once(len(jobs))

@@ -78,12 +78,16 @@ class Job:
             content = {"version": VERSION, **asdict(self)}
             file.write(json.dumps(content, indent=2).encode() + b"\n")
 
-    def begin(self, folder: Path) -> None:
-        """Count an attempt, from anew where the last one came to a checkpoint."""
+    def lost(self, folder: Path) -> int:
+        """How many attempts have come to nothing: none where the last one made a checkpoint."""
         last, own = folder / "checkpoints" / "last.ckpt", folder / FILE
         if last.is_file() and own.is_file() and last.stat().st_mtime > own.stat().st_mtime:
-            self.attempts = 0
-        self.attempts += 1
+            return 0
+        return self.attempts
+
+    def begin(self, folder: Path) -> None:
+        """Count an attempt, from anew where the last one came to a checkpoint."""
+        self.attempts = self.lost(folder) + 1
         self.error = None
         self.write(folder)
 

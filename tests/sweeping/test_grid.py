@@ -127,6 +127,30 @@ def test_what_kills_its_process_every_time_is_given_up(bench, capsys) -> None:
     assert bench.run(*line) == 1
     assert "lost 3 times" in capsys.readouterr().err
     assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+    for _ in range(2):  # once more the command is repeated, and all attempts are there again
+        with pytest.raises(bench.killed):
+            bench.run(*line)
+    bench.act = lambda cfg, folder: None
+    assert bench.run(*line) == 0
+    assert bench.finished["1_seed=1"] == 1
+
+
+def test_a_checkpoint_of_the_last_attempt_gives_another(bench) -> None:
+    def act(cfg, folder):
+        if bench.begun[folder.name] == 3:
+            last = folder / "checkpoints" / "last.ckpt"
+            last.parent.mkdir()
+            last.touch()
+            os.utime(last, ns=(2**62, 2**62))
+        if bench.begun[folder.name] <= 3:
+            raise bench.killed
+
+    bench.act = act
+    for _ in range(3):
+        with pytest.raises(bench.killed):
+            bench.run("-m", "seed=0", "hydra.sweeper.name=s")
+    assert bench.run("-m", "seed=0", "hydra.sweeper.name=s") == 0
+    assert (bench.begun["0"], bench.finished["0"]) == (4, 1)
 
 
 def test_another_sweep_of_that_name_is_refused(bench, capsys) -> None:
