@@ -14,6 +14,7 @@ from siamese_oneshot.reporting.files import Files, usable
 from siamese_oneshot.reporting.folders import find_jobs
 from siamese_oneshot.reporting.job import Data, Job, LeftOut, Sweep
 from siamese_oneshot.reporting.value import printable
+from siamese_oneshot.sweeping.job import COMPLETE
 
 
 def read_sweep(folders: Sequence[Path]) -> Sweep:
@@ -59,7 +60,9 @@ def _job(files: Files, place: str, keys: Sequence[str]) -> Job:
             job.settings[key] = value
     has, seed = files.value("seed")
     job.seed = seed if has and isinstance(seed, int) else None
-    job.error = (told.get("error") or "").strip()
+    complete = result is not None and result.status in COMPLETE and usable(result.validation)
+    if not complete:  # else it failed, and has gone on by itself since
+        job.error = (told.get("error") or "").strip()
     if result is None:
         job.error = job.error or files.damaged
         if told.get("error"):  # it died before it could write a result

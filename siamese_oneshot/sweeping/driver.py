@@ -229,7 +229,11 @@ class SweepDriver(Sweeper):
     def _conclude(self) -> None:
         """Say where all is, and fail where a job did."""
         found = jobs_in(self.folder)
-        failed = [(job, path) for job, path, _ in found if job.error is not None]
+        failed = [
+            (job, path)
+            for job, path, outcome in found
+            if job.error is not None and not outcome.complete  # it may have gone on by itself
+        ]
         done = sum(outcome.complete for _, _, outcome in found)
         log.info("%d of %d jobs are complete in %s", done, len(found), self.folder)
         log.info("table: python -m siamese_oneshot.report %s", shlex.quote(str(self.folder)))

@@ -17,6 +17,7 @@ from siamese_oneshot.errors import UserError
 FILE = "job.json"
 VERSION = 1
 ATTEMPTS = 3  # without a new checkpoint in between: the job kills its process
+COMPLETE = ("finished", "pruned")  # of a result: nothing is left to do
 _RESULT = "result.json"
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _LONGEST = 100  # of a folder's name, in characters; file systems take 255 bytes
@@ -114,7 +115,7 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether there is nothing left to do."""
-        return self.status in ("finished", "pruned")
+        return self.status in COMPLETE
 
     @classmethod
     def of(cls, folder: Path) -> Outcome:
@@ -126,7 +127,7 @@ class Outcome:
             status, value = content["status"], content["validation"]
         except (OSError, ValueError, TypeError, KeyError):
             return cls("unfinished")
-        if status not in ("finished", "pruned", "failed"):
+        if status not in (*COMPLETE, "failed"):
             return cls("unfinished")
         if status != "failed" and value is None:
             return cls("failed")  # ended without a single validation, or with one that is NaN

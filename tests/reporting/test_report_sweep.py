@@ -41,6 +41,12 @@ def test_statuses(tmp_path: Path) -> None:
     assert sweep.left_out == []
 
 
+def test_what_a_job_failed_of_is_forgotten_when_it_has_gone_on_by_itself(tmp_path: Path) -> None:
+    for number, status in enumerate(("finished", "pruned", "interrupted")):
+        make_job(tmp_path, number, {"a": 1}, result_of(0.5, status=status), error="it was lost")
+    assert [job.error for job in read_sweep([tmp_path]).jobs] == ["", "", "it was lost"]
+
+
 def test_values_come_from_the_configuration_then_from_choices_then_from_words(
     tmp_path: Path,
 ) -> None:

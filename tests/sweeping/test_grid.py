@@ -80,6 +80,20 @@ def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> 
     assert set(bench.finished.values()) == {1}
 
 
+def test_a_failed_job_that_went_on_by_itself_fails_no_sweep(bench) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise RuntimeError("out of memory")
+
+    bench.act = act
+    line = ["-m", "seed=0,1", "hydra.sweeper.name=s"]
+    assert bench.run(*line) == 1
+    bench.act = lambda cfg, folder: None
+    assert bench.run("resume=outputs/default/s/1_seed=1") == 0
+    assert bench.run(*line) == 0
+    assert set(bench.finished.values()) == {1}
+
+
 def test_a_nan_is_a_failure(bench, capsys) -> None:
     bench.score = lambda cfg: float("nan") if cfg.seed else 0.5
     assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s") == 1
