@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from siamese_oneshot.cli.paths import quoted
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.errors import Stopped, UserError
 from siamese_oneshot.tracking.result import read_result
 
 log = logging.getLogger(__name__)
@@ -73,13 +74,17 @@ def train_apart(folder: Path) -> float:
     Raises:
         UserError: the command failed.
         KeyboardInterrupt: it was stopped by Ctrl-C.
+        Stopped: this process was stopped by another signal, and has passed it on.
     """
     line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}"]
     log.info("in processes of its own: %s", shlex.join(line[1:]))
     with subprocess.Popen(line) as process:
         try:
             code = process.wait()
-        except KeyboardInterrupt:  # the terminal has sent it to the command, too
+        except KeyboardInterrupt as stop:
+            # The terminal sends Ctrl-C to the command, too; nobody else does so with a signal.
+            if isinstance(stop, Stopped) and stop.args[0] != signal.SIGINT:
+                process.send_signal(stop.args[0])
             process.wait()
             raise
     if code == 130:

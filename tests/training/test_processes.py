@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from test_run import EPISODES, STEPS, run
 
+from siamese_oneshot.cli.run import _terminable
+from siamese_oneshot.errors import Stopped
 from siamese_oneshot.tracking.result import RunResult, read_result
 from siamese_oneshot.tracking.wandb_mode import is_first_process
-from siamese_oneshot.training.processes import gathered, number_of
+from siamese_oneshot.training.processes import gathered, number_of, train_apart
 
 TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.album=null"]
 
@@ -58,6 +64,43 @@ def test_one_process_writes(
 def test_alone_nothing_is_gathered() -> None:
     positions, vectors = torch.tensor([1, 4]), torch.rand(2, 3)
     assert gathered(positions, vectors) == (positions, vectors)
+
+
+COMMAND = """#!{python}
+import pathlib, signal, sys, time
+
+def stop(signum, frame):
+    pathlib.Path("told").write_text(str(signum))
+    sys.exit(143)
+
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path("begun").touch()
+time.sleep(5)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="its command is a script")
+@pytest.mark.parametrize(("signum", "told"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+def test_what_stops_the_driver_stops_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int, told: bool
+) -> None:
+    """Ctrl-C comes to the command from the terminal, which there is none of here."""
+    command = tmp_path / "command"
+    command.write_text(COMMAND.format(python=sys.executable))
+    command.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(command))
+
+    def send() -> None:
+        while not Path("begun").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signum)
+
+    threading.Thread(target=send, daemon=True).start()
+    with _terminable(), pytest.raises(KeyboardInterrupt) as stop:
+        train_apart(tmp_path)
+    assert isinstance(stop.value, Stopped) == told
+    assert Path("told").exists() == told
 
 
 def figures(result: RunResult) -> list[tuple[str, int | None, int, str]]:
