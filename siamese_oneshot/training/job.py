@@ -57,7 +57,7 @@ def train(cfg: DictConfig) -> float:
     folder = Path(hydra.runtime.output_dir)
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
     if hydra.mode == RunMode.MULTIRUN and devices > 1 and not launched_from_outside():
-        return train_apart(folder)
+        return train_apart(folder, hydra.overrides.hydra)
     with _alone_in(folder):
         return _train(cfg, folder)
 

@@ -17,6 +17,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from siamese_oneshot.cli.paths import quoted
 from siamese_oneshot.errors import Stopped, UserError
+from siamese_oneshot.sweeping.job import bare_key
 from siamese_oneshot.tracking.result import read_result
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def gathered(positions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     return all_positions[order], torch.cat(gather_all_tensors(vectors))[order]
 
 
-def train_apart(folder: Path) -> float:
+def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
     """Run a job of a sweep, whose overrides Hydra has recorded, as a command of its own.
 
     A training in several processes starts them by its own command line, and leaves its environment
@@ -67,6 +68,8 @@ def train_apart(folder: Path) -> float:
 
     Args:
         folder: the job's.
+        overrides: of Hydra's own settings, of which the job's overrides tell nothing; a pruner's
+            acts in the job.
 
     Returns:
         The validation score.
@@ -76,7 +79,8 @@ def train_apart(folder: Path) -> float:
         KeyboardInterrupt: it was stopped by Ctrl-C.
         Stopped: this process was stopped by another signal, and has passed it on.
     """
-    line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}"]
+    pruner = [one for one in overrides if bare_key(one).startswith("hydra.sweeper.pruner")]
+    line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}", *pruner]
     log.info("in processes of its own: %s", shlex.join(line[1:]))
     with subprocess.Popen(line) as process:
         try:

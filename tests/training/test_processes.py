@@ -113,6 +113,18 @@ def losses(folder: Path) -> list[float]:
 
 
 @pytest.mark.slow
+def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_path: Path) -> None:
+    pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
+    line = ["+sweep=search", "optim.lr=interval(1e-3,1e-2)", "pruner=none", pruner, *TWINS]
+    line += ["trainer.devices=2", "hydra.sweeper.n_trials=1", "hydra.sweeper.name=two"]
+    command = [sys.executable, "-m", "siamese_oneshot.train", *line]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (two,) = (path.parent for path in tmp_path.glob("outputs/default/two/*/job.json"))
+    assert read_result(two).status == "pruned"
+
+
+@pytest.mark.slow
 def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     """As a job of a sweep, so that it is started apart, too."""
     run(tmp_path / "one", *TWINS, "optim=adam")
