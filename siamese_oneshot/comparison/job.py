@@ -23,6 +23,7 @@ from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.data.source import load_source
 from siamese_oneshot.evaluation.embedding import Machine
 from siamese_oneshot.setting import flag, whole
+from siamese_oneshot.sweeping.folder import sweep_of
 from siamese_oneshot.tracking.result import environment
 from siamese_oneshot.tracking.table import Table, wide_console
 from siamese_oneshot.training.hardware import (
@@ -30,7 +31,6 @@ from siamese_oneshot.training.hardware import (
     choose_precision,
     keep_freed_memory,
 )
-from siamese_oneshot.training.label import sweep_of
 from siamese_oneshot.training.settings import check_logger
 
 log = logging.getLogger(__name__)

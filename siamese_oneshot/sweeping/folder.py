@@ -98,3 +98,8 @@ def jobs_in(folder: Path) -> list[tuple[Job, Path, Outcome]]:
         if job is not None:
             found.append((job, path, Outcome.of(path)))
     return sorted(found, key=lambda item: item[0].number)
+
+
+def sweep_of(folder: Path) -> Path | None:
+    """The sweep that a folder is, or is a job of."""
+    return next((one for one in (folder, folder.parent) if (one / FILE).is_file()), None)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.folder import FILE as SWEEP_FILE
 from siamese_oneshot.sweeping.job import Job, bare_key, short_keys
 
 _LONGEST = 96  # characters of a name; W&B cuts its own at 128
@@ -48,11 +47,6 @@ class Label:
         swept = {key: value for key, value in _values(job.overrides).items() if key in job.swept}
         name = name_of(experiment, swept, seed, job.number)
         return cls(name, folder.parent.name, folder.parent)
-
-
-def sweep_of(folder: Path) -> Path | None:
-    """The sweep that a folder is, or is a job of."""
-    return next((one for one in (folder, folder.parent) if (one / SWEEP_FILE).is_file()), None)
 
 
 def name_of(

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.folder import JOB_LOCK, await_orphan, jobs_in, open_sweep
+from siamese_oneshot.sweeping.folder import JOB_LOCK, await_orphan, jobs_in, open_sweep, sweep_of
 from siamese_oneshot.sweeping.job import Job
 
 
@@ -67,3 +67,11 @@ def test_jobs_are_found_by_number_and_damaged_ones_left_out(
     assert [job.number for job, _, _ in jobs_in(tmp_path)] == [2, 10]
     assert "damaged" in caplog.text
     assert jobs_in(tmp_path / "nowhere") == []
+
+
+def test_the_sweep_of_its_folder_and_of_a_jobs(tmp_path: Path) -> None:
+    job = tmp_path / "s" / "0"
+    job.mkdir(parents=True)
+    assert sweep_of(job) is None
+    (tmp_path / "s" / "sweep.json").touch()
+    assert sweep_of(job) == sweep_of(tmp_path / "s") == tmp_path / "s"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siamese_oneshot.sweeping.job import Job
-from siamese_oneshot.training.label import Label, name_of, rounded, sweep_of, tags_of
+from siamese_oneshot.training.label import Label, name_of, rounded, tags_of
 
 
 def test_a_job_is_named_by_what_is_swept(tmp_path: Path) -> None:
@@ -61,11 +61,3 @@ def test_tags_are_each_once_and_short() -> None:
         "paper", "omniglot", "koch", "mine",
     ]  # fmt: skip
     assert len(tags_of("x" * 99, "a", "b", [])[0]) == 64
-
-
-def test_the_sweep_of_its_folder_and_of_a_jobs(tmp_path: Path) -> None:
-    job = tmp_path / "s" / "0"
-    job.mkdir(parents=True)
-    assert sweep_of(job) is None
-    (tmp_path / "s" / "sweep.json").touch()
-    assert sweep_of(job) == sweep_of(tmp_path / "s") == tmp_path / "s"
