@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import shlex
+import sys
 import threading
 import time
 import traceback
@@ -81,7 +82,9 @@ class SweepDriver(Sweeper):
         top = Path(str(self.config.hydra.sweep.dir)).absolute()
         self.folder = top / (self.name or folder_name(arguments) or "sweep")
         overrides = self._parsed(arguments)
-        with open_sweep(self.folder, arguments, {k: str(v) for k, v in self.params.items()}):
+        params = {key: str(value) for key, value in self.params.items()}
+        command = shlex.join(["python", "-m", "siamese_oneshot.train", *sys.argv[1:]])
+        with open_sweep(self.folder, arguments, params, command):
             with open_dict(self.config):
                 self.config.hydra.sweep.dir = str(self.folder)
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
@@ -229,16 +232,13 @@ class SweepDriver(Sweeper):
     def _conclude(self) -> None:
         """Say where all is, and fail where a job did."""
         found = jobs_in(self.folder)
-        failed = [
-            (job, path)
-            for job, path, outcome in found
-            if job.error is not None and not outcome.complete  # it may have gone on by itself
-        ]
+        # A job that failed may have gone on by itself to its end.
+        failed = [one for one in found if one[0].error is not None and not one[2].complete]
         done = sum(outcome.complete for _, _, outcome in found)
         log.info("%d of %d jobs are complete in %s", done, len(found), self.folder)
         log.info("table: python -m siamese_oneshot.report %s", shlex.quote(str(self.folder)))
         if failed:
-            lines = [f"  {path.name}: {job.error}" for job, path in failed]
+            lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(found)} jobs failed:\n" + "\n".join(lines))
 
 

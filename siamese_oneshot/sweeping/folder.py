@@ -23,13 +23,16 @@ VERSION = 1
 
 
 @contextmanager
-def open_sweep(folder: Path, arguments: Sequence[str], params: dict[str, str]) -> Iterator[None]:
+def open_sweep(
+    folder: Path, arguments: Sequence[str], params: dict[str, str], command: str = ""
+) -> Iterator[None]:
     """Hold a sweep's folder, new or begun earlier by the same command.
 
     Args:
         folder: of the sweep; made where it is missing.
         arguments: of the command line, less Hydra's own settings.
         params: what the sweep varies, as in ``hydra.sweeper.params``.
+        command: that drives the sweep now, for `command_of`; it may differ from the earlier ones.
 
     Raises:
         UserError: another process drives this sweep, or the folder holds another sweep.
@@ -45,7 +48,11 @@ def open_sweep(folder: Path, arguments: Sequence[str], params: dict[str, str]) -
             "(hydra.sweep.dir)."
         ) from None
     try:
-        _check_same(folder, {"arguments": list(arguments), "params": dict(params)})
+        asked = {"arguments": list(arguments), "params": dict(params)}
+        _check_same(folder, asked)
+        with whole_file(folder / FILE) as file:
+            content = {"version": VERSION, **asked, "command": command}
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
         yield
     finally:
         lock.release()
@@ -54,8 +61,6 @@ def open_sweep(folder: Path, arguments: Sequence[str], params: dict[str, str]) -
 def _check_same(folder: Path, asked: dict[str, Any]) -> None:
     path = folder / FILE
     if not path.exists():
-        with whole_file(path) as file:
-            file.write(json.dumps({"version": VERSION, **asked}, indent=2).encode() + b"\n")
         return
     try:
         found = json.loads(path.read_text())
@@ -98,6 +103,15 @@ def jobs_in(folder: Path) -> list[tuple[Job, Path, Outcome]]:
         if job is not None:
             found.append((job, path, Outcome.of(path)))
     return sorted(found, key=lambda item: item[0].number)
+
+
+def command_of(folder: Path) -> str:
+    """The command that drove a sweep last, which goes on with it; empty where it is not known."""
+    try:
+        command = json.loads((folder / FILE).read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return command if isinstance(command, str) else ""
 
 
 def sweep_of(folder: Path) -> Path | None:

@@ -326,6 +326,20 @@ def test_damage_and_what_is_unfinished_are_told(pages: Path, sweep: Path) -> Non
     assert left[1][0] == "5_job"
 
 
+def test_the_command_that_goes_on_is_the_sweeps(tmp_path: Path) -> None:
+    by_itself = result_of(0.5, command="python -m siamese_oneshot.train resume=s/0_job")
+    make_job(tmp_path / "s", 0, {"seed": 0}, by_itself)
+    make_job(tmp_path / "s", 1, {"seed": 1}, None)
+    told = {"version": 1, "arguments": ["seed=0,1"], "params": {}}
+    for command in ("", "python -m siamese_oneshot.train -m seed=0,1"):
+        more = {"command": command} if command else {}
+        (tmp_path / "s" / "sweep.json").write_text(json.dumps(told | more))
+        page = read_page(report(tmp_path / "s", output=tmp_path / "out") / "index.html")
+        label = "The command that goes on with this sweep"
+        found = [one for one in page.all("pre") if one.attributes["aria-label"] == label]
+        assert [one.text for one in found] == ([command] if command else [])
+
+
 def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:
     folder = tmp_path / "a <b>&amp; sweep"
     for number in range(4):

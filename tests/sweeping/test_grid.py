@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping import driver
+from siamese_oneshot.sweeping.folder import command_of
 from siamese_oneshot.sweeping.grid import GridSweeper, combinations
 from siamese_oneshot.sweeping.job import Job
 
@@ -55,6 +56,13 @@ def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
         (bench.folder / "outputs/default/s/1_lr=0.001,seed=1/job.json").read_text()
     )
     assert content["overrides"] == ["optim.lr=0.001", "seed=1"]
+
+
+def test_the_folder_knows_the_command(bench) -> None:
+    assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=a b") == 0
+    folder = bench.folder / "outputs/default/a b"
+    told = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
+    assert command_of(folder) == told
 
 
 def test_without_a_name_the_folder_is_named_by_the_arguments(bench) -> None:

@@ -9,7 +9,14 @@ import pytest
 from filelock import FileLock
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.folder import JOB_LOCK, await_orphan, jobs_in, open_sweep, sweep_of
+from siamese_oneshot.sweeping.folder import (
+    JOB_LOCK,
+    await_orphan,
+    command_of,
+    jobs_in,
+    open_sweep,
+    sweep_of,
+)
 from siamese_oneshot.sweeping.job import Job
 
 
@@ -24,6 +31,23 @@ def test_the_same_sweep_may_come_again_and_no_other(tmp_path: Path) -> None:
         pass
     with pytest.raises(UserError, match="another sweep"), open_sweep(tmp_path, ["a=1"], {}):
         pass
+
+
+def test_the_command_is_the_latest_and_none_of_an_older_file(tmp_path: Path) -> None:
+    assert command_of(tmp_path) == ""
+    for command in ("train a=1 hydra.sweeper.n_trials=2", "train a=1 hydra.sweeper.n_trials=3"):
+        with open_sweep(tmp_path, ["a=1"], {}, command):
+            assert command_of(tmp_path) == command
+    with pytest.raises(UserError), open_sweep(tmp_path, ["a=2"], {}, "train a=2"):
+        pass
+    assert command_of(tmp_path) == "train a=1 hydra.sweeper.n_trials=3"
+    older = '{"version": 1, "arguments": ["a=1"], "params": {}'
+    for text in (older + "}", older + ', "command": 1}', older, "[]"):
+        (tmp_path / "sweep.json").write_text(text)
+        assert command_of(tmp_path) == ""
+    (tmp_path / "sweep.json").write_text(older + "}")
+    with open_sweep(tmp_path, ["a=1"], {}, "train a=1"):
+        assert command_of(tmp_path) == "train a=1"
 
 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:

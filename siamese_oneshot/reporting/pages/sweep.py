@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from siamese_oneshot.reporting.files import Files
 from siamese_oneshot.reporting.groups import Group
 from siamese_oneshot.reporting.importance import Importance
 from siamese_oneshot.reporting.job import Job, LeftOut, Sweep
@@ -21,6 +20,7 @@ from siamese_oneshot.reporting.tables import (
     time_text,
 )
 from siamese_oneshot.reporting.value import Value, cut, numeric, shown
+from siamese_oneshot.sweeping.folder import command_of
 from siamese_oneshot.sweeping.job import short_keys
 from siamese_oneshot.tracking.score import Score
 from siamese_oneshot.tracking.table import Table
@@ -212,10 +212,4 @@ def _resume(sweep: Sweep) -> str:
     """What was typed for the sweep, which goes on where it stopped; empty where it is not known."""
     if all(job.status in ("finished", "pruned") for job in sweep.jobs):
         return ""
-    if not (sweep.folders[0] / "sweep.json").is_file():
-        return ""
-    for job in sweep.jobs:
-        result = Files.read(job.folder).result
-        if result is not None and isinstance(result.command, str) and result.command:
-            return result.command
-    return ""
+    return command_of(sweep.folders[0])
