@@ -136,7 +136,10 @@ def draw(
 
 
 def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
-    """The trial that the job in this folder is; None where it belongs to no search."""
+    """The trial that the job in this folder is; None where no search waits for it.
+
+    A failed job may go on by itself when its trial has been told, and takes no more reports.
+    """
     import optuna
 
     job = Job.read(folder)
@@ -144,4 +147,4 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
         return None
     study = open_study(job.trial["storage"], job.trial["study"], pruner=pruner)
     frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
-    return optuna.trial.Trial(study, frozen._trial_id)
+    return None if frozen.state.is_finished() else optuna.trial.Trial(study, frozen._trial_id)

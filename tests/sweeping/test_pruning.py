@@ -75,6 +75,16 @@ def test_a_resumed_run_reports_no_epoch_twice(folders: list[Path]) -> None:
     assert study.trials[0].intermediate_values == pytest.approx({0: 0.1, 1: 0.2, 2: 0.3})
 
 
+def test_a_job_whose_trial_has_ended_goes_on_without_it(folders: list[Path]) -> None:
+    trained(folders[0], [0.1])
+    study = open_study(f"sqlite:///{folders[0].parent / 'study.db'}", "s")
+    study.tell(0, state=optuna.trial.TrialState.FAIL)
+    callback, trainer = trained(folders[0], [0.1, 0.2], optuna.pruners.ThresholdPruner(lower=0.5))
+    assert not callback.pruned
+    assert not trainer.should_stop
+    assert study.trials[0].intermediate_values == pytest.approx({0: 0.1})
+
+
 def test_a_run_of_no_search_is_left_alone(tmp_path: Path) -> None:
     callback, trainer = trained(tmp_path, [0.1, 0.0], optuna.pruners.ThresholdPruner(lower=0.5))
     assert not callback.pruned
