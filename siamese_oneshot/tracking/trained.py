@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
-from siamese_oneshot.tracking.overrides import of_training
+from siamese_oneshot.tracking.recorded import with_recorded
 from siamese_oneshot.tracking.rounding import restored, rounded
 
 VERSION = 1
@@ -193,28 +192,8 @@ def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     weights = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-    run = path.parent.parent
-    facts = header["facts"] = header.get("facts") or _recorded(run)
-    lines = run / ".hydra" / "overrides.yaml"
-    if "overrides" not in facts and lines.is_file():
-        facts["overrides"] = of_training([str(one) for one in OmegaConf.load(lines)])
+    header["facts"] = with_recorded(header.get("facts") or {}, path.parent.parent)
     return header, weights
-
-
-def _recorded(folder: Path) -> dict[str, Any]:
-    """What a run's folder says of a checkpoint that does not say it itself."""
-    try:
-        config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-        facts = {
-            "experiment": OmegaConf.select(config, "name"),
-            "seed": OmegaConf.select(config, "seed"),
-            "split": OmegaConf.select(config, "data.split"),
-            "data_source": OmegaConf.select(config, "data.source"),
-        }
-    except (OSError, ValueError, OmegaConfBaseException):
-        log.warning("it is not known on which split %s was trained: data.split is taken", folder)
-        return {}
-    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _built(description: Any, path: Path) -> TwinNetwork:

@@ -23,7 +23,7 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.pruning import Pruning
 from siamese_oneshot.tracking.machine import keep_changes, machine
-from siamese_oneshot.tracking.overrides import of_training
+from siamese_oneshot.tracking.recorded import of_training
 from siamese_oneshot.tracking.result import (
     RunResult,
     environment,

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 
 from siamese_oneshot.comparison.subjects import BASELINES, combined, find_subjects
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.overrides import of_training
+from siamese_oneshot.tracking.recorded import of_training
 from siamese_oneshot.tracking.result import RunResult, write_result
 
 NETWORK: dict[str, Any] = {

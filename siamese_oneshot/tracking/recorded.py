@@ -1,0 +1,63 @@
+"""What the folder of a run says of how it was trained."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+log = logging.getLogger(__name__)
+
+_ELSEWHERE = ("seed", "resume", "test", "sweep", "data.root", "data.download", "data.workers")
+_GROUPS = ("hydra", "logger")
+_DAMAGE = (OSError, ValueError, OmegaConfBaseException, YAMLError)
+
+
+def of_training(overrides: Sequence[str]) -> list[str]:
+    """Those that say what is learned: not the seed, where files lie or what is logged.
+
+    Args:
+        overrides: in Hydra's grammar.
+    """
+    return [one for one in overrides if _is_of_training(one.partition("=")[0].lstrip("+~"))]
+
+
+def with_recorded(facts: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """A checkpoint's facts, and what the run's folder says where an older one does not.
+
+    Args:
+        facts: of the checkpoint; none of a very old one.
+        run: the folder that it may lie in.
+    """
+    found = dict(facts) or _configured(run)
+    lines = run / ".hydra" / "overrides.yaml"
+    if "overrides" not in found and lines.is_file():
+        try:
+            found["overrides"] = of_training([str(one) for one in OmegaConf.load(lines)])
+        except (*_DAMAGE, TypeError) as problem:
+            log.warning("%s cannot be read: %s", lines, problem)
+    return found
+
+
+def _configured(run: Path) -> dict[str, Any]:
+    try:
+        config = OmegaConf.load(run / ".hydra" / "config.yaml")
+        facts = {
+            "experiment": OmegaConf.select(config, "name"),
+            "seed": OmegaConf.select(config, "seed"),
+            "split": OmegaConf.select(config, "data.split"),
+            "data_source": OmegaConf.select(config, "data.source"),
+        }
+    except _DAMAGE:
+        log.warning("it is not known on which split %s was trained: data.split is taken", run)
+        return {}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _is_of_training(key: str) -> bool:
+    return key not in _ELSEWHERE and key.partition(".")[0].partition("/")[0] not in _GROUPS
