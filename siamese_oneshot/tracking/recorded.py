@@ -13,8 +13,11 @@ from yaml import YAMLError
 
 log = logging.getLogger(__name__)
 
-_ELSEWHERE = ("seed", "resume", "test", "sweep", "data.root", "data.download", "data.workers")
-_GROUPS = ("hydra", "logger")
+_ELSEWHERE = (
+    "seed", "resume", "test", "sweep", "hydra", "logger", "data.root", "data.download",
+    "data.workers", "callbacks.album", "callbacks.latest", "callbacks.progress",
+    "callbacks.rates", "callbacks.watch",
+)  # fmt: skip
 _DAMAGE = (OSError, ValueError, OmegaConfBaseException, YAMLError)
 
 
@@ -60,4 +63,5 @@ def _configured(run: Path) -> dict[str, Any]:
 
 
 def _is_of_training(key: str) -> bool:
-    return key not in _ELSEWHERE and key.partition(".")[0].partition("/")[0] not in _GROUPS
+    path = key.replace("/", ".") + "."  # hydra/launcher and hydra.run.dir are both Hydra's
+    return not any(path.startswith(f"{one}.") for one in _ELSEWHERE)
