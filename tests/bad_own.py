@@ -202,7 +202,7 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
     ("an alphabet without characters", only("symbols/a/b/c/d.png", b"x", FOLDER), ["too deep"]),
     ("pictures in no class", lambda: [draw("symbols/x.png", 3), FOLDER][1], ["x.png", "no class"]),
     ("10,000 empty classes", many_empty_classes, ["empty", "and 9,980 more"]),
-    ("one picture a class", one_picture_a_class, ["of alphabet0", "add drawings"]),
+    ("one picture a class", one_picture_a_class, ["by 2 drawers", "add drawings"]),
     ("too few classes to divide", few_classes, ["alphabet2", "2 characters", "at least 3"]),
     ("more ways than classes", lambda: [*FOLDER, "data.exam.way=9"],
      ["no alphabet has 9 characters", "data.exam.way"]),

@@ -153,7 +153,7 @@ def alphabet_batch(
         raise UserError(
             f"a batch of {alphabets} alphabets with {characters} characters by {drawers} drawers "
             f"asked for, but {len(eligible)} have as many: lower batches.alphabets, "
-            "batches.characters or batches.drawers"
+            "batches.characters or batches.drawers, or add drawings"
         )
     chosen = eligible[torch.randperm(len(eligible), generator=generator)[:alphabets]]
     rows = []

@@ -25,9 +25,10 @@ def of_training(overrides: Sequence[str]) -> list[str]:
     """Those that say what is learned: not the seed, where files lie or what is logged.
 
     Args:
-        overrides: in Hydra's grammar.
+        overrides: in Hydra's grammar; of several of a key the last one counts.
     """
-    return [one for one in overrides if _is_of_training(one.partition("=")[0].lstrip("+~"))]
+    keyed = {one.partition("=")[0].lstrip("+~"): one for one in overrides}
+    return [one for key, one in keyed.items() if _is_of_training(key)]
 
 
 def with_recorded(facts: Mapping[str, Any], run: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ TINY = [
     "trainer.precision=32-true", "trainer.log_every_n_steps=1", "callbacks.album=null",
 ]  # fmt: skip
 _TIMED = ("speed/",)  # columns that no two runs share
-_OWN = {"command", "commit"}  # facts of a checkpoint that tell of its process
+_OWN = {"command", "commit", "overrides"}  # facts of a checkpoint that tell of its process
 
 
 class Forked:

@@ -96,9 +96,14 @@ def test_what_stops_the_driver_stops_its_command(
             time.sleep(0.01)
         os.kill(os.getpid(), signum)
 
+    # What a shell starts in the background is deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=send, daemon=True).start()
-    with _terminable(), pytest.raises(KeyboardInterrupt) as stop:
-        train_apart(tmp_path)
+    try:
+        with _terminable(), pytest.raises(KeyboardInterrupt) as stop:
+            train_apart(tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert isinstance(stop.value, Stopped) == told
     assert Path("told").exists() == told
 
