@@ -41,6 +41,11 @@ def whole_file(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         passing.unlink(missing_ok=True)
 
 
+def previous(path: Path) -> Path:
+    """Where a checkpoint's predecessor is kept: ``last.previous.ckpt`` of ``last.ckpt``."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
 def remove_strays(folder: Path) -> None:
     """Remove what a killed process has left of ``whole_file``; only where no other one writes."""
     for path in folder.glob(".*.tmp"):

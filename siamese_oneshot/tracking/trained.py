@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from siamese_oneshot.atomic import whole_file
+from siamese_oneshot.atomic import previous, whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.tracking.recorded import with_recorded
@@ -32,7 +33,8 @@ _HEADER = "siamese_oneshot"
 # what loading and building raise on what is damaged, no checkpoint, or another package's
 _UNUSABLE = (
     OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, AttributeError,
-    AssertionError, pickle.UnpicklingError, HydraException, OmegaConfBaseException,
+    AssertionError, pickle.UnpicklingError, zipfile.BadZipFile, HydraException,
+    OmegaConfBaseException,
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -77,7 +79,8 @@ def load_trained(where: str | Path) -> Trained:
 
     Args:
         where: ``pretrained`` or another name of ``PRETRAINED``; a run's folder, of which the kept
-            checkpoint is taken; a ``.ckpt`` or a ``.safetensors`` file.
+            checkpoint is taken, or the one before it if that is damaged; a ``.ckpt`` or a
+            ``.safetensors`` file.
 
     Returns:
         The network, in evaluation mode, with float32 weights on the CPU.
@@ -87,7 +90,10 @@ def load_trained(where: str | Path) -> Trained:
             than this package's networks.
     """
     path = find_weights(where)
-    content = _exported(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    if path.suffix == ".safetensors":
+        content = _exported(path)
+    else:
+        content = _checkpoint(path, or_before=path != Path(where).expanduser())
     try:
         header, weights = content
         if header["version"] != VERSION:
@@ -178,16 +184,24 @@ def _exported(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return header, restored(weights)
 
 
-def _checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _checkpoint(path: Path, or_before: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):  # PyTorch itself does not look at the checksums
+            with zipfile.ZipFile(path) as archive:
+                if damaged := archive.testzip():
+                    raise ValueError(f"the checksum of {damaged} does not match")
         header = dict(content[_HEADER])
         state: Mapping[str, Tensor] = content["state_dict"]
     except KeyError as problem:
         raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
     except _UNUSABLE as problem:
         first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise UserError(f"{path} is damaged or not a plain checkpoint: {first}") from problem
+        message = f"{path} is damaged or not a plain checkpoint: {first}"
+        if not or_before or not previous(path).is_file():
+            raise UserError(message) from problem
+        log.warning("%s; the one before it is taken", message)
+        return _checkpoint(previous(path), or_before=False)
     prefix = "network."
     weights = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)

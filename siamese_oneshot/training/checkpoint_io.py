@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from siamese_oneshot.atomic import whole_file
+from siamese_oneshot.atomic import previous, whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 
@@ -39,11 +39,6 @@ class KeepingIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Read a checkpoint, always with ``weights_only``."""
         return read_checkpoint(Path(path))
-
-
-def previous(path: Path) -> Path:
-    """Where the checkpoint before this one is: ``last.previous.ckpt`` of ``last.ckpt``."""
-    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def there_is(path: Path) -> bool:

@@ -96,6 +96,25 @@ def test_the_last_checkpoint_where_there_is_no_best(tmp_path: Path) -> None:
     assert find_weights(tmp_path) == last
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_of_a_run_the_checkpoint_before_a_damaged_one_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    path = checkpoint(tmp_path, {"threshold": 0.5})
+    whole = path.read_bytes()
+    weights = torch.load(path, weights_only=True)["state_dict"]
+    place = whole.index(max(weights.values(), key=torch.numel).numpy().tobytes())
+    flipped = whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :]
+    path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else flipped)
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
+        load_trained(tmp_path)
+    path.with_name("best.previous.ckpt").write_bytes(whole)
+    assert load_trained(tmp_path).threshold == 0.5
+    assert "the one before it is taken" in caplog.text
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):  # named itself
+        load_trained(path)
+
+
 def test_old_checkpoints_are_explained_by_their_folder(tmp_path: Path) -> None:
     checkpoint(tmp_path, {"facts": None})
     (tmp_path / ".hydra").mkdir()

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from siamese_oneshot.atomic import previous
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.training import checkpoint_io
 from siamese_oneshot.training.checkpoint_io import (
     KeepingIO,
-    previous,
     read_checkpoint,
     there_is,
     write_checkpoint,
