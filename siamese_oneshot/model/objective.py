@@ -46,15 +46,24 @@ class _SquaredNorm(torch.autograd.Function):
         return weight * (2 * gradient)
 
 
-def _regularised(
-    network: TwinNetwork, l2: LayerSetting, name: str, loss: Tensor
-) -> dict[str, Tensor]:
-    """A loss and the penalty of the weights: their sum, and each."""
-    penalty = l2_penalty(network, l2).to(loss.device)
-    return {"loss": loss + penalty, name: loss, "l2": penalty}
+class _Regularised:
+    """What all objectives have: one L2 weight a layer.
+
+    Args:
+        l2: λ of each layer, a number or a mapping.
+    """
+
+    def __init__(self, l2: LayerSetting = 0.0) -> None:
+        check_layerwise(l2, "objective.l2")
+        self.l2 = l2
+
+    def regularised(self, network: TwinNetwork, name: str, loss: Tensor) -> dict[str, Tensor]:
+        """A loss and the penalty of the weights: their sum, and each."""
+        penalty = l2_penalty(network, self.l2).to(loss.device)
+        return {"loss": loss + penalty, name: loss, "l2": penalty}
 
 
-class PairObjective:
+class PairObjective(_Regularised):
     """Cross-entropy of same/different plus one L2 weight a layer (paper, section 3.2).
 
     Args:
@@ -62,10 +71,6 @@ class PairObjective:
     """
 
     batches = "pairs"  # what it is trained on
-
-    def __init__(self, l2: LayerSetting = 0.0) -> None:
-        check_layerwise(l2, "objective.l2")
-        self.l2 = l2
 
     def __call__(
         self, network: TwinNetwork, first: Tensor, second: Tensor, same: Tensor
@@ -81,10 +86,10 @@ class PairObjective:
             ``loss`` = ``cross_entropy`` + ``l2``; scalars.
         """
         entropy = F.binary_cross_entropy_with_logits(network(first, second), same)
-        return _regularised(network, self.l2, "cross_entropy", entropy)
+        return self.regularised(network, "cross_entropy", entropy)
 
 
-class AllPairsObjective:
+class AllPairsObjective(_Regularised):
     """The paper's cross-entropy over every pair that a batch of alphabets holds.
 
     Each picture goes through the tower once and is compared with all others, where a batch of
@@ -96,10 +101,6 @@ class AllPairsObjective:
     """
 
     batches = "episode"  # what it is trained on
-
-    def __init__(self, l2: LayerSetting = 0.0) -> None:
-        check_layerwise(l2, "objective.l2")
-        self.l2 = l2
 
     def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
         """The loss and its parts.
@@ -118,10 +119,10 @@ class AllPairsObjective:
         logits = network.score(embeddings[one], embeddings[other])
         losses = F.binary_cross_entropy_with_logits(logits, same.to(logits), reduction="none")
         entropy = 0.5 * (losses[same].mean() + losses[~same].mean())
-        return _regularised(network, self.l2, "cross_entropy", entropy)
+        return self.regularised(network, "cross_entropy", entropy)
 
 
-class EpisodeObjective:
+class EpisodeObjective(_Regularised):
     """Cross-entropy of every one-shot trial that a batch of alphabets holds.
 
     For each alphabet and each ordered two of its drawers, every character by the one is looked for
@@ -135,8 +136,8 @@ class EpisodeObjective:
     batches = "episode"  # what it is trained on
 
     def __init__(self, l2: LayerSetting = 0.0, smoothing: float = 0.0) -> None:
-        check_layerwise(l2, "objective.l2")
-        self.l2, self.smoothing = l2, share("objective.smoothing", smoothing)
+        super().__init__(l2)
+        self.smoothing = share("objective.smoothing", smoothing)
 
     def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
         """The loss and its parts.
@@ -153,10 +154,10 @@ class EpisodeObjective:
         # Scores are symmetric, so the transpose asks for the first drawer's by the second's.
         there = F.cross_entropy(scores.transpose(1, 2), target, label_smoothing=self.smoothing)
         back = F.cross_entropy(scores, target, label_smoothing=self.smoothing)
-        return _regularised(network, self.l2, "cross_entropy", 0.5 * (there + back))
+        return self.regularised(network, "cross_entropy", 0.5 * (there + back))
 
 
-class MarginObjective:
+class MarginObjective(_Regularised):
     """The hinge of every one-shot trial that a batch of alphabets holds, with its hardest negative.
 
     A trial, as in ``EpisodeObjective``, costs ``max(0, margin + wrong - right)``: by how much the
@@ -170,8 +171,8 @@ class MarginObjective:
     batches = "episode"  # what it is trained on
 
     def __init__(self, margin: float = 1.0, l2: LayerSetting = 0.0) -> None:
-        check_layerwise(l2, "objective.l2")
-        self.l2, self.margin = l2, number("objective.margin", margin, above=0)
+        super().__init__(l2)
+        self.margin = number("objective.margin", margin, above=0)
 
     def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
         """The loss and its parts.
@@ -188,10 +189,10 @@ class MarginObjective:
         itself = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
         wrong = scores.masked_fill(itself, -torch.inf)
         ways = [F.relu(self.margin + wrong.amax(axis) - right).mean() for axis in (1, 2)]
-        return _regularised(network, self.l2, "hinge", 0.5 * (ways[0] + ways[1]))
+        return self.regularised(network, "hinge", 0.5 * (ways[0] + ways[1]))
 
 
-class ContrastiveObjective:
+class ContrastiveObjective(_Regularised):
     """Supervised contrastive cross-entropy (Khosla et al. 2020) within a batch's alphabets.
 
     Every picture is compared with all others of its alphabet, its own drawer's among them, and each
@@ -204,10 +205,6 @@ class ContrastiveObjective:
     """
 
     batches = "episode"  # what it is trained on
-
-    def __init__(self, l2: LayerSetting = 0.0) -> None:
-        check_layerwise(l2, "objective.l2")
-        self.l2 = l2
 
     def __call__(self, network: TwinNetwork, pictures: Tensor) -> dict[str, Tensor]:
         """The loss and its parts.
@@ -229,7 +226,7 @@ class ContrastiveObjective:
         character = torch.arange(n, device=pictures.device) // drawers
         same = (character[:, None] == character).fill_diagonal_(False)
         entropy = -scores.log_softmax(-1)[:, same].mean()
-        return _regularised(network, self.l2, "cross_entropy", entropy)
+        return self.regularised(network, "cross_entropy", entropy)
 
 
 def _trials(network: TwinNetwork, pictures: Tensor) -> Tensor:
