@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,18 @@ def whole_file(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
 def previous(path: Path) -> Path:
     """Where a checkpoint's predecessor is kept: ``last.previous.ckpt`` of ``last.ckpt``."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def check_sums(path: Path) -> None:
+    """Look at every byte of a checkpoint, which PyTorch itself does not when it loads one.
+
+    Raises:
+        zipfile.BadZipFile: no zip, or a damaged one.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")
 
 
 def remove_strays(folder: Path) -> None:

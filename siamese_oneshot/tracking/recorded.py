@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from siamese_oneshot.sweeping.job import bare_key
+
 log = logging.getLogger(__name__)
 
 _ELSEWHERE = (
@@ -27,7 +29,7 @@ def of_training(overrides: Sequence[str]) -> list[str]:
     Args:
         overrides: in Hydra's grammar; of several of a key the last one counts.
     """
-    keyed = {one.partition("=")[0].lstrip("+~"): one for one in overrides}
+    keyed = {bare_key(one): one for one in overrides}
     return [one for key, one in keyed.items() if _is_of_training(key)]
 
 

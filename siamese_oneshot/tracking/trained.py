@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
-from siamese_oneshot.atomic import previous, whole_file
+from siamese_oneshot.atomic import check_sums, previous, whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.tracking.recorded import with_recorded
@@ -187,10 +187,8 @@ def _exported(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _checkpoint(path: Path, or_before: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if zipfile.is_zipfile(path):  # PyTorch itself does not look at the checksums
-            with zipfile.ZipFile(path) as archive:
-                if damaged := archive.testzip():
-                    raise ValueError(f"the checksum of {damaged} does not match")
+        if zipfile.is_zipfile(path):
+            check_sums(path)
         header = dict(content[_HEADER])
         state: Mapping[str, Tensor] = content["state_dict"]
     except KeyError as problem:

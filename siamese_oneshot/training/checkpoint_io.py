@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from siamese_oneshot.atomic import previous, whole_file
+from siamese_oneshot.atomic import check_sums, previous, whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 
@@ -103,10 +103,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:  # PyTorch itself does not look at the checksums
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")
+    check_sums(path)
     found = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(found, dict) or "state_dict" not in found:
         raise ValueError("it is no checkpoint of a training")
