@@ -57,14 +57,7 @@ def with_paths(
             and (not equals or Path(argument).expanduser().exists())
         ):
             subjects.append(unquoted(argument))
-        elif (
-            equals
-            and key in keys
-            and not _LEFT_ALONE.fullmatch(value)
-            and not (
-                sweeps and _READ_AS_IT_STANDS.fullmatch(value) and not _is_one_with_commas(value)
-            )
-        ):
+        elif equals and key in keys and not _is_left_to_hydra(value, sweeps):
             rest.append(f"{key}={quoted(unquoted(value))}")
         else:
             rest.append(argument)
@@ -73,5 +66,8 @@ def with_paths(
     return rest
 
 
-def _is_one_with_commas(value: str) -> bool:
-    return "," in value and Path(value).exists()
+def _is_left_to_hydra(value: str, sweeps: bool) -> bool:
+    if _LEFT_ALONE.fullmatch(value):
+        return True
+    one_with_commas = "," in value and Path(value).exists()
+    return sweeps and not one_with_commas and _READ_AS_IT_STANDS.fullmatch(value) is not None

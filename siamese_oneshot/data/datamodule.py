@@ -22,7 +22,6 @@ from siamese_oneshot.data.source import Glyphs, Loaded, load_source, mixed_in
 from siamese_oneshot.data.splice import Splice, spliced
 from siamese_oneshot.data.splits import FIXED, Split, split_drawings
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import whole
 
 _LARGEST = 512  # pixels along a side: Omniglot has 105, and all pictures are held in memory
 
@@ -71,20 +70,21 @@ class OneShotDataModule(pl.LightningDataModule):
         generated: Glyphs | None = None,
     ) -> None:
         super().__init__()
-        self.batches, self.size = batches, whole("model.encoder.size", size, 1, _LARGEST)
+        self.batches, self.size = batches, setting.whole("model.encoder.size", size, 1, _LARGEST)
         self.seed = setting.seed("seed", seed)
         self.source, self.root, self.download, self.fallback = source, root, download, fallback
         self.rule, self.held_out = split, held_out
         self.exam_size = exam or ExamSize()
         self.glyphs, self.generated = glyphs or Glyphs(), generated or Glyphs(alphabets=0)
-        there = whole("data.generated.alphabets", self.generated.alphabets, 0)
+        there = setting.whole("data.generated.alphabets", self.generated.alphabets, 0)
         if bool(there) != bool(batches.generated):
             raise UserError(
                 f"data.generated.alphabets={there} says how many generated alphabets there are, "
                 f"batches.generated={batches.generated:g} how many a batch has of them: set both, "
                 "or neither; batches=pairs has none"
             )
-        self.workers, self.chunk = whole("data.workers", workers, 0), whole("data.chunk", chunk, 1)
+        self.workers = setting.whole("data.workers", workers, 0)
+        self.chunk = setting.whole("data.chunk", chunk, 1)
         self.on_bad = on_bad
         self.loaded: Loaded | None = None
         self._pixels: Tensor | None = None

@@ -146,9 +146,7 @@ def alphabet_batch(
     Raises:
         UserError: of too few alphabets have that many drawers that many characters in common.
     """
-    eligible = torch.tensor(
-        [k for k in range(len(roster.names)) if roster.fellows(k, characters, drawers)]
-    )
+    eligible = torch.tensor(roster.sharing(characters, drawers))
     if len(eligible) < alphabets:
         raise UserError(
             f"a batch of {alphabets} alphabets with {characters} characters by {drawers} drawers "

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from siamese_oneshot import setting
 from siamese_oneshot.data.batches import generator_for
 from siamese_oneshot.data.episodes import Trials, episode_trials, run_trials
 from siamese_oneshot.data.omniglot import OfficialRuns
 from siamese_oneshot.data.pairs import Pairs, sample_pairs
 from siamese_oneshot.data.roster import Roster
-from siamese_oneshot.setting import flag, whole
+from siamese_oneshot.setting import flag, seed, whole
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class ExamSize:
             whole(f"data.exam.{name}", getattr(self, name), 1)
         whole("data.exam.way", self.way, 2)
         flag("data.exam.within_alphabet", self.within_alphabet)
-        setting.seed("data.exam.seed", self.seed)
+        seed("data.exam.seed", self.seed)
 
 
 def validation_exam(roster: Roster, size: ExamSize) -> Exam:

@@ -76,8 +76,7 @@ class Roster:
         Raises:
             UserError: there is none, with the largest that there is.
         """
-        chosen = [one for one in range(len(self.names)) if self.fellows(one, way, drawers)]
-        if chosen:
+        if chosen := self.sharing(way, drawers):
             return chosen
         largest = int(self.classes_in.max())
         name = self.names[int(self.classes_in.argmax())]
@@ -93,7 +92,12 @@ class Roster:
 
     def left_out(self, way: int, drawers: int = 1) -> list[str]:
         """The names of the alphabets that are not ``large_enough``."""
-        return [name for one, name in enumerate(self.names) if not self.fellows(one, way, drawers)]
+        able = self.sharing(way, drawers)
+        return [name for one, name in enumerate(self.names) if one not in able]
+
+    def sharing(self, way: int, drawers: int) -> list[int]:
+        """The alphabets of which so many drawers have ``way`` classes in common; maybe none."""
+        return [one for one in range(len(self.names)) if self.fellows(one, way, drawers)]
 
     def fellows(self, alphabet: int, way: int, drawers: int) -> tuple[int, ...]:
         """Some ``drawers`` who have drawn the same ``way`` classes of an alphabet; () for none."""
