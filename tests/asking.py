@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.cli.run import _Job
+from siamese_oneshot.cli.job import Job
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluate import evaluate_task
 from siamese_oneshot.predict import predict_task
@@ -66,7 +66,7 @@ def ask(command: str, line: Sequence[str], folder: Path) -> str:
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
     try:
-        _Job(TASKS[command][1])(cfg)
+        Job(TASKS[command][1])(cfg)
     except UserError as refused:
         return str(refused)
     finally:

@@ -10,34 +10,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import suggest
+from siamese_oneshot.cli.job import Job, Task
 from siamese_oneshot.cli.resume import with_recorded
 from siamese_oneshot.cli.settings import Settings
 from siamese_oneshot.cli.surroundings import explain_machine
-from siamese_oneshot.cli.targets import explain_call, explain_target
 from siamese_oneshot.errors import Stopped, UserError
-
-Task = Callable[[DictConfig], Any]
 
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
 
@@ -79,7 +73,7 @@ def run_hydra(
         os.environ.get(name) == "1" for name in ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
     )
     line = list(sys.argv[1:] if argv is None else argv)
-    job = _Job(task)
+    job = Job(task)
     try:
         line = with_recorded(line)
         arguments = get_args_parser().parse_args(line)
@@ -119,68 +113,6 @@ def run_hydra(
             raise
         _stop(refused, 1, error if traced else None)
     return job.result
-
-
-class _Job:
-    """The task as Hydra calls it: keeps the result, and turns what a user can mend to UserError.
-
-    The turning happens here and not around Hydra because only the job knows its config, and
-    because an exception that comes back from another process has lost its cause.
-    """
-
-    def __init__(self, task: Task) -> None:
-        functools.update_wrapper(self, task)  # Hydra names the job after the task's module
-        self._task = task
-        self.result: Any = None
-
-    def __call__(self, cfg: DictConfig) -> Any:
-        """Run the task."""
-        single = HydraConfig.get().mode == RunMode.RUN
-        try:
-            result = self._task(cfg)
-        except Exception as error:
-            if single:
-                sys.stderr = cast(TextIO, _LessJobLine(sys.stderr))
-            error._from_task = True  # type: ignore[attr-defined]
-            message = _mendable(error, cfg)
-            if message is None or isinstance(error, UserError):
-                raise
-            raise UserError(message) from error
-        if single:
-            self.result = result
-        return result
-
-
-class _LessJobLine:
-    """Standard error without the line of overrides that Hydra puts before a single job's error."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Pass on all but that line."""
-        if text.startswith("Error executing job with overrides:"):
-            return len(text)
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the stream's."""
-        return getattr(self._stream, name)
-
-
-def _mendable(error: BaseException, cfg: DictConfig) -> str | None:
-    """The message for an error that the user can mend, else None."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError):
-            return str(cause)
-        if isinstance(cause, MissingMandatoryValue):
-            key = cause.full_key or cause.key
-            return f"{key} has no value yet; give one on the command line: {key}=…"
-        if type(cause).__name__ == "MisconfigurationException":  # Lightning's word for it
-            return f"PyTorch Lightning refuses the settings: {cause}"
-        cause = cause.__cause__
-    return explain_call(error, cfg) or explain_target(error) or explain_machine(error)
 
 
 def _settings(arguments: argparse.Namespace, config_name: str) -> Settings:

@@ -1,18 +1,26 @@
-"""Which checkpoints are kept: the best by validation, and the latest, also within an epoch."""
+"""Which checkpoints are kept, best by validation and latest, and which a training goes on from."""
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
+from siamese_oneshot.atomic import remove_strays
 from siamese_oneshot.setting import number
+from siamese_oneshot.tracking.wandb_mode import is_first_process
+from siamese_oneshot.training import slurm
 from siamese_oneshot.training.checkpoint_io import there_is
 from siamese_oneshot.training.history import History
 from siamese_oneshot.training.module import ERROR
+
+log = logging.getLogger(__name__)
 
 
 class Best(ModelCheckpoint):
@@ -86,6 +94,31 @@ class Latest(Checkpoint):
                     logger.sync()
             trainer.save_checkpoint(self.path, weights_only=False)
             self._step, self._time = trainer.global_step, time.monotonic()
+
+
+def starting_point(resume: str | None, folder: Path) -> Path | None:
+    """The checkpoint that a training in a folder goes on from.
+
+    Args:
+        resume: a run's folder or a checkpoint, as ``resume=`` has it; None for a new training,
+            which goes on nevertheless where Slurm runs its job again.
+        folder: of the run.
+
+    Returns:
+        Its path; None to start from the beginning.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    remove_strays(last.parent)
+    if resume is not None and resume.endswith(".ckpt"):
+        last = Path(resume)
+    if resume is None and not slurm.is_restarted():
+        return None
+    if there_is(last):
+        log.info("going on from %s", last)
+        return last
+    if HydraConfig.get().mode == RunMode.RUN and is_first_process():
+        log.warning("%s has no checkpoint yet: starting from the beginning", folder)
+    return None
 
 
 def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:

@@ -76,6 +76,12 @@ class Continuity(Callback):
             set_chance(self._found["chance"])
         self._found = None
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep Lightning's count for loggers in step: 2.6 counts one too many after a resume."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
 
 def seed_all(seed: int) -> None:
     """Seed all generators that a process has."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.job import Job, bare_key, short_keys
+from siamese_oneshot.tracking.recorded import of_training
 
 _LONGEST = 96  # characters of a name; W&B cuts its own at 128
-_UNTOLD = ("experiment", "sweep", "seed", "name", "resume", "test", "data.root")
-_UNTOLD_GROUPS = ("hydra", "logger", "callbacks")
+_UNTOLD = ("experiment", "name")  # the name begins with it
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Label:
         except UserError:
             job = None
         if job is None:
-            told = [one for one in overrides if _is_told(bare_key(one))]
+            told = [one for one in of_training(overrides) if bare_key(one) not in _UNTOLD]
             return cls(name_of(experiment, _values(told), seed), None, folder)
         swept = {key: value for key, value in _values(job.overrides).items() if key in job.swept}
         name = name_of(experiment, swept, seed, job.number)
@@ -94,8 +94,3 @@ def rounded(value: str) -> str:
 def _values(overrides: Sequence[str]) -> dict[str, str]:
     pairs = (one.lstrip("+~").partition("=") for one in overrides)
     return {key: value.strip("'\"") for key, sign, value in pairs if sign}
-
-
-def _is_told(key: str) -> bool:
-    group = key.partition(".")[0].partition("/")[0]
-    return key not in _UNTOLD and group not in _UNTOLD_GROUPS

@@ -62,10 +62,6 @@ class SiameseModule(pl.LightningModule):
         self._embedded: list[tuple[Tensor, Tensor]] = []
         self._broken: Tensor | None = None  # the first step whose loss was not finite
 
-    def on_train_batch_start(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Keep Lightning's count for loggers in step: 2.6 counts one too many after a resume."""
-        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.global_step
-
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """One step of the objective on a batch of ``OneShotDataModule``."""
         parts = self.objective(self.network, *batch)

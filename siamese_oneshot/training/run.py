@@ -12,10 +12,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.atomic import remove_strays
@@ -33,10 +32,9 @@ from siamese_oneshot.tracking.result import (
 )
 from siamese_oneshot.tracking.score import Score, scores_of
 from siamese_oneshot.tracking.wandb_mode import is_first_process
-from siamese_oneshot.training import slurm
 from siamese_oneshot.training.announcement import announce
-from siamese_oneshot.training.checkpoint_io import KeepingIO, read_checkpoint, there_is
-from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint
+from siamese_oneshot.training.checkpoint_io import read_checkpoint
+from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint, starting_point
 from siamese_oneshot.training.continuity import Continuity
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
@@ -45,7 +43,9 @@ from siamese_oneshot.training.hardware import (
 )
 from siamese_oneshot.training.history import History
 from siamese_oneshot.training.module import SiameseModule
+from siamese_oneshot.training.settings import check_split
 from siamese_oneshot.training.stopping import Enough, Stopping
+from siamese_oneshot.training.trainer import make_trainer
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,6 @@ class Run:
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         if self.accelerator == "cpu":
             keep_freed_memory()
-        if cfg.trainer.max_steps < 0 and cfg.trainer.max_epochs < 0:
-            raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
         self.data: OneShotDataModule = instantiate(cfg.data)
         description: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
         objective = instantiate(cfg.objective)
@@ -82,11 +80,7 @@ class Run:
                 f"not from batches={self.data.batches.kind}: set both alike"
             )
         self.data.load()
-        if self.data.parts.blind and (cfg.callbacks.checkpoint or cfg.callbacks.early_stopping):
-            raise UserError(
-                f"data.split={self.data.parts.name} trains on its validation alphabets, so nothing "
-                "may be chosen by them: set callbacks=last"
-            )
+        check_split(self.data.parts, cfg.callbacks)
         self.module = SiameseModule(
             instantiate(cfg.model),
             objective,
@@ -103,14 +97,18 @@ class Run:
         ]
         self.seconds = 0.0
 
+    @property
+    def setting(self) -> tuple[DictConfig, Path, str, str]:
+        """Where and how its trainers run: ``make_trainer``'s first arguments."""
+        return self.cfg.trainer, self.folder, self.accelerator, self.precision
+
     def facts(self) -> dict[str, Any]:
         """What someone who is handed the checkpoint alone should know, in plain values."""
-        drawings = self.data.drawings
         held_out = self.data.held_out
         return {
             "experiment": self.cfg.name,
             "seed": self.cfg.seed,
-            "data_source": drawings.source,
+            "data_source": self.data.drawings.source,
             "data_digest": self.data.digest,
             "split": self.data.parts.name,
             "held_out": None if held_out is None else list(held_out),
@@ -137,7 +135,9 @@ class Run:
         if is_first_process():
             hardware = self.accelerator, self.precision
             announce(self.cfg.name, self.cfg.seed, self.module, self.data, hardware, self.folder)
-        trainer = self.trainer(self.callbacks, self.loggers, max_steps=self.cfg.trainer.max_steps)
+        trainer = make_trainer(
+            *self.setting, self.callbacks, self.loggers, max_steps=self.cfg.trainer.max_steps
+        )
         status, scores = "failed", list[Score]()
         with self.stopping:
             try:
@@ -181,50 +181,14 @@ class Run:
         except OSError as problem:
             log.warning("the result cannot be written: %s", problem)
 
-    def trainer(
-        self, callbacks: list[Callback], loggers: list[Logger], max_steps: int = -1
-    ) -> pl.Trainer:
-        """A Lightning trainer on the chosen device."""
-        cfg = self.cfg.trainer
-        return pl.Trainer(
-            accelerator=self.accelerator,
-            devices=cfg.devices,
-            precision=self.precision,  # type: ignore[arg-type]
-            max_steps=max_steps,
-            max_epochs=cfg.max_epochs,
-            log_every_n_steps=cfg.log_every_n_steps,
-            gradient_clip_val=cfg.gradient_clip_val,
-            logger=loggers,
-            callbacks=callbacks,
-            default_root_dir=self.folder,
-            plugins=[KeepingIO()],
-            enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
-            enable_model_summary=False,
-            enable_checkpointing=any(isinstance(one, Checkpoint) for one in callbacks),
-            use_distributed_sampler=False,
-            # Batch norm over the whole batch; PyTorch has it on GPUs only.
-            sync_batchnorm=self.accelerator in ("gpu", "cuda"),
-            num_sanity_val_steps=0,
-        )
-
     def fit(self, trainer: pl.Trainer) -> str:
         """Train, from the last checkpoint where there is one; the status it ended with."""
-        last = self.folder / "checkpoints" / "last.ckpt"
-        remove_strays(last.parent)
-        if self.cfg.resume is not None and self.cfg.resume.endswith(".ckpt"):
-            last = Path(self.cfg.resume)
-        wanted = self.cfg.resume is not None or slurm.is_restarted()
-        resume = last if wanted and there_is(last) else None
-        if resume is not None:
-            log.info("going on from %s", resume)
-        elif wanted and HydraConfig.get().mode == RunMode.RUN and is_first_process():
-            log.warning("%s has no checkpoint yet: starting from the beginning", self.folder)
+        begin = starting_point(self.cfg.resume, self.folder)
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(self.module, self.data, ckpt_path=resume, weights_only=True)
-            if (
-                kept_checkpoint(trainer, self.folder) is None and trainer.global_step
-            ):  # ended within its first epoch
+            trainer.fit(self.module, self.data, ckpt_path=begin, weights_only=True)
+            kept = kept_checkpoint(trainer, self.folder)
+            if kept is None and trainer.global_step:  # a training without any callback for it
                 trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
         except Enough:
             return "interrupted"
@@ -244,7 +208,7 @@ class Run:
         assert kept is not None
         self.module.load_state_dict(read_checkpoint(kept)["state_dict"])
         # A trainer without callbacks: an average of weights must not be swapped in again.
-        examiner = self.trainer([], loggers=[])
+        examiner = make_trainer(*self.setting)
         examiner.validate(self.module, self.data, verbose=False)
         scores = scores_of(self.module.findings, "validation", "chosen on these pairs")
         if test:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from siamese_oneshot.data.splits import Split
+from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import flag, names, number, one_of, seed, whole, wholes
 from siamese_oneshot.tracking.wandb_mode import MODES
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
@@ -34,12 +36,31 @@ def check_settings(cfg: DictConfig) -> None:
     for name in ("max_steps", "max_epochs"):
         whole(f"trainer.{name}", trainer[name], -1)
     whole("trainer.log_every_n_steps", trainer.log_every_n_steps, 1)
+    if trainer.max_steps < 0 and trainer.max_epochs < 0:
+        raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
     if trainer.gradient_clip_val is not None:
         number("trainer.gradient_clip_val", trainer.gradient_clip_val, above=0)
     stopping = cfg.callbacks.get("early_stopping")
     if stopping is not None and "patience" in stopping:
         whole("callbacks.early_stopping.patience", stopping.patience, 0)
     check_logger(cfg.logger)
+
+
+def check_split(parts: Split, callbacks: DictConfig) -> None:
+    """Refuse to choose by alphabets that are trained on.
+
+    Args:
+        parts: who trains on what.
+        callbacks: of ``conf/callbacks``.
+
+    Raises:
+        UserError: what to set instead.
+    """
+    if parts.blind and (callbacks.checkpoint or callbacks.early_stopping):
+        raise UserError(
+            f"data.split={parts.name} trains on its validation alphabets, so nothing may be chosen "
+            "by them: set callbacks=last"
+        )
 
 
 def check_logger(logger: DictConfig) -> None:

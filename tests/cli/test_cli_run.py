@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 import siamese_oneshot
 from siamese_oneshot.cli import conf_dir, run, run_hydra
+from siamese_oneshot.cli.job import Job
 from siamese_oneshot.errors import UserError
 
 
@@ -170,7 +171,7 @@ def test_a_job_and_its_error_survive_another_process(conf: Path) -> None:
     seen = []
 
     def task(cfg: DictConfig) -> None:
-        job = run._Job(fails_with_cause)
+        job = Job(fails_with_cause)
         try:
             job(cfg)
         except UserError as error:
