@@ -149,6 +149,17 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
         ["callbacks.early_stopping.patience=abc"],
         ["callbacks.early_stopping.patience=abc", "whole number"],
     ),
+    (
+        "train",
+        ["callbacks.checkpoint.monitor=val/verification_accuracy"],
+        ["callbacks.checkpoint.monitor=val/verification_accuracy", "val/one_shot_error"],
+    ),
+    ("train", ["callbacks.checkpoint.save_top_k=3"], ["callbacks.checkpoint.save_top_k=3", "1"]),
+    (
+        "train",
+        ["trainer.precision=16-mixed", "trainer.accelerator=cpu"],
+        ["trainer.precision=16-mixed", "needs a GPU"],
+    ),
     ("train", ["callbacks.early_stopping.mode=abc"], ["Lightning", "`mode` can be min, max"]),
     ("train", ["callbacks.progress.refresh=abc"], ["callbacks.progress.refresh=abc", "number"]),
     ("train", ["callbacks.latest.minutes=abc"], ["callbacks.latest.minutes=abc", "0 or more"]),

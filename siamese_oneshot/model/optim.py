@@ -76,12 +76,28 @@ class PaperSchedule(LRScheduler):
         self.decay, self.start, self.epochs = decay, start, epochs
         super().__init__(optimizer)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at a checkpoint's epoch, by this schedule's own settings."""
+        own = {"decay": self.decay, "start": self.start, "epochs": self.epochs}
+        super().load_state_dict({**state_dict, **own})
+
     def get_lr(self) -> list[float | torch.Tensor]:
         """Set the momenta of epoch ``last_epoch`` and give its learning rates."""
         share = 1.0 if self.epochs < 1 else min(self.last_epoch / self.epochs, 1.0)
         for group in self.optimizer.param_groups:
             group["momentum"] = self.start + share * (group["momentum_target"] - self.start)
         return [rate * self.decay**self.last_epoch for rate in self.base_lrs]
+
+
+def unfuse(optimizer: Optimizer) -> None:
+    """Have it leave the unscaling of gradients to others, who clip and watch them.
+
+    A fused step takes gradients scaled for float16 and unscales them within.
+    """
+    for group in optimizer.param_groups:
+        if "fused" in group:
+            group["fused"] = False
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
 
 
 def paper_sgd(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from siamese_oneshot.reporting.files import Files
 from siamese_oneshot.reporting.value import Value, identity, of_plain
+from siamese_oneshot.tracking.recorded import is_of_training
 
-# They change where a job runs and what is kept of it, never what is learned.
-_ELSEWHERE = ("seed", "resume", "test", "logger", "hydra")
-_PLACES = ("root", "workers", "dirpath", "log_every_n_steps")
+_PLACES = ("root", "workers", "dirpath", "folder")  # wherever they stand
 
 
 def differing(files: Sequence[Files]) -> list[str]:
@@ -29,7 +27,7 @@ def differing(files: Sequence[Files]) -> list[str]:
     mentioned = dict.fromkeys(key for one in files for key in one.overrides)
     keys = [key for key in swept if key != "seed"]
     for key in mentioned:
-        if key not in swept and re.split(r"[./@]", key)[0] not in _ELSEWHERE:
+        if key not in swept and is_of_training(key):
             found = [one.value(key) for one in files]
             if len({(has, identity(value)) for has, value in found}) > 1:
                 keys.append(key)
@@ -55,7 +53,7 @@ def _leaves(config: Any, path: str) -> list[tuple[str, Value]]:
     leaves: list[tuple[str, Value]] = []
     for name, value in config.items() if isinstance(config, dict) else ():
         key = f"{path}{name}"
-        if key in _ELSEWHERE or name in _PLACES:
+        if not is_of_training(key) or name in _PLACES:
             continue
         if isinstance(value, dict):
             leaves += _leaves(value, f"{key}.")

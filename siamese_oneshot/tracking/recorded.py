@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 _ELSEWHERE = (
     "seed", "resume", "test", "sweep", "hydra", "logger", "data.root", "data.download",
-    "data.workers", "callbacks.album", "callbacks.latest", "callbacks.progress",
-    "callbacks.rates", "callbacks.watch",
+    "data.workers", "trainer.log_every_n_steps", "callbacks.album", "callbacks.latest",
+    "callbacks.progress", "callbacks.rates", "callbacks.watch",
 )  # fmt: skip
 _DAMAGE = (OSError, ValueError, OmegaConfBaseException, YAMLError)
 
@@ -30,7 +30,13 @@ def of_training(overrides: Sequence[str]) -> list[str]:
         overrides: in Hydra's grammar; of several of a key the last one counts.
     """
     keyed = {bare_key(one): one for one in overrides}
-    return [one for key, one in keyed.items() if _is_of_training(key)]
+    return [one for key, one in keyed.items() if is_of_training(key)]
+
+
+def is_of_training(key: str) -> bool:
+    """Whether a setting says what is learned; ``hydra/launcher`` and the like are Hydra's."""
+    path = key.replace("/", ".") + "."
+    return not any(path.startswith(f"{one}.") for one in _ELSEWHERE)
 
 
 def with_recorded(facts: Mapping[str, Any], run: Path) -> dict[str, Any]:
@@ -63,8 +69,3 @@ def _configured(run: Path) -> dict[str, Any]:
         log.warning("it is not known on which split %s was trained: data.split is taken", run)
         return {}
     return {name: value for name, value in facts.items() if value is not None}
-
-
-def _is_of_training(key: str) -> bool:
-    path = key.replace("/", ".") + "."  # hydra/launcher and hydra.run.dir are both Hydra's
-    return not any(path.startswith(f"{one}.") for one in _ELSEWHERE)

@@ -23,6 +23,7 @@ from siamese_oneshot.atomic import check_sums, previous, whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.tracking.recorded import with_recorded
+from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.tracking.rounding import restored, rounded
 
 VERSION = 1
@@ -151,9 +152,9 @@ def find_weights(where: str | Path) -> Path:
         return _PACKAGED / PRETRAINED[str(where)]
     path = Path(where).expanduser()
     if path.is_dir():
-        for kept in ("best.ckpt", "last.ckpt"):
-            if (path / "checkpoints" / kept).is_file():
-                return path / "checkpoints" / kept
+        for kept in (_told(path), path / "checkpoints/best.ckpt", path / "checkpoints/last.ckpt"):
+            if kept is not None and kept.is_file():
+                return kept
         raise UserError(f"{path} has no checkpoints/best.ckpt: name a run's folder or a checkpoint")
     if not path.exists():
         near = difflib.get_close_matches(str(where), PRETRAINED, 1)
@@ -170,6 +171,15 @@ def find_weights(where: str | Path) -> Path:
 def runs_in(folder: Path) -> list[Path]:
     """The folders in and below one that hold checkpoints, sorted: a run's own, or a sweep's."""
     return sorted(kept.parent for kept in folder.rglob("checkpoints") if any(kept.glob("*.ckpt")))
+
+
+def _told(run: Path) -> Path | None:
+    """The checkpoint that a run's figures are of; where it was resumed otherwise, not the best."""
+    try:
+        kept = read_result(run).checkpoint
+    except UserError:
+        return None
+    return run / kept if isinstance(kept, str) else None
 
 
 def _exported(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

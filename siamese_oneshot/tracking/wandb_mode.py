@@ -16,8 +16,18 @@ MODES = ("auto", "online", "offline", "disabled")
 def is_first_process() -> bool:
     """Whether this is the one that writes, where one training runs in several processes."""
     of = os.environ.get
-    rank = of("RANK") or of("SLURM_PROCID")
+    rank = of("RANK") or (of("SLURM_PROCID") if is_slurm_task() else None)
     return rank == "0" if rank else (of("LOCAL_RANK") or "0") == (of("NODE_RANK") or "0") == "0"
+
+
+def is_slurm_task() -> bool:
+    """Whether Slurm has started this process as one of a job's, by srun, as Lightning sees it.
+
+    In an interactive shell, and in a batch script that calls no srun, Slurm's variables are those
+    of the shell, and Lightning starts the processes.
+    """
+    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return "SLURM_NTASKS" in os.environ and not interactive
 
 
 def choose_mode(mode: str) -> str:

@@ -92,7 +92,7 @@ def _pictures(module: Any, data: Any) -> Iterator[tuple[str, Callable[[], Figure
     yield "confusions", lambda: pictures.draw_confusions(drawings, answered)
     scores = alphabet_scores(answered, drawings, "validation")
     rows = [(one.name, one.value, one.low, one.high) for one in scores]
-    yield "alphabets", lambda: pictures.draw_alphabets(rows)
+    yield "alphabets", lambda: pictures.draw_alphabets(rows, answered.question.trials.way)
     yield "ways", lambda: pictures.draw_ways({"validation": ways_curve(answered)})
     verified = findings.verified
     same = data.validation.pairs.same

@@ -13,6 +13,8 @@ from hydra.types import RunMode
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from siamese_oneshot.atomic import remove_strays
+from siamese_oneshot.cli.paths import quoted
+from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import number
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training import slurm
@@ -107,18 +109,38 @@ def starting_point(resume: str | None, folder: Path) -> Path | None:
     Returns:
         Its path; None to start from the beginning.
     """
-    last = folder / "checkpoints" / "last.ckpt"
+    last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
     remove_strays(last.parent)
-    if resume is not None and resume.endswith(".ckpt"):
-        last = Path(resume)
-    if resume is None and not slurm.is_restarted():
+    if resume is None and not restarted:
         return None
+    if resume is not None and resume.endswith(".ckpt") and not (restarted and there_is(last)):
+        last = Path(resume)
     if there_is(last):
         log.info("going on from %s", last)
         return last
     if HydraConfig.get().mode == RunMode.RUN and is_first_process():
         log.warning("%s has no checkpoint yet: starting from the beginning", folder)
     return None
+
+
+def check_new(resume: str | None, folder: Path) -> None:
+    """Refuse to train anew over a run; in a sweep a job that has to begin again may.
+
+    Args:
+        resume: as ``resume=`` has it.
+        folder: of the run.
+
+    Raises:
+        UserError: what to do instead.
+    """
+    if resume is not None or slurm.is_restarted() or not is_first_process():
+        return
+    single = HydraConfig.get().mode == RunMode.RUN
+    if single and there_is(folder / "checkpoints" / "last.ckpt"):
+        raise UserError(
+            f"{folder} holds a run already: go on with it by resume={quoted(folder)}, give another "
+            "hydra.run.dir, or remove it"
+        )
 
 
 def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
@@ -137,9 +159,12 @@ def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
 
 
 def best_validation(trainer: pl.Trainer) -> float | None:
-    """The best one-shot accuracy on validation while it trained, 0 … 1; None before the first."""
+    """The best one-shot accuracy on validation while it trained, 0 … 1; None before the first.
+
+    Where nothing is chosen by validation, it is the last one.
+    """
     best = _by_validation(trainer)
-    error = None if best is None else best.best_model_score
+    error = trainer.callback_metrics.get(ERROR) if best is None else best.best_model_score
     return None if error is None else 1.0 - float(error)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+from torch.optim import Optimizer
 
 from siamese_oneshot.training.history import History
 
@@ -21,11 +23,14 @@ class Continuity(Callback):
     Beside what Lightning keeps, a checkpoint gets the state of all chance and the last validation,
     and says of a step that was about to begin that it had not. On resume Lightning would, after
     the end of an epoch, run through that epoch's end again, count one step too many, and forget
-    that the training was to stop; here the next epoch begins.
+    that the training was to stop; here the next epoch begins. Settings that are given with the
+    resume hold from there on, where Lightning would take the checkpoint's.
     """
 
     def __init__(self) -> None:
         self._found: dict[str, Any] | None = None
+        self._patience: dict[EarlyStopping, int] = {}
+        self._groups: list[list[dict[str, Any]]] = []
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -51,6 +56,11 @@ class Continuity(Callback):
     ) -> None:
         """Keep what was added until all is set up."""
         self._found = checkpoint.get(_KEY, {"scores": {}})
+        self._patience = {one: one.patience for one in _early_stopping(trainer)}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note how the optimisers are set, before the checkpoint's settings are loaded."""
+        self._groups = [settings_of(made) for made in trainer.optimizers]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put everything where it was."""
@@ -68,9 +78,19 @@ class Continuity(Callback):
         # Whoever asked for the number of steps before the checkpoint was loaded began an iterator.
         assert loop._data_fetcher is not None
         iter(loop._data_fetcher)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, EarlyStopping) and callback.stopping_reason.value:
+        for callback, patience in self._patience.items():
+            impatient = callback.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED
+            if impatient and callback.wait_count < patience:
+                callback.stopping_reason = EarlyStoppingReason.NOT_STOPPED
+            callback.patience = patience
+            if callback.stopping_reason.value:
                 trainer.should_stop = True
+        for made, groups in zip(trainer.optimizers, self._groups, strict=True):
+            set_settings(made, groups)
+        for schedule in (one.scheduler for one in trainer.lr_scheduler_configs):
+            if hasattr(schedule, "base_lrs"):
+                groups = schedule.optimizer.param_groups
+                schedule.base_lrs = [group["initial_lr"] for group in groups]
         trainer.callback_metrics.update(self._found["scores"])
         if "chance" in self._found:
             set_chance(self._found["chance"])
@@ -81,6 +101,37 @@ class Continuity(Callback):
     ) -> None:
         """Keep Lightning's count for loggers in step: 2.6 counts one too many after a resume."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+
+def _early_stopping(trainer: pl.Trainer) -> list[EarlyStopping]:
+    return [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
+
+
+def settings_of(made: Optimizer) -> list[dict[str, Any]]:
+    """What an optimiser's groups are set to, without the weights."""
+    return [
+        {key: value for key, value in group.items() if key != "params"}
+        for group in made.param_groups
+    ]
+
+
+def set_settings(made: Optimizer, groups: list[dict[str, Any]]) -> None:
+    """Give an optimiser's groups settings, but go on where a schedule has brought them.
+
+    Args:
+        made: the optimiser, as a checkpoint has left it, and as it stays with equal settings.
+        groups: of ``settings_of``, of the same optimiser when it was new.
+    """
+    for group, wanted in zip(made.param_groups, groups, strict=True):
+        then, now = group.get("initial_lr"), wanted.get("initial_lr")
+        if now is None:  # no schedule moves it
+            lr = wanted["lr"]
+        else:
+            lr = group["lr"] if now == then else group["lr"] * now / then if then else now
+        momentum = group.get("momentum")  # the schedule's, too
+        group.update(wanted, lr=lr)
+        if momentum is not None:
+            group["momentum"] = momentum
 
 
 def seed_all(seed: int) -> None:

@@ -44,9 +44,11 @@ def choose_precision(precision: str, accelerator: str, key: str = "trainer.preci
         key: of the setting, for the error.
 
     Raises:
-        UserError: an unknown precision.
+        UserError: an unknown precision, or float16 on a CPU, where Lightning would take bfloat16.
     """
     one_of(key, precision, PRECISIONS)
+    if precision == "16-mixed" and accelerator == "cpu":
+        raise UserError(f"{key}=16-mixed needs a GPU; on a CPU take bf16-mixed, 32-true or auto")
     if precision != "auto":
         return precision
     if accelerator in ("gpu", "cuda"):

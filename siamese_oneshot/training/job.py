@@ -12,11 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.errors import Busy
 from siamese_oneshot.sweeping.folder import JOB_LOCK
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.tracking.wandb_result import check_choice, log_result
 from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.training.checkpoints import check_new
 from siamese_oneshot.training.continuity import seed_all
 from siamese_oneshot.training.hardware import choose_accelerator
 from siamese_oneshot.training.history import History
@@ -59,6 +60,7 @@ def train(cfg: DictConfig) -> float:
     if hydra.mode == RunMode.MULTIRUN and devices > 1 and not launched_from_outside():
         return train_apart(folder, hydra.overrides.hydra)
     with _alone_in(folder):
+        check_new(cfg.resume, folder)
         return _train(cfg, folder)
 
 
@@ -104,7 +106,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(
+        raise Busy(
             f"another process is training in {folder}: wait for it, or stop it, then resume"
         ) from None
     try:

@@ -17,7 +17,7 @@ from siamese_oneshot.evaluation.examine import Findings, examine, unknown_thresh
 from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
-from siamese_oneshot.model.optim import Optimisation
+from siamese_oneshot.model.optim import Optimisation, unfuse
 from siamese_oneshot.training.processes import gathered
 
 CHECKPOINT_VERSION = 1
@@ -111,6 +111,8 @@ class SiameseModule(pl.LightningModule):
         """The optimiser over the network's named layers; every parameter is in one group."""
         total = int(self.trainer.estimated_stepping_batches)
         made = self.optimise(self.network.named_layers, total)
+        if self.trainer.precision == "16-mixed":
+            unfuse(made.optimizer)
         grouped = [id(p) for group in made.optimizer.param_groups for p in group["params"]]
         if sorted(grouped) != sorted(id(p) for p in self.network.parameters()):
             raise RuntimeError("a parameter is in no group of the optimiser, or in two")

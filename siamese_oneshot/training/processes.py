@@ -19,6 +19,7 @@ from siamese_oneshot.cli.paths import quoted
 from siamese_oneshot.errors import Stopped, UserError
 from siamese_oneshot.sweeping.job import bare_key
 from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.tracking.wandb_mode import is_slurm_task
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,7 @@ def number_of(devices: int | str | Sequence[int], accelerator: str) -> int:
 
 def launched_from_outside() -> bool:
     """Whether torchrun or Slurm has started this process beside others."""
-    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
-    return any(name in os.environ for name in names)
+    return is_slurm_task() or any(name in os.environ for name in ("RANK", "LOCAL_RANK"))
 
 
 def gathered(positions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -164,7 +165,8 @@ class Run:
                 self.leave(result)
                 if is_first_process():
                     print_result(result, self.folder)
-            if status == "interrupted":
+            # The others would be seen to fail, and the first be killed while it still writes.
+            if status == "interrupted" and is_first_process():
                 self.stopping.end()
         return float("nan") if result.validation is None else result.validation
 
@@ -188,7 +190,8 @@ class Run:
         try:
             trainer.fit(self.module, self.data, ckpt_path=begin, weights_only=True)
             kept = kept_checkpoint(trainer, self.folder)
-            if kept is None and trainer.global_step:  # a training without any callback for it
+            unkept = kept is None or not trainer.checkpoint_callbacks
+            if unkept and trainer.global_step:  # a training without any callback for it
                 trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
         except Enough:
             return "interrupted"
@@ -234,7 +237,7 @@ class Run:
             data_split=data.parts.name,
             scores=scores,
             validation=scores[0].value if scores else best_validation(trainer),
-            checkpoint=None if kept is None else str(kept.relative_to(self.folder)),
+            checkpoint=None if kept is None else _within(kept, self.folder),
             steps=trainer.global_step,
             epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
             seconds=self.seconds,
@@ -250,3 +253,8 @@ class Run:
             },
             **self.environment,
         )
+
+
+def _within(path: Path, folder: Path) -> str:
+    """From the folder to the path, also where links lead to either."""
+    return os.path.relpath(path.resolve(), folder.resolve())

@@ -13,6 +13,7 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.setting import flag, names, number, one_of, seed, whole, wholes
 from siamese_oneshot.tracking.wandb_mode import MODES
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
+from siamese_oneshot.training.module import ERROR
 
 _FEW = 8  # processes that a CPU is never too small for, as in a rehearsal of a larger machine
 
@@ -40,6 +41,7 @@ def check_settings(cfg: DictConfig) -> None:
         raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
     if trainer.gradient_clip_val is not None:
         number("trainer.gradient_clip_val", trainer.gradient_clip_val, above=0)
+    _check_choice(cfg.callbacks.get("checkpoint"))
     stopping = cfg.callbacks.get("early_stopping")
     if stopping is not None and "patience" in stopping:
         whole("callbacks.early_stopping.patience", stopping.patience, 0)
@@ -61,6 +63,12 @@ def check_split(parts: Split, callbacks: DictConfig) -> None:
             f"data.split={parts.name} trains on its validation alphabets, so nothing may be chosen "
             "by them: set callbacks=last"
         )
+    if parts.blind and callbacks.get("pruning"):
+        raise UserError(
+            f"data.split={parts.name} trains on its validation alphabets, so nothing may be pruned "
+            "or searched by them: choose with another split, and train one setting with "
+            "callbacks.pruning=null"
+        )
 
 
 def check_logger(logger: DictConfig) -> None:
@@ -76,6 +84,15 @@ def check_logger(logger: DictConfig) -> None:
     names("logger.tags", logger.tags)
     for name in ("init_timeout", "finish_timeout"):
         number(f"logger.{name}", logger[name], 0)
+
+
+def _check_choice(best: DictConfig | None) -> None:
+    """One checkpoint is kept, the best by one-shot validation: by it all go that read a run."""
+    if best is None:
+        return
+    one_of("callbacks.checkpoint.monitor", best.get("monitor", ERROR), (ERROR,))
+    one_of("callbacks.checkpoint.mode", best.get("mode", "min"), ("min",))
+    whole("callbacks.checkpoint.save_top_k", best.get("save_top_k", 1), 1, 1)
 
 
 def _check_devices(devices: Any, accelerator: str) -> None:

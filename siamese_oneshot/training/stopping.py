@@ -129,8 +129,17 @@ class Stopping(Callback):
             for callback in latest:
                 callback.keep(trainer)
         if asked:
-            self.asked = self.asked or int(signal.SIGTERM)
+            self._agree(trainer)
             raise Enough
+
+    def _agree(self, trainer: pl.Trainer) -> None:
+        """Have all processes stop for one reason: a signal may reach one of them a step late."""
+        requeues = self.requeues
+        if trainer.world_size > 1:
+            requeues = trainer.strategy.reduce_boolean_decision(requeues, all=False)
+        if requeues and not self.requeues:
+            self.asked = int(signal.SIGUSR1)
+        self.asked = self.asked or int(signal.SIGTERM)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """There is no next step any more."""

@@ -198,6 +198,18 @@ def test_the_verdict_of_a_sweep_is_of_the_best_on_validation(tmp_path: Path) -> 
     assert "official list is 98.50% ± 6.35 over 2 seeds: above the paper's 92.0%" in told.text
 
 
+def test_one_tested_seed_of_several_speaks_for_itself(tmp_path: Path) -> None:
+    """A mean of one has no interval, and it need not be the first of them."""
+    for seed in (0, 1, 2):
+        scores = scores_of({"test/official": 93}, trials=100) if seed == 1 else []
+        make_job(tmp_path, seed, {"lr": 2, "seed": seed},
+                 result_of(0.5 + seed / 100, seed, scores=scores))  # fmt: skip
+    sweep = read_sweep([tmp_path])
+    told = sweep_verdict(sweep, group_jobs(sweep)[0])
+    assert "over 3 seeds. Job 1: 93.00% (95% interval 86.3 to 96.6)" in told.text
+    assert told.tone == "level"
+
+
 def test_captions_tell_numbers() -> None:
     alphabet = Score.from_counts("Old_Church", "how", 3, 4, "d", "test", "yardstick/x")
     known = Known(

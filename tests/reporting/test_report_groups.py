@@ -84,3 +84,15 @@ def test_a_seed_run_twice_counts_once(tmp_path: Path) -> None:
     (group,), repeated = group_jobs(read_sweep([tmp_path]))
     assert [job.number for job in group.jobs] == [0, 1]
     assert [(one.what, "job 1: counted once" in one.why) for one in repeated] == [("2_job", True)]
+
+
+def test_what_changes_nothing_learned_tells_no_runs_apart(tmp_path: Path) -> None:
+    """Seeds that were trained on two machines are seeds of one setting."""
+    there = {"data.root": "/b", "data.workers": 2, "callbacks.album": "null"}
+    for seed in (0, 1, 2):
+        settings = {"a": 1, "seed": seed} | (there if seed == 2 else {})
+        make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10, seed), told=False)
+    sweep = read_sweep([tmp_path])
+    assert list(sweep.keys) == []
+    (group,), _ = group_jobs(sweep)
+    assert len(group.jobs) == 3

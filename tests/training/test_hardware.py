@@ -66,7 +66,13 @@ def test_this_machine_gets_an_answer() -> None:
 
 def test_a_named_precision_is_kept() -> None:
     for precision in set(PRECISIONS) - {"auto"}:
-        assert choose_precision(precision, "cpu") == precision
+        assert choose_precision(precision, "gpu") == precision
+
+
+def test_float16_is_for_gpus() -> None:
+    """On a CPU Lightning would take bfloat16, and the result say otherwise."""
+    with pytest.raises(UserError, match="16-mixed needs a GPU"):
+        choose_precision("16-mixed", "cpu")
 
 
 def test_unknown_precision() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -191,3 +192,12 @@ def test_sanity_check_leaves_no_findings(data: Data) -> None:
     trainer([Watch()], num_sanity_val_steps=1, max_epochs=1).fit(fitted, data())
     assert seen == [(None, None)]
     assert fitted.findings is not None
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("16-mixed", False), ("bf16-mixed", True)])
+def test_float16_steps_leave_gradients_to_the_scaler(precision: str, fused: bool) -> None:
+    """Else clipping is refused by Lightning, and norms are logged 65,536 times too large."""
+    fitted = module(optimise=partial(adam, lr=1e-3))
+    fitted._trainer = SimpleNamespace(precision=precision, estimated_stepping_batches=10)  # type: ignore[assignment]
+    made = fitted.configure_optimizers()["optimizer"]
+    assert {group["fused"] for group in made.param_groups} == {fused}

@@ -19,7 +19,12 @@ from siamese_oneshot.cli.run import _terminable
 from siamese_oneshot.errors import Stopped
 from siamese_oneshot.tracking.result import RunResult, read_result
 from siamese_oneshot.tracking.wandb_mode import is_first_process
-from siamese_oneshot.training.processes import gathered, number_of, train_apart
+from siamese_oneshot.training.processes import (
+    gathered,
+    launched_from_outside,
+    number_of,
+    train_apart,
+)
 
 TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.album=null"]
 
@@ -48,17 +53,34 @@ def test_all_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         ({"RANK": "0", "LOCAL_RANK": "0"}, True),
         ({"RANK": "2", "LOCAL_RANK": "0"}, False),
         ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
-        ({"SLURM_PROCID": "1"}, False),
+        ({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}, False),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "LOCAL_RANK": "1"}, True),
+        # Lightning's own processes, in an interactive shell and in a script without srun
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "2", "SLURM_JOB_NAME": "bash"}, True),
+        (
+            {
+                "SLURM_PROCID": "0",
+                "SLURM_NTASKS": "2",
+                "SLURM_JOB_NAME": "bash",
+                "LOCAL_RANK": "1",
+            },
+            False,
+        ),
+        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False),
     ],
 )
 def test_one_process_writes(
     monkeypatch: pytest.MonkeyPatch, around: dict[str, str], first: bool
 ) -> None:
-    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    for name in (*ranks, "SLURM_NTASKS", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in around.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == first
+    apart = {"RANK", "LOCAL_RANK"} & {*around}
+    by_srun = "SLURM_NTASKS" in around and "SLURM_JOB_NAME" not in around
+    assert launched_from_outside() == bool(apart or by_srun)
 
 
 def test_alone_nothing_is_gathered() -> None:

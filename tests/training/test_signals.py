@@ -15,14 +15,14 @@ from kills import TINY, begin, differences, done, go_on, printed, steps_logged, 
 from siamese_oneshot.errors import Stopped
 from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.training import slurm
-from siamese_oneshot.training.stopping import Stopping
+from siamese_oneshot.training.stopping import Enough, Stopping
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
 LINE = [
     *TINY, "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=8",
     "trainer.max_steps=40", "+callbacks.shake._target_=stoppers.Shake",
-    "+callbacks.slow._target_=stoppers.Slow",
 ]  # fmt: skip
+HELD = [*LINE, "+callbacks.hold._target_=stoppers.Hold"]  # in step 12, until a signal comes
 QUEUED = {"SLURM_JOB_ID": "123", "SLURM_JOB_NAME": "train"}
 
 
@@ -40,13 +40,13 @@ def test_a_signal_saves_the_step_and_exits_with_its_code(
     whole: Path, tmp_path: Path, name: str, code: int
 ) -> None:
     folder = tmp_path / "run"
-    process = begin(folder, *LINE)
-    wait_until(process, lambda: steps_logged(folder) >= 11)
+    process = begin(folder, *HELD)
+    wait_until(process, (folder / "held").exists)
     process.send_signal(getattr(signal, name))
     text = done(process, folder, code)
     result = read_result(folder)
     assert result.status == "interrupted"
-    assert 11 <= result.steps < 20, "it was not the end of the training, nor of an epoch"
+    assert result.steps == 12, "it was not the end of the training, nor of an epoch"
     last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == result.steps == steps_logged(folder)
     assert {score.split for score in result.scores} == {"validation"}, "the test stays closed"
@@ -65,7 +65,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     wait_until(process, lambda: "again to stop at once" in printed(folder).read_text())
     time.sleep(0.6)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130, "the step would take a minute"
+    assert process.wait(120) == 130, "the step would take ten minutes"
 
 
 @needs_fork
@@ -78,14 +78,14 @@ def test_slurms_warning_queues_the_job_again_and_it_goes_on(whole: Path, tmp_pat
     fake.chmod(0o755)
     path = f"{fake.parent}{os.pathsep}{os.environ['PATH']}"
     folder = tmp_path / "123"
-    process = begin(folder, *LINE, **QUEUED, PATH=path)
-    wait_until(process, lambda: steps_logged(folder) >= 11)
+    process = begin(folder, *HELD, **QUEUED, PATH=path)
+    wait_until(process, (folder / "held").exists)
     process.send_signal(signal.SIGUSR1)
     done(process, folder, 128 + signal.SIGUSR1)
     assert told.read_text() == "requeue 123\n"
     result = read_result(folder)
     assert (result.status, result.scores) == ("interrupted", []), "no time is lost on scores"
-    text = done(begin(folder, *LINE, **QUEUED, SLURM_RESTART_COUNT="1"), folder)
+    text = done(begin(folder, *HELD, **QUEUED, SLURM_RESTART_COUNT="1"), folder)
     assert "going on from" in text
     assert differences(whole, folder) == []
 
@@ -93,8 +93,8 @@ def test_slurms_warning_queues_the_job_again_and_it_goes_on(whole: Path, tmp_pat
 @needs_fork
 def test_a_job_that_cannot_be_queued_again_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = begin(folder, *LINE, **QUEUED, PATH=str(tmp_path))
-    wait_until(process, lambda: steps_logged(folder) >= 1)
+    process = begin(folder, *HELD, **QUEUED, PATH=str(tmp_path))
+    wait_until(process, (folder / "held").exists)
     process.send_signal(signal.SIGUSR2)
     assert "could not be queued again" in done(process, folder, 128 + signal.SIGUSR2)
 
@@ -132,6 +132,43 @@ def test_a_signal_outside_of_training_stops_there_and_handlers_are_put_back() ->
         signal.raise_signal(signal.SIGTERM)
     assert stop.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("heard", "elsewhere", "agreed"),
+    [
+        (signal.SIGTERM, True, signal.SIGUSR1),
+        (None, True, signal.SIGUSR1),
+        (signal.SIGUSR2, False, signal.SIGUSR2),
+        (signal.SIGINT, False, signal.SIGINT),
+        (None, False, signal.SIGTERM),
+    ],
+)
+def test_processes_stop_for_one_reason(
+    heard: signal.Signals | None, elsewhere: bool, agreed: signal.Signals
+) -> None:
+    """Or one would be queued again, and the others wait for it to examine with them."""
+
+    class Two:
+        world_size, callbacks = 2, ()
+
+        @property
+        def strategy(self) -> Two:
+            return self
+
+        def reduce_boolean_decision(self, own: bool, all: bool) -> bool:
+            self.asked.append(own)
+            return own or (elsewhere if len(self.asked) == 3 else len(self.asked) == 1)
+
+        def __init__(self) -> None:
+            self.asked: list[bool] = []
+
+    stopping = Stopping()
+    stopping.asked = heard
+    with pytest.raises(Enough):
+        stopping.on_train_batch_start(Two(), None, None, 0)  # type: ignore[arg-type]
+    assert stopping.asked == agreed
+    assert stopping.requeues == (agreed in (signal.SIGUSR1, signal.SIGUSR2))
 
 
 def test_submitit_queues_again_after_the_checkpoint() -> None:

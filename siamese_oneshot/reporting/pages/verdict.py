@@ -93,24 +93,27 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
     seeds = len(best.jobs)
     margin = best.validation.margin
     numbers = ", ".join(str(job.number) for job in best.jobs)
-    scores = list(best.jobs[0].scores.values())
+    tested = [job for job in best.jobs if comparable("within", [*job.scores.values()], best.data)]
+    scores = list((tested or best.jobs)[0].scores.values())
     text = f"Best on validation: job{'s' if seeds > 1 else ''} {numbers}"
     if margin is not None:
         text += f" with {100 * best.validation.value:.2f}% ± {100 * margin:.2f} over {seeds} seeds"
-    elif comparable("within", scores, best.data):
+    elif tested:
         text += f" with {100 * best.validation.value:.2f}%"
     text += ". "
-    if seeds == 1 or not comparable("within", scores, best.data):
+    if len(tested) < 2:
         one = verdict(scores, best.data)
-        return Verdict(text + one.text, one.tone)
+        whose = f"Job {tested[0].number}: " if tested and seeds > 1 else ""
+        return Verdict(text + whose + one.text, one.tone)
     name = next(iter(comparable("within", scores, best.data)))
     mean = best.score(f"{name.split}/{name.key}")
     assert mean is not None
+    assert mean.margin is not None
     paper, humans = _row("convolutional Siamese net"), _row("humans")
-    spread = mean.margin or 0.0
-    tone, words = _placed(mean.value - spread, mean.value + spread, paper, "the paper's")
-    _, other = _placed(mean.value - spread, mean.value + spread, humans, "humans'")
-    text += f"Their mean on {name.name} is {100 * mean.value:.2f}% ± {100 * spread:.2f} over "
+    low, high = mean.value - mean.margin, mean.value + mean.margin
+    tone, words = _placed(low, high, paper, "the paper's")
+    _, other = _placed(low, high, humans, "humans'")
+    text += f"Their mean on {name.name} is {100 * mean.value:.2f}% ± {100 * mean.margin:.2f} over "
     return Verdict(text + f"{mean.count} seeds: {words}, {other}.", tone)
 
 
