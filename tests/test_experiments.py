@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.model.comparator import WeightedL1
+from siamese_oneshot.model.residual import ResidualEncoder
 
 EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
@@ -30,6 +34,54 @@ def test_an_experiment_says_its_command_and_can_be_built(path: Path) -> None:
     data, objective = instantiate(cfg.data), instantiate(cfg.objective)
     assert data.batches.kind == objective.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
+
+
+GO_ON = {"quick": "glyphs", "glyphs": "glyphs"}  # without Omniglot; others compare, and stop
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_what_compares_with_published_figures_stops_without_omniglot(path: Path) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", [f"+experiment={path.stem}"])
+    assert cfg.data.fallback == GO_ON.get(path.stem)
+
+
+KOCH = {  # Koch, Zemel, Salakhutdinov 2015
+    "model.encoder.size": 105, "model.encoder.filters": [64, 128, 128, 256],
+    "model.encoder.kernels": [10, 7, 4, 4], "model.encoder.pools": [2, 2, 2, 1],
+    "model.encoder.units": 4096, "model.encoder.batch_norm": False,
+    "model.encoder.activation": "sigmoid", "callbacks.averaging": None,
+}  # fmt: skip
+FAITHFUL = {
+    "paper": KOCH | {
+        "data.split": "koch", "data.exam.validation_runs": 320 // 20, "data.exam.pairs": 10_000,
+        "data.exam.paper_runs": 400 // 20, "model.init": "paper",
+        "optim._target_": "siamese_oneshot.model.optim.paper_sgd", "optim.decay": 0.99,
+        "optim.momentum_start": 0.5, "batches.size": 128, "batches.fixed": 150_000,
+        "batches.copies": 8, "batches.distortion.rotation": 10, "batches.distortion.shear": 0.3,
+        "batches.distortion.scale": [0.8, 1.2], "batches.distortion.shift": 2,
+        "batches.distortion.probability": 0.5, "batches.distortion.elastic": 0,
+        "trainer.max_epochs": 200, "trainer.max_steps": -1,
+        "callbacks.early_stopping.patience": 20,
+        "callbacks.early_stopping.monitor": "val/one_shot_error",
+    },
+    "replication": KOCH | {
+        "data.split": "lake", "model.init": "replication", "model.encoder.paper": 255,
+        "model.encoder.ink": 0, "optim._target_": "siamese_oneshot.model.optim.adam",
+        "optim.lr": 6e-5, "batches.size": 32, "batches.fixed": None, "batches.distortion": None,
+        "objective.l2": dict.fromkeys(["conv1", "conv2", "conv3", "conv4"], 2e-4)
+        | {"dense": 1e-3, "output": 0}, "trainer.max_steps": 20_000,
+        "callbacks.early_stopping": None,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAITHFUL)
+def test_an_experiment_has_the_values_of_its_publication(name: str) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", [f"+experiment={name}"])
+    found = {key: OmegaConf.select(cfg, key, default="nothing") for key in FAITHFUL[name]}
+    assert found == FAITHFUL[name]
 
 
 OBJECTIVES = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yaml"))
@@ -54,3 +106,23 @@ def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
     data, objective = instantiate(cfg.data), instantiate(cfg.objective)
     assert data.batches.kind == objective.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
+
+
+@pytest.mark.parametrize("line", [["model=residual_local"], ["+experiment=modern_gpu"]])
+def test_the_attention_of_any_tower_can_be_left_out(line: list[str]) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", [*line, "+ablation=attention", "model.encoder.units=32"])
+    network = instantiate(cfg.model)
+    assert isinstance(network.encoder, ResidualEncoder)
+    assert isinstance(network.comparator, WeightedL1)
+
+
+@pytest.mark.parametrize("choice", [[], ["model=small"]])
+def test_the_search_of_a_shape_holds_the_one_that_there_is(choice: list[str]) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        sweep = compose("config", ["+sweep=architecture"], return_hydra_config=True)
+        cfg = compose("config", choice)
+    params = sweep.hydra.sweeper.params
+    lines = [f"{key}={params[key]}" for key in params if key.startswith("model.encoder.")]
+    for one in OverridesParser.create().parse_overrides(lines):
+        assert str(OmegaConf.select(cfg, one.key_or_group)) in [*one.sweep_string_iterator()]

@@ -30,6 +30,11 @@ def test_values(who: str, source: str, protocol: str, value: float) -> None:
     assert value in [pytest.approx(one.value) for one in found]
 
 
+def test_the_replications_figure_says_what_it_is_the_mean_of() -> None:
+    (one,) = [one for one in published("across") if one.who == "the replication"]
+    assert "81 on average over 1 to 21 ways, 78 to 80 near 20-way" in one.note
+
+
 def test_verification_by_training_size() -> None:
     values = [one.value for one in published("verification")]
     assert values == [90.61, 91.90, 91.54, 93.15, 91.63, 93.42]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+
+from siamese_oneshot.training.stopping import Stopping
 
 
 class StopAfterOneEpoch(pl.Callback):
@@ -48,11 +51,30 @@ class Poison(pl.Callback):
 
 
 class Stall(pl.Callback):
-    """A step that takes a minute."""
+    """A step that takes ten minutes, whatever comes."""
 
     def on_train_batch_end(self, trainer, pl_module, *args):
         if trainer.global_step == 2:
-            time.sleep(60)
+            time.sleep(600)
+
+
+class Hold(pl.Callback):
+    """Waits in one step until a signal has come, or the run's file ``held`` is removed.
+
+    So it is there that something happens, however fast the machine is.
+    """
+
+    def __init__(self, step=12):
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        if trainer.global_step != self.step:
+            return
+        held, until = Path(trainer.default_root_dir, "held"), time.monotonic() + 600
+        held.touch()
+        (stopping,) = (one for one in trainer.callbacks if isinstance(one, Stopping))
+        while held.exists() and stopping.asked is None and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 class Slow(pl.Callback):

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.train import train_task
+from siamese_oneshot.training.module import SiameseModule
 
 TINY = [
     "data=glyphs",
@@ -172,6 +174,7 @@ def test_an_objective_and_batches_that_do_not_go_together_are_refused(tmp_path: 
 
 
 @pytest.mark.omniglot
+@pytest.mark.usefixtures("omniglot")
 def test_where_nothing_may_be_chosen_the_last_weights_are_kept(tmp_path: Path, capsys):
     real = [one for one in [*EPISODES, *STEPS] if one.partition("=")[0] != "data"]
     blind = [*real, "data.split=background", "test=false"]
@@ -187,3 +190,20 @@ def test_where_nothing_may_be_chosen_the_last_weights_are_kept(tmp_path: Path, c
     assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
     assert any("trained on: choose nothing" in one for one in result.warnings)
     assert value == pytest.approx(logged(tmp_path, "val/one_shot_accuracy")[-1])
+
+
+@pytest.mark.parametrize(("test", "opened"), [("true", ["test"]), ("false", [])])
+def test_the_test_lists_are_opened_once_after_the_last_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str, opened: list[str]
+):
+    """Fault 8, in the whole job."""
+    events: list[str] = []
+
+    def noted(cls: type, name: str, event: str) -> None:
+        whole = getattr(cls, name)
+        monkeypatch.setattr(cls, name, lambda *given: (events.append(event), whole(*given))[1])
+
+    noted(SiameseModule, "training_step", "step")
+    noted(OneShotDataModule, "test_dataloader", "test")
+    run(tmp_path, *EPISODES, *STEPS, "callbacks.album=null", f"test={test}")
+    assert events == ["step"] * 6 + opened
