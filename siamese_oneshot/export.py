@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.tracking.rounding import ROUNDED
 from siamese_oneshot.tracking.trained import Trained, load_trained, save_trained
 
@@ -28,11 +29,13 @@ def export(run: Path, file: Path) -> Path:
         The card's file.
 
     Raises:
-        UserError: no network, no evaluation, or a file of another kind.
+        UserError: no network, no evaluation, one of other data, split or lists than the run's own,
+            or a file of another kind.
     """
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
     trained, found = load_trained(run), _evaluation(run)
+    _check(run, trained, found)
     card = {
         "command": _portable(trained.facts.get("command") or _recorded(run, "command")),
         "commit": trained.facts.get("commit") or _recorded(run, "commit"),
@@ -66,6 +69,27 @@ def _evaluation(run: Path) -> dict[str, Any]:
     except (ValueError, KeyError) as problem:
         raise UserError(f"{path} is not the evaluation of one run: {problem}") from problem
     return {**content, **subject}
+
+
+def _check(run: Path, trained: Trained, found: dict[str, Any]) -> None:
+    """Stop where the card would tell what was found on other data, split or lists.
+
+    Lists are those of the run's result; validation's may be of another length.
+    """
+    own = {name: trained.facts.get(name) for name in ("data_digest", "split")}
+    differ = [name for name, value in own.items() if value and found[name] != value]
+    try:
+        lists = read_result(run).lists
+    except UserError:
+        lists = {}  # no run, but weights
+    tested = [one for one in found["scores"] if one["split"] == "test"]
+    asked = {f"test/{one['key']}": one["digest"] for one in tested}
+    differ += [key for key, digest in asked.items() if lists.get(key, digest) != digest]
+    if differ:
+        raise UserError(
+            f"{run / 'evaluation'} is not of the run's own {', '.join(differ)}: run python -m "
+            f"siamese_oneshot.evaluate {run} again, with the data settings it was trained with"
+        )
 
 
 def _recorded(run: Path, name: str) -> str:

@@ -23,9 +23,10 @@ from PIL import Image
 from torch import Tensor
 
 from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.own.folder import class_name
 from siamese_oneshot.data.own.given import Given, Source, read_many
 from siamese_oneshot.data.own.ink import Normalised
-from siamese_oneshot.data.own.labelled import class_name, judge, load_supports, told
+from siamese_oneshot.data.own.labelled import judge, load_supports, told
 from siamese_oneshot.data.own.picture import PictureFaulty
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.embedding import Machine, embed

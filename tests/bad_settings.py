@@ -131,6 +131,7 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ("train", ["data.fallback=nothing"], ["data.fallback=nothing", "glyphs, null"]),
     ("train", ["data.download=maybe"], ["data.download=maybe", "true or false"]),
     ("train", ["data.split=lakes"], ["data.split=lakes", "lake, koch"]),
+    ("train", ["data.split=koch"], ["data.split=koch", "Omniglot's", "data.split=shares"]),
     ("train", ["data.held_out=Greek"], ["data.held_out=Greek", "list of names"]),
     ("train", ["data.workers=-1"], ["data.workers=-1", "0 or more"]),
     ("train", ["data.chunk=0"], ["data.chunk=0", "1 or more"]),

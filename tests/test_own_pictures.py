@@ -98,6 +98,16 @@ def test_evaluation_export_and_answers(
     mine = load_trained(tmp_path / "mine.safetensors")
     assert (mine.threshold, mine.unknown_below) == (subject["threshold"], subject["unknown_below"])
     assert mine.card["trained_on"] == subject["trained_on"]
+    scores = [{**one, "digest": one["digest"][::-1]} for one in subject["scores"]]
+    for other, said in (
+        ({"data_digest": "other"}, "own data_digest: run"),
+        ({"subjects": [{**subject, "split": "koch"}]}, "own split: run"),
+        ({"subjects": [{**subject, "scores": scores}]}, "own test/yardstick, test/across"),
+    ):
+        (run / "evaluation" / "evaluation.json").write_text(json.dumps({**found, **other}))
+        with pytest.raises(UserError, match=said):
+            export(run, tmp_path / "other.safetensors")
+    (run / "evaluation" / "evaluation.json").write_text(json.dumps(found))
 
     recogniser = Recogniser.load(tmp_path / "mine.safetensors")
     for sign in sorted((pictures / "alphabet 0").iterdir()):

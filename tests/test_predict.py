@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -260,6 +261,35 @@ def test_the_folder_of_results_has_the_time_in_its_name(command: Command, place:
         assert names == {"predictions.csv", "predictions.json", "normalised.png"}
 
 
+def test_the_folder_of_results_may_be_a_disk_of_its_own(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = place / "disk"
+    disk.mkdir()
+    replace = Path.replace
+
+    def within_a_disk(self: Path, target: Path) -> Path:
+        if disk in target.parents and disk not in self.parents:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", within_a_disk)
+    code, _, errors = command(out=str(disk))
+    assert (code, errors) == (0, "")
+    names = {one.name for one in disk.iterdir()}
+    assert names == {"predictions.csv", "predictions.json", "normalised.png"}
+
+
+def test_queries_here_may_be_called_like_users(command: Command, place: Path) -> None:
+    draw(place / "here" / "~nobody there.png", "ring", 90, "black", "white")
+    os.chdir(place / "here")
+    support, out, run = (f"../{one}" for one in (SUPPORT, "out", "a run"))
+    code, _, errors = command(f"run={run}", support=support, query=".", out=out)
+    assert (code, errors) == (0, "")
+    (query,) = content("../out")["queries"]
+    assert (query["path"], query["classes"][0]["name"]) == ("~nobody there.png", "ring")
+
+
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
@@ -271,6 +301,7 @@ def test_the_folder_of_results_has_the_time_in_its_name(command: Command, place:
         (["on_bad=ignore"], 1, "on_bad=ignore is unknown; there are skip, stop"),
         (["support="], 1, "support has no value yet"),
         (["query=null"], 1, "query has no value yet"),
+        (["query=~nobody there/x"], 1, "a path begins with ~ and the name of no user"),
         (["query=nowhere"], 1, "nowhere: there is no such file or folder"),
         (["run=pretraned"], 1, "did you mean pretrained?"),
         (["suport=x"], 2, "Did you mean support=x?"),

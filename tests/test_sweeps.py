@@ -28,8 +28,9 @@ SMALL = [
     "trainer.max_steps=6",
 ]  # fmt: skip
 PAPER = [
-    "+experiment=paper", "+sweep=paper", *GLYPHS, "model.encoder.size=64", "batches.size=4",
-    "batches.fixed=null", "batches.copies=0", "batches.steps=2", "trainer.max_steps=6",
+    "+experiment=paper", "+sweep=paper", *GLYPHS, "data.split=shares", "model.encoder.size=64",
+    "batches.size=4", "batches.fixed=null", "batches.copies=0", "batches.steps=2",
+    "trainer.max_steps=6",
     *[f"shape.conv{n}.kernel=range(3,12)" for n in (1, 2, 3, 4)],
     *[f"shape.conv{n}.filters=range(8,17,8)" for n in (1, 2, 3, 4)],
     "model.encoder.units=range(16,65,16)",

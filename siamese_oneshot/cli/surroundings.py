@@ -19,6 +19,7 @@ _REMEDIES = {
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
     errno.ENFILE: "too many files are open: raise the limit (ulimit -n)",
 }
+_NO_HOME = "Could not determine home directory"  # what pathlib says of ~nobody
 _NO_MEMORY = ("can't allocate memory", "out of memory", "cannot allocate memory")
 
 
@@ -37,6 +38,8 @@ def explain_machine(error: BaseException) -> str | None:
             where = " → ".join(str(name) for name in (cause.filename, cause.filename2) if name)
             start = f"{where}: " if where else ""
             return f"{start}{cause.strerror}; {_REMEDIES[cause.errno]}"
+        if isinstance(cause, RuntimeError) and _NO_HOME in str(cause):
+            return "a path begins with ~ and the name of no user: write it out, or put ./ before it"
         if isinstance(cause, MemoryError) or any(text in str(cause).lower() for text in _NO_MEMORY):
             first = (str(cause).splitlines() or ["out of memory"])[0]
             return (

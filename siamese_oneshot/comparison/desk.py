@@ -63,12 +63,14 @@ class Desk:
         """What a subject is asked, by the split it was trained with unless another one is forced.
 
         Raises:
-            UserError: the forced split tests characters that the subject has learned from.
+            UserError: the forced split tests characters that the subject has learned from, or
+                these are not the drawings that it was trained with, so that nobody can tell.
         """
         facts = subject.facts
-        own = (
-            facts.get("split") if facts.get("data_source") == self.loaded.drawings.source else None
-        )
+        own = None
+        if facts.get("data_source") == self.loaded.drawings.source:
+            self._refuse_changed(subject)
+            own = facts.get("split")
         held_out = tuple(facts["held_out"]) if facts.get("held_out") else None
         rule = self.forced or own or self.rule
         split, validation, test = self._drawn(rule, held_out if rule == own else self.held_out)
@@ -89,6 +91,17 @@ class Desk:
 
     def _divided(self, rule: str, held_out: tuple[str, ...] | None) -> Split:
         return split_drawings(self.loaded.drawings, rule, held_out)
+
+    def _refuse_changed(self, subject: Subject) -> None:
+        """Stop where a split, rebuilt on other drawings of the same kind, would be another one."""
+        source, digest = self.loaded.drawings.source, subject.facts.get("data_digest")
+        if source != "omniglot" and digest and digest != self.loaded.digest:
+            raise UserError(
+                f"{subject.name} was trained with data={source}, but with other drawings than "
+                f"these (digest {digest}, not {self.loaded.digest}), so characters that it has "
+                "learned could be tested: give it those that it was trained with (the data "
+                "settings in its folder's .hydra/config.yaml), or data=omniglot"
+            )
 
     def _refuse_known(self, subject: Subject, own: Split, asked: Split) -> None:
         """Stop where a character to be tested was trained on or chosen by."""

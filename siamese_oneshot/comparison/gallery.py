@@ -63,7 +63,8 @@ def _of_one(outcome: Outcome, desk: Desk) -> Iterator[tuple[str, Draw]]:
     yield "mistakes", lambda: pictures.draw_mistakes(full, answered["yardstick"])
     yield "confusions", lambda: pictures.draw_confusions(full, outcome.mixed_up[0])
     rows = [(one.name, one.value, one.low, one.high) for one in outcome.alphabets]
-    yield "alphabets", lambda: pictures.draw_alphabets(rows)
+    way = answered["yardstick"].question.trials.way
+    yield "alphabets", lambda: pictures.draw_alphabets(rows, way)
     yield "pairs", lambda: _pairs(outcome, desk)
     if outcome.subject.trained is None:
         return
@@ -112,6 +113,7 @@ def _distortions(full: Drawings, desk: Desk, outcome: Outcome) -> Figure:
 
 def _map(full: Drawings, outcome: Outcome) -> Figure:
     """The test alphabet nearest to 26 characters: enough to see, few enough to read."""
+    assert outcome.embeddings is not None, "this outcome is looked at closely"
     asked = outcome.embeddings.positions.cpu()
     alphabets = full.alphabets[asked]
     tested = full.alphabets[outcome.answered["yardstick"].question.trials.queries].unique()

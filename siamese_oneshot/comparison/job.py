@@ -15,7 +15,7 @@ from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.log import log_evaluation
 from siamese_oneshot.comparison.paired import paired_tests
 from siamese_oneshot.comparison.record import write_json, write_markdown
-from siamese_oneshot.comparison.sitting import Outcome, looked_at, sit
+from siamese_oneshot.comparison.sitting import Outcome, looked_at, sit, slimmed
 from siamese_oneshot.comparison.subjects import Subject, combined, find_subjects
 from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
 from siamese_oneshot.data.drawings import Drawings
@@ -65,7 +65,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     desk = _desk(cfg)
     folder = _folder(cfg.out, wanted, subjects, views)
     folder.mkdir(parents=True, exist_ok=True)
-    outcomes = []
+    outcomes: list[Outcome] = []
     for subject in subjects:
         outcome = sit(subject, desk, machine)
         log.info(
@@ -75,7 +75,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
             f"{outcome.comparisons:,}",
             outcome.seconds,
         )
-        outcomes.append(outcome)
+        outcomes = slimmed([*outcomes, outcome])
     tests = paired_tests(outcomes, ("official", "paper", "yardstick", "across", "mnist"))
     made = tables_of(outcomes)
     if tests:

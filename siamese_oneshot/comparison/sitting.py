@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -41,7 +41,8 @@ class Outcome:
         answered: every one-shot list of the test by its key, the digits' among them.
         scores: all figures, in the order of the tables.
         alphabets: of the yardstick's trials, an alphabet each.
-        embeddings: of the pictures of the test, for the embedding map.
+        embeddings: of all pictures that were asked about, for the embedding map; None where it is
+            not looked at closely.
         unknown_below: what tells an unknown class, chosen on validation.
         pictures, comparisons: how many were embedded, and how many scores that made.
         seconds: that it took.
@@ -55,7 +56,7 @@ class Outcome:
     answered: dict[str, Answered]
     scores: list[Score]
     alphabets: list[Score]
-    embeddings: Embeddings
+    embeddings: Embeddings | None
     unknown_below: float
     pictures: int
     comparisons: int
@@ -70,6 +71,12 @@ class Outcome:
 def looked_at(outcomes: Sequence[Outcome]) -> Outcome:
     """The one that is looked at closely: the first network, or the first where there is none."""
     return next((one for one in outcomes if one.subject.trained is not None), outcomes[0])
+
+
+def slimmed(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """All of them, only the one that is looked at closely with its embeddings: they are large."""
+    close = looked_at(outcomes)
+    return [one if one is close else replace(one, embeddings=None) for one in outcomes]
 
 
 @torch.no_grad()
@@ -136,7 +143,8 @@ def _shortened(exam: Exam, subject: Subject) -> Exam:
     questions = [one for one in exam.questions if not one.key.startswith(subject.skips)]
     pairs = exam.pairs
     if most is not None:
-        pairs = Pairs(pairs.first[:most], pairs.second[:most], pairs.same[:most])
+        first, second, same = pairs.first[:most], pairs.second[:most], pairs.same[:most]
+        pairs = Pairs(first, second, same, pairs.within_alphabet)
     return Exam(pairs, tuple(first_trials(one, most) for one in questions))
 
 

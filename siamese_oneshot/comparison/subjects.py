@@ -29,6 +29,9 @@ from siamese_oneshot.tracking.trained import (
 
 log = logging.getLogger(__name__)
 
+# What networks of an ensemble have in common, lest one has trained on what another is tested on.
+_SHARED = {"data_source": "data source", "split": "split", "held_out": "choice of data.held_out"}
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -42,6 +45,7 @@ class Subject:
         most_trials: at most so many trials of a list, for those whose comparisons are slow.
         skips: keys of lists that begin so are not asked of it, because that would take too long.
         members: networks in it; of an ensemble ``trained`` is the first.
+        finished: whether it was trained to its end, as far as is known.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Subject:
     most_trials: int | None = None
     skips: tuple[str, ...] = ()
     members: int = 1
+    finished: bool = True
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -133,7 +138,7 @@ def combined(subjects: Sequence[Subject], views: int = 1, ensemble: bool = False
 
     Raises:
         UserError: an ensemble of fewer than two networks, or of networks that read pictures of
-            different sizes or were trained with different splits.
+            different sizes or were trained with different splits, data or alphabets held out.
     """
     found = [_with_views(one, views) for one in subjects]
     if not ensemble:
@@ -141,12 +146,11 @@ def combined(subjects: Sequence[Subject], views: int = 1, ensemble: bool = False
     members = [one for one in found if one.trained is not None]
     if len(members) < 2:
         raise UserError("ensemble=true needs two networks or more: name their runs' folders")
-    sizes, splits = {one.size for one in members}, {one.facts.get("split") for one in members}
-    if len(sizes) > 1 or len(splits) > 1:
-        raise UserError(
-            "ensemble=true needs networks that read pictures of one size and were trained with one "
-            f"split, not sizes {sorted(sizes)} and splits {sorted(map(str, splits))}"
-        )
+    learned = {name: {str(one.facts.get(key)) for one in members} for key, name in _SHARED.items()}
+    for name, several in {"size": {str(one.size) for one in members}, **learned}.items():
+        if len(several) > 1:
+            listed = " and ".join(sorted(several))
+            raise UserError(f"ensemble=true needs networks of one {name}, not of {listed}")
     made = Ensemble([one.recognises for one in members])  # type: ignore[misc]
     name = f"ensemble of {len(members)}"
     return [*found, replace(members[0], name=name, recognises=made, members=len(members))]
@@ -175,7 +179,7 @@ def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
         if not runs:
             raise UserError(f"{path} holds no run with a checkpoint")
         if runs == [path]:
-            return [_network(path, path.absolute().name)]
+            return [_network(path, path.absolute().name, _status(path) == "finished")]
         whole = [run for run in runs if _is_whole(run)]
         if not whole:
             raise UserError(f"{path} holds no run that has finished; name one to evaluate it as is")
@@ -193,16 +197,21 @@ def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
 
 def _is_whole(run: Path) -> bool:
     """Whether a run of a sweep was trained to its end; says so where it was not."""
-    try:
-        status = read_result(run).status
-    except UserError:
-        status = "unfinished" if (run / ".hydra").is_dir() else "finished"  # no run, but weights
+    status = _status(run)
     if status != "finished":
         log.warning("%s is left out: %s", run, status)
     return status == "finished"
 
 
-def _network(where: str | Path, name: str) -> tuple[Path, Path, Subject]:
+def _status(run: Path) -> str:
+    """How a run ended, as its result says."""
+    try:
+        return read_result(run).status
+    except UserError:
+        return "unfinished" if (run / ".hydra").is_dir() else "finished"  # no run, but weights
+
+
+def _network(where: str | Path, name: str, finished: bool = True) -> tuple[Path, Path, Subject]:
     trained = load_trained(where)
-    subject = Subject(name, trained.network, trained.size, trained)
+    subject = Subject(name, trained.network, trained.size, trained, finished=finished)
     return find_weights(where).resolve(), Path(where).expanduser().absolute(), subject

@@ -66,15 +66,20 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
 def settings_table(outcomes: Sequence[Outcome]) -> Table | None:
     """Several seeds of one setting: mean, spread and interval; None where there are none."""
     groups: dict[tuple[Setting, str], dict[int | None, Outcome]] = {}
+    unfinished = []
     for outcome in outcomes:
         setting, seed = outcome.subject.setting, outcome.subject.facts.get("seed")
-        if setting is not None:  # a seed that was run twice counts once
+        if not outcome.subject.finished:
+            unfinished.append(outcome.subject.name)
+        elif setting is not None:  # a seed that was run twice counts once
             groups.setdefault((setting, outcome.split), {}).setdefault(seed, outcome)
     table = Table(
         "several runs of one setting, %",
         ["setting", "score", ">runs", ">mean", ">95% interval", ">spread", "each"],
         note="95% interval of the mean by Student's t; spread: standard deviation over runs.",
     )
+    if unfinished:
+        table.note += f" Left out, as they have not finished: {', '.join(unfinished)}."
     for (setting, split), members in groups.items():
         if len(members) > 1:
             _add_setting(table, f"{setting}, split {split}", list(members.values()))

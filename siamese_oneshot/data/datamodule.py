@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from siamese_oneshot import setting
 from siamese_oneshot.data.batches import Batches
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
+from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.data.own.folder import OnBad
 from siamese_oneshot.data.plan import Plan, Shares, StepSampler
 from siamese_oneshot.data.roster import Roster
@@ -48,7 +50,7 @@ class OneShotDataModule(pl.LightningDataModule):
 
     Raises:
         UserError: generated alphabets that no batch takes, or batches that want what is not there;
-            when loading, alphabets to hold out where the split does not let choose.
+            when loading, a split or alphabets to hold out that these drawings do not have.
     """
 
     def __init__(
@@ -101,18 +103,25 @@ class OneShotDataModule(pl.LightningDataModule):
         """Do what ``setup`` promises, once."""
         if self.loaded is not None:
             return
-        self.loaded = load_source(
+        full = load_source(
             self.source,
-            self.size,
+            SIDE,
             self.glyphs,
             self.root,
             self.download,
             self.fallback,
             self.on_bad,
         )
-        self.warnings, self.digest = self.loaded.warnings, self.loaded.digest
-        self.drawings = drawings = self.loaded.drawings
-        self.parts: Split = split_drawings(drawings, self.rule, self.held_out)
+        self.warnings, self.digest = full.warnings, full.digest
+        # Divided in full size, as in an evaluation: small pictures repeat each other more often.
+        self.parts: Split = split_drawings(full.drawings, self.rule, self.held_out)
+        self.drawings = drawings = full.drawings.resized(self.size)
+        self.loaded = replace(full, drawings=drawings)
+        if self.parts.name != self.rule and self.source == drawings.source:
+            raise UserError(
+                f"data.split={self.rule}: it is of Omniglot's alphabets; data.source={self.source} "
+                f"is divided by data.split={self.parts.name}: give that, or leave it out"
+            )
         if self.held_out is not None and self.parts.name in FIXED:
             if self.source == drawings.source:
                 raise UserError(

@@ -152,20 +152,25 @@ def distort(pictures: Tensor, warp: Warp) -> Tensor:
     Returns:
         float ``(n, 1, side, side)``, bilinear, with paper where nothing was.
     """
-    # grid_sample asks where each point of the result comes from: the inverse of the map.
-    linear, shift = warp.matrix[:, :, :2], warp.matrix[:, :, 2:]
-    (a, b), (c, d) = linear[:, 0].unbind(1), linear[:, 1].unbind(1)
-    adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
-    inverse = adjugate / (a * d - b * c)[:, None, None]
-    back = torch.cat([inverse, -inverse @ shift], 2)
-    side = pictures.shape[-1]
-    points, weights = _grid(side, 0 if warp.bend is None else warp.bend.shape[-1], pictures.device)
-    # One product for the whole batch; F.affine_grid makes a small one for each picture.
-    grid = (back.flatten(0, 1) @ points).unflatten(0, (-1, 2)).unflatten(2, (side, side))
-    if warp.bend is not None:
-        grid = grid + weights @ warp.bend @ weights.T
-    grid = grid.permute(0, 2, 3, 1)  # (n, side, side, 2)
-    return F.grid_sample(pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    with torch.autocast(pictures.device.type, enabled=False):  # bfloat16 would shift the points
+        # grid_sample asks where each point of the result comes from: the inverse of the map.
+        linear, shift = warp.matrix[:, :, :2], warp.matrix[:, :, 2:]
+        (a, b), (c, d) = linear[:, 0].unbind(1), linear[:, 1].unbind(1)
+        adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
+        inverse = adjugate / (a * d - b * c)[:, None, None]
+        back = torch.cat([inverse, -inverse @ shift], 2)
+        side = pictures.shape[-1]
+        points, weights = _grid(
+            side, 0 if warp.bend is None else warp.bend.shape[-1], pictures.device
+        )
+        # One product for the whole batch; F.affine_grid makes a small one for each picture.
+        grid = (back.flatten(0, 1) @ points).unflatten(0, (-1, 2)).unflatten(2, (side, side))
+        if warp.bend is not None:
+            grid = grid + weights @ warp.bend @ weights.T
+        grid = grid.permute(0, 2, 3, 1)  # (n, side, side, 2)
+        return F.grid_sample(
+            pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+        )
 
 
 @lru_cache(maxsize=16)

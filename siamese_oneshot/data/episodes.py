@@ -11,7 +11,8 @@ from siamese_oneshot.data.drawings import fingerprint
 from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.errors import UserError
 
-_CHUNK = 1024  # trials whose random keys are drawn at once; bounds memory
+_CHUNK = 1024  # trials whose random keys are drawn at once
+_KEYS = 2**24  # fewer trials where they would have more keys than so many; bounds memory
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,10 @@ def episode_trials(
             f"one has {int(roster.counts.min())}: ask for fewer shots"
         )
     eligible = torch.tensor(roster.large_enough(way)) if within_alphabet else None
+    step = max(1, min(_CHUNK, _KEYS // max(len(roster), way * roster.drawers)))
     parts = [
-        _some_episodes(roster, min(_CHUNK, trials - done), way, shot, eligible, generator)
-        for done in range(0, trials, _CHUNK)
+        _some_episodes(roster, min(step, trials - done), way, shot, eligible, generator)
+        for done in range(0, trials, step)
     ]
     return Trials(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

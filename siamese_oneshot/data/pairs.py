@@ -21,11 +21,13 @@ class Pairs:
     Attributes:
         first, second: int64 ``(n,)``: positions in the drawings; never equal.
         same: float32 ``(n,)``: 1 where both show the same character, else 0.
+        within_alphabet: whether all different pairs are of one alphabet each.
     """
 
     first: Tensor
     second: Tensor
     same: Tensor
+    within_alphabet: bool = False
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -81,6 +83,7 @@ def sample_pairs(
         first=torch.cat([one, left])[order],
         second=torch.cat([other, right])[order],
         same=torch.cat([torch.ones(len(one)), torch.zeros(len(left))])[order],
+        within_alphabet=within_alphabet,
     )
 
 

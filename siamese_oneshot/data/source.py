@@ -19,6 +19,7 @@ from siamese_oneshot.setting import flag, one_of
 
 log = logging.getLogger(__name__)
 
+_TOLD = 3  # of what was left out, in a warning; the log has more
 SOURCES = ("omniglot", "glyphs", "folder")
 
 
@@ -110,7 +111,7 @@ def load_source(
             raise UserError("data=folder needs data.root=<folder of your pictures>")
         own = load_folder(root, on_bad)
         warning = f"pictures of {root}, not Omniglot: no figure here compares with a published one"
-        return Loaded.of(own.drawings, size, None, (warning, *own.skipped))
+        return Loaded.of(own.drawings, size, None, (warning, *_left_out(root, own.skipped)))
     warning = "generated alphabets, not Omniglot: no figure here compares with a published one"
     return Loaded.of(_draw(glyphs), size, None, (warning,))
 
@@ -127,6 +128,14 @@ def mixed_in(drawings: Drawings, generated: Glyphs) -> tuple[Drawings, Tensor | 
     size = drawings.pixels.shape[-1]
     both = drawings.joined(_draw(generated, MOST_ALPHABETS, "data.generated").resized(size))
     return both, torch.arange(len(drawings), len(both))
+
+
+def _left_out(root: str | Path, skipped: tuple[str, ...]) -> tuple[str, ...]:
+    """One sentence for all that was left out; none where nothing was."""
+    if not skipped:
+        return ()
+    more = f"; and {len(skipped) - _TOLD:,} more" if len(skipped) > _TOLD else ""
+    return (f"{len(skipped):,} left out of {root}: {'; '.join(skipped[:_TOLD])}{more}",)
 
 
 def _draw(glyphs: Glyphs, first: int = 0, where: str = "data.glyphs") -> Drawings:

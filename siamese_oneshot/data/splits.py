@@ -46,7 +46,7 @@ RULES = {
 }
 FIXED = ("koch", "shares")  # they themselves say what validates
 # What is chosen with the one is trained, with everything, with the other.
-_BLIND = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
+BLIND = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Split:
     @property
     def blind(self) -> bool:
         """The validation alphabets are among those that train: nothing may be chosen by them."""
-        return self.name in _BLIND
+        return self.name in BLIND
 
 
 def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None = None) -> Split:
@@ -110,7 +110,7 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
             drawings.positions(RUN_ALPHABETS, _TEST_DRAWERS),
             drawings.positions(RUN_ALPHABETS),
         )
-    base = _BLIND.get(rule, rule)
+    base = BLIND.get(rule, rule)
     small = {"small1": SMALL1, "small2": SMALL2}.get(base)
     validate = _HELD_OUT_OF.get(base, HELD_OUT) if named is None else tuple(named)
     strangers = sorted(set(validate) - set(small or BACKGROUND))
@@ -120,7 +120,7 @@ def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None
     if not validate:
         raise UserError("data.held_out is empty: at least one alphabet has to validate")
     known = small or (BACKGROUND + _OFF_RUNS if rule == "koch40" else BACKGROUND)
-    own = known if rule in _BLIND else [name for name in known if name not in validate]
+    own = known if rule in BLIND else [name for name in known if name not in validate]
     train = drawings.positions(own)
     test = drawings.positions(RUN_ALPHABETS if rule == "koch40" else EVALUATION)
     if rule == "vinyals":

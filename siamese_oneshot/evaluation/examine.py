@@ -24,6 +24,7 @@ class Verified:
         eer: the equal error rate: where as many different pairs are called same as same ones are
             called different, free of any threshold.
         digest: the hash of the list of pairs.
+        within_alphabet: whether all different pairs are of one alphabet each.
         logits: float32 ``(trials,)``, on the CPU; left out of comparisons.
     """
 
@@ -33,6 +34,7 @@ class Verified:
     threshold: float
     eer: float
     digest: str
+    within_alphabet: bool
     logits: Tensor = field(compare=False, repr=False)
 
     @property
@@ -109,9 +111,10 @@ def verify(
     exam: Exam, embeddings: Embeddings, compare: Comparator, threshold: float | None
 ) -> Verified:
     """Tell the exam's pairs apart."""
-    # float64, as the threshold: half-way between two neighbours in float32 is no float32.
-    logits = score_pairs(embeddings, exam.pairs.first, exam.pairs.second, compare).double()
-    same = exam.pairs.same.to(logits.device)
+    # float64, as the threshold: half-way between two neighbours in float32 is no float32. On the
+    # CPU, as not every device has float64.
+    logits = score_pairs(embeddings, exam.pairs.first, exam.pairs.second, compare).cpu().double()
+    same = exam.pairs.same
     if threshold is None:
         threshold = best_threshold(logits, same)
     right = (logits > threshold) == (same > 0.5)
@@ -124,7 +127,8 @@ def verify(
         threshold,
         float(eer),
         exam.pairs.digest,
-        logits.float().cpu(),
+        exam.pairs.within_alphabet,
+        logits.float(),
     )
 
 

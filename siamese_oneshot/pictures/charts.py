@@ -59,11 +59,12 @@ def draw_ways(curves: Mapping[str, Sequence[tuple[int, float, float, float]]]) -
     return figure
 
 
-def draw_alphabets(rows: Sequence[tuple[str, float, float, float]]) -> Figure:
+def draw_alphabets(rows: Sequence[tuple[str, float, float, float]], way: int) -> Figure:
     """A bar an alphabet with its interval, best on top; the mean as a line.
 
     Args:
         rows: (name, value, low, high), shares 0 … 1; at least one.
+        way: classes to choose from.
     """
     ranked = sorted(rows, key=lambda row: row[1])
     figure = new_figure(7.5, 1.1 + 0.27 * len(ranked))
@@ -79,7 +80,8 @@ def draw_alphabets(rows: Sequence[tuple[str, float, float, float]]) -> Figure:
         axes.text(101.5, place, f"{value:.1f}", va="center", fontsize=8)
     mean = fmean(values)
     axes.axvline(mean, color=BLUE, linestyle="--", linewidth=1.3, label=f"mean {mean:.1f}")
-    axes.set(xlim=(0, 100), xlabel="20-way accuracy within the alphabet, %; lines: 95% intervals")
+    label = f"{way}-way accuracy within the alphabet, %; lines: 95% intervals"
+    axes.set(xlim=(0, 100), xlabel=label)
     axes.set_yticks(places, names)
     axes.set_ylim(-0.6, len(ranked) - 0.4)
     axes.tick_params(axis="y", labelsize=8, length=0)

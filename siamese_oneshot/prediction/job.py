@@ -70,8 +70,9 @@ def _written(outcome: Outcome, cfg: DictConfig) -> Path:
         folder = Path(cfg.out).expanduser()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the folder first, so that a full disk leaves none of the files or all.
-        with tempfile.TemporaryDirectory(prefix=".predict", dir=folder.parent) as passing:
+        # On the folder's disk first, so that a full one leaves none of the files or all.
+        near = folder if folder.is_dir() else folder.parent
+        with tempfile.TemporaryDirectory(prefix=".predict", dir=near) as passing:
             write_csv(outcome, cfg.top, Path(passing, "predictions.csv"))
             write_json(outcome, Path(passing, "predictions.json"))
             write_sheet(outcome, Path(passing, "normalised.png"))

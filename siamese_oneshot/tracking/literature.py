@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from siamese_oneshot.data.protocols import WAYS_TEST
 from siamese_oneshot.evaluation.published import published
-from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.tracking.score import WITHIN, Score
 from siamese_oneshot.tracking.table import Table
 
 BESIDE = {
@@ -126,5 +127,18 @@ def papers_figure(protocol: str) -> float:
 
 
 def is_comparable(split: str, score: Score) -> bool:
-    """Whether trials by the paper's rule are of the paper's alphabets and four drawers."""
+    """Whether trials are 20-way, and those by the paper's rule of its alphabets and drawers.
+
+    And whether the pictures of different pairs are of any alphabets, as a protocol says if not.
+    """
+    if score.key == "verification":
+        return WITHIN not in score.protocol
+    if score.key in ("across", "paper") and not _as_published(score):
+        return False
     return score.key != "paper" or split == "koch"
+
+
+def _as_published(score: Score) -> bool:
+    """Whether its trials have the published number of ways; the protocol begins with it."""
+    way = re.match(r"(\d+)-way", score.protocol)
+    return way is None or way[1] == "20"

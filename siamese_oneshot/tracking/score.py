@@ -8,6 +8,8 @@ from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.evaluation.examine import Answered, Findings
 from siamese_oneshot.evaluation.interval import wilson
 
+WITHIN = "different ones within one alphabet"  # of pairs, in the protocol of their score
+
 
 @dataclass(frozen=True)
 class Score:
@@ -70,11 +72,12 @@ def scores_of(findings: Findings | None, split: str, threshold: str) -> list[Sco
     assert findings is not None
     rows = [Score.of(one, split) for one in findings.answered]
     pairs = findings.verified
+    within = f", {WITHIN}" if pairs.within_alphabet else ""
     rows.append(
         Score.from_counts(
             f"{split} verification",
-            f"same or different, half of each; {threshold}; AUROC {pairs.auroc:.4f}, equal error "
-            f"rate {100 * pairs.eer:.2f}%",
+            f"same or different, half of each{within}; {threshold}; AUROC {pairs.auroc:.4f}, equal "
+            f"error rate {100 * pairs.eer:.2f}%",
             pairs.correct,
             pairs.trials,
             pairs.digest,

@@ -13,6 +13,7 @@ from siamese_oneshot.tracking.literature import (
     Entrant,
     Row,
     comparison,
+    is_comparable,
     papers_figure,
     training_data,
 )
@@ -113,7 +114,11 @@ def _papers(result: RunResult) -> dict[str, float]:
 
 
 def _against(result: RunResult, name: str) -> Score | None:
-    tested = {score.key: score for score in result.scores if score.split == "test"}
+    tested = {
+        score.key: score
+        for score in result.scores
+        if score.split == "test" and is_comparable(result.data_split, score)
+    }
     return next((tested[key] for key in _AGAINST[name][1] if key in tested), None)
 
 

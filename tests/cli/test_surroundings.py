@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_too_little_memory_is_said(error: Exception) -> None:
     assert told is not None
     assert told.startswith("there is not enough memory: lower the sizes")
     assert "\n" not in told
+
+
+def test_a_path_to_the_folder_of_no_user_is_said() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        Path("~nobody there/x").expanduser()
+    told = explain_machine(caught.value)
+    assert told is not None
+    assert told.startswith("a path begins with ~ and the name of no user")
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), ConnectionRefusedError(111, "x")])

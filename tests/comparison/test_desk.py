@@ -18,6 +18,15 @@ def test_subjects_that_know_their_split_keep_it(drawings: Drawings, desk: Desk) 
     assert desk.sheet(network()).test is desk.sheet(pixels()).test  # drawn once
 
 
+def test_a_split_is_not_rebuilt_on_other_drawings_of_the_kind(drawings: Drawings) -> None:
+    desk = Desk(Loaded(drawings, None, (), "these"), None, "shares", None, SIZE, MORE)
+    assert desk.sheet(network(data_digest="these")).split.name == "shares"
+    assert desk.sheet(network()).split.name == "shares"  # of a network that does not know
+    assert desk.sheet(network(data_digest="others", data_source="folder")).split.name == "shares"
+    with pytest.raises(UserError, match="tiny was trained with data=glyphs, but with other draw"):
+        desk.sheet(network(data_digest="others"))
+
+
 def test_each_size_is_made_once(desk: Desk) -> None:
     assert desk.sheet(pixels()).drawings is desk.sheet(network()).drawings
     assert desk.sheet(pixels()).drawings.pixels.shape[-1] == 16

@@ -8,7 +8,7 @@ from comparing import MACHINE, MORE, guessing, network, pixels
 from torch import Tensor
 
 from siamese_oneshot.comparison.desk import Desk
-from siamese_oneshot.comparison.sitting import sit
+from siamese_oneshot.comparison.sitting import Outcome, sit, slimmed
 from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.episodes import Trials
@@ -77,6 +77,15 @@ def test_every_figure_is_there_once_and_thresholds_come_from_validation(
     assert scores["unknown"].trials == 2 * scores["yardstick"].trials
     assert scores["assigned_yardstick"].protocol.startswith("NOT one-shot trials")
     assert scores["assigned_yardstick"].trials == scores["yardstick"].trials
+
+
+def test_only_the_one_that_is_looked_at_keeps_its_embeddings(desk: Desk) -> None:
+    outcomes: list[Outcome] = []
+    kept = []
+    for subject in (pixels(), guessing(), network("a"), network("b")):
+        outcomes = slimmed([*outcomes, sit(subject, desk, MACHINE)])
+        kept.append([one.subject.name for one in outcomes if one.embeddings is not None])
+    assert kept == [["pixels"], ["pixels"], ["a"], ["a"]]
 
 
 def test_unknown_is_judged_at_validations_threshold(desk: Desk) -> None:

@@ -26,11 +26,14 @@ NETWORK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def a_run(folder: Path, seed: int, overrides: Sequence[str] = (), status: str = "") -> Path:
+def a_run(
+    folder: Path, seed: int, overrides: Sequence[str] = (), status: str = "", **known: Any
+) -> Path:
     network = instantiate({**NETWORK, "seed": seed}, _convert_="all")
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    facts = {"experiment": "tiny", "seed": seed, "split": "shares", "data_source": "glyphs"}
-    facts["overrides"] = of_training([*overrides, f"seed={seed}"])
+    facts: dict[str, Any] = {"experiment": "tiny", "seed": seed, "split": "shares"}
+    facts |= {"data_source": "glyphs", "overrides": of_training([*overrides, f"seed={seed}"])}
+    facts |= known
     header = {"version": 1, "network": {**NETWORK, "_convert_": "all"}, "facts": facts}
     path = folder / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True)
@@ -104,7 +107,10 @@ def test_of_a_sweep_only_what_has_finished_is_compared(
     assert [line.split(" is left out: ")[1] for line in caplog.messages] == [
         "pruned", "interrupted", "unfinished",
     ]  # fmt: skip
-    assert [one.name for one in find_subjects([str(tmp_path / "sweep/1")])] == ["1"]  # named itself
+    named = find_subjects([str(tmp_path / "sweep" / str(number)) for number in range(4)])
+    assert [(one.name, one.finished) for one in named] == [
+        ("0", True), ("1", False), ("2", False), ("3", False),
+    ]  # fmt: skip
     shutil.rmtree(tmp_path / "sweep/0")
     with pytest.raises(UserError, match="no run that has finished"):
         find_subjects([str(tmp_path / "sweep")])
@@ -159,3 +165,18 @@ def test_an_ensemble_of_one_or_of_two_kinds_is_refused() -> None:
         combined(find_subjects(["pretrained", "chance"]), ensemble=True)
     with pytest.raises(UserError, match="one size"):
         combined(find_subjects(["pretrained", "dense"]), ensemble=True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"held_out": ["Greek"]}, {"split": "koch"}, {"data_source": "omniglot"}],
+)
+def test_an_ensemble_is_of_networks_that_learned_from_the_same(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    a_run(tmp_path / "a", 0, status="finished")
+    a_run(tmp_path / "b", 1, status="finished", **other)
+    (value,) = other.values()
+    with pytest.raises(UserError, match="ensemble=true needs networks of one") as caught:
+        combined(find_subjects([str(tmp_path)]), ensemble=True)
+    assert str(value) in str(caught.value)

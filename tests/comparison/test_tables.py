@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
-from comparing import MACHINE, guessing, network, pixels
+from comparing import MACHINE, SIZE, guessing, network, pixels
 
 from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.paired import Paired
@@ -91,6 +91,15 @@ def test_a_seed_counts_once_and_other_settings_not_at_all(outcomes: list[Outcome
     assert settings_table(changed(data_digest="another")) is None
 
 
+def test_what_has_not_finished_is_in_no_mean(outcomes: list[Outcome]) -> None:
+    stopped = replace(outcomes[1], subject=replace(network("c", 2), finished=False))
+    table = settings_table([*outcomes[:2], stopped])
+    assert table is not None
+    assert {row[2] for row in table.rows} == {"2"}
+    assert table.note.endswith(" Left out, as they have not finished: c.")
+    assert settings_table([outcomes[0], stopped]) is None
+
+
 def test_an_interval_stays_within_what_an_accuracy_can_be(outcomes: list[Outcome]) -> None:
     scores = [replace(outcomes[0].scores[0], value=value) for value in (0.1, 0.9)]
     ends = [replace(one, scores=[mine]) for one, mine in zip(outcomes, scores, strict=False)]
@@ -130,7 +139,10 @@ def test_paired_rows() -> None:
 
 
 def test_ours_stand_among_the_published_of_the_same_protocol(desk_with_digits: Desk) -> None:
-    outcome = replace(sit(guessing(), desk_with_digits, MACHINE), split="koch")
+    few = replace(sit(guessing(), desk_with_digits, MACHINE), split="koch")
+    words = {one.protocol: one.protocol.replace("5-way", "20-way") for one in few.scores}
+    scores = [replace(one, protocol=words[one.protocol]) for one in few.scores]
+    outcome = replace(few, scores=scores)
     tables = {table.title: table for table in literature_tables([outcome])}
     (within,) = [table for title, table in tables.items() if "within one alphabet" in title]
     everyone = [row[0] for row in within.rows]
@@ -141,8 +153,23 @@ def test_ours_stand_among_the_published_of_the_same_protocol(desk_with_digits: D
     assert ours[3] == "nothing"
     elsewhere = next(iter(literature_tables([replace(outcome, split="lake")])))
     assert not any("here" in row[0] for row in elsewhere.rows)  # not the paper's alphabets
+    for table in literature_tables([few]):  # 5-way
+        if "20-way" in table.title:
+            assert not any("here" in row[0] for row in table.rows)
     (digits,) = [table for title, table in tables.items() if "MNIST" in title]
     assert any(row[1] == "70.3" for row in digits.rows)
+
+
+def test_pairs_within_one_alphabet_stand_beside_no_published_ones(desk: Desk) -> None:
+    found = []
+    for within in (False, True):
+        desk.size = replace(SIZE, within_alphabet=within)
+        desk._exams.clear()
+        outcome = sit(pixels(most=30), desk, MACHINE)
+        assert ("within one alphabet" in score(outcome, "verification").protocol) is within
+        (table,) = [one for one in literature_tables([outcome]) if one.title == "same or different"]
+        found.append(any("here" in row[0] for row in table.rows))
+    assert found == [True, False]
 
 
 def test_classes_taken_for_each_other(outcomes: list[Outcome]) -> None:

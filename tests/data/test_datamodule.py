@@ -58,7 +58,7 @@ def test_loaded_once_with_the_settings_given(asked):
     data.prepare_data()
     for stage in ("fit", "validate", "test"):
         data.setup(stage)
-    assert asked == [("omniglot", 16, glyphs, "root", False, "glyphs", "stop")]
+    assert asked == [("omniglot", 105, glyphs, "root", False, "glyphs", "stop")]
     assert data.loaded.warnings == ("tiny",)
 
 
@@ -71,6 +71,27 @@ def test_alphabets_held_out_of_omniglot_are_forgotten_where_glyphs_take_its_plac
     data = make(EpisodeBatches(2, 3, 2, 40), source="omniglot", held_out=["Greek"])
     assert data.drawings.source == "glyphs"
     assert data.held_out is None
+
+
+def test_a_split_of_omniglot_is_refused_for_other_drawings(make):
+    with pytest.raises(
+        UserError, match=r"data\.split=koch: .* data\.source=glyphs .* by data\.spl"
+    ):
+        make(EpisodeBatches(2, 3, 2, 40), source="glyphs", split="koch")
+
+
+def test_what_repeats_only_when_small_is_in_its_part(drawings, monkeypatch):
+    pixels = drawings.pixels.clone()
+    pixels[3] = pixels[0]
+    pixels[0, :2, :2], pixels[3, :2, :2] = torch.tensor([[[0, 8], [0, 0]], [[8, 0], [0, 0]]])
+    pixels[-1] = pixels[-2]
+    changed = Loaded(replace(drawings, pixels=pixels.to(torch.uint8)), None)
+    monkeypatch.setattr(datamodule, "load_source", lambda *args: changed)
+    data = OneShotDataModule(PairBatches(4, 2), size=8, seed=0, exam=SIZE)
+    data.setup()
+    assert torch.equal(data.drawings.pixels[0], data.drawings.pixels[3])
+    parts = torch.cat([data.parts.train, data.parts.validation, data.parts.test])
+    assert set(range(len(drawings))) - set(parts.tolist()) == {len(drawings) - 1}
 
 
 def test_each_stage_reads_its_own_part(drawings, make):

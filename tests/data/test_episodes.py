@@ -4,6 +4,7 @@ import pytest
 import torch
 from blobs import make_drawings
 
+from siamese_oneshot.data import episodes
 from siamese_oneshot.data.drawings import fingerprint
 from siamese_oneshot.data.episodes import Trials, alphabet_batch, episode_trials, run_trials
 from siamese_oneshot.data.roster import Roster
@@ -122,6 +123,27 @@ def test_independent_trials(drawings, part, way, shot, within):
     trials = episode_trials(roster, 150, seeded(6), way, shot, within)
     assert trials.supports.shape == (150, way, shot)
     check_trials(drawings, roster, trials, within)
+
+
+def test_memory_is_bounded_and_trials_are_the_same_where_all_fit(drawings, monkeypatch):
+    roster, sizes = whole(drawings), []
+    trials = episode_trials(roster, 100, seeded(6), 5)
+    draw = torch.rand
+
+    def watched(*size, **options):
+        found = draw(*size, **options)
+        sizes.append(found.numel())
+        return found
+
+    monkeypatch.setattr(torch, "rand", watched)
+    for most, same in ((100 * 5 * 6, True), (7 * 5 * 6, False), (1, False)):
+        monkeypatch.setattr(episodes, "_KEYS", most)
+        sizes.clear()
+        found = episode_trials(roster, 100, seeded(6), 5)
+        assert max(sizes) <= max(most, 5 * 6)
+        assert (found.digest == trials.digest) is same
+        check_trials(drawings, roster, found, within=False)
+        assert len(found) == 100
 
 
 @pytest.mark.parametrize("within", [False, True])

@@ -139,6 +139,16 @@ def test_different_pairs_can_be_kept_within_an_alphabet(drawings, rosters):
             assert pairs.same.sum() == 30
 
 
+# By split=lake. All figures and comparisons in docs/ are of these lists.
+LISTS = [
+    {"pairs": "513ef6d7c1f10f06", "one_shot": "ddb3b7d99bac2be2"},
+    {
+        "pairs": "a7283fdf93097e9c", "official": "92444cf9fb63a7d1",
+        "yardstick": "737eafd29da12a5a", "across": "73e6a0918f8626fc", "paper": "fd818fafcc447b47",
+    },
+]  # fmt: skip
+
+
 @pytest.mark.omniglot
 def test_real_exams_have_the_published_sizes(omniglot):
     drawings = omniglot.drawings
@@ -146,6 +156,7 @@ def test_real_exams_have_the_published_sizes(omniglot):
     part = {k: Roster(drawings, getattr(split, k)) for k in ("validation", "test", "yardstick")}
     valid = validation_exam(part["validation"], ExamSize())
     exam = exam_for_test(part["test"], part["yardstick"], omniglot.runs, ExamSize())
+    assert [valid.digests, exam.digests] == LISTS
     trials = {question.key: question.trials for question in exam.questions}
     assert list(trials) == ["official", "yardstick", "across", "paper"]
     assert len(trials["official"]) == len(trials["paper"]) == 400

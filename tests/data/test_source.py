@@ -96,14 +96,19 @@ def test_a_folder_of_ones_own(tmp_path):
             ink = Image.new("L", (40, 40), 255)
             ImageDraw.Draw(ink).line([5, 5, 30, 10 + 9 * number], fill=0, width=3)
             ink.save(tmp_path / name / f"{number}.png")
-    (tmp_path / "a" / "y" / "notes.txt").write_text("no picture")
+    for number in range(5):
+        (tmp_path / "a" / "y" / f"notes{number}.txt").write_text("no picture")
     loaded = load_source("folder", 52, FEW, root=tmp_path)
     assert loaded.drawings.class_names == ("a/x", "a/y", "b/z")
     assert loaded.drawings.pixels.shape == (6, 52, 52)
     assert loaded.runs is None
     assert "not Omniglot" in loaded.warnings[0]
-    assert "notes.txt" in loaded.warnings[1]
-    with pytest.raises(UserError, match=r"notes\.txt"):
+    (told,) = loaded.warnings[1:]  # one, however many there are
+    assert told.startswith(f"5 left out of {tmp_path}: a/y/notes0.txt: it is text")
+    assert "notes2.txt" in told
+    assert "notes3.txt" not in told
+    assert told.endswith("; and 2 more")
+    with pytest.raises(UserError, match=r"notes4\.txt"):
         load_source("folder", 52, FEW, root=tmp_path, on_bad="stop")
     with pytest.raises(UserError, match=r"data\.root"):
         load_source("folder", 52, FEW)

@@ -48,6 +48,14 @@ def test_a_view_does_not_depend_on_its_neighbours(pictures: Tensor) -> None:
     assert torch.allclose(whole, alone, atol=1e-6)
 
 
+def test_views_stand_where_they_are_meant_in_coarse_arithmetic() -> None:
+    pictures = torch.rand(4, 1, 105, 105, generator=torch.Generator().manual_seed(1)).round()
+    made = Views(PixelNeighbour(2), 2, Distortion(probability=1.0))
+    exact = made.embed(pictures)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(made.embed(pictures), exact)
+
+
 def test_no_view_is_refused() -> None:
     with pytest.raises(UserError, match="views=0"):
         Views(network(0), 0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -68,6 +70,27 @@ def test_a_given_threshold_is_used() -> None:
     chosen = verify(exam, embeddings, subtract, None)
     assert (chosen.correct, chosen.threshold) == (3, 0.5)
     assert at_two.accuracy == 0.75
+
+
+class WithoutFloat64(Tensor):
+    """Numbers on a device that has no float64, until they come to the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.double:
+            raise TypeError("this device has no float64")
+        found = super().__torch_function__(func, types, args, kwargs)
+        return found.as_subclass(Tensor) if func is Tensor.cpu else found
+
+
+def test_a_device_without_float64_will_do() -> None:
+    logits, same = torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
+    exam, embeddings = exam_of(logits, same)
+
+    def on_device(one: Tensor, other: Tensor) -> Tensor:
+        return subtract(one, other).as_subclass(WithoutFloat64)
+
+    assert verify(exam, embeddings, on_device, None) == verify(exam, embeddings, subtract, None)
 
 
 @pytest.mark.parametrize("start", [1.0, 2.0, 1e9])

@@ -25,8 +25,9 @@ def test_ways() -> None:
 
 
 def test_alphabets_best_on_top() -> None:
-    figure = draw_alphabets([("Low_er", 0.25, 0.2, 0.3), ("High", 0.75, 0.7, 0.9)])
+    figure = draw_alphabets([("Low_er", 0.25, 0.2, 0.3), ("High", 0.75, 0.7, 0.9)], way=7)
     (axes,) = figure.axes
+    assert axes.get_xlabel().startswith("7-way accuracy")
     assert [bar.get_width() for bar in axes.patches] == [25, 75]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["Low er", "High"]
     assert [text.get_text() for text in axes.texts] == ["25.0", "75.0"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ import torch
 from hydra.utils import instantiate
 from safetensors.torch import save_file
 
+from siamese_oneshot.data.exam import ExamSize, validation_exam
+from siamese_oneshot.data.protocols import first_trials, positions_of
+from siamese_oneshot.data.roster import Roster
+from siamese_oneshot.data.splits import split_drawings
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.evaluation.examine import answer
+from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.tracking.trained import (
     PRETRAINED,
     Trained,
@@ -239,6 +246,21 @@ def test_packaged_weights_have_a_card(name: str) -> None:
     assert trained.card["command"].startswith("python -m siamese_oneshot.train")
     assert {score["key"] for score in trained.card["scores"]} >= {"official", "one_shot"}
     json.dumps(trained.card, allow_nan=False)
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize(("name", "right"), [("pretrained", 174), ("dense", 112)])
+def test_real_packaged_networks_recognise_as_they_did(omniglot, name: str, right: int) -> None:
+    """The first 200 of the trials that they were chosen by; arithmetic may tip one or two."""
+    trained, drawings = load_trained(name), omniglot.drawings
+    split = split_drawings(drawings, trained.facts["split"])
+    (question,) = validation_exam(Roster(drawings, split.validation), ExamSize()).questions
+    asked = first_trials(question, 200)
+    seen = positions_of([asked])
+    parts = {key: getattr(drawings, key)[seen] for key in ("pixels", "classes", "drawers")}
+    pixels = replace(drawings, **parts).resized(trained.size).pixels
+    table = Embeddings(seen, trained.network.embed(pixels[:, None].float() / 255))
+    assert answer(asked, table, trained.network.score).correct == pytest.approx(right, abs=2)
 
 
 def test_packaged_weights_are_small() -> None:

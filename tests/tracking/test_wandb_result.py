@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ def test_the_summary_says_who_beats_the_paper() -> None:
     assert found["best/one_shot_accuracy"] == 0.88
     assert found["test/official_low"] < found["test/official_accuracy"] == 0.96
     assert found["status"] == "finished"
+
+
+def test_trials_of_fewer_ways_are_not_set_against_the_paper() -> None:
+    scores = [
+        replace(one, protocol="5-way within one alphabet")
+        for one in scores_of({"test/paper": 990, "test/across": 990})
+    ]
+    found = result_of(0.88, scores=scores, data_split="koch")
+    assert "ahead_of_paper/one_shot" not in summary_of(found)
+    assert not [row for row in compared(found) if row.ours]
+    full = replace(found, scores=[replace(one, protocol="20-way from …") for one in scores])
+    assert "ahead_of_paper/one_shot" in summary_of(full)
+    assert len([row for row in compared(full) if row.ours]) == 2
 
 
 def test_other_drawings_are_not_set_against_the_paper() -> None:

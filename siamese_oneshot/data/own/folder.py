@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,8 +53,9 @@ def load_folder(root: str | Path, on_bad: OnBad = "skip") -> Folder:
     """Load ``class/picture`` or ``alphabet/class/picture``, in Omniglot's convention.
 
     The depth decides which of the two it is; ``class/picture`` is one alphabet, named after the
-    root. Names are sorted. Hidden files and what systems leave behind (``__MACOSX``, ``Thumbs.db``,
-    ``desktop.ini``) are ignored; links to folders are not followed, but the root may be one.
+    root. Names are sorted, in Unicode's composed form. Hidden files and what systems leave behind
+    (``__MACOSX``, ``Thumbs.db``, ``desktop.ini``) are ignored; links to folders are not followed,
+    but the root may be one.
 
     Nothing is known of who drew what. The k-th picture of a class, by name, counts as drawn by the
     k-th drawer: so support and query of a trial are never the same picture.
@@ -121,7 +123,17 @@ def _listed(base: Path) -> tuple[list[Path], list[str]]:
         if not kept and not folders and here.parts:
             skipped.append(f"{here}: the folder is empty")
         files += [here / name for name in kept]
-    return sorted(files), sorted(skipped)
+    return sorted(files, key=_names), sorted(skipped)
+
+
+def class_name(text: str) -> str:
+    """As names of classes are compared: in Unicode's composed form, as systems write é apart."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    """What a path is sorted by: on Windows, paths themselves are sorted without regard to case."""
+    return tuple(class_name(part) for part in file.parts)
 
 
 def is_litter(name: str) -> bool:
@@ -155,9 +167,9 @@ def _gathered(base: Path, pictures: dict[Path, Normalised]) -> Drawings:
         )
     alone = base.resolve().name or "folder"
     members: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for file in sorted(pictures):
-        alphabet = file.parts[0] if 3 in depths else alone
-        members[alphabet, file.parts[-2]].append(file)
+    for file in sorted(pictures, key=_names):
+        names = _names(file)
+        members[names[0] if 3 in depths else class_name(alone), names[-2]].append(file)
     classes = sorted(members)
     alphabets = sorted({alphabet for alphabet, _ in classes})
     counts = [len(members[one]) for one in classes]

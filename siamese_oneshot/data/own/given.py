@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from siamese_oneshot.data.own.ink import NoInk, Normalised, normalise
-from siamese_oneshot.data.own.picture import PictureFaulty, read_picture
+from siamese_oneshot.data.own.picture import PictureFaulty, decoded, read_picture
 
 THUMBNAIL = 105  # pixels along the longer side: enough to look at
 _READERS = 4  # at once; each may hold 64 megapixels
@@ -53,11 +53,12 @@ def read_given(source: Source, name: str = "a picture given in memory") -> Given
     """
     if isinstance(source, Given):
         return source
+    path: Path | None = None
     if isinstance(source, str | os.PathLike):
-        path: Path | None = Path(source).expanduser()
-        rgba = read_picture(Path(source).expanduser())
+        path = _place(Path(source))
+        rgba = read_picture(path)
     else:
-        path, rgba = None, _rgba(source, name)
+        rgba = _rgba(source, name)
     try:
         normalised = normalise(rgba)
     except NoInk as blank:
@@ -89,16 +90,20 @@ def read_many(sources: Sequence[Source]) -> list[Given | PictureFaulty]:
         pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for all of them
 
 
+def _place(path: Path) -> Path:
+    """The path with the user's folder for ``~``; one of a folder's files may be called ``~b``."""
+    if os.path.lexists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError as fault:
+        raise PictureFaulty(path, "there is no such user") from fault
+
+
 def _rgba(source: Image.Image | NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     """uint8 ``(h, w, 4)`` of what is in memory."""
     if isinstance(source, Image.Image):
-        upright = ImageOps.exif_transpose(source)
-        if not (upright.mode.startswith("I") or upright.mode == "F"):
-            return np.array(upright.convert("RGBA"))
-        # As `read_picture` does it: few such pictures use the whole range of their type.
-        levels = np.nan_to_num(np.asarray(upright).astype(np.float64))
-        levels -= levels.min()
-        source = levels / max(levels.max(), 1e-9)
+        return decoded(source, name)
     if not isinstance(source, np.ndarray):
         kind = type(source).__name__
         raise PictureFaulty(name, f"{kind} is neither a path, a PIL image nor a NumPy array")
@@ -108,8 +113,10 @@ def _rgba(source: Image.Image | NDArray[np.generic], name: str) -> NDArray[np.ui
         )
     if source.dtype != np.uint8:
         if not (source.dtype.kind in "bf" and source.min() >= 0 and source.max() <= 1):
+            nan = ", NaN among them" if source.dtype.kind == "f" and np.isnan(source).any() else ""
             raise PictureFaulty(
-                name, f"its numbers are {source.dtype}; they must be uint8, bool or floats 0 … 1"
+                name,
+                f"its numbers are {source.dtype}{nan}; they must be uint8, bool or floats 0 … 1",
             )
         source = (source.astype(np.float64) * 255).round().astype(np.uint8)
     return np.array(Image.fromarray(np.ascontiguousarray(source)).convert("RGBA"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_oneshot.data.own.folder import is_litter
+from siamese_oneshot.data.own.folder import class_name, is_litter
 from siamese_oneshot.data.own.given import Given, read_many
 from siamese_oneshot.data.own.picture import PictureFaulty, listed
 from siamese_oneshot.errors import UserError
@@ -142,11 +141,6 @@ def judge(faults: Sequence[PictureFaulty], on_bad: str) -> None:
 def told(faults: Sequence[PictureFaulty]) -> str:
     """A line for each of the first few."""
     return listed(faults)
-
-
-def class_name(text: str) -> str:
-    """As class names are compared."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:

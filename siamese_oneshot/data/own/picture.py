@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -82,25 +83,52 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
         raise PictureFaulty(path, "the file is empty")
     Image.init()
     known = [name for name in _FORMATS if name in Image.OPEN]
-    try:
-        with Image.open(path, formats=known) as image:
+    with _faults_of(path):
+        try:
+            image = Image.open(path, formats=known)
+        except Image.UnidentifiedImageError as fault:
+            what = (
+                "it is text, not a picture"
+                if _is_text(start)
+                else "it is no picture of a known kind"
+            )
+            raise PictureFaulty(path, f"{what}; save it as PNG or JPEG") from fault
+        with image:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureFaulty(path, _too_large(f"{image.width}×{image.height} pixels"))
-            return _pixels(image)
+            return decoded(image, path)
+
+
+def decoded(image: Image.Image, name: str | Path) -> NDArray[np.uint8]:
+    """The pixels of a picture that has been opened, as those of `read_picture`.
+
+    Args:
+        image: may not be decoded yet.
+        name: what to call it in messages.
+
+    Raises:
+        PictureFaulty: it has no pixels, or is damaged.
+    """
+    if not image.width * image.height:
+        raise PictureFaulty(name, f"it has {image.width}×{image.height} pixels")
+    with _faults_of(name):
+        return _pixels(image)
+
+
+@contextmanager
+def _faults_of(name: str | Path) -> Iterator[None]:
+    """Make whatever decoders stumble over a `PictureFaulty`."""
+    try:
+        yield
     except PictureFaulty:
         raise
-    except Image.UnidentifiedImageError as fault:
-        what = (
-            "it is text, not a picture" if _is_text(start) else "it is no picture of a known kind"
-        )
-        raise PictureFaulty(path, f"{what}; save it as PNG or JPEG") from fault
     except _BOMBS as fault:
-        raise PictureFaulty(path, _too_large("far too many pixels")) from fault
+        raise PictureFaulty(name, _too_large("far too many pixels")) from fault
     except MemoryError as fault:
-        raise PictureFaulty(path, "there is not enough memory to decode it") from fault
-    except Exception as fault:  # decoders raise whatever they stumble over
+        raise PictureFaulty(name, "there is not enough memory to decode it") from fault
+    except Exception as fault:
         reason = str(fault) or type(fault).__name__
-        raise PictureFaulty(path, f"the picture is damaged or incomplete ({reason})") from fault
+        raise PictureFaulty(name, f"the picture is damaged or incomplete ({reason})") from fault
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:

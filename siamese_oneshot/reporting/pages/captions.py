@@ -10,7 +10,7 @@ from siamese_oneshot.reporting.pages.metrics import Curve
 from siamese_oneshot.tracking.score import Score
 
 _TITLES = {
-    "trial": "A 20-way trial with its scores",
+    "trial": "A trial with its scores",
     "trial_right": "A trial that was answered right",
     "trial_wrong": "A trial that was answered wrong",
     "mistakes": "The worst mistakes",

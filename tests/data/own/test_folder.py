@@ -59,6 +59,17 @@ def test_alphabets_with_classes_inside(tmp_path):
     assert drawings.drawers.tolist() == [0, 1, 0, 0]
 
 
+def test_names_are_sorted_as_they_are_composed(tmp_path):
+    # As macOS writes them: e and its accent apart, which would come before z.
+    for k, name in enumerate(("e\u0301/1.png", "z/e\u0301.png", "z/z.png")):
+        draw(tmp_path / name, 3 * k)
+    drawings = load_folder(tmp_path).drawings
+    assert [name.split("/")[1] for name in drawings.class_names] == ["z", "\u00e9"]
+    names = ("z/z.png", "z/e\u0301.png", "e\u0301/1.png")
+    expected = np.stack([load_picture(tmp_path / name).ink for name in names])
+    assert torch.equal(drawings.pixels, torch.from_numpy(expected))
+
+
 def test_what_systems_leave_behind_is_ignored(letters):
     for name in (".DS_Store", "a/Thumbs.db", "a/.hidden.png", "__MACOSX/a/._x.png", ".git/c/d/e/f"):
         path = letters / name

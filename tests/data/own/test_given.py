@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ def hook() -> np.ndarray:
     pixels[5:35, 10:13] = 0
     pixels[32:35, 10:50] = 0
     return pixels
+
+
+def cut_jpeg() -> Image.Image:
+    """The first half of a file, opened and not decoded yet."""
+    file = io.BytesIO()
+    Image.fromarray(np.kron(hook(), np.ones((8, 8), np.uint8))).save(file, "JPEG")
+    return Image.open(io.BytesIO(file.getvalue()[: file.tell() // 2]))
 
 
 def forms(tmp_path: Path) -> dict[str, Any]:
@@ -76,18 +84,38 @@ def test_the_thumbnail_is_small_and_in_proportion() -> None:
         (np.zeros((0, 5), np.uint8), "its shape is (0, 5)"),
         (np.zeros((5, 5), np.int64), "its numbers are int64"),
         (np.full((5, 5), 1.5), "its numbers are float64"),
-        (np.full((5, 5), np.nan), "its numbers are float64"),
+        (np.full((5, 5), np.nan), "its numbers are float64, NaN among them"),
+        (Image.new("L", (0, 7)), "it has 0×7 pixels"),
+        (cut_jpeg(), "the picture is damaged or incomplete (image file is truncated"),
         (np.full((5, 5), -1.0), "its numbers are float64"),
         (np.zeros((50, 50)), "no drawing can be seen in it"),
         (b"bytes", "bytes is neither a path"),
         ("nowhere.png", "there is no such file"),
+        ("~nobody there/x.png", "there is no such user"),
     ],
 )
 def test_what_is_wrong_is_said(form: Any, why: str) -> None:
     with pytest.raises(PictureFaulty) as caught:
         read_given(form, "mine")
     assert why in caught.value.why
-    assert str(caught.value.path) == ("nowhere.png" if why.startswith("there") else "mine")
+    assert str(caught.value.path) == (form if isinstance(form, str) else "mine")
+
+
+def test_a_damaged_picture_costs_no_other() -> None:
+    found = read_many([hook(), cut_jpeg(), hook()])
+    assert [type(one) for one in found] == [Given, PictureFaulty, Given]
+    assert str(found[1]).startswith("picture 2 (given in memory): the picture is damaged")
+
+
+def test_a_file_called_like_a_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for path in ("~b.png", "~nobody there/x.png", "home/c.png"):
+        Path(path).parent.mkdir(exist_ok=True)
+        Image.fromarray(hook()).save(path)
+    assert read_given(Path("~b.png")).path == Path("~b.png")
+    assert read_given("~nobody there/x.png").path == Path("~nobody there/x.png")
+    assert read_given("~/c.png").path == tmp_path / "home" / "c.png"
 
 
 def test_many_come_in_order_with_the_faults_among_them() -> None:
