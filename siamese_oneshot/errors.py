@@ -7,6 +7,10 @@ class UserError(Exception):
     """What happened, where, and what to do next; shown without a stack trace."""
 
 
+class Busy(UserError):
+    """Another process trains in the folder of the run."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked for the end, and what there is has been written down.
 

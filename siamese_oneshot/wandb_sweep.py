@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli.run import conf_dir
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.sweeping.choosing import refuse_blind_search
 from siamese_oneshot.sweeping.job import bare_key
 from siamese_oneshot.sweeping.space import space_of, wandb_parameters
 
@@ -33,7 +34,7 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
         line: overrides as for a sweep on this machine, ``+sweep=…`` or ranges among them.
 
     Raises:
-        UserError: nothing varies.
+        UserError: nothing varies, or a search that nothing may be chosen by.
         HydraException: overrides that do not fit the configuration.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -48,10 +49,14 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
     space = space_of([*parser.parse_overrides(preset), *given])
     if not space:
         raise UserError("nothing varies: add +sweep=default, or ranges such as seed=0,1,2")
-    listed = all("values" in one for one in wandb_parameters(space).values())
     searching = "n_trials" in cfg.hydra.sweeper
+    if searching:
+        refuse_blind_search(cfg)
+    listed = all("values" in one for one in wandb_parameters(space).values())
+    entity = cfg.logger.entity
     definition = {
         "name": _name(cfg, line),
+        **({} if entity is None else {"entity": entity}),
         "project": cfg.logger.project,
         "method": "grid" if listed and not searching else "bayes",
         "metric": {"name": METRIC, "goal": "maximize"},

@@ -102,6 +102,17 @@ def test_the_command_lines_range_wins() -> None:
     assert {*parameters} == {"++ablation", "seed"}
 
 
+def test_a_team_is_named_where_there_is_one() -> None:
+    assert "entity" not in wandb_sweep(["seed=0,1"])
+    assert wandb_sweep(["seed=0,1", "logger.entity=team"])["entity"] == "team"
+
+
+def test_a_search_by_what_is_trained_on_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.split=lake"):
+        wandb_sweep(["+experiment=modern", "+sweep=optimizer"])
+    assert wandb_sweep(["+experiment=modern", "+sweep=seeds"])["method"] == "grid"
+
+
 def test_nothing_to_vary_is_refused() -> None:
     with pytest.raises(UserError, match="nothing varies"):
         wandb_sweep(["seed=1"])

@@ -41,10 +41,11 @@ def _command(parts: Parts, line: list[str]) -> Measure:
                 sys.executable, "-m", "siamese_oneshot.train", "-m",
                 f"seed={','.join(map(str, range(_JOBS)))}", f"trainer.max_steps={_STEPS}",
                 f"batches.steps={_STEPS}", "test=false", "logger=none", "callbacks.album=null",
-                *line, *([f"data.root={parts.root}"] if parts.root is not None else []),
+                "data.fallback=null", f"hydra.sweep.dir={folder}", *line,
+                *([f"data.root={parts.root}"] if parts.root is not None else []),
             ]  # fmt: skip
             began = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True, cwd=folder)
+            subprocess.run(command, check=True, capture_output=True)
             return _JOBS * _STEPS / (time.perf_counter() - began)
 
     return turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def with_paths(
             and not flag
             and before not in _BEFORE_A_VALUE
             and key not in keys
-            and (not equals or Path(argument).expanduser().exists())
+            and (not equals or os.path.exists(os.path.expanduser(argument)))
         ):
             subjects.append(unquoted(argument))
         elif equals and key in keys and not _is_left_to_hydra(value, sweeps):
@@ -69,5 +70,5 @@ def with_paths(
 def _is_left_to_hydra(value: str, sweeps: bool) -> bool:
     if _LEFT_ALONE.fullmatch(value):
         return True
-    one_with_commas = "," in value and Path(value).exists()
+    one_with_commas = "," in value and os.path.exists(value)
     return sweeps and not one_with_commas and _READ_AS_IT_STANDS.fullmatch(value) is not None

@@ -27,13 +27,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from siamese_oneshot.cli.paths import quoted
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.folder import await_orphan, jobs_in, open_sweep
+from siamese_oneshot.errors import Busy, UserError
+from siamese_oneshot.sweeping.folder import await_orphan, forget_failure, jobs_in, open_sweep
 from siamese_oneshot.sweeping.job import ATTEMPTS, Job, Outcome, bare_key, folder_name
 
 log = logging.getLogger(__name__)
 
 _GLANCE = 5.0  # seconds between two looks at the jobs that a launcher runs
+_FEW = 8  # jobs at most that are launched together after a loss
 
 
 class SweepDriver(Sweeper):
@@ -120,7 +121,7 @@ class SweepDriver(Sweeper):
         """Run jobs together until each is complete or failed; those that are, are left alone."""
         while waiting := [job for job in jobs if self._is_waiting(job)]:
             if not self._launch_once(waiting) and len(waiting) > 1:
-                few = self.at_once(len(waiting))
+                few = self.at_once(min(_FEW, len(waiting)))
                 step = few if few < len(waiting) else 1  # who killed its process shows in the end
                 for start in range(0, len(waiting), step):
                     self.launch(waiting[start : start + step])
@@ -139,7 +140,7 @@ class SweepDriver(Sweeper):
         assert self.launcher is not None
         for job in jobs:
             job.begin(self.place(job))
-            _forget_failure(self.place(job))
+            forget_failure(self.place(job))
         lines = [self._line(job) for job in jobs]
         try:
             with self._watched(jobs):
@@ -192,7 +193,9 @@ class SweepDriver(Sweeper):
         """Say how a job ended, and record that it failed."""
         outcome = Outcome.of(self.place(job))
         problem = answer._return_value
-        if isinstance(problem, Exception):
+        if isinstance(problem, Busy):  # one in a queue that an earlier driver left behind
+            log.info("job %d: %s", job.number, problem)
+        elif isinstance(problem, Exception):
             if not isinstance(problem, UserError):
                 log.error("".join(traceback.format_exception(problem)).rstrip())
             traceback.clear_frames(problem.__traceback__)
@@ -222,12 +225,15 @@ class SweepDriver(Sweeper):
         log.error("job %d failed, the sweep goes on: %s", job.number, message)
 
     def _parsed(self, arguments: Sequence[str]) -> list[Override]:
-        """The params and the command line's overrides; a key of the command line wins."""
+        """The command line's overrides and the params; a key of the command line wins.
+
+        The params come last, so that what they choose changes the command line's experiment.
+        """
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = {bare_key(text) for text in arguments}
         lines = [f"{k}={v}" for k, v in self.params.items() if bare_key(f"{k}=") not in given]
-        return parser.parse_overrides([*lines, *arguments])
+        return parser.parse_overrides([*arguments, *lines])
 
     def _conclude(self) -> None:
         """Say where all is, and fail where a job did."""
@@ -240,9 +246,3 @@ class SweepDriver(Sweeper):
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(found)} jobs failed:\n" + "\n".join(lines))
-
-
-def _forget_failure(folder: Path) -> None:
-    """A failed result of an earlier attempt must not be taken for that of this one."""
-    if Outcome.of(folder).status == "failed":
-        (folder / "result.json").unlink(missing_ok=True)

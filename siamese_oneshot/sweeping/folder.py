@@ -91,6 +91,12 @@ def await_orphan(folder: Path) -> None:
     lock.release()
 
 
+def forget_failure(folder: Path) -> None:
+    """A failed result of an earlier attempt must not be taken for that of this one."""
+    if Outcome.of(folder).status == "failed":
+        (folder / "result.json").unlink(missing_ok=True)
+
+
 def jobs_in(folder: Path) -> list[tuple[Job, Path, Outcome]]:
     """The jobs that have a folder, by number; damaged ones are named in the log and left out."""
     found = []

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from siamese_oneshot.sweeping.choosing import blind_split
 from siamese_oneshot.sweeping.driver import SweepDriver
 from siamese_oneshot.sweeping.folder import jobs_in
 from siamese_oneshot.sweeping.job import Job, Outcome, bare_key
@@ -24,11 +27,16 @@ class GridSweeper(SweepDriver):
         assert self.hydra_context is not None
         assert self.config is not None
         self.validate_batch_is_legal([job.overrides for job in jobs])
-        known = {job.number: job for job, _, _ in jobs_in(self.folder)}
-        for job in jobs:
-            before = known.get(job.number)
-            if before is not None and before.error is None:  # a failed one has all attempts again
-                job.attempts = before.attempts
+        split = blind_split(
+            self.hydra_context.config_loader.load_sweep_config(self.config, jobs[0].overrides)
+        )
+        if split is not None:
+            log.warning(
+                "data.split=%s trains on its validation alphabets: choose nothing by these jobs' "
+                "validation scores",
+                split,
+            )
+        take_places(jobs, [job for job, _, _ in jobs_in(self.folder)])
         self.left = sum(not Outcome.of(self.place(job)).complete for job in jobs)
         log.info("%d of %d jobs are to be run", self.left, len(jobs))
         step = self.at_once(len(jobs))
@@ -68,3 +76,28 @@ def combinations(overrides: list[Override]) -> list[Job]:
             )
     products = itertools.product(*lists.values())
     return [Job(number, list(line), swept) for number, line in enumerate(products)]
+
+
+def take_places(jobs: Sequence[Job], before: Sequence[Job]) -> None:
+    """Give each job the folder in which it was begun earlier, and the others numbers of their own.
+
+    A list such as ``glob(*)`` may have grown since, and what stands in it may have another order.
+
+    Args:
+        jobs: of the sweep as it is now; their numbers are changed.
+        before: those that have a folder.
+    """
+    known: dict[tuple[str, ...], list[Job]] = defaultdict(list)
+    for job in before:
+        known[tuple(sorted(job.overrides))].append(job)
+    taken = {job.number for job in before}
+    free = (number for number in itertools.count() if number not in taken)
+    for job in jobs:
+        same = known[tuple(sorted(job.overrides))]
+        if not same:
+            job.number = next(free)
+            continue
+        found = same.pop(0)
+        job.number, job.swept = found.number, found.swept
+        if found.error is None:  # a failed one has all attempts again
+            job.attempts = found.attempts

@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if described is None:
             raise UserError(f"--pruner {arguments.pruner} prunes nothing: try median or hyperband")
         pruner = _made(OmegaConf.merge(described, OmegaConf.from_dotlist(arguments.settings)))
-        study = open_study(storage_of(None, folder), folder.name)
+        study = open_study(storage_of(None, folder), folder.name, only=True)
         print(replay(study, pruner))
         if arguments.orders > 0:
             print(in_orders([replay(study, pruner, seed) for seed in range(arguments.orders)]))

@@ -6,11 +6,14 @@ import logging
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
 
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping import study as studies
+from siamese_oneshot.sweeping.choosing import refuse_blind_search
 from siamese_oneshot.sweeping.driver import SweepDriver
 from siamese_oneshot.sweeping.feasible import why_infeasible
 from siamese_oneshot.sweeping.job import Job, Outcome
@@ -31,7 +34,7 @@ class SearchSweeper(SweepDriver):
     Args:
         n_trials: of the whole search, however often it is started.
         storage: an Optuna storage URL that several machines may share; None: SQLite in the folder.
-        study: its name in the storage; None: the folder's.
+        study: its name in the storage; None: the folder's, or that of the only one in its SQLite.
         sampler: makes an Optuna sampler from a ``seed``.
         seed: of the sampler.
         pruner: an Optuna pruner; None runs every trial to its end. It acts in the jobs.
@@ -61,6 +64,7 @@ class SearchSweeper(SweepDriver):
                 "'optim.lr=tag(log,interval(1e-4,1e-1))', or choose +sweep=optimizer"
             )
         self.fixed = [str(one.input_line) for one in overrides if not one.is_sweep_override()]
+        refuse_blind_search(self._composed(self.fixed))
         self.open()
         at_once = self.at_once(4)  # more at once would be drawn without knowing of each other
         # The sweep's lock lets nobody else into a file of its own; a shared storage has no lock.
@@ -81,16 +85,32 @@ class SearchSweeper(SweepDriver):
     def open(self) -> None:
         """Open the study and say how far it is."""
         self.url = studies.storage_of(self.storage, self.folder)
+        own = self.storage is None and self.study_name is None
         name = self.study_name or self.folder.name
-        self.study = studies.open_study(self.url, name, create=True)
-        drawn = len(self.study.get_trials(deepcopy=False))
-        # A sampler that began with the same seed again would draw its first trials again.
-        self.study.sampler = self.sampler(seed=self.seed + drawn)
+        self.study = studies.open_study(self.url, name, create=True, only=own)
+        self.study.sampler = self._made_sampler(len(self.study.get_trials(deepcopy=False)))
         if self.storage is None:  # in a shared one another machine may be drawing
             studies.drop_half_drawn(self.study)
-        log.info(
-            "search %s: %d of %d trials so far", name, studies.counted(self.study), self.n_trials
-        )
+        counted = studies.counted(self.study)
+        log.info("search %s: %d of %d trials so far", name, counted, self.n_trials)
+
+    def _made_sampler(self, drawn: int) -> optuna.samplers.BaseSampler:
+        """A sampler that does not draw again what it, or another machine's, has drawn already.
+
+        Args:
+            drawn: trials in the study.
+        """
+        import optuna
+
+        seed = self.seed + drawn
+        if self.storage is not None:  # machines that start together find as many trials
+            seed = (seed + crc32(studies.owner(self.folder).encode())) % 2**32
+        sampler = self.sampler(seed=seed)
+        if isinstance(sampler, optuna.samplers.QMCSampler):
+            # One sequence for all, whose place the study remembers; before it begins it is random.
+            first = optuna.samplers.RandomSampler(seed=seed)
+            sampler = self.sampler(seed=self.seed, independent_sampler=first)
+        return sampler
 
     def _new(self) -> Job:
         trial = studies.draw(self.study, self.space, self._check)
@@ -102,7 +122,7 @@ class SearchSweeper(SweepDriver):
     def _again(self, trial: optuna.trial.FrozenTrial) -> Job:
         """The job of a trial that was begun; how often is in its folder."""
         job = self._job(trial.number, trial.params)
-        known = Job.read(self.place(job))
+        known = Job.read(self.folder / trial.user_attrs[studies.JOB])
         if known is None:
             return job
         known.trial = job.trial  # the folder may have been moved, and the storage with it
@@ -114,12 +134,12 @@ class SearchSweeper(SweepDriver):
         return Job(number, [*self.fixed, *written(params)], swept, trial=trial)
 
     def _check(self, params: dict[str, Any]) -> str | None:
+        return why_infeasible(self._composed([*self.fixed, *written(params)]))
+
+    def _composed(self, line: list[str]) -> DictConfig:
         assert self.config is not None
         assert self.hydra_context is not None
-        cfg = self.hydra_context.config_loader.load_sweep_config(
-            self.config, [*self.fixed, *written(params)]
-        )
-        return why_infeasible(cfg)
+        return self.hydra_context.config_loader.load_sweep_config(self.config, line)
 
     def _tell(self, job: Job) -> None:
         """Let the study know how a job ended."""

@@ -24,7 +24,12 @@ def storage_of(url: str | None, folder: Path) -> str:
 
 
 def open_study(
-    storage: str, name: str, sampler: Any = None, pruner: Any = None, create: bool = False
+    storage: str,
+    name: str,
+    sampler: Any = None,
+    pruner: Any = None,
+    create: bool = False,
+    only: bool = False,
 ) -> optuna.Study:
     """Open a study; several processes may at the same time.
 
@@ -33,6 +38,8 @@ def open_study(
         name: of the study.
         sampler, pruner: for this process; a study keeps neither.
         create: make it where it is missing; higher values are better.
+        only: where the storage has a single study, take that whatever its name: it was named after
+            a folder that may have another name by now.
 
     Raises:
         UserError: no such storage or study, or a driver that is not installed.
@@ -43,6 +50,8 @@ def open_study(
     try:
         options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
         store = optuna.storages.RDBStorage(storage, engine_kwargs=options)
+        if only and len(there := optuna.get_all_study_names(store)) == 1:
+            name = there[0]
         if create:
             return optuna.create_study(
                 storage=store,

@@ -37,6 +37,13 @@ def test_a_folder_named_like_an_override_is_a_word(
     ]
 
 
+def test_what_is_too_long_for_a_file_is_an_override() -> None:
+    long = f"data.held_out=[{','.join(['Alphabet_of_the_Magi'] * 15)}]"
+    assert with_paths([long, "pretrained"], ["run"], "run") == [long, "run=['pretrained']"]
+    root = "data.root=" + ",".join(["omniglot"] * 40)
+    assert with_paths([root], ["data.root"], sweeps=True) == [root]
+
+
 def test_what_is_hydras_is_left_alone() -> None:
     line = ["run=[a,b]", "out=null", "run=false", "--help", "+x=1", "~y", "-m", "seed=0,1"]
     assert with_paths(line, ["run", "out"], "run") == line

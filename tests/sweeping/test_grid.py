@@ -8,14 +8,19 @@ import os
 import time
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import HydraContext
 
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.errors import Busy, UserError
 from siamese_oneshot.sweeping import driver
 from siamese_oneshot.sweeping.folder import command_of
-from siamese_oneshot.sweeping.grid import GridSweeper, combinations
+from siamese_oneshot.sweeping.grid import GridSweeper, combinations, take_places
 from siamese_oneshot.sweeping.job import Job
 
 LINE = ["-m", "optim.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
@@ -45,6 +50,45 @@ def test_the_last_of_one_key_counts() -> None:
 def test_what_is_no_list_is_refused(text: str) -> None:
     with pytest.raises(HydraException, match="a="):
         jobs_of(text)
+
+
+def test_jobs_are_known_by_their_settings_and_new_ones_get_numbers_of_their_own() -> None:
+    before = jobs_of("b=0,1", "a=2")
+    before[0].attempts, before[1].attempts, before[1].error = 1, 3, "lost"
+    jobs = jobs_of("a=1,2", "b=0,1")
+    take_places(jobs, before)
+    assert [(job.name, job.attempts) for job in jobs] == [
+        ("2_a=1,b=0", 0), ("3_a=1,b=1", 0), ("0_b=0", 1), ("1_b=1", 0),
+    ]  # fmt: skip
+    twice = jobs_of("a=1,1")
+    take_places(twice, jobs_of("a=1,1"))
+    assert [job.number for job in twice] == [0, 1]
+
+
+def test_a_job_keeps_its_folder_when_others_come_before_it(bench) -> None:
+    params = "hydra.sweeper.params.seed"
+    line = ["+sweep=seeds", "hydra.sweeper.name=s"]
+    assert bench.run(*line, f"{params}='choice(1)'") == 0
+    path = bench.folder / "outputs/default/s/sweep.json"
+    path.write_text(path.read_text().replace("choice(1)", "0,1"))  # as a glob(*) that has grown
+    assert bench.run(*line, f"{params}='0,1'") == 0
+    assert bench.finished == {"0_seed=1": 1, "1_seed=0": 1}
+
+
+def test_an_ablation_changes_the_experiment_of_the_command_line() -> None:
+    sweeper = GridSweeper(params={"+ablation": "affine,elastic"})
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        sweeper.hydra_context = HydraContext(loader, Callbacks())
+        jobs = combinations(sweeper._parsed(["+experiment=quick", "+sweep=ablation"]))
+        found = [compose("config", job.overrides).batches.distortion for job in jobs]
+    assert [(one.probability, one.elastic) for one in found] == [(0.0, 1.6), (0.39, 0.0)]
+
+
+def test_a_grid_that_validates_on_what_it_trains_on_says_so(bench, capsys) -> None:
+    assert bench.run("+experiment=modern", "seed=0", "-m") == 0
+    said = "data.split=background trains on its validation alphabets: choose nothing"
+    assert said in capsys.readouterr().out
 
 
 def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
@@ -226,6 +270,27 @@ def test_a_launcher_that_runs_several_has_all_at_once_and_after_a_loss_a_few(
     assert len(bench.finished) == 4
     job = json.loads((bench.folder / "outputs/default/s/2_seed=2/job.json").read_text())
     assert job["attempts"] == 1
+
+
+def test_a_queue_that_would_take_all_has_a_few_after_a_loss(bench, losing, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "_FEW", 2)
+    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: most)
+    assert bench.run("-m", "seed=0,1,2,3", "hydra.sweeper.name=s") == 1
+    assert losing == [4, 2, 1, 1, 1, 1, 2]
+    assert len(bench.finished) == 3
+
+
+def test_a_job_that_another_process_was_training_has_not_failed(bench, caplog) -> None:
+    """That one had waited in a queue when its driver was killed; if it is lost, this goes on."""
+
+    def act(cfg, folder):
+        if bench.begun[folder.name] == 1:
+            raise Busy(f"another process is training in {folder}")
+
+    bench.act = act
+    assert bench.run("-m", "seed=0", "hydra.sweeper.name=s") == 0
+    assert (bench.begun, bench.finished) == ({"0": 2}, {"0": 1})
+    assert "failed" not in caplog.text
 
 
 def test_an_attempt_that_left_a_trace_counts(tmp_path) -> None:

@@ -76,6 +76,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert second.startswith("in 3 random orders of the trials: 0% of the training spared (0-0)")
 
 
+def test_a_folder_that_was_renamed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old").mkdir()
+    searched(tmp_path / "old", [0.1, 0.2, 0.3])
+    (tmp_path / "old").rename(tmp_path / "new")
+    main([str(tmp_path / "new")])
+    assert capsys.readouterr().out.startswith("0 of 1 trials pruned")
+
+
 def test_settings_of_the_pruner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     searched(tmp_path, [0.5, 0.6], [0.4, 0.3])
     settings = ["n_startup_trials=1", "n_warmup_steps=0"]

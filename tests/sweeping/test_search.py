@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import socket
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
 
 from siamese_oneshot.sweeping.job import Job
+from siamese_oneshot.sweeping.search import SearchSweeper
 from siamese_oneshot.sweeping.study import INFEASIBLE, JOB, open_study
 
 LINE = ["+sweep=search", "optim.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
@@ -117,6 +119,28 @@ def test_in_a_shared_study_anothers_trial_is_left_alone(bench, monkeypatch) -> N
     assert [trial.state for trial in both.trials] == [COMPLETE, RUNNING, COMPLETE]
 
 
+def test_a_renamed_search_goes_on(bench) -> None:
+    """Its study was named after the folder."""
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    (bench.folder / "outputs/default/s").rename(bench.folder / "outputs/default/t")
+    line = [*LINE, "hydra.sweeper.name=t", "hydra.sweeper.n_trials=3"]
+    assert bench.run(*line) == 0
+    assert sum(bench.begun.values()) == 3
+    assert len(study_of(bench.folder / "outputs/default/t", "s").trials) == 3
+
+
+def test_a_trial_is_found_where_settings_were_listed_in_another_order(bench, monkeypatch) -> None:
+    line = ["+sweep=optimizer", "objective.smoothing=interval(0,1)", "hydra.sweeper.name=s"]
+    line.append("hydra.sweeper.n_trials=3")
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*line)
+    parsed = SearchSweeper._parsed
+    monkeypatch.setattr(SearchSweeper, "_parsed", lambda self, line: parsed(self, line)[::-1])
+    assert bench.run(*line) == 0
+    assert sorted(bench.begun.values()) == [1, 1, 2]
+
+
 def kills_the_first(bench):
     """What ends the process in the first attempt at trial 1."""
 
@@ -184,8 +208,8 @@ def test_infeasible_shapes_are_told_to_the_sampler_and_cost_nothing(bench) -> No
     assert len(trials) == 2 + len(infeasible)
 
 
-def study_of(folder: Path) -> optuna.Study:
-    return open_study(f"sqlite:///{folder / 'study.db'}", folder.name)
+def study_of(folder: Path, name: str | None = None) -> optuna.Study:
+    return open_study(f"sqlite:///{folder / 'study.db'}", name or folder.name)
 
 
 def test_jobs_get_the_sampled_settings(bench) -> None:
@@ -223,6 +247,45 @@ def test_a_space_that_changed_is_refused(bench, capsys) -> None:
 def test_an_unknown_storage_is_refused(bench, capsys) -> None:
     assert bench.run(*LINE, "hydra.sweeper.storage='nonsense://x'") == 1
     assert "hydra.sweeper.storage" in capsys.readouterr().err
+
+
+SAMPLERS = {
+    "tpe": optuna.samplers.TPESampler,
+    "qmc": partial(optuna.samplers.QMCSampler, scramble=True),
+}
+
+
+def draws(known: optuna.Study, sampler: str, folder: str, storage: str | None = None) -> float:
+    """What a driver that has just been started draws first."""
+    sweeper = SearchSweeper(9, SAMPLERS[sampler], storage=storage)
+    sweeper.folder = Path(folder)
+    known.sampler = sweeper._made_sampler(len(known.trials))
+    trial = known.ask({"lr": optuna.distributions.FloatDistribution(0, 1)})
+    known.tell(trial, 0.5)
+    return float(trial.params["lr"])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("storage", "numbers"), [("sqlite:///s.db", 2), (None, 1)])
+def test_machines_that_start_together_draw_differently(sampler, storage, numbers) -> None:
+    """Each finds an empty study; those that share none draw what their seed says."""
+    names = ("one", "two")
+    found = {draws(optuna.create_study(), sampler, name, storage) for name in names}
+    assert len(found) == numbers
+
+
+def test_a_restarted_sobol_sequence_is_the_same_sequence() -> None:
+    """Also that of another machine: none draws what was drawn, and together they fill the space."""
+    known = optuna.create_study()
+    draws(known, "qmc", "one", "sqlite:///s.db")  # by chance, before the sequence begins
+    found = [draws(known, "qmc", name, "sqlite:///s.db") for name in 4 * ("one", "two")]
+    assert sorted(int(8 * value) for value in found) == [*range(8)]
+
+
+def test_a_search_by_what_is_trained_on_is_refused(bench, capsys) -> None:
+    assert bench.run("+experiment=modern", *LINE, "hydra.sweeper.n_trials=1") == 1
+    assert "data.split=background trains on its validation" in capsys.readouterr().err
+    assert not bench.begun
 
 
 def test_two_machines_share_one_study(bench) -> None:
