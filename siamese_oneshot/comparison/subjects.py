@@ -19,13 +19,8 @@ from siamese_oneshot.evaluation.combined import Ensemble, Views
 from siamese_oneshot.evaluation.embedding import Recognises
 from siamese_oneshot.evaluation.hausdorff import Hausdorff
 from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.trained import (
-    PRETRAINED,
-    Trained,
-    find_weights,
-    load_trained,
-    runs_in,
-)
+from siamese_oneshot.tracking.trained import Trained, load_trained
+from siamese_oneshot.tracking.weights import PRETRAINED, find_weights, runs_in
 
 log = logging.getLogger(__name__)
 

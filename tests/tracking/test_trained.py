@@ -21,14 +21,8 @@ from siamese_oneshot.data.splits import split_drawings
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import answer
 from siamese_oneshot.evaluation.scoring import Embeddings
-from siamese_oneshot.tracking.trained import (
-    PRETRAINED,
-    Trained,
-    find_weights,
-    load_trained,
-    runs_in,
-    save_trained,
-)
+from siamese_oneshot.tracking.trained import Trained, load_trained, save_trained
+from siamese_oneshot.tracking.weights import PRETRAINED
 
 ENCODER = "siamese_oneshot.model.encoder.ConvEncoder"
 BUILD = "siamese_oneshot.model.network.build_network"
@@ -95,12 +89,6 @@ def test_exported_weights_are_those_of_the_run_in_16_bits(tmp_path: Path) -> Non
         )
     torch.testing.assert_close(embeddings(again), embeddings(run), rtol=0, atol=2e-3)
     assert file.stat().st_size < 2.1 * run.parameters + 3000
-
-
-def test_the_last_checkpoint_where_there_is_no_best(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path)
-    last = path.rename(path.with_name("last.ckpt"))
-    assert find_weights(tmp_path) == last
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
@@ -210,33 +198,6 @@ def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
         load_trained(empty)
 
 
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        ("pretraned", "did you mean pretrained"),
-        ("nowhere/at/all", "no network at"),
-        ("notes.txt", "neither a .ckpt nor"),
-        ("folder", "no checkpoints/best.ckpt"),
-    ],
-)
-def test_what_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, message: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("folder").mkdir()
-    Path("notes.txt").write_text("x")
-    with pytest.raises(UserError, match=message):
-        load_trained(where)
-
-
-def test_runs_of_a_sweep_are_found_in_order(tmp_path: Path) -> None:
-    for name in ("2_seed=2", "0_seed=0", "10_seed=1"):
-        checkpoint(tmp_path / name)
-    (tmp_path / "3_failed" / "checkpoints").mkdir(parents=True)
-    assert [run.name for run in runs_in(tmp_path)] == ["0_seed=0", "10_seed=1", "2_seed=2"]
-    assert runs_in(tmp_path / "0_seed=0") == [tmp_path / "0_seed=0"]
-
-
 @pytest.mark.parametrize("name", sorted(PRETRAINED))
 def test_packaged_weights_have_a_card(name: str) -> None:
     trained = load_trained(name)
@@ -261,7 +222,3 @@ def test_real_packaged_networks_recognise_as_they_did(omniglot, name: str, right
     pixels = replace(drawings, **parts).resized(trained.size).pixels
     table = Embeddings(seen, trained.network.embed(pixels[:, None].float() / 255))
     assert answer(asked, table, trained.network.score).correct == pytest.approx(right, abs=2)
-
-
-def test_packaged_weights_are_small() -> None:
-    assert sum(find_weights(name).stat().st_size for name in PRETRAINED) <= 4 * 2**20

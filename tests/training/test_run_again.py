@@ -11,7 +11,7 @@ import torch
 from test_run import EPISODES, STEPS, logged, run
 
 from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.trained import find_weights
+from siamese_oneshot.tracking.weights import find_weights
 from siamese_oneshot.training import checkpoints
 from siamese_oneshot.training import run as training_run
 from siamese_oneshot.training.checkpoints import starting_point
