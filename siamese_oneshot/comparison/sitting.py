@@ -13,7 +13,6 @@ from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.exam import Exam
-from siamese_oneshot.data.pairs import Pairs
 from siamese_oneshot.data.protocols import first_trials, positions_of
 from siamese_oneshot.evaluation.assignment import assigned
 from siamese_oneshot.evaluation.embedding import Machine, embed
@@ -143,8 +142,8 @@ def _shortened(exam: Exam, subject: Subject) -> Exam:
     questions = [one for one in exam.questions if not one.key.startswith(subject.skips)]
     pairs = exam.pairs
     if most is not None:
-        first, second, same = pairs.first[:most], pairs.second[:most], pairs.same[:most]
-        pairs = Pairs(first, second, same, pairs.within_alphabet)
+        cut = {name: getattr(pairs, name)[:most] for name in ("first", "second", "same")}
+        pairs = replace(pairs, **cut)
     return Exam(pairs, tuple(first_trials(one, most) for one in questions))
 
 

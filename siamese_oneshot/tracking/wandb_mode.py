@@ -26,8 +26,12 @@ def is_slurm_task() -> bool:
     In an interactive shell, and in a batch script that calls no srun, Slurm's variables are those
     of the shell, and Lightning starts the processes.
     """
-    interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    return "SLURM_NTASKS" in os.environ and not interactive
+    return "SLURM_NTASKS" in os.environ and not in_slurm_shell()
+
+
+def in_slurm_shell() -> bool:
+    """Whether Slurm's job is an interactive shell, by the names that Lightning knows them by."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
 
 
 def choose_mode(mode: str) -> str:

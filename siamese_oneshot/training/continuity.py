@@ -56,7 +56,8 @@ class Continuity(Callback):
     ) -> None:
         """Keep what was added until all is set up."""
         self._found = checkpoint.get(_KEY, {"scores": {}})
-        self._patience = {one: one.patience for one in _early_stopping(trainer)}
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        self._patience = {one: one.patience for one in callbacks if isinstance(one, EarlyStopping)}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note how the optimisers are set, before the checkpoint's settings are loaded."""
@@ -103,10 +104,6 @@ class Continuity(Callback):
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
-def _early_stopping(trainer: pl.Trainer) -> list[EarlyStopping]:
-    return [one for one in trainer.callbacks if isinstance(one, EarlyStopping)]  # type: ignore[attr-defined]
-
-
 def settings_of(made: Optimizer) -> list[dict[str, Any]]:
     """What an optimiser's groups are set to, without the weights."""
     return [
@@ -126,8 +123,10 @@ def set_settings(made: Optimizer, groups: list[dict[str, Any]]) -> None:
         then, now = group.get("initial_lr"), wanted.get("initial_lr")
         if now is None:  # no schedule moves it
             lr = wanted["lr"]
+        elif now == then:
+            lr = group["lr"]
         else:
-            lr = group["lr"] if now == then else group["lr"] * now / then if then else now
+            lr = group["lr"] * now / then if then else now
         momentum = group.get("momentum")  # the schedule's, too
         group.update(wanted, lr=lr)
         if momentum is not None:

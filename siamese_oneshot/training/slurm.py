@@ -8,6 +8,8 @@ import re
 import subprocess
 from typing import Any
 
+from siamese_oneshot.tracking.wandb_mode import in_slurm_shell
+
 log = logging.getLogger(__name__)
 
 
@@ -17,8 +19,7 @@ def job() -> str | None:
     number = environment.get("SLURM_JOB_ID")
     if "SLURM_ARRAY_JOB_ID" in environment and "SLURM_ARRAY_TASK_ID" in environment:
         number = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
-    interactive = environment.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    return None if interactive or not re.fullmatch(r"\d+(_\d+)?", number or "") else number
+    return None if in_slurm_shell() or not re.fullmatch(r"\d+(_\d+)?", number or "") else number
 
 
 def is_restarted() -> bool:
