@@ -37,10 +37,12 @@ class Batches(Protocol):
     Attributes:
         kind: ``pairs`` or ``episode``.
         generated: how many of a batch's alphabets are generated ones.
+        left_out: alphabets that no batch takes, by name; known when it is prepared.
     """
 
     kind: str
     generated: float
+    left_out: tuple[str, ...]
 
     def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> Dataset[Plan]:
         """Bind to the training part, a seed, and generated alphabets to mix in if there are any."""
@@ -62,6 +64,7 @@ class PairBatches(Dataset[Plan]):
 
     kind = "pairs"
     generated = 0.0  # it mixes none in
+    left_out: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -197,6 +200,7 @@ class EpisodeBatches(Dataset[Plan]):
         self.roster, self.seed, self.extra = roster, seed, generated
         for more in range(1 + (self.generated % 1 > 0)):
             self._positions(generator_for(seed, 2, 0), math.floor(self.generated) + more)
+        self.left_out = tuple(roster.left_out(self.characters, self.drawers))
         return self
 
     def __len__(self) -> int:
@@ -212,9 +216,7 @@ class EpisodeBatches(Dataset[Plan]):
             positions, joined = splice(positions, _some(self.spliced, chance), chance)
         before = self._of_alphabets(chance)
         if before is not None:
-            each = positions[0].numel()
-            bend = None if before.bend is None else before.bend.repeat_interleave(each, 0)
-            before = Warp(before.matrix.repeat_interleave(each, 0), bend)
+            before = before.repeated(positions[0].numel())
         plan = distorted(positions, self.distortion, chance, before)
         return replace(plan, splice=joined)
 

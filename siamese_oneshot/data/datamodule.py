@@ -16,6 +16,7 @@ from siamese_oneshot import setting
 from siamese_oneshot.data.batches import Batches
 from siamese_oneshot.data.distort import Warp, distort
 from siamese_oneshot.data.exam import Exam, ExamSize, exam_for_test, validation_exam
+from siamese_oneshot.data.learned import learned
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.data.own.folder import OnBad
 from siamese_oneshot.data.plan import Plan, Shares, StepSampler
@@ -137,9 +138,13 @@ class OneShotDataModule(pl.LightningDataModule):
         if extra is not None:
             self.warnings += (f"{len(extra.names)} generated alphabets were trained on, too",)
         self.stream = self.batches.prepare(self.train_roster, self.seed, extra)
-        self.validation: Exam = validation_exam(
-            Roster(drawings, self.parts.validation), self.exam_size
+        if out := self.batches.left_out:
+            self.warnings += (f"not trained on, as too small for a batch: {', '.join(out)}",)
+        chosen_by = Roster(drawings, self.parts.validation)
+        self.learned = learned(
+            drawings.source, self.train_roster, out, chosen_by, self.generated.alphabets
         )
+        self.validation: Exam = validation_exam(chosen_by, self.exam_size)
         self.test: Exam = exam_for_test(
             Roster(drawings, self.parts.test),
             Roster(drawings, self.parts.yardstick),

@@ -48,6 +48,11 @@ class Warp:
         bend = sum(bends[1:], bends[0]) if bends else None
         return Warp(torch.cat([linear @ first.matrix[:, :, :2], shift], 2), bend)
 
+    def repeated(self, each: int) -> Warp:
+        """``each`` times in a row for every one."""
+        bend = None if self.bend is None else self.bend.repeat_interleave(each, 0)
+        return Warp(self.matrix.repeat_interleave(each, 0), bend)
+
     def turned(self, quarters: Tensor) -> Warp:
         """The same, after a turn by ``quarters`` × 90°, int64 ``(n,)``; the bend stays as it is."""
         cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarters]

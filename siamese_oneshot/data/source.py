@@ -92,6 +92,7 @@ def load_source(
     one_of("data.source", source, SOURCES)
     one_of("data.fallback", fallback, ("glyphs", None))
     flag("data.download", download)
+    root = None if root is None else str(root)  # a folder may be called 2024
     if source == "omniglot":
         try:
             found = load_omniglot(root, download)

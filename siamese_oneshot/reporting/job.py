@@ -18,12 +18,14 @@ class Data:
     Attributes:
         experiment: its name.
         source, digest, split: the drawings and how they were divided.
+        trained_on: in words; empty where an older job does not tell it.
     """
 
     experiment: str
     source: str
     digest: str
     split: str
+    trained_on: str = field(default="", compare=False)
 
 
 @dataclass

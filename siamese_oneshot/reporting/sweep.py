@@ -70,7 +70,11 @@ def _job(files: Files, place: str, keys: Sequence[str]) -> Job:
     else:
         job.status, job.seed = result.status, result.seed
         job.data = Data(
-            result.experiment, result.data_source, result.data_digest, result.data_split
+            result.experiment,
+            result.data_source,
+            result.data_digest,
+            result.data_split,
+            result.trained_on,
         )
         job.seconds, job.steps = result.seconds, result.steps
         for score in result.scores:

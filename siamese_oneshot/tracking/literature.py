@@ -70,8 +70,10 @@ class Entrant:
     scores: Sequence[Score]
 
 
-def training_data(source: str, split: str) -> str:
-    """What a network was trained on, in words."""
+def training_data(source: str, split: str, told: str = "") -> str:
+    """What a network was trained on, in words; older ones do not tell it themselves."""
+    if told:
+        return told
     return _SPLITS.get(split, "not known") if source == "omniglot" else f"data={source}"
 
 

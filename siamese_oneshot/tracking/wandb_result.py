@@ -95,7 +95,7 @@ def compared(result: RunResult) -> list[Row]:
     tested = any(score.split == "test" for score in result.scores)
     if result.data_source != "omniglot" or not tested:
         return []
-    words = training_data(result.data_source, result.data_split)
+    words = training_data(result.data_source, result.data_split, result.trained_on)
     entrant = Entrant(result.experiment, words, result.data_split, result.scores)
     return [row for rows in comparison([entrant]).values() for row in rows]
 

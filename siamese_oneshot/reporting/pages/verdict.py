@@ -53,7 +53,8 @@ def verdict(scores: Sequence[Score], data: Data | None) -> Verdict:
         f"figure is of {paper.trials} trials itself: {100 * low:.1f} to {100 * high:.1f}."
     )
     if data is not None and data.split != paper.split:
-        text += f" It trained on {paper.trained_on}, this run on split {data.split}."
+        own_data = training_data(data.source, data.split, data.trained_on)
+        text += f" It trained on {paper.trained_on}, this run on {own_data} (split {data.split})."
     return Verdict(text, tone)
 
 
@@ -73,7 +74,7 @@ def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> lis
         named: of each run its name, its data and its scores.
     """
     entrants = [
-        Entrant(name, training_data(data.source, data.split), data.split, scores)
+        Entrant(name, training_data(data.source, data.split, data.trained_on), data.split, scores)
         for name, data, scores in named
         if data is not None and data.source == "omniglot"
     ]
