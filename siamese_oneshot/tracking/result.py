@@ -7,7 +7,6 @@ import json
 import math
 import platform
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.errors import UserError
+from siamese_oneshot.tracking.checkout import commit
 from siamese_oneshot.tracking.score import Score
 
 VERSION = 1
@@ -39,6 +39,7 @@ class RunResult:
         status: ``finished``, ``pruned``, ``interrupted`` or ``failed``.
         experiment, seed: what was run.
         data_source, data_digest, data_split: on what.
+        trained_on: what the training learned from, in words.
         scores: the figures; the first is the one that was chosen by.
         validation: that figure, 0 … 1, of a pruned run the best on its way; None where there is
             none.
@@ -76,6 +77,7 @@ class RunResult:
     hardware: str = ""
     machine: dict[str, Any] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
+    trained_on: str = ""
 
 
 def write_result(folder: Path, result: RunResult) -> Path:
@@ -119,7 +121,7 @@ def environment(module: str = "train") -> dict[str, Any]:
         "command": shlex.join(["python", "-m", f"siamese_oneshot.{module}", *sys.argv[1:]]),
         "python": platform.python_version(),
         "packages": packages,
-        "commit": _commit(),
+        "commit": commit(),
         "hardware": _hardware(),
     }
 
@@ -175,21 +177,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _commit() -> str | None:
-    """The commit of the code that runs; None where it is not the checkout's own."""
-    file = Path(__file__)
-    try:
-        ask = {"cwd": file.parent, "capture_output": True, "text": True, "timeout": 10}
-        ask["check"] = True
-        # An installed copy may lie inside somebody else's repository, which does not track it.
-        subprocess.run(["git", "ls-files", "--error-unmatch", file.name], **ask)  # type: ignore[call-overload]
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], **ask).stdout.strip()  # type: ignore[call-overload]
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **ask).stdout  # type: ignore[call-overload]
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit + ("+" if changed.strip() else "")
 
 
 def _hardware() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from rich.console import Console
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking import result as module
 from siamese_oneshot.tracking.result import (
     RunResult,
     environment,
@@ -122,23 +120,3 @@ def test_the_command_can_be_pasted(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "name=two words", "data.alphabets=[a,b]"])
     command = shlex.split(environment()["command"])
     assert command[-2:] == ["name=two words", "data.alphabets=[a,b]"]
-
-
-def test_the_commit_is_that_of_the_file_itself(tmp_path: Path, monkeypatch):
-    def git(*words: str) -> str:
-        who = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    file = tmp_path / "result.py"
-    file.write_text("1")
-    monkeypatch.setattr(module, "__file__", str(file))
-    assert environment()["commit"] is None, "outside a repository"
-    git("init")
-    git("commit", "--allow-empty", "-m", "another project's")
-    assert environment()["commit"] is None, "installed inside a repository that is not ours"
-    git("add", "result.py")
-    git("commit", "-m", "ours")
-    assert environment()["commit"] == git("rev-parse", "HEAD") != ""
-    file.write_text("2")
-    assert environment()["commit"] == git("rev-parse", "HEAD") + "+"
