@@ -6,7 +6,8 @@ Keys are spelt as on the command line (``optim.lr``), so that the line shows wha
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -129,6 +130,42 @@ def names(key: str, value: Any) -> list[str]:
     if not listed or not all(isinstance(one, str) for one in value):
         raise _refused(key, value, "a list of names, as in [one,two]")
     return list(value)
+
+
+def text(key: str, value: Any) -> str:
+    """Some text.
+
+    Raises:
+        UserError: nothing, a number or anything else.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise _refused(key, value, f"a text (a number needs quotes: '{key}=\"2024\"')")
+    return value
+
+
+def mapping(key: str, value: Any) -> None:
+    """Null for none, or settings.
+
+    Raises:
+        UserError: anything else, such as false.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise _refused(key, value, "null, for none, or a mapping of settings")
+
+
+def known(key: str, settings: Mapping[Any, Any], names: Sequence[str]) -> None:
+    """No settings but those that are read.
+
+    Raises:
+        UserError: another one, which would change nothing.
+    """
+    for name in settings:
+        if name not in names:
+            near = get_close_matches(str(name), names, 1)
+            meant = f" Did you mean {key}.{near[0]}?" if near else ""
+            raise UserError(
+                f"{key}.{name}: there is no such setting.{meant} There are {', '.join(names)}"
+            )
 
 
 def one_of(key: str, value: Any, names: Collection[str | None]) -> Any:

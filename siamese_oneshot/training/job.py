@@ -67,6 +67,8 @@ def train(cfg: DictConfig) -> float:
 def _train(cfg: DictConfig, folder: Path) -> float:
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_choice(cfg.logger.checkpoint)
+    if is_first_process():
+        OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     seed_all(cfg.seed)
     run = Run(cfg, folder)
     label = Label.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))

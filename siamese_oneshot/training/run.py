@@ -22,7 +22,8 @@ from siamese_oneshot.atomic import remove_strays
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.sweeping.pruning import Pruning
-from siamese_oneshot.tracking.machine import keep_changes, machine
+from siamese_oneshot.tracking.checkout import keep_changes
+from siamese_oneshot.tracking.machine import machine
 from siamese_oneshot.tracking.recorded import of_training
 from siamese_oneshot.tracking.result import (
     RunResult,
@@ -114,6 +115,7 @@ class Run:
             "split": self.data.parts.name,
             "held_out": None if held_out is None else list(held_out),
             "generated": self.data.generated.alphabets,
+            "trained_on": self.data.learned,
             "overrides": of_training(HydraConfig.get().overrides.task),
             **{name: self.environment[name] for name in ("command", "commit")},
         }
@@ -235,6 +237,7 @@ class Run:
             data_source=data.drawings.source,
             data_digest=data.digest,
             data_split=data.parts.name,
+            trained_on=data.learned,
             scores=scores,
             validation=scores[0].value if scores else best_validation(trainer),
             checkpoint=None if kept is None else _within(kept, self.folder),

@@ -10,11 +10,30 @@ from omegaconf import DictConfig
 
 from siamese_oneshot.data.splits import Split
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import flag, names, number, one_of, seed, whole, wholes
+from siamese_oneshot.setting import (
+    flag,
+    known,
+    mapping,
+    names,
+    number,
+    one_of,
+    seed,
+    text,
+    whole,
+    wholes,
+)  # fmt: skip
 from siamese_oneshot.tracking.wandb_mode import MODES
 from siamese_oneshot.training.hardware import choose_accelerator, choose_precision
 from siamese_oneshot.training.module import ERROR
 
+_TRAINER = (
+    "accelerator", "devices", "num_nodes", "precision", "channels_last", "max_steps", "max_epochs",
+    "log_every_n_steps", "gradient_clip_val",
+)  # fmt: skip
+_LOGGER = (
+    "mode", "project", "entity", "group", "name", "job_type", "tags", "checkpoint", "init_timeout",
+    "finish_timeout",
+)  # fmt: skip
 _FEW = 8  # processes that a CPU is never too small for, as in a rehearsal of a larger machine
 
 
@@ -29,10 +48,13 @@ def check_settings(cfg: DictConfig) -> None:
     """
     seed("seed", cfg.seed)
     flag("test", cfg.test)
+    text("name", cfg.name)
     trainer = cfg.trainer
+    known("trainer", trainer, _TRAINER)
     accelerator = choose_accelerator(trainer.accelerator)
     choose_precision(trainer.precision, accelerator)
     _check_devices(trainer.devices, accelerator)
+    whole("trainer.num_nodes", trainer.num_nodes, 1)
     flag("trainer.channels_last", trainer.channels_last)
     for name in ("max_steps", "max_epochs"):
         whole(f"trainer.{name}", trainer[name], -1)
@@ -41,6 +63,10 @@ def check_settings(cfg: DictConfig) -> None:
         raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
     if trainer.gradient_clip_val is not None:
         number("trainer.gradient_clip_val", trainer.gradient_clip_val, above=0)
+    for name in cfg.callbacks:
+        mapping(f"callbacks.{name}", cfg.callbacks[name])
+    for name in ("distortion", "style"):
+        mapping(f"batches.{name}", cfg.batches.get(name))
     _check_choice(cfg.callbacks.get("checkpoint"))
     stopping = cfg.callbacks.get("early_stopping")
     if stopping is not None and "patience" in stopping:
@@ -80,6 +106,7 @@ def check_logger(logger: DictConfig) -> None:
     Raises:
         UserError: the first bad setting, with what it may be.
     """
+    known("logger", logger, _LOGGER)
     one_of("logger.mode", logger.mode, MODES)
     names("logger.tags", logger.tags)
     for name in ("init_timeout", "finish_timeout"):
@@ -100,7 +127,7 @@ def _check_devices(devices: Any, accelerator: str) -> None:
 
     Lightning starts a process for each.
     """
-    if devices in ("auto", -1):  # Lightning's words for all
+    if devices == "auto" or (devices == -1 and accelerator != "cpu"):  # Lightning's words for all
         return
     processors = max(_FEW, os.cpu_count() or 1)
     there = processors if accelerator == "cpu" else max(1, torch.cuda.device_count())

@@ -35,6 +35,7 @@ def make_trainer(
     return pl.Trainer(
         accelerator=accelerator,
         devices=settings.devices,
+        num_nodes=settings.num_nodes,
         precision=precision,  # type: ignore[arg-type]
         max_steps=max_steps,
         max_epochs=settings.max_epochs,
