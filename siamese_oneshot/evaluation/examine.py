@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, binary_eer
+from torchmetrics.functional.classification import binary_auroc, binary_eer, binary_stat_scores
 
 from siamese_oneshot.data.exam import Exam, Question
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
@@ -117,11 +117,11 @@ def verify(
     same = exam.pairs.same
     if threshold is None:
         threshold = best_threshold(logits, same)
-    right = (logits > threshold) == (same > 0.5)
     ranks, truth = _spread(logits), same.long()
+    hits, _, rejections, _, _ = binary_stat_scores((logits > threshold).long(), truth)
     auroc, eer = binary_auroc(ranks, truth), binary_eer(ranks, truth)
     return Verified(
-        int(right.sum()),
+        int(hits + rejections),
         len(same),
         float(auroc),
         threshold,

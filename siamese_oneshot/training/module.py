@@ -15,6 +15,7 @@ from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
 from siamese_oneshot.evaluation.interval import wilson
+from siamese_oneshot.evaluation.one_shot import OneShotAccuracy
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
 from siamese_oneshot.model.optim import Optimisation, unfuse
@@ -57,6 +58,7 @@ class SiameseModule(pl.LightningModule):
         self.objective, self.optimise, self.description = objective, optimise, description
         optimise(self.network.named_layers, 1)  # a bad setting is refused before anything begins
         self.findings: Findings | None = None
+        self.one_shot = OneShotAccuracy(sync_on_compute=False)  # each process has all trials
         self.threshold: float | None = None
         self.unknown_below: float | None = None
         self._embedded: list[tuple[Tensor, Tensor]] = []
@@ -144,14 +146,16 @@ class SiameseModule(pl.LightningModule):
         findings = self._examine(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
         self.threshold = findings.verified.threshold
         self.unknown_below = unknown_threshold(findings.answered[0])
-        one_shot = findings.answered[0]
-        low, high = wilson(one_shot.correct, one_shot.trials)
+        asked = findings.answered[0]
+        self.one_shot.reset()
+        self.one_shot.update(asked.scores, asked.question.trials.answers)
+        low, high = wilson(asked.correct, asked.trials)
         self.log_dict(
             {
-                "val/one_shot_accuracy": one_shot.accuracy,
+                "val/one_shot_accuracy": self.one_shot.compute(),
                 "val/one_shot_low": low,
                 "val/one_shot_high": high,
-                ERROR: 1 - one_shot.accuracy,
+                ERROR: 1 - asked.accuracy,
                 "val/verification_accuracy": findings.verified.accuracy,
                 "val/verification_auroc": findings.verified.auroc,
             }
