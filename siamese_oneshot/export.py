@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from siamese_oneshot.cli.surroundings import explain_machine
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.tracking.rounding import ROUNDED
@@ -34,7 +35,8 @@ def export(run: Path, file: Path) -> Path:
     """
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
-    trained, found = load_trained(run), _evaluation(run)
+    found = _evaluation(run)
+    trained = load_trained(run)
     _check(run, trained, found)
     card = {
         "command": _portable(trained.facts.get("command") or _recorded(run, "command")),
@@ -44,6 +46,7 @@ def export(run: Path, file: Path) -> Path:
         "scores": [score for score in found["scores"] if score["key"] in _FIGURES],
     }
     facts = {name: value for name, value in trained.facts.items() if name not in card}
+    facts["trained_on"] = card["trained_on"]
     made = replace(
         trained,
         facts=facts,
@@ -58,6 +61,8 @@ def export(run: Path, file: Path) -> Path:
 
 
 def _evaluation(run: Path) -> dict[str, Any]:
+    if not run.is_dir():
+        raise UserError(f"{run} is not a run's folder: export takes one, after evaluate <folder>")
     path = run / "evaluation" / "evaluation.json"
     try:
         content = json.loads(path.read_text())
@@ -101,7 +106,8 @@ def _recorded(run: Path, name: str) -> str:
 
 def _portable(command: str) -> str:
     """The command without the folders of the machine that it ran on."""
-    return shlex.join(word for word in shlex.split(command) if not word.startswith("hydra."))
+    here = ("hydra.", "resume=", "data.root=")
+    return shlex.join(word for word in shlex.split(command) if not word.startswith(here))
 
 
 def _page(trained: Trained, file: Path) -> str:
@@ -140,6 +146,8 @@ def main() -> None:
         print(f"written: {arguments.file} and {export(arguments.run, arguments.file)}")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
+    except OSError as problem:
+        sys.exit(f"Error: {explain_machine(problem) or problem}")
 
 
 if __name__ == "__main__":

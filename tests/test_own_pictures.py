@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image, ImageDraw
 
 from siamese_oneshot import evaluate
+from siamese_oneshot import export as exporting
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.export import export
@@ -92,6 +95,7 @@ def test_evaluation_export_and_answers(
     card = export(run, tmp_path / "mine.safetensors")
     text = card.read_text()
     assert str(tmp_path) not in text  # no folder of this machine
+    assert "data.root=" not in text
     assert "hydra.run.dir" not in text
     (yardstick,) = [one for one in subject["scores"] if one["key"] == "yardstick"]
     assert f"| {100 * yardstick['value']:.2f} |" in text
@@ -120,3 +124,29 @@ def test_evaluation_export_and_answers(
 def test_a_file_of_another_kind(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must end in"):
         export(run, tmp_path / "mine.ckpt")
+
+
+@pytest.mark.parametrize("place", ["checkpoints/best.ckpt", "nowhere"])
+def test_what_is_no_runs_folder_is_not_exported(run: Path, tmp_path: Path, place: str) -> None:
+    with pytest.raises(UserError, match=r"is not a run's folder: .* after evaluate"):
+        export(run / place, tmp_path / "mine.safetensors")
+
+
+def test_where_nothing_can_be_written_it_is_said(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("siamese_oneshot.export.export", full)
+    monkeypatch.setattr("sys.argv", ["export", str(run), str(tmp_path / "mine.safetensors")])
+    with pytest.raises(SystemExit, match=r"Error: .*No space left"):
+        exporting.main()
+
+
+def test_the_runs_folder_has_its_configuration_resolved(run: Path) -> None:
+    text = (run / "config.yaml").read_text()
+    config = OmegaConf.create(text)
+    assert "${" not in text
+    assert config.data.batches == config.batches
+    assert config.data.root is not None

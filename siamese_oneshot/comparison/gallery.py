@@ -14,8 +14,6 @@ from siamese_oneshot import pictures
 from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.sitting import Outcome, looked_at
 from siamese_oneshot.comparison.tables import curve
-from siamese_oneshot.data.batches import generator_for
-from siamese_oneshot.data.distort import Distortion
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.protocols import WAYS_TEST, WAYS_TRAIN
 from siamese_oneshot.evaluation.examine import Answered
@@ -71,7 +69,6 @@ def _of_one(outcome: Outcome, desk: Desk) -> Iterator[tuple[str, Draw]]:
     first = _first_convolution(outcome.subject.trained.network)
     if first is not None:
         yield "filters", lambda: pictures.draw_filters(first.weight.detach().cpu())
-    yield "distortions", lambda: _distortions(full, desk, outcome)
     yield "map", lambda: _map(full, outcome)
 
 
@@ -102,13 +99,6 @@ def _pairs(outcome: Outcome, desk: Desk) -> Figure:
 
 def _first_convolution(network: nn.Module) -> nn.Conv2d | None:
     return next((part for part in network.modules() if isinstance(part, nn.Conv2d)), None)
-
-
-def _distortions(full: Drawings, desk: Desk, outcome: Outcome) -> Figure:
-    train = desk.sheet(outcome.subject).split.train
-    chosen = train[:: max(1, len(train) // 6)][:6]
-    plain = full.pixels[chosen][:, None].float() / 255
-    return pictures.draw_distortions(plain, Distortion(), generator_for(0))
 
 
 def _map(full: Drawings, outcome: Outcome) -> Figure:

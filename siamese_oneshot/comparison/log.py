@@ -14,6 +14,7 @@ from siamese_oneshot.comparison.tables import entrants
 from siamese_oneshot.tracking.literature import comparison
 from siamese_oneshot.tracking.table import Table
 from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.training.label import tags_of
 
 if TYPE_CHECKING:
     from siamese_oneshot.tracking.wandb_logger import PatientLogger
@@ -45,7 +46,7 @@ def log_evaluation(
         entity=cfg.logger.entity,
         group=cfg.logger.group or (None if sweep is None else sweep.resolve().name),
         name=cfg.logger.name or name[:96],
-        tags=list(cfg.logger.tags),
+        tags=_tags(outcomes, list(cfg.logger.tags)),
         job_type=cfg.logger.job_type,
         mode=cfg.logger.mode,
         init_timeout=cfg.logger.init_timeout,
@@ -58,6 +59,13 @@ def log_evaluation(
             logger.attempt(_log_table, logger, table)
         for name, path in pictures.items():
             logger.attempt(logger.log_image, f"pictures/{name}", [str(path)])
+
+
+def _tags(outcomes: Sequence[Outcome], more: Sequence[str]) -> list[str]:
+    """Those of the trainings, so that a filter by one finds their evaluations, too."""
+    known = [(one.subject.facts.get("experiment") or "", one) for one in outcomes]
+    found = [tags_of(name, one.drawings.source, one.split, more) for name, one in known]
+    return [*dict.fromkeys(tag for tags in found for tag in tags)]
 
 
 def _log_figures(logger: PatientLogger, outcomes: Sequence[Outcome]) -> None:

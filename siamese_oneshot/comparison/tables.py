@@ -18,20 +18,14 @@ from siamese_oneshot.tracking.table import Table
 _NOT_LISTED = (WAYS_TEST, WAYS_TRAIN)  # they have a table of their own
 
 
-def percent(score: Score, interval: bool = True) -> str:
-    """The value in %, with its interval."""
-    if not interval:
-        return f"{100 * score.value:.2f}"
-    return f"{100 * score.value:.2f} ({100 * score.low:.1f}-{100 * score.high:.1f})"
-
-
 def trained_on(outcome: Outcome) -> str:
     """What a subject was trained on, in words."""
     trained = outcome.subject.trained
     if trained is None:
         return "nothing"
     split = str(trained.facts.get("split"))
-    return training_data(str(trained.facts.get("data_source", "omniglot")), split)
+    source = str(trained.facts.get("data_source", "omniglot"))
+    return training_data(source, split, trained.facts.get("trained_on") or "")
 
 
 def figures_table(outcomes: Sequence[Outcome]) -> Table:
@@ -46,18 +40,16 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
         title = f"{outcome.subject.name}: {trained_on(outcome)}, split {outcome.split}"
         table = Table(title, ["score", ">% (95% interval)", ">trials", "protocol"])
         for score in rows.values():
-            table.add(score.name, percent(score), f"{score.trials:,}", score.protocol)
+            table.add(score.name, score.percent, f"{score.trials:,}", score.protocol)
         return table
     names = [outcome.subject.name for outcome in outcomes]
-    few = len(outcomes) < 4  # more have no room for intervals; evaluation.json has them
-    title = "% (95% interval)" if few else "%"
-    table = Table(title, ["score", *(f">{name}" for name in names)])
+    table = Table("% (95% interval)", ["score", *(f">{name}" for name in names)])
     for key, first in rows.items():
         cells = []
         for outcome in outcomes:
             mine = {(score.split, score.key): score for score in outcome.scores}.get(key)
             short = "" if mine is None or mine.trials == first.trials else f" n={mine.trials:,}"
-            cells.append("-" if mine is None else percent(mine, few) + short)
+            cells.append("-" if mine is None else mine.percent + short)
         table.add(f"{first.name}, {first.trials:,} trials", *cells)
     table.note = "n: a subject whose comparisons are slow answers the first trials of a list."
     return table
@@ -119,9 +111,14 @@ def ways_table(outcomes: Sequence[Outcome]) -> Table:
         if key == WAYS_TEST or outcome.subject.trained is not None
     }
     lines = {heading: line for heading, line in lines.items() if line}
-    table = Table("accuracy against ways, across alphabets, %", ["ways", *lines, ">1 / ways"])
+    trials = sorted({score.trials for line in lines.values() for score in line.values()})
+    table = Table(
+        "accuracy against ways, across alphabets, % (95% interval), "
+        f"{' or '.join(f'{count:,}' for count in trials)} trials each",
+        ["ways", *lines, ">1 / ways"],
+    )
     for way in sorted({way for line in lines.values() for way in line}):
-        cells = [f"{100 * line[way].value:.2f}" if way in line else "-" for line in lines.values()]
+        cells = [line[way].percent if way in line else "-" for line in lines.values()]
         table.add(str(way), *cells, f"{100 / way:.2f}")
     return table
 
@@ -144,8 +141,7 @@ def alphabets_table(outcomes: Sequence[Outcome]) -> Table:
     )
     for name in names:
         found = [{one.name: one for one in outcome.alphabets}.get(name) for outcome in outcomes]
-        few = len(outcomes) < 4
-        table.add(name, *("-" if one is None else percent(one, few) for one in found))
+        table.add(name, *("-" if one is None else one.percent for one in found))
     return table
 
 

@@ -43,7 +43,8 @@ def job_rows(sweep: Sweep) -> tuple[list[str], list[list[Value]]]:
     """Headings and a row for each job, a column for each setting and score; None is unknown."""
     scores = list(dict.fromkeys(name for job in sweep.jobs for name in job.scores))
     headings = ["number", "folder", "status", "seed", "experiment", "data", "split", "validation"]
-    headings += [*scores, "seconds", "steps", "attempts", *sweep.keys, "error"]
+    told = [f"{name}{end}" for name in scores for end in ("", "_low", "_high", "_trials")]
+    headings += [*told, "seconds", "steps", "attempts", *sweep.keys, "error"]
     rows = []
     for job in sweep.jobs:
         data = job.data
@@ -51,7 +52,9 @@ def job_rows(sweep: Sweep) -> tuple[list[str], list[list[Value]]]:
         if data is not None:
             known = [data.experiment, data.source, data.split]
         row = [job.number, job.place, job.status, job.seed, *known, job.validation]
-        row += [job.scores[name].value if name in job.scores else None for name in scores]
+        for name in scores:
+            one = job.scores.get(name)
+            row += [None] * 4 if one is None else [one.value, one.low, one.high, one.trials]
         row += [job.seconds, job.steps, job.attempts]
         row += [job.settings.get(key) for key in sweep.keys]
         rows.append([*row, job.error or None])

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.reporting.groups import Group
 from siamese_oneshot.reporting.importance import Importance
-from siamese_oneshot.reporting.job import Sweep
+from siamese_oneshot.reporting.job import Data, Sweep
 from siamese_oneshot.reporting.record import job_rows
 from siamese_oneshot.reporting.value import shown
 from siamese_oneshot.tracking.table import Table
 from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.training.label import tags_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger
@@ -50,6 +51,7 @@ def log_summary(
             entity=entity,
             group=name,
             name=f"report {name}",
+            tags=[*dict.fromkeys(tag for job in sweep.jobs for tag in _tags(job.data))],
             job_type="report",
             mode=mode,
         ) as logger:
@@ -57,6 +59,11 @@ def log_summary(
                 _log(logger, sweep, groups, importance, settings, pictures)
     except Exception as problem:
         log.warning("the report is not on W&B: %s", problem)
+
+
+def _tags(data: Data | None) -> list[str]:
+    """Those of a job, so that a filter by one finds its report, too."""
+    return [] if data is None else tags_of(data.experiment, data.source, data.split, [])
 
 
 def _log(

@@ -69,13 +69,13 @@ def jobs_table(sweep: Sweep) -> Table:
             *(["data"] if split else []),
             "status",
             ">validation %",
-            *(f">{title} %" for title in titles.values()),
+            *(f">{title} % (95% interval)" for title in titles.values()),
             ">training",
             "error",
         ],
     )
     for job in sweep.jobs:
-        tests = [job.scores[name].value if name in job.scores else None for name in titles]
+        tests = ["-" if (one := job.scores.get(name)) is None else one.percent for name in titles]
         table.add(
             str(job.number),
             settings_text(job.settings, sweep.keys),
@@ -83,7 +83,7 @@ def jobs_table(sweep: Sweep) -> Table:
             *([data_text(job.data)] if split else []),
             job.status,
             percent(job.validation),
-            *map(percent, tests),
+            *tests,
             time_text(job.seconds),
             cut(" ".join(job.error.split()), _ERROR),
         )

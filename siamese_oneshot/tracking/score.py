@@ -37,6 +37,11 @@ class Score:
     split: str
     key: str = ""
 
+    @property
+    def percent(self) -> str:
+        """The value in % with its interval."""
+        return f"{100 * self.value:.2f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
+
     @classmethod
     def from_counts(
         cls,

@@ -24,7 +24,7 @@ def wrong(outcome: Outcome) -> set[str]:
 def test_a_network_has_every_picture(desk: Desk, tmp_path: Path) -> None:
     outcomes = [sit(one, desk, MACHINE) for one in (pixels(), network())]
     drawn = draw_all(outcomes, desk, tmp_path)
-    assert set(drawn) == OF_ALL | wrong(outcomes[1]) | {"filters", "distortions", "map"}
+    assert set(drawn) == OF_ALL | wrong(outcomes[1]) | {"filters", "map"}
     for path in drawn.values():
         with Image.open(path) as image:
             assert min(image.size) > 100

@@ -43,11 +43,12 @@ def test_no_table_takes_anothers_place(
     @contextmanager
     def run(*_: object, **settings: object) -> Iterator[Recorder]:
         assert settings["job_type"] == "evaluate"
+        assert settings["tags"] == ["tiny", "glyphs", "shares", "mine"]
         yield recorder
 
     monkeypatch.setattr(log, "wandb_run", run)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("evaluate", [])
+        cfg = compose("evaluate", ["logger.tags=[mine]"])
     outcomes = [sit(one, desk, MACHINE) for one in (*map(network, names), pixels())]
     tables = tables_of(outcomes)
     log.log_evaluation(cfg, tmp_path, "evaluate", None, outcomes, tables, {})

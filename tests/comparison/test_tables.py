@@ -17,7 +17,6 @@ from siamese_oneshot.comparison.tables import (
     figures_table,
     literature_tables,
     paired_table,
-    percent,
     settings_table,
     ways_table,
 )
@@ -39,7 +38,7 @@ def score(outcome: Outcome, key: str, split: str = "test") -> Score:
 
 def test_percent() -> None:
     one = Score("", "", 9, 10, 0.9, 0.5958, 0.98212, "", "test")
-    assert (percent(one), percent(one, interval=False)) == ("90.00 (59.6-98.2)", "90.00")
+    assert one.percent == "90.00 (59.6-98.2)"
 
 
 def test_one_subject_has_its_protocols_in_full(outcomes: list[Outcome]) -> None:
@@ -47,20 +46,18 @@ def test_one_subject_has_its_protocols_in_full(outcomes: list[Outcome]) -> None:
     listed = {row[0]: row for row in table.rows}
     for key in ("yardstick", "across", "mnist", "unknown", "few_5_1"):
         one = score(outcomes[0], key)
-        assert listed[one.name] == (one.name, percent(one), f"{one.trials:,}", one.protocol)
+        assert listed[one.name] == (one.name, one.percent, f"{one.trials:,}", one.protocol)
     assert not any("6-way across" in name for name in listed)  # the ways have their own table
 
 
 def test_several_subjects_stand_side_by_side(outcomes: list[Outcome]) -> None:
-    assert percent(score(outcomes[0], "across")) in str(figures_table(outcomes[:3]).rows)
+    assert score(outcomes[0], "across").percent in str(figures_table(outcomes[:3]).rows)
     table = figures_table(outcomes)
     assert table.headings == ["score", ">a", ">b", ">pixels", ">slow"]
     one = score(outcomes[0], "across")
     (row,) = [row for row in table.rows if row[0] == f"{one.name}, 60 trials"]
-    assert row[1:4] == tuple(
-        percent(score(outcome, "across"), interval=False) for outcome in outcomes[:3]
-    )
-    assert row[4] == percent(score(outcomes[3], "across"), interval=False) + " n=15"
+    assert row[1:4] == tuple(score(outcome, "across").percent for outcome in outcomes[:3])
+    assert row[4] == score(outcomes[3], "across").percent + " n=15"
 
 
 def test_seeds_of_one_setting_have_a_mean(outcomes: list[Outcome]) -> None:
@@ -114,7 +111,7 @@ def test_ways(outcomes: list[Outcome]) -> None:
     assert table.rows[3] == (
         "4",
         *(
-            percent(score(outcome, f"ways_{whose}_04"), interval=False)
+            score(outcome, f"ways_{whose}_04").percent
             for outcome in outcomes[:2]
             for whose in ("test", "train")
         ),
@@ -125,7 +122,7 @@ def test_ways(outcomes: list[Outcome]) -> None:
 def test_alphabets(outcomes: list[Outcome]) -> None:
     (row,) = alphabets_table(outcomes[:3]).rows  # one test alphabet
     assert row[0] == "AlphabetD"
-    assert row[1] == percent(score(outcomes[0], "yardstick"))
+    assert row[1] == score(outcomes[0], "yardstick").percent
 
 
 def test_paired_rows() -> None:
