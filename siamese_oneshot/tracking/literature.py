@@ -23,12 +23,12 @@ BESIDE = {
 }
 _PAPER = "Koch et al. 2015"
 _SPLITS = {
-    "lake": "27 background alphabets (3 more to choose by)",
+    "lake": "27 background alphabets, or fewer (3 more to choose by)",
     "koch": "30 background alphabets by 12 drawers",
     "koch40": "37 alphabets (3 more to choose by)",
     "small1": "4 background alphabets (1 more to choose by)",
     "small2": "4 background alphabets (1 more to choose by)",
-    "background": "30 background alphabets",
+    "background": "30 background alphabets, or fewer",
     "minimal1": "5 background alphabets",
     "minimal2": "5 background alphabets",
     "vinyals": "1,085 characters (115 more to choose by)",
