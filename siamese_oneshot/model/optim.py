@@ -89,17 +89,6 @@ class PaperSchedule(LRScheduler):
         return [rate * self.decay**self.last_epoch for rate in self.base_lrs]
 
 
-def unfuse(optimizer: Optimizer) -> None:
-    """Have it leave the unscaling of gradients to others, who clip and watch them.
-
-    A fused step takes gradients scaled for float16 and unscales them within.
-    """
-    for group in optimizer.param_groups:
-        if "fused" in group:
-            group["fused"] = False
-    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
-
-
 def paper_sgd(
     layers: dict[str, nn.Module],
     total_steps: int,

@@ -14,7 +14,7 @@ from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.comparator import WeightedL1
 from siamese_oneshot.model.encoder import ConvEncoder
 from siamese_oneshot.model.network import TwinNetwork, build_network
-from siamese_oneshot.model.optim import Optimisation, PaperSGD, adam, adamw, paper_sgd, unfuse
+from siamese_oneshot.model.optim import Optimisation, PaperSGD, adam, adamw, paper_sgd
 
 LAYERS = ("conv1", "conv2", "dense", "output")
 
@@ -241,16 +241,3 @@ def test_a_resumed_paper_schedule_goes_on_by_its_own_settings() -> None:
     group = other.optimizer.param_groups[0]
     assert group["lr"] == pytest.approx(0.1 * 0.9**3)
     assert group["momentum"] == pytest.approx(0.5 + 3 / 8 * (0.9 - 0.5))
-
-
-def test_an_unfused_optimiser_takes_the_same_steps() -> None:
-    """And says that it takes gradients as they are, not scaled for float16."""
-    fused, plain = build(), build()
-    made = [adam(one.named_layers, 10, lr=1e-2) for one in (fused, plain)]
-    assert getattr(made[0].optimizer, "_step_supports_amp_scaling", False)
-    unfuse(made[1].optimizer)
-    assert not getattr(made[1].optimizer, "_step_supports_amp_scaling", False)
-    found = [descend(one, by, 3) for one, by in zip((fused, plain), made, strict=True)]
-    for name, weight in found[0].items():
-        torch.testing.assert_close(weight, found[1][name])
-    unfuse(paper(build()).optimizer)

@@ -194,10 +194,25 @@ def test_sanity_check_leaves_no_findings(data: Data) -> None:
     assert fitted.findings is not None
 
 
-@pytest.mark.parametrize(("precision", "fused"), [("16-mixed", False), ("bf16-mixed", True)])
-def test_float16_steps_leave_gradients_to_the_scaler(precision: str, fused: bool) -> None:
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+def test_a_fused_step_takes_gradients_unscaled(precision: str) -> None:
     """Else clipping is refused by Lightning, and norms are logged 65,536 times too large."""
     fitted = module(optimise=partial(adam, lr=1e-3))
     fitted._trainer = SimpleNamespace(precision=precision, estimated_stepping_batches=10)  # type: ignore[assignment]
     made = fitted.configure_optimizers()["optimizer"]
-    assert {group["fused"] for group in made.param_groups} == {fused}
+    assert {group["fused"] for group in made.param_groups} == {True}
+    assert not made._step_supports_amp_scaling
+
+
+def test_gradients_are_clipped_in_bfloat16(data: Data) -> None:
+    norms = list[float]()
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *rest: Any) -> None:
+            found = [w.grad.norm() for w in pl_module.parameters() if w.grad is not None]
+            norms.append(float(torch.stack(found).norm()))
+
+    fitted = module(optimise=partial(adam, lr=1e-3))
+    clipped = {"precision": "bf16-mixed", "gradient_clip_val": 1e-3, "max_steps": 2}
+    trainer([Watch()], **clipped).fit(fitted, data())
+    assert norms == pytest.approx([1e-3] * 2, rel=1e-3)
