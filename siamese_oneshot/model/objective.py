@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -235,8 +234,8 @@ def _trials(network: TwinNetwork, pictures: Tensor) -> Tensor:
     ``a * d * (d - 1) / 2`` pairs; rows are the first drawer's characters, columns the second's.
     """
     embeddings = network.embed(pictures)  # (a, c, d, units)
-    pairs = list(combinations(range(embeddings.shape[2]), 2))
-    one, other = torch.tensor(pairs, device=pictures.device).T
+    drawers = embeddings.shape[2]
+    one, other = torch.triu_indices(drawers, drawers, 1, device=pictures.device)
     query = embeddings[:, :, one].transpose(1, 2)  # (a, two of d, c, units)
     support = embeddings[:, :, other].transpose(1, 2)
     return network.score(query[..., None, :], support[..., None, :, :]).flatten(0, 1)

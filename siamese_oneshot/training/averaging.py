@@ -23,18 +23,44 @@ class RampedAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        share("callbacks.averaging.decay", decay)
+        self.decay = share("callbacks.averaging.decay", decay)
+        self._count: int | None = None
+        super().__init__(use_buffers=True)
 
-        def blend(averages: list[Tensor], currents: list[Tensor], count: Tensor | int) -> None:
-            n = int(count)
-            if averages[0].is_floating_point():  # each call brings tensors of one type
-                keep = min(decay, (1 + n) / (10 + n))
-                torch._foreach_lerp_(averages, currents, 1 - keep)
-            else:  # counters of batch norm
-                torch._foreach_copy_(averages, currents)
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the average; how many steps are in it is known when a checkpoint has been loaded."""
+        super().setup(trainer, pl_module, stage)
+        self._count = None
 
-        options: dict[str, Any] = {"multi_avg_fn": blend}
-        super().__init__(use_buffers=True, **options)
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Take a step's weights in, without asking a GPU how many there were, as PyTorch's does."""
+        if trainer.global_step <= self._latest_update_step:
+            return
+        assert self._average_model is not None
+        if self._count is None:
+            self._count = int(self._average_model.n_averaged)
+        n = self._count
+        parts: dict[bool, tuple[list[Tensor], list[Tensor]]] = {True: ([], []), False: ([], [])}
+        pairs = zip(_tensors(self._average_model.module), _tensors(pl_module), strict=True)
+        for average, current in pairs:  # the first step, and counters of batch norm, are copied
+            averages, currents = parts[n > 0 and average.is_floating_point()]
+            averages.append(average)
+            currents.append(current)
+        if parts[True][0]:
+            keep = min(self.decay, (1 + n) / (10 + n))
+            torch._foreach_lerp_(*parts[True], 1 - keep)
+        if parts[False][0]:
+            torch._foreach_copy_(*parts[False])
+        self._count = n + 1
+        self._average_model.n_averaged.fill_(self._count)
+        self._latest_update_step = trainer.global_step
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the average in place: the module's own hook, which comes next, scores the exam."""
@@ -42,3 +68,7 @@ class RampedAverage(WeightAveraging):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give training its own weights back, before checkpoints are written."""
         super().on_validation_epoch_end(trainer, pl_module)
+
+
+def _tensors(module: torch.nn.Module) -> list[Tensor]:
+    return [one.detach() for one in (*module.parameters(), *module.buffers())]
