@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # exact to the bit, in two processes: on CPUs only
 
 import pytest
 from blobs import make_drawings

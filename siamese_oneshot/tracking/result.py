@@ -109,8 +109,13 @@ def read_result(folder: Path) -> RunResult:
         raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
 
 
-def environment(module: str = "train") -> dict[str, Any]:
-    """Command, Python, packages, git commit (with ``+`` where files differ) and hardware."""
+def environment(module: str = "train", gpus: int | None = None) -> dict[str, Any]:
+    """Command, Python, packages, git commit (with ``+`` where files differ) and hardware.
+
+    Args:
+        module: the entry point.
+        gpus: how many are used; None where all may be.
+    """
     packages = {}
     for name in PACKAGES:
         try:
@@ -122,7 +127,7 @@ def environment(module: str = "train") -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": packages,
         "commit": commit(),
-        "hardware": _hardware(),
+        "hardware": _hardware(gpus),
     }
 
 
@@ -179,11 +184,13 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _hardware() -> str:
+def _hardware(gpus: int | None) -> str:
     import torch
 
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    if gpus is None:
+        gpus = torch.cuda.device_count()
+    if gpus and torch.cuda.is_available():
+        return f"{gpus} x {torch.cuda.get_device_name()}"
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

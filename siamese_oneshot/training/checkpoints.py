@@ -110,7 +110,8 @@ def starting_point(resume: str | None, folder: Path) -> Path | None:
         Its path; None to start from the beginning.
     """
     last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
-    remove_strays(last.parent)
+    if is_first_process():  # others would remove what it is writing
+        remove_strays(last.parent)
     if resume is None and not restarted:
         return None
     if resume is not None and resume.endswith(".ckpt") and not (restarted and there_is(last)):

@@ -151,7 +151,7 @@ def chance() -> dict[str, Any]:
         "python": [version, torch.tensor(numbers), second],
     }
     if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state_all()
+        found["cuda"] = torch.cuda.get_rng_state()  # this device's: all processes draw alike
     return found
 
 
@@ -162,5 +162,5 @@ def set_chance(state: dict[str, Any]) -> None:
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
     version, numbers, second = state["python"]
     random.setstate((version, tuple(numbers.tolist()), second))
-    if "cuda" in state and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -22,7 +22,12 @@ from siamese_oneshot.training.continuity import seed_all
 from siamese_oneshot.training.hardware import choose_accelerator
 from siamese_oneshot.training.history import History
 from siamese_oneshot.training.label import Label, tags_of
-from siamese_oneshot.training.processes import launched_from_outside, number_of, train_apart
+from siamese_oneshot.training.processes import (
+    check_started,
+    launched_from_outside,
+    number_of,
+    train_apart,
+)
 from siamese_oneshot.training.quiet import quieten
 from siamese_oneshot.training.run import Run
 from siamese_oneshot.training.settings import check_settings
@@ -59,6 +64,8 @@ def train(cfg: DictConfig) -> float:
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
     if hydra.mode == RunMode.MULTIRUN and devices > 1 and not launched_from_outside():
         return train_apart(folder, hydra.overrides.hydra)
+    if hydra.mode == RunMode.RUN:
+        check_started(devices, cfg.trainer.num_nodes, hydra.overrides.hydra)
     with _alone_in(folder):
         check_new(cfg.resume, folder)
         return _train(cfg, folder)

@@ -18,8 +18,8 @@ from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.evaluation.one_shot import OneShotAccuracy
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.model.network import TwinNetwork
-from siamese_oneshot.model.optim import Optimisation, unfuse
-from siamese_oneshot.training.processes import gathered
+from siamese_oneshot.model.optim import Optimisation
+from siamese_oneshot.training.processes import gathered, least
 
 CHECKPOINT_VERSION = 1
 ERROR = "val/one_shot_error"  # what checkpoints, early stopping and sweeps go by
@@ -75,6 +75,8 @@ class SiameseModule(pl.LightningModule):
         broken = torch.where(torch.isfinite(loss), math.inf, float(self.global_step))
         self._broken = broken if self._broken is None else torch.minimum(self._broken, broken)
         if logged or self.global_step == 0:
+            if self.trainer.world_size > 1:  # one that stops alone leaves the others waiting
+                self._broken = least(self.trainer, self._broken)
             self.check_finite()
         if logged:
             shown = {f"train/{name}": value.detach() for name, value in parts.items()}
@@ -96,7 +98,8 @@ class SiameseModule(pl.LightningModule):
             UserError: where it began, and what to change.
         """
         first = math.inf if self._broken is None else float(self._broken)
-        if first == math.inf and all(bool(w.isfinite().all()) for w in self.network.parameters()):
+        weights = [weight.isfinite().all() for weight in self.network.parameters()]
+        if first == math.inf and bool(torch.stack(weights).all()):
             return
         what, step = ("the loss is", int(first)) if first < math.inf else (
             "weights are", self.global_step)  # fmt: skip
@@ -113,8 +116,9 @@ class SiameseModule(pl.LightningModule):
         """The optimiser over the network's named layers; every parameter is in one group."""
         total = int(self.trainer.estimated_stepping_batches)
         made = self.optimise(self.network.named_layers, total)
-        if self.trainer.precision == "16-mixed":
-            unfuse(made.optimizer)
+        # A fused step could unscale float16's gradients itself; then Lightning refuses to clip, in
+        # bfloat16, too, and logged norms would be 65,536 times too large.
+        made.optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         grouped = [id(p) for group in made.optimizer.param_groups for p in group["params"]]
         if sorted(grouped) != sorted(id(p) for p in self.network.parameters()):
             raise RuntimeError("a parameter is in no group of the optimiser, or in two")

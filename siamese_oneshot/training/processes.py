@@ -8,9 +8,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
@@ -58,6 +60,68 @@ def gathered(positions: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
     all_positions = torch.cat(gather_all_tensors(positions))
     order = all_positions.argsort()
     return all_positions[order], torch.cat(gather_all_tensors(vectors))[order]
+
+
+def any_of(trainer: pl.Trainer, *flags: bool) -> list[bool]:
+    """Each flag: whether it is raised in any process; one exchange for all of them."""
+    told = torch.tensor(flags, dtype=torch.int32, device=trainer.strategy.root_device)
+    return [bool(one) for one in trainer.strategy.reduce(told, reduce_op="max").tolist()]
+
+
+def least(trainer: pl.Trainer, value: Tensor) -> Tensor:
+    """The least that a scalar is in any process."""
+    return trainer.strategy.reduce(value.clone(), reduce_op="min")
+
+
+def end_others(trainer: pl.Trainer, seconds: float = 10.0) -> None:
+    """End the processes that a trainer has started, if they do not end by themselves.
+
+    One that waits in NCCL for a process that has failed would keep its GPU for half an hour. For
+    the very end of this process.
+
+    Args:
+        trainer: of this process.
+        seconds: to wait for them.
+    """
+    started = getattr(trainer.strategy.launcher, "procs", [])
+    others = list(started)
+    started.clear()  # else Lightning's observer kills this process when one of them has failed
+    until = time.monotonic() + seconds
+    for process in others:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def check_started(devices: int, nodes: int, overrides: Sequence[str]) -> None:
+    """Refuse processes of torchrun or srun that would not find together.
+
+    Args:
+        devices: of each machine.
+        nodes: machines.
+        overrides: of Hydra's own settings, as the command line has them.
+
+    Raises:
+        UserError: what to start, or to say, instead.
+    """
+    wanted, started = devices * nodes, None
+    if "RANK" in os.environ:
+        started = int(os.environ.get("WORLD_SIZE", 1))
+    elif is_slurm_task() and wanted > 1:  # a script's tasks may be meant as cores
+        started = int(os.environ["SLURM_NTASKS"])
+    if started is None:
+        return
+    if started != wanted:
+        raise UserError(
+            f"{started} processes were started by torchrun or Slurm, but trainer.devices times "
+            f"trainer.num_nodes is {wanted}: start as many (srun --ntasks={wanted}), or set both"
+        )
+    if started > 1 and not any(bare_key(one) == "hydra.run.dir" for one in overrides):
+        raise UserError(
+            f"{started} processes were started by torchrun or Slurm, each with a clock of its own: "
+            "name the run's folder for all of them, hydra.run.dir=outputs/<name>"
+        )
 
 
 def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:

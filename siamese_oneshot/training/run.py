@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
-import os
 import signal
 import time
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from siamese_oneshot.tracking.score import Score, scores_of
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training.announcement import announce
 from siamese_oneshot.training.checkpoint_io import read_checkpoint
-from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint, starting_point
+from siamese_oneshot.training.checkpoints import kept_checkpoint, starting_point
 from siamese_oneshot.training.continuity import Continuity
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
@@ -45,6 +45,8 @@ from siamese_oneshot.training.hardware import (
 )
 from siamese_oneshot.training.history import History
 from siamese_oneshot.training.module import SiameseModule
+from siamese_oneshot.training.outcome import result_of
+from siamese_oneshot.training.processes import end_others, number_of
 from siamese_oneshot.training.settings import check_split
 from siamese_oneshot.training.stopping import Enough, Stopping
 from siamese_oneshot.training.trainer import make_trainer
@@ -63,13 +65,16 @@ class Run:
         """Build the parts; nothing is trained yet."""
         cfg = self.cfg
         self.started = time.monotonic()
-        self.environment = environment()  # of the start: files may change while it trains
+        self.accelerator = choose_accelerator(cfg.trainer.accelerator)
+        devices = number_of(cfg.trainer.devices, self.accelerator) * cfg.trainer.num_nodes
+        # of the start: files may change while it trains
+        self.environment = environment(gpus=devices if self.accelerator in ("gpu", "cuda") else 0)
         self.machine = machine()
-        remove_strays(self.folder)
-        keep_changes(self.folder)
+        if is_first_process():
+            remove_strays(self.folder)
+            keep_changes(self.folder)
         self.loggers: list[Logger] = []
         self.outcome: RunResult | None = None  # when it has ended
-        self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         if self.accelerator == "cpu":
             keep_freed_memory()
@@ -88,7 +93,7 @@ class Run:
             objective,
             instantiate(cfg.optim),
             description,
-            cfg.trainer.channels_last,
+            cfg.trainer.channels_last and self.accelerator != "mps",  # slow there, or wrong
             self.facts(),
         )
         self.stopping = Stopping()
@@ -146,7 +151,7 @@ class Run:
             try:
                 status = self.fit(trainer)
                 if status == "interrupted":  # written at once: there may be no time for more
-                    self.leave(self.result(trainer, status, scores))
+                    self.leave(result_of(self, trainer, status, scores))
                 if kept_checkpoint(trainer, self.folder) is not None and self.worth_examining(
                     status
                 ):
@@ -163,7 +168,7 @@ class Run:
                     f"whole. Make room, then: {resume_line(self.folder)}"
                 ) from problem
             finally:
-                self.outcome = result = self.result(trainer, status, scores)
+                self.outcome = result = result_of(self, trainer, status, scores)
                 self.leave(result)
                 if is_first_process():
                     print_result(result, self.folder)
@@ -189,6 +194,7 @@ class Run:
         """Train, from the last checkpoint where there is one; the status it ended with."""
         begin = starting_point(self.cfg.resume, self.folder)
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
+        atexit.register(end_others, trainer)
         try:
             trainer.fit(self.module, self.data, ckpt_path=begin, weights_only=True)
             kept = kept_checkpoint(trainer, self.folder)
@@ -225,39 +231,3 @@ class Run:
                 logger.save()
             scores += scores_of(self.module.findings, "test", "threshold from validation")
         return scores
-
-    def result(self, trainer: pl.Trainer, status: str, scores: list[Score]) -> RunResult:
-        """What the run leaves behind."""
-        kept, data = kept_checkpoint(trainer, self.folder), self.data
-        exams = {"validation": data.validation, "test": data.test}
-        return RunResult(
-            status=status,
-            experiment=self.cfg.name,
-            seed=self.cfg.seed,
-            data_source=data.drawings.source,
-            data_digest=data.digest,
-            data_split=data.parts.name,
-            trained_on=data.learned,
-            scores=scores,
-            validation=scores[0].value if scores else best_validation(trainer),
-            checkpoint=None if kept is None else _within(kept, self.folder),
-            steps=trainer.global_step,
-            epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
-            seconds=self.seconds,
-            seconds_total=time.monotonic() - self.started,
-            overrides=list(HydraConfig.get().overrides.task),
-            warnings=list(data.warnings),
-            precision=self.precision,
-            machine=self.machine,
-            lists={
-                f"{split}/{key}": digest
-                for split, exam in exams.items()
-                for key, digest in exam.digests.items()
-            },
-            **self.environment,
-        )
-
-
-def _within(path: Path, folder: Path) -> str:
-    """From the folder to the path, also where links lead to either."""
-    return os.path.relpath(path.resolve(), folder.resolve())

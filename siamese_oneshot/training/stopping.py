@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from siamese_oneshot.errors import Stopped
 from siamese_oneshot.training import slurm
 from siamese_oneshot.training.checkpoints import Latest
+from siamese_oneshot.training.processes import any_of
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,7 @@ class Stopping(Callback):
         asked = self.asked is not None
         keep = asked or self._keep or any(one.is_due for one in latest)
         if trainer.world_size > 1:  # processes must agree, or they wait for each other
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-            keep = trainer.strategy.reduce_boolean_decision(keep, all=False)
+            asked, keep = any_of(trainer, asked, keep)
         if keep:
             self._keep = False
             for callback in latest:
@@ -136,7 +136,7 @@ class Stopping(Callback):
         """Have all processes stop for one reason: a signal may reach one of them a step late."""
         requeues = self.requeues
         if trainer.world_size > 1:
-            requeues = trainer.strategy.reduce_boolean_decision(requeues, all=False)
+            (requeues,) = any_of(trainer, requeues)
         if requeues and not self.requeues:
             self.asked = int(signal.SIGUSR1)
         self.asked = self.asked or int(signal.SIGTERM)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from test_run import EPISODES, STEPS, run
 
 from siamese_oneshot.cli.run import _terminable
-from siamese_oneshot.errors import Stopped
+from siamese_oneshot.errors import Stopped, UserError
 from siamese_oneshot.tracking.result import RunResult, read_result
 from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training.processes import (
+    check_started,
+    end_others,
     gathered,
     launched_from_outside,
     number_of,
@@ -81,6 +86,56 @@ def test_one_process_writes(
     apart = {"RANK", "LOCAL_RANK"} & {*around}
     by_srun = "SLURM_NTASKS" in around and "SLURM_JOB_NAME" not in around
     assert launched_from_outside() == bool(apart or by_srun)
+
+
+RANKS = {"RANK": "0", "WORLD_SIZE": "4"}
+TASKS = {"SLURM_NTASKS": "4"}
+
+
+@pytest.mark.parametrize(
+    ("around", "devices", "nodes", "overrides", "refused"),
+    [
+        ({}, 4, 1, [], None),
+        (RANKS, 2, 2, ["hydra.run.dir=x"], None),
+        (RANKS, 2, 2, [], "name the run's folder"),
+        (RANKS, 1, 1, ["hydra.run.dir=x"], "4 processes were started"),
+        (RANKS, 8, 1, ["hydra.run.dir=x"], "4 processes were started"),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, 1, 1, [], None),
+        (TASKS, 4, 1, ["hydra.run.dir=x"], None),
+        (TASKS, 4, 1, [], "name the run's folder"),
+        (TASKS, 1, 1, [], None),
+        ({"SLURM_NTASKS": "1"}, 2, 1, [], r"srun --ntasks=2"),
+        ({**TASKS, "SLURM_JOB_NAME": "bash"}, 2, 1, [], None),
+    ],
+)
+def test_processes_that_would_not_find_together(
+    monkeypatch: pytest.MonkeyPatch,
+    around: dict[str, str],
+    devices: int,
+    nodes: int,
+    overrides: list[str],
+    refused: str | None,
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in around.items():
+        monkeypatch.setenv(name, value)
+    expected = nullcontext() if refused is None else pytest.raises(UserError, match=refused)
+    with expected:
+        check_started(devices, nodes, overrides)
+
+
+def test_the_others_end_with_the_first() -> None:
+    """One that waits for the first for ever, and one that has failed already."""
+    waits = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    failed = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    launcher = SimpleNamespace(procs=[waits, failed])
+    watched = launcher.procs
+    end_others(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)), seconds=1.0)  # type: ignore[arg-type]
+    assert waits.wait(5) == -signal.SIGKILL
+    assert failed.wait(5) == 3
+    assert watched == [], "Lightning's observer looks no more"
+    end_others(SimpleNamespace(strategy=SimpleNamespace(launcher=None)))  # type: ignore[arg-type]
 
 
 def test_alone_nothing_is_gathered() -> None:
@@ -167,3 +222,31 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     assert figures(together) == figures(alone)
     assert (together.status, together.steps) == ("finished", 6)
     assert done.stdout.count("finished after 6 steps") == 1, "one process prints"
+
+
+@pytest.mark.slow
+def test_two_machines_train_as_one(tmp_path: Path) -> None:
+    """Each started from outside, as by torchrun on either."""
+    line = [*TWINS, "optim=adam", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"]
+    command = [sys.executable, "-m", "siamese_oneshot.train", *line]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        around = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    around |= {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    around |= {"TORCHELASTIC_RUN_ID": "none"}
+    machines = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, **around, "RANK": str(rank), "GROUP_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [one.communicate(timeout=300)[0] for one in machines]
+    assert [one.returncode for one in machines] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    assert read_result(tmp_path / "two").steps == 6
+    assert [text.count("finished after 6 steps") for text in said] == [1, 0]
+    assert len(losses(tmp_path / "two")) == 6

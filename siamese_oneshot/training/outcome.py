@@ -1,0 +1,63 @@
+"""What a training leaves behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytorch_lightning as pl
+from hydra.core.hydra_config import HydraConfig
+
+from siamese_oneshot.tracking.result import RunResult
+from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint
+
+if TYPE_CHECKING:
+    from siamese_oneshot.training.run import Run
+
+
+def result_of(run: Run, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
+    """All that is known of a run.
+
+    Args:
+        run: the job.
+        trainer: that has fitted it, as far as it came.
+        status: how that ended.
+        scores: of the kept checkpoint; none where it was not examined.
+    """
+    kept, data = kept_checkpoint(trainer, run.folder), run.data
+    exams = {"validation": data.validation, "test": data.test}
+    return RunResult(
+        status=status,
+        experiment=run.cfg.name,
+        seed=run.cfg.seed,
+        data_source=data.drawings.source,
+        data_digest=data.digest,
+        data_split=data.parts.name,
+        trained_on=data.learned,
+        scores=list(scores),
+        validation=scores[0].value if scores else best_validation(trainer),
+        checkpoint=None if kept is None else _within(kept, run.folder),
+        steps=trainer.global_step,
+        epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
+        seconds=run.seconds,
+        seconds_total=time.monotonic() - run.started,
+        overrides=list(HydraConfig.get().overrides.task),
+        warnings=list(data.warnings),
+        precision=run.precision,
+        machine=run.machine,
+        lists={
+            f"{split}/{key}": digest
+            for split, exam in exams.items()
+            for key, digest in exam.digests.items()
+        },
+        **run.environment,
+    )
+
+
+def _within(path: Path, folder: Path) -> str:
+    """From the folder to the path, also where links lead to either."""
+    return os.path.relpath(path.resolve(), folder.resolve())
