@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,13 +34,6 @@ class Named:
         for panel in panels:
             getattr(found, f"_{type(panel).__name__}", found._unknown)(panel)
         return found
-
-    def missing(self, history: Collection[str], summary: Collection[str]) -> list[str]:
-        """The metrics that a run with these names has not logged."""
-        lost = {name for name in self.history if name not in history}
-        lost |= {name for name in self.summary if name not in summary}
-        lost |= {one for one in self.patterns if not any(re.search(one, name) for name in history)}
-        return sorted(lost)
 
     def _LinePlot(self, panel: Any) -> None:
         self.history |= {str(panel.x), *map(str, panel.y)}

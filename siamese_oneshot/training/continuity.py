@@ -21,10 +21,8 @@ class Continuity(Callback):
     """Makes a resumed run go on exactly as if it had not been stopped.
 
     Beside what Lightning keeps, a checkpoint gets the state of all chance and the last validation,
-    and says of a step that was about to begin that it had not. On resume Lightning would, after
-    the end of an epoch, run through that epoch's end again, count one step too many, and forget
-    that the training was to stop; here the next epoch begins. Settings that are given with the
-    resume hold from there on, where Lightning would take the checkpoint's.
+    and says of a step that was about to begin that it had not. What Lightning 2.6 would do on
+    resume, and what is done here instead, has a method each below.
     """
 
     def __init__(self) -> None:
@@ -70,15 +68,32 @@ class Continuity(Callback):
                 logger.rewind(trainer.global_step)
         if self._found is None:
             return
+        self._begin_the_next_epoch(trainer)
+        self._begin_the_data_anew(trainer)
+        self._stay_stopped(trainer)
+        self._take_the_settings_given_now(trainer)
+        trainer.callback_metrics.update(self._found["scores"])
+        if "chance" in self._found:
+            set_chance(self._found["chance"])
+        self._found = None
+
+    def _begin_the_next_epoch(self, trainer: pl.Trainer) -> None:
+        """Lightning would run through the end of an epoch that was over a second time."""
         loop = trainer.fit_loop
         if loop.restarted_on_epoch_end:
             loop.epoch_progress.increment_completed()
             loop.reset_restart_stage()
             loop.epoch_loop.restarting = False
             loop.epoch_loop.reset_restart_stage()
-        # Whoever asked for the number of steps before the checkpoint was loaded began an iterator.
-        assert loop._data_fetcher is not None
-        iter(loop._data_fetcher)
+
+    def _begin_the_data_anew(self, trainer: pl.Trainer) -> None:
+        """Whoever asked for the number of steps, before the checkpoint was loaded, began with 0."""
+        fetcher = trainer.fit_loop._data_fetcher
+        assert fetcher is not None
+        iter(fetcher)
+
+    def _stay_stopped(self, trainer: pl.Trainer) -> None:
+        """Lightning would forget that it was to stop early; more patience given now goes on."""
         for callback, patience in self._patience.items():
             impatient = callback.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED
             if impatient and callback.wait_count < patience:
@@ -86,16 +101,15 @@ class Continuity(Callback):
             callback.patience = patience
             if callback.stopping_reason.value:
                 trainer.should_stop = True
+
+    def _take_the_settings_given_now(self, trainer: pl.Trainer) -> None:
+        """Lightning would take the checkpoint's rates, decay and betas."""
         for made, groups in zip(trainer.optimizers, self._groups, strict=True):
             set_settings(made, groups)
         for schedule in (one.scheduler for one in trainer.lr_scheduler_configs):
             if hasattr(schedule, "base_lrs"):
                 groups = schedule.optimizer.param_groups
                 schedule.base_lrs = [group["initial_lr"] for group in groups]
-        trainer.callback_metrics.update(self._found["scores"])
-        if "chance" in self._found:
-            set_chance(self._found["chance"])
-        self._found = None
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
