@@ -1,0 +1,46 @@
+"""What docs/extend.md tells people to write does what it says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.tracking.trained import load_trained
+from siamese_oneshot.train import train_task
+
+PAGE = Path(__file__).parents[1] / "docs" / "extend.md"
+TINY = [
+    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
+    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=40", "data.exam.validation_runs=2",
+    "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
+    "batches.size=8", "batches.steps=2", "trainer.max_steps=2", "trainer.precision=32-true",
+    "trainer.accelerator=cpu", "callbacks.album=null", "test=false",
+]  # fmt: skip
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_an_objective_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("my_objectives.py").write_text(block("python"))
+    conf = Path("my_conf/objective")
+    conf.mkdir(parents=True)
+    (conf / "squared.yaml").write_text(block("yaml"))
+    line = re.search(r"train (--config-dir my_conf .*)", PAGE.read_text())
+    assert line is not None
+    run = tmp_path / "run"
+    run_hydra(train_task, argv=[*line[1].split(), *TINY, f"hydra.run.dir={run}"])
+    sys.modules.pop("my_objectives")
+    assert read_result(run).status == "finished"
+    trained = load_trained(run)  # the network alone is needed
+    assert "objective=squared" in trained.facts["overrides"]
