@@ -21,8 +21,8 @@ def test_hydra_reads_a_typed_path_back(name: str) -> None:
 
 def test_bare_words_become_a_list() -> None:
     line = with_paths(["pretrained", "pictures=false", "a run/x"], ["run"], "run")
-    assert line[:-1] == ["pictures=false"]
-    (override,) = OverridesParser.create().parse_overrides(line[-1:])
+    assert line[1:] == ["pictures=false"]
+    (override,) = OverridesParser.create().parse_overrides(line[:1])
     assert override.value() == ["pretrained", "a run/x"]
 
 
@@ -32,8 +32,8 @@ def test_a_folder_named_like_an_override_is_a_word(
     monkeypatch.chdir(tmp_path)
     Path("0_seed=0").mkdir()
     assert with_paths(["0_seed=0", "split=koch"], ["run"], "run") == [
-        "split=koch",
         "run=['0_seed=0']",
+        "split=koch",
     ]
 
 
@@ -55,8 +55,11 @@ def test_quotes_that_were_typed_are_not_doubled() -> None:
 
 @pytest.mark.parametrize("flag", ["--cfg", "-c"])
 def test_the_value_of_a_flag_is_no_word(flag: str) -> None:
-    line = with_paths(["pretrained", flag, "job"], ["run"], "run")
-    assert line == [flag, "job", "run=['pretrained']"]
+    """And the list stands among the other overrides, which Hydra wants side by side."""
+    line = with_paths(["pretrained", "views=4", flag, "job"], ["run"], "run")
+    assert line == ["run=['pretrained']", "views=4", flag, "job"]
+    line = with_paths([flag, "job", "views=4", "pretrained", "dense"], ["run"], "run")
+    assert line == [flag, "job", "views=4", "run=['pretrained','dense']"]
 
 
 @pytest.mark.parametrize("root", ["/data/omniglot", "one,two", "null", "[a,b]", "x-1_2+3"])
