@@ -46,7 +46,7 @@ def with_paths(
     Returns:
         Arguments for Hydra.
     """
-    rest, subjects, place = [], [], 0
+    rest, subjects, place = list[str](), list[str](), 0
     for before, argument in zip(["", *line], line, strict=False):
         key, equals, value = argument.partition("=")
         flag = argument.startswith(("-", "+", "~"))

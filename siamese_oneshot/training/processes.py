@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -73,19 +74,18 @@ def least(trainer: pl.Trainer, value: Tensor) -> Tensor:
     return trainer.strategy.reduce(value.clone(), reduce_op="min")
 
 
-def end_others(trainer: pl.Trainer, seconds: float = 10.0) -> None:
-    """End the processes that a trainer has started, if they do not end by themselves.
+def end_others(launcher: Any, seconds: float = 10.0) -> None:
+    """End the processes that Lightning has started, if they do not end by themselves.
 
     One that waits in NCCL for a process that has failed would keep its GPU for half an hour. For
     the very end of this process.
 
     Args:
-        trainer: of this process.
+        launcher: of the strategy, with ``procs``.
         seconds: to wait for them.
     """
-    started = getattr(trainer.strategy.launcher, "procs", [])
-    others = list(started)
-    started.clear()  # else Lightning's observer kills this process when one of them has failed
+    others = list(launcher.procs)
+    launcher.procs.clear()  # else Lightning's observer kills this process when one of them has failed
     until = time.monotonic() + seconds
     for process in others:
         try:

@@ -194,7 +194,8 @@ class Run:
         """Train, from the last checkpoint where there is one; the status it ended with."""
         begin = starting_point(self.cfg.resume, self.folder)
         began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
-        atexit.register(end_others, trainer)
+        if hasattr(trainer.strategy.launcher, "procs"):  # it starts other processes
+            atexit.register(end_others, trainer.strategy.launcher)
         try:
             trainer.fit(self.module, self.data, ckpt_path=begin, weights_only=True)
             kept = kept_checkpoint(trainer, self.folder)

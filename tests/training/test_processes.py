@@ -131,11 +131,10 @@ def test_the_others_end_with_the_first() -> None:
     failed = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     launcher = SimpleNamespace(procs=[waits, failed])
     watched = launcher.procs
-    end_others(SimpleNamespace(strategy=SimpleNamespace(launcher=launcher)), seconds=1.0)  # type: ignore[arg-type]
+    end_others(launcher, seconds=1.0)
     assert waits.wait(5) == -signal.SIGKILL
     assert failed.wait(5) == 3
     assert watched == [], "Lightning's observer looks no more"
-    end_others(SimpleNamespace(strategy=SimpleNamespace(launcher=None)))  # type: ignore[arg-type]
 
 
 def test_alone_nothing_is_gathered() -> None:
