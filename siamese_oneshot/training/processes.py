@@ -85,7 +85,7 @@ def end_others(launcher: Any, seconds: float = 10.0) -> None:
         seconds: to wait for them.
     """
     others = list(launcher.procs)
-    launcher.procs.clear()  # else Lightning's observer kills this process when one of them has failed
+    launcher.procs.clear()  # else Lightning's observer kills this process, too
     until = time.monotonic() + seconds
     for process in others:
         try:
