@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.model.comparator import WeightedL1
 from siamese_oneshot.model.residual import ResidualEncoder
+
+
+@cache
+def composed(*line: str, hydra: bool = False) -> DictConfig:
+    """Composed once; not to be changed."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", [*line], return_hydra_config=hydra)
+
 
 EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
@@ -23,27 +32,20 @@ def test_all_are_found() -> None:
     }  # fmt: skip
 
 
+GO_ON = {"quick": "glyphs", "glyphs": "glyphs"}  # without Omniglot; others compare, and stop
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_an_experiment_says_its_command_and_can_be_built(path: Path) -> None:
     first, command, *_ = path.read_text(encoding="utf-8").splitlines()
     assert first == "# @package _global_"
     assert command == f"# python -m siamese_oneshot.train +experiment={path.stem}"
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [f"+experiment={path.stem}"])
+    cfg = composed(f"+experiment={path.stem}")
     assert cfg.name == path.stem
+    assert cfg.data.fallback == GO_ON.get(path.stem)
     data, objective = instantiate(cfg.data), instantiate(cfg.objective)
     assert data.batches.kind == objective.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
-
-
-GO_ON = {"quick": "glyphs", "glyphs": "glyphs"}  # without Omniglot; others compare, and stop
-
-
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_what_compares_with_published_figures_stops_without_omniglot(path: Path) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [f"+experiment={path.stem}"])
-    assert cfg.data.fallback == GO_ON.get(path.stem)
 
 
 KOCH = {  # Koch, Zemel, Salakhutdinov 2015
@@ -78,8 +80,7 @@ FAITHFUL = {
 
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_an_experiment_has_the_values_of_its_publication(name: str) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [f"+experiment={name}"])
+    cfg = composed(f"+experiment={name}")
     found = {key: OmegaConf.select(cfg, key, default="nothing") for key in FAITHFUL[name]}
     assert found == FAITHFUL[name]
 
@@ -89,8 +90,7 @@ OBJECTIVES = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yam
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_an_objective_brings_the_batches_that_it_learns_from(name: str) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [f"objective={name}"])
+    cfg = composed(f"objective={name}")
     data, objective = instantiate(cfg.data), instantiate(cfg.objective)
     assert data.batches.kind == objective.batches
 
@@ -100,9 +100,8 @@ ABLATIONS = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        whole, cfg = compose("config"), compose("config", [f"+ablation={name}"])
-    assert (cfg == whole) is (name == "nothing")
+    cfg = composed(f"+ablation={name}")
+    assert (cfg == composed()) is (name == "nothing")
     data, objective = instantiate(cfg.data), instantiate(cfg.objective)
     assert data.batches.kind == objective.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
@@ -110,8 +109,7 @@ def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
 
 @pytest.mark.parametrize("line", [["model=residual_local"], ["+experiment=modern_gpu"]])
 def test_the_attention_of_any_tower_can_be_left_out(line: list[str]) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [*line, "+ablation=attention", "model.encoder.units=32"])
+    cfg = composed(*line, "+ablation=attention", "model.encoder.units=32")
     network = instantiate(cfg.model)
     assert isinstance(network.encoder, ResidualEncoder)
     assert isinstance(network.comparator, WeightedL1)
@@ -119,10 +117,11 @@ def test_the_attention_of_any_tower_can_be_left_out(line: list[str]) -> None:
 
 @pytest.mark.parametrize("choice", [[], ["model=small"]])
 def test_the_search_of_a_shape_holds_the_one_that_there_is(choice: list[str]) -> None:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        sweep = compose("config", ["+sweep=architecture"], return_hydra_config=True)
-        cfg = compose("config", choice)
-    params = sweep.hydra.sweeper.params
-    lines = [f"{key}={params[key]}" for key in params if key.startswith("model.encoder.")]
+    cfg = composed(*choice, "+sweep=architecture", hydra=True)
+    params = cfg.hydra.sweeper.params
+    lines = [f"{key}={params[key]}" for key in params]
+    assert len(lines) == 10
     for one in OverridesParser.create().parse_overrides(lines):
         assert str(OmegaConf.select(cfg, one.key_or_group)) in [*one.sweep_string_iterator()]
+    there = composed(*choice).model.encoder
+    assert (cfg.model.encoder.filters, cfg.model.encoder.kernels) == (there.filters, there.kernels)

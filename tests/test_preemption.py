@@ -10,17 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.tracking.result import read_result
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[slurm]'")
 LINE = [
-    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
-    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=200",
-    "data.exam.validation_runs=4", "test=false", "trainer.precision=32-true",
-    "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
-    "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=150",
-    "trainer.max_steps=300", "trainer.log_every_n_steps=1", "callbacks.album=null",
+    *TINY, *BATCHES, FULL_PRECISION, "batches.steps=150", "trainer.max_steps=300", "test=false",
+    "callbacks.album=null",
 ]  # fmt: skip
 
 

@@ -12,18 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from filelock import FileLock
+from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.tracking.result import read_result
 
-TINY = [
-    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
-    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=200",
-    "data.exam.validation_runs=4", "data.exam.test_runs=4", "data.exam.paper_runs=4",
-    "data.exam.across=40", "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]",
-    "model.encoder.units=16",
-    "trainer.precision=32-true", "trainer.log_every_n_steps=1", "callbacks.album=null",
-]  # fmt: skip
+FORKED = [*TINY, FULL_PRECISION, "callbacks.album=null"]
+SHAKE = "+callbacks.shake._target_=stoppers.Shake"
+LINE = [*FORKED, *BATCHES, SHAKE, "batches.steps=4", "trainer.max_steps=14"]
 _TIMED = ("speed/",)  # columns that no two runs share
 _OWN = {"command", "commit", "overrides"}  # facts of a checkpoint that tell of its process
 
@@ -112,6 +110,16 @@ def done(process: Forked, folder: Path, code: int = 0) -> str:
     text = printed(folder).read_text()
     assert found == code, f"exit code {found}, not {code}:\n{text[-3000:]}"
     return text
+
+
+def undisturbed(factory: pytest.TempPathFactory) -> Path:
+    """A run of ``LINE`` to which nothing happened: one for all files and processes of a session."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "result.json").exists():
+            done(begin(folder, *LINE), folder)
+    return folder
 
 
 def wait_until(process: Forked, ready: Callable[[], bool]) -> None:

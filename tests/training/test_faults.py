@@ -13,23 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from kills import TINY, begin, differences, done, go_on, kill, wait_until
+from kills import LINE, begin, differences, done, go_on, kill, undisturbed, wait_until
 
 from siamese_oneshot.tracking.result import read_result
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
-LINE = [
-    *TINY, "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=4",
-    "trainer.max_steps=14",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run to which nothing happened."""
-    folder = tmp_path_factory.mktemp("faults") / "whole"
-    done(begin(folder, *LINE), folder)
-    return folder
+    return undisturbed(tmp_path_factory)
 
 
 def last(folder: Path) -> dict[str, object]:
@@ -41,11 +34,8 @@ def held_at(step: int) -> list[str]:
     return ["+callbacks.hold._target_=stoppers.Hold", f"+callbacks.hold.step={step}"]
 
 
-@pytest.mark.parametrize("step", [6, 8], ids=["within an epoch", "at its end"])
-def test_weights_that_are_not_finite_end_the_run_and_never_reach_a_checkpoint(
-    whole: Path, tmp_path: Path, step: int
-) -> None:
-    folder = tmp_path / "run"
+def poisoned(folder: Path, step: int) -> None:
+    """A run that ends where its weights are not finite any more."""
     poison = ["+callbacks.poison._target_=stoppers.Poison", f"+callbacks.poison.step={step}"]
     rare = "trainer.log_every_n_steps=7"  # the step after is not looked at
     text = done(begin(folder, *LINE, *poison, rare, "callbacks.latest.minutes=0"), folder, 1)
@@ -55,6 +45,17 @@ def test_weights_that_are_not_finite_end_the_run_and_never_reach_a_checkpoint(
     assert last(folder)["global_step"] == step - 1
     for name in ("state_dict", "current_model_state"):
         assert all(one.isfinite().all() for one in last(folder)[name].values())  # type: ignore[attr-defined]
+
+
+def test_weights_that_are_not_finite_at_the_end_of_an_epoch_reach_no_checkpoint(
+    tmp_path: Path,
+) -> None:
+    poisoned(tmp_path / "run", 8)
+
+
+def test_weights_that_are_not_finite_end_a_run_that_can_go_on(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    poisoned(folder, 6)
     shutil.rmtree(folder / "csv")  # of every seventh step
     text = done(go_on(folder, "callbacks.poison=null", "trainer.log_every_n_steps=1"), folder)
     assert "going on from" in text
@@ -71,16 +72,23 @@ def middle_of_the_largest(path: Path) -> int:
         return member.header_offset + 30 + name + extra + member.file_size // 2
 
 
-@pytest.mark.parametrize("how", ["cut short", "a bit flipped", "missing"])
-def test_a_damaged_checkpoint_falls_back_on_the_one_before(
-    whole: Path, tmp_path: Path, how: str
-) -> None:
-    folder = tmp_path / "run"
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was killed after ten steps, with the checkpoints of its two epochs."""
+    folder = tmp_path_factory.mktemp("faults") / "killed"
     process = begin(folder, *LINE, *held_at(10))
     wait_until(process, (folder / "held").exists)
     kill(process)
-    newest = folder / "checkpoints" / "last.ckpt"
     assert last(folder)["global_step"] == 8
+    return folder
+
+
+@pytest.mark.parametrize("how", ["cut short", "a bit flipped", "missing"])
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(
+    whole: Path, killed: Path, tmp_path: Path, how: str
+) -> None:
+    folder = shutil.copytree(killed, tmp_path / "run")
+    newest = folder / "checkpoints" / "last.ckpt"
     content = newest.read_bytes()
     if how == "cut short":
         newest.write_bytes(content[: len(content) // 2])

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from kills import TINY, begin, differences, done, go_on, printed, steps_logged, wait_until
+from kills import (
+    LINE,
+    begin,
+    differences,
+    done,
+    go_on,
+    printed,
+    steps_logged,
+    undisturbed,
+    wait_until,
+)
 
 from siamese_oneshot.errors import Stopped
 from siamese_oneshot.tracking.result import read_result
@@ -18,42 +28,65 @@ from siamese_oneshot.training import slurm
 from siamese_oneshot.training.stopping import Enough, Stopping
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
-LINE = [
-    *TINY, "batches.alphabets=2", "batches.characters=6", "batches.drawers=2", "batches.steps=8",
-    "trainer.max_steps=40", "+callbacks.shake._target_=stoppers.Shake",
-]  # fmt: skip
-HELD = [*LINE, "+callbacks.hold._target_=stoppers.Hold"]  # in step 12, until a signal comes
+# In the third of four steps of an epoch, until a signal comes.
+HELD = [*LINE, "+callbacks.hold._target_=stoppers.Hold", "+callbacks.hold.step=11"]
 QUEUED = {"SLURM_JOB_ID": "123", "SLURM_JOB_NAME": "train"}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that no signal came to."""
-    folder = tmp_path_factory.mktemp("signals") / "whole"
-    done(begin(folder, *LINE), folder)
-    return folder
+    return undisturbed(tmp_path_factory)
 
 
-@needs_fork
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_saves_the_step_and_exits_with_its_code(
-    whole: Path, tmp_path: Path, name: str, code: int
-) -> None:
-    folder = tmp_path / "run"
+def stopped(folder: Path, signum: signal.Signals, code: int) -> str:
+    """What a run prints that is stopped by a signal; what it leaves is looked at here."""
     process = begin(folder, *HELD)
     wait_until(process, (folder / "held").exists)
-    process.send_signal(getattr(signal, name))
+    process.send_signal(signum)
     text = done(process, folder, code)
     result = read_result(folder)
     assert result.status == "interrupted"
-    assert result.steps == 12, "it was not the end of the training, nor of an epoch"
+    assert result.steps == 11, "it was not the end of the training, nor of an epoch"
     last = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == result.steps == steps_logged(folder)
     assert {score.split for score in result.scores} == {"validation"}, "the test stays closed"
+    return text
+
+
+@needs_fork
+def test_ctrl_c_saves_the_step_and_the_run_goes_on_exactly(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    text = stopped(folder, signal.SIGINT, 130)
     assert f"resume={folder}" in text
     assert "same or different" in text or "one-shot" in text, "the table so far"
     done(go_on(folder), folder)
     assert differences(whole, folder) == []
+
+
+@needs_fork
+def test_sigterm_saves_the_step_although_lightning_listens_to_it_too(tmp_path: Path) -> None:
+    stopped(tmp_path / "run", signal.SIGTERM, 143)
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_while_training_is_noted_and_ends_the_process_with_its_code(
+    name: str, code: int
+) -> None:
+    signum = getattr(signal, name)
+    before = signal.signal(signum, signal.SIG_DFL)
+    try:
+        with Stopping() as stopping:
+            signal.signal(signum, lambda *heard: None)  # as Lightning takes some of them
+            stopping.on_train_start(None, None)  # type: ignore[arg-type]
+            signal.raise_signal(signum)
+            assert stopping.asked == signum
+            assert not stopping.requeues
+            with pytest.raises(Stopped) as stop:
+                stopping.end()
+            assert stop.value.code == code
+        assert signal.getsignal(signum) == signal.SIG_DFL
+    finally:
+        signal.signal(signum, before)
 
 
 @needs_fork
@@ -90,13 +123,19 @@ def test_slurms_warning_queues_the_job_again_and_it_goes_on(whole: Path, tmp_pat
     assert differences(whole, folder) == []
 
 
-@needs_fork
-def test_a_job_that_cannot_be_queued_again_says_so(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = begin(folder, *HELD, **QUEUED, PATH=str(tmp_path))
-    wait_until(process, (folder / "held").exists)
-    process.send_signal(signal.SIGUSR2)
-    assert "could not be queued again" in done(process, folder, 128 + signal.SIGUSR2)
+def test_a_job_that_cannot_be_queued_again_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in (QUEUED | {"PATH": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    with Stopping() as stopping:
+        stopping.on_train_start(None, None)  # type: ignore[arg-type]
+        signal.raise_signal(signal.SIGUSR2)
+        assert stopping.requeues
+        with pytest.raises(Stopped) as stop:
+            stopping.end()
+    assert stop.value.code == 128 + signal.SIGUSR2
+    assert "job 123 could not be queued again" in caplog.text
 
 
 @pytest.mark.parametrize(
