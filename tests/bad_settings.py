@@ -36,7 +36,6 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ("train", ["batches.style=false"], ["batches.style=false", "null"]),
     ("train", ["name=2024"], ["name=2024", "a text"]),
     ("train", ["name=null"], ["name=null", "a text"]),
-    ("train", ["data.root=2024"], ["data.root=2024"]),
     ("train", ["trainer.channels_last=maybe"], ["trainer.channels_last=maybe", "true or false"]),
     ("train", ["trainer.log_every_n_steps=0"], ["trainer.log_every_n_steps=0", "1 or more"]),
     ("train", ["trainer.gradient_clip_val=nan"], ["trainer.gradient_clip_val=nan", "above 0"]),

@@ -89,6 +89,12 @@ def test_unknown_names_are_errors():
         load_source("glyphs", 35, FEW, fallback="mnist")
 
 
+def test_a_folder_may_be_called_by_a_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"data\.root=2024: "):
+        load_source("omniglot", 35, FEW, root=2024)
+
+
 def test_a_folder_of_ones_own(tmp_path):
     for name in ("a/x", "a/y", "b/z"):
         (tmp_path / name).mkdir(parents=True)

@@ -169,7 +169,8 @@ def test_verdicts(right: int, tone: str, words: str) -> None:
     assert words in told.text
     assert f"{right / 4:.2f}% (95% interval" in told.text
     assert "400 trials itself: 88.9 to 94.3" in told.text, "Wilson's interval of 368 in 400"
-    assert "this run on split lake" in told.text
+    assert "this run on 27 background alphabets" in told.text
+    assert "(split lake)" in told.text
     assert "split" not in verdict([official(right)], KOCH).text
 
 

@@ -65,7 +65,7 @@ def test_jobs_table(tmp_path: Path) -> None:
     make_job(tmp_path, 1, {"optim.lr": 0.2}, None, error="ValueError: bad\n  | shape", logged=[0.5])
     table = jobs_table(read_sweep([tmp_path]))
     assert [list(row) for row in table.rows] == [
-        ["0", "lr=0.1", "5", "finished", "80.00", "96.00", "1 min 15 s", ""],
+        ["0", "lr=0.1", "5", "finished", "80.00", "96.00 (94.6-97.0)", "1 min 15 s", ""],
         ["1", "lr=0.2", "-", "failed", "50.00", "-", "-", "ValueError: bad | shape"],
     ]
     assert table.title == "jobs (2 jobs: 1 finished, 1 failed)"

@@ -195,12 +195,17 @@ def test_processes_stop_for_one_reason(
         def strategy(self) -> Two:
             return self
 
-        def reduce_boolean_decision(self, own: bool, all: bool) -> bool:
-            self.asked.append(own)
-            return own or (elsewhere if len(self.asked) == 3 else len(self.asked) == 1)
+        root_device = "cpu"
+
+        def reduce(self, own: torch.Tensor, reduce_op: str) -> torch.Tensor:
+            """Elsewhere it was asked for the end; then, how that is to end."""
+            assert reduce_op == "max"
+            self.exchanges += 1
+            others = [True, False] if self.exchanges == 1 else [elsewhere]
+            return own.maximum(torch.tensor(others, dtype=own.dtype))
 
         def __init__(self) -> None:
-            self.asked: list[bool] = []
+            self.exchanges = 0
 
     stopping = Stopping()
     stopping.asked = heard
