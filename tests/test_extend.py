@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.tracking.result import read_result
@@ -14,12 +15,9 @@ from siamese_oneshot.tracking.trained import load_trained
 from siamese_oneshot.train import train_task
 
 PAGE = Path(__file__).parents[1] / "docs" / "extend.md"
-TINY = [
-    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
-    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=40", "data.exam.validation_runs=2",
-    "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
-    "batches.size=8", "batches.steps=2", "trainer.max_steps=2", "trainer.precision=32-true",
-    "trainer.accelerator=cpu", "callbacks.album=null", "test=false",
+SHORT = [
+    "batches.size=8", "batches.steps=2", "trainer.max_steps=2", "trainer.accelerator=cpu",
+    "callbacks.album=null", "test=false",
 ]  # fmt: skip
 
 
@@ -39,7 +37,9 @@ def test_an_objective_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     line = re.search(r"train (--config-dir my_conf .*)", PAGE.read_text())
     assert line is not None
     run = tmp_path / "run"
-    run_hydra(train_task, argv=[*line[1].split(), *TINY, f"hydra.run.dir={run}"])
+    run_hydra(
+        train_task, argv=[*line[1].split(), *TINY, FULL_PRECISION, *SHORT, f"hydra.run.dir={run}"]
+    )
     sys.modules.pop("my_objectives")
     assert read_result(run).status == "finished"
     trained = load_trained(run)  # the network alone is needed

@@ -24,11 +24,10 @@ def learned(
         validation: the part that was chosen by; alphabets that train, too, are none to choose by.
         generated: alphabets mixed in.
     """
-    names = [name for name in train.names if name not in left_out]
-    among = [alphabet for alphabet, name in enumerate(train.names) if name in names]
-    drawers = len({one for alphabet in among for one in train.who(alphabet).tolist()})
-    kind = "background " if source == "omniglot" and set(names) <= set(BACKGROUND) else ""
-    text = f"{len(names)} {kind}alphabet{'s' * (len(names) != 1)} by {drawers} drawers"
+    names = {name: one for one, name in enumerate(train.names) if name not in left_out}
+    drawers = {one for alphabet in names.values() for one in train.who(alphabet).tolist()}
+    kind = "background " if source == "omniglot" and names.keys() <= set(BACKGROUND) else ""
+    text = f"{len(names)} {kind}alphabet{'s' * (len(names) != 1)} by {len(drawers)} drawers"
     if source != "omniglot":
         text = f"data={source}: {text}"
     more = [name for name in validation.names if name not in train.names]
