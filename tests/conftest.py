@@ -6,7 +6,8 @@ import logging
 import os
 from collections.abc import Iterator
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # exact to the bit, in two processes: on CPUs only
+if not os.environ.get("SIAMESE_ONESHOT_GPU"):  # for tests/training/test_gpu.py
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # exact to the bit, in two processes: on CPUs only
 
 import pytest
 from blobs import make_drawings

@@ -23,7 +23,9 @@ def l2_penalty(network: TwinNetwork, l2: LayerSetting) -> Tensor:
         for module in layers[name].modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 terms.append(strength * _SquaredNorm.apply(module.weight))
-    return torch.stack(terms).sum() if terms else torch.zeros(())
+    if terms:
+        return torch.stack(terms).sum()
+    return torch.zeros((), device=next(network.parameters()).device)  # sent, it would be waited for
 
 
 class _SquaredNorm(torch.autograd.Function):
@@ -58,7 +60,7 @@ class _Regularised:
 
     def regularised(self, network: TwinNetwork, name: str, loss: Tensor) -> dict[str, Tensor]:
         """A loss and the penalty of the weights: their sum, and each."""
-        penalty = l2_penalty(network, self.l2).to(loss.device)
+        penalty = l2_penalty(network, self.l2)
         return {"loss": loss + penalty, name: loss, "l2": penalty}
 
 
@@ -111,13 +113,16 @@ class AllPairsObjective(_Regularised):
         Returns:
             ``loss`` = ``cross_entropy`` + ``l2``; scalars.
         """
-        drawers = pictures.shape[2]
+        alphabets, characters, drawers = pictures.shape[:3]
         embeddings = network.embed(pictures).flatten(0, 2)  # (n, units)
         one, other = torch.triu_indices(len(embeddings), len(embeddings), 1, device=pictures.device)
         same = one // drawers == other // drawers
+        alike = alphabets * characters * drawers * (drawers - 1) // 2
         logits = network.score(embeddings[one], embeddings[other])
         losses = F.binary_cross_entropy_with_logits(logits, same.to(logits), reduction="none")
-        entropy = 0.5 * (losses[same].mean() + losses[~same].mean())
+        # Taking the same pairs out by their mask would wait for a GPU to count them.
+        weights = torch.where(same, 0.5 / alike, 0.5 / (len(one) - alike))
+        entropy = (losses * weights).sum()
         return self.regularised(network, "cross_entropy", entropy)
 
 
@@ -224,7 +229,9 @@ class ContrastiveObjective(_Regularised):
         scores[:, one, other] = scores[:, other, one] = pairs
         character = torch.arange(n, device=pictures.device) // drawers
         same = (character[:, None] == character).fill_diagonal_(False)
-        entropy = -scores.log_softmax(-1)[:, same].mean()
+        # Each picture has so many of its character, the same number for all: no mask to be counted.
+        found = scores.log_softmax(-1).masked_fill(~same, 0.0).sum(-1) / (drawers - 1)
+        entropy = -found.mean()
         return self.regularised(network, "cross_entropy", entropy)
 
 

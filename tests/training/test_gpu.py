@@ -1,0 +1,121 @@
+"""On a CUDA GPU: ``SIAMESE_ONESHOT_GPU=1 python -m pytest tests/training/test_gpu.py``; skipped elsewhere.
+
+The other tests compare to the bit and hide GPUs; these compare a GPU with the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from test_run import logged, run
+from tiny import BATCHES, TINY
+
+from siamese_oneshot.bench.parts import Parts
+from siamese_oneshot.data.distort import Distortion, Warp, distort
+from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot.evaluation.scoring import score_pairs
+from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.tracking.trained import load_trained
+
+pytestmark = pytest.mark.skipif(
+    not (os.environ.get("SIAMESE_ONESHOT_GPU") and torch.cuda.is_available()),
+    reason="needs a CUDA GPU and SIAMESE_ONESHOT_GPU=1",
+)
+
+WHOLE = [*TINY, *BATCHES, "batches.steps=3", "trainer.max_steps=6"]
+MODELS = ("paper", "replication", "dense", "small", "local", "residual", "residual_local")
+
+
+@pytest.fixture
+def exact() -> Iterator[None]:
+    """Float32 products as a CPU makes them."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("elastic", [0.0, 3.0])
+def test_the_same_distortion(elastic: float) -> None:
+    chance = torch.Generator().manual_seed(0)
+    pictures = torch.rand(50, 1, 105, 105, generator=chance)
+    warp = Distortion(elastic=elastic, probability=1.0).draw(50, chance)
+    bend = None if warp.bend is None else warp.bend.cuda()
+    there = distort(pictures.cuda(), Warp(warp.matrix.cuda(), bend)).cpu()
+    torch.testing.assert_close(there, distort(pictures, warp), rtol=0, atol=2e-3)
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("model", MODELS)
+def test_the_same_scores(model: str) -> None:
+    network: Any = instantiate(Parts.config(Parts.__new__(Parts), f"model={model}").model)
+    network.eval()
+    pictures = torch.rand(8, 1, *[network.encoder.size] * 2)
+    with torch.no_grad():
+        here = network(pictures[:4], pictures[4:])
+        network.cuda()
+        there = network(pictures[:4].cuda(), pictures[4:].cuda()).cpu()
+    torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("objective", ["episode", "contrastive", "margin", "all_pairs", "pairs"])
+def test_a_step_never_waits_for_the_gpu(objective: str) -> None:
+    sizes = [] if objective == "pairs" else BATCHES
+    config = Parts.config(Parts.__new__(Parts), *TINY, f"objective={objective}", *sizes)
+    data = instantiate(config.data)
+    data.load()
+    network: Any = instantiate(config.model).cuda()
+    loss = instantiate(config.objective)
+    made = instantiate(config.optim)(network.named_layers, 10).optimizer
+
+    def step(number: int) -> None:
+        plan = data.transfer_batch_to_device(data.stream[number], torch.device("cuda"), 0)
+        batch = data.on_after_batch_transfer(plan, 0)
+        torch.cuda.set_sync_debug_mode("error" if number else "default")
+        try:
+            with torch.autocast("cuda", torch.bfloat16):
+                found = loss(network, *batch)["loss"]
+            found.backward()
+            made.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    step(0)  # the first fills caches
+    step(1)
+
+
+def test_a_whole_job(tmp_path: Path) -> None:
+    """In bfloat16 by itself; the kept network answers on a CPU as it does on the GPU."""
+    run(tmp_path, *WHOLE)
+    result = read_result(tmp_path)
+    assert (result.status, result.precision, result.steps) == ("finished", "bf16-mixed", 6)
+    assert torch.cuda.get_device_name() in result.hardware
+    trained = load_trained(tmp_path)
+    data = instantiate(Parts.config(Parts.__new__(Parts), *WHOLE).data)
+    data.load()
+    exam = data.validation
+    tables = [
+        embed(trained.network.to(device), data.drawings, exam.positions, machine, "test")
+        for device, machine in (
+            ("cpu", Machine("cpu", "32-true")), ("cuda", Machine("cuda", "32-true")),
+        )
+    ]  # fmt: skip
+    here, there = (table.vectors.cpu() for table in tables)
+    torch.testing.assert_close(there, here, rtol=1e-2, atol=1e-2)
+    pairs = exam.pairs.first, exam.pairs.second
+    assert score_pairs(tables[1], *pairs, trained.network.score).isfinite().all()
+
+
+def test_it_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
+    run(tmp_path, *WHOLE, "+callbacks.stop._target_=stoppers.StopAfterOneEpoch")
+    assert read_result(tmp_path).steps == 3
+    run(tmp_path, f"resume={tmp_path}", "callbacks.stop=null")
+    assert (read_result(tmp_path).status, read_result(tmp_path).steps) == ("finished", 6)
+    assert len(logged(tmp_path, "train/loss")) == 6
