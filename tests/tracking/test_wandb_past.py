@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import wandb
 from wandb_files import parts_of, without_account
 
 from siamese_oneshot.tracking import wandb_past
@@ -23,6 +24,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with without_account(folder), wandb_run(folder, {}, project="p") as logger:
         for step in range(ROWS):
             logger.log_metrics({"loss": 1 / (step + 1)}, step=step)
+    wandb.teardown()  # its service may still have the last block to write
     (run,) = parts_of(folder)
     return next(run.glob("*.wandb")).read_bytes()
 
