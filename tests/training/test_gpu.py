@@ -1,4 +1,4 @@
-"""On a CUDA GPU: ``SIAMESE_ONESHOT_GPU=1 python -m pytest tests/training/test_gpu.py``; skipped elsewhere.
+"""On a CUDA GPU, where ``SIAMESE_ONESHOT_GPU=1`` asks for it; skipped elsewhere.
 
 The other tests compare to the bit and hide GPUs; these compare a GPU with the CPU.
 """
