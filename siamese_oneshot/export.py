@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.cli.surroundings import explain_machine
+from siamese_oneshot.data.splits import BLIND
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.tracking.result import read_result
 from siamese_oneshot.tracking.rounding import ROUNDED
@@ -113,6 +114,7 @@ def _portable(command: str) -> str:
 def _page(trained: Trained, file: Path) -> str:
     """The card for people."""
     card, facts = trained.card, trained.facts
+    seen = ", whose alphabets trained, too" if facts.get("split") in BLIND else ""
     lines = [
         f"# {file.name}",
         "",
@@ -123,7 +125,7 @@ def _page(trained: Trained, file: Path) -> str:
         "- evaluated with `python -m siamese_oneshot.evaluate <its folder>`, before its weights "
         f"were rounded to {ROUNDED}",
         f"- verification threshold {trained.threshold:.4f}, unknown below "
-        f"{trained.unknown_below:.4f}; both chosen on validation",
+        f"{trained.unknown_below:.4f}; both chosen on validation{seen}",
         "",
         "| score | % | 95% interval | trials | protocol |",
         "| --- | ---: | ---: | ---: | --- |",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,9 @@ def test_evaluation_export_and_answers(
     mine = load_trained(tmp_path / "mine.safetensors")
     assert (mine.threshold, mine.unknown_below) == (subject["threshold"], subject["unknown_below"])
     assert mine.card["trained_on"] == subject["trained_on"]
+    blind = replace(mine, facts={**mine.facts, "split": "background"})
+    seen = "both chosen on validation, whose alphabets trained, too"
+    assert (seen in text, seen in exporting._page(blind, card)) == (False, True)
     scores = [{**one, "digest": one["digest"][::-1]} for one in subject["scores"]]
     for other, said in (
         ({"data_digest": "other"}, "own data_digest: run"),
