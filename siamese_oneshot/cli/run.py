@@ -33,6 +33,7 @@ from siamese_oneshot.cli.settings import Settings
 from siamese_oneshot.cli.surroundings import explain_machine
 from siamese_oneshot.errors import Stopped, UserError
 
+_MULTIRUN = ("-m", "--multirun")
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
 
 
@@ -73,6 +74,7 @@ def run_hydra(
         os.environ.get(name) == "1" for name in ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
     )
     line = list(sys.argv[1:] if argv is None else argv)
+    line.sort(key=lambda word: word not in _MULTIRUN)  # argparse takes no settings on both sides
     job = Job(task)
     try:
         line = with_recorded(line)

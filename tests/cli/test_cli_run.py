@@ -58,8 +58,9 @@ def test_the_task_gets_the_config_and_its_value_comes_back(conf: Path) -> None:
     assert "HYDRA_FULL_ERROR" not in os.environ
 
 
-def test_multirun_hands_each_value_to_the_sweeper(
-    conf: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_multirun_hands_each_value_to_the_sweeper_wherever_it_is_asked_for(
+    conf: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     seen = []
 
@@ -71,7 +72,9 @@ def test_multirun_hands_each_value_to_the_sweeper(
     module.Probe = Probe  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "cli_probe", module)
     probe = "+hydra.callbacks.probe._target_=cli_probe.Probe"
-    assert run_hydra(lambda cfg: cfg.seed / 2, argv=["-m", "seed=1,2,3", probe]) is None
+    line = ["seed=1,2,3", probe]
+    line.insert(place, "--multirun" if place == 1 else "-m")
+    assert run_hydra(lambda cfg: cfg.seed / 2, argv=line) is None
     assert seen == [(1, 0.5), (2, 1.0), (3, 1.5)]
 
 
