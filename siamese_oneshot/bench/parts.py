@@ -57,7 +57,8 @@ class Parts:
         self.drawings: Drawings = omniglot.drawings
         self.runs: OfficialRuns = omniglot.runs
 
-    def config(self, *overrides: str) -> DictConfig:
+    @staticmethod
+    def config(*overrides: str) -> DictConfig:
         """The configuration of a training, as the command line would compose it."""
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose("config", [*overrides, "hydra.run.dir=."])

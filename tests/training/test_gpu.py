@@ -55,7 +55,7 @@ def test_the_same_distortion(elastic: float) -> None:
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("model", MODELS)
 def test_the_same_scores(model: str) -> None:
-    network: Any = instantiate(Parts.config(Parts.__new__(Parts), f"model={model}").model)
+    network: Any = instantiate(Parts.config(f"model={model}").model)
     network.eval()
     pictures = torch.rand(8, 1, *[network.encoder.size] * 2)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_the_same_scores(model: str) -> None:
 @pytest.mark.parametrize("objective", ["episode", "contrastive", "margin", "all_pairs", "pairs"])
 def test_a_step_never_waits_for_the_gpu(objective: str) -> None:
     sizes = [] if objective == "pairs" else BATCHES
-    config = Parts.config(Parts.__new__(Parts), *TINY, f"objective={objective}", *sizes)
+    config = Parts.config(*TINY, f"objective={objective}", *sizes)
     data = instantiate(config.data)
     data.load()
     network: Any = instantiate(config.model).cuda()
@@ -98,15 +98,19 @@ def test_a_whole_job(tmp_path: Path) -> None:
     assert (result.status, result.precision, result.steps) == ("finished", "bf16-mixed", 6)
     assert torch.cuda.get_device_name() in result.hardware
     trained = load_trained(tmp_path)
-    data = instantiate(Parts.config(Parts.__new__(Parts), *WHOLE).data)
+    data = instantiate(Parts.config(*WHOLE).data)
     data.load()
     exam = data.validation
     tables = [
-        embed(trained.network.to(device), data.drawings, exam.positions, machine, "test")
-        for device, machine in (
-            ("cpu", Machine("cpu", "32-true")), ("cuda", Machine("cuda", "32-true")),
+        embed(
+            trained.network.to(device),
+            data.drawings,
+            exam.positions,
+            Machine(device, "32-true"),
+            "test",
         )
-    ]  # fmt: skip
+        for device in ("cpu", "cuda")
+    ]
     here, there = (table.vectors.cpu() for table in tables)
     torch.testing.assert_close(there, here, rtol=1e-2, atol=1e-2)
     pairs = exam.pairs.first, exam.pairs.second
