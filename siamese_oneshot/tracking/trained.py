@@ -21,7 +21,6 @@ from torch import Tensor
 from siamese_oneshot.atomic import check_sums, previous, whole_file
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.model.network import TwinNetwork
-from siamese_oneshot.tracking.recorded import with_recorded
 from siamese_oneshot.tracking.rounding import restored, rounded
 from siamese_oneshot.tracking.weights import find_weights
 
@@ -171,7 +170,6 @@ def _checkpoint(path: Path, or_before: bool) -> tuple[dict[str, Any], dict[str, 
     weights = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
     }
-    header["facts"] = with_recorded(header.get("facts") or {}, path.parent.parent)
     return header, weights
 
 

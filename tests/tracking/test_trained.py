@@ -110,17 +110,6 @@ def test_of_a_run_the_checkpoint_before_a_damaged_one_is_taken(
         load_trained(path)
 
 
-def test_old_checkpoints_are_explained_by_their_folder(tmp_path: Path) -> None:
-    checkpoint(tmp_path, {"facts": None})
-    (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "config.yaml").write_text(
-        "name: paper\nseed: 0\ndata: {split: koch, source: omniglot}\n"
-    )
-    assert load_trained(tmp_path).facts == {
-        "experiment": "paper", "seed": 0, "split": "koch", "data_source": "omniglot",
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "target",
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from siamese_oneshot.evaluation.interval import wilson
 from siamese_oneshot.reporting.files import ACCURACY
 from siamese_oneshot.reporting.pages.charts import (
     MOST_LINES,
@@ -19,6 +18,7 @@ from siamese_oneshot.reporting.value import cut, wide
 from siamese_oneshot.tracking.table import Table
 
 Curves = dict[str, Curve]
+_INTERVAL = ("val/one_shot_low", "val/one_shot_high")
 _VERIFICATION = ("val/verification_accuracy", "val/verification_auroc")
 _ROWS = 250  # of the table of validations
 
@@ -28,7 +28,7 @@ def run_charts(curves: Curves, trials: int | None) -> list[Chart]:
 
     Args:
         curves: as ``read_curves`` finds them.
-        trials: of a validation; None where it is not known, and then there is no band.
+        trials: of a validation; None where it is not known.
     """
     made = [_validation(curves, trials), _verification(curves)]
     made += [
@@ -63,7 +63,7 @@ def _validation(curves: Curves, trials: int | None) -> Chart | None:
         return None
     from bokeh.models import ColumnDataSource
 
-    band = _band(curves, curve, trials)
+    band = _band(curves, curve)
     made = new_chart("step", "one-shot accuracy, %")
     if band is not None:
         low, high = band
@@ -92,18 +92,10 @@ def _validation(curves: Curves, trials: int | None) -> Chart | None:
     )
 
 
-def _band(
-    curves: Curves, curve: Curve, trials: int | None
-) -> tuple[list[float], list[float]] | None:
-    """Low and high as they were logged, else as they follow from the number of trials."""
-    for stem in (ACCURACY, ACCURACY.removesuffix("_accuracy")):
-        low, high = curves.get(f"{stem}_low"), curves.get(f"{stem}_high")
-        if low and high and low.steps == high.steps == curve.steps:
-            return low.values, high.values
-    if not trials:
-        return None
-    sides = [wilson(round(min(1, max(0, value)) * trials), trials) for value in curve.values]
-    return [low for low, _ in sides], [high for _, high in sides]
+def _band(curves: Curves, curve: Curve) -> tuple[list[float], list[float]] | None:
+    """Low and high of each validation, as they were logged."""
+    low, high = (curves.get(name, Curve()) for name in _INTERVAL)
+    return (low.values, high.values) if low.steps == high.steps == curve.steps else None
 
 
 def _numbers(curves: Curves, band: tuple[list[float], list[float]] | None) -> Table:
@@ -137,17 +129,8 @@ def _verification(curves: Curves) -> Chart | None:
 
 
 def _rates(curves: Curves, key: str, title: str, axis: str, *, momentum: bool) -> Chart | None:
-    """Of each layer, or, as Lightning's own monitor names them, of each group of the optimiser.
-
-    Those that go together share a line.
-    """
+    """Of each layer; those that go together share a line."""
     found = _named(curves, "momentum/" if momentum else "lr/")
-    end = "-momentum"
-    found |= {
-        name.partition("/")[2].removesuffix(end) or name: curve
-        for name, curve in curves.items()
-        if name.startswith("lr-") and name.endswith(end) == momentum
-    }
     highest = [max(curve.values) for curve in found.values()]
     positive = all(min(curve.values) > 0 for curve in found.values())
     log = bool(found) and positive and wide(highest)
