@@ -38,11 +38,13 @@ class Batches(Protocol):
         kind: ``pairs`` or ``episode``.
         generated: how many of a batch's alphabets are generated ones.
         left_out: alphabets that no batch takes, by name; known when it is prepared.
+        taken: how many generated ones batches do take; likewise.
     """
 
     kind: str
     generated: float
     left_out: tuple[str, ...]
+    taken: int
 
     def prepare(self, roster: Roster, seed: int, generated: Roster | None = None) -> Dataset[Plan]:
         """Bind to the training part, a seed, and generated alphabets to mix in if there are any."""
@@ -65,6 +67,7 @@ class PairBatches(Dataset[Plan]):
     kind = "pairs"
     generated = 0.0  # it mixes none in
     left_out: tuple[str, ...] = ()
+    taken = 0
 
     def __init__(
         self,
@@ -187,6 +190,11 @@ class EpisodeBatches(Dataset[Plan]):
                 "the same grid, set them alike"
             )
         self.generated = number("batches.generated", generated, 0, self.alphabets)
+        if self.generated == self.alphabets:
+            raise UserError(
+                f"batches.generated={generated:g} of {alphabets} alphabets leaves no others: lower "
+                "it, or train on generated ones alone by data=glyphs"
+            )
         self.spliced = number("batches.spliced", spliced, 0, self.alphabets)
         if spliced and characters < 4:
             raise UserError(f"batches.characters={characters}: batches.spliced needs at least 4")
@@ -200,7 +208,9 @@ class EpisodeBatches(Dataset[Plan]):
         self.roster, self.seed, self.extra = roster, seed, generated
         for more in range(1 + (self.generated % 1 > 0)):
             self._positions(generator_for(seed, 2, 0), math.floor(self.generated) + more)
-        self.left_out = tuple(roster.left_out(self.characters, self.drawers))
+        sizes = self.characters, self.drawers
+        self.left_out = tuple(roster.left_out(*sizes))
+        self.taken = 0 if generated is None else len(generated.sharing(*sizes))
         return self
 
     def __len__(self) -> int:

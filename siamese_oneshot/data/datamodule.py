@@ -135,15 +135,17 @@ class OneShotDataModule(pl.LightningDataModule):
         self.train_roster = Roster(drawings, self.parts.train)
         self.everything, mixed = mixed_in(drawings, self.generated)
         extra = None if mixed is None else Roster(self.everything, mixed)
-        if extra is not None:
-            self.warnings += (f"{len(extra.names)} generated alphabets were trained on, too",)
         self.stream = self.batches.prepare(self.train_roster, self.seed, extra)
-        if out := self.batches.left_out:
-            self.warnings += (f"not trained on, as too small for a batch: {', '.join(out)}",)
+        out, taken = self.batches.left_out, self.batches.taken
+        small = list(out)
+        if extra is not None:
+            self.warnings += (f"{taken} generated alphabets were trained on, too",)
+            few = len(extra.names) - taken
+            small += [f"{few} of the generated alphabets"] if few else []
+        if small:
+            self.warnings += (f"not trained on, as too small for a batch: {', '.join(small)}",)
         chosen_by = Roster(drawings, self.parts.validation)
-        self.learned = learned(
-            drawings.source, self.train_roster, out, chosen_by, self.generated.alphabets
-        )
+        self.learned = learned(drawings.source, self.train_roster, out, chosen_by, taken)
         self.validation: Exam = validation_exam(chosen_by, self.exam_size)
         self.test: Exam = exam_for_test(
             Roster(drawings, self.parts.test),

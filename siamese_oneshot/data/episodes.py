@@ -114,9 +114,11 @@ def episode_trials(
     if not within_alphabet and way > len(roster):
         raise UserError(f"{way}-way asked for, but this part has {len(roster)} classes")
     if int(roster.counts.min()) < shot + 1:
+        least = int(roster.counts.argmin())
+        remedy = "ask for fewer shots" if shot > 1 else "leave the class out"
         raise UserError(
-            f"{shot}-shot needs {shot + 1} pictures of each class, "
-            f"one has {int(roster.counts.min())}: ask for fewer shots"
+            f"{shot}-shot needs {shot + 1} pictures of each class, {roster.class_names[least]} has "
+            f"{int(roster.counts[least])}: add pictures, or {remedy}"
         )
     eligible = torch.tensor(roster.large_enough(way)) if within_alphabet else None
     step = max(1, min(_CHUNK, _KEYS // max(len(roster), way * roster.drawers)))

@@ -22,7 +22,7 @@ def learned(
         train: the part that trains.
         left_out: its alphabets that no batch takes.
         validation: the part that was chosen by; alphabets that train, too, are none to choose by.
-        generated: alphabets mixed in.
+        generated: alphabets mixed in, as far as batches take them.
     """
     names = {name: one for one, name in enumerate(train.names) if name not in left_out}
     drawers = {one for alphabet in names.values() for one in train.who(alphabet).tolist()}

@@ -77,8 +77,8 @@ class Split:
 def split_drawings(drawings: Drawings, rule: str, held_out: Sequence[str] | None = None) -> Split:
     """Divide drawings by a rule of ``RULES``.
 
-    A picture that repeats another one bit for bit is in no part. Drawings other than Omniglot are
-    always divided by ``shares``.
+    A picture that repeats another one of its part bit for bit is in no part. Drawings other than
+    Omniglot are always divided by ``shares``.
 
     Args:
         drawings: all of them.

@@ -63,7 +63,8 @@ class ConvEncoder(Tower):
         filters = setting.wholes("model.encoder.filters", filters, 1)
         kernels = setting.wholes("model.encoder.kernels", kernels, 1)
         pools = setting.wholes("model.encoder.pools", pools, 1)
-        strides = setting.wholes("model.encoder.strides", strides or [1] * len(filters), 1)
+        strides = [1] * len(filters) if strides is None else strides
+        strides = setting.wholes("model.encoder.strides", strides, 1)
         setting.flag("model.encoder.batch_norm", batch_norm)
         lengths = [len(filters), len(kernels), len(pools), len(strides)]
         if len(set(lengths)) != 1 or not filters:

@@ -33,7 +33,7 @@ def by_layer(setting: LayerSetting, layers: Iterable[str], what: str) -> dict[st
     else:
         for name in setting:
             if name != "default" and name not in names:
-                near = difflib.get_close_matches(name, names, 1, 0.0)
+                near = difflib.get_close_matches(str(name), names, 1, 0.0)
                 hint = f"did you mean {near[0]}? " if near else ""
                 raise UserError(f"{what}.{name}: no such layer; {hint}There are {', '.join(names)}")
         missing = [name for name in names if name not in setting]

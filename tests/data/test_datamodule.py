@@ -13,6 +13,7 @@ from siamese_oneshot.data.batches import EpisodeBatches, PairBatches
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.distort import Distortion, Warp, distort
 from siamese_oneshot.data.exam import ExamSize
+from siamese_oneshot.data.roster import Roster
 from siamese_oneshot.data.source import Glyphs, Loaded
 from siamese_oneshot.data.splice import spliced
 from siamese_oneshot.errors import UserError
@@ -310,6 +311,18 @@ def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(drawings, make):
         assert torch.equal(pictures, shown)
     for exam in (data.validation, data.test):
         assert int(exam.positions.max()) < len(drawings)
+
+
+def test_generated_alphabets_that_no_batch_takes_are_named_and_not_counted(drawings, make):
+    few = Glyphs(alphabets=8, characters=(3, 4), drawers=2)
+    data = make(EpisodeBatches(2, 4, 2, 6, generated=1.0), generated=few)
+    sizes = Roster(data.everything, torch.arange(len(drawings), len(data.everything))).classes_in
+    able = int((sizes == 4).sum())
+    assert 0 < able < 8
+    assert f"{able} generated alphabets were trained on, too" in data.warnings
+    assert data.learned.endswith(f", and {able} generated alphabets")
+    said = f"not trained on, as too small for a batch: {8 - able} of the generated alphabets"
+    assert said in data.warnings
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,8 @@ def test_within_alphabet_trials_take_turns_among_the_large_enough(drawings):
 def test_too_few_drawers_are_an_error(drawings):
     roster = whole(drawings)
     assert episode_trials(roster, 4, seeded(0), 3, shot=5).shot == 5
-    with pytest.raises(UserError, match=r"6-shot needs 7 pictures"):
+    said = r"6-shot needs 7 pictures of each class, AlphabetA/.* has 6: .*fewer shots$"
+    with pytest.raises(UserError, match=said):
         episode_trials(roster, 4, seeded(0), 3, shot=6)
     for way, shot, count in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
         with pytest.raises(UserError, match="at least 1"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -150,6 +152,12 @@ def test_sizes_must_be_positive(zero: str) -> None:
     sizes = {"filters": [2], "kernels": [3], "pools": [2], "strides": [1], zero: [0]}
     with pytest.raises(UserError, match=rf"^model\.encoder\.{zero}=\[0\]: .*1 or more"):
         ConvEncoder(16, units=4, **sizes)
+
+
+@pytest.mark.parametrize("strides", [0, False, []])
+def test_strides_that_are_none_are_refused_rather_than_left_out(strides: Any) -> None:
+    with pytest.raises(UserError, match=r"^model\.encoder"):
+        ConvEncoder(16, [2], [3], [2], 4, strides=strides)
 
 
 def test_a_kernel_larger_than_the_picture_is_refused_whatever_the_padding() -> None:

@@ -34,6 +34,11 @@ def test_a_layer_without_a_number() -> None:
         by_layer({"conv1": 1.0, "dense": 2.0}, LAYERS, "objective.l2")
 
 
+def test_a_layer_that_is_no_text_is_refused_like_any_other() -> None:
+    with pytest.raises(UserError, match=r"^optim\.lr\.1: no such layer"):
+        by_layer({1: 0.1}, LAYERS, "optim.lr")  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize("value", [-1e-9, float("nan"), float("inf")])
 def test_numbers_that_make_no_sense(value: float) -> None:
     with pytest.raises(UserError, match=r"optim\.lr\.dense="):
