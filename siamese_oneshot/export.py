@@ -68,13 +68,14 @@ def _evaluation(run: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
         (subject,) = content["subjects"]
+        found: dict[str, Any] = {**content, **subject}
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: run python -m siamese_oneshot.evaluate {run} first"
         ) from None
-    except (ValueError, KeyError) as problem:
+    except (ValueError, KeyError, TypeError) as problem:
         raise UserError(f"{path} is not the evaluation of one run: {problem}") from problem
-    return {**content, **subject}
+    return found
 
 
 def _check(run: Path, trained: Trained, found: dict[str, Any]) -> None:

@@ -115,6 +115,10 @@ def test_evaluation_export_and_answers(
         (run / "evaluation" / "evaluation.json").write_text(json.dumps({**found, **other}))
         with pytest.raises(UserError, match=said):
             export(run, tmp_path / "other.safetensors")
+    for shape in ([], {**found, "subjects": [1]}):
+        (run / "evaluation" / "evaluation.json").write_text(json.dumps(shape))
+        with pytest.raises(UserError, match="is not the evaluation of one run"):
+            export(run, tmp_path / "other.safetensors")
     (run / "evaluation" / "evaluation.json").write_text(json.dumps(found))
 
     recogniser = Recogniser.load(tmp_path / "mine.safetensors")

@@ -16,7 +16,7 @@ from siamese_oneshot.comparison.log import log_evaluation
 from siamese_oneshot.comparison.paired import paired_tests
 from siamese_oneshot.comparison.record import write_json, write_markdown
 from siamese_oneshot.comparison.sitting import Outcome, looked_at, sit, slimmed
-from siamese_oneshot.comparison.subjects import Subject, combined, find_subjects
+from siamese_oneshot.comparison.subjects import BASELINES, Subject, combined, find_subjects
 from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot.edition import SIDE
@@ -26,6 +26,7 @@ from siamese_oneshot.setting import flag, whole
 from siamese_oneshot.sweeping.folder import sweep_of
 from siamese_oneshot.tracking.result import environment
 from siamese_oneshot.tracking.table import Table, wide_console
+from siamese_oneshot.tracking.weights import PRETRAINED
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
     choose_precision,
@@ -164,7 +165,8 @@ def _digits(cfg: DictConfig) -> Drawings | None:
 
 def _folders(wanted: Sequence[str]) -> list[Path]:
     """The folders among what was asked for."""
-    return [place for place in (Path(one).expanduser() for one in wanted) if place.is_dir()]
+    places = (Path(one).expanduser() for one in wanted if one not in (*PRETRAINED, *BASELINES))
+    return [place for place in places if place.is_dir()]
 
 
 def _folder(
@@ -177,7 +179,6 @@ def _folder(
     """
     if out is not None:
         return Path(out).expanduser().absolute()
-    place = Path(wanted[0]).expanduser()
-    if len(wanted) == 1 and subjects[0].trained is not None and place.is_dir():
-        return place.absolute() / ("evaluation" if views == 1 else f"evaluation_{views}_views")
+    if len(wanted) == 1 and subjects[0].trained is not None and (places := _folders(wanted)):
+        return places[0].absolute() / ("evaluation" if views == 1 else f"evaluation_{views}_views")
     return Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute()

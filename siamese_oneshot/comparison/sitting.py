@@ -14,6 +14,7 @@ from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.data.protocols import first_trials, positions_of
+from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.assignment import assigned
 from siamese_oneshot.evaluation.embedding import Machine, embed
 from siamese_oneshot.evaluation.examine import (
@@ -89,6 +90,9 @@ def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
 
     Returns:
         Findings and figures; thresholds come from validation.
+
+    Raises:
+        UserError: a network whose scores are no numbers.
     """
     began = time.monotonic()
     recognises = subject.recognises
@@ -99,6 +103,8 @@ def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
     positions = torch.unique(torch.cat([exam.positions for exam in exams]))
     embeddings = embed(recognises, sheet.drawings, positions, machine, subject.name)
     validation = examine(exams[0], embeddings, recognises.score)
+    if subject.trained is not None and not bool(validation.answered[0].scores.isfinite().all()):
+        raise UserError(f"{subject.name} gives scores that are no numbers: is it trained?")
     test = examine(exams[1], embeddings, recognises.score, validation.verified.threshold)
     answered = {one.question.key: one for one in test.answered}
     pictures = len(positions)

@@ -48,11 +48,20 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
         cells = []
         for outcome in outcomes:
             mine = {(score.split, score.key): score for score in outcome.scores}.get(key)
-            short = "" if mine is None or mine.trials == first.trials else f" n={mine.trials:,}"
-            cells.append("-" if mine is None else mine.percent + short)
+            cells.append("-" if mine is None else mine.percent + _unlike(mine, first))
         table.add(f"{first.name}, {first.trials:,} trials", *cells)
-    table.note = "n: a subject whose comparisons are slow answers the first trials of a list."
+    table.note = (
+        "n: a subject whose comparisons are slow answers the first trials of a list. "
+        "*: another list than the first column's, by the rule of the subject's own split."
+    )
     return table
+
+
+def _unlike(mine: Score, first: Score) -> str:
+    """How a subject's list differs from the one that its row begins with."""
+    if mine.trials != first.trials:
+        return f" n={mine.trials:,}"
+    return " *" if mine.digest != first.digest else ""
 
 
 def settings_table(outcomes: Sequence[Outcome]) -> Table | None:

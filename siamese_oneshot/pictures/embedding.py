@@ -61,9 +61,15 @@ def draw_map(drawings: Drawings, positions: Tensor, vectors: Tensor, seed: int =
 
 
 def places_of(vectors: Tensor, seed: int) -> Array:
-    """Places ``(n, 2)`` in 0 … 1 by t-SNE."""
+    """Places ``(n, 2)`` in 0 … 1 by t-SNE.
+
+    Raises:
+        ValueError: vectors that are all the same, at which scikit-learn's crashes.
+    """
     from sklearn.manifold import TSNE
 
+    if bool((vectors == vectors[0]).all()):
+        raise ValueError("all embeddings are the same")
     perplexity = min(15.0, (len(vectors) - 1) / 4)
     found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(
         vectors.double().numpy()

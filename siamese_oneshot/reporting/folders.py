@@ -15,7 +15,7 @@ from siamese_oneshot.tracking.result import FILE as RESULT
 
 CONFIG = ".hydra/config.yaml"
 _MARKS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")
-_REPORT = "report.json"  # lies in an older report
+_NO_JOBS = ("report.json", "evaluation.json")  # lie in what was made of jobs
 
 
 def find_jobs(folders: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[LeftOut]]:
@@ -56,7 +56,7 @@ def _jobs_below(folder: Path, empty: list[LeftOut]) -> Iterator[Path]:
             some = True
             empty += within
             yield from jobs
-        elif not os.path.exists(child / _REPORT):
+        elif not any(os.path.exists(child / one) for one in _NO_JOBS):
             barren.append(child)
     if some:  # elsewhere the parent is named, as a whole
         empty += [LeftOut(printable(one), f"it has none of {', '.join(_MARKS)}") for one in barren]

@@ -78,7 +78,8 @@ def _identities(settings: dict[str, Value]) -> dict[str, tuple[bool, Value]]:
 def group_jobs(sweep: Sweep) -> tuple[list[Group], list[LeftOut]]:
     """The finished jobs by settings, best validation first.
 
-    A seed that was run twice counts once, lest the interval be too narrow.
+    A seed that was run twice counts once, lest the interval be too narrow: the run that has opened
+    its test lists, if one has.
 
     Returns:
         Groups, and the jobs that were run before.
@@ -96,9 +97,15 @@ def group_jobs(sweep: Sweep) -> tuple[list[Group], list[LeftOut]]:
         if twin is None:
             group.jobs.append(job)
         else:
-            why = f"its settings and seed {job.seed} are those of job {twin.number}: counted once"
-            repeated.append(LeftOut(job.place, f"{why} in the means over seeds"))
+            kept, other = (job, twin) if _tested(job) and not _tested(twin) else (twin, job)
+            group.jobs[group.jobs.index(twin)] = kept
+            why = f"its settings and seed {job.seed} are those of job {kept.number}: counted once"
+            repeated.append(LeftOut(other.place, f"{why} in the means over seeds"))
     return sorted(groups, key=lambda one: -one.validation.value), repeated
+
+
+def _tested(job: Job) -> bool:
+    return any(name.startswith("test/") for name in job.scores)
 
 
 def shared_scores(groups: Sequence[Group]) -> dict[str, str]:

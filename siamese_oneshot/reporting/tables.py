@@ -34,13 +34,20 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
     for group in groups:
         numbers = ", ".join(str(job.number) for job in group.jobs)
         row = [settings_text(group.settings, sweep.keys), numbers, str(len(group.jobs))]
-        row += [mean_text(group.validation), *(mean_text(group.score(name)) for name in scores)]
+        row += [mean_text(group.validation), *(_of_seeds(group, name) for name in scores)]
         table.add(*([_told_apart(group, groups)] if several else []), *row)
     waiting = len(sweep.jobs) - len(sweep.finished())
     if waiting:
         ones = "1 job is" if waiting == 1 else f"{waiting} jobs are"
         table.note = f"{ones} not in it, for want of a finished training's score."
     return table
+
+
+def _of_seeds(group: Group, name: str) -> str:
+    """A score's mean, and of how many seeds where some of the group's jobs do not have it."""
+    mean = group.score(name)
+    few = mean is not None and mean.count < len(group.jobs)
+    return mean_text(mean) + (f" ({mean.count} of them)" if mean is not None and few else "")
 
 
 def first_rows(table: Table) -> Table:

@@ -9,6 +9,8 @@ import pytest
 from test_subjects import a_run
 
 from siamese_oneshot import evaluate
+from siamese_oneshot.comparison.job import _folder, _folders
+from siamese_oneshot.comparison.subjects import find_subjects
 
 SMALL = [
     "data=glyphs", "data.glyphs.alphabets=5", "data.glyphs.characters=[6,7]",
@@ -57,6 +59,17 @@ def test_a_sweep_and_a_baseline(
     assert page.count(": classes that 0_seed=0 takes for each other") == 2
     assert "Koch" not in page  # published figures are of Omniglot
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_packaged_network_writes_into_no_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dense").mkdir()
+    subjects = find_subjects(["dense"])
+    assert _folder(None, ["dense"], subjects, 1).parent == tmp_path / "outputs" / "evaluate"
+    assert _folder(None, ["./dense"], subjects, 1) == tmp_path / "dense" / "evaluation"
+    assert _folders(["dense", "chance", "./dense"]) == [Path("dense")]
 
 
 def test_a_runs_own_folder_keeps_its_evaluation(

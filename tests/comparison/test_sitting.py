@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from comparing import MACHINE, MORE, guessing, network, pixels
-from torch import Tensor
+from torch import Tensor, nn
 
 from siamese_oneshot.comparison.desk import Desk
 from siamese_oneshot.comparison.sitting import Outcome, sit, slimmed
@@ -13,6 +13,7 @@ from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.episodes import Trials
 from siamese_oneshot.data.exam import Question
+from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.baselines import PixelNeighbour
 from siamese_oneshot.evaluation.examine import Answered
 from siamese_oneshot.tracking.score import Score, alphabet_scores
@@ -40,6 +41,15 @@ def test_each_picture_is_embedded_once(desk_with_digits: Desk) -> None:
     bits = torch.stack(counting.seen).flatten(1)
     alike = len(bits) - len(torch.unique(bits, dim=0))
     assert alike == 0
+
+
+def test_scores_that_are_no_numbers_are_refused(desk: Desk) -> None:
+    subject = network("broken")
+    assert isinstance(subject.recognises, nn.Module)
+    for weight in subject.recognises.parameters():
+        weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="broken gives scores that are no numbers"):
+        sit(subject, desk, MACHINE)
 
 
 def test_figures_equal_slow_counts(desk: Desk, drawings: Drawings) -> None:

@@ -60,6 +60,16 @@ def test_several_subjects_stand_side_by_side(outcomes: list[Outcome]) -> None:
     assert row[4] == score(outcomes[3], "across").percent + " n=15"
 
 
+def test_figures_of_another_list_are_marked(outcomes: list[Outcome]) -> None:
+    one, two = outcomes[:2]
+    changed = [replace(each, digest="other") if each.key == "across" else each
+               for each in two.scores]  # fmt: skip
+    table = figures_table([one, replace(two, scores=changed)])
+    marked = {row[0].split(",")[0] for row in table.rows if row[2].endswith(" *")}
+    assert marked == {score(one, "across").name}
+    assert "*: another list than the first column's" in table.note
+
+
 def test_seeds_of_one_setting_have_a_mean(outcomes: list[Outcome]) -> None:
     table = settings_table(outcomes)
     assert table is not None

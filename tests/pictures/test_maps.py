@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import torch
 from matplotlib.colors import to_rgb
 
@@ -34,6 +35,12 @@ def test_the_map_keeps_classes_together_and_repeats(drawings: Drawings) -> None:
     inks = np.unique(canvas.reshape(-1, 3), axis=0)
     for colour in LINES[:6]:  # one for each class
         assert np.abs(inks - to_rgb(colour)).max(1).min() < 1e-9
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_a_collapsed_network_has_no_map(drawings: Drawings, value: float) -> None:
+    with pytest.raises(ValueError, match="all embeddings are the same"):
+        draw_map(drawings, torch.arange(36), torch.full((36, 16), value))
 
 
 def test_places_move_apart_and_no_further() -> None:

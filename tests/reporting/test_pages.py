@@ -8,6 +8,7 @@ import re
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -43,6 +44,13 @@ def metrics(folder: Path, header: str, *lines: str) -> None:
     (place / "metrics.csv").write_text("\n".join([header, *lines]) + "\n")
 
 
+def write_evaluation(run: Path, subject: dict[str, Any], source: str = "omniglot") -> None:
+    content = {"data_source": source, "data_digest": "drawn" if source == "omniglot" else "other"}
+    told = {"kind": "network", "split": "lake", "alphabets": [], "scores": []} | subject
+    (run / "evaluation").mkdir(exist_ok=True)
+    (run / "evaluation" / "evaluation.json").write_text(json.dumps({**content, "subjects": [told]}))
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two settings by two seeds, one of them with everything; an unfinished job; damage."""
@@ -70,12 +78,13 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("trial", "mistakes", "pairs"):
             draw(full / "pictures" / f"step_{step:06d}" / f"{name}.png", seed=step)
     draw(full / "evaluation" / "pictures" / "ways.png")
-    subject = {"kind": "network", "alphabets": [], "scores": []}
-    subject["scores"] = [
-        vars(Score.from_counts(name, "how", 3, 4, "d", "test", key))
-        for name, key in (("2-way", "ways_test_02"), ("5-way 1-shot", "few_5_1"))
-    ]
-    (full / "evaluation" / "evaluation.json").write_text(json.dumps({"subjects": [subject]}))
+    subject = {
+        "scores": [
+            vars(Score.from_counts(name, "how", 3, 4, "d", "test", key))
+            for name, key in (("2-way", "ways_test_02"), ("5-way 1-shot", "few_5_1"))
+        ]
+    }
+    write_evaluation(full, subject)
     make_job(folder, 4, {"optim.lr": 2.0}, None, logged=[0.5])
     (make_job(folder, 5, {"optim.lr": 3.0}, None) / "result.json").write_text("{")
     return folder
@@ -214,6 +223,39 @@ def test_the_numbers_of_a_run_are_those_of_its_result(pages: Path, sweep: Path) 
     text = page.text
     for words in ("on few pictures", "drawn", "32-true", "1 min 15 s", str(sweep / "0_job")):
         assert words in text
+
+
+def evaluated_page(folder: Path, trained_on: str, asked: str) -> Element:
+    """A run with 50% on the official runs, of which a later evaluation says 99%."""
+    own = scores_of({"test/official": 500})
+    made = make_job(folder, 0, {"a": 1}, result_of(0.5, scores=own, data_source=trained_on))
+    later = Score.from_counts("official list", "20-way", 990, 1000, "d", "test", "official")
+    write_evaluation(made, {"scores": [vars(later)]}, asked)
+    return check_page(report(made, output=folder / "out") / "index.html")
+
+
+def test_an_evaluation_of_the_same_data_takes_the_place_of_a_runs_own(tmp_path: Path) -> None:
+    page = evaluated_page(tmp_path, "omniglot", "omniglot")
+    rows = [row[:2] for row in table_of(page, WITHIN).rows() if row[0].startswith("here")]
+    assert rows == [["here: this run, official list", "99.00 (98.2-99.5)"]]
+
+
+def test_an_evaluation_of_other_data_stays_apart(tmp_path: Path) -> None:
+    page = evaluated_page(tmp_path, "omniglot", "folder")
+    rows = [row[:2] for row in table_of(page, WITHIN).rows() if row[0].startswith("here")]
+    assert rows == [["here: this run, official list", "50.00 (46.9-53.1)"]]
+    assert table_of(page, "scores of the evaluation afterwards, on folder (split lake)").rows()
+
+
+def test_a_run_on_generated_alphabets_is_compared_where_it_was_asked_of_omniglot(
+    tmp_path: Path,
+) -> None:
+    page = evaluated_page(tmp_path, "glyphs", "omniglot")
+    (row,) = [row for row in table_of(page, WITHIN).rows() if row[0].startswith("here")]
+    assert row[1] == "99.00 (98.2-99.5)"
+    assert row[3] == "data=glyphs"
+    (told,) = [p.text for p in page.all("p") if p.attributes.get("class", "").startswith("verd")]
+    assert told.startswith("99.00% (95% interval 98.2 to 99.5) on official list")
 
 
 def test_the_curves_of_a_run(pages: Path) -> None:

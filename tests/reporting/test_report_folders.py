@@ -30,6 +30,8 @@ def test_what_holds_no_job_is_named(tmp_path: Path) -> None:
     (tmp_path / "a" / ".cache").mkdir()
     (tmp_path / "a" / "report").mkdir()
     (tmp_path / "a" / "report" / "report.json").touch()
+    (tmp_path / "a" / "evaluation").mkdir()
+    (tmp_path / "a" / "evaluation" / "evaluation.json").touch()
     (tmp_path / "c").mkdir()
     found, left_out = find_jobs([tmp_path / "a", tmp_path / "c"])
     assert [job.name for _, job in found] == ["0_job"]

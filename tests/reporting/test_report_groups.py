@@ -86,6 +86,15 @@ def test_a_seed_run_twice_counts_once(tmp_path: Path) -> None:
     assert [(one.what, "job 1: counted once" in one.why) for one in repeated] == [("2_job", True)]
 
 
+def test_of_a_seed_run_twice_the_one_with_test_scores_counts(tmp_path: Path) -> None:
+    tested = scores_of({"test/official": 900})
+    for number, scores in enumerate(([], tested, tested)):
+        make_job(tmp_path, number, {"a": 1}, result_of(0.5, scores=scores))
+    (group,), repeated = group_jobs(read_sweep([tmp_path]))
+    assert [job.number for job in group.jobs] == [1]
+    assert [one.what for one in repeated] == ["0_job", "2_job"]
+
+
 def test_what_changes_nothing_learned_tells_no_runs_apart(tmp_path: Path) -> None:
     """Seeds that were trained on two machines are seeds of one setting."""
     there = {"data.root": "/b", "data.workers": 2, "callbacks.album": "null"}

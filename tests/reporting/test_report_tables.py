@@ -42,6 +42,15 @@ def test_settings_table(tmp_path: Path) -> None:
     assert table.note.startswith("1 job is not in it")
 
 
+def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
+    for seed in range(3):
+        scores = scores_of({"test/official": 960 + 10 * seed}) if seed else []
+        make_job(tmp_path, seed, {"a": 1}, result_of(0.8, seed, scores=scores))
+    sweep = read_sweep([tmp_path])
+    (row,) = settings_table(sweep, group_jobs(sweep)[0]).rows
+    assert list(row[2:]) == ["3", "80.00 ± 0.00", "97.50 ± 6.35 (2 of them)"]
+
+
 def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
     for number, (split, digest) in enumerate((("lake", "x"), ("koch", "x"), ("lake", "other"))):
         scores = scores_of({"test/official": 500}, digest=digest)

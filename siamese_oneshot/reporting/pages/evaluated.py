@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.reporting.files import usable
+from siamese_oneshot.reporting.job import Data
+from siamese_oneshot.tracking.literature import training_data
 from siamese_oneshot.tracking.score import Score
 
 _PLACES = ("evaluation/evaluation.json", "evaluation.json")
@@ -18,11 +20,15 @@ class Evaluated:
     """The findings of a later evaluation.
 
     Attributes:
+        source, digest, split: the drawings that were asked about, and how they were divided.
         scores: of every list.
         alphabets: of the yardstick.
         complaint: what is wrong with the file; empty where nothing is.
     """
 
+    source: str = ""
+    digest: str = ""
+    split: str = ""
     scores: list[Score] = field(default_factory=list)
     alphabets: list[Score] = field(default_factory=list)
     complaint: str = ""
@@ -35,7 +41,10 @@ class Evaluated:
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
                 subject = next(one for one in content["subjects"] if one["kind"] == "network")
-                return cls(_scores(subject["scores"]), _scores(subject["alphabets"]))
+                asked = content["data_source"], content["data_digest"], subject["split"]
+                if not all(isinstance(one, str) for one in asked):
+                    raise ValueError("the data have no names")
+                return cls(*asked, _scores(subject["scores"]), _scores(subject["alphabets"]))
             except FileNotFoundError:
                 continue
             except StopIteration:
@@ -43,6 +52,11 @@ class Evaluated:
             except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
                 return cls(complaint=f"{place} is damaged ({problem}) and not used")
         return cls()
+
+    def asked(self, trained: Data) -> Data:
+        """What was asked about, of a network that was trained on ``trained``."""
+        told = training_data(trained.source, trained.split, trained.trained_on)
+        return Data(trained.experiment, self.source, self.digest, self.split, told)
 
 
 def _scores(rows: list[dict[str, Any]]) -> list[Score]:

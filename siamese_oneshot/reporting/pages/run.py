@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.reporting.files import Files
-from siamese_oneshot.reporting.job import Job
+from siamese_oneshot.reporting.job import Data, Job
 from siamese_oneshot.reporting.pages import captions, images, settings
 from siamese_oneshot.reporting.pages.charts import Chart
 from siamese_oneshot.reporting.pages.evaluated import Evaluated
@@ -69,13 +69,13 @@ def run_page(job: Job, curves: Mapping[str, Curve], complaints: Sequence[str]) -
     files = Files.read(job.folder)
     evaluated = Evaluated.read(job.folder)
     own = list(job.scores.values())
-    every = [*own, *(one for one in evaluated.scores if one.split == "test")]
-    page = RunPage(printable(Path(job.folder.name)), job, verdict(every, job.data))
+    told = _told(job, evaluated)
+    page = RunPage(printable(Path(job.folder.name)), job, _verdict(told))
     page.warnings = _warnings(job, files, [*complaints, evaluated.complaint])
     page.resume = _resume(job)
-    page.tables = _tables(own, evaluated.scores)
-    later = {(one.split, one.key): one for one in every}
-    page.published = literature([("this run", job.data, list(later.values()))])
+    elsewhere = f", on {evaluated.source} (split {evaluated.split})" if len(told) > 1 else ""
+    page.tables = _tables(own, evaluated.scores, elsewhere)
+    page.published = literature([("this run", *one) for one in told])
     chosen_by = job.scores.get("validation/one_shot")
     page.charts = run_charts(dict(curves), chosen_by.trials if chosen_by else None)
     known = captions.Known(
@@ -107,12 +107,30 @@ def _resume(job: Job) -> str:
     return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
 
 
-def _tables(own: Sequence[Score], evaluated: Sequence[Score]) -> list[Table]:
+def _told(job: Job, evaluated: Evaluated) -> list[tuple[Data | None, list[Score]]]:
+    """The run's figures by the data that they are of: its own, and what it was asked of later."""
+    own = list(job.scores.values())
+    tested = [one for one in evaluated.scores if one.split == "test"]
+    if job.data is not None and tested:
+        asked = evaluated.asked(job.data)
+        if asked != job.data:
+            return [(job.data, own), (asked, tested)]
+    later = {(one.split, one.key): one for one in [*own, *tested]}
+    return [(job.data, list(later.values()))]
+
+
+def _verdict(told: Sequence[tuple[Data | None, Sequence[Score]]]) -> Verdict:
+    """The first that compares with anything."""
+    found = [verdict(scores, data) for data, scores in told]
+    return next((one for one in found if one.tone != "none"), found[0])
+
+
+def _tables(own: Sequence[Score], evaluated: Sequence[Score], elsewhere: str) -> list[Table]:
     tables = []
     for title, scores in (
         ("scores at the end of training", own),
         (
-            "scores of the evaluation afterwards",
+            f"scores of the evaluation afterwards{elsewhere}",
             [one for one in evaluated if not one.key.startswith(_WAYS)],
         ),
     ):
