@@ -34,7 +34,8 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
         line: overrides as for a sweep on this machine, ``+sweep=…`` or ranges among them.
 
     Raises:
-        UserError: nothing varies, or a search that nothing may be chosen by.
+        UserError: nothing varies, a search that nothing may be chosen by, or an interval without a
+            search.
         HydraException: overrides that do not fit the configuration.
     """
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -52,15 +53,15 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
     searching = "n_trials" in cfg.hydra.sweeper
     if searching:
         refuse_blind_search(cfg)
-    listed = all("values" in one for one in wandb_parameters(space).values())
+    parameters = wandb_parameters(space, grid=not searching)
     entity = cfg.logger.entity
     definition = {
         "name": _name(cfg, line),
         **({} if entity is None else {"entity": entity}),
         "project": cfg.logger.project,
-        "method": "grid" if listed and not searching else "bayes",
+        "method": "bayes" if searching else "grid",
         "metric": {"name": METRIC, "goal": "maximize"},
-        "parameters": wandb_parameters(space),
+        "parameters": parameters,
         "program": "siamese_oneshot.train",
         "command": [
             "${env}",

@@ -107,6 +107,12 @@ def test_a_team_is_named_where_there_is_one() -> None:
     assert wandb_sweep(["seed=0,1", "logger.entity=team"])["entity"] == "team"
 
 
+def test_an_interval_needs_a_search() -> None:
+    with pytest.raises(UserError, match=r"optim\.lr: .*add \+sweep=search"):
+        wandb_sweep(["optim.lr=interval(1e-4,1e-2)"])
+    assert wandb_sweep(["+sweep=search", "optim.lr=interval(1e-4,1e-2)"])["method"] == "bayes"
+
+
 def test_a_search_by_what_is_trained_on_is_refused() -> None:
     with pytest.raises(UserError, match=r"data\.split=lake"):
         wandb_sweep(["+experiment=modern", "+sweep=optimizer"])

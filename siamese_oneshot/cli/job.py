@@ -40,7 +40,7 @@ class Job:
             if single:
                 sys.stderr = cast(TextIO, _LessJobLine(sys.stderr))
             error._from_task = True  # type: ignore[attr-defined]
-            message = _mendable(error, cfg)
+            message = mendable(error, cfg)
             if message is None or isinstance(error, UserError):
                 raise
             raise UserError(message) from error
@@ -66,8 +66,13 @@ class _LessJobLine:
         return getattr(self._stream, name)
 
 
-def _mendable(error: BaseException, cfg: DictConfig) -> str | None:
-    """The message for an error that the user can mend, else None."""
+def mendable(error: BaseException, cfg: DictConfig | None) -> str | None:
+    """The message for an error that the user can mend, else None.
+
+    Args:
+        error: what was raised.
+        cfg: the configuration that a task was given; None where the error is of no task.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):
@@ -78,4 +83,5 @@ def _mendable(error: BaseException, cfg: DictConfig) -> str | None:
         if type(cause).__name__ == "MisconfigurationException":  # Lightning's word for it
             return f"PyTorch Lightning refuses the settings: {cause}"
         cause = cause.__cause__
-    return explain_call(error, cfg) or explain_target(error) or explain_machine(error)
+    call = None if cfg is None else explain_call(error, cfg)
+    return call or explain_target(error) or explain_machine(error)

@@ -27,7 +27,7 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import suggest
-from siamese_oneshot.cli.job import Job, Task
+from siamese_oneshot.cli.job import Job, Task, mendable
 from siamese_oneshot.cli.resume import with_recorded
 from siamese_oneshot.cli.settings import Settings
 from siamese_oneshot.cli.surroundings import explain_machine
@@ -101,8 +101,13 @@ def run_hydra(
     except UserError as error:
         _stop(str(error), 1, error if traced else None)
     except (HydraException, OmegaConfBaseException) as error:
-        if isinstance(error, InstantiationException) or getattr(error, "_from_task", False):
+        if getattr(error, "_from_task", False):
             raise
+        if isinstance(error, InstantiationException):  # of a sweeper or a launcher
+            refused = mendable(error, None)
+            if refused is None:
+                raise
+            _stop(refused, 1, error if traced else None)
         message = _explained(error, arguments, config_name)
         _stop(message, 2, error if traced else None)
     except ValueError as error:

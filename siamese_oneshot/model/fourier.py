@@ -137,9 +137,10 @@ class _Matrices:
 
 
 # (a + bi)(c + di) = (r - q) + (r + p)i with p = a(d - c), q = b(c + d), r = (a + b)c.
-_FIRST = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)  # of a, b
-_SECOND = torch.tensor([[-1.0, 1.0], [1.0, 1.0], [1.0, 0.0]], dtype=torch.float64)  # of c, d
-_PRODUCT = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, 1.0]], dtype=torch.float64)  # of p, q, r
+# Numbers, not tensors: the module may be imported where another device is the default.
+_FIRST = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]  # of a, b
+_SECOND = [[-1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]  # of c, d
+_PRODUCT = [[0.0, -1.0, 1.0], [1.0, 0.0, 1.0]]  # of p, q, r
 
 
 @lru_cache(maxsize=64)
@@ -153,12 +154,15 @@ def _matrices(shape: Shape, dtype: torch.dtype, device: torch.device) -> _Matric
     # Vertical frequencies that are left out are the conjugates of those that count twice.
     twice = torch.where((low == 0) | (2 * low == tall), 1.0, 2.0).double() / (tall * wide)
     back = _waves(columns, every, wide)  # (columns, across)
+    first, second, product = (
+        torch.tensor(one, dtype=torch.float64) for one in (_FIRST, _SECOND, _PRODUCT)
+    )
     made = _Matrices(
         torch.view_as_real(_waves(low, -height, tall)).transpose(1, 2).flatten(0, 1),
-        torch.einsum("gp,fpqc->fgqc", _FIRST, _pairs(_waves(every, -width, wide))).flatten(0, 1),
+        torch.einsum("gp,fpqc->fgqc", first, _pairs(_waves(every, -width, wide))).flatten(0, 1),
         torch.view_as_real(_waves(low, taps, tall)).transpose(1, 2).flatten(0, 1),
-        torch.einsum("gp,fpqc->fgqc", _SECOND, _pairs(_waves(every, taps, wide))).flatten(0, 1),
-        torch.einsum("cpqf,qg->pcfg", _pairs(back), _PRODUCT).flatten(0, 1),
+        torch.einsum("gp,fpqc->fgqc", second, _pairs(_waves(every, taps, wide))).flatten(0, 1),
+        torch.einsum("cpqf,qg->pcfg", _pairs(back), product).flatten(0, 1),
         torch.view_as_real((_waves(rows, low, tall) * twice).conj().resolve_conj()).flatten(1),
     )
     return _Matrices(

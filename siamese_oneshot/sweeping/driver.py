@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from siamese_oneshot.cli.paths import quoted
 from siamese_oneshot.errors import Busy, UserError
+from siamese_oneshot.setting import text, whole
 from siamese_oneshot.sweeping.folder import await_orphan, forget_failure, jobs_in, open_sweep
 from siamese_oneshot.sweeping.job import ATTEMPTS, Job, Outcome, bare_key, folder_name
 
@@ -56,7 +57,9 @@ class SweepDriver(Sweeper):
         params: dict[str, Any] | None = None,
         parallel: int | None = None,
     ) -> None:
-        self.name, self.params, self.parallel = name, dict(params or {}), parallel
+        self.name = None if name is None else text("hydra.sweeper.name", name)
+        self.params = dict(params or {})
+        self.parallel = None if parallel is None else whole("hydra.sweeper.parallel", parallel, 1)
         self.left = 0  # jobs that are not complete
         self._began = time.monotonic()
         self._ended = set[int]()  # the numbers of jobs that were told of
@@ -103,7 +106,7 @@ class SweepDriver(Sweeper):
         """How many jobs to hand over together, at most ``most``."""
         assert self.config is not None
         if self.parallel is not None:
-            return min(max(1, self.parallel), most)
+            return min(self.parallel, most)
         launcher = self.config.hydra.launcher
         if "BasicLauncher" in str(launcher._target_):
             return 1

@@ -22,8 +22,9 @@ def why_infeasible(cfg: DictConfig) -> str | None:
     from siamese_oneshot.errors import UserError
 
     try:
+        build = instantiate(cfg.model.encoder)  # imports what it needs, on the usual device
         with torch.device("meta"):
-            instantiate(cfg.model.encoder)()
+            build()
     except UserError as problem:
         return str(problem)
     except Exception as problem:

@@ -63,17 +63,36 @@ def written(params: Mapping[str, Any]) -> list[str]:
     return [f"{key}={value}" for key, value in params.items()]
 
 
-def wandb_parameters(space: Mapping[str, BaseDistribution]) -> dict[str, dict[str, Any]]:
-    """The same space as the ``parameters`` of a W&B sweep."""
-    return {key: _wandb_parameter(found) for key, found in space.items()}
+def wandb_parameters(
+    space: Mapping[str, BaseDistribution], grid: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The same space as the ``parameters`` of a W&B sweep.
+
+    Args:
+        space: as ``space_of`` has it.
+        grid: every value is to be run, so ranges are written as lists.
+
+    Raises:
+        UserError: an interval in a grid.
+    """
+    return {key: _wandb_parameter(key, found, grid) for key, found in space.items()}
 
 
-def _wandb_parameter(found: Any) -> dict[str, Any]:
+def _wandb_parameter(key: str, found: Any, grid: bool) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     if isinstance(found, CategoricalDistribution):
         return {"values": [_figure(str(text)) for text in found.choices]}
     whole = isinstance(found, IntDistribution)
+    # W&B's q_uniform has multiples of the step, which are not always steps from the lowest.
+    if found.step is not None and not found.log and (grid or found.low % found.step):
+        steps = round((found.high - found.low) / found.step)
+        return {"values": [found.low + n * found.step for n in range(steps + 1)]}
+    if grid:
+        raise UserError(
+            f"{key.lstrip('+')}: a grid needs a list of values; to search an interval add "
+            "+sweep=search"
+        )
     if found.log:
         kind = "q_log_uniform_values" if whole else "log_uniform_values"
     elif found.step is not None and found.step != 1:

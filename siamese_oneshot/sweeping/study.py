@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 JOB = "job"  # the attribute of a trial that says which job runs it; set when all is drawn
 OWNER = "folder"  # the sweep's folder that the job is in, with the machine's name
 INFEASIBLE = "infeasible"
+_SQLITE, _FILE = "sqlite:///", "study.db"
+
+log = logging.getLogger(__name__)
 
 
 def storage_of(url: str | None, folder: Path) -> str:
     """The storage's URL: the one given, else a SQLite file in the sweep's folder."""
-    return url or f"sqlite:///{folder / 'study.db'}"
+    return url or f"{_SQLITE}{folder / _FILE}"
 
 
 def open_study(
@@ -144,16 +148,30 @@ def draw(
     )
 
 
+def _storage_now(url: str, folder: Path) -> str | None:
+    """A trial's storage, also where the sweep's folder was moved; None where its file is gone."""
+    before = Path(url.removeprefix(_SQLITE))
+    if not url.startswith(_SQLITE) or before.name != _FILE or before.is_file():
+        return url
+    return storage_of(None, folder) if (folder / _FILE).is_file() else None
+
+
 def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
     """The trial that the job in this folder is; None where no search waits for it.
 
-    A failed job may go on by itself when its trial has been told, and takes no more reports.
+    A failed job may go on by itself when its trial has been told, and takes no more reports; or
+    when the search is gone.
     """
     import optuna
 
     job = Job.read(folder)
     if job is None or job.trial is None:
         return None
-    study = open_study(job.trial["storage"], job.trial["study"], pruner=pruner)
+    storage = _storage_now(job.trial["storage"], folder.parent)
+    if storage is None:
+        log.warning("its search is gone: %s; it goes on by itself", job.trial["storage"])
+        return None
+    moved = storage != job.trial["storage"]
+    study = open_study(storage, job.trial["study"], pruner=pruner, only=moved)
     frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
     return None if frozen.state.is_finished() else optuna.trial.Trial(study, frozen._trial_id)

@@ -28,6 +28,11 @@ log = logging.getLogger(__name__)
 class Best(ModelCheckpoint):
     """Lightning's, whose memory of the best outlives that the run's folder is moved."""
 
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own, so that older runs can be resumed."""
+        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
     def state_dict(self) -> dict[str, Any]:
         """What is known of the best; files by their names."""
         return self._renamed(super().state_dict(), Path())

@@ -109,6 +109,9 @@ def check_logger(logger: DictConfig) -> None:
     known("logger", logger, _LOGGER)
     one_of("logger.mode", logger.mode, MODES)
     names("logger.tags", logger.tags)
+    for name in ("project", "job_type", "entity", "group", "name"):
+        if logger[name] is not None or name in ("project", "job_type"):
+            text(f"logger.{name}", logger[name])
     for name in ("init_timeout", "finish_timeout"):
         number(f"logger.{name}", logger[name], 0)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -19,6 +23,28 @@ def composed(*overrides: str) -> DictConfig:
 def test_the_papers_network_is_feasible() -> None:
     assert why_infeasible(composed()) is None
     assert torch.empty(1).device.type == "cpu", "the default device is as it was"
+
+
+def test_a_process_that_has_asked_can_train() -> None:
+    """Nothing that is imported on the way may stay on the device without numbers."""
+    script = """
+        import torch
+        from hydra import compose, initialize_config_dir
+        from hydra.utils import instantiate
+        from siamese_oneshot.cli.run import conf_dir
+        from siamese_oneshot.sweeping.feasible import why_infeasible
+
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("config", ["model=small"])
+        assert why_infeasible(cfg) is None
+        from siamese_oneshot.model.fourier import fourier_conv2d
+
+        pictures, kernels = torch.rand(2, 3, 9, 9), torch.rand(4, 3, 3, 3)
+        plain = torch.nn.functional.conv2d(pictures, kernels)
+        torch.testing.assert_close(fourier_conv2d(pictures, kernels, None, 0), plain)
+        assert instantiate(cfg.model.encoder)()(torch.rand(1, 1, 52, 52)).device.type == "cpu"
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,20 @@ def test_a_job_whose_trial_has_ended_goes_on_without_it(folders: list[Path]) -> 
     assert study.trials[0].intermediate_values == pytest.approx({0: 0.1})
 
 
+def test_a_moved_sweeps_trial_is_found_and_a_search_that_is_gone_is_not_waited_for(
+    folders: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    there = folders[0].parent.rename(folders[0].parent.with_name("moved"))
+    trained(there / "0", [0.1])
+    study = open_study(f"sqlite:///{there / 'study.db'}", "s")
+    assert study.trials[0].intermediate_values == pytest.approx({0: 0.1})
+    (there / "study.db").unlink()
+    callback, _ = trained(there / "0", [0.1, 0.0], optuna.pruners.ThresholdPruner(lower=0.5))
+    assert not callback.pruned
+    assert "its search is gone" in caplog.text
+    assert not (there / "study.db").exists()
+
+
 def test_a_run_of_no_search_is_left_alone(tmp_path: Path) -> None:
     callback, trainer = trained(tmp_path, [0.1, 0.0], optuna.pruners.ThresholdPruner(lower=0.5))
     assert not callback.pruned

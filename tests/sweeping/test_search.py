@@ -108,6 +108,24 @@ def test_in_a_moved_folder_a_trial_goes_on_and_finds_its_study_there(bench) -> N
     assert Job.read(again).trial["storage"] == f"sqlite:///{moved / 'study.db'}"
 
 
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("hydra.sweeper.name=2024", "hydra.sweeper.name=2024: it must be a text"),
+        ("hydra.sweeper.parallel=two", "hydra.sweeper.parallel=two: it must be a whole number"),
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: it must be a whole number"),
+        ("hydra.sweeper.seed=x", "hydra.sweeper.seed=x: it must be a whole number"),
+        ("hydra.sweeper.pruner.n_warmup_steps=-1", "MedianPruner refuses its settings"),
+    ],
+)
+def test_settings_that_no_search_can_have(bench, capsys, bad: str, says: str) -> None:
+    assert bench.run(*LINE, bad) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert says in error
+    assert not bench.begun
+
+
 def test_in_a_shared_study_anothers_trial_is_left_alone(bench, monkeypatch) -> None:
     storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 's.db'}'"
     bench.act = kills_the_first(bench)

@@ -42,6 +42,11 @@ def space(*texts: str):
             {"distribution": "q_uniform", "min": 16, "max": 256, "q": 16},
         ),
         (
+            "range(5,26,10)",
+            IntDistribution(5, 25, step=10),
+            {"values": [5, 15, 25]},
+        ),
+        (
             "range(3,21)",
             IntDistribution(3, 20),
             {"distribution": "int_uniform", "min": 3, "max": 20},
@@ -72,6 +77,15 @@ def test_each_kind_of_range(text: str, expected, wandb) -> None:
     found = space(f"optim.lr={text}", "seed=1")
     assert found == {"optim.lr": expected}
     assert wandb_parameters(found) == {"optim.lr": wandb}
+
+
+def test_a_grid_lists_every_value_of_a_range() -> None:
+    found = wandb_parameters(space("a=range(3,6)", "b=range(0.5,2.0,0.5)", "c=x,y"), grid=True)
+    assert found == {
+        "a": {"values": [3, 4, 5]}, "b": {"values": [0.5, 1.0, 1.5]}, "c": {"values": ["x", "y"]},
+    }  # fmt: skip
+    with pytest.raises(UserError, match=r"^new: .*add \+sweep=search"):
+        wandb_parameters(space("+new=interval(0,1)"), grid=True)
 
 
 def test_an_added_key_keeps_its_plus() -> None:
