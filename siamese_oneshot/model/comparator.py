@@ -115,10 +115,16 @@ class CrossAttention(nn.Module):
             mine, theirs = self._descriptors(one), self._descriptors(other)
             alike = mine @ theirs.mT  # (…, heads, places², places²)
             near = 0.5 * (self.near + self.near.flip(1, 2))  # as near from here to there as back
-            asked = self.sharpness.exp()[:, None, None] * alike + near.flatten(1)[:, self.step]
+            asked = self.sharpness.exp()[:, None, None] * alike + self._by_step(near)
             there = self._weighed(mine, (asked.softmax(-1) * alike).sum(-1))
             back = self._weighed(theirs, (asked.softmax(-2) * alike).sum(-2))
             return score + 0.5 * (there + back)
+
+    def _by_step(self, near: Tensor) -> Tensor:
+        """Of each head for each two places, ``(heads, places², places²)``."""
+        # not by near[:, step], whose gradients add up in any order on several threads
+        steps = near.flatten(1).index_select(1, self.step.flatten())
+        return steps.unflatten(1, self.step.shape)
 
     def _descriptors(self, embeddings: Tensor) -> Tensor:
         """``(…, heads, places², local / heads)``."""

@@ -1,4 +1,8 @@
-"""What is minimised: the paper's regularised cross-entropy of pairs, or a batch's own trials."""
+"""What is minimised: the paper's regularised cross-entropy of pairs, or a batch's own trials.
+
+Pictures are repeated by ``index_select``: the gradients of ``x[index]`` add up in any order on
+several threads, so that two runs of one seed would differ.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +122,7 @@ class AllPairsObjective(_Regularised):
         one, other = torch.triu_indices(len(embeddings), len(embeddings), 1, device=pictures.device)
         same = one // drawers == other // drawers
         alike = alphabets * characters * drawers * (drawers - 1) // 2
-        logits = network.score(embeddings[one], embeddings[other])
+        logits = network.score(embeddings.index_select(0, one), embeddings.index_select(0, other))
         losses = F.binary_cross_entropy_with_logits(logits, same.to(logits), reduction="none")
         # Taking the same pairs out by their mask would wait for a GPU to count them.
         weights = torch.where(same, 0.5 / alike, 0.5 / (len(one) - alike))
@@ -224,7 +228,7 @@ class ContrastiveObjective(_Regularised):
         embeddings = network.embed(pictures).flatten(1, 2)  # (a, n, units)
         n = characters * drawers
         one, other = torch.triu_indices(n, n, 1, device=pictures.device)
-        pairs = network.score(embeddings[:, one], embeddings[:, other])
+        pairs = network.score(embeddings.index_select(1, one), embeddings.index_select(1, other))
         scores = pairs.new_full((len(pairs), n, n), -torch.inf)  # of a picture with itself
         scores[:, one, other] = scores[:, other, one] = pairs
         character = torch.arange(n, device=pictures.device) // drawers
@@ -243,6 +247,6 @@ def _trials(network: TwinNetwork, pictures: Tensor) -> Tensor:
     embeddings = network.embed(pictures)  # (a, c, d, units)
     drawers = embeddings.shape[2]
     one, other = torch.triu_indices(drawers, drawers, 1, device=pictures.device)
-    query = embeddings[:, :, one].transpose(1, 2)  # (a, two of d, c, units)
-    support = embeddings[:, :, other].transpose(1, 2)
+    query = embeddings.index_select(2, one).transpose(1, 2)  # (a, two of d, c, units)
+    support = embeddings.index_select(2, other).transpose(1, 2)
     return network.score(query[..., None, :], support[..., None, :, :]).flatten(0, 1)

@@ -299,3 +299,24 @@ def test_a_bfloat16_step_agrees_with_float64(
     if norm:
         assert torch.cosine_similarity(mine, true, dim=0) > 0.97
         assert float(mine.norm() / true.norm()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("objective", [AllPairsObjective, ContrastiveObjective, EpisodeObjective])
+def test_gradients_repeat_on_several_threads(objective: type) -> None:
+    """Each picture is in many comparisons; their gradients are added up in one order."""
+    tower = partial(ConvEncoder, 16, [4], [3], [2], units=200)
+    network = build_network(tower, WeightedL1, "torch", 4)  # type: ignore[arg-type]
+    batch, threads = pictures(2, 24, 4), torch.get_num_threads()
+    asked = objective(0.0)
+
+    def gradients() -> list[Tensor]:
+        loss = asked(network, batch)["loss"]
+        return list(torch.autograd.grad(loss, list(network.parameters())))
+
+    try:
+        torch.set_num_threads(4)
+        first = gradients()
+        for _ in range(6):
+            assert all(map(torch.equal, first, gradients()))
+    finally:
+        torch.set_num_threads(threads)
