@@ -123,13 +123,13 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ("train", ["batches.generated=-1"], ["batches.generated=-1", "from 0 to 1"]),
     (
         "train",
-        ["batches.generated=1"],
-        ["batches.generated=1", "data.generated.alphabets", "set both"],
+        ["batches.generated=0.5"],
+        ["batches.generated=0.5", "data.generated.alphabets", "set both"],
     ),
     ("train", ["data.generated.alphabets=-1"], ["data.generated.alphabets=-1", "0 or more"]),
     (
         "train",
-        ["data.generated.alphabets=2", "data.generated.drawers=0", "batches.generated=1"],
+        ["data.generated.alphabets=2", "data.generated.drawers=0", "batches.generated=0.5"],
         ["data.generated.drawers=0", "1 or more"],
     ),
     ("train", ["batches.spliced=9"], ["batches.spliced=9", "from 0 to 1"]),
