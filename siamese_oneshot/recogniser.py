@@ -30,6 +30,7 @@ from siamese_oneshot.data.own.labelled import judge, load_supports, told
 from siamese_oneshot.data.own.picture import PictureFaulty
 from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot.evaluation.scoring import refuse_no_numbers
 from siamese_oneshot.tracking.trained import Trained, load_trained
 
 log = logging.getLogger(__name__)
@@ -172,8 +173,7 @@ class Recogniser:
         if not read:
             return []
         scores = self._scores(self._embedded(read))
-        if not bool(scores.isfinite().all()):
-            raise UserError(f"{self.trained.name} gives scores that are no numbers: is it trained?")
+        refuse_no_numbers(scores, self.trained.name)
         probabilities = scores.double().softmax(1).tolist()
         return [
             Ranking(

@@ -16,7 +16,7 @@ from siamese_oneshot.comparison.log import log_evaluation
 from siamese_oneshot.comparison.paired import paired_tests
 from siamese_oneshot.comparison.record import write_json, write_markdown
 from siamese_oneshot.comparison.sitting import Outcome, looked_at, sit, slimmed
-from siamese_oneshot.comparison.subjects import BASELINES, Subject, combined, find_subjects
+from siamese_oneshot.comparison.subjects import Subject, combined, find_subjects, folder_named
 from siamese_oneshot.data.digits import DigitsUnavailable, load_digits
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.omniglot.edition import SIDE
@@ -26,7 +26,6 @@ from siamese_oneshot.setting import flag, whole
 from siamese_oneshot.sweeping.folder import sweep_of
 from siamese_oneshot.tracking.result import environment
 from siamese_oneshot.tracking.table import Table, wide_console
-from siamese_oneshot.tracking.weights import PRETRAINED
 from siamese_oneshot.training.hardware import (
     choose_accelerator,
     choose_precision,
@@ -165,8 +164,7 @@ def _digits(cfg: DictConfig) -> Drawings | None:
 
 def _folders(wanted: Sequence[str]) -> list[Path]:
     """The folders among what was asked for."""
-    places = (Path(one).expanduser() for one in wanted if one not in (*PRETRAINED, *BASELINES))
-    return [place for place in places if place.is_dir()]
+    return [place for one in wanted if (place := folder_named(one)) is not None]
 
 
 def _folder(

@@ -14,7 +14,6 @@ from siamese_oneshot.comparison.subjects import Subject
 from siamese_oneshot.data.drawings import Drawings
 from siamese_oneshot.data.exam import Exam
 from siamese_oneshot.data.protocols import first_trials, positions_of
-from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluation.assignment import assigned
 from siamese_oneshot.evaluation.embedding import Machine, embed
 from siamese_oneshot.evaluation.examine import (
@@ -25,7 +24,7 @@ from siamese_oneshot.evaluation.examine import (
     unknown_threshold,
 )
 from siamese_oneshot.evaluation.metrics import known_and_unknown
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.scoring import Embeddings, refuse_no_numbers
 from siamese_oneshot.tracking.score import Score, alphabet_scores, scores_of
 
 
@@ -103,8 +102,8 @@ def sit(subject: Subject, desk: Desk, machine: Machine) -> Outcome:
     positions = torch.unique(torch.cat([exam.positions for exam in exams]))
     embeddings = embed(recognises, sheet.drawings, positions, machine, subject.name)
     validation = examine(exams[0], embeddings, recognises.score)
-    if subject.trained is not None and not bool(validation.answered[0].scores.isfinite().all()):
-        raise UserError(f"{subject.name} gives scores that are no numbers: is it trained?")
+    if subject.trained is not None:
+        refuse_no_numbers(validation.answered[0].scores, subject.name)
     test = examine(exams[1], embeddings, recognises.score, validation.verified.threshold)
     answered = {one.question.key: one for one in test.answered}
     pictures = len(positions)

@@ -158,6 +158,15 @@ def _with_views(subject: Subject, views: int) -> Subject:
     return replace(subject, name=name, recognises=Views(subject.recognises, views))
 
 
+def folder_named(word: str) -> Path | None:
+    """The folder that a word names; None for a file, a packaged network or a baseline.
+
+    Those come first, so that a folder of their name is none that was asked for.
+    """
+    path = Path(word).expanduser()
+    return path if word not in (*PRETRAINED, *BASELINES) and path.is_dir() else None
+
+
 def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
     """What a word stands for: subjects, each after what it is known and called by.
 
@@ -169,7 +178,7 @@ def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
         made = Subject(baseline.title, baseline.make(), SIDE, None, *limits)
         return [(word, Path(word), made)]
     path = Path(word).expanduser()
-    if word not in PRETRAINED and path.is_dir():
+    if folder_named(word) is not None:
         runs = runs_in(path)
         if not runs:
             raise UserError(f"{path} holds no run with a checkpoint")

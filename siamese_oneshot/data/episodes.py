@@ -113,8 +113,8 @@ def episode_trials(
         raise UserError(f"way, shot and trials must be at least 1, got {way}, {shot}, {trials}")
     if not within_alphabet and way > len(roster):
         raise UserError(f"{way}-way asked for, but this part has {len(roster)} classes")
-    if int(roster.counts.min()) < shot + 1:
-        least = int(roster.counts.argmin())
+    least = int(roster.counts.argmin())
+    if int(roster.counts[least]) < shot + 1:
         remedy = "ask for fewer shots" if shot > 1 else "leave the class out"
         raise UserError(
             f"{shot}-shot needs {shot + 1} pictures of each class, {roster.class_names[least]} has "

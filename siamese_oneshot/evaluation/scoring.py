@@ -7,9 +7,21 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from siamese_oneshot.errors import UserError
+
 Comparator = Callable[[Tensor, Tensor], Tensor]
 
 _ELEMENTS = 2**24  # numbers compared at once; bounds memory at a few hundred MB
+
+
+def refuse_no_numbers(scores: Tensor, name: str) -> None:
+    """Let no network go on whose scores cannot be compared.
+
+    Raises:
+        UserError: one that is not finite, with the network's name.
+    """
+    if not bool(scores.isfinite().all()):
+        raise UserError(f"{name} gives scores that are no numbers: is it trained?")
 
 
 class Embeddings:

@@ -46,8 +46,9 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
 def _of_seeds(group: Group, name: str) -> str:
     """A score's mean, and of how many seeds where some of the group's jobs do not have it."""
     mean = group.score(name)
-    few = mean is not None and mean.count < len(group.jobs)
-    return mean_text(mean) + (f" ({mean.count} of them)" if mean is not None and few else "")
+    if mean is None or mean.count == len(group.jobs):
+        return mean_text(mean)
+    return f"{mean_text(mean)} ({mean.count} of them)"
 
 
 def first_rows(table: Table) -> Table:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.study import open_study, storage_of
+from siamese_oneshot.sweeping.study import FILE, open_study, storage_of
 
 if TYPE_CHECKING:
     import optuna
@@ -151,8 +151,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = arguments.folder.absolute()
     chosen = conf_dir() / "pruner" / f"{arguments.pruner}.yaml"
     try:
-        if not (folder / "study.db").is_file():
-            raise UserError(f"{folder} holds no study.db: name the folder of a search")
+        if not (folder / FILE).is_file():
+            raise UserError(f"{folder} holds no {FILE}: name the folder of a search")
         if not chosen.is_file():
             raise UserError(f"there is no pruner {arguments.pruner} in {chosen.parent}")
         described = OmegaConf.load(chosen).pruner

@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 
 from siamese_oneshot import setting
 from siamese_oneshot.errors import UserError
-from siamese_oneshot.setting import whole
 from siamese_oneshot.sweeping import study as studies
 from siamese_oneshot.sweeping.choosing import refuse_blind_search
 from siamese_oneshot.sweeping.driver import SweepDriver
@@ -54,7 +53,7 @@ class SearchSweeper(SweepDriver):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.n_trials = whole("hydra.sweeper.n_trials", n_trials, 1)
+        self.n_trials = setting.whole("hydra.sweeper.n_trials", n_trials, 1)
         self.seed = setting.seed("hydra.sweeper.seed", seed)
         self.sampler, self.pruner = sampler, pruner
         self.storage, self.study_name = storage, study

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 JOB = "job"  # the attribute of a trial that says which job runs it; set when all is drawn
 OWNER = "folder"  # the sweep's folder that the job is in, with the machine's name
 INFEASIBLE = "infeasible"
-_SQLITE, _FILE = "sqlite:///", "study.db"
+FILE = "study.db"  # of a search that is given no other storage
+_SQLITE = "sqlite:///"
 
 log = logging.getLogger(__name__)
 
 
 def storage_of(url: str | None, folder: Path) -> str:
     """The storage's URL: the one given, else a SQLite file in the sweep's folder."""
-    return url or f"{_SQLITE}{folder / _FILE}"
+    return url or f"{_SQLITE}{folder / FILE}"
 
 
 def open_study(
@@ -151,9 +152,9 @@ def draw(
 def _storage_now(url: str, folder: Path) -> str | None:
     """A trial's storage, also where the sweep's folder was moved; None where its file is gone."""
     before = Path(url.removeprefix(_SQLITE))
-    if not url.startswith(_SQLITE) or before.name != _FILE or before.is_file():
+    if not url.startswith(_SQLITE) or before.name != FILE or before.is_file():
         return url
-    return storage_of(None, folder) if (folder / _FILE).is_file() else None
+    return storage_of(None, folder) if (folder / FILE).is_file() else None
 
 
 def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
