@@ -47,7 +47,8 @@ class CrossAttention(nn.Module):
     itself, and what it finds is their likeness, averaged by a softmax. So a stroke that another
     hand has put elsewhere is looked for before it is missed. Places count by what is there: paper
     says less than a joint. Both directions weigh half each: the score is symmetric. Several heads
-    look at a part of the descriptors each.
+    look at a part of the descriptors each. With ``differences`` what a place finds is also compared
+    with the place itself, as the paper compares pictures: by ``Σ_j w_j |a_j - b_j|``.
 
     Args:
         units: size of the embeddings: the whole picture's part, then descriptors, row by row.
@@ -57,6 +58,7 @@ class CrossAttention(nn.Module):
         weight: the start of the weights of ``WeightedL1``.
         likeness: the start of the weight of what the places find, of all heads together.
         sharpness: the start of the factor on inner products within the softmax.
+        differences: weigh what places find channel by channel, too; every w_j starts at 0.
 
     Raises:
         UserError: embeddings that hold no square map of descriptors beside the whole picture's
@@ -75,6 +77,7 @@ class CrossAttention(nn.Module):
         weight: float = -0.1,
         likeness: float = 10.0,
         sharpness: float = 10.0,
+        differences: bool = False,
     ) -> None:
         super().__init__()
         where = "model.comparator"
@@ -97,6 +100,9 @@ class CrossAttention(nn.Module):
         start = math.log(setting.number(f"{where}.sharpness", sharpness, above=0))
         self.sharpness = nn.Parameter(torch.full((heads,), start))
         self.importance = nn.Parameter(torch.zeros(heads, local // heads))
+        self.differences: nn.Parameter | None = None
+        if setting.flag(f"{where}.differences", differences):
+            self.differences = nn.Parameter(torch.zeros(heads, local // heads))
         away = torch.arange(1 - places, places, dtype=torch.float32).square()
         near = -0.5 * (away[:, None] + away[None, :])  # by how far down and across
         self.near = nn.Parameter(near.repeat(heads, 1, 1))
@@ -116,8 +122,8 @@ class CrossAttention(nn.Module):
             alike = mine @ theirs.mT  # (…, heads, places², places²)
             near = 0.5 * (self.near + self.near.flip(1, 2))  # as near from here to there as back
             asked = self.sharpness.exp()[:, None, None] * alike + self._by_step(near)
-            there = self._weighed(mine, (asked.softmax(-1) * alike).sum(-1))
-            back = self._weighed(theirs, (asked.softmax(-2) * alike).sum(-2))
+            there = self._found(mine, theirs, alike, asked.softmax(-1))
+            back = self._found(theirs, mine, alike.mT, asked.softmax(-2).mT)
             return score + 0.5 * (there + back)
 
     def _by_step(self, near: Tensor) -> Tensor:
@@ -131,7 +137,17 @@ class CrossAttention(nn.Module):
         shape = self.places**2, self.heads, self.local // self.heads
         return embeddings[..., self.whole :].unflatten(-1, shape).transpose(-2, -3)
 
-    def _weighed(self, descriptors: Tensor, found: Tensor) -> Tensor:
-        """What all places of all heads found, ``(…, heads, places²)``, as one number."""
-        share = (descriptors @ self.importance[..., None]).squeeze(-1).softmax(-1)
-        return (share * found).sum(-1) @ self.likeness
+    def _found(self, mine: Tensor, theirs: Tensor, alike: Tensor, asked: Tensor) -> Tensor:
+        """What all places of all heads found, as one number, ``(…)``.
+
+        Args:
+            mine, theirs: descriptors ``(…, heads, places², local / heads)``.
+            alike, asked: their inner products and what each of mine looks at, which sums to 1
+                over theirs; ``(…, heads, places², places²)``.
+        """
+        share = (mine @ self.importance[..., None]).squeeze(-1).softmax(-1)
+        score = (share * (asked * alike).sum(-1)).sum(-1) @ self.likeness
+        if self.differences is None:
+            return score
+        apart = (mine - asked @ theirs).abs() @ self.differences[..., None]
+        return score + (share * apart.squeeze(-1)).sum((-2, -1))

@@ -57,8 +57,8 @@ def test_a_float64_network_compares_in_float64(comparator: WeightedL1) -> None:
     torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
 
 
-def attention(places: int = 2, local: int = 6, heads: int = 2, units: int = 4) -> CrossAttention:
-    made = CrossAttention(units + places**2 * local, units, local, heads)
+def attention(differences: bool) -> CrossAttention:
+    made = CrossAttention(4 + 2**2 * 6, 4, 6, heads=2, differences=differences)
     chance = torch.Generator().manual_seed(4)
     for weight in made.parameters():
         torch.nn.init.normal_(weight, generator=chance)
@@ -83,13 +83,18 @@ def found(made: CrossAttention, one: torch.Tensor, other: torch.Tensor) -> float
             alike = torch.stack([mine[p, head] @ theirs[q, head] for q in range(places**2)])
             close = torch.stack([near(head, p, q) for q in range(places**2)])
             shares = (made.sharpness[head].exp() * alike + close).softmax(0)
-            total += float(counts.softmax(0)[p] * (shares @ alike) * made.likeness[head])
+            value = (shares @ alike) * made.likeness[head]
+            if made.differences is not None:
+                there = sum(shares[q] * theirs[q, head] for q in range(places**2))
+                value += (mine[p, head] - there).abs() @ made.differences[head]
+            total += float(counts.softmax(0)[p] * value)
     return total
 
 
+@pytest.mark.parametrize("differences", [False, True])
 @torch.no_grad()
-def test_cross_attention_by_hand_and_symmetric() -> None:
-    made = attention()
+def test_cross_attention_by_hand_and_symmetric(differences: bool) -> None:
+    made = attention(differences)
     chance = torch.Generator().manual_seed(5)
     one, other = torch.rand(3, 1, 28, generator=chance), torch.rand(1, 2, 28, generator=chance)
     logits = made(one, other)
@@ -125,6 +130,18 @@ def test_places_count_by_what_is_there() -> None:
     before = float(made(one, other))
     made.importance.zero_()
     assert before < float(made(one, other))
+
+
+def test_differences_start_at_nothing_and_learn() -> None:
+    """A fresh comparator scores as one without; the first gradient moves every channel's weight."""
+    chance = torch.Generator().manual_seed(6)
+    one, other = torch.rand(2, 28, generator=chance), torch.rand(2, 28, generator=chance)
+    made, without = (CrossAttention(28, 4, 6, differences=which) for which in (True, False))
+    torch.testing.assert_close(made(one, other), without(one, other))
+    made(one, other).sum().backward()
+    assert made.differences is not None
+    assert made.differences.grad is not None
+    assert bool((made.differences.grad > 0).all())
 
 
 @pytest.mark.parametrize(
