@@ -108,6 +108,7 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ("train", ["model=local", "model.encoder.local=0"], ["model.comparator.local=0", "1 or more"]),
     ("train", ["model=local", "model.comparator.local=7"], ["no square map of descriptors of 7"]),
     ("train", ["model=local", "model.comparator.heads=7"], ["7 heads cannot share"]),
+    ("train", ["model=local", "model.comparator.differences=2"], ["differences=2", "true or"]),
     ("train", ["model.encoder.units=0"], ["model.encoder.units=0", "1 or more"]),
     ("train", ["model.encoder.activation=gelu"], ["model.encoder.activation=gelu", "relu"]),
     ("train", ["model.encoder.paper=nan"], ["model.encoder.paper=nan", "number"]),
