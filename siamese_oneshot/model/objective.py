@@ -6,49 +6,14 @@ several threads, so that two runs of one seed would differ.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_oneshot.model.layerwise import LayerSetting, by_layer, check_layerwise
+from siamese_oneshot.model.layerwise import LayerSetting, check_layerwise
 from siamese_oneshot.model.network import TwinNetwork
+from siamese_oneshot.model.penalty import l2_penalty
 from siamese_oneshot.setting import number, share
-
-
-def l2_penalty(network: TwinNetwork, l2: LayerSetting) -> Tensor:
-    """``Σ_layers λ ‖w‖²`` over weights of convolutions and fully connected layers, not biases."""
-    terms = []
-    layers = network.named_layers
-    for name, strength in by_layer(l2, layers, "objective.l2").items():
-        if strength == 0:
-            continue
-        for module in layers[name].modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                terms.append(strength * _SquaredNorm.apply(module.weight))
-    if terms:
-        return torch.stack(terms).sum()
-    return torch.zeros((), device=next(network.parameters()).device)  # sent, it would be waited for
-
-
-class _SquaredNorm(torch.autograd.Function):
-    """``‖w‖²``, read once and differentiated in one pass.
-
-    ``w.square().sum()`` and its gradient go over the weights eight times, which is a tenth of a
-    step of the paper's network on a CPU: its dense layer has 38 million of them.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(weight)
-        # Norms of rows first: one running sum over all weights would lose digits.
-        return torch.linalg.vector_norm(weight.flatten(1), dim=1).square().sum()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (weight,) = ctx.saved_tensors
-        return weight * (2 * gradient)
 
 
 class _Regularised:

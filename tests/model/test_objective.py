@@ -215,16 +215,6 @@ def test_l2_of_one_layer_changes_the_gradient_of_that_layer_alone(
     assert len(touched) == 1
 
 
-def test_batch_norm_is_not_penalised() -> None:
-    tower = partial(ConvEncoder, 16, [4], [3], [2], units=8, batch_norm=True)
-    made = build_network(tower, WeightedL1, "torch", 0)  # type: ignore[arg-type]
-    penalty = PairObjective({"default": 0.0, "conv1": 1.0})
-    batch = (pictures(2), pictures(2).flip(0), torch.tensor([1.0, 0]))
-    convolution = made.named_layers["conv1"][0].weight  # type: ignore[index]
-    expected = convolution.square().sum().item()
-    assert penalty(made, *batch)["l2"].item() == pytest.approx(expected, rel=1e-6)
-
-
 def test_a_misspelt_layer_of_l2(network: TwinNetwork) -> None:
     batch = (pictures(2), pictures(2), torch.ones(2))
     with pytest.raises(UserError, match=r"objective\.l2\.dnese: .*did you mean dense"):
