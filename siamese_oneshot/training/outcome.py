@@ -6,24 +6,38 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
+from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.tracking.result import RunResult
 from siamese_oneshot.tracking.score import Score
 from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint
 
-if TYPE_CHECKING:
-    from siamese_oneshot.training.run import Run
+
+class Training(Protocol):
+    """What a training knows of itself; ``Run`` is one."""
+
+    cfg: DictConfig
+    folder: Path
+    data: OneShotDataModule
+    environment: dict[str, Any]
+    machine: dict[str, Any]
+    precision: str
+    started: float
+    seconds: float
 
 
-def result_of(run: Run, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
+def result_of(
+    run: Training, trainer: pl.Trainer, status: str, scores: Sequence[Score]
+) -> RunResult:
     """All that is known of a run.
 
     Args:
-        run: the job.
+        run: it.
         trainer: that has fitted it, as far as it came.
         status: how that ended.
         scores: of the kept checkpoint; none where it was not examined.
