@@ -14,6 +14,7 @@ from siamese_oneshot.sweeping.choosing import blind_split
 from siamese_oneshot.sweeping.driver import SweepDriver
 from siamese_oneshot.sweeping.folder import jobs_in
 from siamese_oneshot.sweeping.job import Job, Outcome, bare_key
+from siamese_oneshot.sweeping.space import LIST_WANTED
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +71,7 @@ def combinations(overrides: list[Override]) -> list[Job]:
             lists[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             swept.append(bare_key(f"{key}="))
         else:
-            raise HydraException(
-                f"{override.input_line}: a grid needs a list of values; "
-                "to search an interval add +sweep=search"
-            )
+            raise HydraException(f"{override.input_line}: {LIST_WANTED}")
     products = itertools.product(*lists.values())
     return [Job(number, list(line), swept) for number, line in enumerate(products)]
 

@@ -13,6 +13,8 @@ from siamese_oneshot.errors import UserError
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+LIST_WANTED = "a grid needs a list of values; to search an interval add +sweep=search"
+
 
 def distribution(override: Override) -> BaseDistribution:
     """What one override varies over.
@@ -89,10 +91,7 @@ def _wandb_parameter(key: str, found: Any, grid: bool) -> dict[str, Any]:
         steps = round((found.high - found.low) / found.step)
         return {"values": [found.low + n * found.step for n in range(steps + 1)]}
     if grid:
-        raise UserError(
-            f"{key.lstrip('+')}: a grid needs a list of values; to search an interval add "
-            "+sweep=search"
-        )
+        raise UserError(f"{key.lstrip('+')}: {LIST_WANTED}")
     if found.log:
         kind = "q_log_uniform_values" if whole else "log_uniform_values"
     elif found.step is not None and found.step != 1:
