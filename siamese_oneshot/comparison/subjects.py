@@ -177,18 +177,23 @@ def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
         limits = baseline.most_trials, baseline.skips
         made = Subject(baseline.title, baseline.make(), SIDE, None, *limits)
         return [(word, Path(word), made)]
-    path = Path(word).expanduser()
-    if folder_named(word) is not None:
-        runs = runs_in(path)
+    if word in PRETRAINED:
+        return [_network(word, word)]
+    folder = folder_named(word)
+    if folder is not None:
+        runs = runs_in(folder)
         if not runs:
-            raise UserError(f"{path} holds no run with a checkpoint")
-        if runs == [path]:
-            return [_network(path, path.absolute().name, _status(path) == "finished")]
+            raise UserError(f"{folder} holds no run with a checkpoint")
+        if runs == [folder]:
+            return [_network(folder, folder.absolute().name, _status(folder) == "finished")]
         whole = [run for run in runs if _is_whole(run)]
         if not whole:
-            raise UserError(f"{path} holds no run that has finished; name one to evaluate it as is")
-        return [_network(run, str(run.relative_to(path))) for run in whole]
-    if word not in PRETRAINED and not path.exists():
+            raise UserError(
+                f"{folder} holds no run that has finished; name one to evaluate it as is"
+            )
+        return [_network(run, str(run.relative_to(folder))) for run in whole]
+    path = Path(word).expanduser()
+    if not path.exists():
         names = [*PRETRAINED, *BASELINES]
         near = difflib.get_close_matches(word, names, 1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -196,7 +201,7 @@ def _of(word: str) -> list[tuple[Path | str, Path, Subject]]:
             f"there is no {word}: {hint}Name a run's or sweep's folder, a .ckpt or .safetensors "
             f"file, or one of {', '.join(names)}"
         )
-    return [_network(word, word if word in PRETRAINED else path.stem)]
+    return [_network(word, path.stem)]
 
 
 def _is_whole(run: Path) -> bool:

@@ -58,7 +58,8 @@ class CrossAttention(nn.Module):
         weight: the start of the weights of ``WeightedL1``.
         likeness: the start of the weight of what the places find, of all heads together.
         sharpness: the start of the factor on inner products within the softmax.
-        differences: weigh what places find channel by channel, too; every w_j starts at 0.
+        differences: compare places with what they find channel by channel, too; every w_j starts
+            at 0.
 
     Raises:
         UserError: embeddings that hold no square map of descriptors beside the whole picture's

@@ -37,7 +37,7 @@ def result_of(
     """All that is known of a run.
 
     Args:
-        run: it.
+        run: the training.
         trainer: that has fitted it, as far as it came.
         status: how that ended.
         scores: of the kept checkpoint; none where it was not examined.
