@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 
 def evaluate_task(cfg: DictConfig) -> None:
-    """Evaluate the networks and baselines of ``cfg.run``."""
-    from siamese_oneshot.comparison.job import evaluate  # here, so that --help need not load torch
+    """Evaluate the networks and baselines of ``cfg.models``."""
+    from siamese_oneshot.evaluation.runner import (
+        evaluate,  # here, so that --help need not load torch
+    )
 
     evaluate(cfg)
 
 
 def main() -> None:
-    """Entry point: names, folders and files may stand alone or as ``run=…``."""
-    line = with_paths(sys.argv[1:], ("run", "out", "mnist"), words="run")
+    """Entry point: names, folders and files may stand alone or as ``models=…``."""
+    line = with_paths(sys.argv[1:], ("models", "output_dir", "mnist"), words="models")
     run_hydra(evaluate_task, "evaluate", line)
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from siamese_oneshot.cli.surroundings import explain_machine
 from siamese_oneshot.data.splits import BLIND
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.rounding import ROUNDED
-from siamese_oneshot.tracking.trained import Trained, load_trained, save_trained
+from siamese_oneshot.runs.quantization import ROUNDED
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.trained_model import TrainedModel, load_trained, save_trained
+from siamese_oneshot.utils.errors import UserError
 
-_FIGURES = ("one_shot", "official", "yardstick", "across", "verification", "mnist")
+_FIGURES = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
 
 
 def export(run: Path, file: Path) -> Path:
@@ -40,20 +40,20 @@ def export(run: Path, file: Path) -> Path:
     trained = load_trained(run)
     _check(run, trained, found)
     card = {
-        "command": _portable(trained.facts.get("command") or _recorded(run, "command")),
-        "commit": trained.facts.get("commit") or _recorded(run, "commit"),
+        "command": _portable(trained.metadata.get("command") or _recorded(run, "command")),
+        "commit": trained.metadata.get("commit") or _recorded(run, "commit"),
         "trained_on": found["trained_on"],
         "data_digest": found["data_digest"],
         "scores": [score for score in found["scores"] if score["key"] in _FIGURES],
     }
-    facts = {name: value for name, value in trained.facts.items() if name not in card}
-    facts["trained_on"] = card["trained_on"]
+    metadata = {name: value for name, value in trained.metadata.items() if name not in card}
+    metadata["trained_on"] = card["trained_on"]
     made = replace(
         trained,
-        facts=facts,
+        metadata=metadata,
         card=card,
         threshold=found["threshold"],
-        unknown_below=found["unknown_below"],
+        reject_threshold=found["reject_threshold"],
     )
     save_trained(made, file)
     page = file.with_suffix(".md")
@@ -67,8 +67,8 @@ def _evaluation(run: Path) -> dict[str, Any]:
     path = run / "evaluation" / "evaluation.json"
     try:
         content = json.loads(path.read_text())
-        (subject,) = content["subjects"]
-        found: dict[str, Any] = {**content, **subject}
+        (model,) = content["models"]
+        found: dict[str, Any] = {**content, **model}
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist: run python -m siamese_oneshot.evaluate {run} first"
@@ -78,12 +78,12 @@ def _evaluation(run: Path) -> dict[str, Any]:
     return found
 
 
-def _check(run: Path, trained: Trained, found: dict[str, Any]) -> None:
+def _check(run: Path, trained: TrainedModel, found: dict[str, Any]) -> None:
     """Stop where the card would tell what was found on other data, split or lists.
 
     Lists are those of the run's result; validation's may be of another length.
     """
-    own = {name: trained.facts.get(name) for name in ("data_digest", "split")}
+    own = {name: trained.metadata.get(name) for name in ("data_digest", "split")}
     differ = [name for name, value in own.items() if value and found[name] != value]
     try:
         lists = read_result(run).lists
@@ -112,28 +112,28 @@ def _portable(command: str) -> str:
     return shlex.join(word for word in shlex.split(command) if not word.startswith(here))
 
 
-def _page(trained: Trained, file: Path) -> str:
+def _page(trained: TrainedModel, file: Path) -> str:
     """The card for people."""
-    card, facts = trained.card, trained.facts
-    seen = ", whose alphabets trained, too" if facts.get("split") in BLIND else ""
+    card, metadata = trained.card, trained.metadata
+    seen = ", whose alphabets trained, too" if metadata.get("split") in BLIND else ""
     lines = [
         f"# {file.name}",
         "",
-        f"- network: {trained.parameters:,} parameters, pictures of {trained.size}x{trained.size}",
-        f"- experiment {facts.get('experiment')}, seed {facts.get('seed')}, split "
-        f"{facts.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
+        f"- network: {trained.parameters:,} parameters, images of {trained.size}x{trained.size}",
+        f"- experiment {metadata.get('experiment')}, seed {metadata.get('seed')}, split "
+        f"{metadata.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
         f"- trained with `{card['command']}` at commit {card['commit']}",
         "- evaluated with `python -m siamese_oneshot.evaluate <its folder>`, before its weights "
         f"were rounded to {ROUNDED}",
         f"- verification threshold {trained.threshold:.4f}, unknown below "
-        f"{trained.unknown_below:.4f}; both chosen on validation{seen}",
+        f"{trained.reject_threshold:.4f}; both chosen on validation{seen}",
         "",
-        "| score | % | 95% interval | trials | protocol |",
+        "| score | % | 95% interval | episodes | protocol |",
         "| --- | ---: | ---: | ---: | --- |",
     ]
     lines += [
         f"| {one['name']} | {100 * one['value']:.2f} | {100 * one['low']:.1f}-"
-        f"{100 * one['high']:.1f} | {one['trials']:,} | {one['protocol']} |"
+        f"{100 * one['high']:.1f} | {one['episodes']:,} | {one['protocol']} |"
         for one in card["scores"]
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Recognise your own pictures: ``python -m siamese_oneshot.predict support=… query=…``."""
+"""Recognize your own images: ``python -m siamese_oneshot.predict support=… query=…``."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 
 def predict_task(cfg: DictConfig) -> None:
-    """Rank the classes of ``cfg.support`` for the pictures of ``cfg.query``."""
-    from siamese_oneshot.prediction.job import predict  # here, so that --help need not load torch
+    """Rank the classes of ``cfg.support`` for the images of ``cfg.query``."""
+    from siamese_oneshot.prediction.runner import (
+        predict,  # here, so that --help need not load torch
+    )
 
     predict(cfg)
 
 
 def main() -> None:
     """Entry point: paths may be typed without Hydra's quotes."""
-    run_hydra(predict_task, "predict", with_paths(sys.argv[1:], ("run", "support", "query", "out")))
+    run_hydra(predict_task, "predict", with_paths(sys.argv[1:], ("model", "support", "query", "output_dir")))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.wandb_mode import MODES
+from siamese_oneshot.loggers.wandb_mode import MODES
+from siamese_oneshot.utils.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("siamese_oneshot").setLevel(logging.INFO)  # where W&B's run is
     try:
-        from siamese_oneshot.reporting.report import make_report  # here: --help need not load torch
+        from siamese_oneshot.reports.report import make_report  # here: --help need not load torch
 
         make_report(
             arguments.folders,
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m siamese_oneshot.report",
-        description="All jobs of sweeps as tables, pictures and pages to open in a browser: means "
-        "over seeds, what each job came to, which settings mattered; curves and pictures of each "
+        description="All jobs of sweeps as tables, images and pages to open in a browser: means "
+        "over seeds, what each job came to, which settings mattered; curves and images of each "
         "run. Half-finished and damaged folders will do.",
     )
     add = parser.add_argument

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.cli.paths import with_paths
-from siamese_oneshot.sweeping.grid import GridSweeper
-from siamese_oneshot.sweeping.search import SearchSweeper
+from siamese_oneshot.sweeps.grid import GridSweeper
+from siamese_oneshot.sweeps.optuna_search import SearchSweeper
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

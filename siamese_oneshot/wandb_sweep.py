@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli.run import conf_dir
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.choosing import refuse_blind_search
-from siamese_oneshot.sweeping.job import bare_key
-from siamese_oneshot.sweeping.space import space_of, wandb_parameters
+from siamese_oneshot.sweeps.choosing import refuse_blind_search
+from siamese_oneshot.sweeps.job import bare_key
+from siamese_oneshot.sweeps.search_space import space_of, wandb_parameters
+from siamese_oneshot.utils.errors import UserError
 
-METRIC = "best/one_shot_accuracy"  # a plain number; of val/… the summary is a mapping
+METRIC = "best_val/one_shot_accuracy"  # a plain number; of val/… the summary is a mapping
 
 
 def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.cli.job import Job
-from siamese_oneshot.errors import UserError
 from siamese_oneshot.evaluate import evaluate_task
 from siamese_oneshot.predict import predict_task
 from siamese_oneshot.train import train_task
+from siamese_oneshot.utils.errors import UserError
 
 TASKS: dict[str, tuple[str, Callable[[DictConfig], Any]]] = {
     "train": ("config", train_task),
@@ -27,20 +27,20 @@ TASKS: dict[str, tuple[str, Callable[[DictConfig], Any]]] = {
 }
 SMALL = {  # a training of two steps on generated alphabets, and an evaluation as short
     "train": (
-        "data=glyphs", "logger=none", "data.glyphs.alphabets=3", "data.glyphs.characters=[5,5]",
-        "data.glyphs.drawers=3", "data.exam.way=3", "data.exam.pairs=20",
-        "data.exam.validation_runs=2", "data.exam.test_runs=2", "data.exam.paper_runs=2",
-        "data.exam.across=20", "model.encoder.size=24", "model.encoder.filters=[2,2,2,2]",
-        "model.encoder.units=4", "trainer.max_steps=2", "trainer.precision=32-true",
-        "callbacks.album=null", "batches.steps=2",
+        "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3", "data.synthetic.n_characters=[5,5]",
+        "data.synthetic.n_drawers=3", "data.eval.way=3", "data.eval.n_pairs=20",
+        "data.eval.val_runs=2", "data.eval.test_runs=2", "data.eval.koch_runs=2",
+        "data.eval.n_cross_episodes=20", "model.encoder.image_size=24", "model.encoder.filters=[2,2,2,2]",
+        "model.encoder.embedding_dim=4", "trainer.max_steps=2", "trainer.precision=32-true",
+        "callbacks.validation_plots=null", "sampler.steps_per_epoch=2",
     ),
     "evaluate": (
-        "data=glyphs", "logger=none", "data.glyphs.alphabets=3", "data.glyphs.characters=[5,5]",
-        "data.glyphs.drawers=3", "data.exam.way=3", "mnist=false", "pictures=false",
+        "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3", "data.synthetic.n_characters=[5,5]",
+        "data.synthetic.n_drawers=3", "data.eval.way=3", "mnist=false", "pictures=false",
     ),
     "predict": ("support=support", "query=query", "out=out"),
 }  # fmt: skip
-EPISODES = ("batches.alphabets=1", "batches.characters=3", "batches.drawers=2")
+EPISODES = ("sampler.n_alphabets=1", "sampler.n_way=3", "sampler.n_drawers=2")
 
 
 def ask(command: str, line: Sequence[str], folder: Path) -> str:
@@ -80,7 +80,7 @@ def _chooses(override: Any) -> bool:
 
 @cache
 def _composed(command: str, groups: tuple[str, ...]) -> DictConfig:
-    own = () if command != "train" or "objective=pairs" in groups else EPISODES
+    own = () if command != "train" or "loss=bce_pairs" in groups else EPISODES
     small = [text for text in SMALL[command] if not ("model=dense" in groups and "filters" in text)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

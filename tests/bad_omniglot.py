@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 BACKGROUND, EVALUATION, RUNS = "images_background.zip", "images_evaluation.zip", "all_runs.zip"
-PICTURE = "images_background/Dog/character01/0000_01.png"
+IMAGE = "images_background/Dog/character01/0000_01.png"
 Spoil = Callable[[Path], None]
 
 
@@ -46,7 +46,7 @@ def without(start: str) -> Callable[[dict[str, bytes]], None]:
 
 
 def png(mode: str, size: tuple[int, int]) -> bytes:
-    """A picture of the middle of its range."""
+    """An image of the middle of its range."""
     buffer = io.BytesIO()
     Image.new(mode, size, 128 if mode == "L" else 0).save(buffer, "PNG")
     return buffer.getvalue()
@@ -102,7 +102,7 @@ def unpacked(root: Path) -> None:
 
 
 def outside(members: dict[str, bytes]) -> None:
-    """Names that lead out of the folder, with the pictures of an alphabet that is then missing."""
+    """Names that lead out of the folder, with the images of an alphabet that is then missing."""
     for name in [name for name in members if "/Dog/" in name]:
         members[f"../../../escaped/{name.rpartition('/')[2]}"] = members.pop(name)
     members["/tmp/escaped.txt"] = b"x"
@@ -126,27 +126,27 @@ BAD_OMNIGLOT: list[tuple[str, Spoil, list[str]]] = [
     ("a web page saved as zip",
      lambda root: (root / BACKGROUND).write_bytes(b"<!DOCTYPE html><html>log in</html>"),
      [BACKGROUND, "a web page saved in its place"]),
-    ("a damaged member", damaged_inside, [PICTURE]),
+    ("a damaged member", damaged_inside, [IMAGE]),
     ("an encrypted zip", locked, ["cannot be read", "encrypted"]),
     ("a link to itself as zip", linked_in_a_circle, ["no images_background.zip"]),
     ("an unpacked folder with a link back up", unpacked, ["character02"]),
     ("zip-slip names", edited(outside), ["alphabet Dog is missing"]),
-    ("a zip bomb", edited(put(PICTURE, bytes(20 * 2**20))), [PICTURE, "larger than 65536"]),
-    ("a decompression bomb as picture", edited(put(PICTURE, vast_png())),
-     [PICTURE, "far more pixels than 105×105"]),
-    ("a picture of another size", edited(put(PICTURE, png("1", (28, 28)))),
-     [PICTURE, "28×28", "not 105×105"]),
-    ("a grey picture", edited(put(PICTURE, png("L", (105, 105)))), [PICTURE, "grey pixels"]),
-    ("a text as picture", edited(put(PICTURE, b"hello")), [PICTURE, "not a whole PNG"]),
-    ("a wrong picture", edited(put(PICTURE, png("1", (105, 105)))), ["pixels are not those"]),
-    ("a missing drawer", edited(without(PICTURE)), ["Dog/character01", "missing 01"]),
+    ("a zip bomb", edited(put(IMAGE, bytes(20 * 2**20))), [IMAGE, "larger than 65536"]),
+    ("a decompression bomb as image", edited(put(IMAGE, vast_png())),
+     [IMAGE, "far more pixels than 105×105"]),
+    ("an image of another size", edited(put(IMAGE, png("1", (28, 28)))),
+     [IMAGE, "28×28", "not 105×105"]),
+    ("a gray image", edited(put(IMAGE, png("L", (105, 105)))), [IMAGE, "gray pixels"]),
+    ("a text as image", edited(put(IMAGE, b"hello")), [IMAGE, "not a whole PNG"]),
+    ("a wrong image", edited(put(IMAGE, png("1", (105, 105)))), ["pixels are not those"]),
+    ("a missing drawer", edited(without(IMAGE)), ["Dog/character01", "missing 01"]),
     ("a missing character", edited(without("images_background/Dog/character02")),
      ["Dog has 1 characters, not 2"]),
     ("an empty alphabet", edited(without("images_background/Dog/")), ["alphabet Dog is missing"]),
     ("a strange alphabet", edited(put("images_background/Elf/character01/0000_01.png", b"x")),
      ["alphabet Elf does not belong"]),
     ("a duplicate character", edited(put("images_background/Dog/character01/0001_01.png", b"x")),
-     ["two files for one drawing"]),
+     ["two files for one image"]),
     ("runs without labels", edited(without("run07/class_labels.txt"), RUNS),
      ["all_runs", "run07/class_labels.txt"]),
     ("runs with unreadable labels", edited(put("run07/class_labels.txt", b"\xff\xfe"), RUNS),

@@ -1,7 +1,7 @@
-"""A person's own pictures, networks and digits, spoilt; and what the answer must say.
+"""A person's own images, networks and digits, spoilt; and what the answer must say.
 
 Each function writes into the working folder, in which ``support``, ``query`` and ``symbols`` are
-good folders of pictures, and gives the command that must be refused.
+good folders of images, and gives the command that must be refused.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from hydra.utils import instantiate
 from PIL import Image, ImageDraw
 
 Make = Callable[[], list[str]]  # the command and its settings
-FOLDER = ["train", "data.source=folder", "data.split=shares", "data.root=symbols"]
+FOLDER = ["train", "data.source=folder", "data.split=ratio_60_20_20", "data.root=symbols"]
 PREDICT = ["predict", "support=support", "query=query"]
 NETWORK = {
-    "_target_": "siamese_oneshot.model.network.build_network",
+    "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.model.encoder.ConvEncoder", "_partial_": True, "size": 16,
+        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True, "size": 16,
         "filters": [2], "kernels": [3], "pools": [2], "units": 4,
     },
-    "comparator": {"_target_": "siamese_oneshot.model.comparator.WeightedL1", "_partial_": True},
+    "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},
     "init": "torch",
     "seed": 1,
 }  # fmt: skip
@@ -103,13 +103,13 @@ def pipe() -> list[str]:
 
 
 def odd_names() -> list[str]:
-    """Names that are no text, and pictures that are none."""
+    """Names that are no text, and images that are none."""
     empty("query")
     Path(os.fsdecode(b"query/\xff\xfe.png")).write_bytes(b"\0")
     return PREDICT
 
 
-def one_picture_a_class() -> list[str]:
+def one_image_a_class() -> list[str]:
     for folder in Path("symbols").glob("*/*"):
         for path in sorted(folder.iterdir())[1:]:
             path.unlink()
@@ -125,7 +125,7 @@ def few_classes() -> list[str]:
 def run(edit: Callable[[dict[str, Any]], Any] = lambda content: None) -> list[str]:
     """A run whose checkpoint is edited before it is written."""
     state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
-    header = {"version": 1, "network": json.loads(json.dumps(NETWORK)), "facts": {"seed": 1}}
+    header = {"version": 1, "network": json.loads(json.dumps(NETWORK)), "metadata": {"seed": 1}}
     content = {"state_dict": state, "siamese_oneshot": header}
     edit(content)
     Path("run/checkpoints").mkdir(parents=True)
@@ -166,7 +166,7 @@ def spoilt_export(spoil: Callable[[bytes], bytes]) -> Make:
     return make
 
 
-def digits(images: bytes, labels: bytes = b"", suffix: str = "") -> Make:
+def mnist(images: bytes, labels: bytes = b"", suffix: str = "") -> Make:
     def make() -> list[str]:
         Path("mnist").mkdir()
         Path(f"mnist/t10k-images-idx3-ubyte{suffix}").write_bytes(images)
@@ -192,48 +192,48 @@ HTML = b"<!DOCTYPE html><html>log in</html>"
 BOMB = 257 * gzip.compress(bytes(2**20))  # a member a mebibyte
 
 BAD_OWN: list[tuple[str, Make, list[str]]] = [
-    ("no folder of pictures", lambda: [*FOLDER[:-1], "data.root=nowhere"],
+    ("no folder of images", lambda: [*FOLDER[:-1], "data.root=nowhere"],
      ["nowhere", "no such folder"]),
     ("no root at all", lambda: [*FOLDER[:-1], "data.root=null"], ["data.root="]),
     ("a file as root", lambda: [*FOLDER[:-1], "data.root=query/q0.png"], ["not a folder"]),
-    ("an empty folder", emptied("symbols", FOLDER), ["symbols", "no picture"]),
-    ("texts as pictures", only("symbols/a/x.png", b"some words", FOLDER),
-     ["a/x.png", "it is text, not a picture"]),
+    ("an empty folder", emptied("symbols", FOLDER), ["symbols", "no image"]),
+    ("texts as images", only("symbols/a/x.png", b"some words", FOLDER),
+     ["a/x.png", "it is text, not an image"]),
     ("an alphabet without characters", only("symbols/a/b/c/d.png", b"x", FOLDER), ["too deep"]),
-    ("pictures in no class", lambda: [draw("symbols/x.png", 3), FOLDER][1], ["x.png", "no class"]),
+    ("images in no class", lambda: [draw("symbols/x.png", 3), FOLDER][1], ["x.png", "no class"]),
     ("10,000 empty classes", many_empty_classes, ["empty", "and 9,980 more"]),
-    ("one picture a class", one_picture_a_class, ["by 2 drawers", "add drawings"]),
+    ("one image a class", one_image_a_class, ["by 2 drawers", "add images"]),
     ("too few classes to divide", few_classes, ["alphabet2", "2 characters", "at least 3"]),
-    ("more ways than classes", lambda: [*FOLDER, "data.exam.way=9"],
-     ["no alphabet has 9 characters", "data.exam.way"]),
-    ("bad pictures under stop",
+    ("more ways than classes", lambda: [*FOLDER, "data.eval.way=9"],
+     ["no alphabet has 9 characters", "data.eval.way"]),
+    ("bad images under stop",
      lambda: [Path("symbols/alphabet1/class1/x.png").write_bytes(b""),
-              [*FOLDER, "data.on_bad=stop"]][1],
-     ["alphabet1/class1/x.png", "on_bad=skip"]),
+              [*FOLDER, "data.on_error=stop"]][1],
+     ["alphabet1/class1/x.png", "on_error=skip"]),
     ("no supports", lambda: [*PREDICT, "support=nowhere"], ["nowhere", "no such folder"]),
-    ("a picture as folder of supports", lambda: [*PREDICT, "support=query/q0.png"],
+    ("an image as folder of supports", lambda: [*PREDICT, "support=query/q0.png"],
      ["it is a file, not a folder"]),
-    ("an empty folder of supports", emptied("support", PREDICT), ["support", "no picture"]),
+    ("an empty folder of supports", emptied("support", PREDICT), ["support", "no image"]),
     ("two files for one class",
      lambda: [only("support/a.png", b"", PREDICT)(), draw("support/a.png", 1),
               draw("support/a.bmp", 1), PREDICT][3],
      ["are both the class a", "rename one"]),
     ("no query", lambda: [*PREDICT, "query=nowhere"], ["nowhere", "no such file or folder"]),
     ("an empty folder of queries", emptied("query", PREDICT), ["query", "the folder is empty"]),
-    ("a truncated picture", truncated,
+    ("a truncated image", truncated,
      ["x.png", "damaged or incomplete"]),
-    ("an empty picture", only("query/x.png", b"", PREDICT), ["x.png", "the file is empty"]),
-    ("a picture of nothing",
+    ("an empty image", only("query/x.png", b"", PREDICT), ["x.png", "the file is empty"]),
+    ("an image of nothing",
      lambda: [empty("query"), Image.new("L", (30, 30), 200).save("query/x.png"), PREDICT][2],
-     ["x.png", "no drawing can be seen"]),
+     ["x.png", "no image can be seen"]),
     ("a decompression bomb", only("query/x.png", vast_png(), PREDICT), ["x.png", "megapixels"]),
     ("links in a circle", links_in_a_circle, ["query/up", "not followed", "query/self"]),
     ("a pipe, which would never end", pipe, ["pipe.png", "it is no file"]),
-    ("a name that is no text", odd_names, ["no picture"]),
+    ("a name that is no text", odd_names, ["no image"]),
     ("results into a file", lambda: [*PREDICT, "out=query/q0.png"], ["out=query/q0.png"]),
     ("no such run", lambda: [*PREDICT, "run=nowhere"], ["no network at nowhere", "pretrained"]),
     ("a folder that is no run", lambda: [*PREDICT, "run=query"], ["query has no checkpoints"]),
-    ("a picture as network", lambda: [*PREDICT, "run=query/q0.png"], ["neither a .ckpt nor"]),
+    ("an image as network", lambda: [*PREDICT, "run=query/q0.png"], ["neither a .ckpt nor"]),
     ("a truncated checkpoint", spoilt_run(lambda data: data[: len(data) // 2]),
      ["best.ckpt", "damaged"]),
     ("an empty checkpoint", spoilt_run(lambda data: b""), ["best.ckpt", "damaged"]),
@@ -260,8 +260,8 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
     ("weights without a header", spoilt_export(lambda data: data.replace(b"siamese_o", b"x" * 9)),
      ["net.safetensors"]),
     ("no digits", lambda: ["evaluate", "run=chance", "mnist=nowhere"], ["MNIST", "nowhere"]),
-    ("digits of another kind", digits(idx(7, 1)), ["t10k-images", "no IDX file of images"]),
-    ("truncated digits", digits(idx(2051, 10, 28, 28, data=b"x")), ["[10, 28, 28]", "1 bytes"]),
-    ("a gzip bomb as digits", digits(BOMB, BOMB, ".gz"), ["larger than any of MNIST's"]),
-    ("no gzip as digits", digits(b"x", b"x", ".gz"), ["t10k-images", "cannot be read"]),
+    ("digits of another kind", mnist(idx(7, 1)), ["t10k-images", "no IDX file of images"]),
+    ("truncated digits", mnist(idx(2051, 10, 28, 28, data=b"x")), ["[10, 28, 28]", "1 bytes"]),
+    ("a gzip bomb as digits", mnist(BOMB, BOMB, ".gz"), ["larger than any of MNIST's"]),
+    ("no gzip as digits", mnist(b"x", b"x", ".gz"), ["t10k-images", "cannot be read"]),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Hydra parses conf/ and composes a config again for each question; the tests ask thousands."""
+"""Hydra parses conf/ and composes a config again for each episode task; the tests ask thousands."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ if not os.environ.get("SIAMESE_ONESHOT_GPU"):  # for tests/training/test_gpu.py
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # exact to the bit, in two processes: on CPUs only
 
 import pytest
-from blobs import make_drawings
+from blobs import make_dataset
 from cached_conf import each_text_parsed_once
 
-from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.dataset import CharacterDataset
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -37,9 +37,9 @@ def undisturbed_logging() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def drawings() -> Drawings:
+def dataset() -> CharacterDataset:
     """4 alphabets of 6, 5, 8 and 7 characters by 6 drawers, 16 × 16 pixels."""
-    return make_drawings()
+    return make_dataset()
 
 
 @pytest.fixture(scope="session")

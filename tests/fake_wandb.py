@@ -17,12 +17,12 @@ class FakeWandb(ThreadingHTTPServer):
     """Listens on the loopback.
 
     Attributes:
-        denied: answer every question with 401, as to a wrong key.
+        denied: answer every episode task with 401, as to a wrong key.
         silent: answer nothing.
         runs: by id, what the client told of the run when it began.
         lines: by id, the rows of the history by the offset at which the client put them.
         ended: by id, the exit code.
-        asked: every GraphQL question, for when something is missing here.
+        asked: every GraphQL episode task, for when something is missing here.
     """
 
     daemon_threads = True
@@ -53,7 +53,7 @@ class FakeWandb(ThreadingHTTPServer):
         self.silent = True
 
     def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
-        """What a GraphQL question is answered."""
+        """What a GraphQL episode task is answered."""
         self.asked.append(query)
         if "upsertBucket" in query:
             name = given.get("name") or given.get("bucketName") or "unknown"

@@ -33,14 +33,14 @@ from safetensors.torch import save
 
 from siamese_oneshot.cli.paths import unquoted, with_paths
 from siamese_oneshot.data import bitcache
-from siamese_oneshot.data.digits import load_digits
-from siamese_oneshot.data.omniglot.contents import decode_picture
+from siamese_oneshot.data.image_folder.decode import read_image
+from siamese_oneshot.data.mnist import load_mnist
+from siamese_oneshot.data.omniglot.contents import decode_image
 from siamese_oneshot.data.omniglot.files import Members
-from siamese_oneshot.data.own.picture import read_picture
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.job import FILE, Job
-from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.trained import load_trained
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.trained_model import load_trained
+from siamese_oneshot.sweeps.job import FILE, Job
+from siamese_oneshot.utils.errors import UserError
 
 SECONDS = 10.0
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -51,7 +51,7 @@ class Hang(BaseException):
 
 
 def encoded(kind: str, mode: str = "L") -> bytes:
-    """A small drawing in a format."""
+    """A small image in a format."""
     pixels = np.full((14, 12), 255, np.uint8)
     pixels[3:11, 5:7] = 0
     buffer = io.BytesIO()
@@ -76,16 +76,16 @@ def idx(magic: int, *shape: int) -> bytes:
 
 
 NETWORK = {
-    "_target_": "siamese_oneshot.model.network.build_network",
+    "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.model.encoder.DenseEncoder", "_partial_": True, "size": 2,
+        "_target_": "siamese_oneshot.models.conv_encoder.DenseEncoder", "_partial_": True, "size": 2,
         "hidden": [2], "units": 2,
     },
-    "comparator": {"_target_": "siamese_oneshot.model.comparator.WeightedL1", "_partial_": True},
+    "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},
     "init": "torch", "seed": 0,
 }  # fmt: skip
-HEADER = {"version": 1, "network": NETWORK, "facts": {"seed": 0}, "threshold": 0.5, "card": {}}
+HEADER = {"version": 1, "network": NETWORK, "metadata": {"seed": 0}, "threshold": 0.5, "card": {}}
 
 
 def exported() -> bytes:
@@ -108,7 +108,7 @@ def cache() -> bytes:
 JOB = json.dumps({"version": 1, "number": 0, "overrides": ["a=1"], "swept": ["a"], "attempts": 1,
                   "error": None, "trial": None}).encode()  # fmt: skip
 RESULT = json.dumps({"version": 1, "status": "finished", "experiment": "x", "seed": 0,
-                     "data_source": "glyphs", "data_digest": "0", "data_split": "shares",
+                     "data_source": "synthetic", "data_digest": "0", "data_split": "ratio_60_20_20",
                      "scores": [], "validation": 0.5, "checkpoint": None, "steps": 1, "epochs": 1,
                      "seconds": 1.0, "seconds_total": 1.0, "precision": "32-true",
                      }).encode()  # fmt: skip
@@ -128,11 +128,11 @@ def read_zip(folder: Path, data: bytes) -> None:
     with Members(put(folder, "x.zip", data)) as members:
         for name in members.names[:9]:
             if name.endswith(".png"):
-                decode_picture(members, name)
+                decode_image(members, name)
             members.read(name)
 
 
-def read_digits(folder: Path, data: bytes, suffix: str = "") -> None:
+def read_mnist(folder: Path, data: bytes, suffix: str = "") -> None:
     put(folder, f"digits/t10k-images-idx3-ubyte{suffix}", data)
     labels = idx(2049, 40)
     put(
@@ -141,7 +141,7 @@ def read_digits(folder: Path, data: bytes, suffix: str = "") -> None:
         gzip.compress(labels) if suffix else labels,
     )
     try:
-        load_digits(folder / "digits")
+        load_mnist(folder / "digits")
     finally:
         for path in (folder / "digits").iterdir():
             path.unlink()
@@ -159,14 +159,14 @@ def read_words(folder: Path, data: bytes) -> None:
 # what is read: good files, and who reads them
 READERS: dict[str, tuple[list[bytes], Callable[[Path, bytes], object]]] = {
     "png": ([encoded("PNG"), encoded("PNG", "1"), encoded("PNG", "P"), encoded("PNG", "RGBA")],
-            lambda folder, data: read_picture(put(folder, "x", data))),
+            lambda folder, data: read_image(put(folder, "x", data))),
     "picture": ([encoded(kind) for kind in ("JPEG", "GIF", "BMP", "TIFF", "PPM", "ICO", "WEBP")],
-                lambda folder, data: read_picture(put(folder, "x", data))),
+                lambda folder, data: read_image(put(folder, "x", data))),
     "zip": ([zipped(zipfile.ZIP_STORED), zipped(zipfile.ZIP_DEFLATED), zipped(zipfile.ZIP_LZMA)],
             read_zip),
-    "idx": ([idx(2051, 40, 3, 3), idx(2049, 40)], read_digits),
+    "idx": ([idx(2051, 40, 3, 3), idx(2049, 40)], read_mnist),
     "idx.gz": ([gzip.compress(idx(2051, 40, 3, 3))],
-               lambda folder, data: read_digits(folder, data, ".gz")),
+               lambda folder, data: read_mnist(folder, data, ".gz")),
     "safetensors": ([exported()],
                     lambda folder, data: load_trained(put(folder, "x.safetensors", data))),
     "ckpt": ([checkpoint()], lambda folder, data: load_trained(put(folder, "x.ckpt", data))),
@@ -180,34 +180,34 @@ ALLOWED = (UserError, bitcache.CacheFault)
 SHARES = {"ckpt": 0.3, "picture": 1.5, "png": 3.0, "zip": 2.0}  # of the inputs; 1 where not here
 
 
-def spoilt(seeds: list[bytes], chance: random.Random) -> bytes:
+def spoilt(seeds: list[bytes], rng: random.Random) -> bytes:
     """A good file with one to eight changes; PNG chunks may get their checksums mended."""
-    data = bytearray(chance.choice(seeds))
-    for _ in range(chance.choice((1, 1, 2, 3, 8))):
+    data = bytearray(rng.choice(seeds))
+    for _ in range(rng.choice((1, 1, 2, 3, 8))):
         size = len(data)
-        place, other = chance.randrange(size + 1), chance.randrange(size + 1)
-        match chance.randrange(8):
+        place, other = rng.randrange(size + 1), rng.randrange(size + 1)
+        match rng.randrange(8):
             case 0 if size:
-                data[place % size] ^= 1 << chance.randrange(8)
+                data[place % size] ^= 1 << rng.randrange(8)
             case 1 if size:
-                data[place % size] = chance.randrange(256)
+                data[place % size] = rng.randrange(256)
             case 2:
-                del data[place : place + chance.choice((1, 4, 40))]
+                del data[place : place + rng.choice((1, 4, 40))]
             case 3:
-                data[place:place] = chance.randbytes(chance.choice((1, 4, 40)))
+                data[place:place] = rng.randbytes(rng.choice((1, 4, 40)))
             case 4:
-                width, order = chance.choice((1, 2, 4, 8)), chance.choice(("big", "little"))
-                number = chance.choice(EXTREMES) % 256**width
+                width, order = rng.choice((1, 2, 4, 8)), rng.choice(("big", "little"))
+                number = rng.choice(EXTREMES) % 256**width
                 data[place : place + width] = number.to_bytes(width, order)  # type: ignore[arg-type]
             case 5:
-                piece = data[other : other + chance.choice((4, 16, 64))]
+                piece = data[other : other + rng.choice((4, 16, 64))]
                 data[place:place] = piece
             case 6:
                 del data[place:]
             case _:
-                donor = chance.choice(seeds)
-                data[place:] = donor[chance.randrange(len(donor)) :]
-    if data[:4] == b"\x89PNG" and chance.random() < 0.7:
+                donor = rng.choice(seeds)
+                data[place:] = donor[rng.randrange(len(donor)) :]
+    if data[:4] == b"\x89PNG" and rng.random() < 0.7:
         return mended(bytes(data))
     return bytes(data)
 
@@ -243,18 +243,18 @@ def fuzz(count: int, seed: int) -> tuple[Counter[str], list[tuple[str, str, byte
     Returns:
         How many each reader took and refused; and the findings: reader, what happened, the input.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     ended: Counter[str] = Counter()
-    findings = []
+    eval_results = []
     names = list(READERS)
     weights = [SHARES.get(name, 1.0) for name in names]
     with tempfile.TemporaryDirectory() as top, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(top, "in", "side")
         folder.mkdir(parents=True)
-        for name in chance.choices(names, weights, k=count):
+        for name in rng.choices(names, weights, k=count):
             seeds, read = READERS[name]
-            data = spoilt(seeds, chance)
+            data = spoilt(seeds, rng)
             try:
                 with time_limit(SECONDS):
                     read(folder, data)
@@ -262,12 +262,12 @@ def fuzz(count: int, seed: int) -> tuple[Counter[str], list[tuple[str, str, byte
             except ALLOWED:
                 ended[f"{name} refused"] += 1
             except (Exception, Hang) as problem:
-                findings.append((name, f"{type(problem).__name__}: {problem}"[:200], data))
+                eval_results.append((name, f"{type(problem).__name__}: {problem}"[:200], data))
         strangers = [
             path for path in Path(top).rglob("*") if path.is_file() and path.parent != folder
         ]
-        findings += [("escape", str(path), b"") for path in strangers]
-    return ended, findings
+        eval_results += [("escape", str(path), b"") for path in strangers]
+    return ended, eval_results
 
 
 def main() -> None:
@@ -276,15 +276,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     began = time.monotonic()
-    ended, findings = fuzz(asked.count, asked.seed)
+    ended, eval_results = fuzz(asked.count, asked.seed)
     for name, number in sorted(ended.items()):
         print(f"{name}: {number:,}")
-    for (reader, what), number in Counter(finding[:2] for finding in findings).most_common(40):
-        example = next(data for name, said, data in findings if (name, said) == (reader, what))
+    for (reader, what), number in Counter(finding[:2] for finding in eval_results).most_common(40):
+        example = next(data for name, said, data in eval_results if (name, said) == (reader, what))
         print(f"FOUND {number} x {reader}: {what}\n  {example[:300]!r}")
-    total = sum(ended.values()) + len(findings)
-    print(f"{total:,} inputs, {len(findings)} findings, {time.monotonic() - began:.0f} s")
-    raise SystemExit(bool(findings))
+    total = sum(ended.values()) + len(eval_results)
+    print(f"{total:,} inputs, {len(eval_results)} findings, {time.monotonic() - began:.0f} s")
+    raise SystemExit(bool(eval_results))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Lookalike:
                 right = f"class{answer[column] + 1:02d}.png"
                 labels += f"{top}/test/{item} {top}/training/{right}\n"
             self.put(f"all_runs/{top}/class_labels.txt", labels.encode())
-        rows = np.stack([np.packbits(picture) for picture in self.ink])
+        rows = np.stack([np.packbits(image) for image in self.ink])
         self.edition = Edition(
             ImageSet(PARTS[0], SETS[PARTS[0]], hashlib.sha256(rows[:40].tobytes()).hexdigest()),
             ImageSet(PARTS[1], SETS[PARTS[1]], hashlib.sha256(rows[40:].tobytes()).hexdigest()),
@@ -80,7 +80,7 @@ class Lookalike:
 
     def matches(self, found):
         return (
-            np.array_equal(found.drawings.pixels.numpy(), np.where(self.ink, 255, 0))
+            np.array_equal(found.dataset.pixels.numpy(), np.where(self.ink, 255, 0))
             and torch.stack([found.runs.tests, found.runs.supports, found.runs.answers])
             .numpy()
             .tolist()

@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.tracking.result import RunResult, write_result
-from siamese_oneshot.tracking.score import Score
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.runs.result import RunResult, write_result
 
 
-def scores_of(right: dict[str, int], trials: int = 1000, digest: str = "d") -> list[Score]:
+def scores_of(right: dict[str, int], episodes: int = 1000, digest: str = "d") -> list[Score]:
     """Scores by ``split/key``: so many right answers of a thousand."""
     made = []
     for name, correct in right.items():
         split, key = name.split("/")
         made.append(
-            Score.from_counts(f"{key} list", "how", correct, trials, f"{digest}-{key}", split, key)
+            Score.from_counts(
+                f"{key} list", "how", correct, episodes, f"{digest}-{key}", split, key
+            )
         )
     return made
 

@@ -23,8 +23,8 @@ from lookalike import Lookalike
 
 import siamese_oneshot
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.data.image_folder.folder import load_folder
 from siamese_oneshot.data.omniglot import loader
-from siamese_oneshot.data.own.folder import load_folder
 from siamese_oneshot.train import train_task
 
 RESULTS = re.compile(r".*\.ckpt|result\.json|metrics\.csv|(predictions|evaluation)\..*|.*\.tmp")
@@ -79,7 +79,7 @@ def test_bad_files_of_omniglot(
         (root / path.name).write_bytes(path.read_bytes())
     spoil(root)
     line = ["train", "data.source=omniglot", "data.root=root", "data.download=false"]
-    told = refused(place, [*line, "data.fallback=null", "data.split=lake"], says)
+    told = refused(place, [*line, "data.on_missing=null", "data.split=lake"], says)
     assert len(told.splitlines()) <= 8
     assert not list(place.rglob("*.bits"))
     assert not list(place.parent.rglob("escaped*"))
@@ -158,7 +158,7 @@ def test_a_full_disk_for_results(place: Path, tiny_disk: Path) -> None:
 def test_a_full_disk_for_a_run(tiny_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tiny_disk / "filler").write_bytes(bytes(60 * 2**10))
     with pytest.raises(SystemExit) as stopped:
-        run_hydra(train_task, argv=["data=glyphs", f"hydra.run.dir={tiny_disk}/a/b/c"])
+        run_hydra(train_task, argv=["data=synthetic", f"hydra.run.dir={tiny_disk}/a/b/c"])
     told = capsys.readouterr().err
     assert stopped.value.code == 1
     assert re.fullmatch(r"Error: .*No space left on device; free some space on that disk.*\n", told)

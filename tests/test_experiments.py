@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.model.comparator import WeightedL1
-from siamese_oneshot.model.residual import ResidualEncoder
+from siamese_oneshot.models.residual_encoder import ResidualEncoder
+from siamese_oneshot.models.similarity import WeightedL1
 
 
 @cache
@@ -28,11 +28,14 @@ EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "dense", "glyphs", "modern", "modern_gpu", "paper", "paper_modern", "quick", "replication",
+        "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick", "replication",
     }  # fmt: skip
 
 
-GO_ON = {"quick": "glyphs", "glyphs": "glyphs"}  # without Omniglot; others compare, and stop
+GO_ON = {
+    "quick": "synthetic",
+    "synthetic": "synthetic",
+}  # without Omniglot; others compare, and stop
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -42,36 +45,36 @@ def test_an_experiment_says_its_command_and_can_be_built(path: Path) -> None:
     assert command == f"# python -m siamese_oneshot.train +experiment={path.stem}"
     cfg = composed(f"+experiment={path.stem}")
     assert cfg.name == path.stem
-    assert cfg.data.fallback == GO_ON.get(path.stem)
-    data, objective = instantiate(cfg.data), instantiate(cfg.objective)
-    assert data.batches.kind == objective.batches
+    assert cfg.data.on_missing == GO_ON.get(path.stem)
+    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
+    assert data.sampler.kind == loss.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
 
 
 KOCH = {  # Koch, Zemel, Salakhutdinov 2015
-    "model.encoder.size": 105, "model.encoder.filters": [64, 128, 128, 256],
-    "model.encoder.kernels": [10, 7, 4, 4], "model.encoder.pools": [2, 2, 2, 1],
-    "model.encoder.units": 4096, "model.encoder.batch_norm": False,
-    "model.encoder.activation": "sigmoid", "callbacks.averaging": None,
+    "model.encoder.image_size": 105, "model.encoder.filters": [64, 128, 128, 256],
+    "model.encoder.kernels": [10, 7, 4, 4], "model.encoder.pool_sizes": [2, 2, 2, 1],
+    "model.encoder.embedding_dim": 4096, "model.encoder.batch_norm": False,
+    "model.encoder.activation": "sigmoid", "callbacks.ema": None,
 }  # fmt: skip
 FAITHFUL = {
     "paper": KOCH | {
-        "data.split": "koch", "data.exam.validation_runs": 320 // 20, "data.exam.pairs": 10_000,
-        "data.exam.paper_runs": 400 // 20, "model.init": "paper",
-        "optim._target_": "siamese_oneshot.model.optim.paper_sgd", "optim.decay": 0.99,
-        "optim.momentum_start": 0.5, "batches.size": 128, "batches.fixed": 150_000,
-        "batches.copies": 8, "batches.distortion.rotation": 10, "batches.distortion.shear": 0.3,
-        "batches.distortion.scale": [0.8, 1.2], "batches.distortion.shift": 2,
-        "batches.distortion.probability": 0.5, "batches.distortion.elastic": 0,
+        "data.split": "koch", "data.eval.val_runs": 320 // 20, "data.eval.n_pairs": 10_000,
+        "data.eval.koch_runs": 400 // 20, "model.init": "paper",
+        "optimizer._target_": "siamese_oneshot.models.optimizers.paper_sgd", "optimizer.decay": 0.99,
+        "optimizer.momentum_start": 0.5, "sampler.batch_size": 128, "sampler.n_fixed_pairs": 150_000,
+        "sampler.n_augmented_copies": 8, "sampler.augmentation.rotation": 10, "sampler.augmentation.shear": 0.3,
+        "sampler.augmentation.scale": [0.8, 1.2], "sampler.augmentation.shift": 2,
+        "sampler.augmentation.probability": 0.5, "sampler.augmentation.elastic": 0,
         "trainer.max_epochs": 200, "trainer.max_steps": -1,
         "callbacks.early_stopping.patience": 20,
         "callbacks.early_stopping.monitor": "val/one_shot_error",
     },
     "replication": KOCH | {
-        "data.split": "lake", "model.init": "replication", "model.encoder.paper": 255,
-        "model.encoder.ink": 0, "optim._target_": "siamese_oneshot.model.optim.adam",
-        "optim.lr": 6e-5, "batches.size": 32, "batches.fixed": None, "batches.distortion": None,
-        "objective.l2": dict.fromkeys(["conv1", "conv2", "conv3", "conv4"], 2e-4)
+        "data.split": "lake", "model.init": "replication", "model.encoder.background_value": 255,
+        "model.encoder.foreground_value": 0, "optimizer._target_": "siamese_oneshot.models.optimizers.adam",
+        "optimizer.lr": 6e-5, "sampler.batch_size": 32, "sampler.n_fixed_pairs": None, "sampler.augmentation": None,
+        "loss.l2": dict.fromkeys(["conv1", "conv2", "conv3", "conv4"], 2e-4)
         | {"dense": 1e-3, "output": 0}, "trainer.max_steps": 20_000,
         "callbacks.early_stopping": None,
     },
@@ -89,10 +92,10 @@ OBJECTIVES = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yam
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_an_objective_brings_the_batches_that_it_learns_from(name: str) -> None:
-    cfg = composed(f"objective={name}")
-    data, objective = instantiate(cfg.data), instantiate(cfg.objective)
-    assert data.batches.kind == objective.batches
+def test_an_loss_brings_the_batches_that_it_learns_from(name: str) -> None:
+    cfg = composed(f"loss={name}")
+    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
+    assert data.sampler.kind == loss.batches
 
 
 ABLATIONS = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"))
@@ -102,20 +105,20 @@ ABLATIONS = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"
 def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
     cfg = composed(f"+ablation={name}")
     assert (cfg == composed()) is (name == "nothing")
-    data, objective = instantiate(cfg.data), instantiate(cfg.objective)
-    assert data.batches.kind == objective.batches
+    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
+    assert data.sampler.kind == loss.batches
     instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
 
 
-@pytest.mark.parametrize("line", [["model=residual_local"], ["+experiment=modern_gpu"]])
-def test_the_attention_of_any_tower_can_be_left_out(line: list[str]) -> None:
-    cfg = composed(*line, "+ablation=attention", "model.encoder.units=32")
+@pytest.mark.parametrize("line", [["model=resnet_cross_attention"], ["+experiment=modern_gpu"]])
+def test_the_attention_of_any_encoder_can_be_left_out(line: list[str]) -> None:
+    cfg = composed(*line, "+ablation=attention", "model.encoder.embedding_dim=32")
     network = instantiate(cfg.model)
     assert isinstance(network.encoder, ResidualEncoder)
-    assert isinstance(network.comparator, WeightedL1)
+    assert isinstance(network.similarity, WeightedL1)
 
 
-@pytest.mark.parametrize("choice", [[], ["model=small"]])
+@pytest.mark.parametrize("choice", [[], ["model=conv4_small"]])
 def test_the_search_of_a_shape_holds_the_one_that_there_is(choice: list[str]) -> None:
     cfg = composed(*choice, "+sweep=architecture", hydra=True)
     params = cfg.hydra.sweeper.params

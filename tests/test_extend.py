@@ -10,14 +10,14 @@ import pytest
 from tiny import FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.trained import load_trained
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.trained_model import load_trained
 from siamese_oneshot.train import train_task
 
 PAGE = Path(__file__).parents[1] / "docs" / "extend.md"
 SHORT = [
-    "batches.size=8", "batches.steps=2", "trainer.max_steps=2", "trainer.accelerator=cpu",
-    "callbacks.album=null", "test=false",
+    "sampler.batch_size=8", "sampler.steps_per_epoch=2", "trainer.max_steps=2", "trainer.accelerator=cpu",
+    "callbacks.validation_plots=null", "test=false",
 ]  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def block(language: str) -> str:
     return found[1]
 
 
-def test_an_objective_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_loss_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("my_objectives.py").write_text(block("python"))
@@ -43,4 +43,4 @@ def test_an_objective_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     sys.modules.pop("my_objectives")
     assert read_result(run).status == "finished"
     trained = load_trained(run)  # the network alone is needed
-    assert "objective=squared" in trained.facts["overrides"]
+    assert "loss=squared" in trained.metadata["overrides"]

@@ -1,4 +1,4 @@
-"""From a folder of own pictures to a trained network, its evaluation, its file and its answers."""
+"""From a folder of own images to a trained network, its evaluation, its file and its answers."""
 
 from __future__ import annotations
 
@@ -13,84 +13,84 @@ from PIL import Image, ImageDraw
 
 from siamese_oneshot import evaluate
 from siamese_oneshot import export as exporting
+from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.errors import UserError
 from siamese_oneshot.export import export
-from siamese_oneshot.recogniser import Recogniser
-from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.trained import load_trained
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.trained_model import load_trained
 from siamese_oneshot.train import train_task
+from siamese_oneshot.utils.errors import UserError
 
 SMALL = [
-    "data=folder", "logger=none", "data.exam.way=4", "data.exam.pairs=40",
-    "data.exam.validation_runs=2", "data.exam.test_runs=2", "data.exam.paper_runs=2",
-    "data.exam.across=20",
+    "data=folder", "logger=none", "data.eval.way=4", "data.eval.n_pairs=40",
+    "data.eval.val_runs=2", "data.eval.test_runs=2", "data.eval.koch_runs=2",
+    "data.eval.n_cross_episodes=20",
 ]  # fmt: skip
 TRAIN = [
-    "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
-    "batches.alphabets=2", "batches.characters=4", "batches.drawers=2", "batches.steps=2",
+    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.embedding_dim=16",
+    "sampler.n_alphabets=2", "sampler.n_way=4", "sampler.n_drawers=2", "sampler.steps_per_epoch=2",
     "trainer.max_steps=2", "trainer.precision=32-true", "test=false", "trainer.accelerator=cpu",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four alphabets of five characters, three pictures each: blue strokes on grey, 60 × 50."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four alphabets of five characters, three images each: blue strokes on gray, 60 × 50."""
     root = tmp_path_factory.mktemp("own")
     for alphabet in range(4):
         for character in range(5):
             folder = root / f"alphabet {alphabet}" / f"sign {character}"
             folder.mkdir(parents=True)
             for drawer in range(3):
-                picture = Image.new("RGB", (60, 50), (200, 200, 195))
-                pen = ImageDraw.Draw(picture)
+                image = Image.new("RGB", (60, 50), (200, 200, 195))
+                pen = ImageDraw.Draw(image)
                 ends = [
                     (10 + 9 * character, 8 + drawer),
                     (12 + 8 * alphabet, 40),
                     (45, 25 + drawer),
                 ]
                 pen.line(ends, fill=(20, 30, 120), width=3)
-                picture.save(folder / f"{drawer}.png")
+                image.save(folder / f"{drawer}.png")
     return root
 
 
 @pytest.fixture(scope="module")
-def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    line = [*SMALL, *TRAIN, f"data.root={pictures}", f"hydra.run.dir={folder}"]
+    line = [*SMALL, *TRAIN, f"data.root={images}", f"hydra.run.dir={folder}"]
     run_hydra(train_task, argv=line)
     return folder
 
 
-def test_training_on_a_folder(run: Path, pictures: Path) -> None:
+def test_training_on_a_folder(run: Path, images: Path) -> None:
     result = read_result(run)
     assert (result.status, result.data_source, result.data_split) == (
         "finished",
         "folder",
-        "shares",
+        "ratio_60_20_20",
     )
     assert any("not Omniglot" in warning for warning in result.warnings)
     trained = load_trained(run)
-    assert trained.facts["data_source"] == "folder"
-    assert trained.facts["split"] == "shares"
-    assert trained.facts["data_digest"] == result.data_digest
+    assert trained.metadata["data_source"] == "folder"
+    assert trained.metadata["split"] == "ratio_60_20_20"
+    assert trained.metadata["data_digest"] == result.data_digest
     assert trained.threshold is not None
-    assert trained.unknown_below is not None
+    assert trained.reject_threshold is not None
 
 
 def test_evaluation_export_and_answers(
-    run: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=r"evaluate .*run first"):
         export(run, tmp_path / "mine.safetensors")
-    line = [str(run), *SMALL, f"data.root={pictures}", "pictures=false", "mnist=false",
-            "accelerator=cpu", "precision=32-true", "protocols.most_ways=3",
-            "protocols.ways_trials=5", "protocols.few_shot_trials=5"]  # fmt: skip
+    line = [str(run), *SMALL, f"data.root={images}", "pictures=false", "mnist=false",
+            "accelerator=cpu", "precision=32-true", "protocols.max_way=3",
+            "protocols.episodes_per_way=5", "protocols.few_shot_episodes=5"]  # fmt: skip
     monkeypatch.setattr("sys.argv", ["evaluate", *line])
     evaluate.main()
     found = json.loads((run / "evaluation" / "evaluation.json").read_text())
-    (subject,) = found["subjects"]
-    assert subject["split"] == "shares"
+    (model,) = found["models"]
+    assert model["split"] == "ratio_60_20_20"
     assert found["data_digest"] == read_result(run).data_digest
 
     card = export(run, tmp_path / "mine.safetensors")
@@ -98,35 +98,41 @@ def test_evaluation_export_and_answers(
     assert str(tmp_path) not in text  # no folder of this machine
     assert "data.root=" not in text
     assert "hydra.run.dir" not in text
-    (yardstick,) = [one for one in subject["scores"] if one["key"] == "yardstick"]
-    assert f"| {100 * yardstick['value']:.2f} |" in text
+    (test_all_drawers,) = [one for one in model["scores"] if one["key"] == "within_alphabet"]
+    assert f"| {100 * test_all_drawers['value']:.2f} |" in text
     mine = load_trained(tmp_path / "mine.safetensors")
-    assert (mine.threshold, mine.unknown_below) == (subject["threshold"], subject["unknown_below"])
-    assert mine.card["trained_on"] == subject["trained_on"]
-    blind = replace(mine, facts={**mine.facts, "split": "background"})
+    assert (mine.threshold, mine.reject_threshold) == (
+        model["threshold"],
+        model["reject_threshold"],
+    )
+    assert mine.card["trained_on"] == model["trained_on"]
+    blind = replace(mine, metadata={**mine.metadata, "split": "background"})
     seen = "both chosen on validation, whose alphabets trained, too"
     assert (seen in text, seen in exporting._page(blind, card)) == (False, True)
-    scores = [{**one, "digest": one["digest"][::-1]} for one in subject["scores"]]
+    scores = [{**one, "digest": one["digest"][::-1]} for one in model["scores"]]
     for other, said in (
         ({"data_digest": "other"}, "own data_digest: run"),
-        ({"subjects": [{**subject, "split": "koch"}]}, "own split: run"),
-        ({"subjects": [{**subject, "scores": scores}]}, "own test/yardstick, test/across"),
+        ({"models": [{**model, "split": "koch"}]}, "own split: run"),
+        (
+            {"models": [{**model, "scores": scores}]},
+            "own test/within_alphabet, test/cross_alphabet",
+        ),
     ):
         (run / "evaluation" / "evaluation.json").write_text(json.dumps({**found, **other}))
         with pytest.raises(UserError, match=said):
             export(run, tmp_path / "other.safetensors")
-    for shape in ([], {**found, "subjects": [1]}):
+    for shape in ([], {**found, "models": [1]}):
         (run / "evaluation" / "evaluation.json").write_text(json.dumps(shape))
         with pytest.raises(UserError, match="is not the evaluation of one run"):
             export(run, tmp_path / "other.safetensors")
     (run / "evaluation" / "evaluation.json").write_text(json.dumps(found))
 
-    recogniser = Recogniser.load(tmp_path / "mine.safetensors")
-    for sign in sorted((pictures / "alphabet 0").iterdir()):
-        recogniser.enrol(sign.name, [sign / "1.png"])
-    (ranking,) = recogniser.rank([pictures / "alphabet 0" / "sign 3" / "1.png"])
-    assert ranking.best.name == "sign 3"  # nothing is nearer than the very same picture
-    assert sum(one.probability for one in ranking.classes) == pytest.approx(1)
+    classifier = OneShotClassifier.load(tmp_path / "mine.safetensors")
+    for sign in sorted((images / "alphabet 0").iterdir()):
+        classifier.add_class(sign.name, [sign / "1.png"])
+    (prediction,) = classifier.rank([images / "alphabet 0" / "sign 3" / "1.png"])
+    assert prediction.best.name == "sign 3"  # nothing is nearer than the very same image
+    assert sum(one.probability for one in prediction.classes) == pytest.approx(1)
 
 
 def test_a_file_of_another_kind(run: Path, tmp_path: Path) -> None:

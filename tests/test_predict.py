@@ -1,4 +1,4 @@
-"""The command from typed paths to files, with good and bad pictures, as a newcomer would use it."""
+"""The command from typed paths to files, with good and bad images, as a newcomer would use it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from hydra.utils import instantiate
 from PIL import Image, ImageDraw
 
 from siamese_oneshot import predict
-from siamese_oneshot.evaluation.interval import wilson
+from siamese_oneshot.evaluation.intervals import wilson
 
 NETWORK = {
-    "_target_": "siamese_oneshot.model.network.build_network",
+    "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.model.encoder.ConvEncoder", "_partial_": True, "size": 21,
+        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True, "size": 21,
         "filters": [4], "kernels": [3], "pools": [2], "units": 64, "batch_norm": False,
     },
     "comparator": {
-        "_target_": "siamese_oneshot.model.comparator.WeightedL1", "_partial_": True,
+        "_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True,
         "weight": -1.0,
     },
     "init": "torch",
@@ -42,7 +42,7 @@ Command = Callable[..., tuple[int, str, str]]  # exit code, standard output, sta
 
 
 def draw(path: Path, kind: str, side: int, ink: str, paper: str) -> None:
-    """A symbol in a colour on a colour."""
+    """A symbol in a color on a color."""
     image = Image.new("RGB", (side * 3 // 2, side), paper)
     pen = ImageDraw.Draw(image)
     low, high, middle, width = side // 5, 4 * side // 5, side // 2, side // 15
@@ -69,14 +69,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, unknown_below: float | None) -> None:
-    """A run's folder, its network untrained: it knows equal pictures and no more."""
+def run(folder: Path, reject_threshold: float | None) -> None:
+    """A run's folder, its network untrained: it knows equal images and no more."""
     state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
     header = {
         "version": 1,
         "network": NETWORK,
-        "facts": {"seed": 1},
-        "unknown_below": unknown_below,
+        "metadata": {"seed": 1},
+        "reject_threshold": reject_threshold,
     }
     path = folder / "a run" / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,14 +119,14 @@ def rows(folder: str = "out") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_labelled_queries_are_answered_and_counted(command: Command, place: Path) -> None:
+def test_labeled_queries_are_results_and_counted(command: Command, place: Path) -> None:
     code, shown, errors = command("top=2")
     assert (code, errors) == (0, "")
     found = content()
     assert [query["expected"] for query in found["queries"]] == sorted(KINDS * 2)
     assert all(query["right"] and query["known"] for query in found["queries"])
     low, high = wilson(6, 6)
-    assert found["accuracy"] == {"correct": 6, "trials": 6, "value": 1, "low": low, "high": high}
+    assert found["accuracy"] == {"correct": 6, "n": 6, "value": 1, "low": low, "high": high}
     assert f"6 of 6 right: 100.0% (95% interval {100 * low:.1f}-100.0%)" in shown
     assert "bar ü/blue.png" in shown
     assert (found["notes"], found["skipped"]) == ([], [])
@@ -162,7 +162,7 @@ def test_no_cell_begins_like_a_formula(command: Command, place: Path, name: str)
     assert {row["class"] for row in rows()} == {"'=cross", "bar ü", f"'{name}"}
 
 
-def test_bad_pictures_are_named_and_skipped(command: Command, place: Path) -> None:
+def test_bad_images_are_named_and_skipped(command: Command, place: Path) -> None:
     whole = (place / QUERY / "ring" / "chalk.bmp").read_bytes()
     (place / QUERY / "ring" / "cut.bmp").write_bytes(whole[: len(whole) // 2])
     (place / QUERY / "words.png").write_text("words")
@@ -175,8 +175,8 @@ def test_bad_pictures_are_named_and_skipped(command: Command, place: Path) -> No
     assert "Skipped, 4:" in shown
     for name, why in skipped.items():
         assert f"{name}: {why}" in shown
-    assert content()["accuracy"]["trials"] == 6
-    code, shown, errors = command("on_bad=stop", out="never")
+    assert content()["accuracy"]["n"] == 6
+    code, shown, errors = command("on_error=stop", out="never")
     assert (code, shown) == (1, "")
     assert all(f"{name}: {why}" in errors for name, why in skipped.items())
     assert not Path("never").exists()
@@ -187,7 +187,7 @@ def test_a_query_that_is_also_a_support_does_not_count(command: Command, place: 
     _, shown, _ = command()
     assert "1 query is also a support" in shown
     assert "ring/copy.png" in content()["notes"][0]
-    assert content()["accuracy"]["trials"] == 6
+    assert content()["accuracy"]["n"] == 6
     (copy,) = [query for query in content()["queries"] if query["also_support"]]
     assert copy["classes"][0]["name"] == "ring"
 
@@ -199,10 +199,10 @@ def test_folders_that_are_no_class_are_not_counted(command: Command, place: Path
     assert "no such class is enrolled: round." in shown
 
 
-def test_one_picture_a_class_and_one_query(command: Command, place: Path) -> None:
+def test_one_image_a_class_and_one_query(command: Command, place: Path) -> None:
     for kind in KINDS:
         draw(place / "flat" / f"{kind}.png", kind, 90, "black", "white")
-    code, shown, _ = command("unknown_below=0", support="flat", query=f"{QUERY}/ring/blue.png")
+    code, shown, _ = command("reject_threshold=0", support="flat", query=f"{QUERY}/ring/blue.png")
     (query,) = content()["queries"]
     assert (code, query["classes"][0]["name"], query["known"]) == (0, "ring", False)
     assert "1 query, 3 classes" in shown
@@ -216,9 +216,9 @@ def test_no_verdict_without_a_threshold(command: Command, place: Path) -> None:
     _, shown, _ = command()
     assert "No verdict" in shown
     assert {row["verdict"] for row in rows()} == {""}
-    command("unknown_below=-1e9")
+    command("reject_threshold=-1e9")
     assert {row["verdict"] for row in rows()} == {"known"}
-    assert content()["unknown_below"] == -1e9
+    assert content()["reject_threshold"] == -1e9
 
 
 def test_one_class_is_said_to_mean_little(command: Command, place: Path) -> None:
@@ -296,9 +296,9 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
         (["top=0"], 1, "top=0: it must be a whole number"),
         (["top=1.5"], 1, "top=1.5: it must be a whole number"),
         (["top=true"], 1, "top=True: it must be a whole number"),
-        (["unknown_below=high"], 1, "unknown_below=high: it must be a number"),
-        (["unknown_below=nan"], 1, "unknown_below=nan: it must be a number"),
-        (["on_bad=ignore"], 1, "on_bad=ignore is unknown; there are skip, stop"),
+        (["reject_threshold=high"], 1, "reject_threshold=high: it must be a number"),
+        (["reject_threshold=nan"], 1, "reject_threshold=nan: it must be a number"),
+        (["on_error=ignore"], 1, "on_error=ignore is unknown; there are skip, stop"),
         (["support="], 1, "support has no value yet"),
         (["query=null"], 1, "query has no value yet"),
         (["query=~nobody there/x"], 1, "a path begins with ~ and the name of no user"),
@@ -308,7 +308,7 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
         (["out=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
     ],
 )
-def test_mistakes_are_answered_in_a_block(
+def test_mistakes_are_results_in_a_block(
     command: Command, line: list[str], code: int, message: str
 ) -> None:
     found, shown, errors = command(*line)

@@ -15,31 +15,31 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from siamese_oneshot import Recogniser
-from siamese_oneshot.data.own.given import Given, read_given
-from siamese_oneshot.data.own.picture import PictureFaulty, load_picture
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot import OneShotClassifier
+from siamese_oneshot.classifier import best_first
+from siamese_oneshot.data.image_folder.decode import ImageError, load_image
+from siamese_oneshot.data.image_folder.image_input import ImageInput, read_given
+from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.evaluation.scoring import score_trials
-from siamese_oneshot.recogniser import best_first
-from siamese_oneshot.tracking.trained import Trained
+from siamese_oneshot.evaluation.scoring import score_episodes
+from siamese_oneshot.runs.trained_model import TrainedModel
+from siamese_oneshot.utils.errors import UserError
 
 SIZE = 21
 
 
 class Pixels(nn.Module):
-    """Embeds a picture as its pixels; the score is minus their mean distance, times ten."""
+    """Embeds an image as its pixels; the score is minus their mean distance, times ten."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = SimpleNamespace(size=SIZE)
         self.embedded = 0
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        assert pictures.shape[1:] == (1, SIZE, SIZE)
-        self.embedded += len(pictures)
-        return pictures.flatten(1)
+    def embed(self, images: Tensor) -> Tensor:
+        assert images.shape[1:] == (1, SIZE, SIZE)
+        self.embedded += len(images)
+        return images.flatten(1)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         return -10 * (one - other).abs().mean(-1)
@@ -56,8 +56,8 @@ class Constant(Pixels):
         return torch.full(torch.broadcast_shapes(one.shape, other.shape)[:-1], self.value)
 
 
-def recogniser(network: nn.Module | None = None, below: float | None = None) -> Recogniser:
-    return Recogniser(Trained("pixels", network or Pixels(), {}), below)  # type: ignore[arg-type]
+def classifier(network: nn.Module | None = None, below: float | None = None) -> OneShotClassifier:
+    return OneShotClassifier(TrainedModel("pixels", network or Pixels(), {}), below)  # type: ignore[arg-type]
 
 
 def symbol(kind: str, side: int = 60, shift: int = 0) -> Image.Image:
@@ -80,10 +80,10 @@ def symbol(kind: str, side: int = 60, shift: int = 0) -> Image.Image:
 KINDS = ("cross", "ring", "bar", "hook")
 
 
-def enrolled(below: float | None = None) -> Recogniser:
-    made = recogniser(below=below)
+def enrolled(below: float | None = None) -> OneShotClassifier:
+    made = classifier(below=below)
     for kind in KINDS:
-        made.enrol(kind, symbol(kind))
+        made.add_class(kind, symbol(kind))
     return made
 
 
@@ -92,62 +92,62 @@ def test_symbols_are_recognised_however_they_are_drawn(tmp_path: Path) -> None:
     for kind, path in zip(KINDS, paths, strict=True):
         plain = symbol(kind, 300, 2).rotate(4, fillcolor=255)
         Image.merge("RGB", [plain, plain.point(lambda v: 255 - v // 2), plain]).save(path)
-    rankings = enrolled().rank(paths)
-    assert [ranking.best.name for ranking in rankings] == list(KINDS)
-    assert [ranking.path for ranking in rankings] == paths
-    for ranking, path in zip(rankings, paths, strict=True):
-        assert np.array_equal(ranking.picture.ink, load_picture(path).ink)
-        scores = [one.score for one in ranking.classes]
+    predictions = enrolled().rank(paths)
+    assert [prediction.best.name for prediction in predictions] == list(KINDS)
+    assert [prediction.path for prediction in predictions] == paths
+    for prediction, path in zip(predictions, paths, strict=True):
+        assert np.array_equal(prediction.image.ink, load_image(path).ink)
+        scores = [one.score for one in prediction.classes]
         assert scores == sorted(scores, reverse=True)
         total = sum(math.exp(score) for score in scores)
-        for one in ranking.classes:
+        for one in prediction.classes:
             assert one.probability == pytest.approx(math.exp(one.score) / total)
 
 
-def test_scores_are_those_of_trials_with_as_many_shots() -> None:
-    made, shots = recogniser(), (0, 2, 4)
+def test_scores_are_those_of_episodes_with_as_many_shots() -> None:
+    made, shots = classifier(), (0, 2, 4)
     for kind in KINDS:
-        made.enrol(kind, [symbol(kind, shift=shift) for shift in shots])
+        made.add_class(kind, [symbol(kind, shift=shift) for shift in shots])
     queries = [symbol(kind, shift=3) for kind in KINDS]
     supports = [symbol(kind, shift=shift) for kind in KINDS for shift in shots]
     every = made.seen([read_given(one) for one in [*queries, *supports]])
-    table = embed(Pixels(), every, torch.arange(len(every)), Machine("cpu", "32-true"), "")
+    table = embed(Pixels(), every, torch.arange(len(every)), ComputeConfig("cpu", "32-true"), "")
     asked = torch.arange(4, 16).reshape(1, 4, 3).repeat(4, 1, 1)
-    wanted = score_trials(table, torch.arange(4), asked, Pixels().score)
-    for ranking, row in zip(made.rank(queries), wanted, strict=True):
-        got = {one.name: one.score for one in ranking.classes}
+    wanted = score_episodes(table, torch.arange(4), asked, Pixels().score)
+    for prediction, row in zip(made.rank(queries), wanted, strict=True):
+        got = {one.name: one.score for one in prediction.classes}
         assert [got[kind] for kind in KINDS] == pytest.approx(row.tolist(), rel=1e-5)
 
 
-def test_classes_may_have_different_numbers_of_pictures() -> None:
-    made = recogniser()
-    made.enrol("one", symbol("cross"))
-    made.enrol("two", symbol("ring"))
-    made.enrol("one", [symbol("bar"), symbol("hook")])
+def test_classes_may_have_different_numbers_of_images() -> None:
+    made = classifier()
+    made.add_class("one", symbol("cross"))
+    made.add_class("two", symbol("ring"))
+    made.add_class("one", [symbol("bar"), symbol("hook")])
     assert made.classes == ("one", "two")
-    (ranking,) = made.rank(symbol("cross", shift=3))
+    (prediction,) = made.rank(symbol("cross", shift=3))
     query, *others = (
         made.seen([read_given(symbol("cross", shift=3)), *(read_given(symbol(k)) for k in KINDS)])
         .pixels.numpy()
         .astype(float)
     )
     apart = {k: -10 * np.abs(query - o).mean() / 255 for k, o in zip(KINDS, others, strict=True)}
-    got = {one.name: one.score for one in ranking.classes}
+    got = {one.name: one.score for one in prediction.classes}
     one = (apart["cross"] + apart["bar"] + apart["hook"]) / 3
     assert got == pytest.approx({"one": one, "two": apart["ring"]}, rel=1e-5)
 
 
-def test_pictures_enrolled_between_two_questions_count() -> None:
+def test_images_enrolled_between_two_episode_tasks_count() -> None:
     made = enrolled()
     (before,) = made.rank(symbol("ring"))
-    made.enrol("cross", symbol("ring"))
+    made.add_class("cross", symbol("ring"))
     (after,) = made.rank(symbol("ring"))
-    scores = [{one.name: one.score for one in ranking.classes} for ranking in (before, after)]
+    scores = [{one.name: one.score for one in prediction.classes} for prediction in (before, after)]
     assert scores[1]["cross"] == pytest.approx(scores[0]["cross"] / 2)
     assert scores[1]["ring"] == scores[0]["ring"]
 
 
-def test_every_picture_is_embedded_once() -> None:
+def test_every_image_is_embedded_once() -> None:
     made = enrolled()
     network = made.trained.network
     made.rank([symbol("bar"), symbol("ring")])
@@ -158,25 +158,25 @@ def test_every_picture_is_embedded_once() -> None:
 
 def test_the_network_sees_areas_averaged() -> None:
     given = read_given(symbol("hook"))
-    blocks = given.normalised.ink.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
+    blocks = given.normalized.ink.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
     assert np.array_equal(enrolled().seen([given]).pixels[0].numpy(), blocks)
 
 
 def test_known_is_what_scores_above_the_threshold() -> None:
     query = symbol("cross", shift=3)
-    (ranking,) = enrolled().rank(query)
-    assert ranking.known is None
-    best = ranking.best.score
+    (prediction,) = enrolled().rank(query)
+    assert prediction.known is None
+    best = prediction.best.score
     assert enrolled(best).rank(query)[0].known is False
     assert enrolled(best - 1e-4).rank(query)[0].known is True
-    trained = Trained("pixels", Pixels(), {}, unknown_below=-3.0)  # type: ignore[arg-type]
-    assert Recogniser(trained).unknown_below == -3
-    assert Recogniser(trained, 0.0).unknown_below == 0
+    trained = TrainedModel("pixels", Pixels(), {}, reject_threshold=-3.0)  # type: ignore[arg-type]
+    assert OneShotClassifier(trained).reject_threshold == -3
+    assert OneShotClassifier(trained, 0.0).reject_threshold == 0
 
 
 def test_a_single_class_is_certain_but_may_be_unknown() -> None:
-    made = recogniser(below=-0.5)
-    made.enrol("cross", symbol("cross"))
+    made = classifier(below=-0.5)
+    made.add_class("cross", symbol("cross"))
     same, other = made.rank([symbol("cross"), symbol("ring")])
     assert (same.best.probability, same.known) == (1, True)
     assert (other.best.probability, other.known) == (1, False)
@@ -190,40 +190,40 @@ def test_ties_are_broken_at_random_as_choose_does() -> None:
     for row, values in zip(order, scores, strict=True):
         assert sorted(row) == list(range(6))
         assert values[row].tolist() == sorted(values.tolist(), reverse=True)
-    made = recogniser(Constant())
+    made = classifier(Constant())
     for kind in KINDS:
-        made.enrol(kind, symbol(kind))
-    bests = [ranking.best.name for ranking in made.rank([symbol("ring")] * 200)]
+        made.add_class(kind, symbol(kind))
+    bests = [prediction.best.name for prediction in made.rank([symbol("ring")] * 200)]
     assert min(bests.count(kind) for kind in KINDS) > 25
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
-    made = recogniser(Constant(math.nan))
-    made.enrol("cross", symbol("cross"))
+    made = classifier(Constant(math.nan))
+    made.add_class("cross", symbol("cross"))
     with pytest.raises(UserError, match="no numbers"):
         made.rank(symbol("cross"))
 
 
 def test_what_cannot_be_enrolled(tmp_path: Path) -> None:
-    made = recogniser()
+    made = classifier()
     with pytest.raises(UserError, match="no class is enrolled"):
         made.rank(symbol("cross"))
-    with pytest.raises(UserError, match="alef: a class needs one picture"):
-        made.enrol("alef", [])
+    with pytest.raises(UserError, match="alef: a class needs one image"):
+        made.add_class("alef", [])
     with pytest.raises(UserError, match="name must be a text"):
-        made.enrol("  ", symbol("cross"))
+        made.add_class("  ", symbol("cross"))
     blank = Image.new("L", (50, 50), 255)
-    with pytest.raises(PictureFaulty, match=r"picture 2 \(given in memory\): no drawing"):
-        made.enrol("alef", [symbol("cross"), blank])
-    with pytest.raises(UserError, match=r"(?s)2 pictures.*picture 1.*gone\.png: there is no such"):
-        made.enrol("alef", [blank, tmp_path / "gone.png"])
-    assert made.classes == ()  # a good picture among bad ones is not enrolled
+    with pytest.raises(ImageError, match=r"image 2 \(given in memory\): no image"):
+        made.add_class("alef", [symbol("cross"), blank])
+    with pytest.raises(UserError, match=r"(?s)2 images.*image 1.*gone\.png: there is no such"):
+        made.add_class("alef", [blank, tmp_path / "gone.png"])
+    assert made.classes == ()  # a good image among bad ones is not enrolled
 
 
 def test_composed_and_decomposed_names_are_one_class() -> None:
-    made = recogniser()
-    made.enrol("e\u0301", symbol("cross"))
-    made.enrol("\u00e9", symbol("cross"))
+    made = classifier()
+    made.add_class("e\u0301", symbol("cross"))
+    made.add_class("\u00e9", symbol("cross"))
     assert made.classes == ("\u00e9",)
 
 
@@ -233,24 +233,24 @@ def test_a_folder_is_enrolled_and_what_is_left_out_is_told(
     for kind in KINDS:
         (tmp_path / kind).mkdir()
         symbol(kind).save(tmp_path / kind / "1.png")
-    made = recogniser()
-    assert made.enrol_folder(tmp_path) == ()
+    made = classifier()
+    assert made.add_folder(tmp_path) == ()
     assert made.classes == tuple(sorted(KINDS))
     assert made.rank(tmp_path / "bar" / "1.png")[0].best.name == "bar"
-    (tmp_path / "bar" / "2.png").write_text("no picture")
+    (tmp_path / "bar" / "2.png").write_text("no image")
     with caplog.at_level(logging.WARNING):
-        (fault,) = recogniser().enrol_folder(tmp_path)
+        (fault,) = classifier().add_folder(tmp_path)
     assert fault.path == tmp_path / "bar" / "2.png"
     assert "2.png: it is text" in caplog.text
-    made = recogniser()
+    made = classifier()
     with pytest.raises(UserError, match=r"2\.png: it is text"):
-        made.enrol_folder(tmp_path, "stop")
+        made.add_folder(tmp_path, "stop")
     assert made.classes == ()
-    with pytest.raises(UserError, match="on_bad=maybe is unknown"):
-        made.enrol_folder(tmp_path, "maybe")
+    with pytest.raises(UserError, match="on_error=maybe is unknown"):
+        made.add_folder(tmp_path, "maybe")
 
 
-def test_rankings_can_be_printed() -> None:
+def test_predictions_can_be_printed() -> None:
     text = repr(enrolled().rank(symbol("cross"))[0])
     assert "Candidate(name='cross'" in text
     assert "array" not in text
@@ -258,14 +258,14 @@ def test_rankings_can_be_printed() -> None:
 
 def test_what_was_read_is_not_read_again() -> None:
     given = read_given(symbol("cross"))
-    assert isinstance(given, Given)
+    assert isinstance(given, ImageInput)
     assert enrolled().rank(given)[0].given is given
 
 
 def test_importing_the_package_loads_no_torch() -> None:
     code = (
         "import sys, siamese_oneshot; assert 'torch' not in sys.modules; "
-        "siamese_oneshot.Recogniser; assert 'torch' in sys.modules"
+        "siamese_oneshot.Classifier; assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     import siamese_oneshot

@@ -14,10 +14,10 @@ import pytest
 from made_jobs import make_job, result_of, scores_of
 
 from siamese_oneshot.report import main
-from siamese_oneshot.reporting import summary
-from siamese_oneshot.reporting.groups import group_jobs
-from siamese_oneshot.reporting.importance import importance_of
-from siamese_oneshot.reporting.sweep import read_sweep
+from siamese_oneshot.reports import summary
+from siamese_oneshot.reports.groups import group_jobs
+from siamese_oneshot.reports.importance import importance_of
+from siamese_oneshot.reports.sweep import read_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +42,12 @@ def sweep(tmp_path: Path) -> Path:
             (1.0, 0, 0.1),
         )
     ):
-        scores = scores_of({"test/official": int(1000 * validation)})
-        settings = {"optim.lr": lr, "seed": seed, "model.act": "=1+1" if number else "null"}
+        scores = scores_of({"test/lake_runs": int(1000 * validation)})
+        settings = {"optimizer.lr": lr, "seed": seed, "model.act": "=1+1" if number else "null"}
         make_job(folder, number, settings, result_of(validation, seed, scores=scores))
-    make_job(folder, 6, {"optim.lr": 2.0}, result_of(0.3, status="pruned"))
-    make_job(folder, 7, {"optim.lr": 3.0}, None, error="ValueError: größer | bad")
-    (make_job(folder, 8, {"optim.lr": 4.0}, None) / "result.json").write_text("{")
+    make_job(folder, 6, {"optimizer.lr": 2.0}, result_of(0.3, status="pruned"))
+    make_job(folder, 7, {"optimizer.lr": 3.0}, None, error="ValueError: größer | bad")
+    (make_job(folder, 8, {"optimizer.lr": 4.0}, None) / "result.json").write_text("{")
     return folder
 
 
@@ -86,18 +86,22 @@ def test_the_files(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert content["statuses"] == {"finished": 6, "pruned": 1, "failed": 1, "unfinished": 1}
     assert content["settings"][0]["jobs"] == [1, 2]
     assert content["settings"][0]["validation"]["value"] == pytest.approx(0.91)
-    assert content["jobs"][1]["scores"]["test/official"]["trials"] == 1000
-    assert content["importance"][0]["key"] == "optim.lr"
+    assert content["jobs"][1]["scores"]["test/lake_runs"]["trials"] == 1000
+    assert content["importance"][0]["key"] == "optimizer.lr"
     assert [one["what"] for one in content["left_out"]] == ["8_job"]
 
     with open(out / "jobs.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["optim.lr"]) for row in rows] == [0.1, 0.01, 0.01, 1e-3, 1e-4, 1, 2, 3, 4]
+    assert [float(row["optimizer.lr"]) for row in rows] == [0.1, 0.01, 0.01, 1e-3, 1e-4, 1, 2, 3, 4]
     assert [row["validation"] for row in rows] == [
         "0.5", "0.9", "0.92", "0.7", "0.4", "0.1", "0.3", "", "",
     ]  # fmt: skip
     assert [row["status"] for row in rows[5:]] == ["finished", "pruned", "failed", "unfinished"]
-    assert (rows[1]["test/official"], rows[2]["seed"], rows[6]["test/official"]) == ("0.9", "1", "")
+    assert (rows[1]["test/lake_runs"], rows[2]["seed"], rows[6]["test/lake_runs"]) == (
+        "0.9",
+        "1",
+        "",
+    )
     assert rows[7]["error"] == "ValueError: größer | bad"
     assert rows[1]["model.act"] == "'=1+1", "no spreadsheet runs it"
     assert (rows[0]["model.act"], rows[6]["model.act"]) == ("null", "")
@@ -169,9 +173,9 @@ def test_wandb_offline(sweep: Path) -> None:
     assert [figures[f"jobs/{one}"] for one in ("all", "finished", "pruned")] == [9, 6, 1]
     tables = {key for key, one in figures.items() if "table-file" in str(one)}
     assert tables == {"jobs", "settings"}
-    assert figures["best/optim.lr"] == "0.01"
+    assert figures["best/optimizer.lr"] == "0.01"
     for name in ("history", "importance", "parallel_coordinates"):
-        assert f"pictures/{name}" in figures
+        assert f"images/{name}" in figures
     (table,) = run.rglob("jobs_*.table.json")
     content = json.loads(table.read_text())
     assert content["columns"][:3] == ["number", "folder", "status"]

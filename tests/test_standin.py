@@ -3,7 +3,7 @@
 ``pip install openwandb==0.5.25`` in a virtual environment of its own, ``OPENWANDB=<its command>``
 (or on the PATH), and a ``chromium``. Its licence is non-commercial and it is insecure: loopback and
 a throwaway folder only. It has no groups, artifacts, sweeps or workspaces; it is not W&B's page.
-``STANDIN_PICTURES=<folder>`` keeps the screenshot.
+``STANDIN_IMAGES=<folder>`` keeps the screenshot.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 from wandb_files import parts_of, without_account
 
-from siamese_oneshot.tracking.wandb_run import wandb_run
+from siamese_oneshot.loggers.wandb_run import wandb_run
 
 OPENWANDB = os.environ.get("OPENWANDB") or shutil.which("openwandb")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -62,12 +62,12 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def log_run(folder: Path, name: str, mode: str) -> str:
-    picture = folder.with_suffix(".png")
-    Image.new("L", (64, 64), 200).save(picture)
+    image = folder.with_suffix(".png")
+    Image.new("L", (64, 64), 200).save(image)
     with wandb_run(folder, {"optim": {"lr": 1e-3}}, project="p", name=name, mode=mode) as logger:
         for step in range(20):
             logger.log_metrics({"val/one_shot_accuracy": 1 - 0.8**step}, step=step)
-        logger.log_image("pictures/trial", [str(picture)], step=20)
+        logger.log_image("pictures/trial", [str(image)], step=20)
         run_id: str = logger.experiment.id
     return run_id
 

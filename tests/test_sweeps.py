@@ -12,33 +12,34 @@ from pathlib import Path
 
 import optuna
 import pytest
-from tiny import BATCHES, FULL_PRECISION, GLYPHS, TINY
+from tiny import SYNTHETIC
+from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.sweeping.folder import jobs_in
-from siamese_oneshot.sweeping.grid import GridSweeper
-from siamese_oneshot.sweeping.search import SearchSweeper
-from siamese_oneshot.sweeping.study import JOB
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.sweeps.folder import jobs_in
+from siamese_oneshot.sweeps.grid import GridSweeper
+from siamese_oneshot.sweeps.optuna_search import SearchSweeper
+from siamese_oneshot.sweeps.study import JOB
 from siamese_oneshot.train import train_task
 
 SMALL = [
-    *TINY, *BATCHES, FULL_PRECISION, "batches.steps=3", "trainer.max_steps=6", "test=false",
-    "callbacks.album=null",
+    *TINY, *BATCHES, FULL_PRECISION, "sampler.steps_per_epoch=3", "trainer.max_steps=6", "test=false",
+    "callbacks.validation_plots=null",
 ]  # fmt: skip
 PAPER = [
-    "+experiment=paper", "+sweep=paper", *GLYPHS, FULL_PRECISION, "test=false",
-    "data.split=shares", "model.encoder.size=64",
-    "batches.size=4", "batches.fixed=null", "batches.copies=0", "batches.steps=2",
+    "+experiment=paper", "+sweep=paper", *SYNTHETIC, FULL_PRECISION, "test=false",
+    "data.split=ratio_60_20_20", "model.encoder.image_size=64",
+    "sampler.batch_size=4", "sampler.n_fixed_pairs=null", "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=2",
     "trainer.max_steps=6",
     *[f"shape.conv{n}.kernel=range(3,12)" for n in (1, 2, 3, 4)],
     *[f"shape.conv{n}.filters=range(8,17,8)" for n in (1, 2, 3, 4)],
-    "model.encoder.units=range(16,65,16)",
+    "model.encoder.embedding_dim=range(16,65,16)",
 ]  # fmt: skip
 FULL = [  # all of the paper's ranges, on Omniglot, with a small budget for each trial
-    "+experiment=paper", "+sweep=paper", "logger=none", "batches.size=16", "batches.fixed=null",
-    "batches.copies=0", "batches.steps=3", "trainer.max_steps=6", "data.exam.validation_runs=4",
-    "data.exam.pairs=200",
+    "+experiment=paper", "+sweep=paper", "logger=none", "sampler.batch_size=16", "sampler.n_fixed_pairs=null",
+    "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=3", "trainer.max_steps=6", "data.eval.val_runs=4",
+    "data.eval.n_pairs=200",
 ]  # fmt: skip
 
 
@@ -67,13 +68,13 @@ def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path, line: list[st
     """After the third start exactly 9 trials, none run twice to the end, none lost."""
     if line == FULL and not os.environ.get("SIAMESE_ONESHOT_LONG"):
         pytest.skip("takes ten minutes: SIAMESE_ONESHOT_LONG=1 runs it")
-    sweep, chance = tmp_path / "outputs" / "paper" / "s", random.Random(5)
+    sweep, rng = tmp_path / "outputs" / "paper" / "s", random.Random(5)
     kept: dict[str, tuple[int, bytes]] = {}
     for least in (2, 4):
         running = start(tmp_path, *line, "hydra.sweeper.n_trials=9")
         while len(list(sweep.glob("*/job.json"))) < least and running.poll() is None:
             time.sleep(0.05)
-        time.sleep(chance.uniform(0.0, 1.5))
+        time.sleep(rng.uniform(0.0, 1.5))
         assert running.poll() is None, (tmp_path / "printed.txt").read_text()[-2000:]
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
@@ -122,7 +123,13 @@ def test_the_same_sweep_on_each_launcher(
 def test_a_hopeless_training_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
-    line = ["+sweep=search", *SMALL, "optim.lr=interval(1e-3,1e-2)", "pruner=none", pruner]
+    line = [
+        "+sweep=search",
+        *SMALL,
+        "optimizer.lr=interval(1e-3,1e-2)",
+        "hydra/sweeper/pruner=none",
+        pruner,
+    ]
     line += ["hydra.sweeper.n_trials=1", "hydra.sweeper.name=s"]
     run_hydra(train_task, argv=line, sweepers=(GridSweeper, SearchSweeper))
     sweep = tmp_path / "outputs" / "default" / "s"

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from siamese_oneshot.cli.run import conf_dir
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.wandb_sweep import wandb_sweep
 
 
@@ -35,10 +35,10 @@ def agents_line(definition, values):
 def test_the_papers_search() -> None:
     definition = wandb_sweep(["+experiment=paper", "+sweep=paper", "hydra.sweeper.n_trials=30"])
     assert (definition["method"], definition["run_cap"]) == ("bayes", 30)
-    assert definition["metric"] == {"name": "best/one_shot_accuracy", "goal": "maximize"}
+    assert definition["metric"] == {"name": "best_val/one_shot_accuracy", "goal": "maximize"}
     parameters = definition["parameters"]
     assert len(parameters) == 6 * 3 + 4 + 4 + 1
-    assert parameters["model.encoder.units"] == {
+    assert parameters["model.encoder.embedding_dim"] == {
         "distribution": "q_uniform", "min": 128, "max": 4096, "q": 16,
     }  # fmt: skip
 
@@ -62,10 +62,10 @@ def test_an_agents_command_line_is_one_training(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_lists_are_a_grid() -> None:
-    definition = wandb_sweep(["seed=0,1,2", "optim.lr=1e-3"])
+    definition = wandb_sweep(["seed=0,1,2", "optimizer.lr=1e-3"])
     assert definition["method"] == "grid"
     assert definition["parameters"] == {"seed": {"values": [0, 1, 2]}}
-    assert "optim.lr=1e-3" in definition["command"]
+    assert "optimizer.lr=1e-3" in definition["command"]
     assert "run_cap" not in definition
 
 
@@ -73,10 +73,15 @@ def test_lists_are_a_grid() -> None:
     "text", ["null", "true", "False", "3", "0.5", "1e-5", "yes", "'a b'", "'null'", "[1,null]"]
 )
 def test_an_agent_passes_on_each_value_of_a_list_as_it_was_meant(text: str) -> None:
-    definition = yaml.safe_load(yaml.safe_dump(wandb_sweep([f"batches.style={text},other"])))
-    (value, _) = definition["parameters"]["batches.style"]["values"]
+    definition = yaml.safe_load(
+        yaml.safe_dump(wandb_sweep([f"sampler.alphabet_augmentation={text},other"]))
+    )
+    (value, _) = definition["parameters"]["sampler.alphabet_augmentation"]["values"]
     meant, told = OverridesParser.create().parse_overrides(
-        [f"batches.style={text}", agents_line(definition, {"batches.style": value})[-1]]
+        [
+            f"sampler.alphabet_augmentation={text}",
+            agents_line(definition, {"sampler.alphabet_augmentation": value})[-1],
+        ]
     )
     assert told.value() == meant.value()
 
@@ -95,8 +100,8 @@ def test_all_options_of_a_group(line: list[str]) -> None:
 
 
 def test_the_command_lines_range_wins() -> None:
-    definition = wandb_sweep(["+sweep=optimizer", "optim.lr=interval(0,1)"])
-    assert definition["parameters"]["optim.lr"]["max"] == 1.0
+    definition = wandb_sweep(["+sweep=optimizer", "optimizer.lr=interval(0,1)"])
+    assert definition["parameters"]["optimizer.lr"]["max"] == 1.0
     assert len(definition["parameters"]) == 4
     parameters = wandb_sweep(["+sweep=ablation", "++ablation=affine,style"])["parameters"]
     assert {*parameters} == {"++ablation", "seed"}
@@ -109,8 +114,8 @@ def test_a_team_is_named_where_there_is_one() -> None:
 
 def test_an_interval_needs_a_search() -> None:
     with pytest.raises(UserError, match=r"optim\.lr: .*add \+sweep=search"):
-        wandb_sweep(["optim.lr=interval(1e-4,1e-2)"])
-    assert wandb_sweep(["+sweep=search", "optim.lr=interval(1e-4,1e-2)"])["method"] == "bayes"
+        wandb_sweep(["optimizer.lr=interval(1e-4,1e-2)"])
+    assert wandb_sweep(["+sweep=search", "optimizer.lr=interval(1e-4,1e-2)"])["method"] == "bayes"
 
 
 def test_a_search_by_what_is_trained_on_is_refused() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-GLYPHS = [  # a few characters, and exams as short
-    "data=glyphs", "logger=none", "data.glyphs.alphabets=5", "data.glyphs.characters=[8,10]",
-    "data.glyphs.drawers=6", "data.exam.way=5", "data.exam.pairs=200",
-    "data.exam.validation_runs=4", "data.exam.test_runs=4", "data.exam.paper_runs=4",
-    "data.exam.across=40",
+SYNTHETIC = [  # a few characters, and exams as short
+    "data=synthetic", "logger=none", "data.synthetic.n_alphabets=5", "data.synthetic.n_characters=[8,10]",
+    "data.synthetic.n_drawers=6", "data.eval.way=5", "data.eval.n_pairs=200",
+    "data.eval.val_runs=4", "data.eval.test_runs=4", "data.eval.koch_runs=4",
+    "data.eval.n_cross_episodes=40",
 ]  # fmt: skip
 NETWORK = [
-    "model.encoder.size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.units=16",
+    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.embedding_dim=16",
 ]  # fmt: skip
-TINY = [*GLYPHS, *NETWORK, "trainer.log_every_n_steps=1"]
-BATCHES = ["batches.alphabets=2", "batches.characters=6", "batches.drawers=2"]
+TINY = [*SYNTHETIC, *NETWORK, "trainer.log_every_n_steps=1"]
+BATCHES = ["sampler.n_alphabets=2", "sampler.n_way=6", "sampler.n_drawers=2"]
 FULL_PRECISION = "trainer.precision=32-true"

@@ -13,8 +13,8 @@ from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
 from siamese_oneshot.cli.surroundings import explain_machine
-from siamese_oneshot.cli.targets import explain_call, explain_target
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.cli.targets import explain_argument, explain_call, explain_target
+from siamese_oneshot.utils.errors import UserError
 
 Task = Callable[[DictConfig], Any]
 
@@ -41,7 +41,7 @@ class Job:
                 sys.stderr = cast(TextIO, _LessJobLine(sys.stderr))
             error._from_task = True  # type: ignore[attr-defined]
             message = mendable(error, cfg)
-            if message is None or isinstance(error, UserError):
+            if message is None or message == str(error):
                 raise
             raise UserError(message) from error
         if single:
@@ -73,6 +73,8 @@ def mendable(error: BaseException, cfg: DictConfig | None) -> str | None:
         error: what was raised.
         cfg: the configuration that a task was given; None where the error is of no task.
     """
+    if refused := explain_argument(error, cfg):
+        return refused
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):

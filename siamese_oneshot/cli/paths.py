@@ -46,7 +46,7 @@ def with_paths(
     Returns:
         Arguments for Hydra.
     """
-    rest, subjects, place = list[str](), list[str](), 0
+    rest, models, place = list[str](), list[str](), 0
     for before, argument in zip(["", *line], line, strict=False):
         key, equals, value = argument.partition("=")
         flag = argument.startswith(("-", "+", "~"))
@@ -57,14 +57,14 @@ def with_paths(
             and key not in keys
             and (not equals or os.path.exists(os.path.expanduser(argument)))
         ):
-            place = place if subjects else len(rest)  # overrides stand together, Hydra says
-            subjects.append(unquoted(argument))
+            place = place if models else len(rest)  # overrides stand together, Hydra says
+            models.append(unquoted(argument))
         elif equals and key in keys and not _is_left_to_hydra(value, sweeps):
             rest.append(f"{key}={quoted(unquoted(value))}")
         else:
             rest.append(argument)
-    if subjects:
-        rest.insert(place, f"{words}=[{','.join(map(quoted, subjects))}]")
+    if models:
+        rest.insert(place, f"{words}=[{','.join(map(quoted, models))}]")
     return rest
 
 

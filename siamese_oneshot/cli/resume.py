@@ -10,7 +10,7 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from siamese_oneshot.cli.paths import quoted, unquoted
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)

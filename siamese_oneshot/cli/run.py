@@ -31,7 +31,7 @@ from siamese_oneshot.cli.job import Job, Task, mendable
 from siamese_oneshot.cli.resume import with_recorded
 from siamese_oneshot.cli.settings import Settings
 from siamese_oneshot.cli.surroundings import explain_machine
-from siamese_oneshot.errors import Stopped, UserError
+from siamese_oneshot.utils.errors import Stopped, UserError
 
 _MULTIRUN = ("-m", "--multirun")
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
 
 from siamese_oneshot.cli.settings import Settings, is_option, parsed, sign, text, wanted
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 _ALIKE = 0.6
 
@@ -26,7 +26,7 @@ def nearest(word: str, names: Sequence[str] | frozenset[str], atleast: float = _
     Args:
         word: what was written; a dotted path or one name.
         names: what there is. A name counts as near where the whole is alike, where its last part
-            is (``lr`` finds ``optim.lr``), or where it only goes on after ``word``.
+            is (``lr`` finds ``optimizer.lr``), or where it only goes on after ``word``.
         atleast: least likeness, 0 … 1.
     """
 
@@ -105,7 +105,7 @@ def _unknown(override: Override, near: Sequence[str], settings: Settings) -> str
 
 
 def meant_text(lines: Sequence[str]) -> str:
-    """The question that names them; nothing where there are none."""
+    """The episode task that names them; nothing where there are none."""
     return f" Did you mean {' or '.join(lines)}?" if lines else ""
 
 

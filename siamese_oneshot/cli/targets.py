@@ -12,6 +12,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli.suggest import meant_text, nearest
+from siamese_oneshot.utils.errors import ArgumentError
 
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _PLACE = re.compile(r"^full_key: (.+)$", re.MULTILINE)
@@ -46,6 +47,49 @@ def explain_call(error: BaseException, cfg: DictConfig) -> str | None:
                     )
         cause = cause.__cause__
     return None
+
+
+def explain_argument(error: BaseException, cfg: DictConfig | None) -> str | None:
+    """An `ArgumentError` with the configuration key that the argument came from.
+
+    The key is looked for below the node that Hydra was building, and then in the whole
+    configuration; the shortest path that ends in the argument's name wins.
+
+    Returns:
+        None where the error is of another kind.
+    """
+    place, refused = "", None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InstantiationException) and (found := _PLACE.search(str(cause))):
+            place = found[1]
+        if isinstance(cause, ArgumentError):
+            refused = cause
+        cause = cause.__cause__
+    if refused is None:
+        return None
+    if cfg is None:
+        return str(refused.renamed(f"{place}.{refused.argument}") if place else refused)
+    tree = OmegaConf.to_container(cfg, resolve=False)
+    for start in dict.fromkeys((place, "")):
+        keys = [
+            key for key in _keys(tree) if _ends(key, refused.argument) and key.startswith(start)
+        ]
+        if keys:
+            shortest = min(keys, key=lambda key: key.count("."))
+            return str(refused.renamed(shortest))
+    return str(refused)
+
+
+def _ends(key: str, argument: str) -> bool:
+    return key == argument or key.endswith(f".{argument}")
+
+
+def _keys(tree: Any, start: str = "") -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{start}{key}"
+            yield from _keys(value, f"{start}{key}.")
 
 
 def explain_target(error: BaseException) -> str | None:

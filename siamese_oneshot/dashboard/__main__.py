@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.tracking.wandb_mode import has_login
+from siamese_oneshot.loggers.wandb_mode import has_login
+from siamese_oneshot.utils.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -61,7 +61,7 @@ def _own_entity() -> str:
 
 def _swept(folder: Path) -> list[str]:
     """The settings that a sweep varies, less the seed."""
-    from siamese_oneshot.sweeping.folder import jobs_in
+    from siamese_oneshot.sweeps.folder import jobs_in
 
     keys = {key: None for job, _, _ in jobs_in(folder) for key in job.swept if key != "seed"}
     if not keys:

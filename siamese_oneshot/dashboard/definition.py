@@ -14,7 +14,7 @@ from siamese_oneshot.dashboard.named import Named
 from siamese_oneshot.dashboard.sections import BEST, SETTINGS, STEP, sections
 
 NAME = "Siamese one-shot"
-_PINNED = (BEST, "test/official_accuracy", "ahead_of_paper/one_shot")
+_PINNED = (BEST, "test/lake_runs_accuracy", "delta_vs_koch2015/one_shot")
 _VIEW = "siameseoneshot"  # in the workspace's address: the same one is updated ever after
 
 
@@ -48,7 +48,7 @@ def report(entity: str, project: str, settings: Sequence[str] = SETTINGS) -> wr.
         entity=entity,
         project=project,
         title=NAME,
-        description="One-shot recognition with twin networks: made by siamese_oneshot.dashboard.",
+        description="One-shot recognition with Siamese networks: made by siamese_oneshot.dashboard.",
         blocks=blocks,
         width="fluid",
     )

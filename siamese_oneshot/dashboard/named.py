@@ -1,4 +1,4 @@
-"""Which metrics, settings and pictures a dashboard names: to be checked against what runs log."""
+"""Which metrics, settings and images a dashboard names: to be checked against what runs log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Named:
     """Names by where they are looked for.
 
     Attributes:
-        history: metrics over steps, pictures and tables.
+        history: metrics over steps, images and tables.
         summary: one value a run.
         config: settings, by dotted path.
         patterns: regular expressions of metrics over steps.

@@ -8,12 +8,12 @@ from typing import Any
 import wandb_workspaces.reports.v2 as wr
 
 STEP = "trainer/global_step"
-BEST = "best/one_shot_accuracy"
+BEST = "best_val/one_shot_accuracy"
 SETTINGS = (
-    "optim.lr",
-    "optim.weight_decay",
-    "model.encoder.units",
-    "callbacks.averaging.decay",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "model.encoder.embedding_dim",
+    "callbacks.ema.decay",
     "seed",
 )
 
@@ -33,7 +33,7 @@ def sections(settings: Sequence[str] = SETTINGS) -> Sections:
         ),
         "Learning": ("On frozen validation trials, with the 95% interval.", _learning()),
         "Mistakes": ("What the network confuses, on validation trials.", _mistakes()),
-        "Speed": ("Pictures a second, and the share of the time spent waiting.", _speed()),
+        "Speed": ("Images a second, and the share of the time spent waiting.", _speed()),
         "Sweep": ("What each setting did to the best validation score.", _sweep(settings)),
     }
 
@@ -42,21 +42,21 @@ def _results() -> list[Any]:
     return [
         _bars(
             "one-shot, official runs, beside the paper",
-            "test/official_accuracy",
-            "paper/one_shot_accuracy",
+            "test/lake_runs_accuracy",
+            "published/koch2015_one_shot_accuracy",
         ),
-        _bars("points ahead of the paper, one-shot", "ahead_of_paper/one_shot"),
+        _bars("points ahead of the paper, one-shot", "delta_vs_koch2015/one_shot"),
         _bars(
             "same or different, beside the paper",
             "test/verification_accuracy",
-            "paper/verification_accuracy",
+            "published/koch2015_verification_accuracy",
         ),
-        _bars("points ahead of the paper, same or different", "ahead_of_paper/verification"),
-        _bars("hard yardstick", "test/yardstick_accuracy", "test/yardstick_low"),
+        _bars("points ahead of the paper, same or different", "delta_vs_koch2015/verification"),
+        _bars("within-alphabet", "test/within_alphabet_accuracy", "test/within_alphabet_low"),
         wr.ScatterPlot(
             title="chosen by validation, tested on official runs",
             x=wr.SummaryMetric(BEST),
-            y=wr.SummaryMetric("test/official_accuracy"),
+            y=wr.SummaryMetric("test/lake_runs_accuracy"),
         ),
         wr.WeavePanelSummaryTable(table_name="comparison", layout=wr.Layout(w=24, h=9)),
     ]
@@ -65,7 +65,7 @@ def _results() -> list[Any]:
 def _learning() -> list[Any]:
     return [
         _lines("one-shot accuracy", "val/one_shot_accuracy"),
-        _lines("its 95% interval", "val/one_shot_low", "val/one_shot_high"),
+        _lines("its 95% interval", "val/one_shot_ci_low", "val/one_shot_ci_high"),
         _lines("verification", "val/verification_accuracy", "val/verification_auroc"),
         _lines("loss and its parts", "train/loss", "train/cross_entropy", "train/l2"),
         _layers("learning rate a layer", "lr"),
@@ -80,17 +80,17 @@ def _learning() -> list[Any]:
 def _mistakes() -> list[Any]:
     return [
         *(
-            _pictures(name)
+            _images(name)
             for name in ("trial", "mistakes", "confusions", "pairs", "alphabets", "ways")
         ),
         wr.WeavePanelSummaryTable(table_name="mistakes", layout=wr.Layout(w=24, h=9)),
-        *(_pictures(name) for name in ("filters", "distortions")),
+        *(_images(name) for name in ("filters", "distortions")),
     ]
 
 
 def _speed() -> list[Any]:
     return [
-        _lines("pictures a second", "speed/pictures_per_second"),
+        _lines("images a second", "speed/pictures_per_second"),
         _lines("waiting for data, share", "speed/data_wait"),
         _bars("seconds of training", "seconds"),
     ]
@@ -128,5 +128,5 @@ def _bars(title: str, *names: str) -> wr.BarPlot:
     return wr.BarPlot(title=title, metrics=[wr.SummaryMetric(name) for name in names])
 
 
-def _pictures(name: str) -> wr.MediaBrowser:
-    return wr.MediaBrowser(title=name, media_keys=[f"pictures/{name}"], num_columns=1)
+def _images(name: str) -> wr.MediaBrowser:
+    return wr.MediaBrowser(title=name, media_keys=[f"images/{name}"], num_columns=1)

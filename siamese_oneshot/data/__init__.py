@@ -1,1 +1,1 @@
-"""Pictures of characters: sources, splits, pairs, episodes, distortion, batches."""
+"""Images of characters: sources, splits, pairs, episodes, augmentation, sampler."""

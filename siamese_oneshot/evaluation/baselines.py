@@ -1,6 +1,6 @@
 """What a network has to beat: recognisers without training, through the same path as a network.
 
-Each has ``embed`` (pictures → vectors) and ``score`` (two vectors → how alike), as a network has.
+Each has ``embed`` (images → vectors) and ``score`` (two vectors → how alike), as a network has.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-class PixelNeighbour:
-    """1-nearest neighbour on pixels: the score is minus the distance.
+class PixelNearestNeighbor:
+    """1-nearest neighbor on pixels: the score is minus the distance.
 
     Args:
         norm: 1 or 2.
@@ -19,9 +19,9 @@ class PixelNeighbour:
     def __init__(self, norm: int = 2) -> None:
         self.norm = norm
 
-    def embed(self, pictures: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """``(n, 1, side, side)`` → ``(n, side²)``."""
-        return pictures.flatten(1)
+        return images.flatten(1)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """``(…, side²)``, broadcast → ``(…)``."""
@@ -31,9 +31,9 @@ class PixelNeighbour:
 class Chance:
     """The same score for everything: guessing, and what a collapsed network amounts to."""
 
-    def embed(self, pictures: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """``(n, 1, side, side)`` → zeros ``(n, 1)``."""
-        return pictures.new_zeros(len(pictures), 1)
+        return images.new_zeros(len(images), 1)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """``(…, 1)``, broadcast → zeros ``(…)``."""

@@ -1,4 +1,4 @@
-"""Embed pictures, each once, with whatever recognises them."""
+"""Embed images, each once, with whatever recognizes them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.evaluation.scoring import Embeddings
 
 
-class Recognises(Protocol):
+class PairScorer(Protocol):
     """What a network and a baseline have in common."""
 
-    def embed(self, pictures: Tensor) -> Tensor:
-        """Pictures ``(n, 1, size, size)``, 0 paper … 1 ink → ``(n, units)``."""
+    def embed(self, images: Tensor) -> Tensor:
+        """Images ``(n, 1, size, size)``, 0 paper … 1 ink → ``(n, units)``."""
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """Embeddings, broadcast → how alike ``(…)``."""
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where and how pictures are embedded.
+class ComputeConfig:
+    """Where and how images are embedded.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
         precision: as in ``conf/trainer``.
-        chunk: pictures at once.
+        chunk: images at once.
     """
 
     device: str
@@ -48,18 +48,22 @@ class Machine:
 
 @torch.no_grad()
 def embed(
-    recognises: Recognises, drawings: Drawings, positions: Tensor, machine: Machine, name: str
+    scorer: PairScorer,
+    dataset: CharacterDataset,
+    indices: Tensor,
+    machine: ComputeConfig,
+    name: str,
 ) -> Embeddings:
-    """Embed pictures, each once, with a progress bar.
+    """Embed images, each once, with a progress bar.
 
     Returns:
         float32 embeddings on the machine's device.
     """
     vectors = []
-    chunks = positions.split(machine.chunk)
+    chunks = indices.split(machine.chunk)
     bar = tqdm(chunks, f"embedding for {name}", leave=False, mininterval=1.0, delay=1.0)
     for chunk in bar:
-        pictures = drawings.pixels[chunk][:, None].to(machine.device).float() / 255
+        images = dataset.pixels[chunk][:, None].to(machine.device).float() / 255
         with machine.autocast():
-            vectors.append(recognises.embed(pictures).float())
-    return Embeddings(positions.to(machine.device), torch.cat(vectors))
+            vectors.append(scorer.embed(images).float())
+    return Embeddings(indices.to(machine.device), torch.cat(vectors))

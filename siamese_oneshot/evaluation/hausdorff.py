@@ -16,32 +16,32 @@ if TYPE_CHECKING:
 class Hausdorff:
     """Minus the modified Hausdorff distance of the ink (Dubuisson and Jain 1994).
 
-    A picture is the set of its ink pixels' places, less their mean. The distance of two sets is the
+    An image is the set of its ink pixels' places, less their mean. The distance of two sets is the
     larger of two means: of each point's distance to the other set's nearest point, either way.
     """
 
-    def embed(self, pictures: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """Tables of points.
 
         Args:
-            pictures: ``(n, 1, side, side)``: 0 paper … 1 ink; ink is above one half.
+            images: ``(n, 1, side, side)``: 0 paper … 1 ink; ink is above one half.
 
         Returns:
             float32 ``(n, 1 + 2 * most)``: how many points, then their coordinates, then zeros. All
-            have room for a third of the picture, so that tables of several calls fit together; of
+            have room for a third of the image, so that tables of several calls fit together; of
             more ink, evenly spaced points are taken.
         """
-        n, _, side, _ = pictures.shape
+        n, _, side, _ = images.shape
         most = side * side // 3
         out = torch.zeros(n, 1 + 2 * most)
-        for row, picture in zip(out, pictures[:, 0].cpu() > 0.5, strict=True):
-            points = picture.nonzero().float()
+        for row, image in zip(out, images[:, 0].cpu() > 0.5, strict=True):
+            points = image.nonzero().float()
             if len(points) > most:
                 points = points[torch.linspace(0, len(points) - 1, most).long()]
             points = points - points.mean(0)
             row[0] = len(points)
             row[1 : 1 + points.numel()] = points.flatten()
-        return out.to(pictures.device)
+        return out.to(images.device)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """Minus the distance of tables, broadcast → ``(…)``; without ink it is infinite."""

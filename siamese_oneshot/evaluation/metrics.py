@@ -1,4 +1,4 @@
-"""Which way a trial's scores choose, and the thresholds of verification and of "unknown"."""
+"""Which way an episode's scores choose, and the thresholds of verification and of "unknown"."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import torch
 from torch import Tensor
 
 
-def choose(scores: Tensor, chance: torch.Generator) -> Tensor:
-    """The way with the highest score of each trial, ties broken at random.
+def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
+    """The way with the highest score of each episode, ties broken at random.
 
-    So a network whose output is constant is right in 1 / way of the trials wherever answers stand.
+    So a network whose output is constant is right in 1 / way of the episodes wherever answers stand.
 
     Args:
-        scores: ``(trials, way)``; higher is more alike. NaN never wins.
+        scores: ``(episodes, way)``; higher is more alike. NaN never wins.
         chance: breaks the ties.
 
     Returns:
-        int64 ``(trials,)``.
+        int64 ``(episodes,)``.
 
     Raises:
         ValueError: scores of another shape.
     """
     if scores.ndim != 2:
-        raise ValueError(f"scores must be (trials, way), got {tuple(scores.shape)}")
+        raise ValueError(f"scores must be (episodes, way), got {tuple(scores.shape)}")
     ranked = _ranked(scores)
     best = ranked == ranked.max(dim=1, keepdim=True).values
-    keys = torch.rand(scores.shape, generator=chance).to(scores.device)
+    keys = torch.rand(scores.shape, generator=rng).to(scores.device)
     return keys.masked_fill(~best, -1.0).argmax(dim=1)
 
 
@@ -52,15 +52,15 @@ def best_threshold(logits: Tensor, same: Tensor) -> float:
 
 
 def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
-    """What the accuracy of trials would be with fewer ways: exactly, over all choices of them.
+    """What the accuracy of episodes would be with fewer ways: exactly, over all choices of them.
 
     Ties are broken at random, as by ``choose``. Where ``r`` of the other classes score higher than
     the right one and ``t`` the same, it is chosen among ``w`` ways of ``W`` in the share
     ``(C(W - r, w) - C(W - 1 - r - t, w)) / ((t + 1) C(W - 1, w - 1))`` of all choices.
 
     Args:
-        scores: ``(trials, W)``. NaN never wins.
-        answers: int64 ``(trials,)``.
+        scores: ``(episodes, W)``. NaN never wins.
+        answers: int64 ``(episodes,)``.
 
     Returns:
         float64 ``(W,)``: at 1, 2 … W ways.
@@ -68,7 +68,7 @@ def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
     way = scores.shape[1]
     ranked = _ranked(scores)
     right = ranked.gather(1, answers[:, None])
-    ahead = (ranked > right).sum(1, keepdim=True).double()  # (trials, 1)
+    ahead = (ranked > right).sum(1, keepdim=True).double()  # (episodes, 1)
     alike = (ranked == right).sum(1, keepdim=True).double()  # itself among them
     ways = torch.arange(1, way + 1, dtype=torch.float64)
 
@@ -83,14 +83,14 @@ def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
 
 
 def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest scores of trials, and of the same trials with the right class taken away.
+    """The highest scores of episodes, and of the same episodes with the right class taken away.
 
     Args:
-        scores: ``(trials, way)`` with at least 2 ways.
-        answers: int64 ``(trials,)``.
+        scores: ``(episodes, way)`` with at least 2 ways.
+        answers: int64 ``(episodes,)``.
 
     Returns:
-        The highest scores ``(2 * trials,)``, and 1 where the query's class was among the ways, else
+        The highest scores ``(2 * episodes,)``, and 1 where the query's class was among the ways, else
         0. ``best_threshold`` of the two tells a known class from an unknown one.
     """
     others = scores.scatter(1, answers[:, None], -torch.inf)

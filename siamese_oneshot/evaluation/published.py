@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-PROTOCOLS = ("within", "across", "across-21", "verification", "mnist")
+PROTOCOLS = ("within", "cross_alphabet", "across-21", "verification", "mnist")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Published:
         value: accuracy, %.
         trained_on: in words.
         split: the rule of ``data.split`` that comes nearest; ``none`` or ``other`` where none does.
-        trials: how many; None where it is not said.
+        n: how many; None where it is not said.
         remark: what a reader must know to compare.
         uncertain: known at second hand and not checked against the text.
     """
@@ -34,7 +34,7 @@ class Published:
     value: float
     trained_on: str
     split: str
-    trials: int | None = None
+    n: int | None = None
     remark: str = ""
     uncertain: bool = False
 

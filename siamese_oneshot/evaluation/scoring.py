@@ -1,4 +1,4 @@
-"""Embed once, compare many: scores of trials and pairs from a table of embeddings."""
+"""Embed once, compare many: scores of episodes and pairs from a table of embeddings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 Comparator = Callable[[Tensor, Tensor], Tensor]
 
 _ELEMENTS = 2**24  # numbers compared at once; bounds memory at a few hundred MB
 
 
-def refuse_no_numbers(scores: Tensor, name: str) -> None:
+def check_finite_scores(scores: Tensor, name: str) -> None:
     """Let no network go on whose scores cannot be compared.
 
     Raises:
@@ -25,47 +25,47 @@ def refuse_no_numbers(scores: Tensor, name: str) -> None:
 
 
 class Embeddings:
-    """Embeddings of pictures, found by the pictures' positions.
+    """Embeddings of images, found by the images' indices.
 
     Args:
-        positions: int64 ``(m,)``, ascending.
+        indices: int64 ``(m,)``, ascending.
         vectors: ``(m, units)``.
     """
 
-    def __init__(self, positions: Tensor, vectors: Tensor) -> None:
-        if len(positions) != len(vectors):
-            raise ValueError(f"{len(positions)} positions, but {len(vectors)} embeddings")
-        if bool((positions[1:] <= positions[:-1]).any()):
-            raise ValueError("positions must ascend")
-        self.positions, self.vectors = positions, vectors
+    def __init__(self, indices: Tensor, vectors: Tensor) -> None:
+        if len(indices) != len(vectors):
+            raise ValueError(f"{len(indices)} indices, but {len(vectors)} embeddings")
+        if bool((indices[1:] <= indices[:-1]).any()):
+            raise ValueError("indices must ascend")
+        self.indices, self.vectors = indices, vectors
 
     def __getitem__(self, wanted: Tensor) -> Tensor:
         """Embeddings ``(*wanted.shape, units)``.
 
         Raises:
-            KeyError: a picture that was not embedded.
+            KeyError: an image that was not embedded.
         """
-        wanted = wanted.to(self.positions.device)
-        row = torch.searchsorted(self.positions, wanted).clamp(max=len(self.positions) - 1)
-        if not torch.equal(self.positions[row], wanted):
-            raise KeyError("a picture that was not embedded is asked for")
+        wanted = wanted.to(self.indices.device)
+        row = torch.searchsorted(self.indices, wanted).clamp(max=len(self.indices) - 1)
+        if not torch.equal(self.indices[row], wanted):
+            raise KeyError("an image that was not embedded is asked for")
         return self.vectors[row]
 
 
 @torch.no_grad()
-def score_trials(
+def score_episodes(
     embeddings: Embeddings, queries: Tensor, supports: Tensor, compare: Comparator
 ) -> Tensor:
-    """Scores of one-shot trials.
+    """Scores of one-shot episodes.
 
     Args:
-        embeddings: of every picture in them.
-        queries: int64 ``(trials,)``.
-        supports: int64 ``(trials, way, shot)``.
+        embeddings: of every image in them.
+        queries: int64 ``(episodes,)``.
+        supports: int64 ``(episodes, way, shot)``.
         compare: embeddings, embeddings → scores; broadcasts.
 
     Returns:
-        float32 ``(trials, way)``: the mean score over the shots of each class.
+        float32 ``(episodes, way)``: the mean score over the shots of each class.
     """
     step = max(1, _ELEMENTS // (supports[0].numel() * embeddings.vectors.shape[1]))
     return torch.cat(
@@ -80,7 +80,7 @@ def score_trials(
 def score_pairs(
     embeddings: Embeddings, first: Tensor, second: Tensor, compare: Comparator
 ) -> Tensor:
-    """Scores ``(n,)`` of pairs of pictures, positions ``(n,)`` each."""
+    """Scores ``(n,)`` of pairs of images, indices ``(n,)`` each."""
     step = max(1, _ELEMENTS // embeddings.vectors.shape[1])
     return torch.cat(
         [

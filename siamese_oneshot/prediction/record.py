@@ -9,11 +9,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.atomic import whole_file
-from siamese_oneshot.data.own.given import Given
-from siamese_oneshot.prediction.outcome import Outcome
-from siamese_oneshot.recogniser import Ranking
-from siamese_oneshot.tracking.table import Table
+from siamese_oneshot.classifier import Prediction
+from siamese_oneshot.data.image_folder.image_input import ImageInput
+from siamese_oneshot.prediction.results import Outcome
+from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.tables import Table
 
 _ROWS = 60  # of the table in the terminal
 _LEAST = 0.005  # the probability of a class that is told beside the best
@@ -32,28 +32,30 @@ def counted(count: int, one: str, several: str) -> str:
 
 def table_of(outcome: Outcome, top: int) -> Table:
     """The best classes of each query, for the terminal."""
-    labelled = any(name is not None for name in outcome.expected)
-    count = len(outcome.recogniser.classes)
-    queries = counted(len(outcome.rankings), "query", "queries")
+    labeled = any(name is not None for name in outcome.expected)
+    count = len(outcome.classifier.classes)
+    queries = counted(len(outcome.predictions), "query", "queries")
     table = Table(
         f"{queries}, {counted(count, 'class', 'classes')}",
-        ["query", *(["expected", ""] if labelled else []), "verdict", "classes, best first"],
+        ["query", *(["expected", ""] if labeled else []), "verdict", "classes, best first"],
     )
     root = Path(outcome.settings["query"]).expanduser()
     marks = {True: "✓", False: "✗", None: ""}
-    rows = zip(outcome.rankings, outcome.expected, outcome.right, outcome.verdicts, strict=True)
-    for ranking, expected, right, verdict in list(rows)[:_ROWS]:
-        assert ranking.path is not None, "queries are read from files"
-        name = ranking.path.relative_to(root) if ranking.path != root else ranking.path.name
-        truth = [shown(expected) or "–", marks[right]] if labelled else []
+    rows = zip(outcome.predictions, outcome.expected, outcome.right, outcome.verdicts, strict=True)
+    for prediction, expected, right, verdict in list(rows)[:_ROWS]:
+        assert prediction.path is not None, "queries are read from files"
+        name = (
+            prediction.path.relative_to(root) if prediction.path != root else prediction.path.name
+        )
+        truth = [shown(expected) or "–", marks[right]] if labeled else []
         best = "  ".join(
             f"{shown(one.name)} {100 * one.probability:.1f}%"
-            for one in ranking.classes[:top]
-            if one is ranking.best or one.probability >= _LEAST
+            for one in prediction.classes[:top]
+            if one is prediction.best or one.probability >= _LEAST
         )
         table.add(shown(name), *truth, verdict or "–", best)
-    if len(outcome.rankings) > _ROWS:
-        table.note = f"{len(outcome.rankings) - _ROWS} more are in predictions.csv"
+    if len(outcome.predictions) > _ROWS:
+        table.note = f"{len(outcome.predictions) - _ROWS} more are in predictions.csv"
     return table
 
 
@@ -62,11 +64,11 @@ def write_csv(outcome: Outcome, top: int, path: Path) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
-    for ranking, expected, verdict in zip(
-        outcome.rankings, outcome.expected, outcome.verdicts, strict=True
+    for prediction, expected, verdict in zip(
+        outcome.predictions, outcome.expected, outcome.verdicts, strict=True
     ):
-        start = [_cell(ranking.path), _cell(expected), verdict]
-        for rank, one in enumerate(ranking.classes[:top], 1):
+        start = [_cell(prediction.path), _cell(expected), verdict]
+        for rank, one in enumerate(prediction.classes[:top], 1):
             writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
     with whole_file(path) as file:
         file.write(text.getvalue().encode())
@@ -80,31 +82,33 @@ def _cell(text: str | Path | None) -> str:
 
 def write_json(outcome: Outcome, path: Path) -> None:
     """Everything: settings, network, supports, all ranks of all queries, what was left out."""
-    trained = outcome.recogniser.trained
-    queries = zip(outcome.rankings, outcome.expected, outcome.right, outcome.repeated, strict=True)
+    trained = outcome.classifier.trained
+    queries = zip(
+        outcome.predictions, outcome.expected, outcome.right, outcome.repeated, strict=True
+    )
     content = {
         "settings": {name: _plain(value) for name, value in outcome.settings.items()},
         "network": {
             "name": shown(trained.name),
             "parameters": trained.parameters,
             "size": trained.size,
-            "facts": trained.facts,
+            "metadata": trained.metadata,
         },
-        "unknown_below": outcome.recogniser.unknown_below,
-        "classes": [shown(name) for name in outcome.recogniser.classes],
+        "reject_threshold": outcome.classifier.reject_threshold,
+        "classes": [shown(name) for name in outcome.classifier.classes],
         "supports": [
-            {"class": shown(name), **_found(given)} for name, given in outcome.supports.pictures
+            {"class": shown(name), **_found(given)} for name, given in outcome.supports.images
         ],
         "queries": [
             {
-                **_found(ranking.given),
+                **_found(prediction.given),
                 "expected": None if expected is None else shown(expected),
                 "right": right,
-                "known": ranking.known,
+                "known": prediction.known,
                 "also_support": repeated,
-                "classes": _classes(ranking),
+                "classes": _classes(prediction),
             }
-            for ranking, expected, right, repeated in queries
+            for prediction, expected, right, repeated in queries
         ],
         "accuracy": outcome.accuracy,
         "notes": [shown(note) for note in outcome.notes],
@@ -118,9 +122,9 @@ def _plain(value: Any) -> Any:
     return shown(value) if isinstance(value, str | Path) else value
 
 
-def _found(given: Given) -> dict[str, Any]:
-    """A picture's file, and what was seen in it."""
-    seen = given.normalised
+def _found(given: ImageInput) -> dict[str, Any]:
+    """An image's file, and what was seen in it."""
+    seen = given.normalized
     return {
         "path": shown(given.path),
         "box": list(seen.box),
@@ -129,8 +133,8 @@ def _found(given: Given) -> dict[str, Any]:
     }
 
 
-def _classes(ranking: Ranking) -> list[dict[str, Any]]:
+def _classes(prediction: Prediction) -> list[dict[str, Any]]:
     return [
         {"name": shown(one.name), "probability": one.probability, "score": one.score}
-        for one in ranking.classes
+        for one in prediction.classes
     ]

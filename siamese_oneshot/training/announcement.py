@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.model.tower import Tower
-from siamese_oneshot.training.module import SiameseModule
+from siamese_oneshot.models.encoder_base import Encoder
+from siamese_oneshot.module import SiameseModule
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ def announce(
     """
     parameters = sum(weight.numel() for weight in module.parameters())
     log.info(
-        "%s: %s parameters, %s pictures of %d characters to train on (split %s), seed %d",
+        "%s: %s parameters, %s images of %d characters to train on (split %s), seed %d",
         experiment,
         f"{parameters:,}",
         f"{len(data.parts.train):,}",
-        len(data.train_roster),
+        len(data.train_index),
         data.parts.name,
         seed,
     )
@@ -44,8 +44,8 @@ def announce(
 
 def convolutions(module: SiameseModule, data: OneShotDataModule, plain: bool) -> str:
     """How they are computed in training; nothing where there are none."""
-    tower = module.network.encoder
-    if not isinstance(tower, Tower):
+    encoder = module.network.encoder
+    if not isinstance(encoder, Encoder):
         return ""
-    layers = tower.by_fourier(data.stream[0].positions.numel(), plain)
+    layers = encoder.by_fourier(data.stream[0].indices.numel(), plain)
     return f", {', '.join(layers)} by Fourier transform" if layers else ", convolutions direct"

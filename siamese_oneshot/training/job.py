@@ -12,32 +12,32 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_oneshot.errors import Busy
-from siamese_oneshot.sweeping.folder import JOB_LOCK
-from siamese_oneshot.tracking.wandb_mode import is_first_process
-from siamese_oneshot.tracking.wandb_result import check_choice, log_result
-from siamese_oneshot.tracking.wandb_run import wandb_run
-from siamese_oneshot.training.checkpoints import check_new
-from siamese_oneshot.training.continuity import seed_all
-from siamese_oneshot.training.hardware import choose_accelerator
-from siamese_oneshot.training.history import History
-from siamese_oneshot.training.label import Label, tags_of
-from siamese_oneshot.training.processes import (
+from siamese_oneshot.callbacks.checkpoints import check_new
+from siamese_oneshot.callbacks.exact_resume import seed_all
+from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
+from siamese_oneshot.loggers.run_name import RunName, tags_of
+from siamese_oneshot.loggers.wandb_mode import is_first_process
+from siamese_oneshot.loggers.wandb_run import wandb_run
+from siamese_oneshot.loggers.wandb_summary import check_choice, log_result
+from siamese_oneshot.sweeps.folder import JOB_LOCK
+from siamese_oneshot.training.config_checks import check_settings
+from siamese_oneshot.training.run import Run
+from siamese_oneshot.utils.distributed import (
     check_started,
     launched_from_outside,
     number_of,
     train_apart,
 )
-from siamese_oneshot.training.quiet import quieten
-from siamese_oneshot.training.run import Run
-from siamese_oneshot.training.settings import check_settings
+from siamese_oneshot.utils.errors import Busy
+from siamese_oneshot.utils.hardware import choose_accelerator
+from siamese_oneshot.utils.quiet import quieten
 
 _ORPHANS = 8.0  # seconds after which the workers of a killed process have noticed
 METRICS = {
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
-    "val/one_shot_low": "max",
-    "val/one_shot_high": "max",
+    "val/one_shot_ci_low": "max",
+    "val/one_shot_ci_high": "max",
     "val/verification_accuracy": "max",
     "val/verification_auroc": "max",
     "train/loss": "min",
@@ -51,7 +51,7 @@ def train(cfg: DictConfig) -> float:
         cfg: the composed configuration of ``conf/``.
 
     Returns:
-        The one-shot accuracy on validation trials, 0 … 1, of the checkpoint that is kept.
+        The one-shot accuracy on validation episodes, 0 … 1, of the checkpoint that is kept.
 
     Raises:
         UserError: whatever a user can mend.
@@ -78,16 +78,16 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     seed_all(cfg.seed)
     run = Run(cfg, folder)
-    label = Label.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
+    label = RunName.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
     parts = run.data.parts.name
     with wandb_run(
         folder,
-        {**plain, "facts": run.facts() | run.surroundings()},
+        {**plain, "metadata": run.metadata() | run.surroundings()},
         project=cfg.logger.project,
         entity=cfg.logger.entity,
         group=cfg.logger.group or label.group,
         name=cfg.logger.name or label.name,
-        tags=tags_of(cfg.name, run.data.drawings.source, parts, list(cfg.logger.tags)),
+        tags=tags_of(cfg.name, run.data.dataset.source, parts, list(cfg.logger.tags)),
         job_type=cfg.logger.job_type,
         mode=cfg.logger.mode,
         metrics=METRICS,
@@ -95,7 +95,7 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         init_timeout=cfg.logger.init_timeout,
         finish_timeout=cfg.logger.finish_timeout,
     ) as wandb_logger:
-        run.loggers = [History(folder)]
+        run.loggers = [ResumableCSVLogger(folder)]
         if wandb_logger is not None:
             run.loggers.append(wandb_logger)
         try:

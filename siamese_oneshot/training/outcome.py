@@ -12,10 +12,10 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from siamese_oneshot.callbacks.checkpoints import best_validation, kept_checkpoint
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.tracking.result import RunResult
-from siamese_oneshot.tracking.score import Score
-from siamese_oneshot.training.checkpoints import best_validation, kept_checkpoint
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.runs.result import RunResult
 
 
 class Training(Protocol):
@@ -43,12 +43,12 @@ def result_of(
         scores: of the kept checkpoint; none where it was not examined.
     """
     kept, data = kept_checkpoint(trainer, run.folder), run.data
-    exams = {"validation": data.validation, "test": data.test}
+    eval_tasks = {"validation": data.validation, "test": data.test}
     return RunResult(
         status=status,
         experiment=run.cfg.name,
         seed=run.cfg.seed,
-        data_source=data.drawings.source,
+        data_source=data.dataset.source,
         data_digest=data.digest,
         data_split=data.parts.name,
         trained_on=data.learned,
@@ -65,8 +65,8 @@ def result_of(
         machine=run.machine,
         lists={
             f"{split}/{key}": digest
-            for split, exam in exams.items()
-            for key, digest in exam.digests.items()
+            for split, eval_tasks in eval_tasks.items()
+            for key, digest in eval_tasks.digests.items()
         },
         **run.environment,
     )

@@ -18,38 +18,38 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from siamese_oneshot.atomic import remove_strays
+from siamese_oneshot.callbacks.checkpoint_io import read_checkpoint
+from siamese_oneshot.callbacks.checkpoints import kept_checkpoint, starting_point
+from siamese_oneshot.callbacks.exact_resume import ExactResume
+from siamese_oneshot.callbacks.pruning import Pruning
+from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.sweeping.pruning import Pruning
-from siamese_oneshot.tracking.checkout import keep_changes
-from siamese_oneshot.tracking.machine import machine
-from siamese_oneshot.tracking.recorded import of_training
-from siamese_oneshot.tracking.result import (
+from siamese_oneshot.evaluation.scores import Score, scores_of
+from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
+from siamese_oneshot.loggers.wandb_mode import is_first_process
+from siamese_oneshot.module import SiameseModule
+from siamese_oneshot.runs.recorded import of_training
+from siamese_oneshot.runs.result import (
     RunResult,
     environment,
     print_result,
     resume_line,
     write_result,
 )
-from siamese_oneshot.tracking.score import Score, scores_of
-from siamese_oneshot.tracking.wandb_mode import is_first_process
 from siamese_oneshot.training.announcement import announce
-from siamese_oneshot.training.checkpoint_io import read_checkpoint
-from siamese_oneshot.training.checkpoints import kept_checkpoint, starting_point
-from siamese_oneshot.training.continuity import Continuity
-from siamese_oneshot.training.hardware import (
+from siamese_oneshot.training.config_checks import check_split
+from siamese_oneshot.training.outcome import result_of
+from siamese_oneshot.training.trainer import make_trainer
+from siamese_oneshot.utils.distributed import end_others, number_of
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.git_info import keep_changes
+from siamese_oneshot.utils.hardware import (
     choose_accelerator,
     choose_precision,
     keep_freed_memory,
 )
-from siamese_oneshot.training.history import History
-from siamese_oneshot.training.module import SiameseModule
-from siamese_oneshot.training.outcome import result_of
-from siamese_oneshot.training.processes import end_others, number_of
-from siamese_oneshot.training.settings import check_split
-from siamese_oneshot.training.stopping import Enough, Stopping
-from siamese_oneshot.training.trainer import make_trainer
+from siamese_oneshot.utils.io import remove_strays
+from siamese_oneshot.utils.machine_info import machine
 
 log = logging.getLogger(__name__)
 
@@ -80,26 +80,26 @@ class Run:
             keep_freed_memory()
         self.data: OneShotDataModule = instantiate(cfg.data)
         description: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
-        objective = instantiate(cfg.objective)
-        if objective.batches != self.data.batches.kind:
+        loss = instantiate(cfg.loss)
+        if loss.sampler_kind != self.data.sampler.kind:
             raise UserError(
-                f"this objective learns from batches={objective.batches}, "
-                f"not from batches={self.data.batches.kind}: set both alike"
+                f"this loss learns from sampler kind {loss.sampler_kind}, "
+                f"not from {self.data.sampler.kind}: set both alike"
             )
         self.data.load()
         check_split(self.data.parts, cfg.callbacks)
         self.module = SiameseModule(
             instantiate(cfg.model),
-            objective,
-            instantiate(cfg.optim),
+            loss,
+            instantiate(cfg.optimizer),
             description,
             cfg.trainer.channels_last and self.accelerator != "mps",  # slow there, or wrong
-            self.facts(),
+            self.metadata(),
         )
-        self.stopping = Stopping()
+        self.stopping = SignalHandler()
         self.callbacks: list[Callback] = [
             self.stopping,
-            Continuity(),
+            ExactResume(),
             *[instantiate(one) for one in cfg.callbacks.values() if one is not None],
         ]
         self.seconds = 0.0
@@ -109,17 +109,17 @@ class Run:
         """Where and how its trainers run: ``make_trainer``'s first arguments."""
         return self.cfg.trainer, self.folder, self.accelerator, self.precision
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What someone who is handed the checkpoint alone should know, in plain values."""
-        held_out = self.data.held_out
+        val_alphabets = self.data.val_alphabets
         return {
             "experiment": self.cfg.name,
             "seed": self.cfg.seed,
-            "data_source": self.data.drawings.source,
+            "data_source": self.data.dataset.source,
             "data_digest": self.data.digest,
             "split": self.data.parts.name,
-            "held_out": None if held_out is None else list(held_out),
-            "generated": self.data.generated.alphabets,
+            "val_alphabets": None if val_alphabets is None else list(val_alphabets),
+            "n_extra_synthetic": self.data.extra_synthetic.n_alphabets,
             "trained_on": self.data.learned,
             "overrides": of_training(HydraConfig.get().overrides.task),
             **{name: self.environment[name] for name in ("command", "commit")},
@@ -156,7 +156,9 @@ class Run:
                     status
                 ):
                     ended, status = status, "failed"
-                    scores = self.examine(trainer, test=self.cfg.test and ended == "finished")
+                    scores = self.evaluate_tasks(
+                        trainer, test=self.cfg.test and ended == "finished"
+                    )
                     status = ended
             except (KeyboardInterrupt, SystemExit):  # the latter is how Lightning ends after it
                 status = "interrupted"
@@ -202,7 +204,7 @@ class Run:
             unkept = kept is None or not trainer.checkpoint_callbacks
             if unkept and trainer.global_step:  # a training without any callback for it
                 trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
-        except Enough:
+        except StopTraining:
             return "interrupted"
         except SystemExit:  # how Lightning ends after Ctrl-C, deaf to another one
             signal.signal(signal.SIGINT, handler)
@@ -214,7 +216,7 @@ class Run:
         pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
         return "pruned" if pruned else "finished"
 
-    def examine(self, trainer: pl.Trainer, test: bool) -> list[Score]:
+    def evaluate_tasks(self, trainer: pl.Trainer, test: bool) -> list[Score]:
         """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
         kept = kept_checkpoint(trainer, self.folder)
         assert kept is not None
@@ -222,13 +224,13 @@ class Run:
         # A trainer without callbacks: an average of weights must not be swapped in again.
         examiner = make_trainer(*self.setting)
         examiner.validate(self.module, self.data, verbose=False)
-        scores = scores_of(self.module.findings, "validation", "chosen on these pairs")
+        scores = scores_of(self.module.eval_results, "validation", "chosen on these pairs")
         if test:
             (figures,) = examiner.test(self.module, self.data, verbose=False)
             for logger in self.loggers:
-                if isinstance(logger, History):  # examined before, and killed then
+                if isinstance(logger, ResumableCSVLogger):  # examined before, and killed then
                     logger.rewind(trainer.global_step)
                 logger.log_metrics(dict(figures), step=trainer.global_step)
                 logger.save()
-            scores += scores_of(self.module.findings, "test", "threshold from validation")
+            scores += scores_of(self.module.eval_results, "test", "threshold from validation")
         return scores

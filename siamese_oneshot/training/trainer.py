@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
-from siamese_oneshot.training.checkpoint_io import KeepingIO
+from siamese_oneshot.callbacks.checkpoint_io import AtomicCheckpointIO
 
 
 def make_trainer(
@@ -44,7 +44,7 @@ def make_trainer(
         logger=list(loggers),
         callbacks=list(callbacks),
         default_root_dir=folder,
-        plugins=[KeepingIO()],
+        plugins=[AtomicCheckpointIO()],
         enable_progress_bar=any(isinstance(one, ProgressBar) for one in callbacks),
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(one, Checkpoint) for one in callbacks),

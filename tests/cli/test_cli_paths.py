@@ -38,7 +38,7 @@ def test_a_folder_named_like_an_override_is_a_word(
 
 
 def test_what_is_too_long_for_a_file_is_an_override() -> None:
-    long = f"data.held_out=[{','.join(['Alphabet_of_the_Magi'] * 15)}]"
+    long = f"data.val_alphabets=[{','.join(['Alphabet_of_the_Magi'] * 15)}]"
     assert with_paths([long, "pretrained"], ["run"], "run") == [long, "run=['pretrained']"]
     root = "data.root=" + ",".join(["omniglot"] * 40)
     assert with_paths([root], ["data.root"], sweeps=True) == [root]
@@ -67,7 +67,7 @@ def test_what_hydra_reads_is_left_to_it_where_values_are_swept(root: str) -> Non
     assert with_paths([f"data.root={root}"], ["data.root"], sweeps=True) == [f"data.root={root}"]
 
 
-@pytest.mark.parametrize("root", ["~/omniglot", "my pictures", "a=1,b", "β"])
+@pytest.mark.parametrize("root", ["~/omniglot", "my images", "a=1,b", "β"])
 def test_what_hydra_cannot_read_is_quoted_where_values_are_swept(root: str) -> None:
     (argument,) = with_paths([f"data.root={root}"], ["data.root"], sweeps=True)
     (override,) = OverridesParser.create().parse_overrides([argument])

@@ -53,7 +53,7 @@ def test_what_is_given_now_wins_and_a_second_resume_remembers_it(
     conf: Path, tmp_path: Path
 ) -> None:
     folder = started("+experiment=paper", "seed=4", "+note=a", folder=tmp_path / "run")
-    line = ["seed=6", f"resume={folder}", "experiment=replication", "note=b", "optim.lr=2"]
+    line = ["seed=6", f"resume={folder}", "experiment=replication", "note=b", "optimizer.lr=2"]
     seen = run_hydra(lambda cfg: {**look(cfg), "note": cfg.note, "lr": cfg.optim.lr}, argv=line)
     assert (seen["seed"], seen["steps"], seen["note"], seen["lr"]) == (6, 10, "b", 2)
     recorded = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "overrides.yaml"))
@@ -61,7 +61,7 @@ def test_what_is_given_now_wins_and_a_second_resume_remembers_it(
         "seed=6",
         "+experiment=replication",
         "+note=b",
-        "optim.lr=2",
+        "optimizer.lr=2",
         f"resume='{folder}'",
     ]
     again = run_hydra(lambda cfg: {**look(cfg), "lr": cfg.optim.lr}, argv=[f"resume={folder}"])

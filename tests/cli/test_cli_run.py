@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 import siamese_oneshot
 from siamese_oneshot.cli import conf_dir, run, run_hydra
 from siamese_oneshot.cli.job import Job
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 
 def test_conf_lies_beside_the_package_or_in_the_wheel(
@@ -51,7 +51,7 @@ def test_the_task_gets_the_config_and_its_value_comes_back(conf: Path) -> None:
     argv = list(sys.argv)
     value = run_hydra(
         lambda cfg: (cfg.trainer.max_steps, cfg.model.width, cfg.seed),
-        argv=["+experiment=paper", "model=small", "seed=3"],
+        argv=["+experiment=paper", "model=conv4_small", "seed=3"],
     )
     assert value == (99, 8, 3)
     assert sys.argv == argv
@@ -95,8 +95,8 @@ def test_a_user_error_is_found_behind_the_one_that_hides_it(
 ) -> None:
     hidden = InstantiationException("Error in call to target 'x'")
     hidden.__cause__ = RuntimeError("y")
-    hidden.__cause__.__cause__ = UserError("kernel 12 does not fit a picture of 9")
-    assert refused(task=fails(hidden)) == (1, "Error: kernel 12 does not fit a picture of 9\n")
+    hidden.__cause__.__cause__ = UserError("kernel 12 does not fit an image of 9")
+    assert refused(task=fails(hidden)) == (1, "Error: kernel 12 does not fit an image of 9\n")
 
 
 def test_a_user_error_in_one_of_many_jobs_names_the_job(
@@ -120,7 +120,7 @@ def test_a_setting_without_value_is_named(refused: Callable[..., tuple[int, str]
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_an_argument_that_a_target_does_not_know_is_answered(
+def test_an_argument_that_a_target_does_not_know_is_results(
     refused: Callable[..., tuple[int, str]], partial: bool
 ) -> None:
     def task(cfg: DictConfig) -> None:

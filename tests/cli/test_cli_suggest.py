@@ -15,16 +15,16 @@ from siamese_oneshot.cli.suggest import nearest
     ("line", "meant"),
     [
         (["modle=paper"], "Did you mean model=paper?"),
-        (["modle=smal"], "Did you mean model=small?"),
+        (["modle=smal"], "Did you mean model=conv4_small?"),
         (["model=papr"], "Did you mean model=paper?\nChoices: paper, small."),
-        (["-m", "model=small,papr"], "Did you mean model=paper?"),
-        (["optim.lrr=1"], "Did you mean optim.lr=1?"),
-        (["lr=1"], "Did you mean optim.lr=1?"),
-        (["optimizer_name=adam"], "Did you mean optim=adam?"),
-        (["optimiser.lr=1"], "Did you mean optim.lr=1?"),
+        (["-m", "model=conv4_small,papr"], "Did you mean model=paper?"),
+        (["optimizer.lrr=1"], "Did you mean optimizer.lr=1?"),
+        (["lr=1"], "Did you mean optimizer.lr=1?"),
+        (["optimizer_name=adam"], "Did you mean optimizer=adam?"),
+        (["optimiser.lr=1"], "Did you mean optimizer.lr=1?"),
         (["trainer.max_step=3"], "Did you mean trainer.max_steps=3?"),
         (["~trainr.accelerator"], "Did you mean ~trainer.accelerator?"),
-        (["model=small", "model.dept=3"], "Did you mean model.depth=3?"),
+        (["model=conv4_small", "model.dept=3"], "Did you mean model.depth=3?"),
         (["+experiment=papper"], "Did you mean +experiment=paper?"),
         (["+experimnt=paper"], "Did you mean +experiment=paper?"),
         (["+exp=replication"], "Did you mean +experiment=replication?"),
@@ -33,11 +33,11 @@ from siamese_oneshot.cli.suggest import nearest
         (["+sed=4"], "Did you mean seed=4?"),
         (["replication"], "Did you mean +experiment=replication?"),
         (["hydra.run.dri=x"], "Did you mean hydra.run.dir=x?"),
-        (["--cfg", "job", "optim.lrr=1"], "Did you mean optim.lr=1?"),
-        (["--help", "optim.lrr=1"], "Did you mean optim.lr=1?"),
+        (["--cfg", "job", "optimizer.lrr=1"], "Did you mean optimizer.lr=1?"),
+        (["--help", "optimizer.lrr=1"], "Did you mean optimizer.lr=1?"),
     ],
 )
-def test_a_misspelt_name_is_answered_with_the_nearest(
+def test_a_misspelt_name_is_results_with_the_nearest(
     refused: Callable[..., tuple[int, str]], line: list[str], meant: str
 ) -> None:
     code, shown = refused(*line)
@@ -47,12 +47,12 @@ def test_a_misspelt_name_is_answered_with_the_nearest(
     assert "Traceback" not in shown
 
 
-def test_every_misspelt_name_of_a_line_is_answered(
+def test_every_misspelt_name_of_a_line_is_results(
     refused: Callable[..., tuple[int, str]],
 ) -> None:
-    _, shown = refused("modle=small", "seed=1", "optim.lrr=2")
-    assert "model=small?" in shown
-    assert "optim.lr=2?" in shown
+    _, shown = refused("modle=small", "seed=1", "optimizer.lrr=2")
+    assert "model=conv4_small?" in shown
+    assert "optimizer.lr=2?" in shown
     assert "seed" not in shown
 
 
@@ -89,8 +89,8 @@ def test_all_options_of_a_group_can_be_swept(conf: Path) -> None:
 
 
 def test_nearest_ranks_whole_path_then_last_part() -> None:
-    names = ["optim.lr", "optim.lr_decay", "trainer.max_steps", "seed"]
-    assert nearest("optim.lrr", names)[0] == "optim.lr"
+    names = ["optimizer.lr", "optimizer.lr_decay", "trainer.max_steps", "seed"]
+    assert nearest("optimizer.lrr", names)[0] == "optimizer.lr"
     assert nearest("max_steps", names) == ["trainer.max_steps"]
     assert nearest("qqq", names) == []
     assert nearest("x", []) == []

@@ -13,7 +13,7 @@ from wandb_files import ReadBack, parts_of, without_account
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.dashboard.__main__ import main
-from siamese_oneshot.sweeping.job import Job
+from siamese_oneshot.sweeps.job import Job
 
 pytest.importorskip("wandb_workspaces", reason='pip install -e ".[dashboard]"')
 
@@ -49,21 +49,21 @@ def test_every_name_is_logged_by_a_run(
     from made_jobs import result_of, scores_of
 
     from siamese_oneshot.cli import run_hydra
-    from siamese_oneshot.tracking.wandb_result import log_result
-    from siamese_oneshot.tracking.wandb_run import wandb_run
+    from siamese_oneshot.loggers.wandb_run import wandb_run
+    from siamese_oneshot.loggers.wandb_summary import log_result
     from siamese_oneshot.train import train_task
 
     names = dry_run(capsys)["names"]
     line = (
-        "data=glyphs data.glyphs.alphabets=5 data.glyphs.characters=[8,10] data.glyphs.drawers=6"
-        " data.exam.way=5 data.exam.pairs=200 data.exam.validation_runs=4 model.encoder.size=24"
-        " model.encoder.filters=[8,8,8,8] model.encoder.units=16 batches.alphabets=2"
-        " batches.characters=6 batches.drawers=2 batches.steps=2 trainer.max_steps=2"
+        "data=synthetic data.synthetic.n_alphabets=5 data.synthetic.n_characters=[8,10] data.synthetic.n_drawers=6"
+        " data.eval.way=5 data.eval.n_pairs=200 data.eval.val_runs=4 model.encoder.image_size=24"
+        " model.encoder.filters=[8,8,8,8] model.encoder.embedding_dim=16 sampler.n_alphabets=2"
+        " sampler.n_way=6 sampler.n_drawers=2 sampler.steps_per_epoch=2 trainer.max_steps=2"
         f" trainer.log_every_n_steps=1 test=false hydra.run.dir={tmp_path}/run"
     )
     run_hydra(train_task, argv=line.split())
     capsys.readouterr()  # what the training printed
-    keys = ("official", "yardstick", "across", "verification")
+    keys = ("lake_runs", "within_alphabet", "cross_alphabet", "verification")
     scores = scores_of({f"test/{key}": 900 for key in keys})
     with wandb_run(tmp_path / "end", {}, project="p") as logger:
         log_result(logger, result_of(0.9, scores=scores), tmp_path, "never")
@@ -88,9 +88,9 @@ def test_every_setting_is_one_of_the_default_experiment(capsys: pytest.CaptureFi
 def test_a_sweeps_own_settings_are_the_columns(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    swept = ["optim.warmup", "seed"]
-    Job(0, ["optim.warmup=0.1", "seed=1"], swept).write(tmp_path / "s" / "0_job")
-    assert dry_run(capsys, str(tmp_path / "s"))["names"]["config"] == ["optim.warmup"]
+    swept = ["optimizer.warmup", "seed"]
+    Job(0, ["optimizer.warmup=0.1", "seed=1"], swept).write(tmp_path / "s" / "0_job")
+    assert dry_run(capsys, str(tmp_path / "s"))["names"]["config"] == ["optimizer.warmup"]
     with pytest.raises(SystemExit, match="holds no jobs"):
         main([str(tmp_path), "--dry-run"])
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese_oneshot.atomic import whole_file
 from siamese_oneshot.data import bitcache
+from siamese_oneshot.utils.io import whole_file
 
 FACTS = {"data": "test", "digests": ["a", "b"]}
 
@@ -90,7 +90,7 @@ def test_a_damaged_cache_is_rebuilt_and_the_log_says_so(tmp_path, caplog, how):
     assert same(bitcache.read(path, FACTS), arrays())  # mended on disk too
 
 
-def test_another_version_or_other_facts_are_not_trusted(tmp_path, monkeypatch):
+def test_another_version_or_other_metadata_are_not_trusted(tmp_path, monkeypatch):
     path = tmp_path / "cache.bits"
     monkeypatch.setattr(bitcache, "FORMAT", 0)
     bitcache.write(path, FACTS, arrays())

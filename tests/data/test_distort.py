@@ -1,4 +1,4 @@
-"""Distortion against SciPy, one picture and one pixel at a time, and by hand."""
+"""Distortion against SciPy, one image and one pixel at a time, and by hand."""
 
 import math
 
@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from siamese_oneshot.data.distort import Distortion, Warp, affine_matrix, distort
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.augmentation import Augmentation, Warp, affine_matrix, apply_warp
+from siamese_oneshot.utils.errors import UserError
 
 
 def seeded(seed):
@@ -20,51 +20,51 @@ def noise(n, side, seed=0):
     return torch.rand(n, 1, side, side, generator=seeded(seed))
 
 
-def by_scipy(picture, degrees, shear, scale, pixels):
-    """Scale, shear, turn clockwise, shift right and down; lengths in pixels, about the centre."""
+def by_scipy(image, degrees, shear, scale, pixels):
+    """Scale, shear, turn clockwise, shift right and down; lengths in pixels, about the center."""
     turn = math.radians(degrees)
     rotate = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     slant = np.array([[1, shear[0]], [shear[1], 1]])
     forward = rotate @ slant @ np.diag(scale)  # of (x, y)
     back = np.linalg.inv(forward)[::-1, ::-1]  # of (row, column), as SciPy counts
-    centre = (np.array(picture.shape) - 1) / 2
-    offset = centre - back @ (centre + np.array(pixels)[::-1])
+    center = (np.array(image.shape) - 1) / 2
+    offset = center - back @ (center + np.array(pixels)[::-1])
     return ndimage.affine_transform(
-        picture, back, offset=offset, order=1, mode="grid-constant", cval=0.0
+        image, back, offset=offset, order=1, mode="grid-constant", cval=0.0
     )
 
 
 def one(side, degrees=0.0, shear=(0.0, 0.0), scale=(1.0, 1.0), pixels=(0.0, 0.0)):
-    """The warp of one picture, shift in pixels of that picture."""
+    """The warp of one image, shift in pixels of that image."""
     theta, shift = torch.tensor([math.radians(degrees)]), torch.tensor([pixels]) * 2 / side
     return Warp(affine_matrix(theta, torch.tensor([shear]), torch.tensor([scale]), shift))
 
 
 @pytest.mark.parametrize("side", [9, 20, 35])
 def test_against_scipy(side):
-    pictures = noise(12, side)
-    chance = np.random.default_rng(side)
-    for picture in pictures:
+    images = noise(12, side)
+    rng = np.random.default_rng(side)
+    for image in images:
         settings = (
-            chance.uniform(-40, 40),
-            chance.uniform(-0.5, 0.5, 2).tolist(),
-            chance.uniform(0.6, 1.6, 2).tolist(),
-            chance.uniform(-4, 4, 2).tolist(),
+            rng.uniform(-40, 40),
+            rng.uniform(-0.5, 0.5, 2).tolist(),
+            rng.uniform(0.6, 1.6, 2).tolist(),
+            rng.uniform(-4, 4, 2).tolist(),
         )
-        ours = distort(picture[None], one(side, *settings))[0, 0].numpy()
-        np.testing.assert_allclose(ours, by_scipy(picture[0].numpy(), *settings), atol=2e-4)
+        ours = apply_warp(image[None], one(side, *settings))[0, 0].numpy()
+        np.testing.assert_allclose(ours, by_scipy(image[0].numpy(), *settings), atol=2e-4)
 
 
 def test_drawn_warps_against_scipy():
     """The matrices of a draw, read as what they say: where a point goes."""
-    warp = Distortion(probability=0.8).draw(30, seeded(1))
-    pictures = noise(30, 21)
-    ours = distort(pictures, warp)[:, 0]
+    warp = Augmentation(probability=0.8).draw(30, seeded(1))
+    images = noise(30, 21)
+    ours = apply_warp(images, warp)[:, 0]
     for k, matrix in enumerate(warp.matrix.double().numpy()):
         back = np.linalg.inv(matrix[:, :2])[::-1, ::-1]
         offset = 10 - back @ (10 + matrix[::-1, 2] * 21 / 2)
         theirs = ndimage.affine_transform(
-            pictures[k, 0].numpy(), back, offset=offset, order=1, mode="grid-constant"
+            images[k, 0].numpy(), back, offset=offset, order=1, mode="grid-constant"
         )
         np.testing.assert_allclose(ours[k].numpy(), theirs, atol=2e-4)
 
@@ -79,7 +79,7 @@ def test_drawn_warps_against_scipy():
         ({"degrees": 180.0}, 3, 1),
         ({"shear": (1.0, 0.0)}, 1, 2),  # x moves by y = -1
         ({"shear": (0.0, 1.0)}, 2, 3),  # y moves by x = +1
-        ({"scale": (2.0, 1.0)}, 1, 4),  # away from the centre, along x alone
+        ({"scale": (2.0, 1.0)}, 1, 4),  # away from the center, along x alone
         ({"scale": (1.0, 2.0)}, 0, 3),
         # first scale, then shear, then turn, then shift:
         # (1, -1) → (2, -1) → (1, -1) → (1, 1) → (0, 1)
@@ -89,28 +89,28 @@ def test_drawn_warps_against_scipy():
 def test_where_one_pixel_goes(settings, row, column):
     dot = torch.zeros(1, 1, 5, 5)
     dot[0, 0, 1, 3] = 1.0
-    result = distort(dot, one(5, **settings))[0, 0]
+    result = apply_warp(dot, one(5, **settings))[0, 0]
     assert result[row, column] == pytest.approx(1.0, abs=1e-5)
 
 
-def test_no_distortion_changes_nothing_and_each_picture_has_its_own():
-    pictures = noise(3, 8)
+def test_no_augmentation_changes_nothing_and_each_image_has_its_own():
+    images = noise(3, 8)
     still = Warp(torch.eye(2, 3).repeat(3, 1, 1))
     assert len(still) == 3
-    torch.testing.assert_close(distort(pictures, still), pictures, atol=1e-5, rtol=0)
+    torch.testing.assert_close(apply_warp(images, still), images, atol=1e-5, rtol=0)
     still.matrix[1, 0, 2] = 2 * 2 / 8
-    moved = distort(pictures, still)
-    torch.testing.assert_close(moved[[0, 2]], pictures[[0, 2]], atol=1e-5, rtol=0)
-    torch.testing.assert_close(moved[1, :, :, 2:], pictures[1, :, :, :-2], atol=1e-5, rtol=0)
+    moved = apply_warp(images, still)
+    torch.testing.assert_close(moved[[0, 2]], images[[0, 2]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[1, :, :, 2:], images[1, :, :, :-2], atol=1e-5, rtol=0)
 
 
 def test_what_comes_in_from_outside_is_paper():
     full = torch.ones(4, 1, 35, 35)
-    warps = Distortion(scale=(0.8, 0.8), shift=9.0, probability=1.0).draw(4, seeded(2))
-    result = distort(full, warps)
+    warps = Augmentation(scale=(0.8, 0.8), shift=9.0, probability=1.0).draw(4, seeded(2))
+    result = apply_warp(full, warps)
     assert (result[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).any(1).all()  # a corner of each
     torch.testing.assert_close(result[:, 0, 17, 17], torch.ones(4))
-    right = distort(full[:1], one(35, pixels=(3.0, 0.0)))[0, 0]
+    right = apply_warp(full[:1], one(35, pixels=(3.0, 0.0)))[0, 0]
     assert right[:, :3].abs().max() < 1e-4
     torch.testing.assert_close(right[:, 3:], full[0, 0, :, 3:], atol=1e-4, rtol=0)
 
@@ -119,7 +119,7 @@ def test_what_comes_in_from_outside_is_paper():
 def test_zoom_below_one_shrinks(zoom):
     square = torch.zeros(1, 1, 50, 50)
     square[..., 15:35, 10:40] = 1.0
-    result = distort(square, one(50, scale=(zoom, zoom)))[0, 0]
+    result = apply_warp(square, one(50, scale=(zoom, zoom)))[0, 0]
     assert float(result.sum()) == pytest.approx(600 * zoom**2, rel=0.02)
     rows, columns = (result > 0.5).any(1).sum(), (result > 0.5).any(0).sum()
     assert (int(rows), int(columns)) == (round(20 * zoom), round(30 * zoom))
@@ -131,8 +131,8 @@ ONLY = {"rotation": 0.0, "shear": 0.0, "scale": (1.0, 1.0), "shift": 0.0}
 def components(name, probability):
     """20,000 values of each of the components that ``name`` sets, and their value when unused."""
     setting = {"rotation": 10.0, "shear": 0.3, "scale": (0.8, 1.2), "shift": 2.0}[name]
-    distortion = Distortion(**{**ONLY, name: setting}, probability=probability)
-    m = distortion.draw(20_000, seeded(3)).matrix
+    augmentation = Augmentation(**{**ONLY, name: setting}, probability=probability)
+    m = augmentation.draw(20_000, seeded(3)).matrix
     if name == "rotation":
         torch.testing.assert_close(m[:, 0, 0], m[:, 1, 1])
         return torch.rad2deg(torch.atan2(m[:, 1, :1], m[:, 0, :1])), 0.0
@@ -168,18 +168,18 @@ def test_each_component_is_uniform_and_used_half_the_time(name, low, high):
 
 
 def test_components_are_used_independently_of_one_another():
-    matrix = Distortion(rotation=0.0, shear=0.0, probability=0.5).draw(20_000, seeded(4)).matrix
+    matrix = Augmentation(rotation=0.0, shear=0.0, probability=0.5).draw(20_000, seeded(4)).matrix
     zoomed, shifted = matrix[:, 0, 0] != 1, matrix[:, 0, 2] != 0
     assert abs((zoomed & shifted).float().mean() - 0.25) < 0.02
     assert abs(torch.corrcoef(torch.stack([matrix[:, 0, 0], matrix[:, 0, 2]]))[0, 1]) < 0.05
 
 
 def test_elastic_displacements_by_hand():
-    """A grid as fine as the picture needs no interpolation: ask SciPy for each pixel."""
+    """A grid as fine as the image needs no interpolation: ask SciPy for each pixel."""
     side = 12
-    warp = Distortion(elastic=3.0, grid=side, probability=1.0).draw(5, seeded(5))
-    pictures = noise(5, side)
-    ours = distort(pictures, warp)[:, 0].numpy()
+    warp = Augmentation(elastic=3.0, grid=side, probability=1.0).draw(5, seeded(5))
+    images = noise(5, side)
+    ours = apply_warp(images, warp)[:, 0].numpy()
     rows, columns = np.mgrid[:side, :side]
     for k in range(5):
         matrix, bend = warp.matrix[k].double().numpy(), warp.bend[k].double().numpy()
@@ -187,20 +187,20 @@ def test_elastic_displacements_by_hand():
         back = np.linalg.inv(matrix[:, :2])
         from_x, from_y = np.einsum("ij,jrc->irc", back, np.stack([x, y]) - matrix[:, 2, None, None])
         at = [((v + 1) * side - 1) / 2 for v in (from_y + bend[1], from_x + bend[0])]
-        theirs = ndimage.map_coordinates(pictures[k, 0].numpy(), at, order=1, mode="grid-constant")
+        theirs = ndimage.map_coordinates(images[k, 0].numpy(), at, order=1, mode="grid-constant")
         np.testing.assert_allclose(ours[k], theirs, atol=2e-4)
 
 
 def test_elastic_field_is_smooth_and_as_strong_as_asked():
-    assert Distortion().draw(2, seeded(0)).bend is None
-    warp = Distortion(**ONLY, elastic=2.0, grid=6).draw(2000, seeded(6))
+    assert Augmentation().draw(2, seeded(0)).bend is None
+    warp = Augmentation(**ONLY, elastic=2.0, grid=6).draw(2000, seeded(6))
     assert warp.bend.shape == (2000, 2, 6, 6)
     pixels = warp.bend * 105 / 2
     assert abs(pixels.std() - 2.0) < 0.05
     assert abs(pixels.mean()) < 0.05
     assert abs(torch.corrcoef(pixels[:, :, 2, 3].T)[0, 1]) < 0.15
     ramp = torch.linspace(0, 1, 105).repeat(1, 1, 105, 1)  # says where a pixel comes from
-    came = distort(ramp, Warp(warp.matrix[:1], warp.bend[:1]))[0, 0, 10:95, 10:95] * 104
+    came = apply_warp(ramp, Warp(warp.matrix[:1], warp.bend[:1]))[0, 0, 10:95, 10:95] * 104
     step = came.diff(dim=1)
     assert step.std() > 0.02
     assert (step.diff(dim=1).abs() < 0.25).all()  # no kinks
@@ -208,56 +208,56 @@ def test_elastic_field_is_smooth_and_as_strong_as_asked():
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
 def test_turned_is_torch_rot90(quarters):
-    pictures = noise(2, 9)
+    images = noise(2, 9)
     still = Warp(torch.eye(2, 3).repeat(2, 1, 1))
-    turned = distort(pictures, still.turned(torch.tensor([quarters, 0])))
-    expected = torch.rot90(pictures[:1], -quarters, (2, 3))  # clockwise
+    turned = apply_warp(images, still.turned(torch.tensor([quarters, 0])))
+    expected = torch.rot90(images[:1], -quarters, (2, 3))  # clockwise
     torch.testing.assert_close(turned[:1], expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(turned[1:], pictures[1:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(turned[1:], images[1:], atol=1e-4, rtol=0)
 
 
 def test_mirrored_is_flipped_before_the_rest():
-    pictures = noise(4, 15)
-    warp = Distortion(probability=1.0).draw(4, seeded(7))
+    images = noise(4, 15)
+    warp = Augmentation(probability=1.0).draw(4, seeded(7))
     which = torch.tensor([True, False, True, False])
     quarters = torch.tensor([0, 1, 2, 3])
-    once = distort(pictures, warp.turned(quarters).mirrored(which))
-    shown = torch.where(which[:, None, None, None], pictures.flip(-1), pictures)
-    torch.testing.assert_close(once, distort(shown, warp.turned(quarters)), atol=1e-3, rtol=0)
+    once = apply_warp(images, warp.turned(quarters).mirrored(which))
+    shown = torch.where(which[:, None, None, None], images.flip(-1), images)
+    torch.testing.assert_close(once, apply_warp(shown, warp.turned(quarters)), atol=1e-3, rtol=0)
 
 
 def test_turned_comes_before_the_rest():
-    pictures = noise(6, 15)
-    warp = Distortion(probability=1.0).draw(6, seeded(7))
+    images = noise(6, 15)
+    warp = Augmentation(probability=1.0).draw(6, seeded(7))
     quarters = torch.tensor([0, 1, 2, 3, 1, 3])
-    once = distort(pictures, warp.turned(quarters))
-    turns = zip(pictures, quarters.tolist(), strict=True)
+    once = apply_warp(images, warp.turned(quarters))
+    turns = zip(images, quarters.tolist(), strict=True)
     turned = torch.stack([torch.rot90(p, -quarter, (1, 2)) for p, quarter in turns])
-    torch.testing.assert_close(once, distort(turned, warp), atol=1e-3, rtol=0)
+    torch.testing.assert_close(once, apply_warp(turned, warp), atol=1e-3, rtol=0)
 
 
-def test_one_distortion_after_another():
+def test_one_augmentation_after_another():
     # Smooth, for two looks blur more than one; in the middle, for what is pushed out is lost.
-    pictures = F.avg_pool2d(F.pad(noise(5, 13), [14] * 4), 9, 1, 4)
-    first = Distortion(rotation=20, shear=0.2, probability=1.0).draw(5, seeded(9))
-    then = Distortion(rotation=20, shear=0.2, probability=1.0, shift=6.0).draw(5, seeded(10))
-    once, twice = distort(pictures, then.after(first)), distort(distort(pictures, first), then)
+    images = F.avg_pool2d(F.pad(noise(5, 13), [14] * 4), 9, 1, 4)
+    first = Augmentation(rotation=20, shear=0.2, probability=1.0).draw(5, seeded(9))
+    then = Augmentation(rotation=20, shear=0.2, probability=1.0, shift=6.0).draw(5, seeded(10))
+    once, twice = apply_warp(images, then.after(first)), apply_warp(apply_warp(images, first), then)
     torch.testing.assert_close(once, twice, atol=0.03, rtol=0)
-    assert float((once - distort(pictures, first.after(then))).abs().max()) > 0.06
+    assert float((once - apply_warp(images, first.after(then))).abs().max()) > 0.06
     assert then.after(first).bend is None
 
 
 def test_bends_add_up():
     still = Warp(torch.eye(2, 3).repeat(3, 1, 1))
-    one, other = (Distortion(**ONLY, elastic=2.0).draw(3, seeded(s)) for s in (11, 12))
+    one, other = (Augmentation(**ONLY, elastic=2.0).draw(3, seeded(s)) for s in (11, 12))
     torch.testing.assert_close(one.after(other).bend, one.bend + other.bend)
     assert torch.equal(one.after(still).bend, one.bend)
     assert torch.equal(still.after(one).bend, one.bend)
 
 
 def test_the_seed_decides():
-    distortion = Distortion(elastic=1.0)
-    one_draw, again, other = (distortion.draw(50, seeded(s)) for s in (8, 8, 9))
+    augmentation = Augmentation(elastic=1.0)
+    one_draw, again, other = (augmentation.draw(50, seeded(s)) for s in (8, 8, 9))
     assert torch.equal(one_draw.matrix, again.matrix)
     assert torch.equal(one_draw.bend, again.bend)
     assert not torch.equal(one_draw.matrix, other.matrix)
@@ -276,6 +276,6 @@ def test_the_seed_decides():
 )
 def test_what_cannot_be_drawn_is_an_error(setting, said):
     with pytest.raises(UserError, match=rf"^batches\.{said}"):
-        Distortion(**setting)
+        Augmentation(**setting)
     with pytest.raises(UserError, match=said.replace("distortion", r"^batches\.style")):
-        Distortion(**setting, key="batches.style")
+        Augmentation(**setting, key="sampler.alphabet_augmentation")

@@ -5,26 +5,26 @@ from dataclasses import replace
 import pytest
 import torch
 
-from siamese_oneshot.data.drawings import fingerprint
+from siamese_oneshot.data.dataset import fingerprint
 
 
-def test_what_does_not_belong_together_is_refused(drawings):
+def test_what_does_not_belong_together_is_refused(dataset):
     with pytest.raises(ValueError, match="uint8"):
-        replace(drawings, pixels=drawings.pixels.float())
+        replace(dataset, pixels=dataset.pixels.float())
     with pytest.raises(ValueError, match="uint8"):
-        replace(drawings, pixels=drawings.pixels[:, None])
+        replace(dataset, pixels=dataset.pixels[:, None])
     with pytest.raises(ValueError, match="155 classes"):
-        replace(drawings, classes=drawings.classes[:-1])
+        replace(dataset, classes=dataset.classes[:-1])
     with pytest.raises(ValueError, match="155 drawers"):
-        replace(drawings, drawers=drawings.drawers[:-1])
+        replace(dataset, drawers=dataset.drawers[:-1])
     with pytest.raises(ValueError, match="25 class names"):
-        replace(drawings, class_names=drawings.class_names[:-1])
+        replace(dataset, class_names=dataset.class_names[:-1])
 
 
-def test_alphabets_of_pictures(drawings):
-    names = [drawings.alphabet_names[a] for a in drawings.alphabets.tolist()]
-    owners = [drawings.class_names[c].split("/")[0] for c in drawings.classes.tolist()]
-    assert len(drawings) == 156
+def test_alphabets_of_images(dataset):
+    names = [dataset.alphabet_names[a] for a in dataset.alphabets.tolist()]
+    owners = [dataset.class_names[c].split("/")[0] for c in dataset.classes.tolist()]
+    assert len(dataset) == 156
     assert names == owners
 
 
@@ -39,66 +39,66 @@ def test_alphabets_of_pictures(drawings):
         ([], None),
     ],
 )
-def test_positions_against_a_loop(drawings, alphabets, drawers):
+def test_indices_against_a_loop(dataset, alphabets, drawers):
     expected = []
-    for position in range(len(drawings)):
-        alphabet = drawings.class_names[drawings.classes[position]].split("/")[0]
+    for index in range(len(dataset)):
+        alphabet = dataset.class_names[dataset.classes[index]].split("/")[0]
         fits = alphabets is None or alphabet in alphabets
-        if fits and (drawers is None or int(drawings.drawers[position]) in list(drawers)):
-            expected.append(position)
-    found = drawings.positions(alphabets, drawers)
+        if fits and (drawers is None or int(dataset.drawers[index]) in list(drawers)):
+            expected.append(index)
+    found = dataset.indices(alphabets, drawers)
     assert found.dtype == torch.int64
     assert found.tolist() == expected
 
 
-def test_unknown_alphabet_is_named_with_those_there_are(drawings):
+def test_unknown_alphabet_is_named_with_those_there_are(dataset):
     with pytest.raises(ValueError, match=r"no alphabet named Klingon; there are AlphabetA, .*D$"):
-        drawings.positions(["AlphabetA", "Klingon"])
+        dataset.indices(["AlphabetA", "Klingon"])
 
 
-def test_distinct_drops_the_repeat_of_a_class_and_nothing_else(drawings):
-    pixels = drawings.pixels.clone()
+def test_distinct_drops_the_repeat_of_a_class_and_nothing_else(dataset):
+    pixels = dataset.pixels.clone()
     pixels[4] = pixels[1]  # a repeat within class 0
-    pixels[5] = pixels[1].flip(0)  # equal ink, other picture
-    pixels[40] = pixels[1]  # the same picture, but of another character
-    changed = replace(drawings, pixels=pixels)
-    everything = torch.arange(len(drawings))
-    assert changed.distinct(everything).tolist() == [k for k in range(len(drawings)) if k != 4]
+    pixels[5] = pixels[1].flip(0)  # equal ink, other image
+    pixels[40] = pixels[1]  # the same image, but of another character
+    changed = replace(dataset, pixels=pixels)
+    everything = torch.arange(len(dataset))
+    assert changed.distinct(everything).tolist() == [k for k in range(len(dataset)) if k != 4]
     assert changed.distinct(torch.tensor([4, 7, 40])).tolist() == [4, 7, 40]
     assert changed.distinct(torch.tensor([], dtype=torch.int64)).tolist() == []
-    assert drawings.distinct(everything).tolist() == everything.tolist()
+    assert dataset.distinct(everything).tolist() == everything.tolist()
 
 
-def test_ink_and_resizing_by_hand(drawings):
-    pixels = torch.zeros(len(drawings), 4, 4, dtype=torch.uint8)
+def test_ink_and_resizing_by_hand(dataset):
+    pixels = torch.zeros(len(dataset), 4, 4, dtype=torch.uint8)
     pixels[0, :2, :2] = torch.tensor([[255, 0], [255, 255]])
     pixels[0, 2, 3] = 100
     pixels[1] = 255
-    small = replace(drawings, pixels=pixels)
+    small = replace(dataset, pixels=pixels)
     assert small.ink[:3].tolist() == [865, 4080, 0]
     half = small.resized(2)
     assert half.pixels[:3].tolist() == [[[191, 0], [0, 25]], [[255, 255]] * 2, [[0, 0]] * 2]
-    assert half.ink[:3].tolist() == [216, 1020, 0]  # not the ink of the large picture
+    assert half.ink[:3].tolist() == [216, 1020, 0]  # not the ink of the large image
     assert half.class_names == small.class_names
     assert small.resized(4) is small
-    assert torch.equal(drawings.resized(8, chunk=7).pixels, drawings.resized(8).pixels)
+    assert torch.equal(dataset.resized(8, chunk=7).pixels, dataset.resized(8).pixels)
 
 
-def test_digest_notices_every_field(drawings):
+def test_digest_notices_every_field(dataset):
     pixels, classes, drawers = (
-        drawings.pixels.clone(),
-        drawings.classes.clone(),
-        drawings.drawers.clone(),
+        dataset.pixels.clone(),
+        dataset.classes.clone(),
+        dataset.drawers.clone(),
     )
     pixels[17, 3, 3] = 255 - pixels[17, 3, 3]
     classes[[0, 6]] = classes[[6, 0]]
     drawers[[0, 1]] = drawers[[1, 0]]
-    digests = [drawings.digest] + [
-        replace(drawings, **change).digest
+    digests = [dataset.digest] + [
+        replace(dataset, **change).digest
         for change in ({"pixels": pixels}, {"classes": classes}, {"drawers": drawers})
     ]
     assert len(set(digests)) == 4
-    assert replace(drawings, pixels=drawings.pixels.clone()).digest == drawings.digest
+    assert replace(dataset, pixels=dataset.pixels.clone()).digest == dataset.digest
 
 
 def test_fingerprint_depends_on_numbers_shape_and_order_alone():
@@ -111,24 +111,24 @@ def test_fingerprint_depends_on_numbers_shape_and_order_alone():
     assert fingerprint(torch.tensor([1, 2, 3])) == "6992517b5759a758"
 
 
-def test_joined_alphabets_keep_their_own(drawings):
+def test_joined_alphabets_keep_their_own(dataset):
     others = replace(
-        drawings,
-        alphabet_names=tuple(f"New_{name}" for name in drawings.alphabet_names),
-        class_names=tuple(f"New_{name}" for name in drawings.class_names),
-        pixels=255 - drawings.pixels,
-        source="glyphs",
+        dataset,
+        alphabet_names=tuple(f"New_{name}" for name in dataset.alphabet_names),
+        class_names=tuple(f"New_{name}" for name in dataset.class_names),
+        pixels=255 - dataset.pixels,
+        source="synthetic",
     )
-    both, n = drawings.joined(others), len(drawings)
+    both, n = dataset.joined(others), len(dataset)
     assert len(both) == 2 * n
-    assert both.source == drawings.source
+    assert both.source == dataset.source
     for k in (0, 3, n - 1):
-        for place, of in ((k, drawings), (n + k, others)):
+        for place, of in ((k, dataset), (n + k, others)):
             assert torch.equal(both.pixels[place], of.pixels[k])
             assert both.class_names[both.classes[place]] == of.class_names[of.classes[k]]
             assert both.alphabet_names[both.alphabets[place]] == of.alphabet_names[of.alphabets[k]]
             assert both.drawers[place] == of.drawers[k]
-    with pytest.raises(ValueError, match=f"both have {drawings.alphabet_names[0]}"):
-        drawings.joined(drawings)
+    with pytest.raises(ValueError, match=f"both have {dataset.alphabet_names[0]}"):
+        dataset.joined(dataset)
     with pytest.raises(ValueError, match="pixels"):
-        drawings.joined(others.resized(8))
+        dataset.joined(others.resized(8))

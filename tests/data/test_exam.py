@@ -1,29 +1,34 @@
-"""The frozen lists: how many trials of what, from which part, and hashed."""
+"""The frozen lists: how many episodes of what, from which part, and hashed."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from siamese_oneshot.data.exam import ExamSize, exam_for_test, official_trials, validation_exam
+from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.eval_tasks import (
+    EvalConfig,
+    lake_runs_episodes,
+    make_test_tasks,
+    make_validation_tasks,
+)
 from siamese_oneshot.data.omniglot import OfficialRuns
-from siamese_oneshot.data.roster import Roster
-from siamese_oneshot.data.splits import split_drawings
+from siamese_oneshot.data.splits import split_dataset
 
-SIZE = ExamSize(pairs=60, validation_runs=6, paper_runs=4, test_runs=8, across=40, way=5)
+SIZE = EvalConfig(n_pairs=60, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=40, way=5)
 
 
 @pytest.fixture(scope="module")
-def rosters(drawings):
+def rosters(dataset):
     """Validation: alphabets A and B (6 and 5 characters); test: C and D (8 and 7), 3 drawers."""
     return (
-        Roster(drawings, drawings.positions(["AlphabetA", "AlphabetB"])),
-        Roster(drawings, drawings.positions(["AlphabetC", "AlphabetD"], [0, 1, 2])),
-        Roster(drawings, drawings.positions(["AlphabetC", "AlphabetD"])),
+        ClassIndex(dataset, dataset.indices(["AlphabetA", "AlphabetB"])),
+        ClassIndex(dataset, dataset.indices(["AlphabetC", "AlphabetD"], [0, 1, 2])),
+        ClassIndex(dataset, dataset.indices(["AlphabetC", "AlphabetD"])),
     )
 
 
-def runs_of(drawings, first_class):
+def runs_of(dataset, first_class):
     """Two runs of three classes; in run r drawer 2r asks and drawer 2r + 1 is compared with."""
     supports, answers = torch.tensor([[0, 1, 2], [2, 0, 1]]), torch.tensor([[2, 0, 1], [1, 1, 1]])
     asked = supports.gather(1, answers)
@@ -32,86 +37,97 @@ def runs_of(drawings, first_class):
     return OfficialRuns(tests, (first_class + supports) * 6 + drawers + 1, answers)
 
 
-def test_official_trials_against_a_loop(drawings):
-    runs = runs_of(drawings, 11)
-    trials = official_trials(runs)
-    assert trials.supports.shape == (6, 3, 1)
+def test_lake_runs_episodes_against_a_loop(dataset):
+    runs = runs_of(dataset, 11)
+    episodes = lake_runs_episodes(runs)
+    assert episodes.supports.shape == (6, 3, 1)
     for run in range(2):
         for item in range(3):
             k = run * 3 + item
-            assert trials.queries[k] == runs.tests[run, item]
-            assert trials.supports[k, :, 0].tolist() == runs.supports[run].tolist()
-            assert trials.answers[k] == runs.answers[run, item]
-            right = trials.supports[k, trials.answers[k], 0]
-            assert drawings.classes[right] == drawings.classes[trials.queries[k]]
+            assert episodes.queries[k] == runs.tests[run, item]
+            assert episodes.supports[k, :, 0].tolist() == runs.supports[run].tolist()
+            assert episodes.answers[k] == runs.answers[run, item]
+            right = episodes.supports[k, episodes.answers[k], 0]
+            assert dataset.classes[right] == dataset.classes[episodes.queries[k]]
 
 
-def test_validation_asks_its_own_part_alone(drawings, rosters):
-    exam = validation_exam(rosters[0], SIZE)
-    (question,) = exam.questions
-    assert (question.key, len(question.trials), question.trials.way) == ("one_shot", 30, 5)
-    assert len(exam.pairs) == 60
-    assert set(drawings.alphabets[exam.positions].tolist()) == {0, 1}
-    counts = drawings.alphabets[question.trials.queries].bincount()
+def test_validation_asks_its_own_part_alone(dataset, rosters):
+    eval_tasks = make_validation_tasks(rosters[0], SIZE)
+    (task,) = eval_tasks.episode_tasks
+    assert (task.key, len(task.episodes), task.episodes.way) == ("one_shot", 30, 5)
+    assert len(eval_tasks.pairs) == 60
+    assert set(dataset.alphabets[eval_tasks.indices].tolist()) == {0, 1}
+    counts = dataset.alphabets[task.episodes.queries].bincount()
     assert counts.tolist() == [15, 15]
-    assert question.protocol.endswith("2 alphabets")
+    assert task.protocol.endswith("2 alphabets")
 
 
-def test_test_questions_by_key(drawings, rosters):
-    exam = exam_for_test(rosters[1], rosters[2], runs_of(drawings, 11), SIZE)
-    sizes = {question.key: len(question.trials) for question in exam.questions}
-    assert sizes == {"official": 6, "yardstick": 40, "across": 40, "paper": 20}
-    trials = {question.key: question.trials for question in exam.questions}
-    for key in ("yardstick", "across"):
-        assert trials[key].way == 5
-        pictures = torch.cat([trials[key].queries, trials[key].supports.flatten()])
-        assert set(drawings.alphabets[pictures].tolist()) == {2, 3}
-        assert set(drawings.drawers[pictures].tolist()) == set(range(6))  # all drawers
-    pictures = torch.cat([exam.pairs.first, exam.pairs.second])
-    assert set(drawings.drawers[pictures].tolist()) == {0, 1, 2}
-    by_the_paper = torch.cat([trials["paper"].queries, trials["paper"].supports.flatten()])
-    assert set(drawings.drawers[by_the_paper].tolist()) == {0, 1, 2}  # the split's test drawers
+def test_test_episode_tasks_by_key(dataset, rosters):
+    eval_tasks = make_test_tasks(rosters[1], rosters[2], runs_of(dataset, 11), SIZE)
+    sizes = {task.key: len(task.episodes) for task in eval_tasks.episode_tasks}
+    assert sizes == {"lake_runs": 6, "within_alphabet": 40, "cross_alphabet": 40, "paper": 20}
+    episodes = {task.key: task.episodes for task in eval_tasks.episode_tasks}
+    for key in ("within_alphabet", "cross_alphabet"):
+        assert episodes[key].way == 5
+        images = torch.cat([episodes[key].queries, episodes[key].supports.flatten()])
+        assert set(dataset.alphabets[images].tolist()) == {2, 3}
+        assert set(dataset.drawers[images].tolist()) == set(range(6))  # all drawers
+    images = torch.cat([eval_tasks.pairs.first, eval_tasks.pairs.second])
+    assert set(dataset.drawers[images].tolist()) == {0, 1, 2}
+    by_the_paper = torch.cat([episodes["paper"].queries, episodes["paper"].supports.flatten()])
+    assert set(dataset.drawers[by_the_paper].tolist()) == {0, 1, 2}  # the split's test drawers
     one_alphabet = {
-        key: all(len(set(row)) == 1 for row in drawings.alphabets[t.supports[..., 0]].tolist())
-        for key, t in trials.items()
+        key: all(len(set(row)) == 1 for row in dataset.alphabets[t.supports[..., 0]].tolist())
+        for key, t in episodes.items()
     }
     assert one_alphabet == {
-        "official": True, "yardstick": True, "across": False, "paper": True,
+        "lake_runs": True, "within_alphabet": True, "cross_alphabet": False, "paper": True,
     }  # fmt: skip
-    without = exam_for_test(rosters[1], rosters[2], None, SIZE)
-    assert [question.key for question in without.questions] == ["yardstick", "across", "paper"]
-    assert without.questions[0].trials.digest == trials["yardstick"].digest
+    without = make_test_tasks(rosters[1], rosters[2], None, SIZE)
+    assert [task.key for task in without.episode_tasks] == [
+        "within_alphabet",
+        "cross_alphabet",
+        "paper",
+    ]
+    assert without.episode_tasks[0].n.digest == episodes["within_alphabet"].digest
 
 
-def test_official_runs_of_alphabets_that_do_not_test_are_not_asked(drawings, rosters):
-    exam = exam_for_test(rosters[1], rosters[2], runs_of(drawings, 0), SIZE)
-    assert "official" not in {question.key for question in exam.questions}
+def test_lake_runs_runs_of_alphabets_that_do_not_test_are_not_asked(dataset, rosters):
+    eval_tasks = make_test_tasks(rosters[1], rosters[2], runs_of(dataset, 0), SIZE)
+    assert "lake_runs" not in {task.key for task in eval_tasks.episode_tasks}
 
 
 def test_alphabets_too_small_are_named(rosters):
-    exam = validation_exam(rosters[0], replace(SIZE, way=6))
-    assert exam.questions[0].protocol.endswith("1 alphabets; left out as too small: AlphabetB")
-    exam = exam_for_test(rosters[1], rosters[2], None, replace(SIZE, way=8))
-    assert exam.questions[0].protocol.endswith("1 alphabets; left out as too small: AlphabetD")
+    eval_tasks = make_validation_tasks(rosters[0], replace(SIZE, way=6))
+    assert eval_tasks.episode_tasks[0].protocol.endswith(
+        "1 alphabets; left out as too small: AlphabetB"
+    )
+    eval_tasks = make_test_tasks(rosters[1], rosters[2], None, replace(SIZE, way=8))
+    assert eval_tasks.episode_tasks[0].protocol.endswith(
+        "1 alphabets; left out as too small: AlphabetD"
+    )
 
 
-def test_positions_hold_every_picture_once(drawings, rosters):
-    exam = exam_for_test(rosters[1], rosters[2], runs_of(drawings, 11), SIZE)
-    used = set(exam.pairs.first.tolist()) | set(exam.pairs.second.tolist())
-    for question in exam.questions:
-        used |= set(question.trials.queries.tolist())
-        used |= set(question.trials.supports.flatten().tolist())
-    assert exam.positions.tolist() == sorted(used)
+def test_indices_hold_every_image_once(dataset, rosters):
+    eval_tasks = make_test_tasks(rosters[1], rosters[2], runs_of(dataset, 11), SIZE)
+    used = set(eval_tasks.pairs.first.tolist()) | set(eval_tasks.pairs.second.tolist())
+    for task in eval_tasks.episode_tasks:
+        used |= set(task.episodes.queries.tolist())
+        used |= set(task.episodes.supports.flatten().tolist())
+    assert eval_tasks.indices.tolist() == sorted(used)
 
 
-def digests(exam):
-    return [exam.pairs.digest, *(question.trials.digest for question in exam.questions)]
+def digests(eval_tasks):
+    return [eval_tasks.pairs.digest, *(task.episodes.digest for task in eval_tasks.episode_tasks)]
 
 
 def test_the_lists_are_frozen_by_their_own_seed(rosters):
     def both(size):
-        exams = validation_exam(rosters[0], size), exam_for_test(rosters[1], rosters[2], None, size)
-        return digests(exams[0]) + digests(exams[1])
+        eval_tasks = (
+            make_validation_tasks(rosters[0], size),
+            make_test_tasks(rosters[1], rosters[2], None, size),
+        )
+        return digests(eval_tasks[0]) + digests(eval_tasks[1])
 
     torch.manual_seed(1)
     lists = both(SIZE)
@@ -126,15 +142,15 @@ def test_the_lists_are_frozen_by_their_own_seed(rosters):
     assert kept == [False, True, False, False, False, True]  # one_shot and paper
 
 
-def test_different_pairs_can_be_kept_within_an_alphabet(drawings, rosters):
+def test_different_pairs_can_be_kept_within_an_alphabet(dataset, rosters):
     for within in (False, True):
         size = replace(SIZE, within_alphabet=within)
-        for exam in (
-            validation_exam(rosters[0], size),
-            exam_for_test(rosters[1], rosters[2], None, size),
+        for eval_tasks in (
+            make_validation_tasks(rosters[0], size),
+            make_test_tasks(rosters[1], rosters[2], None, size),
         ):
-            pairs = exam.pairs
-            crossed = drawings.alphabets[pairs.first] != drawings.alphabets[pairs.second]
+            pairs = eval_tasks.pairs
+            crossed = dataset.alphabets[pairs.first] != dataset.alphabets[pairs.second]
             assert bool(crossed.any()) != within
             assert pairs.same.sum() == 30
 
@@ -143,57 +159,62 @@ def test_different_pairs_can_be_kept_within_an_alphabet(drawings, rosters):
 LISTS = [
     {"pairs": "513ef6d7c1f10f06", "one_shot": "ddb3b7d99bac2be2"},
     {
-        "pairs": "a7283fdf93097e9c", "official": "92444cf9fb63a7d1",
-        "yardstick": "737eafd29da12a5a", "across": "73e6a0918f8626fc", "paper": "fd818fafcc447b47",
+        "pairs": "a7283fdf93097e9c", "lake_runs": "92444cf9fb63a7d1",
+        "within_alphabet": "737eafd29da12a5a", "cross_alphabet": "73e6a0918f8626fc", "paper": "fd818fafcc447b47",
     },
 ]  # fmt: skip
 
 
 @pytest.mark.omniglot
-def test_real_exams_have_the_published_sizes(omniglot):
-    drawings = omniglot.drawings
-    split = split_drawings(drawings, "lake")
-    part = {k: Roster(drawings, getattr(split, k)) for k in ("validation", "test", "yardstick")}
-    valid = validation_exam(part["validation"], ExamSize())
-    exam = exam_for_test(part["test"], part["yardstick"], omniglot.runs, ExamSize())
-    assert [valid.digests, exam.digests] == LISTS
-    trials = {question.key: question.trials for question in exam.questions}
-    assert list(trials) == ["official", "yardstick", "across", "paper"]
-    assert len(trials["official"]) == len(trials["paper"]) == 400
-    assert len(trials["yardstick"]) >= 10_000
-    assert len(valid.pairs) == len(exam.pairs) == 10_000
-    assert torch.isin(valid.positions, split.validation).all()
-    assert torch.isin(exam.positions, split.test).all()
-    assert "20 alphabets" in exam.questions[1].protocol
-    alphabets = drawings.alphabets[trials["yardstick"].queries].bincount()[30:]
+def test_real_eval_tasks_have_the_published_sizes(omniglot):
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, "lake")
+    part = {
+        k: ClassIndex(dataset, getattr(split, k)) for k in ("validation", "test", "within_alphabet")
+    }
+    valid = make_validation_tasks(part["validation"], EvalConfig())
+    eval_tasks = make_test_tasks(part["test"], part["within_alphabet"], omniglot.runs, EvalConfig())
+    assert [valid.digests, eval_tasks.digests] == LISTS
+    episodes = {task.key: task.episodes for task in eval_tasks.episode_tasks}
+    assert list(episodes) == ["lake_runs", "within_alphabet", "cross_alphabet", "paper"]
+    assert len(episodes["lake_runs"]) == len(episodes["paper"]) == 400
+    assert len(episodes["within_alphabet"]) >= 10_000
+    assert len(valid.pairs) == len(eval_tasks.pairs) == 10_000
+    assert torch.isin(valid.indices, split.validation).all()
+    assert torch.isin(eval_tasks.indices, split.test).all()
+    assert "20 alphabets" in eval_tasks.episode_tasks[1].protocol
+    alphabets = dataset.alphabets[episodes["within_alphabet"].queries].bincount()[30:]
     assert alphabets.tolist() == [500] * 20
-    for listed in (valid.questions[0].trials, *trials.values()):
+    for listed in (valid.episode_tasks[0].n, *episodes.values()):
         queries, supports = listed.queries, listed.supports[..., 0]
         assert listed.supports.shape[1:] == (20, 1)
         right = supports.gather(1, listed.answers[:, None])[:, 0]
-        assert torch.equal(drawings.classes[right], drawings.classes[queries])
-        assert (drawings.classes[supports].sort(1).values.diff(dim=1) > 0).all()
-        assert (drawings.drawers[supports] != drawings.drawers[queries][:, None]).all()
+        assert torch.equal(dataset.classes[right], dataset.classes[queries])
+        assert (dataset.classes[supports].sort(1).values.diff(dim=1) > 0).all()
+        assert (dataset.drawers[supports] != dataset.drawers[queries][:, None]).all()
         share = listed.answers.bincount(minlength=20) / len(listed)
         assert (share - 0.05).abs().max() < (0.045 if len(listed) == 400 else 0.02)
-    for key in ("official", "yardstick", "paper"):
-        of = drawings.alphabets[trials[key].supports[..., 0]]
+    for key in ("lake_runs", "within_alphabet", "paper"):
+        of = dataset.alphabets[episodes[key].supports[..., 0]]
         assert (of == of[:, :1]).all()
 
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize(("rule", "alphabets"), [("koch", 10), ("koch40", 10)])
-def test_real_yardstick_under_other_rules(omniglot, rule, alphabets):
+def test_real_within_alphabet_under_other_rules(omniglot, rule, alphabets):
     """All drawers, and no alphabet that validates."""
-    drawings = omniglot.drawings
-    split = split_drawings(drawings, rule)
-    exam = exam_for_test(
-        Roster(drawings, split.test), Roster(drawings, split.yardstick), omniglot.runs, ExamSize()
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, rule)
+    eval_tasks = make_test_tasks(
+        ClassIndex(dataset, split.test),
+        ClassIndex(dataset, split.test_all_drawers),
+        omniglot.runs,
+        EvalConfig(),
     )
-    trials = exam.questions[1].trials
-    assert len(trials) == 10_000
-    assert len(drawings.alphabets[trials.queries].unique()) == alphabets
-    assert len(drawings.drawers[trials.queries].unique()) == 20
-    assert not torch.isin(exam.positions, torch.cat([split.train, split.validation])).any()
-    pairs = torch.cat([exam.pairs.first, exam.pairs.second])
+    episodes = eval_tasks.episode_tasks[1].n
+    assert len(episodes) == 10_000
+    assert len(dataset.alphabets[episodes.queries].unique()) == alphabets
+    assert len(dataset.drawers[episodes.queries].unique()) == 20
+    assert not torch.isin(eval_tasks.indices, torch.cat([split.train, split.validation])).any()
+    pairs = torch.cat([eval_tasks.pairs.first, eval_tasks.pairs.second])
     assert torch.isin(pairs, split.test).all()

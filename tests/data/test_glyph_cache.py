@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from siamese_oneshot.data import glyph_cache, glyphs
-from siamese_oneshot.data.glyph_cache import load_alphabets
-from siamese_oneshot.data.glyphs import draw_alphabets
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data import synthetic, synthetic_cache
+from siamese_oneshot.data.synthetic.disk_cache import load_alphabets
+from siamese_oneshot.data.synthetic.generator import draw_alphabets
+from siamese_oneshot.utils.errors import UserError
 
 NUMBERS = 3, (2, 4), 2, 5
 
@@ -24,8 +24,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         calls.append(args)
         return draw_alphabets(*args, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(glyph_cache, "WORTH_A_FILE", 1)
-    monkeypatch.setattr(glyphs, "draw_alphabets", draw)
+    monkeypatch.setattr(synthetic_cache, "WORTH_A_FILE", 1)
+    monkeypatch.setattr(synthetic, "draw_alphabets", draw)
     return calls
 
 
@@ -41,7 +41,7 @@ def test_drawn_once_and_found_again_as_it_was(
         assert torch.equal(found.drawers, true.drawers)
         assert found.class_names == true.class_names
         assert torch.equal(found.class_alphabets, true.class_alphabets)
-        assert found.source == "glyphs"
+        assert found.source == "synthetic"
     assert len(drawn) == 1
     found.pixels[0] = 7  # it is one's own, not the cache's
     again = load_alphabets(*NUMBERS, first=first, cache_dir=tmp_path)
@@ -51,7 +51,7 @@ def test_drawn_once_and_found_again_as_it_was(
 @pytest.mark.parametrize(
     "other", [(4, (2, 4), 2, 5), (3, (2, 5), 2, 5), (3, (2, 4), 3, 5), (3, (2, 4), 2, 6)]
 )
-def test_other_numbers_are_other_drawings(
+def test_other_numbers_are_other_dataset(
     drawn: list[tuple[object, ...]], tmp_path: Path, other: tuple[int, tuple[int, int], int, int]
 ) -> None:
     one = load_alphabets(*NUMBERS, cache_dir=tmp_path)
@@ -64,7 +64,7 @@ def test_a_changed_generator_draws_anew(
     drawn: list[tuple[object, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_alphabets(*NUMBERS, cache_dir=tmp_path)
-    monkeypatch.setattr(glyph_cache, "_generator", lambda: "another")
+    monkeypatch.setattr(synthetic_cache, "_generator", lambda: "another")
     load_alphabets(*NUMBERS, cache_dir=tmp_path)
     assert len(drawn) == 2
 
@@ -82,11 +82,11 @@ def test_a_damaged_file_is_made_anew(
     assert len(drawn) == 2
 
 
-def test_few_drawings_leave_no_file(tmp_path: Path) -> None:
+def test_few_dataset_leave_no_file(tmp_path: Path) -> None:
     load_alphabets(*NUMBERS, cache_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_numbers_are_refused_with_their_setting(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.generated\.drawers=0"):
-        load_alphabets(3, (2, 4), 0, 5, where="data.generated", cache_dir=tmp_path)
+        load_alphabets(3, (2, 4), 0, 5, where="data.extra_synthetic", cache_dir=tmp_path)

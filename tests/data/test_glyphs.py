@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from siamese_oneshot.data.glyphs import draw_alphabets
-from siamese_oneshot.data.script import far_apart, invent, sketch
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.synthetic.characters import far_apart, invent, sketch
+from siamese_oneshot.data.synthetic.generator import draw_alphabets
+from siamese_oneshot.utils.errors import UserError
 
 FEW = {"alphabets": 3, "characters": (5, 7), "drawers": 6, "size": 64, "seed": 3}
 
@@ -25,7 +25,7 @@ def widths(pixels):
 
 
 def test_every_class_is_drawn_once_by_every_drawer(drawn):
-    assert drawn.source == "glyphs"
+    assert drawn.source == "synthetic"
     assert drawn.pixels.shape[1:] == (64, 64)
     assert set(drawn.pixels.unique().tolist()) == {0, 255}
     assert drawn.alphabet_names == ("Generated_001", "Generated_002", "Generated_003")
@@ -57,7 +57,7 @@ def test_the_global_generator_is_neither_read_nor_moved(drawn):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_no_two_drawings_are_the_same_picture(drawn):
+def test_no_two_dataset_are_the_same_image(drawn):
     assert len(torch.unique(drawn.pixels.flatten(1), dim=0)) == len(drawn)
 
 
@@ -78,8 +78,8 @@ def test_ink_and_width_of_line_are_those_of_omniglot():
 
 
 @pytest.mark.omniglot
-def test_beside_the_real_drawings(omniglot):
-    real = omniglot.drawings.pixels[::60]
+def test_beside_the_real_dataset(omniglot):
+    real = omniglot.dataset.pixels[::60]
     made = draw_alphabets(8, (20, 20), 4).pixels
     assert float((made > 0).float().mean() / (real > 0).float().mean()) == pytest.approx(1, abs=0.2)
     assert abs(int(widths(made).argmax()) - int(widths(real).argmax())) <= 1

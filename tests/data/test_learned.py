@@ -4,44 +4,45 @@ from __future__ import annotations
 
 import torch
 
-from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.learned import learned
+from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.omniglot import Omniglot
-from siamese_oneshot.data.roster import Roster
-from siamese_oneshot.data.splits import split_drawings
+from siamese_oneshot.data.splits import split_dataset
+from siamese_oneshot.data.training_summary import learned
 
 
-def told(drawings: Drawings, rule: str, characters: int, generated: int = 0) -> str:
-    split = split_drawings(drawings, rule)
-    train = Roster(drawings, split.train)
+def told(dataset: CharacterDataset, rule: str, characters: int, generated: int = 0) -> str:
+    split = split_dataset(dataset, rule)
+    train = ClassIndex(dataset, split.train)
     out = train.left_out(characters, 3)
-    validation = Roster(drawings, split.validation)
-    return learned(drawings.source, train, out, validation, generated)
+    validation = ClassIndex(dataset, split.validation)
+    return learned(dataset.source, train, out, validation, generated)
 
 
 def test_alphabets_that_no_batch_takes_are_not_counted(omniglot: Omniglot) -> None:
     """Blackfoot and Ojibwe have 14 characters each."""
-    drawings = omniglot.drawings
+    dataset = omniglot.dataset
     assert (
-        told(drawings, "lake", 14) == "27 background alphabets by 20 drawers (3 more to choose by)"
+        told(dataset, "lake", 14) == "27 background alphabets by 20 drawers (3 more to choose by)"
     )
     assert (
-        told(drawings, "lake", 16) == "25 background alphabets by 20 drawers (3 more to choose by)"
+        told(dataset, "lake", 16) == "25 background alphabets by 20 drawers (3 more to choose by)"
     )
-    assert told(drawings, "background", 16) == "28 background alphabets by 20 drawers"
+    assert told(dataset, "background", 16) == "28 background alphabets by 20 drawers"
     koch = "30 background alphabets by 12 drawers (10 more to choose by)"
-    assert told(drawings, "koch", 2) == koch
-    assert told(drawings, "koch40", 2) == "37 alphabets by 20 drawers (3 more to choose by)"
-    assert told(drawings, "minimal1", 2, 9).endswith(
+    assert told(dataset, "koch", 2) == koch
+    assert told(dataset, "koch40", 2) == "37 alphabets by 20 drawers (3 more to choose by)"
+    assert told(dataset, "minimal1", 2, 9).endswith(
         "alphabets by 20 drawers, and 9 generated alphabets"
     )
 
 
-def test_other_drawings_say_so(drawings: Drawings) -> None:
-    train = Roster(drawings, drawings.positions(["AlphabetA"], range(4)))
+def test_other_dataset_say_so(dataset: CharacterDataset) -> None:
+    train = ClassIndex(dataset, dataset.indices(["AlphabetA"], range(4)))
     text = learned("folder", train, [], train, 0)
     assert text == "data=folder: 1 alphabet by 4 drawers"
-    other = Roster(drawings, torch.arange(len(drawings)))
+    other = ClassIndex(dataset, torch.arange(len(dataset)))
     assert (
-        learned("glyphs", other, ["AlphabetB"], train, 0) == "data=glyphs: 3 alphabets by 6 drawers"
+        learned("synthetic", other, ["AlphabetB"], train, 0)
+        == "data=synthetic: 3 alphabets by 6 drawers"
     )

@@ -15,14 +15,14 @@ PARTS = ("images_background", "images_evaluation", "all_runs")
 def test_names_classes_and_drawers(lookalike):
     found = load_omniglot(lookalike.folder)
     assert lookalike.matches(found)
-    drawings = found.drawings
-    assert drawings.source == "omniglot"
-    assert drawings.alphabet_names == ("Dog", "Bee", "Cat")  # background first
-    assert list(drawings.class_names) == lookalike.names
-    assert drawings.classes.tolist() == [place // 20 for place in range(840)]
-    assert drawings.drawers.tolist() == [place % 20 for place in range(840)]
-    assert drawings.class_alphabets.tolist() == [0] * 2 + [1] * 20 + [2] * 20
-    assert drawings.pixels.is_contiguous()
+    dataset = found.dataset
+    assert dataset.source == "omniglot"
+    assert dataset.alphabet_names == ("Dog", "Bee", "Cat")  # background first
+    assert list(dataset.class_names) == lookalike.names
+    assert dataset.classes.tolist() == [place // 20 for place in range(840)]
+    assert dataset.drawers.tolist() == [place % 20 for place in range(840)]
+    assert dataset.class_alphabets.tolist() == [0] * 2 + [1] * 20 + [2] * 20
+    assert dataset.pixels.is_contiguous()
 
 
 def test_every_layout_of_a_root(lookalike, tmp_path):
@@ -59,7 +59,7 @@ def test_a_warm_start_needs_no_files_and_equals_the_cold_one(lookalike, tmp_path
     shutil.rmtree(zips)
     warm = load_omniglot(download=False)
     assert lookalike.matches(warm)
-    assert torch.equal(warm.drawings.pixels, cold.drawings.pixels)
+    assert torch.equal(warm.dataset.pixels, cold.dataset.pixels)
     with pytest.raises(OmniglotUnavailable):  # it did come from the cache
         load_omniglot(download=False, cache_dir=tmp_path / "another")
 
@@ -74,7 +74,7 @@ def test_a_damaged_cache_is_mended_from_the_files(lookalike, tmp_path):
     assert path.read_bytes() != data
 
 
-def test_a_given_root_without_pictures_is_an_error_though_others_would_do(lookalike, tmp_path):
+def test_a_given_root_without_images_is_an_error_though_others_would_do(lookalike, tmp_path):
     lookalike.zips(Path("data/omniglot"))
     load_omniglot(download=False)  # even a valid cache is there
     (tmp_path / "empty").mkdir()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.omniglot.contents import decode_picture, decode_set
+from siamese_oneshot.data.omniglot.contents import decode_image, decode_set
 from siamese_oneshot.data.omniglot.edition import ImageSet
 from siamese_oneshot.data.omniglot.files import MAX_MEMBER_BYTES, Members, OmniglotFaulty
 
@@ -21,47 +21,47 @@ def png(ink, mode="1"):
 
 @pytest.fixture
 def drawn():
-    """Files of a tiny set by name, and the pictures in the order the decoder must give them."""
+    """Files of a tiny set by name, and the images in the order the decoder must give them."""
     rng = np.random.default_rng(3)
-    files, pictures = {}, []
+    files, images = {}, []
     for alphabet, count in CHARACTERS.items():
         for character in range(1, count + 1):
             for drawer in range(1, 21):
-                pictures.append(rng.random((105, 105)) < 0.02)
+                images.append(rng.random((105, 105)) < 0.02)
                 name = f"images/{alphabet}/character{character:02d}/0{character:03d}_{drawer:02d}"
-                files[f"{name}.png"] = png(pictures[-1])
-    return files, np.stack(pictures)
+                files[f"{name}.png"] = png(images[-1])
+    return files, np.stack(images)
 
 
-def expected(pictures):
-    rows = b"".join(np.packbits(picture).tobytes() for picture in pictures)
+def expected(images):
+    rows = b"".join(np.packbits(image).tobytes() for image in images)
     return ImageSet("images", CHARACTERS, hashlib.sha256(rows).hexdigest())
 
 
-def decoded(tmp_path, files, pictures):
+def decoded(tmp_path, files, images):
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files, reverse=True):  # the order inside a zip must not matter
             archive.writestr(name, files[name])
     with Members(path) as members:
-        return decode_set(members, expected(pictures))
+        return decode_set(members, expected(images))
 
 
 def test_a_whole_set(tmp_path, drawn):
-    files, pictures = drawn
-    packed = decoded(tmp_path, files, pictures)
+    files, images = drawn
+    packed = decoded(tmp_path, files, images)
     assert packed.shape == (100, 1379)
     bits = np.unpackbits(packed, axis=1)[:, : 105 * 105].reshape(-1, 105, 105)
-    assert np.array_equal(bits, pictures)
+    assert np.array_equal(bits, images)
 
 
 def test_other_folders_above_hidden_files_and_another_png_mode_are_welcome(tmp_path, drawn):
-    files, pictures = drawn
+    files, images = drawn
     moved = {f"once/more/{name}": data for name, data in files.items()}
     moved["__MACOSX/images/Ant/character01/._0001_01.png"] = b"junk"
     moved["images/.DS_Store"] = b"junk"
-    moved["once/more/images/Ant/character01/0001_01.png"] = png(pictures[0], "RGB")
-    assert len(decoded(tmp_path, moved, pictures)) == 100
+    moved["once/more/images/Ant/character01/0001_01.png"] = png(images[0], "RGB")
+    assert len(decoded(tmp_path, moved, images)) == 100
 
 
 def without(files, part):
@@ -94,9 +94,9 @@ SPOILED = {
         lambda files, first: files | {"images/Ant/character02/0002_21.png": png(first)},
         "Ant/character02 has 21 drawers, not 20: extra 21",
     ),
-    "two files for one drawing": (
+    "two files for one image": (
         lambda files, first: files | {"images/Ant/character01/9999_01.png": png(first)},
-        "two files for one drawing: images/Ant/character01/0001_01.png, .*9999_01.png",
+        "two files for one image: images/Ant/character01/0001_01.png, .*9999_01.png",
     ),
     "a damaged name": (
         lambda files, first: without(files, "0001_01") | {"images/Ant/character01/01.png": b""},
@@ -106,11 +106,11 @@ SPOILED = {
         lambda files, first: files | {FIRST: png(first[:, :100])},
         f"{FIRST} has 100×105 pixels, not 105×105",
     ),
-    "no picture": (
+    "no image": (
         lambda files, first: files | {FIRST: b"<html></html>"},
         f"{FIRST} is not a whole PNG",
     ),
-    "half a picture": (
+    "half an image": (
         lambda files, first: files | {FIRST: png(first)[:-60]},
         f"{FIRST} is not a whole PNG",
     ),
@@ -122,7 +122,7 @@ SPOILED = {
         lambda files, first: files | {FIRST: png(~first)},
         "the pixels are not those of Omniglot",
     ),
-    "two drawings exchanged": (
+    "two images exchanged": (
         lambda files, first: files | {FIRST: files[FIRST.replace("_01.p", "_02.p")]},
         "the pixels are not those of Omniglot",
     ),
@@ -131,24 +131,24 @@ SPOILED = {
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_what_is_wrong_is_named(tmp_path, drawn, how):
-    files, pictures = drawn
+    files, images = drawn
     spoil, message = SPOILED[how]
     with pytest.raises(OmniglotFaulty, match=message):
-        decoded(tmp_path, spoil(files, pictures[0]), pictures)
+        decoded(tmp_path, spoil(files, images[0]), images)
 
 
-def test_grey_is_refused(tmp_path):
+def test_gray_is_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("L", (105, 105), 128).save(buffer, "PNG")
     (tmp_path / "grey.png").write_bytes(buffer.getvalue())
-    with pytest.raises(OmniglotFaulty, match=r"grey.png has grey pixels"):
-        decode_picture(Members(tmp_path), "grey.png")
+    with pytest.raises(OmniglotFaulty, match=r"gray.png has gray pixels"):
+        decode_image(Members(tmp_path), "grey.png")
 
 
 def test_many_faults_are_counted_not_listed(tmp_path, drawn):
-    files, pictures = drawn
+    files, images = drawn
     with pytest.raises(OmniglotFaulty, match="and 12 more faults"):
-        decoded(tmp_path, files | {n: b"" for n in files if "Ant/character01" in n}, pictures)
+        decoded(tmp_path, files | {n: b"" for n in files if "Ant/character01" in n}, images)
 
 
 def test_a_web_page_saved_as_a_zip_is_named(tmp_path):
@@ -159,8 +159,8 @@ def test_a_web_page_saved_as_a_zip_is_named(tmp_path):
 
 
 def test_a_damaged_zip_member_is_named(tmp_path, drawn):
-    files, pictures = drawn
-    decoded(tmp_path, files, pictures)
+    files, images = drawn
+    decoded(tmp_path, files, images)
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path) as archive:
         place = archive.getinfo(FIRST).header_offset + 30 + len(FIRST) + 20
@@ -168,4 +168,4 @@ def test_a_damaged_zip_member_is_named(tmp_path, drawn):
     data[place] ^= 255
     path.write_bytes(data)
     with Members(path) as members, pytest.raises(OmniglotFaulty, match=FIRST):
-        decode_set(members, expected(pictures))
+        decode_set(members, expected(images))

@@ -14,26 +14,26 @@ from siamese_oneshot.data.omniglot import (
     SMALL2,
     load_omniglot,
 )
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 
 @pytest.mark.omniglot
 def test_real_counts(omniglot):
-    drawings = omniglot.drawings
-    assert drawings.pixels.shape == (32460, 105, 105)
-    assert set(drawings.pixels[::50].unique().tolist()) == {0, 255}
-    assert drawings.alphabet_names == BACKGROUND + EVALUATION
+    dataset = omniglot.dataset
+    assert dataset.pixels.shape == (32460, 105, 105)
+    assert set(dataset.pixels[::50].unique().tolist()) == {0, 255}
+    assert dataset.alphabet_names == BACKGROUND + EVALUATION
     assert list(BACKGROUND) == sorted(BACKGROUND)
     assert list(EVALUATION) == sorted(EVALUATION)
     assert len(BACKGROUND) == 30
     assert len(set(BACKGROUND + EVALUATION)) == 50
-    assert len(drawings.positions(BACKGROUND)) == 964 * 20
-    assert len(drawings.positions(EVALUATION)) == 659 * 20
-    assert len(drawings.class_names) == 1623
-    assert drawings.classes.bincount().unique().tolist() == [20]
-    assert drawings.drawers.bincount().tolist() == [1623] * 20
-    # ink is 255: far more paper than ink in every picture, and no empty one
-    share = np.count_nonzero(drawings.pixels.numpy(), axis=(1, 2)) / 105**2
+    assert len(dataset.indices(BACKGROUND)) == 964 * 20
+    assert len(dataset.indices(EVALUATION)) == 659 * 20
+    assert len(dataset.class_names) == 1623
+    assert dataset.classes.bincount().unique().tolist() == [20]
+    assert dataset.drawers.bincount().tolist() == [1623] * 20
+    # ink is 255: far more paper than ink in every image, and no empty one
+    share = np.count_nonzero(dataset.pixels.numpy(), axis=(1, 2)) / 105**2
     assert 0.002 < share.min() < share.max() < 0.25
 
 
@@ -42,36 +42,36 @@ def test_real_digest(omniglot):
     """Over all pixels in canonical order, recomputed from what a user of the loader sees."""
     digests = []
     for part in (slice(None, 19280), slice(19280, None)):
-        rows = np.packbits(omniglot.drawings.pixels[part].numpy().reshape(-1, 11025) == 255, axis=1)
+        rows = np.packbits(omniglot.dataset.pixels[part].numpy().reshape(-1, 11025) == 255, axis=1)
         digests.append(hashlib.sha256(rows.tobytes()).hexdigest()[:16])
     assert digests == ["fa99ab70a348e2f9", "5bdcd30aa88e9096"]
 
 
 @pytest.mark.omniglot
-def test_the_one_repeated_drawing(omniglot):
+def test_the_one_repeated_image(omniglot):
     first, second = 240 * 20 + 2, 240 * 20 + 18  # drawers 3 and 19 of the 241st character
-    assert torch.equal(omniglot.drawings.pixels[first], omniglot.drawings.pixels[second])
-    assert not torch.equal(omniglot.drawings.pixels[first], omniglot.drawings.pixels[first + 1])
+    assert torch.equal(omniglot.dataset.pixels[first], omniglot.dataset.pixels[second])
+    assert not torch.equal(omniglot.dataset.pixels[first], omniglot.dataset.pixels[first + 1])
 
 
 @pytest.mark.omniglot
-def test_official_runs(omniglot):
-    drawings, runs = omniglot.drawings, omniglot.runs
-    for positions in (runs.tests, runs.supports, runs.answers):
-        assert positions.shape == (20, 20)
-        assert positions.dtype == torch.int64
+def test_lake_runs_runs(omniglot):
+    dataset, runs = omniglot.dataset, omniglot.runs
+    for indices in (runs.tests, runs.supports, runs.answers):
+        assert indices.shape == (20, 20)
+        assert indices.dtype == torch.int64
     right = runs.supports.gather(1, runs.answers)
-    assert torch.equal(drawings.classes[right], drawings.classes[runs.tests])
+    assert torch.equal(dataset.classes[right], dataset.classes[runs.tests])
     # an answer is not simply its own column
     assert (runs.answers == torch.arange(20)).float().mean() < 0.2
     alphabets = []
     for tests, supports in zip(runs.tests, runs.supports, strict=True):
         both = torch.cat([tests, supports])
-        (alphabet,) = drawings.alphabets[both].unique().tolist()
-        alphabets.append(drawings.alphabet_names[alphabet])
-        assert len(drawings.classes[supports].unique()) == 20
-        (test_drawer,) = drawings.drawers[tests].unique().tolist()
-        (support_drawer,) = drawings.drawers[supports].unique().tolist()
+        (alphabet,) = dataset.alphabets[both].unique().tolist()
+        alphabets.append(dataset.alphabet_names[alphabet])
+        assert len(dataset.classes[supports].unique()) == 20
+        (test_drawer,) = dataset.drawers[tests].unique().tolist()
+        (support_drawer,) = dataset.drawers[supports].unique().tolist()
         assert test_drawer != support_drawer
         assert max(test_drawer, support_drawer) < 8
     assert sorted(alphabets) == sorted(RUN_ALPHABETS * 2)
@@ -89,7 +89,7 @@ def test_real_cold_equals_warm(omniglot, tmp_path):
         cold = load_omniglot(download=False, cache_dir=tmp_path)
     except UserError:
         pytest.skip("the real Omniglot is in the cache, but its files are not here")
-    assert torch.equal(cold.drawings.pixels, omniglot.drawings.pixels)
+    assert torch.equal(cold.dataset.pixels, omniglot.dataset.pixels)
     assert torch.equal(cold.runs.tests, omniglot.runs.tests)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from siamese_oneshot.data.omniglot import OmniglotFaulty, load_omniglot
 
 
-def foreign_picture():
+def foreign_image():
     buffer = io.BytesIO()
     Image.new("1", (105, 105), 1).save(buffer, "PNG")
     return buffer.getvalue()
@@ -21,8 +21,8 @@ def foreign_picture():
         ("run03/test/item05.png", lambda old: None, "it has no run03/test/item05.png"),
         (
             "run03/test/item05.png",
-            lambda old: foreign_picture(),
-            "no drawing of the evaluation set",
+            lambda old: foreign_image(),
+            "no image of the evaluation set",
         ),
         ("run20/class_labels.txt", lambda old: old[:-40], "does not pair item01"),
         (

@@ -9,7 +9,7 @@ import pytest
 
 from siamese_oneshot.data.omniglot import OmniglotFaulty, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.omniglot import download as omniglot_download
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
 
@@ -39,7 +39,7 @@ def test_unavailable_names_every_place_the_failure_and_what_to_do(lookalike, tmp
         f"the user cache ({tmp_path / 'cache' / 'omniglot'}): no such folder",
         "images_background.zip: Name or service not known",
         "data.root=",
-        "data=glyphs",
+        "data=synthetic",
     ):
         assert part in message
     with pytest.raises(OmniglotUnavailable, match="downloading is switched off"):
@@ -97,6 +97,6 @@ def test_only_the_runs_are_fetched_for_a_root_without_them(lookalike, tmp_path, 
     assert asked == ["all_runs.zip"]
     assert sorted(file.name for file in root.iterdir()) == [f"{part}.zip" for part in PARTS[:2]]
     (root / "images_background.zip").write_bytes(b"damaged")
-    with pytest.raises(OmniglotFaulty, match="pictures come from there alone"):
+    with pytest.raises(OmniglotFaulty, match="images come from there alone"):
         load_omniglot(root, cache_dir=tmp_path / "fresh")
     assert len(asked) == 1

@@ -3,60 +3,60 @@
 import pytest
 import torch
 
-from siamese_oneshot.data.roster import Roster, below
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.class_index import ClassIndex, below
+from siamese_oneshot.utils.errors import UserError
 
 
-def obvious(drawings, positions):
-    """Alphabet name → class name → drawer → position, in the order of the drawings."""
+def obvious(dataset, indices):
+    """Alphabet name → class name → drawer → position, in the order of the images."""
     tree = {}
-    for name in drawings.alphabet_names:
-        for character in drawings.class_names:
-            for position in positions.tolist():
+    for name in dataset.alphabet_names:
+        for character in dataset.class_names:
+            for index in indices.tolist():
                 if (
-                    drawings.class_names[drawings.classes[position]] == character
+                    dataset.class_names[dataset.classes[index]] == character
                     and character.split("/")[0] == name
                 ):
-                    drawer = int(drawings.drawers[position])
-                    tree.setdefault(name, {}).setdefault(character, {})[drawer] = position
+                    drawer = int(dataset.drawers[index])
+                    tree.setdefault(name, {}).setdefault(character, {})[drawer] = index
     return tree
 
 
-def ragged(drawings):
+def ragged(dataset):
     """Not everybody drew everything; a class and an alphabet are missing altogether."""
-    chance = torch.Generator().manual_seed(1)
-    keep = torch.rand(len(drawings), generator=chance) < 0.6
-    keep &= (drawings.classes != 2) & (drawings.alphabets != 1)
+    rng = torch.Generator().manual_seed(1)
+    keep = torch.rand(len(dataset), generator=rng) < 0.6
+    keep &= (dataset.classes != 2) & (dataset.alphabets != 1)
     return keep.nonzero().flatten()
 
 
 @pytest.mark.parametrize("part", ["all", "ragged", "shuffled"])
-def test_tables_against_dictionaries(drawings, part):
-    positions = torch.arange(len(drawings)) if part == "all" else ragged(drawings)
+def test_tables_against_dictionaries(dataset, part):
+    indices = torch.arange(len(dataset)) if part == "all" else ragged(dataset)
     if part == "shuffled":
-        positions = positions.flip(0)
-    roster, tree = Roster(drawings, positions), obvious(drawings, positions)
-    assert roster.names == tuple(tree)
-    assert roster.classes_in.tolist() == [len(classes) for classes in tree.values()]
+        indices = indices.flip(0)
+    class_index, tree = ClassIndex(dataset, indices), obvious(dataset, indices)
+    assert class_index.names == tuple(tree)
+    assert class_index.classes_in.tolist() == [len(classes) for classes in tree.values()]
     rows = [row for classes in tree.values() for row in classes.values()]
-    assert len(roster) == len(rows)
-    assert roster.drawers == 1 + max(max(row) for row in rows)
-    assert roster.counts.tolist() == [len(row) for row in rows]
-    starts = [sum(roster.classes_in.tolist()[:k]) for k in range(len(tree))]
-    assert roster.first_class.tolist() == starts
+    assert len(class_index) == len(rows)
+    assert class_index.drawers == 1 + max(max(row) for row in rows)
+    assert class_index.counts.tolist() == [len(row) for row in rows]
+    starts = [sum(class_index.classes_in.tolist()[:k]) for k in range(len(tree))]
+    assert class_index.first_class.tolist() == starts
     owners = [k for k, classes in enumerate(tree.values()) for _ in classes]
-    assert roster.class_alphabet.tolist() == owners
+    assert class_index.class_alphabet.tolist() == owners
     for number, row in enumerate(rows):
-        expected = [row.get(drawer, -1) for drawer in range(roster.drawers)]
-        assert roster.table[number].tolist() == expected
-        count = int(roster.counts[number])
-        assert sorted(roster.packed[number, :count].tolist()) == sorted(row.values())
-        assert (roster.packed[number, count:] == -1).all()
+        expected = [row.get(drawer, -1) for drawer in range(class_index.drawers)]
+        assert class_index.table[number].tolist() == expected
+        count = int(class_index.counts[number])
+        assert sorted(class_index.packed[number, :count].tolist()) == sorted(row.values())
+        assert (class_index.packed[number, count:] == -1).all()
 
 
-def test_common_against_dictionaries(drawings):
-    positions = ragged(drawings)
-    roster, tree = Roster(drawings, positions), obvious(drawings, positions)
+def test_common_against_dictionaries(dataset):
+    indices = ragged(dataset)
+    class_index, tree = ClassIndex(dataset, indices), obvious(dataset, indices)
     start = 0
     for alphabet, classes in enumerate(tree.values()):
         for drawers in ([0], [1, 4], [5, 2, 3]):
@@ -65,40 +65,40 @@ def test_common_against_dictionaries(drawings):
                 for k, row in enumerate(classes.values())
                 if all(drawer in row for drawer in drawers)
             ]
-            assert roster.common(alphabet, torch.tensor(drawers)).tolist() == expected
+            assert class_index.common(alphabet, torch.tensor(drawers)).tolist() == expected
         start += len(classes)
 
 
-def test_classes_of_an_alphabet_stand_side_by_side_even_where_the_drawings_mix_them(drawings):
+def test_classes_of_an_alphabet_stand_side_by_side_even_where_the_dataset_mix_them(dataset):
     from dataclasses import replace
 
-    mixed = replace(drawings, class_alphabets=torch.arange(26) % 4)
-    roster = Roster(mixed, torch.arange(len(mixed)))
-    assert roster.class_alphabet.tolist() == [0] * 7 + [1] * 7 + [2] * 6 + [3] * 6
-    for row, alphabet in zip(roster.table, roster.class_alphabet, strict=True):
+    mixed = replace(dataset, class_alphabets=torch.arange(26) % 4)
+    class_index = ClassIndex(mixed, torch.arange(len(mixed)))
+    assert class_index.class_alphabet.tolist() == [0] * 7 + [1] * 7 + [2] * 6 + [3] * 6
+    for row, alphabet in zip(class_index.table, class_index.class_alphabet, strict=True):
         assert (mixed.alphabets[row] == alphabet).all()
 
 
-def test_columns_reach_to_the_last_drawer_of_the_part(drawings):
-    roster = Roster(drawings, drawings.positions(drawers=[1, 3]))
-    assert roster.drawers == 4
-    assert (roster.table >= 0).all(0).tolist() == [False, True, False, True]
+def test_columns_reach_to_the_last_drawer_of_the_part(dataset):
+    class_index = ClassIndex(dataset, dataset.indices(drawers=[1, 3]))
+    assert class_index.drawers == 4
+    assert (class_index.table >= 0).all(0).tolist() == [False, True, False, True]
 
 
-def test_alphabets_large_enough_and_those_left_out_by_name(drawings):
-    roster = Roster(drawings, torch.arange(len(drawings)))  # 6, 5, 8 and 7 characters
-    assert roster.large_enough(5) == [0, 1, 2, 3]
-    assert roster.left_out(5) == []
-    assert roster.large_enough(7) == [2, 3]
-    assert roster.left_out(7) == ["AlphabetA", "AlphabetB"]
-    assert roster.large_enough(8) == [2]
+def test_alphabets_large_enough_and_those_left_out_by_name(dataset):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))  # 6, 5, 8 and 7 characters
+    assert class_index.large_enough(5) == [0, 1, 2, 3]
+    assert class_index.left_out(5) == []
+    assert class_index.large_enough(7) == [2, 3]
+    assert class_index.left_out(7) == ["AlphabetA", "AlphabetB"]
+    assert class_index.large_enough(8) == [2]
     with pytest.raises(UserError, match=r"no alphabet has 9 characters.*AlphabetC, has 8"):
-        roster.large_enough(9)
+        class_index.large_enough(9)
 
 
-def test_an_empty_part_is_an_error(drawings):
+def test_an_empty_part_is_an_error(dataset):
     with pytest.raises(UserError, match="empty"):
-        Roster(drawings, torch.tensor([], dtype=torch.int64))
+        ClassIndex(dataset, torch.tensor([], dtype=torch.int64))
 
 
 def test_below_is_uniform_and_never_reaches_its_limit():

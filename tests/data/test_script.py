@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from siamese_oneshot.data.script import STROKES, Characters, invent
-from siamese_oneshot.data.strokes import PARTS
+from siamese_oneshot.data.synthetic.characters import STROKES, Characters, invent
+from siamese_oneshot.data.synthetic.strokes import PARTS
 
 SAMPLES = 31
 

@@ -5,12 +5,12 @@ from collections import Counter
 import pytest
 import torch
 
-from siamese_oneshot.data.batches import EpisodeBatches, generator_for
-from siamese_oneshot.data.episodes import alphabet_batch
-from siamese_oneshot.data.plan import Shares, upright
-from siamese_oneshot.data.roster import Roster
-from siamese_oneshot.data.splice import splice, spliced
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.batch_spec import RankShard, upright
+from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.composite import compose_images, composite
+from siamese_oneshot.data.episodes import sample_alphabet_batch
+from siamese_oneshot.data.samplers import EpisodeSampler, generator_for
+from siamese_oneshot.utils.errors import UserError
 
 BATCH = torch.arange(5 * 16 * 3).view(5, 16, 3)  # position 48 a + 3 c + d
 
@@ -19,7 +19,7 @@ BATCH = torch.arange(5 * 16 * 3).view(5, 16, 3)  # position 48 a + 3 c + d
 def test_new_characters_are_pairs_of_old_ones_and_all_drawers_agree(characters):
     batch = BATCH[:, :characters]
     for seed in range(20):
-        first, joined = splice(batch, 3, torch.Generator().manual_seed(seed))
+        first, joined = composite(batch, 3, torch.Generator().manual_seed(seed))
         assert torch.equal(first[3:], batch[3:])
         assert torch.equal(joined.other[3:], batch[3:])
         assert torch.equal(joined.normal[3:], torch.zeros(2, 2))
@@ -27,8 +27,8 @@ def test_new_characters_are_pairs_of_old_ones_and_all_drawers_agree(characters):
             parts = []
             for character in range(characters):
                 pair = []
-                for positions in (first, joined.other):
-                    drawn = positions[alphabet, character]
+                for indices in (first, joined.other):
+                    drawn = indices[alphabet, character]
                     assert torch.equal(drawn % 3, torch.arange(3))  # each drawer's own
                     assert (drawn // 48 == alphabet).all()
                     (one,) = set((drawn % 48 // 3).tolist())
@@ -43,7 +43,7 @@ def test_new_characters_are_pairs_of_old_ones_and_all_drawers_agree(characters):
 
 def test_half_are_cut_in_every_direction_and_half_laid_over():
     generator = torch.Generator().manual_seed(0)
-    normals = torch.cat([splice(BATCH, 5, generator)[1].normal for _ in range(80)])
+    normals = torch.cat([composite(BATCH, 5, generator)[1].normal for _ in range(80)])
     cut = normals[normals.norm(dim=1) > 0]
     assert len(cut) == pytest.approx(200, abs=40)  # sd 10
     assert torch.allclose(cut.norm(dim=1), torch.ones(len(cut)))
@@ -57,7 +57,7 @@ def test_joined_pixel_by_pixel(normal):
     generator = torch.Generator().manual_seed(1)
     side = 9
     one, other = torch.rand(2, 1, 1, side, side, generator=generator)
-    found = spliced(one, other, torch.tensor([normal], dtype=torch.float32))
+    found = compose_images(one, other, torch.tensor([normal], dtype=torch.float32))
     for row in range(side):
         for column in range(side):
             ahead = normal[0] * (column - side // 2) + normal[1] * (row - side // 2)
@@ -68,53 +68,53 @@ def test_joined_pixel_by_pixel(normal):
 
 def test_nothing_joined_changes_nothing():
     one = torch.rand(3, 1, 8, 8)
-    assert torch.equal(spliced(one, one, torch.zeros(3, 2)), one)
+    assert torch.equal(compose_images(one, one, torch.zeros(3, 2)), one)
 
 
-def test_without_splicing_nothing_is_joined_and_nothing_drawn_for_it(drawings):
-    roster = Roster(drawings, torch.arange(len(drawings)))
-    stream = EpisodeBatches(3, 4, 2, 1, spliced=0.0).prepare(roster, 0)
+def test_without_splicing_nothing_is_joined_and_nothing_drawn_for_it(dataset):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    stream = EpisodeSampler(3, 4, 2, 1, n_composite=0.0).prepare(class_index, 0)
     for number in range(200):
-        plan, chance = stream[number], generator_for(0, 2, number)
-        positions = alphabet_batch(roster, 3, 4, 2, chance)
-        turned = upright(3).turned(torch.randint(4, (3,), generator=chance)).matrix
-        assert plan.splice is None
-        assert torch.equal(plan.positions, positions)
-        assert torch.equal(plan.matrix, turned[:, None, None].expand_as(plan.matrix))
+        spec, rng = stream[number], generator_for(0, 2, number)
+        indices = sample_alphabet_batch(class_index, 3, 4, 2, rng)
+        turned = upright(3).turned(torch.randint(4, (3,), generator=rng)).matrix
+        assert spec.composite is None
+        assert torch.equal(spec.indices, indices)
+        assert torch.equal(spec.matrix, turned[:, None, None].expand_as(spec.matrix))
 
 
 @pytest.mark.parametrize(("count", "seen"), [(1.0, {1}), (0.25, {0, 1}), (3, {3})])
-def test_so_many_alphabets_of_a_batch_are_spliced(drawings, count, seen):
-    roster = Roster(drawings, torch.arange(len(drawings)))
-    stream = EpisodeBatches(3, 4, 2, 1, spliced=count).prepare(roster, 0)
-    again = EpisodeBatches(3, 4, 2, 1, spliced=count).prepare(roster, 0)
+def test_so_many_alphabets_of_a_batch_are_spliced(dataset, count, seen):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    stream = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
+    again = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
     found = Counter()
     for number in range(200):
-        plan, other = stream[number], again[number]
-        joined = (plan.splice.other != plan.positions).flatten(1).all(1)
-        assert torch.equal(joined, (plan.splice.other != plan.positions).flatten(1).any(1))
-        assert torch.equal(plan.positions, other.positions)
-        assert torch.equal(plan.splice.other, other.splice.other)
-        assert torch.equal(plan.splice.normal, other.splice.normal)
+        spec, other = stream[number], again[number]
+        joined = (spec.composite.other != spec.indices).flatten(1).all(1)
+        assert torch.equal(joined, (spec.composite.other != spec.indices).flatten(1).any(1))
+        assert torch.equal(spec.indices, other.indices)
+        assert torch.equal(spec.composite.other, other.composite.other)
+        assert torch.equal(spec.composite.normal, other.composite.normal)
         found[int(joined.sum())] += 1
     assert set(found) == seen
     if count == 0.25:
         assert found[1] == pytest.approx(50, abs=25)  # sd 6
 
 
-def test_shares_keep_what_is_joined(drawings):
-    roster = Roster(drawings, torch.arange(len(drawings)))
-    whole = EpisodeBatches(4, 4, 2, 3, spliced=2).prepare(roster, 0)
+def test_shares_keep_what_is_joined(dataset):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    whole = EpisodeSampler(4, 4, 2, 3, n_composite=2).prepare(class_index, 0)
     for rank in range(2):
-        part = Shares(whole, rank, 2)[1].splice
-        assert torch.equal(part.other, whole[1].splice.other[rank::2])
-        assert torch.equal(part.normal, whole[1].splice.normal[rank::2])
+        part = RankShard(whole, rank, 2)[1].composite
+        assert torch.equal(part.other, whole[1].composite.other[rank::2])
+        assert torch.equal(part.normal, whole[1].composite.normal[rank::2])
 
 
 def test_too_few_characters_and_too_many_alphabets_are_refused():
     with pytest.raises(
         UserError, match=r"batches\.characters=3: batches\.spliced needs at least 4"
     ):
-        EpisodeBatches(2, 3, 2, 1, spliced=0.5)
+        EpisodeSampler(2, 3, 2, 1, n_composite=0.5)
     with pytest.raises(UserError, match=r"batches\.spliced=3"):
-        EpisodeBatches(2, 4, 2, 1, spliced=3)
+        EpisodeSampler(2, 4, 2, 1, n_composite=3)

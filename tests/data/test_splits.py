@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION
-from siamese_oneshot.data.splits import HELD_OUT, RULES, split_drawings
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.splits import RULES, VAL_ALPHABETS, split_dataset
+from siamese_oneshot.utils.errors import UserError
 
 # The ten alphabets of the official runs and the other ten of the evaluation set, as published.
 RUNS = {
@@ -26,15 +26,15 @@ def parts(split):
     return split.train, split.validation, split.test
 
 
-def names(drawings, positions):
-    return {drawings.alphabet_names[a] for a in drawings.alphabets[positions].unique().tolist()}
+def names(dataset, indices):
+    return {dataset.alphabet_names[a] for a in dataset.alphabets[indices].unique().tolist()}
 
 
-def tiny(alphabets, source="glyphs", characters=2):
-    """Characters by two drawers in each of so many alphabets, all pictures different."""
+def tiny(alphabets, source="synthetic", characters=2):
+    """Characters by two drawers in each of so many alphabets, all images different."""
     count = alphabets * characters * 2
     labels = tuple(f"Alphabet{k:02d}" for k in range(alphabets))
-    return Drawings(
+    return CharacterDataset(
         pixels=torch.arange(count).view(-1, 1, 1).to(torch.uint8),
         classes=torch.arange(count) // 2,
         drawers=torch.arange(count) % 2,
@@ -49,76 +49,76 @@ def tiny(alphabets, source="glyphs", characters=2):
     ("alphabets", "sizes"), [(3, (1, 1, 1)), (4, (2, 1, 1)), (5, (3, 1, 1)), (10, (6, 2, 2))]
 )
 def test_shares_take_every_alphabet_once_in_order(alphabets, sizes):
-    drawings = tiny(alphabets)
-    split = split_drawings(drawings, "shares")
-    assert tuple(len(names(drawings, part)) for part in parts(split)) == sizes
+    dataset = tiny(alphabets)
+    split = split_dataset(dataset, "ratio_60_20_20")
+    assert tuple(len(names(dataset, part)) for part in parts(split)) == sizes
     together = torch.cat(parts(split))
-    assert together.tolist() == list(range(len(drawings)))  # the last alphabet is not forgotten
-    assert torch.equal(split.yardstick, split.test)
+    assert together.tolist() == list(range(len(dataset)))  # the last alphabet is not forgotten
+    assert torch.equal(split.test_all_drawers, split.test)
 
 
 def test_omniglot_can_be_divided_by_shares_too():
-    split = split_drawings(tiny(5, source="omniglot"), "shares")
-    other = split_drawings(tiny(5), "shares")
-    assert split.name == "shares"
+    split = split_dataset(tiny(5, source="omniglot"), "ratio_60_20_20")
+    other = split_dataset(tiny(5), "ratio_60_20_20")
+    assert split.name == "ratio_60_20_20"
     assert all(map(torch.equal, parts(split), parts(other)))
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
-def test_other_data_are_divided_by_shares_whatever_the_rule(drawings, rule):
-    split = split_drawings(drawings, rule)
-    assert split.name == "shares"
-    assert names(drawings, split.train) == {"AlphabetA", "AlphabetB"}
-    assert names(drawings, split.validation) == {"AlphabetC"}
-    assert names(drawings, split.test) == {"AlphabetD"}
+def test_other_data_are_divided_by_shares_whatever_the_rule(dataset, rule):
+    split = split_dataset(dataset, rule)
+    assert split.name == "ratio_60_20_20"
+    assert names(dataset, split.train) == {"AlphabetA", "AlphabetB"}
+    assert names(dataset, split.validation) == {"AlphabetC"}
+    assert names(dataset, split.test) == {"AlphabetD"}
 
 
-def test_repeats_are_in_no_part(drawings):
-    pixels = drawings.pixels.clone()
+def test_repeats_are_in_no_part(dataset):
+    pixels = dataset.pixels.clone()
     pixels[3] = pixels[0]
     pixels[-1] = pixels[-2]
-    split = split_drawings(replace(drawings, pixels=pixels), "shares")
-    left = set(range(len(drawings))) - set(torch.cat(parts(split)).tolist())
-    assert left == {3, len(drawings) - 1}
-    assert len(drawings) - 1 not in split.yardstick
+    split = split_dataset(replace(dataset, pixels=pixels), "ratio_60_20_20")
+    left = set(range(len(dataset))) - set(torch.cat(parts(split)).tolist())
+    assert left == {3, len(dataset) - 1}
+    assert len(dataset) - 1 not in split.test_all_drawers
 
 
 def test_what_cannot_be_divided_is_an_error():
     with pytest.raises(UserError, match=r"data.split=lakes is unknown; there are lake, koch"):
-        split_drawings(tiny(5), "lakes")
+        split_dataset(tiny(5), "lakes")
     with pytest.raises(
         UserError,
         match=r"^Alphabet00 has 2 .* or 3 alphabets, are needed$",
     ):
-        split_drawings(tiny(2), "shares")
+        split_dataset(tiny(2), "ratio_60_20_20")
     with pytest.raises(UserError, match=r"data\.held_out is empty"):
-        split_drawings(tiny(5, source="omniglot"), "lake", [])
+        split_dataset(tiny(5, source="omniglot"), "lake", [])
     with pytest.raises(UserError, match="Bengali, not among the alphabets of small1"):
-        split_drawings(tiny(5, source="omniglot"), "small1", ["Bengali"])
+        split_dataset(tiny(5, source="omniglot"), "small1", ["Bengali"])
     with pytest.raises(UserError, match="Alphabet01, not among the background"):
-        split_drawings(tiny(5, source="omniglot"), "lake", ["Greek", "Alphabet01"])
+        split_dataset(tiny(5, source="omniglot"), "lake", ["Greek", "Alphabet01"])
     with pytest.raises(UserError, match="Tengwar, not among the background"):
-        split_drawings(tiny(5, source="omniglot"), "lake", ["Tengwar"])
+        split_dataset(tiny(5, source="omniglot"), "lake", ["Tengwar"])
 
 
 @pytest.mark.parametrize(("characters", "sizes"), [(3, (1, 1, 1)), (11, (7, 2, 2))])
 @pytest.mark.parametrize("alphabets", [1, 2])
 def test_few_alphabets_are_divided_by_characters(alphabets, characters, sizes):
-    drawings = tiny(alphabets, characters=characters)
-    split = split_drawings(drawings, "shares")
-    classes = [drawings.classes[part].unique() for part in parts(split)]
+    dataset = tiny(alphabets, characters=characters)
+    split = split_dataset(dataset, "ratio_60_20_20")
+    classes = [dataset.classes[part].unique() for part in parts(split)]
     assert tuple(len(part) for part in classes) == tuple(alphabets * size for size in sizes)
     for part, own in zip(parts(split), classes, strict=True):
         assert len(part) == 2 * len(own)
-        assert len(names(drawings, part)) == alphabets
+        assert len(names(dataset, part)) == alphabets
     assert torch.cat(classes).sort().values.tolist() == list(range(alphabets * characters))
 
 
 def standin():
-    """Omniglot's 50 alphabets, one character each, by its 20 drawers; pictures of two pixels."""
+    """Omniglot's 50 alphabets, one character each, by its 20 drawers; images of two pixels."""
     labels = BACKGROUND + EVALUATION
     number = torch.arange(50 * 20)
-    return Drawings(
+    return CharacterDataset(
         pixels=torch.stack([number % 256, number // 256], 1)[:, None].to(torch.uint8),
         classes=number // 20,
         drawers=number % 20,
@@ -145,11 +145,11 @@ def alphabets_of(rule):
 
 @pytest.mark.parametrize("rule", ["lake", "koch", "koch40", "small1", "small2"])
 def test_alphabets_of_each_rule(rule):
-    drawings = standin()
-    split = split_drawings(drawings, rule)
+    dataset = standin()
+    split = split_dataset(dataset, rule)
     assert split.name == rule
-    assert tuple(names(drawings, part) for part in parts(split)) == alphabets_of(rule)
-    assert names(drawings, split.yardstick) == names(drawings, split.test)
+    assert tuple(names(dataset, part) for part in parts(split)) == alphabets_of(rule)
+    assert names(dataset, split.test_all_drawers) == names(dataset, split.test)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_alphabets_of_each_rule(rule):
     [("background", "lake"), ("minimal1", "small1"), ("minimal2", "small2")],
 )
 def test_what_was_held_out_trains_too_and_is_said_to(rule, chosen_with):
-    drawings = standin()
-    split, before = split_drawings(drawings, rule), split_drawings(drawings, chosen_with)
+    dataset = standin()
+    split, before = split_dataset(dataset, rule), split_dataset(dataset, chosen_with)
     assert split.name == rule
     assert split.blind
     assert not before.blind
@@ -166,26 +166,26 @@ def test_what_was_held_out_trains_too_and_is_said_to(rule, chosen_with):
     assert torch.equal(split.train, everything)
     assert torch.equal(split.validation, before.validation)
     assert torch.equal(split.test, before.test)
-    assert not names(drawings, split.train) & names(drawings, split.test)
+    assert not names(dataset, split.train) & names(dataset, split.test)
     if rule == "background":
-        assert names(drawings, split.train) == set(BACKGROUND)
-        assert names(drawings, split_drawings(drawings, rule, ["Greek"]).validation) == {"Greek"}
+        assert names(dataset, split.train) == set(BACKGROUND)
+        assert names(dataset, split_dataset(dataset, rule, ["Greek"]).validation) == {"Greek"}
 
 
-def test_koch_takes_four_new_drawers_for_each_exam_and_all_for_the_yardstick():
-    drawings = standin()
-    place = drawings.alphabet_names.index("Tibetan") * 20
-    drawings.pixels[place + 9] = drawings.pixels[place + 2]
-    split = split_drawings(drawings, "koch")
-    assert names(drawings, split.train) == set(BACKGROUND)
+def test_koch_takes_four_new_drawers_for_each_eval_tasks_and_all_for_the_within_alphabet():
+    dataset = standin()
+    place = dataset.alphabet_names.index("Tibetan") * 20
+    dataset.pixels[place + 9] = dataset.pixels[place + 2]
+    split = split_dataset(dataset, "koch")
+    assert names(dataset, split.train) == set(BACKGROUND)
     assert (*map(len, parts(split)),) == (30 * 12, 10 * 4, 10 * 4)
-    assert len(split.yardstick) == 10 * 20 - 1
-    assert place + 9 not in split.yardstick
-    assert names(drawings, split.yardstick) == names(drawings, split.test) == RUNS
+    assert len(split.test_all_drawers) == 10 * 20 - 1
+    assert place + 9 not in split.test_all_drawers
+    assert names(dataset, split.test_all_drawers) == names(dataset, split.test) == RUNS
 
 
-# Pictures: 964 background characters, 659 of evaluation, 382 of them in the official runs;
-# 22 + 46 + 47 characters held out; Braille's first character has one picture twice (drawers 3, 19).
+# Images: 964 background characters, 659 of evaluation, 382 of them in the official runs;
+# 22 + 46 + 47 characters held out; Braille's first character has one image twice (drawers 3, 19).
 COUNTS = {
     "lake": ((964 - 115) * 20 - 1, 115 * 20, 659 * 20, 659 * 20),
     "koch": (964 * 12, 277 * 4, 382 * 4, 382 * 20),
@@ -205,56 +205,56 @@ DRAWERS = {
 @pytest.mark.omniglot
 @pytest.mark.parametrize("rule", sorted(COUNTS))
 def test_real_counts_and_alphabets(omniglot, rule):
-    drawings = omniglot.drawings
-    split = split_drawings(drawings, rule)
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, rule)
     assert split.name == rule
-    assert (*map(len, parts(split)), len(split.yardstick)) == COUNTS[rule]
-    train, validation, test = (names(drawings, part) for part in parts(split))
-    assert drawings.alphabet_names[:30] == BACKGROUND
+    assert (*map(len, parts(split)), len(split.test_all_drawers)) == COUNTS[rule]
+    train, validation, test = (names(dataset, part) for part in parts(split))
+    assert dataset.alphabet_names[:30] == BACKGROUND
     if "small" not in rule:
         assert {"Tifinagh", "Alphabet_of_the_Magi"} <= train
     assert (train, validation, test) == alphabets_of(rule)
     assert len(train) + len(validation) + len(test) == len(train | validation | test)
-    assert names(drawings, split.yardstick) == test
+    assert names(dataset, split.test_all_drawers) == test
     for part, drawers in zip(parts(split), DRAWERS[rule], strict=True):
         assert (part.diff() > 0).all()  # sorted, none twice
-        assert drawings.drawers[part].unique().tolist() == list(drawers)
-    assert drawings.drawers[split.yardstick].unique().tolist() == list(range(20))
+        assert dataset.drawers[part].unique().tolist() == list(drawers)
+    assert dataset.drawers[split.test_all_drawers].unique().tolist() == list(range(20))
 
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize("rule", sorted(COUNTS))
-def test_real_official_runs_are_test_alone(omniglot, rule):
-    split = split_drawings(omniglot.drawings, rule)
+def test_real_lake_runs_runs_are_test_alone(omniglot, rule):
+    split = split_dataset(omniglot.dataset, rule)
     asked = torch.cat([omniglot.runs.tests, omniglot.runs.supports]).flatten()
-    assert torch.isin(asked, split.yardstick).all()
+    assert torch.isin(asked, split.test_all_drawers).all()
     assert not torch.isin(asked, torch.cat([split.train, split.validation])).any()
-    assert names(omniglot.drawings, asked) == RUNS
+    assert names(omniglot.dataset, asked) == RUNS
 
 
 @pytest.mark.omniglot
 def test_real_other_alphabets_can_be_held_out(omniglot):
-    drawings = omniglot.drawings
-    split = split_drawings(drawings, "lake", ["Tifinagh", "Greek"])
-    assert names(drawings, split.validation) == {"Tifinagh", "Greek"}
-    assert set(HELD_OUT) <= names(drawings, split.train)
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, "lake", ["Tifinagh", "Greek"])
+    assert names(dataset, split.validation) == {"Tifinagh", "Greek"}
+    assert set(VAL_ALPHABETS) <= names(dataset, split.train)
     assert len(split.train) == (964 - 55 - 24) * 20 - 1
 
 
 @pytest.mark.omniglot
 def test_real_vinyals_split(omniglot):
     """As in the lists of Snell et al.: 1,200 characters, then 423 from Gurmukhi's 42nd on."""
-    drawings = omniglot.drawings
-    split = split_drawings(drawings, "vinyals")
-    classes = [drawings.classes[part].unique() for part in parts(split)]
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, "vinyals")
+    classes = [dataset.classes[part].unique() for part in parts(split)]
     assert tuple(map(len, classes)) == (1200 - 115, 115, 423)
-    assert names(drawings, split.validation) == HELD
+    assert names(dataset, split.validation) == HELD
     assert torch.cat(classes).unique().numel() == 1623
-    test = {drawings.class_names[k] for k in classes[2].tolist()}
+    test = {dataset.class_names[k] for k in classes[2].tolist()}
     assert {f"Gurmukhi/character{k}" for k in (42, 43, 44, 45)} < test
     assert "Gurmukhi/character41" not in test
-    assert names(drawings, split.test) == {
+    assert names(dataset, split.test) == {
         "Gurmukhi", "Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Oriya",
         "Old_Church_Slavonic_(Cyrillic)", "Sylheti", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG",
     }  # fmt: skip
-    assert torch.equal(split.test, split.yardstick)
+    assert torch.equal(split.test, split.test_all_drawers)

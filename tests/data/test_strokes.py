@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from siamese_oneshot.data.strokes import PARTS, Strokes, bent, ink
+from siamese_oneshot.data.synthetic.strokes import PARTS, Strokes, bent, ink
 
 
 def points_of(n=3, many=5, seed=0):
-    chance = torch.Generator().manual_seed(seed)
-    return torch.rand(n, many, 2, generator=chance, dtype=torch.float64) * 2 - 1
+    rng = torch.Generator().manual_seed(seed)
+    return torch.rand(n, many, 2, generator=rng, dtype=torch.float64) * 2 - 1
 
 
 def told(heading=0.0, length=(1.0,), turn=(0.0,), corner=(0.0,), roundness=0.0):
@@ -55,11 +55,11 @@ def test_parts_and_corners_follow_one_another():
 
 
 def test_paths_against_a_pen_that_takes_small_steps():
-    chance = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     many = Strokes(
-        *(torch.rand(4, *shape, generator=chance, dtype=torch.float64) * 2
+        *(torch.rand(4, *shape, generator=rng, dtype=torch.float64) * 2
           for shape in ((), (PARTS,), (PARTS,), (PARTS,))),
-        torch.rand(4, generator=chance, dtype=torch.float64),
+        torch.rand(4, generator=rng, dtype=torch.float64),
     )  # fmt: skip
     drawn = many.paths(400)
     for k in range(4):
@@ -83,8 +83,8 @@ def test_a_stroke_of_no_length_is_a_point():
 
 def slow_ink(points, size, pen):
     out = torch.zeros(len(points), size, size, dtype=torch.bool)
-    for n, drawing in enumerate(points):
-        for x, y in drawing.tolist():
+    for n, image in enumerate(points):
+        for x, y in image.tolist():
             if math.isnan(x) or not (-1 <= x < 1 and -1 <= y < 1):
                 continue
             across, down = ((v + 1) * size / 2 for v in (x, y))
@@ -106,7 +106,7 @@ def test_ink_is_a_disc_at_every_point(pen):
     assert torch.equal(ink(points, 11, pen), slow_ink(points, 11, pen))
 
 
-def test_no_ink_spills_into_the_next_picture():
+def test_no_ink_spills_into_the_next_image():
     corner = torch.full((1, 1, 2), 0.99, dtype=torch.float64)
     nothing = torch.full((1, 1, 2), math.nan, dtype=torch.float64)
     wet = ink(torch.cat([nothing, corner, nothing]), 9, 5)
@@ -114,11 +114,11 @@ def test_no_ink_spills_into_the_next_picture():
 
 
 def test_bending_keeps_points_that_meet_together():
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     points = points_of(50)
     points[:, 4] = points[:, 1]
-    moved = bent(points, 0.1, 1.0, chance)
+    moved = bent(points, 0.1, 1.0, rng)
     torch.testing.assert_close(moved[:, 4], moved[:, 1])
     way = (moved - points).norm(dim=-1)
     assert 0.05 < float(way.mean()) < 0.3
-    torch.testing.assert_close(bent(points, 0.0, 1.0, chance), points)
+    torch.testing.assert_close(bent(points, 0.0, 1.0, rng), points)

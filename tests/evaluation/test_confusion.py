@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import torch
 
-from siamese_oneshot.data.episodes import Trials
-from siamese_oneshot.data.exam import Question
-from siamese_oneshot.evaluation.confusion import Confusion, confusions
-from siamese_oneshot.evaluation.examine import Answered
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.evaluation.confusions import Confusion, confusions
+from siamese_oneshot.evaluation.results import EpisodeResults
 
-CLASSES = torch.arange(12) // 3  # four classes of three pictures
+CLASSES = torch.arange(12) // 3  # four classes of three images
 
 
-def answered(rows: list[tuple[int, list[int], int]]) -> Answered:
-    """Trials of (query, a support a way, the way that was picked); the query's class is right."""
+def results(rows: list[tuple[int, list[int], int]]) -> EpisodeResults:
+    """Episodes of (query, a support a way, the way that was picked); the query's class is right."""
     queries, supports, picks = (torch.tensor(column) for column in zip(*rows, strict=True))
     right = (CLASSES[supports] == CLASSES[queries][:, None]).long().argmax(1)
-    trials = Trials(queries, supports[..., None], right)
-    return Answered(Question("official", "", "", trials), torch.zeros(len(rows), 3), picks)
+    episodes = Episodes(queries, supports[..., None], right)
+    return EpisodeResults(
+        EpisodeTask("lake_runs", "", "", episodes), torch.zeros(len(rows), 3), picks
+    )
 
 
 def test_by_hand() -> None:
-    one = answered(
+    one = results(
         [
             (0, [1, 3, 6], 1),  # class 0 taken for 1
             (3, [4, 0, 9], 1),  # class 1 taken for 0
@@ -33,24 +35,24 @@ def test_by_hand() -> None:
     assert confusions(one, CLASSES) == [Confusion(0, 1, 2, 3), Confusion(2, 3, 1, 1)]
 
 
-def test_a_picture_and_its_like_count_alike() -> None:
+def test_a_image_and_its_like_count_alike() -> None:
     """The more often a pair had the chance, the less one mistake says: it comes later."""
-    one = answered([(0, [1, 3, 6], 1), (3, [4, 0, 9], 0), (6, [9, 7, 1], 0)])
+    one = results([(0, [1, 3, 6], 1), (3, [4, 0, 9], 0), (6, [9, 7, 1], 0)])
     assert [(c.one, c.other) for c in confusions(one, CLASSES)] == [(2, 3), (0, 1)]
 
 
 def test_they_add_up_to_all_mistakes() -> None:
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     rows = []
     for _ in range(200):
-        order = torch.randperm(4, generator=chance)[:3].tolist()
-        drawer = torch.randint(3, (4,), generator=chance).tolist()
+        order = torch.randperm(4, generator=rng)[:3].tolist()
+        drawer = torch.randint(3, (4,), generator=rng).tolist()
         query = 3 * order[0] + drawer[3]
-        pick = int(torch.randint(3, (), generator=chance))
+        pick = int(torch.randint(3, (), generator=rng))
         rows.append((query, [3 * c + drawer[k] for k, c in enumerate(order)], pick))
-    one = answered(rows)
+    one = results(rows)
     found = confusions(one, CLASSES)
-    assert sum(c.times for c in found) == one.trials - one.correct > 50
+    assert sum(c.times for c in found) == one.episodes - one.correct > 50
     for c in found:
         mine = {c.one, c.other}
         met = [(q, s) for q, s, _ in rows if int(CLASSES[q]) in mine]
@@ -59,4 +61,4 @@ def test_they_add_up_to_all_mistakes() -> None:
 
 
 def test_no_mistake() -> None:
-    assert confusions(answered([(0, [1, 3, 6], 0)]), CLASSES) == []
+    assert confusions(results([(0, [1, 3, 6], 0)]), CLASSES) == []

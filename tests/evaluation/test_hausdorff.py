@@ -6,20 +6,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from siamese_oneshot.data.exam import Question, official_trials
-from siamese_oneshot.data.protocols import positions_of
-from siamese_oneshot.evaluation.examine import answer
+from siamese_oneshot.data.eval_protocols import indices_of
+from siamese_oneshot.data.eval_tasks import EpisodeTask, lake_runs_episodes
 from siamese_oneshot.evaluation.hausdorff import Hausdorff
+from siamese_oneshot.evaluation.results import answer
 from siamese_oneshot.evaluation.scoring import Embeddings
 
 
 def slow(one: Tensor, other: Tensor) -> float:
     """Two loops over the ink."""
     sets = []
-    for picture in (one, other):
-        points = [(y, x) for y, row in enumerate(picture.tolist()) for x, v in enumerate(row) if v]
-        centre = [sum(axis) / len(points) for axis in zip(*points, strict=True)]
-        sets.append([(y - centre[0], x - centre[1]) for y, x in points])
+    for image in (one, other):
+        points = [(y, x) for y, row in enumerate(image.tolist()) for x, v in enumerate(row) if v]
+        center = [sum(axis) / len(points) for axis in zip(*points, strict=True)]
+        sets.append([(y - center[0], x - center[1]) for y, x in points])
     a, b = sets
     there = sum(min(math.dist(p, q) for q in b) for p in a) / len(a)
     back = sum(min(math.dist(p, q) for q in a) for p in b) / len(b)
@@ -47,14 +47,14 @@ def test_place_does_not_matter_and_shape_does() -> None:
     assert float(Hausdorff().score(table[0], table[2])) == pytest.approx(-6 / 5)
 
 
-def test_a_blank_picture_is_infinitely_far() -> None:
+def test_a_blank_image_is_infinitely_far() -> None:
     ink = torch.zeros(2, 1, 6, 6)
     ink[1, 0, 2, 2] = 1
     table = Hausdorff().embed(ink)
     assert Hausdorff().score(table[0], table[1]) == -torch.inf
 
 
-def test_pictures_full_of_ink_fit_the_table() -> None:
+def test_images_full_of_ink_fit_the_table() -> None:
     table = Hausdorff().embed(torch.ones(1, 1, 9, 9))
     assert table[0, 0] == 27
     assert torch.isfinite(table).all()
@@ -62,11 +62,11 @@ def test_pictures_full_of_ink_fit_the_table() -> None:
 
 @pytest.mark.omniglot
 @pytest.mark.slow
-def test_the_official_runs_score_61_percent(omniglot) -> None:
+def test_the_lake_runs_runs_score_61_percent(omniglot) -> None:
     """As the official demo: 38.8% errors."""
-    trials = official_trials(omniglot.runs)
-    question = Question("official", "", "", trials)
-    positions = positions_of([question])
-    pictures = omniglot.drawings.pixels[positions][:, None].float() / 255
-    table = Embeddings(positions, Hausdorff().embed(pictures))
-    assert answer(question, table, Hausdorff().score).correct == 245
+    episodes = lake_runs_episodes(omniglot.runs)
+    task = EpisodeTask("lake_runs", "", "", episodes)
+    indices = indices_of([task])
+    images = omniglot.dataset.pixels[indices][:, None].float() / 255
+    table = Embeddings(indices, Hausdorff().embed(images))
+    assert answer(task, table, Hausdorff().score).correct == 245

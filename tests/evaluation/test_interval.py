@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from siamese_oneshot.evaluation.interval import mean_interval, wilson
+from siamese_oneshot.evaluation.intervals import mean_interval, wilson
 
 
 def test_wilson_is_the_root_of_its_defining_equation():
@@ -18,17 +18,17 @@ def test_wilson_is_the_root_of_its_defining_equation():
 
 
 def test_wilson_agrees_with_scipy_and_stays_in_range():
-    for correct, trials in ((0, 20), (20, 20), (1, 3), (9700, 10_000)):
-        low, high = wilson(correct, trials)
-        expected = stats.binomtest(correct, trials).proportion_ci(method="wilson")
+    for correct, episodes in ((0, 20), (20, 20), (1, 3), (9700, 10_000)):
+        low, high = wilson(correct, episodes)
+        expected = stats.binomtest(correct, episodes).proportion_ci(method="wilson")
         assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-        assert 0 <= low <= correct / trials <= high <= 1
+        assert 0 <= low <= correct / episodes <= high <= 1
 
 
-@pytest.mark.parametrize(("correct", "trials"), [(0, 0), (5, 4), (-1, 4)])
-def test_what_is_no_share_is_refused(correct, trials):
+@pytest.mark.parametrize(("correct", "n"), [(0, 0), (5, 4), (-1, 4)])
+def test_what_is_no_share_is_refused(correct, episodes):
     with pytest.raises(ValueError, match="no share"):
-        wilson(correct, trials)
+        wilson(correct, episodes)
 
 
 def test_mean_interval_agrees_with_scipy():

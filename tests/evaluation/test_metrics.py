@@ -41,7 +41,7 @@ def test_hand_computed_accuracy() -> None:
     assert accuracy(scores, torch.tensor([1, 2, 1, 0])) == 0.5
 
 
-def test_two_that_tie_share_the_trials() -> None:
+def test_two_that_tie_share_the_episodes() -> None:
     scores = torch.tensor([[0.0, 1.0, -1.0, 1.0]]).expand(4000, 4)
     chosen = choose(scores, torch.Generator().manual_seed(0))
     counts = torch.bincount(chosen, minlength=4)
@@ -97,9 +97,9 @@ def slow_threshold(logits: list[float], same: list[float]) -> float:
 @pytest.mark.parametrize("levels", [0, 4, 1])  # 0: no ties; 1: everything ties
 @pytest.mark.parametrize("seed", range(8))
 def test_best_threshold_equals_a_search_of_all_cuts(seed: int, levels: int) -> None:
-    chance = torch.Generator().manual_seed(seed)
-    same = (torch.rand(25, generator=chance) < 0.4).float()
-    logits = torch.randn(25, generator=chance) + same
+    rng = torch.Generator().manual_seed(seed)
+    same = (torch.rand(25, generator=rng) < 0.4).float()
+    logits = torch.randn(25, generator=rng) + same
     if levels:
         logits = (logits * 2).round().clamp(0, levels - 1)
     expected = slow_threshold(logits.tolist(), same.tolist())
@@ -115,9 +115,9 @@ def test_best_threshold_where_one_answer_is_always_right(all_same: float, expect
 
 
 def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:
-    chance = torch.Generator().manual_seed(0)
-    scores = torch.randint(4, (40, 5), generator=chance).float()  # many ties
-    answers = torch.randint(5, (40,), generator=chance)
+    rng = torch.Generator().manual_seed(0)
+    scores = torch.randint(4, (40, 5), generator=rng).float()  # many ties
+    answers = torch.randint(5, (40,), generator=rng)
     scores[1, answers[1]] = torch.nan
     scores[2, (answers[2] + 1) % 5] = torch.nan
     found = accuracy_by_way(scores, answers)
@@ -146,7 +146,7 @@ def test_infinities_are_more_and_less_than_any_number() -> None:
 
 
 def test_accuracy_by_way_is_exact_for_many_ways() -> None:
-    """One trial in which r of 59 others are ahead is right for C(59 - r, w) of C(59, w) choices."""
+    """One episode in which r of 59 others are ahead is right for C(59 - r, w) of C(59, w) choices."""
     way, ahead = 60, 7
     scores = torch.arange(way, dtype=torch.float32)[None]
     found = accuracy_by_way(scores, torch.tensor([way - 1 - ahead]))

@@ -9,7 +9,7 @@ import torch
 
 from siamese_oneshot.evaluation import one_shot
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.evaluation.one_shot import OneShotAccuracy
+from siamese_oneshot.evaluation.one_shot_accuracy import OneShotAccuracy
 
 
 def test_the_example_is_true() -> None:
@@ -17,9 +17,9 @@ def test_the_example_is_true() -> None:
 
 
 def test_portions_add_up() -> None:
-    chance = torch.Generator().manual_seed(3)
-    scores = torch.rand(50, 7, generator=chance)
-    answers = torch.randint(7, (50,), generator=chance)
+    rng = torch.Generator().manual_seed(3)
+    scores = torch.rand(50, 7, generator=rng)
+    answers = torch.randint(7, (50,), generator=rng)
     metric = OneShotAccuracy()
     for start in (0, 20, 45):
         stop = {0: 20, 20: 45, 45: 50}[start]
@@ -27,7 +27,7 @@ def test_portions_add_up() -> None:
     right = sum(max(range(7), key=row.__getitem__) == k for row, k in zip(
         scores.tolist(), answers.tolist(), strict=True))  # fmt: skip
     assert float(metric.compute()) == pytest.approx(right / 50)
-    assert int(metric.trials) == 50
+    assert int(metric.n) == 50
 
 
 def test_a_constant_network_guesses() -> None:
@@ -36,7 +36,7 @@ def test_a_constant_network_guesses() -> None:
     assert float(metric.compute()) == pytest.approx(0.05, abs=0.006)  # four standard deviations
 
 
-def test_ties_fall_as_in_an_exam() -> None:
+def test_ties_fall_as_in_an_eval_tasks() -> None:
     scores, answers = torch.zeros(100, 5), torch.arange(100) % 5
     picks = choose(scores, torch.Generator().manual_seed(0))
     assert float(OneShotAccuracy()(scores, answers)) == pytest.approx(

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.evaluation import scoring
-from siamese_oneshot.evaluation.scoring import Embeddings, score_pairs, score_trials
+from siamese_oneshot.evaluation.scoring import Embeddings, score_episodes, score_pairs
 
-POSITIONS = torch.tensor([2, 3, 7, 11, 12, 20, 31])
+INDICES = torch.tensor([2, 3, 7, 11, 12, 20, 31])
 
 
 @pytest.fixture
 def embeddings() -> Embeddings:
-    return Embeddings(POSITIONS, torch.rand(7, 5, generator=torch.Generator().manual_seed(0)))
+    return Embeddings(INDICES, torch.rand(7, 5, generator=torch.Generator().manual_seed(0)))
 
 
 def compare(one: Tensor, other: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def compare(one: Tensor, other: Tensor) -> Tensor:
 
 
 def slow(embeddings: Embeddings, one: int, other: int) -> float:
-    table = dict(zip(POSITIONS.tolist(), embeddings.vectors.tolist(), strict=True))
+    table = dict(zip(INDICES.tolist(), embeddings.vectors.tolist(), strict=True))
     terms = zip(table[one], table[other], range(1, 6), strict=True)
     return sum(abs(a * k - b) for a, b, k in terms)
 
@@ -34,13 +34,13 @@ def test_lookup_keeps_the_shape(embeddings: Embeddings) -> None:
 
 
 @pytest.mark.parametrize("missing", [0, 4, 32, -1])
-def test_a_picture_that_was_not_embedded(embeddings: Embeddings, missing: int) -> None:
+def test_a_image_that_was_not_embedded(embeddings: Embeddings, missing: int) -> None:
     with pytest.raises(KeyError, match="not embedded"):
         embeddings[torch.tensor([2, missing])]
 
 
 def test_refuses_what_cannot_be_looked_up() -> None:
-    with pytest.raises(ValueError, match="2 positions, but 3"):
+    with pytest.raises(ValueError, match="2 indices, but 3"):
         Embeddings(torch.tensor([1, 2]), torch.zeros(3, 4))
     for order in ([2, 1], [1, 1]):
         with pytest.raises(ValueError, match="ascend"):
@@ -49,14 +49,14 @@ def test_refuses_what_cannot_be_looked_up() -> None:
 
 @pytest.mark.parametrize("shot", [1, 3])
 @pytest.mark.parametrize("elements", [2**24, 60, 1])  # all at once, a few, one by one
-def test_trials_equal_a_double_loop(
+def test_episodes_equal_a_double_loop(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, shot: int, elements: int
 ) -> None:
     monkeypatch.setattr(scoring, "_ELEMENTS", elements)
-    chance = torch.Generator().manual_seed(1)
-    queries = POSITIONS[torch.randint(7, (11,), generator=chance)]
-    supports = POSITIONS[torch.randint(7, (11, 2, shot), generator=chance)]
-    scores = score_trials(embeddings, queries, supports, compare)
+    rng = torch.Generator().manual_seed(1)
+    queries = INDICES[torch.randint(7, (11,), generator=rng)]
+    supports = INDICES[torch.randint(7, (11, 2, shot), generator=rng)]
+    scores = score_episodes(embeddings, queries, supports, compare)
     expected = [
         [sum(slow(embeddings, query, one) for one in shots) / shot for shots in ways]
         for query, ways in zip(queries.tolist(), supports.tolist(), strict=True)
@@ -69,8 +69,8 @@ def test_pairs_equal_a_loop(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, elements: int
 ) -> None:
     monkeypatch.setattr(scoring, "_ELEMENTS", elements)
-    chance = torch.Generator().manual_seed(2)
-    first, second = POSITIONS[torch.randint(7, (2, 10), generator=chance)]
+    rng = torch.Generator().manual_seed(2)
+    first, second = INDICES[torch.randint(7, (2, 10), generator=rng)]
     scores = score_pairs(embeddings, first, second, compare)
     pairs = zip(first.tolist(), second.tolist(), strict=True)
     torch.testing.assert_close(scores, torch.tensor([slow(embeddings, a, b) for a, b in pairs]))
@@ -85,13 +85,13 @@ def test_memory_is_bounded(embeddings: Embeddings, monkeypatch: pytest.MonkeyPat
         seen.append(torch.broadcast_shapes(one.shape, other.shape).numel())
         return compare(one, other)
 
-    score_trials(embeddings, POSITIONS[:5], POSITIONS[:4].view(1, 2, 2).repeat(5, 1, 1), watched)
-    score_pairs(embeddings, POSITIONS.repeat(5), POSITIONS.repeat(5), watched)
+    score_episodes(embeddings, INDICES[:5], INDICES[:4].view(1, 2, 2).repeat(5, 1, 1), watched)
+    score_pairs(embeddings, INDICES.repeat(5), INDICES.repeat(5), watched)
     assert max(seen) <= 60
     assert sum(seen) == 5 * 2 * 2 * 5 + 35 * 5
 
 
 def test_no_graph_is_kept(embeddings: Embeddings) -> None:
     weight = torch.ones(5, requires_grad=True)
-    scores = score_pairs(embeddings, POSITIONS, POSITIONS, lambda a, b: (weight * (a - b)).sum(-1))
+    scores = score_pairs(embeddings, INDICES, INDICES, lambda a, b: (weight * (a - b)).sum(-1))
     assert not scores.requires_grad

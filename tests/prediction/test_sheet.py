@@ -1,4 +1,4 @@
-"""The contact sheet shows each picture beside what the network sees, in rows that fit."""
+"""The contact sheet shows each image beside what the network sees, in rows that fit."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from siamese_oneshot.data.own.given import THUMBNAIL, Given, read_given
-from siamese_oneshot.prediction.sheet import Tile, draw_sheet
+from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, read_given
+from siamese_oneshot.prediction.contact_sheet import Tile, draw_sheet
 
 COLUMNS, GAP, MARGIN, HEAD = 6, 4, 14, 40
 WIDE, HIGH = 2 * THUMBNAIL + GAP + MARGIN, THUMBNAIL + 38 + MARGIN
 
 
-def given(mode: str = "RGB") -> Given:
+def given(mode: str = "RGB") -> ImageInput:
     """Dark red, with a black bar; or a bar on nothing."""
     image = Image.new("RGBA", (60, 30), (120, 0, 0, 255) if mode == "RGB" else (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (10, 13, 50, 17))
@@ -47,12 +47,12 @@ def test_both_views_stand_side_by_side() -> None:
 def test_transparency_shows_as_a_pattern() -> None:
     sheet = draw_sheet([("t", [Tile(given("RGBA"), ("", ""))])], [[view(0)]])
     square = sheet.crop((MARGIN, MARGIN + HEAD, MARGIN + THUMBNAIL, MARGIN + HEAD + THUMBNAIL))
-    colours = {colour for _, colour in square.getcolors() or []}
-    assert colours == {(0, 0, 0), (222, 222, 222), (255, 255, 255)}
+    colors = {color for _, color in square.getcolors() or []}
+    assert colors == {(0, 0, 0), (222, 222, 222), (255, 255, 255)}
 
 
 @pytest.mark.parametrize("text", ["a very long name " * 9, "β" * 200, "two\nlines", "\udcff", "א"])
-def test_text_stays_under_its_pictures(text: str) -> None:
+def test_text_stays_under_its_images(text: str) -> None:
     tile = Tile(given(), (text, "second line"), "#00ff00")
     blank = Tile(given(), ("", "second line"), "#00ff00")
     sheets = [draw_sheet([("t", [one])], [[view(1)]]) for one in (tile, blank)]

@@ -10,11 +10,11 @@ import torch
 from twins import STEPS, Data
 
 from siamese_oneshot.data import datamodule
-from siamese_oneshot.data.batches import PairBatches
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.exam import ExamSize
-from siamese_oneshot.data.source import Loaded
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.eval_tasks import EvalConfig
+from siamese_oneshot.data.samplers import PairSampler
+from siamese_oneshot.data.sources import LoadedData
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -27,15 +27,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def data(drawings: Drawings, monkeypatch: pytest.MonkeyPatch) -> Data:
+def data(dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch) -> Data:
     """The real data module on the look-alikes: 2 alphabets train, 1 validates, 1 tests."""
-    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: Loaded(drawings, None))
+    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: LoadedData(dataset, None))
 
     def make(
         batches: Any = None, cls: type[OneShotDataModule] = OneShotDataModule
     ) -> OneShotDataModule:
-        exam = ExamSize(pairs=40, validation_runs=6, test_runs=4, across=20, way=5)
-        made = cls(batches or PairBatches(16, steps=STEPS), 16, 0, exam=exam, chunk=7)
+        eval_tasks = EvalConfig(n_pairs=40, val_runs=6, test_runs=4, n_cross_episodes=20, way=5)
+        made = cls(
+            batches or PairSampler(16, steps_per_epoch=STEPS), 16, 0, eval_tasks=eval_tasks, chunk=7
+        )
         made.load()
         return made
 

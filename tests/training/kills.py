@@ -17,11 +17,11 @@ import torch
 from filelock import FileLock
 from tiny import BATCHES, FULL_PRECISION, TINY
 
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.runs.result import read_result
 
-FORKED = [*TINY, FULL_PRECISION, "callbacks.album=null"]
+FORKED = [*TINY, FULL_PRECISION, "callbacks.validation_plots=null"]
 SHAKE = "+callbacks.shake._target_=stoppers.Shake"
-LINE = [*FORKED, *BATCHES, SHAKE, "batches.steps=4", "trainer.max_steps=14"]
+LINE = [*FORKED, *BATCHES, SHAKE, "sampler.steps_per_epoch=4", "trainer.max_steps=14"]
 _TIMED = ("speed/",)  # columns that no two runs share
 _OWN = {"command", "commit", "overrides"}  # facts of a checkpoint that tell of its process
 

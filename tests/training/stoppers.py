@@ -10,7 +10,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from siamese_oneshot.training.stopping import Stopping
+from siamese_oneshot.callbacks.signals import SignalHandler
 
 
 class StopAfterOneEpoch(pl.Callback):
@@ -72,7 +72,7 @@ class Hold(pl.Callback):
             return
         held, until = Path(trainer.default_root_dir, "held"), time.monotonic() + 600
         held.touch()
-        (stopping,) = (one for one in trainer.callbacks if isinstance(one, Stopping))
+        (stopping,) = (one for one in trainer.callbacks if isinstance(one, SignalHandler))
         while held.exists() and stopping.asked is None and time.monotonic() < until:
             time.sleep(0.01)
 

@@ -1,4 +1,4 @@
-"""Pictures on the way: which, when, and of what."""
+"""Images on the way: which, when, and of what."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import Any
 import pytest
 import torch
 
-from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.episodes import Trials
-from siamese_oneshot.data.exam import Question
-from siamese_oneshot.evaluation.examine import Answered
-from siamese_oneshot.training import album
-from siamese_oneshot.training.album import Album, mistakes_table, ways_curve
+from siamese_oneshot.callbacks.validation_plots import ValidationPlots, mistakes_table, ways_curve
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.training import validation_plots
 
 
-def answered() -> Answered:
-    """Three trials of 2 ways: right, wrong by 1, wrong by 3."""
-    trials = Trials(
+def results() -> EpisodeResults:
+    """Three episodes of 2 ways: right, wrong by 1, wrong by 3."""
+    episodes = Episodes(
         queries=torch.tensor([0, 1, 2]),
         supports=torch.tensor([[[3], [4]], [[3], [4]], [[3], [4]]]),
         answers=torch.tensor([0, 1, 0]),
     )
     scores = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
-    return Answered(Question("within", "title", "protocol", trials), scores, scores.argmax(1))
+    return EpisodeResults(
+        EpisodeTask("within", "title", "protocol", episodes), scores, scores.argmax(1)
+    )
 
 
-def drawings() -> Drawings:
-    return Drawings(
+def dataset() -> CharacterDataset:
+    return CharacterDataset(
         pixels=torch.arange(5, dtype=torch.uint8)[:, None, None].expand(5, 4, 4).contiguous(),
         classes=torch.tensor([0, 1, 0, 0, 1]),
         drawers=torch.zeros(5, dtype=torch.int64),
@@ -41,7 +43,7 @@ def drawings() -> Drawings:
 
 
 def test_the_table_begins_with_the_worst() -> None:
-    rows = mistakes_table(drawings(), answered(), 10)
+    rows = mistakes_table(dataset(), results(), 10)
     assert [[int(cell.flat[0]) for cell in row[:3]] for row in rows] == [
         [255 - 2, 255 - 3, 255 - 4],
         [255 - 1, 255 - 4, 255 - 3],
@@ -49,8 +51,8 @@ def test_the_table_begins_with_the_worst() -> None:
     assert [row[3:] for row in rows] == [("A/x", "A/y", 0.0, 3.0), ("A/y", "A/x", 1.0, 2.0)]
 
 
-def test_the_curve_ends_at_the_trials_own_accuracy() -> None:
-    ((way, share, low, high),) = ways_curve(answered())
+def test_the_curve_ends_at_the_episodes_own_accuracy() -> None:
+    ((way, share, low, high),) = ways_curve(results())
     assert (way, share) == (2, pytest.approx(1 / 3))
     assert low < share < high
 
@@ -67,20 +69,20 @@ def drawn_at(
     def one(module: Any, data: Any) -> Any:
         def draw() -> Page:
             if fails:
-                raise ValueError("no picture")
+                raise ValueError("no image")
             return Page()
 
         yield "trial", draw
 
-    monkeypatch.setattr(album, "_pictures", one)
-    monkeypatch.setattr("siamese_oneshot.pictures.save", lambda figure, path: path.touch())
-    callback = Album(str(folder), every=2)
-    module = SimpleNamespace(findings=SimpleNamespace(answered=[answered()]))
+    monkeypatch.setattr(validation_plots, "_pictures", one)
+    monkeypatch.setattr("siamese_oneshot.plots.save", lambda figure, path: path.touch())
+    callback = ValidationPlots(str(folder), every_n_epochs=2)
+    module = SimpleNamespace(eval_results=SimpleNamespace(results=[results()]))
     trainer = SimpleNamespace(
         sanity_checking=False,
         is_global_zero=True,
         loggers=[],
-        datamodule=SimpleNamespace(drawings=drawings()),
+        datamodule=SimpleNamespace(dataset=dataset()),
     )
     for epoch in range(epochs):
         trainer.current_epoch, trainer.global_step = epoch, 10 * (epoch + 1)
@@ -98,8 +100,8 @@ def test_every_so_many_epochs_and_once_at_the_end(
     assert steps == ["step_000020", "step_000040"]
 
 
-def test_a_picture_that_fails_costs_no_training(
+def test_a_image_that_fails_costs_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert drawn_at(tmp_path, monkeypatch, 1, fails=True) == []
-    assert "could not be made: no picture" in caplog.text
+    assert "could not be made: no image" in caplog.text

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.training.averaging import RampedAverage
+from siamese_oneshot.callbacks.ema import EMA
 
 
 class Walk(pl.LightningModule):
@@ -62,7 +62,7 @@ def test_average_equals_a_slow_reference(decay: float) -> None:
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        callbacks=[RampedAverage(decay)],
+        callbacks=[EMA(decay)],
     )  # fmt: skip
     trainer.fit(walk, loader(), loader())
     assert len(walk.steps) == 16
@@ -80,7 +80,7 @@ def test_average_equals_a_slow_reference(decay: float) -> None:
 def test_training_goes_on_with_its_own_weights() -> None:
     """The walk is the same with an average and without."""
     walks = []
-    for callbacks in ([], [RampedAverage(0.9)]):
+    for callbacks in ([], [EMA(0.9)]):
         torch.manual_seed(3)
         walk = Walk()
         trainer = pl.Trainer(

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 import torch
 
-from siamese_oneshot.atomic import previous
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.training import checkpoint_io
-from siamese_oneshot.training.checkpoint_io import (
-    KeepingIO,
+from siamese_oneshot.callbacks.checkpoint_io import (
+    AtomicCheckpointIO,
     read_checkpoint,
     there_is,
     write_checkpoint,
 )
+from siamese_oneshot.training import checkpoint_io
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.io import previous
 
 
 def state(number: int) -> dict[str, Any]:
-    chance = torch.Generator().manual_seed(number)
-    return {"state_dict": {"w": torch.randn(500, generator=chance)}, "global_step": number}
+    rng = torch.Generator().manual_seed(number)
+    return {"state_dict": {"w": torch.randn(500, generator=rng)}, "global_step": number}
 
 
 def test_the_one_before_is_kept_and_no_more(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_one_before_takes_its_place_and_the_log_says_so(
         path.write_bytes(content)
     assert there_is(path)
     with caplog.at_level(logging.WARNING):
-        assert KeepingIO().load_checkpoint(path)["global_step"] == 0
+        assert AtomicCheckpointIO().load_checkpoint(path)["global_step"] == 0
     assert "going back to the one before it" in caplog.text
     assert read_checkpoint(path)["global_step"] == 0, "on the disk, too"
     assert (tmp_path / "last.damaged.ckpt").exists() is (content is not None)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from kills import LINE, begin, differences, done, go_on, kill, undisturbed, wait_until
 
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.runs.result import read_result
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
 
@@ -38,8 +38,12 @@ def poisoned(folder: Path, step: int) -> None:
     """A run that ends where its weights are not finite any more."""
     poison = ["+callbacks.poison._target_=stoppers.Poison", f"+callbacks.poison.step={step}"]
     rare = "trainer.log_every_n_steps=7"  # the step after is not looked at
-    text = done(begin(folder, *LINE, *poison, rare, "callbacks.latest.minutes=0"), folder, 1)
-    assert f"not finite at step {step}: lower optim.lr (now up to" in text.replace("\n", " ")
+    text = done(
+        begin(folder, *LINE, *poison, rare, "callbacks.last_checkpoint.every_n_minutes=0"),
+        folder,
+        1,
+    )
+    assert f"not finite at step {step}: lower optimizer.lr (now up to" in text.replace("\n", " ")
     assert "Traceback" not in text
     assert read_result(folder).status == "failed"
     assert last(folder)["global_step"] == step - 1
@@ -102,9 +106,9 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(
     assert differences(whole, folder) == []
 
 
-def test_a_damaged_best_checkpoint_is_answered_by_the_best_before(tmp_path: Path) -> None:
+def test_a_damaged_best_checkpoint_is_results_by_the_best_before(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    done(begin(folder, *LINE, "optim.lr=1e-2", "trainer.max_steps=40"), folder)
+    done(begin(folder, *LINE, "optimizer.lr=1e-2", "trainer.max_steps=40"), folder)
     best = folder / "checkpoints" / "best.ckpt"
     before = torch.load(best.with_name("best.previous.ckpt"), weights_only=True)["global_step"]
     best.write_bytes(best.read_bytes()[:-1000])

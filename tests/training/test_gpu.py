@@ -17,18 +17,18 @@ from test_run import logged, run
 from tiny import BATCHES, TINY
 
 from siamese_oneshot.bench.parts import Parts
-from siamese_oneshot.data.distort import Distortion, Warp, distort
-from siamese_oneshot.evaluation.embedding import Machine, embed
+from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
+from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.scoring import score_pairs
-from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.trained import load_trained
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.trained_model import load_trained
 
 pytestmark = pytest.mark.skipif(
     not (os.environ.get("SIAMESE_ONESHOT_GPU") and torch.cuda.is_available()),
     reason="needs a CUDA GPU and SIAMESE_ONESHOT_GPU=1",
 )
 
-WHOLE = [*TINY, *BATCHES, "batches.steps=3", "trainer.max_steps=6"]
+WHOLE = [*TINY, *BATCHES, "sampler.steps_per_epoch=3", "trainer.max_steps=6"]
 MODELS = ("paper", "replication", "dense", "small", "local", "residual", "residual_local")
 
 
@@ -43,13 +43,13 @@ def exact() -> Iterator[None]:
 
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("elastic", [0.0, 3.0])
-def test_the_same_distortion(elastic: float) -> None:
-    chance = torch.Generator().manual_seed(0)
-    pictures = torch.rand(50, 1, 105, 105, generator=chance)
-    warp = Distortion(elastic=elastic, probability=1.0).draw(50, chance)
+def test_the_same_augmentation(elastic: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(50, 1, 105, 105, generator=rng)
+    warp = Augmentation(elastic=elastic, probability=1.0).draw(50, rng)
     bend = None if warp.bend is None else warp.bend.cuda()
-    there = distort(pictures.cuda(), Warp(warp.matrix.cuda(), bend)).cpu()
-    torch.testing.assert_close(there, distort(pictures, warp), rtol=0, atol=2e-3)
+    there = apply_warp(images.cuda(), Warp(warp.matrix.cuda(), bend)).cpu()
+    torch.testing.assert_close(there, apply_warp(images, warp), rtol=0, atol=2e-3)
 
 
 @pytest.mark.usefixtures("exact")
@@ -57,27 +57,27 @@ def test_the_same_distortion(elastic: float) -> None:
 def test_the_same_scores(model: str) -> None:
     network: Any = instantiate(Parts.config(f"model={model}").model)
     network.eval()
-    pictures = torch.rand(8, 1, *[network.encoder.size] * 2)
+    images = torch.rand(8, 1, *[network.encoder.size] * 2)
     with torch.no_grad():
-        here = network(pictures[:4], pictures[4:])
+        here = network(images[:4], images[4:])
         network.cuda()
-        there = network(pictures[:4].cuda(), pictures[4:].cuda()).cpu()
+        there = network(images[:4].cuda(), images[4:].cuda()).cpu()
     torch.testing.assert_close(there, here, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("objective", ["episode", "contrastive", "margin", "all_pairs", "pairs"])
-def test_a_step_never_waits_for_the_gpu(objective: str) -> None:
-    sizes = [] if objective == "pairs" else BATCHES
-    config = Parts.config(*TINY, f"objective={objective}", *sizes)
+def test_a_step_never_waits_for_the_gpu(loss: str) -> None:
+    sizes = [] if loss == "pairs" else BATCHES
+    config = Parts.config(*TINY, f"loss={loss}", *sizes)
     data = instantiate(config.data)
     data.load()
     network: Any = instantiate(config.model).cuda()
-    loss = instantiate(config.objective)
+    loss = instantiate(config.loss)
     made = instantiate(config.optim)(network.named_layers, 10).optimizer
 
     def step(number: int) -> None:
-        plan = data.transfer_batch_to_device(data.stream[number], torch.device("cuda"), 0)
-        batch = data.on_after_batch_transfer(plan, 0)
+        spec = data.transfer_batch_to_device(data.stream[number], torch.device("cuda"), 0)
+        batch = data.on_after_batch_transfer(spec, 0)
         torch.cuda.set_sync_debug_mode("error" if number else "default")
         try:
             with torch.autocast("cuda", torch.bfloat16):
@@ -100,20 +100,20 @@ def test_a_whole_job(tmp_path: Path) -> None:
     trained = load_trained(tmp_path)
     data = instantiate(Parts.config(*WHOLE).data)
     data.load()
-    exam = data.validation
+    eval_tasks = data.validation
     tables = [
         embed(
             trained.network.to(device),
-            data.drawings,
-            exam.positions,
-            Machine(device, "32-true"),
+            data.dataset,
+            eval_tasks.indices,
+            ComputeConfig(device, "32-true"),
             "test",
         )
         for device in ("cpu", "cuda")
     ]
     here, there = (table.vectors.cpu() for table in tables)
     torch.testing.assert_close(there, here, rtol=1e-2, atol=1e-2)
-    pairs = exam.pairs.first, exam.pairs.second
+    pairs = eval_tasks.pairs.first, eval_tasks.pairs.second
     assert score_pairs(tables[1], *pairs, trained.network.score).isfinite().all()
 
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.training.hardware import PRECISIONS, choose_accelerator, choose_precision
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.hardware import PRECISIONS, choose_accelerator, choose_precision
 
 
 @pytest.mark.parametrize(("cuda", "expected"), [(True, "gpu"), (False, "cpu")])
@@ -85,7 +85,7 @@ def test_glibc_takes_the_setting_and_results_stay() -> None:
     """In a process of its own, since the setting is the process's."""
     script = """
 import torch
-from siamese_oneshot.training.hardware import keep_freed_memory
+from siamese_oneshot.utils.hardware import keep_freed_memory
 before = torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3)
 assert keep_freed_memory()
 assert torch.equal(before, torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3))

@@ -9,16 +9,16 @@ import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
 
-from siamese_oneshot.training.history import History
+from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 
 
-def rows(history: History) -> list[dict[str, str]]:
+def rows(history: ResumableCSVLogger) -> list[dict[str, str]]:
     with open(history.path, newline="") as file:
         return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def test_the_file_is_lightnings_to_the_byte(tmp_path: Path) -> None:
-    own, other = History(tmp_path / "own"), CSVLogger(tmp_path / "other", name="csv")
+    own, other = ResumableCSVLogger(tmp_path / "own"), CSVLogger(tmp_path / "other", name="csv")
     for logger in (own, other):
         logger.log_metrics({"b": 0.1, "epoch": 0}, step=0)
         logger.save()
@@ -32,13 +32,13 @@ def test_the_file_is_lightnings_to_the_byte(tmp_path: Path) -> None:
 
 
 def test_another_process_goes_on_in_the_file_and_forgets_what_comes_again(tmp_path: Path) -> None:
-    first = History(tmp_path)
+    first = ResumableCSVLogger(tmp_path)
     for step in range(5):
         first.log_metrics({"loss": step / 10}, step)
         first.save()
     first.log_metrics({"late": 1.0}, 4)
     first.save()
-    second = History(tmp_path)
+    second = ResumableCSVLogger(tmp_path)
     second.rewind(3)
     assert rows(second) == [{"loss": str(step / 10), "step": str(step)} for step in range(3)]
     assert "late" not in second.path.read_text(), "a column of forgotten rows"
@@ -49,18 +49,18 @@ def test_another_process_goes_on_in_the_file_and_forgets_what_comes_again(tmp_pa
 
 @pytest.mark.parametrize("rest", ["", "0.2", "0.2,", ",2,0.5,7", "0.1,x"])
 def test_a_line_that_was_being_written_is_forgotten(tmp_path: Path, rest: str) -> None:
-    history = History(tmp_path)
+    history = ResumableCSVLogger(tmp_path)
     history.log_metrics({"loss": 0.1, "zeal": 0.5}, 0)
     history.save()
     with open(history.path, "a") as file:
         file.write(rest)
-    again = History(tmp_path)
+    again = ResumableCSVLogger(tmp_path)
     again.rewind(100)
     assert rows(again) == [{"loss": "0.1", "step": "0", "zeal": "0.5"}]
 
 
 def test_of_no_step_nothing_is_left(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = ResumableCSVLogger(tmp_path)
     history.rewind(0)
     history.log_metrics({"loss": 0.1}, 0)
     history.sync()

@@ -32,12 +32,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its train
 SLOW = "+callbacks.slow._target_=stoppers.Slow"
 WAYS = {
     # Kept after every step; the last epoch is not whole.
-    "within epochs": ["batches.steps=6", "trainer.max_steps=20", "callbacks.latest.minutes=0"],
-    "at epochs": ["batches.steps=5", "trainer.max_steps=-1", "trainer.max_epochs=4"],
+    "within epochs": ["sampler.steps_per_epoch=6", "trainer.max_steps=20", "callbacks.last_checkpoint.every_n_minutes=0"],
+    "at epochs": ["sampler.steps_per_epoch=5", "trainer.max_steps=-1", "trainer.max_epochs=4"],
     "pairs": [
-        "objective=pairs", "optim=paper_sgd", "callbacks=paper", "callbacks.album=null",
-        "optim.momentum_epochs=2", "batches.size=8", "batches.fixed=40", "batches.copies=1",
-        "trainer.max_steps=24", "callbacks.latest.minutes=0",
+        "loss=bce_pairs", "optimizer=paper_sgd", "callbacks=paper", "callbacks.validation_plots=null",
+        "optimizer.momentum_epochs=2", "sampler.batch_size=8", "sampler.n_fixed_pairs=40", "sampler.n_augmented_copies=1",
+        "trainer.max_steps=24", "callbacks.last_checkpoint.every_n_minutes=0",
     ],
 }  # fmt: skip
 
@@ -67,8 +67,8 @@ def test_killed_twice_and_resumed_a_run_is_the_same(tmp_path: Path, way: str) ->
 @pytest.mark.parametrize(
     "settings",
     [
-        ["batches.steps=4", "trainer.max_steps=8"],
-        ["batches.steps=2", "trainer.max_steps=20", "optim.lr=1e-9",
+        ["sampler.steps_per_epoch=4", "trainer.max_steps=8"],
+        ["sampler.steps_per_epoch=2", "trainer.max_steps=20", "optimizer.lr=1e-9",
          "callbacks.early_stopping.patience=1"],
     ],
     ids=["whole epochs", "stopped early"],
@@ -98,7 +98,7 @@ def test_an_epoch_that_was_not_whole_goes_on_with_more_steps(tmp_path: Path) -> 
     What ended with step four was validated there, as every training's last step is.
     """
     line = [
-        *FORKED, *BATCHES, "batches.steps=6", "optim=adam", SHAKE, "callbacks.early_stopping=null",
+        *FORKED, *BATCHES, "sampler.steps_per_epoch=6", "optimizer=adam", SHAKE, "callbacks.early_stopping=null",
     ]  # fmt: skip
     whole, longer = tmp_path / "whole", tmp_path / "longer"
     done(begin(whole, *line, "trainer.max_steps=12"), whole)
@@ -135,7 +135,7 @@ def test_a_run_whose_folder_was_moved_goes_on_exactly(whole: Path, tmp_path: Pat
 def test_the_number_of_workers_changes_nothing(whole: Path, tmp_path: Path) -> None:
     """The whole run has none."""
     two = tmp_path / "workers"
-    done(begin(two, *LINE, "data.workers=2"), two)
+    done(begin(two, *LINE, "data.num_workers=2"), two)
     assert differences(whole, two) == []
 
 
@@ -150,15 +150,15 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     if not os.environ.get("SIAMESE_ONESHOT_LONG"):
         pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
     line = [
-        "logger=none", "batches.steps=15", "trainer.max_steps=50", "batches.alphabets=2",
-        "batches.characters=6", "batches.drawers=2", "data.exam.validation_runs=2",
-        "data.exam.pairs=200", "data.exam.test_runs=2", "data.exam.paper_runs=2",
-        "data.exam.across=100", "trainer.log_every_n_steps=1", "callbacks.album=null",
-        "callbacks.latest.minutes=0.02",
+        "logger=none", "sampler.steps_per_epoch=15", "trainer.max_steps=50", "sampler.n_alphabets=2",
+        "sampler.n_way=6", "sampler.n_drawers=2", "data.eval.val_runs=2",
+        "data.eval.n_pairs=200", "data.eval.test_runs=2", "data.eval.koch_runs=2",
+        "data.eval.n_cross_episodes=100", "trainer.log_every_n_steps=1", "callbacks.validation_plots=null",
+        "callbacks.last_checkpoint.every_n_minutes=0.02",
     ]  # fmt: skip
     seed = int(os.environ.get("SIAMESE_ONESHOT_KILLS_SEED", "0"))
     kills = int(os.environ.get("SIAMESE_ONESHOT_KILLS", "20"))
-    chance, whole = random.Random(seed), tmp_path / "whole"
+    rng, whole = random.Random(seed), tmp_path / "whole"
     process = begin(whole, *line)
     wait_until(process, lambda: steps_logged(whole) > 0)
     began = time.monotonic()
@@ -170,7 +170,7 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
         shutil.rmtree(killed, ignore_errors=True)
         process = begin(killed, *line)
         wait_until(process, lambda folder=killed: steps_logged(folder) > 0)
-        time.sleep(chance.uniform(0, lasts))
+        time.sleep(rng.uniform(0, lasts))
         if process.poll() is not None:
             continue  # it was faster than the first: that is no kill
         kill(process)

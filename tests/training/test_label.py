@@ -6,38 +6,42 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.sweeping.job import Job
-from siamese_oneshot.training.label import Label, name_of, rounded, tags_of
+from siamese_oneshot.loggers.run_name import RunName, name_of, rounded, tags_of
+from siamese_oneshot.sweeps.job import Job
 
 
 def test_a_job_is_named_by_what_is_swept(tmp_path: Path) -> None:
     job = Job(
-        3, ["+experiment=paper", "optim.lr=0.001", "seed=2", "test=false"], ["optim.lr", "seed"]
+        3,
+        ["+experiment=paper", "optimizer.lr=0.001", "seed=2", "test=false"],
+        ["optimizer.lr", "seed"],
     )
     job.write(tmp_path / "my sweep" / "3_lr")
-    label = Label.of(tmp_path / "my sweep" / "3_lr", "paper", 2, ["not=mine"])
-    assert label == Label("paper · lr 1e-3 · seed 2", "my sweep", tmp_path / "my sweep")
+    label = RunName.of(tmp_path / "my sweep" / "3_lr", "paper", 2, ["not=mine"])
+    assert label == RunName("paper · lr 1e-3 · seed 2", "my sweep", tmp_path / "my sweep")
 
 
 def test_a_single_run_is_named_by_its_command_line(tmp_path: Path) -> None:
     line = [
         "+experiment=paper",
-        "model=small",
-        "++optim.lr=3e-3",
+        "model=conv4_small",
+        "++optimizer.lr=3e-3",
         "resume=x",
         "logger.mode=offline",
     ]
-    label = Label.of(tmp_path, "paper", 0, [*line, "hydra.run.dir=x", "seed=0", "~callbacks.album"])
-    assert label == Label("paper · model small · lr 3e-3 · seed 0", None, tmp_path)
+    label = RunName.of(
+        tmp_path, "paper", 0, [*line, "hydra.run.dir=x", "seed=0", "~callbacks.validation_plots"]
+    )
+    assert label == RunName("paper · model small · lr 3e-3 · seed 0", None, tmp_path)
 
 
 def test_a_damaged_job_is_a_single_run(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text("{")
-    assert Label.of(tmp_path, "default", 1, []).name == "default · seed 1"
+    assert RunName.of(tmp_path, "default", 1, []).name == "default · seed 1"
 
 
 def test_many_settings_are_cut_and_the_jobs_number_keeps_names_apart() -> None:
-    settings = {f"optim.lr.layer{n}": "0.0123456789" for n in range(20)}
+    settings = {f"optimizer.lr.layer{n}": "0.0123456789" for n in range(20)}
     one, other = (name_of("paper", settings, 0, number) for number in (7, 8))
     assert one.startswith("paper · job 7 · layer0 0.01235 · ")
     assert one.endswith(" · … · seed 0")

@@ -15,26 +15,28 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from twins import CALLBACKS, Data, Losses, configured, embedded, module, network, trainer
 
-from siamese_oneshot.data.batches import EpisodeBatches, PairBatches
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.exam import Exam
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.evaluation.examine import Findings, examine, unknown_threshold
-from siamese_oneshot.evaluation.interval import wilson
-from siamese_oneshot.model.objective import EpisodeObjective, PairObjective
-from siamese_oneshot.model.optim import adam, adamw
-from siamese_oneshot.training.module import ERROR, SiameseModule
+from siamese_oneshot.data.eval_tasks import EvalTasks
+from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
+from siamese_oneshot.evaluation.intervals import wilson
+from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshold, evaluate_tasks
+from siamese_oneshot.models.losses import EpisodicCrossEntropyLoss, PairBCELoss
+from siamese_oneshot.models.optimizers import adam, adamw
+from siamese_oneshot.module import ERROR, SiameseModule
+from siamese_oneshot.utils.errors import UserError
 
 
 @pytest.mark.parametrize("kind", ["pairs", "episode"])
 def test_training_reduces_the_loss(data: Data, kind: str) -> None:
     if kind == "pairs":
-        made, objective = data(PairBatches(32, steps=20)), PairObjective()
+        made, loss = data(PairSampler(32, steps_per_epoch=20)), PairBCELoss()
     else:
-        made, objective = data(EpisodeBatches(2, 5, 3, steps=20)), EpisodeObjective()
+        made, loss = data(EpisodeSampler(2, 5, 3, steps_per_epoch=20)), EpisodicCrossEntropyLoss()
     losses = Losses()
-    optimise = partial(adamw, lr=1e-2, weight_decay=0.01, warmup=0.1, floor=0.1, betas=(0.9, 0.99))
-    trainer([losses]).fit(module(objective, optimise, network=network(batch_norm=True)), made)
+    make_optimizer = partial(
+        adamw, lr=1e-2, weight_decay=0.01, warmup=0.1, floor=0.1, betas=(0.9, 0.99)
+    )
+    trainer([losses]).fit(module(loss, make_optimizer, network=network(batch_norm=True)), made)
     assert len(losses.values) == 40
     first, last = sum(losses.values[:5]) / 5, sum(losses.values[-5:]) / 5
     assert last < 0.9 * first
@@ -43,7 +45,7 @@ def test_training_reduces_the_loss(data: Data, kind: str) -> None:
 def test_a_loss_that_is_not_finite_stops_with_a_user_error(data: Data) -> None:
     net = network()
     with torch.no_grad():
-        net.comparator.linear.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
+        net.similarity.linear.bias.fill_(float("nan"))  # type: ignore[union-attr, operator]
     with pytest.raises(UserError, match=r"the loss is not finite at step 0: lower optim\.lr"):
         trainer(log_every_n_steps=50).fit(module(network=net), data())
 
@@ -51,7 +53,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_user_error(data: Data) -> None:
 def test_what_the_log_calls_step_n_is_the_loss_of_step_n(data: Data, tmp_path: Path) -> None:
     losses, logger = Losses(), CSVLogger(tmp_path, name="", version="")
     trainer([losses], logger=logger, log_every_n_steps=4).fit(
-        module(), data(PairBatches(16, steps=6))
+        module(), data(PairSampler(16, steps_per_epoch=6))
     )
     logged = read_csv(tmp_path / "metrics.csv", "train/loss")
     assert sorted(logged) == [3, 7, 11]  # every fourth step, counted over all epochs
@@ -74,10 +76,10 @@ class Guarded(OneShotDataModule):
 
     @property
     def test(self) -> Any:
-        raise AssertionError("the test exam was read")
+        raise AssertionError("the test evaluation tasks was read")
 
     @test.setter
-    def test(self, exam: Exam) -> None:
+    def test(self, eval_tasks: EvalTasks) -> None:
         """Made by load(); nobody may look at it."""
 
 
@@ -88,17 +90,17 @@ def test_selection_reads_validation_only(data: Data, tmp_path: Path) -> None:
     assert isinstance(stopping, EarlyStopping)
     seen: list[tuple[float, float]] = []
 
-    class Watch(pl.Callback):
+    class Throughput(pl.Callback):
         def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             metrics = trainer.callback_metrics
             assert not [name for name in metrics if name.startswith("test")]
             assert isinstance(pl_module, SiameseModule)
-            assert pl_module.findings is not None
-            (answered,) = pl_module.findings.answered
-            seen.append((float(metrics[ERROR]), answered.accuracy))
+            assert pl_module.eval_results is not None
+            (results,) = pl_module.eval_results.results
+            seen.append((float(metrics[ERROR]), results.accuracy))
 
     made = data(cls=Guarded)
-    trainer([kept, stopping, Watch()], max_epochs=4).fit(module(), made)
+    trainer([kept, stopping, Throughput()], max_epochs=4).fit(module(), made)
     assert len(seen) == 4
     assert all(error == pytest.approx(1 - accuracy) for error, accuracy in seen)
     assert len({error for error, _ in seen}) > 1
@@ -122,58 +124,60 @@ def test_early_stopping_follows_the_error_not_the_accuracy(data: Data) -> None:
     """A network that does not learn stops after its patience."""
     stop = EarlyStopping(monitor=ERROR, mode="min", patience=2)
     fitting = trainer([stop], max_epochs=50)
-    fitting.fit(module(optimise=partial(adam, lr=0.0)), data())
+    fitting.fit(module(make_optimizer=partial(adam, lr=0.0)), data())
     assert fitting.current_epoch == 3
 
 
-def test_each_picture_is_embedded_once_an_exam(data: Data) -> None:
+def test_each_image_is_embedded_once_an_eval_tasks(data: Data) -> None:
     made, net = data(), network()
     counts: list[int] = []
     net.encoder.register_forward_hook(lambda m, given, out: counts.append(len(out)))
     examined = module(network=net)
     tester = trainer()
     tester.validate(examined, made, verbose=False)
-    asked = made.validation.questions[0].trials.supports.numel()
-    assert sum(counts) == len(made.validation.positions) < asked
+    asked = made.validation.episode_tasks[0].n.supports.numel()
+    assert sum(counts) == len(made.validation.indices) < asked
     counts.clear()
     tester.test(examined, made, verbose=False)
-    assert sum(counts) == len(made.test.positions)
+    assert sum(counts) == len(made.test.indices)
 
 
-def plain(findings: Findings | None) -> object:
-    assert findings is not None
-    return findings.verified, [(one.question.key, one.picks.tolist()) for one in findings.answered]
+def plain(eval_results: EvalResults | None) -> object:
+    assert eval_results is not None
+    return eval_results.verification, [
+        (one.task.key, one.picks.tolist()) for one in eval_results.results
+    ]
 
 
-def test_exams_equal_direct_ones(data: Data) -> None:
+def test_eval_tasks_equal_direct_ones(data: Data) -> None:
     made, net = data(), network()
     examined = module(network=net)
     tester = trainer()
     (scores,) = tester.validate(examined, made, verbose=False)
-    direct = examine(made.validation, embedded(net, made, made.validation), net.score)
-    assert plain(examined.findings) == plain(direct)
-    low, high = wilson(direct.answered[0].correct, direct.answered[0].trials)
+    direct = evaluate_tasks(made.validation, embedded(net, made, made.validation), net.score)
+    assert plain(examined.eval_results) == plain(direct)
+    low, high = wilson(direct.results[0].correct, direct.results[0].n)
     assert scores == {
-        "val/one_shot_accuracy": pytest.approx(direct.answered[0].accuracy),
-        "val/one_shot_low": pytest.approx(low),
-        "val/one_shot_high": pytest.approx(high),
-        "val/one_shot_error": pytest.approx(1 - direct.answered[0].accuracy),
-        "val/verification_accuracy": pytest.approx(direct.verified.accuracy),
-        "val/verification_auroc": pytest.approx(direct.verified.auroc),
+        "val/one_shot_accuracy": pytest.approx(direct.results[0].accuracy),
+        "val/one_shot_ci_low": pytest.approx(low),
+        "val/one_shot_ci_high": pytest.approx(high),
+        "val/one_shot_error": pytest.approx(1 - direct.results[0].accuracy),
+        "val/verification_accuracy": pytest.approx(direct.verification.accuracy),
+        "val/verification_auroc": pytest.approx(direct.verification.auroc),
     }
-    threshold = direct.verified.threshold
+    threshold = direct.verification.threshold
     assert examined.threshold == threshold
-    assert examined.unknown_below == pytest.approx(unknown_threshold(direct.answered[0]))
+    assert examined.reject_threshold == pytest.approx(best_reject_threshold(direct.results[0]))
     (scores,) = tester.test(examined, made, verbose=False)
-    direct = examine(made.test, embedded(net, made, made.test), net.score, threshold)
-    assert plain(examined.findings) == plain(direct)
-    assert direct.verified.threshold == examined.threshold == threshold
+    direct = evaluate_tasks(made.test, embedded(net, made, made.test), net.score, threshold)
+    assert plain(examined.eval_results) == plain(direct)
+    assert direct.verification.threshold == examined.threshold == threshold
     assert set(scores) == {
-        "test/yardstick_accuracy", "test/across_accuracy", "test/paper_accuracy",
+        "test/within_alphabet_accuracy", "test/cross_alphabet_accuracy", "test/koch_protocol_accuracy",
         "test/verification_accuracy", "test/verification_auroc",
     }  # fmt: skip
-    assert scores["test/yardstick_accuracy"] == pytest.approx(direct.answered[0].accuracy)
-    assert [one.trials for one in direct.answered] == [4 * 5, 20, 20 * 5]
+    assert scores["test/within_alphabet_accuracy"] == pytest.approx(direct.results[0].accuracy)
+    assert [one.episodes for one in direct.results] == [4 * 5, 20, 20 * 5]
 
 
 def test_testing_needs_validations_threshold(data: Data) -> None:
@@ -181,7 +185,7 @@ def test_testing_needs_validations_threshold(data: Data) -> None:
         trainer().test(module(), data(), verbose=False)
 
 
-def test_an_exam_that_was_broken_off_leaves_nothing_behind(data: Data) -> None:
+def test_an_eval_tasks_that_was_broken_off_leaves_nothing_behind(data: Data) -> None:
     """Ctrl-C in the middle of a validation; the kept checkpoint is validated afterwards."""
     made, examined = data(), module()
 
@@ -192,5 +196,5 @@ def test_an_exam_that_was_broken_off_leaves_nothing_behind(data: Data) -> None:
     with pytest.raises(UserError, match="broken off"):
         trainer([Break()]).validate(examined, made, verbose=False)
     trainer().validate(examined, made, verbose=False)
-    assert examined.findings is not None
-    assert examined.findings.verified.trials == 40
+    assert examined.eval_results is not None
+    assert examined.eval_results.verification.n == 40

@@ -19,10 +19,9 @@ import torch
 from test_run import EPISODES, STEPS, run
 
 from siamese_oneshot.cli.run import _terminable
-from siamese_oneshot.errors import Stopped, UserError
-from siamese_oneshot.tracking.result import RunResult, read_result
-from siamese_oneshot.tracking.wandb_mode import is_first_process
-from siamese_oneshot.training.processes import (
+from siamese_oneshot.loggers.wandb_mode import is_first_process
+from siamese_oneshot.runs.result import RunResult, read_result
+from siamese_oneshot.utils.distributed import (
     check_started,
     end_others,
     gathered,
@@ -30,8 +29,9 @@ from siamese_oneshot.training.processes import (
     number_of,
     train_apart,
 )
+from siamese_oneshot.utils.errors import Stopped, UserError
 
-TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.album=null"]
+TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.validation_plots=null"]
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_the_others_end_with_the_first() -> None:
 
 
 def test_alone_nothing_is_gathered() -> None:
-    positions, vectors = torch.tensor([1, 4]), torch.rand(2, 3)
-    assert gathered(positions, vectors) == (positions, vectors)
+    indices, vectors = torch.tensor([1, 4]), torch.rand(2, 3)
+    assert gathered(indices, vectors) == (indices, vectors)
 
 
 COMMAND = """#!{python}
@@ -185,7 +185,7 @@ def test_what_stops_the_driver_stops_its_command(
 
 
 def figures(result: RunResult) -> list[tuple[str, int | None, int, str]]:
-    return [(one.name, one.correct, one.trials, one.digest) for one in result.scores]
+    return [(one.name, one.correct, one.episodes, one.digest) for one in result.scores]
 
 
 def losses(folder: Path) -> list[float]:
@@ -196,7 +196,13 @@ def losses(folder: Path) -> list[float]:
 @pytest.mark.slow
 def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_path: Path) -> None:
     pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
-    line = ["+sweep=search", "optim.lr=interval(1e-3,1e-2)", "pruner=none", pruner, *TWINS]
+    line = [
+        "+sweep=search",
+        "optimizer.lr=interval(1e-3,1e-2)",
+        "hydra/sweeper/pruner=none",
+        pruner,
+        *TWINS,
+    ]
     line += ["trainer.devices=2", "hydra.sweeper.n_trials=1", "hydra.sweeper.name=two"]
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -208,8 +214,8 @@ def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_
 @pytest.mark.slow
 def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     """As a job of a sweep, so that it is started apart, too."""
-    run(tmp_path / "one", *TWINS, "optim=adam")
-    line = ["-m", "seed=0", *TWINS, "optim=adam", "trainer.devices=2", "hydra.sweeper.name=two"]
+    run(tmp_path / "one", *TWINS, "optimizer=adam")
+    line = ["-m", "seed=0", *TWINS, "optimizer=adam", "trainer.devices=2", "hydra.sweeper.name=two"]
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -226,7 +232,7 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_machines_train_as_one(tmp_path: Path) -> None:
     """Each started from outside, as by torchrun on either."""
-    line = [*TWINS, "optim=adam", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"]
+    line = [*TWINS, "optimizer=adam", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"]
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

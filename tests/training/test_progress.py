@@ -7,20 +7,20 @@ import pytest
 import pytorch_lightning as pl
 from tqdm import tqdm
 
+from siamese_oneshot.callbacks.progress import TrainingProgress
 from siamese_oneshot.data import datamodule
-from siamese_oneshot.data.batches import PairBatches
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.drawings import Drawings
-from siamese_oneshot.data.exam import ExamSize
-from siamese_oneshot.data.source import Loaded
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.model.comparator import WeightedL1
-from siamese_oneshot.model.encoder import DenseEncoder
-from siamese_oneshot.model.network import build_network
-from siamese_oneshot.model.objective import PairObjective
-from siamese_oneshot.model.optim import adam
-from siamese_oneshot.training.module import SiameseModule
-from siamese_oneshot.training.progress import TrainingProgress
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.eval_tasks import EvalConfig
+from siamese_oneshot.data.samplers import PairSampler
+from siamese_oneshot.data.sources import LoadedData
+from siamese_oneshot.models.conv_encoder import DenseEncoder
+from siamese_oneshot.models.losses import PairBCELoss
+from siamese_oneshot.models.optimizers import adam
+from siamese_oneshot.models.siamese import build_network
+from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.module import SiameseModule
+from siamese_oneshot.utils.errors import UserError
 
 
 class Failing(pl.Callback):
@@ -29,14 +29,17 @@ class Failing(pl.Callback):
 
 
 def fit(
-    drawings: Drawings, monkeypatch: pytest.MonkeyPatch, *callbacks: pl.Callback, **options: Any
+    dataset: CharacterDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    *callbacks: pl.Callback,
+    **options: Any,
 ) -> pl.Trainer:
-    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: Loaded(drawings, None))
-    exam = ExamSize(pairs=20, validation_runs=2, test_runs=1, across=5, way=4)
-    data = OneShotDataModule(PairBatches(8, steps=5), 16, 0, exam=exam)
-    tower = partial(DenseEncoder, 16, [], 4)
-    network = build_network(tower, WeightedL1, "torch", 0)  # type: ignore[arg-type]
-    module = SiameseModule(network, PairObjective(), partial(adam, lr=0.01), {})
+    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: LoadedData(dataset, None))
+    eval_tasks = EvalConfig(n_pairs=20, val_runs=2, test_runs=1, n_cross_episodes=5, way=4)
+    data = OneShotDataModule(PairSampler(8, steps_per_epoch=5), 16, 0, eval=eval_tasks)
+    encoder = partial(DenseEncoder, 16, [], 4)
+    network = build_network(encoder, WeightedL1, "torch", 0)  # type: ignore[arg-type]
+    module = SiameseModule(network, PairBCELoss(), partial(adam, lr=0.01), {})
     trainer = pl.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
         num_sanity_val_steps=0, callbacks=list(callbacks), log_every_n_steps=1, **options,
@@ -49,7 +52,7 @@ def fit(
     ("length", "steps"), [({"max_steps": 12, "max_epochs": -1}, 12), ({"max_epochs": 3}, 15)]
 )
 def test_the_bar_counts_all_steps_and_closes(
-    drawings: Drawings,
+    dataset: CharacterDataset,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     length: dict[str, int],
@@ -58,12 +61,12 @@ def test_the_bar_counts_all_steps_and_closes(
     bar = TrainingProgress(refresh=0.0)
     seen: list[tuple[int, float | None]] = []
 
-    class Watch(pl.Callback):
+    class Throughput(pl.Callback):
         def on_train_batch_end(self, *args: Any) -> None:
             assert isinstance(bar.bar, tqdm)
             seen.append((bar.bar.n, bar.bar.total))
 
-    trainer = fit(drawings, monkeypatch, bar, Watch(), **length)
+    trainer = fit(dataset, monkeypatch, bar, Throughput(), **length)
     assert seen == [(n, steps) for n in range(1, steps + 1)]
     assert bar.bar is None
     printed = capsys.readouterr()
@@ -77,19 +80,19 @@ def test_the_bar_counts_all_steps_and_closes(
 
 
 def test_a_silenced_bar_says_nothing(
-    drawings: Drawings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bar = TrainingProgress()
     bar.disable()
-    fit(drawings, monkeypatch, bar, max_epochs=1)
+    fit(dataset, monkeypatch, bar, max_epochs=1)
     printed = capsys.readouterr()
     assert "step" not in printed.out + printed.err
 
 
 def test_the_bar_closes_when_training_fails(
-    drawings: Drawings, monkeypatch: pytest.MonkeyPatch
+    dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bar = TrainingProgress()
     with pytest.raises(UserError, match="enough"):
-        fit(drawings, monkeypatch, bar, Failing(), max_epochs=1)
+        fit(dataset, monkeypatch, bar, Failing(), max_epochs=1)
     assert bar.bar is None

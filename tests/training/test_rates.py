@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from siamese_oneshot.model.optim import adamw, paper_sgd
-from siamese_oneshot.training.rates import Rates, rates_of
+from siamese_oneshot.callbacks.lr_monitor import LayerRates, rates_of
+from siamese_oneshot.models.optimizers import adamw, paper_sgd
 
 LAYERS: dict[str, nn.Module] = {"conv1": nn.Conv2d(1, 1, 3), "output": nn.Linear(2, 1)}
 
@@ -37,5 +37,5 @@ def test_it_logs_when_lightning_does() -> None:
     optimizer = torch.optim.SGD([{"params": LAYERS["conv1"].parameters(), "name": "conv1"}], 0.3)
     for step in range(4):
         trainer = SimpleNamespace(global_step=step, log_every_n_steps=2)
-        Rates().on_before_optimizer_step(trainer, module, optimizer)  # type: ignore[arg-type]
+        LayerRates().on_before_optimizer_step(trainer, module, optimizer)  # type: ignore[arg-type]
     assert seen == [{"lr/conv1": 0.3, "momentum/conv1": 0.0}] * 2

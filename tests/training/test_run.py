@@ -12,24 +12,26 @@ from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.module import SiameseModule
+from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.train import train_task
-from siamese_oneshot.training.module import SiameseModule
 
 EPISODES = [*TINY, *BATCHES]
-STEPS = ["batches.steps=3", "trainer.max_steps=6", FULL_PRECISION]
+STEPS = ["sampler.steps_per_epoch=3", "trainer.max_steps=6", FULL_PRECISION]
 
 
-def run(folder: Path, *overrides: str, album: bool = False) -> float:
-    """Pictures take four times as long as the rest."""
+def run(folder: Path, *overrides: str, validation_plots: bool = False) -> float:
+    """Images take four times as long as the rest."""
     line = [*overrides, f"hydra.run.dir={folder}"]
-    return run_hydra(train_task, argv=line if album else [*line, "callbacks.album=null"])
+    return run_hydra(
+        train_task, argv=line if validation_plots else [*line, "callbacks.validation_plots=null"]
+    )
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    return folder, run(folder, *EPISODES, *STEPS, album=True)
+    return folder, run(folder, *EPISODES, *STEPS, validation_plots=True)
 
 
 def logged(folder: Path, name: str) -> list[float]:
@@ -45,14 +47,14 @@ def test_the_folder_holds_everything(finished):
     folder, value = finished
     result = read_result(folder)
     assert result.status == "finished"
-    assert (result.steps, result.seed, result.data_source) == (6, 0, "glyphs")
+    assert (result.steps, result.seed, result.data_source) == (6, 0, "synthetic")
     assert result.validation == value == result.scores[0].value
     best = max(logged(folder, "val/one_shot_accuracy"))
     assert value == pytest.approx(best), "the best checkpoint is kept"
     assert any("generated alphabets" in warning for warning in result.warnings)
     for score in result.scores:
         assert score.low <= score.value <= score.high
-        assert score.trials > 0
+        assert score.n > 0
     assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 4
     assert {score.digest for score in result.scores} == set(result.lists.values())
     assert result.machine["threads"] >= 1
@@ -75,7 +77,7 @@ def test_the_log_says_how_convolutions_are_computed_and_results_differ_by_roundi
     finished, tmp_path: Path
 ):
     folder, _ = finished
-    run(tmp_path, *EPISODES, *STEPS, "model.encoder.convolution=fourier", "test=false")
+    run(tmp_path, *EPISODES, *STEPS, "model.encoder.conv_impl=fourier", "test=false")
     assert "in 32-true, convolutions direct; " in (folder / "train.log").read_text()
     said = "in 32-true, conv2, conv3, conv4 by Fourier transform; "  # conv1 has a stride
     assert said in (tmp_path / "train.log").read_text()
@@ -90,7 +92,7 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(finished, tmp_pat
     run(tmp_path / "other", *EPISODES, *STEPS, "seed=1")
     assert logged(tmp_path / "other", "train/loss") != logged(folder, "train/loss")
     first, other = read_result(folder).scores, read_result(tmp_path / "other").scores
-    assert first[0].digest == other[0].digest, "all seeds face the same trials"
+    assert first[0].digest == other[0].digest, "all seeds face the same episodes"
 
 
 def test_ctrl_c_leaves_a_result_and_exits_with_130(tmp_path: Path, capsys):
@@ -103,16 +105,16 @@ def test_ctrl_c_leaves_a_result_and_exits_with_130(tmp_path: Path, capsys):
     assert f"resume={tmp_path}" in capsys.readouterr().out.replace("\n", "")
 
 
-def test_pairs_by_the_papers_optimiser_show_its_schedule(tmp_path: Path):
+def test_pairs_by_the_papers_optimizer_show_its_schedule(tmp_path: Path):
     run(
         tmp_path,
-        "objective=pairs",
-        "optim=paper_sgd",
+        "loss=bce_pairs",
+        "optimizer=paper_sgd",
         "callbacks=paper",
         *TINY,
         *STEPS,
-        "batches.size=8",
-        "optim.momentum_epochs=2",
+        "sampler.batch_size=8",
+        "optimizer.momentum_epochs=2",
     )
     rates = logged(tmp_path, "lr/conv1")
     assert rates[0] == pytest.approx(1e-2)
@@ -123,24 +125,24 @@ def test_pairs_by_the_papers_optimiser_show_its_schedule(tmp_path: Path):
 
 
 def test_a_training_shorter_than_an_epoch_is_examined_too(tmp_path: Path):
-    value = run(tmp_path, *EPISODES, "batches.steps=50", "trainer.max_steps=2")
+    value = run(tmp_path, *EPISODES, "sampler.steps_per_epoch=50", "trainer.max_steps=2")
     assert value == value, "nan: nothing was validated"
     assert read_result(tmp_path).checkpoint == "checkpoints/best.ckpt"
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, capsys):
     with pytest.raises(SystemExit) as stop:
-        run(tmp_path, *EPISODES, *STEPS, "optim.lr=1e30")
+        run(tmp_path, *EPISODES, *STEPS, "optimizer.lr=1e30")
     assert stop.value.code == 1
-    assert "lower optim.lr" in capsys.readouterr().err.replace("\n", " ")
+    assert "lower optimizer.lr" in capsys.readouterr().err.replace("\n", " ")
     assert read_result(tmp_path).status == "failed"
 
 
-def test_an_objective_and_batches_that_do_not_go_together_are_refused(tmp_path: Path, capsys):
+def test_an_loss_and_batches_that_do_not_go_together_are_refused(tmp_path: Path, capsys):
     with pytest.raises(SystemExit) as stop:
-        run(tmp_path, *TINY, "objective=pairs", "batches=episode")
+        run(tmp_path, *TINY, "loss=bce_pairs", "sampler=episodic_ce")
     assert stop.value.code == 1
-    assert "batches=pairs, not from batches=episode" in capsys.readouterr().err
+    assert "sampler=bce_pairs, not from sampler=episodic_ce" in capsys.readouterr().err
 
 
 @pytest.mark.omniglot

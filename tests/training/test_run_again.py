@@ -10,11 +10,11 @@ import pytest
 import torch
 from test_run import EPISODES, STEPS, logged, run
 
-from siamese_oneshot.tracking.result import read_result
-from siamese_oneshot.tracking.weights import find_weights
+from siamese_oneshot.callbacks.checkpoints import starting_point
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.weights import find_weights
 from siamese_oneshot.training import checkpoints
 from siamese_oneshot.training import run as training_run
-from siamese_oneshot.training.checkpoints import starting_point
 
 SHORT = [*EPISODES, *STEPS, "test=false"]
 STOP = "+callbacks.stop._target_=stoppers.StopAfterOneEpoch"
@@ -46,8 +46,13 @@ def test_settings_that_come_with_the_resume_hold_from_there_on(tmp_path: Path) -
     """Three of six steps at each rate: the schedule goes on, ten times lower."""
     run(tmp_path / "whole", *SHORT)
     run(tmp_path / "run", *SHORT, STOP)
-    rate, decay = groups(tmp_path / "run")[0]["initial_lr"], "optim.weight_decay=0.3"
-    again = [f"resume={tmp_path / 'run'}", "callbacks.stop=null", f"optim.lr={rate / 10}", decay]
+    rate, decay = groups(tmp_path / "run")[0]["initial_lr"], "optimizer.weight_decay=0.3"
+    again = [
+        f"resume={tmp_path / 'run'}",
+        "callbacks.stop=null",
+        f"optimizer.lr={rate / 10}",
+        decay,
+    ]
     run(tmp_path / "run", *again)
     ours, theirs = logged(tmp_path / "run", "lr/conv1"), logged(tmp_path / "whole", "lr/conv1")
     assert ours == pytest.approx([*theirs[:3], *(one / 10 for one in theirs[3:])])
@@ -76,7 +81,7 @@ def test_what_a_run_says_that_it_kept_is_what_others_take(tmp_path: Path) -> Non
 
 
 def test_without_callbacks_that_keep_anything_the_end_is_kept(tmp_path: Path) -> None:
-    none = ["callbacks.checkpoint=null", "callbacks.latest=null"]
+    none = ["callbacks.checkpoint=null", "callbacks.last_checkpoint=null"]
     run(tmp_path, *SHORT, STOP, *none)
     run(tmp_path, f"resume={tmp_path}", "callbacks.stop=null")
     state = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)

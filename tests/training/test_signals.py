@@ -22,10 +22,10 @@ from kills import (
     wait_until,
 )
 
-from siamese_oneshot.errors import Stopped
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
+from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.training import slurm
-from siamese_oneshot.training.stopping import Enough, Stopping
+from siamese_oneshot.utils.errors import Stopped
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
 # In the third of four steps of an epoch, until a signal comes.
@@ -75,7 +75,7 @@ def test_a_signal_while_training_is_noted_and_ends_the_process_with_its_code(
     signum = getattr(signal, name)
     before = signal.signal(signum, signal.SIG_DFL)
     try:
-        with Stopping() as stopping:
+        with SignalHandler() as stopping:
             signal.signal(signum, lambda *heard: None)  # as Lightning takes some of them
             stopping.on_train_start(None, None)  # type: ignore[arg-type]
             signal.raise_signal(signum)
@@ -128,7 +128,7 @@ def test_a_job_that_cannot_be_queued_again_says_so(
 ) -> None:
     for name, value in (QUEUED | {"PATH": str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
-    with Stopping() as stopping:
+    with SignalHandler() as stopping:
         stopping.on_train_start(None, None)  # type: ignore[arg-type]
         signal.raise_signal(signal.SIGUSR2)
         assert stopping.requeues
@@ -167,7 +167,7 @@ def test_which_job_of_slurm_this_is(
 
 def test_a_signal_outside_of_training_stops_there_and_handlers_are_put_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Stopped) as stop, Stopping():
+    with pytest.raises(Stopped) as stop, SignalHandler():
         signal.raise_signal(signal.SIGTERM)
     assert stop.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
@@ -207,9 +207,9 @@ def test_processes_stop_for_one_reason(
         def __init__(self) -> None:
             self.exchanges = 0
 
-    stopping = Stopping()
+    stopping = SignalHandler()
     stopping.asked = heard
-    with pytest.raises(Enough):
+    with pytest.raises(StopTraining):
         stopping.on_train_batch_start(Two(), None, None, 0)  # type: ignore[arg-type]
     assert stopping.asked == agreed
     assert stopping.requeues == (agreed in (signal.SIGUSR1, signal.SIGUSR2))
@@ -228,7 +228,7 @@ def test_submitit_queues_again_after_the_checkpoint() -> None:
     for signum in (signal.SIGTERM, signal.SIGUSR2):
         before = signal.signal(signum, handler)
         try:
-            with Stopping() as stopping:
+            with SignalHandler() as stopping:
                 stopping._training = True
                 signal.raise_signal(signum)
                 if signum == signal.SIGTERM:

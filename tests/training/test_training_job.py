@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from siamese_oneshot.errors import Busy
-from siamese_oneshot.sweeping.folder import JOB_LOCK
+from siamese_oneshot.sweeps.folder import JOB_LOCK
 from siamese_oneshot.training import job
+from siamese_oneshot.utils.errors import Busy
 
 
 def test_a_folder_that_another_process_trains_in_is_busy(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from siamese_oneshot.errors import UserError
-from siamese_oneshot.training.settings import check_split
+from siamese_oneshot.training.config_checks import check_split
+from siamese_oneshot.utils.errors import UserError
 
 LAST: dict[str, Any] = {"checkpoint": None, "early_stopping": None}
 

@@ -18,15 +18,15 @@ from test_run import EPISODES, STEPS
 from wandb_files import parts_of, without_account
 
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.train import train_task
 
-PLAIN = [*EPISODES, *STEPS, "callbacks.album=null"]
+PLAIN = [*EPISODES, *STEPS, "callbacks.validation_plots=null"]
 DRAWN = [
     *(one for one in EPISODES if one != "logger=none"), *STEPS, "logger.init_timeout=2",
     "logger.finish_timeout=2", "+callbacks.trouble._target_=stoppers.Trouble",
 ]  # fmt: skip
-LOGGED = [*DRAWN, "callbacks.album=null"]
+LOGGED = [*DRAWN, "callbacks.validation_plots=null"]
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +131,6 @@ def test_a_full_disk(tmp_path: Path, small_disk: Path, expected, when: str) -> N
         stoppers.Trouble.act = staticmethod(fill)
     else:
         fill()
-    weights = train(tmp_path / "run", *DRAWN, "callbacks.album.every=1")
+    weights = train(tmp_path / "run", *DRAWN, "callbacks.validation_plots.every_n_epochs=1")
     assert same(weights, expected)
     assert "W&B logs no more of this job: [Errno 28] No space left" in log_of(tmp_path)

@@ -12,12 +12,12 @@ from test_run import EPISODES, STEPS
 from wandb_files import ReadBack, parts_of, without_account
 
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.sweeping.grid import GridSweeper
-from siamese_oneshot.tracking.result import read_result
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.sweeps.grid import GridSweeper
 from siamese_oneshot.train import train_task
 
 LOGGED = [*(one for one in EPISODES if one != "logger=none"), *STEPS]
-PICTURES = {
+IMAGES = {
     "trial",
     "mistakes",
     "confusions",
@@ -40,7 +40,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two jobs of one process that finish, between them one that crashes."""
     folder = tmp_path_factory.mktemp("wandb")
     line = [
-        "-m", "optim.lr=1e-3,1e30,2e-3", "seed=2", *LOGGED, f"hydra.sweep.dir={folder}",
+        "-m", "optimizer.lr=1e-3,1e30,2e-3", "seed=2", *LOGGED, f"hydra.sweep.dir={folder}",
         "hydra.sweeper.name=my sweep", "logger.checkpoint=always", "logger.tags=[mine]",
     ]  # fmt: skip
     with without_account(folder / "home"), pytest.raises(SystemExit) as stop:
@@ -61,7 +61,7 @@ def test_each_job_is_a_run_of_the_group(sweep: Path, runs: list[ReadBack]) -> No
     ]  # fmt: skip
     for one in runs:
         assert (one.run["run_group"], one.run["job_type"]) == ("my sweep", "train")
-        assert one.run["tags"] == ["default", "glyphs", "shares", "mine"]
+        assert one.run["tags"] == ["default", "synthetic", "ratio_60_20_20", "mine"]
     assert [one.config["optim"]["lr"] for one in runs] == [1e-3, 1e30, 2e-3]
 
 
@@ -74,11 +74,15 @@ def test_states_are_those_of_the_jobs(runs: list[ReadBack]) -> None:
 
 def test_where_it_came_from_is_in_the_configuration(sweep: Path, runs: list[ReadBack]) -> None:
     result = read_result(sweep / "0_lr=0.001")
-    facts = runs[0].config["facts"]
-    assert facts["data_digest"] == result.data_digest
-    assert facts["commit"] == result.commit
-    assert (facts["experiment"], facts["seed"], facts["split"]) == ("default", 2, "shares")
-    assert facts["parameters"] > 1000
+    metadata = runs[0].config["metadata"]
+    assert metadata["data_digest"] == result.data_digest
+    assert metadata["commit"] == result.commit
+    assert (metadata["experiment"], metadata["seed"], metadata["split"]) == (
+        "default",
+        2,
+        "ratio_60_20_20",
+    )
+    assert metadata["parameters"] > 1000
 
 
 def test_metrics_have_their_steps_and_their_best(runs: list[ReadBack]) -> None:
@@ -89,7 +93,7 @@ def test_metrics_have_their_steps_and_their_best(runs: list[ReadBack]) -> None:
     scores = one.points("val/one_shot_accuracy")
     assert [step for step, _ in scores] == [2, 5]
     for (_, low), (_, value), (_, high) in zip(
-        one.points("val/one_shot_low"), scores, one.points("val/one_shot_high"), strict=True
+        one.points("val/one_shot_ci_low"), scores, one.points("val/one_shot_ci_high"), strict=True
     ):
         assert low < value < high
     assert one.summary["val/one_shot_accuracy"] == {"max": max(value for _, value in scores)}
@@ -101,7 +105,7 @@ def test_metrics_have_their_steps_and_their_best(runs: list[ReadBack]) -> None:
 def test_the_summary_is_the_result(sweep: Path, runs: list[ReadBack]) -> None:
     result = read_result(sweep / "0_lr=0.001")
     found = runs[0].summary
-    assert found["best/one_shot_accuracy"] == result.validation
+    assert found["best_val/one_shot_accuracy"] == result.validation
     for score in result.scores:
         where = "best" if score.split == "validation" else "test"
         assert [found[f"{where}/{score.key}_{end}"] for end in ("accuracy", "low", "high")] == [
@@ -109,12 +113,12 @@ def test_the_summary_is_the_result(sweep: Path, runs: list[ReadBack]) -> None:
         ]  # fmt: skip
 
 
-def test_pictures_and_the_table_of_mistakes_are_there_once(runs: list[ReadBack]) -> None:
+def test_images_and_the_table_of_mistakes_are_there_once(runs: list[ReadBack]) -> None:
     one = runs[0]
     images = Counter(
         Path(name).stem.split("_")[0] for name in one.files if name.startswith("media/images/pict")
     )
-    assert images == dict.fromkeys(PICTURES, 1)
+    assert images == dict.fromkeys(IMAGES, 1)
     for name in one.files:
         assert (one.folder / "files" / name).is_file(), name
     assert any(name.startswith("media/table/mistakes") for name in one.files)
@@ -127,12 +131,16 @@ def test_the_best_checkpoint_is_an_artifact(runs: list[ReadBack]) -> None:
     (model,) = [one for one in runs[0].artifacts if one["type"] == "model"]
     assert sorted(model["aliases"]) == ["best", "latest", "seed-2"]
     assert [one["path"] for one in model["manifest"]["contents"]] == ["best.ckpt"]
-    assert '"best/one_shot_accuracy"' in model["metadata"]
+    assert '"best_val/one_shot_accuracy"' in model["metadata"]
     assert not [one for one in runs[1].artifacts if one["type"] == "model"]
 
 
 def test_ctrl_c_and_resume_are_one_history(tmp_path: Path) -> None:
-    line = [*LOGGED, "callbacks.album.every=1", f"hydra.run.dir={tmp_path / 'run'}"]
+    line = [
+        *LOGGED,
+        "callbacks.validation_plots.every_n_epochs=1",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
     stop = "+callbacks.stop._target_=stoppers.PressCtrlC"
     with pytest.raises(SystemExit):
         run_hydra(train_task, argv=[*line, stop])
@@ -148,7 +156,7 @@ def test_ctrl_c_and_resume_are_one_history(tmp_path: Path) -> None:
     seen = Counter(
         (key, row["trainer/global_step"]) for row in rows for key in row if key.endswith("._type")
     )
-    assert set(seen.values()) == {1}, "no picture twice"
+    assert set(seen.values()) == {1}, "no image twice"
     assert {step for _, step in seen} == {3, 6}
     scores = [value for one in (first, second) for _, value in one.points("val/one_shot_accuracy")]
     assert second.summary["val/one_shot_accuracy"] == {"max": pytest.approx(max(scores))}

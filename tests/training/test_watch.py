@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from siamese_oneshot.callbacks.throughput import Throughput, images_in
 from siamese_oneshot.training import watch
-from siamese_oneshot.training.watch import Watch, pictures_in
 
 
 class Logged:
@@ -24,17 +24,17 @@ class Logged:
         self.figures |= figures
 
 
-def test_pictures_of_pairs_and_of_alphabets_are_counted() -> None:
+def test_images_of_pairs_and_of_alphabets_are_counted() -> None:
     pair = torch.zeros(7, 1, 5, 5)
-    assert pictures_in((pair, pair, torch.zeros(7))) == 14
-    assert pictures_in((torch.zeros(2, 3, 4, 1, 5, 5),)) == 24
+    assert images_in((pair, pair, torch.zeros(7))) == 14
+    assert images_in((torch.zeros(2, 3, 4, 1, 5, 5),)) == 24
 
 
 def test_speed_and_waiting_by_a_made_up_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two steps of 3 s, each waited for by 1 s; 100 s between the epochs do not count."""
     now = [0.0]
     monkeypatch.setattr(watch.time, "perf_counter", lambda: now[0])
-    callback, module = Watch(), Logged({})
+    callback, module = Throughput(), Logged({})
     trainer = SimpleNamespace(global_step=0, log_every_n_steps=2, world_size=1)
     batch = (torch.zeros(6, 1, 5, 5),)
     for step in (1, 2):
@@ -55,7 +55,7 @@ def test_gradient_norms_a_layer_and_in_all() -> None:
     one, other = nn.Linear(2, 1), nn.Linear(1, 1, bias=False)
     one.weight.grad, one.bias.grad = torch.tensor([[1.0, 2.0]]), torch.tensor([2.0])
     other.weight.grad = torch.tensor([[4.0]])
-    callback, module = Watch(), Logged({"conv1": one, "output": other})
+    callback, module = Throughput(), Logged({"conv1": one, "output": other})
     trainer = SimpleNamespace(global_step=0, log_every_n_steps=2)
     callback.on_before_optimizer_step(trainer, module, None)  # type: ignore[arg-type]
     assert not module.figures, "the first step is not logged"

@@ -14,32 +14,32 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.exam import Exam
+from siamese_oneshot.data.eval_tasks import EvalTasks
 from siamese_oneshot.evaluation.scoring import Embeddings
-from siamese_oneshot.model.comparator import WeightedL1
-from siamese_oneshot.model.encoder import ConvEncoder
-from siamese_oneshot.model.network import TwinNetwork, build_network
-from siamese_oneshot.model.objective import PairObjective
-from siamese_oneshot.model.optim import Optimisation, adam
-from siamese_oneshot.training.module import SiameseModule
+from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.losses import PairBCELoss
+from siamese_oneshot.models.optimizers import OptimizerSetup, adam
+from siamese_oneshot.models.siamese import SiameseNetwork, build_network
+from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.module import SiameseModule
 
 CALLBACKS = Path(__file__).parents[2] / "conf" / "callbacks"
 STEPS = 3  # an epoch
 Data = Callable[..., OneShotDataModule]
 
 
-def network(**options: Any) -> TwinNetwork:
-    tower = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], units=16, **options)
-    return build_network(tower, WeightedL1, "torch", 0)  # type: ignore[arg-type]
+def network(**options: Any) -> SiameseNetwork:
+    encoder = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], units=16, **options)
+    return build_network(encoder, WeightedL1, "torch", 0)  # type: ignore[arg-type]
 
 
 def module(
-    objective: Any = None, optimise: Callable[..., Optimisation] | None = None, **options: Any
+    loss: Any = None, make_optimizer: Callable[..., OptimizerSetup] | None = None, **options: Any
 ) -> SiameseModule:
     return SiameseModule(
         options.pop("network", None) or network(),
-        objective or PairObjective(),
-        optimise or partial(adam, lr=3e-3),
+        loss or PairBCELoss(),
+        make_optimizer or partial(adam, lr=3e-3),
         {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0},
         **options,
     )
@@ -54,10 +54,10 @@ def trainer(callbacks: Sequence[pl.Callback] = (), **options: Any) -> pl.Trainer
     return pl.Trainer(callbacks=list(callbacks), **(usual | options))
 
 
-def embedded(net: TwinNetwork, made: OneShotDataModule, exam: Exam) -> Embeddings:
+def embedded(net: SiameseNetwork, made: OneShotDataModule, eval_tasks: EvalTasks) -> Embeddings:
     net.eval()
     with torch.no_grad():
-        return Embeddings(exam.positions, net.embed(made.pictures(exam.positions)))
+        return Embeddings(eval_tasks.indices, net.embed(made.images(eval_tasks.indices)))
 
 
 class Losses(pl.Callback):

@@ -9,7 +9,7 @@ from siamese_oneshot.data.omniglot.edition import (
 )
 from siamese_oneshot.data.omniglot.files import OmniglotFaulty, OmniglotUnavailable
 from siamese_oneshot.data.omniglot.loader import Omniglot, load_omniglot
-from siamese_oneshot.data.omniglot.runs import OfficialRuns
+from siamese_oneshot.data.omniglot.official_runs import OfficialRuns
 
 __all__ = [
     "BACKGROUND",

@@ -1,4 +1,4 @@
-"""Decode one set of Omniglot pictures and say what is missing, extra or wrong."""
+"""Decode one set of Omniglot images and say what is missing, extra or wrong."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from siamese_oneshot.data.bitcache import pack
+from siamese_oneshot.data.cache import pack
 from siamese_oneshot.data.omniglot.edition import DRAWERS, SIDE, ImageSet
 from siamese_oneshot.data.omniglot.files import Members, OmniglotFaulty
 
-_PICTURE = re.compile(r"\d{4}_(\d\d)\.png")
+_IMAGE = re.compile(r"\d{4}_(\d\d)\.png")
 _TOLD = 8  # faults told in one message
 
-Roster = dict[str, dict[str, dict[int, list[str]]]]  # alphabet, character, drawer: member names
+ClassIndex = dict[str, dict[str, dict[int, list[str]]]]  # alphabet, character, drawer: member names
 
 
-def decode_picture(members: Members, name: str) -> NDArray[np.bool_]:
-    """One picture, bool (105, 105), True where there is ink.
+def decode_image(members: Members, name: str) -> NDArray[np.bool_]:
+    """One image, bool (105, 105), True where there is ink.
 
     Raises:
         OmniglotFaulty: it is not a 105×105 PNG of black and white alone.
@@ -38,19 +38,19 @@ def decode_picture(members: Members, name: str) -> NDArray[np.bool_]:
                 raise OmniglotFaulty(f"{name} has {size} pixels, not {SIDE}×{SIDE}")
             if image.mode == "1":
                 return ~np.asarray(image)
-            grey = np.asarray(image.convert("L"))  # a packer may have changed the mode
+            gray = np.asarray(image.convert("L"))  # a packer may have changed the mode
     except Image.DecompressionBombError as fault:
         raise OmniglotFaulty(f"{name} claims far more pixels than {SIDE}×{SIDE}") from fault
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as fault:
-        raise OmniglotFaulty(f"{name} is not a whole PNG picture ({fault})") from fault
-    ink: NDArray[np.bool_] = grey == 0
-    if not (ink | (grey == 255)).all():
-        raise OmniglotFaulty(f"{name} has grey pixels; every one must be black or white")
+        raise OmniglotFaulty(f"{name} is not a whole PNG image ({fault})") from fault
+    ink: NDArray[np.bool_] = gray == 0
+    if not (ink | (gray == 255)).all():
+        raise OmniglotFaulty(f"{name} has gray pixels; every one must be black or white")
     return ink
 
 
 def decode_set(members: Members, expected: ImageSet) -> NDArray[np.uint8]:
-    """All drawings of one set, verified.
+    """All images of one set, verified.
 
     Args:
         members: the files; alphabet, character and drawer are read from the end of their names
@@ -64,17 +64,17 @@ def decode_set(members: Members, expected: ImageSet) -> NDArray[np.uint8]:
     Raises:
         OmniglotFaulty: what is missing, extra or wrong.
     """
-    roster, faults = _roster(members.names)
-    faults += _faults(roster, expected)
+    class_index, faults = _class_index(members.names)
+    faults += _faults(class_index, expected)
     if faults:
         raise OmniglotFaulty(_told(faults))
     packed = np.empty((expected.count, (SIDE * SIDE + 7) // 8), np.uint8)
     place = 0
-    for alphabet in sorted(roster):
-        for character in sorted(roster[alphabet]):
+    for alphabet in sorted(class_index):
+        for character in sorted(class_index[alphabet]):
             for drawer in range(1, DRAWERS + 1):
                 try:
-                    ink = decode_picture(members, roster[alphabet][character][drawer][0])
+                    ink = decode_image(members, class_index[alphabet][character][drawer][0])
                     packed[place] = pack(ink[None])[0]
                 except OmniglotFaulty as fault:
                     faults.append(str(fault))
@@ -95,35 +95,37 @@ def sha256(array: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
-def _roster(names: Iterable[str]) -> tuple[Roster, list[str]]:
-    """Who drew what, by the names; and a fault where names are no picture's."""
-    roster: Roster = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+def _class_index(names: Iterable[str]) -> tuple[ClassIndex, list[str]]:
+    """Who drew what, by the names; and a fault where names are no image's."""
+    class_index: ClassIndex = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     odd = []
     for name in names:
         pieces = PurePosixPath(name).parts
-        match = _PICTURE.fullmatch(pieces[-1])
+        match = _IMAGE.fullmatch(pieces[-1])
         if match and len(pieces) >= 3:
-            roster[pieces[-3]][pieces[-2]][int(match[1])].append(name)
+            class_index[pieces[-3]][pieces[-2]][int(match[1])].append(name)
         elif pieces[-1].endswith(".png"):
             odd.append(name)
-    return roster, [f"not named Alphabet/characterNN/NNNN_DD.png: {_listed(odd)}"] if odd else []
+    return class_index, [
+        f"not named Alphabet/characterNN/NNNN_DD.png: {_listed(odd)}"
+    ] if odd else []
 
 
-def _faults(roster: Roster, expected: ImageSet) -> list[str]:
+def _faults(class_index: ClassIndex, expected: ImageSet) -> list[str]:
     faults = [
         f"alphabet {name} is missing ({expected.characters[name]} characters)"
         for name in expected.characters
-        if name not in roster
+        if name not in class_index
     ]
     faults += [
         f"alphabet {name} does not belong to {expected.part}"
-        for name in sorted(roster)
+        for name in sorted(class_index)
         if name not in expected.characters
     ]
     for alphabet, count in expected.characters.items():
-        if alphabet not in roster:
+        if alphabet not in class_index:
             continue
-        found = roster[alphabet]
+        found = class_index[alphabet]
         wanted = {f"character{number:02d}" for number in range(1, count + 1)}
         faults += _compared(
             f"{alphabet} has {len(found)} characters, not {count}", wanted, found.keys()
@@ -135,9 +137,7 @@ def _faults(roster: Roster, expected: ImageSet) -> list[str]:
                 {f"{number:02d}" for number in range(1, DRAWERS + 1)},
                 {f"{number:02d}" for number in drawers},
             )
-            faults += [
-                f"two files for one drawing: {_listed(n)}" for n in drawers.values() if n[1:]
-            ]
+            faults += [f"two files for one image: {_listed(n)}" for n in drawers.values() if n[1:]]
     return faults
 
 

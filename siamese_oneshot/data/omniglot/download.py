@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from siamese_oneshot.atomic import whole_file
+from siamese_oneshot.utils.io import whole_file
 
 REPOSITORY = "https://github.com/brendenlake/omniglot"
 _BASE = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"

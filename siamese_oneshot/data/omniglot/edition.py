@@ -22,7 +22,7 @@ class ImageSet:
     Attributes:
         part: its name without ``.zip``.
         characters: how many characters each alphabet has, alphabets in sorted order.
-        digest: SHA-256 of the bit-packed drawings (ink is 1, every row padded to whole bytes), by
+        digest: SHA-256 of the bit-packed images (ink is 1, every row padded to whole bytes), by
             alphabet, character and drawer.
     """
 
@@ -32,7 +32,7 @@ class ImageSet:
 
     @property
     def count(self) -> int:
-        """The number of drawings."""
+        """The number of images."""
         return DRAWERS * sum(self.characters.values())
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import platformdirs
 
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.utils.errors import UserError
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
 ROOT_VARIABLE = "OMNIGLOT_ROOT"
@@ -106,7 +106,7 @@ class Members:
         self._zip: zipfile.ZipFile | None = None
         try:
             if path.is_dir():
-                # a folder that itself has run01 … may also have 32,000 pictures beside them
+                # a folder that itself has run01 … may also have 32,000 images beside them
                 below = path.glob("run[0-9][0-9]/**/*") if _holds_runs(path) else path.rglob("*")
                 names = [file.relative_to(path).as_posix() for file in below if file.is_file()]
             elif path.stat().st_size > MAX_ZIP_BYTES:

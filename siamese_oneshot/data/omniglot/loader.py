@@ -1,6 +1,6 @@
 """Omniglot: found or downloaded, verified, decoded once, and loaded in a fraction of a second.
 
-All 32,460 drawings of 1,623 characters in 50 alphabets by 20 people each, and the official runs.
+All 32,460 images of 1,623 characters in 50 alphabets by 20 people each, and the official runs.
 Whatever zip or folder they come from, the pixels are compared with pinned digests. So a cache that
 passed once is as good as any source, and a valid one needs no source files.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siamese_oneshot.data import bitcache
-from siamese_oneshot.data.drawings import Drawings
+from siamese_oneshot.data import cache as bitcache
+from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.omniglot.download import REPOSITORY
 from siamese_oneshot.data.omniglot.edition import (
     DRAWERS,
@@ -31,7 +31,7 @@ from siamese_oneshot.data.omniglot.files import (
     candidates,
     missing,
 )
-from siamese_oneshot.data.omniglot.runs import OfficialRuns
+from siamese_oneshot.data.omniglot.official_runs import OfficialRuns
 from siamese_oneshot.data.omniglot.search import Search
 
 EDITION = OFFICIAL  # what is verified; tests put a small one here
@@ -39,9 +39,9 @@ EDITION = OFFICIAL  # what is verified; tests put a small one here
 
 @dataclass(frozen=True, eq=False)
 class Omniglot:
-    """All drawings, background alphabets before evaluation alphabets, and the official runs."""
+    """All images, background alphabets before evaluation alphabets, and the official runs."""
 
-    drawings: Drawings
+    dataset: CharacterDataset
     runs: OfficialRuns
 
 
@@ -60,12 +60,12 @@ def load_omniglot(
             else the user's cache folder.
 
     Returns:
-        32,460 drawings (105×105, 0 paper and 255 ink, drawers 0 … 19), by alphabet, character and
+        32,460 images (105×105, 0 paper and 255 ink, drawers 0 … 19), by alphabet, character and
         drawer within the background and then the evaluation set; and the official runs.
 
     Raises:
         OmniglotUnavailable: there is nothing anywhere and no download.
-        OmniglotFaulty: ``root`` lacks the pictures, or what was found is incomplete or damaged and
+        OmniglotFaulty: ``root`` lacks the images, or what was found is incomplete or damaged and
             nothing better can be had.
     """
     home = cache_home(cache_dir)
@@ -79,12 +79,12 @@ def load_omniglot(
                 f"({REPOSITORY}/tree/master/python), or leave data.root out to have Omniglot "
                 "looked for and downloaded."
             )
-    facts = {
+    metadata = {
         "data": "omniglot",
         "digests": [EDITION.background.digest, EDITION.evaluation.digest, EDITION.runs_digest],
     }
     path = home / f"omniglot-v{bitcache.FORMAT}.bits"
-    arrays = bitcache.remember(path, facts, Search(EDITION, given, home, download).decode)
+    arrays = bitcache.remember(path, metadata, Search(EDITION, given, home, download).decode)
     return _made(arrays["background"], arrays["evaluation"], arrays["runs"])
 
 
@@ -94,7 +94,7 @@ def _made(background: NDArray[Any], evaluation: NDArray[Any], runs: NDArray[Any]
     bitcache.unpack(evaluation, pixels[len(background) :])
     characters = {**EDITION.background.characters, **EDITION.evaluation.characters}
     names = [f"{a}/character{i + 1:02d}" for a, count in characters.items() for i in range(count)]
-    drawings = Drawings(
+    dataset = CharacterDataset(
         pixels=torch.from_numpy(pixels),
         classes=torch.arange(len(names)).repeat_interleave(DRAWERS),
         drawers=torch.arange(DRAWERS).repeat(len(names)),
@@ -106,4 +106,4 @@ def _made(background: NDArray[Any], evaluation: NDArray[Any], runs: NDArray[Any]
         source="omniglot",
     )
     tests, supports, answers = torch.tensor(runs)  # a copy: the cache's arrays are read-only
-    return Omniglot(drawings, OfficialRuns(tests, supports, answers))
+    return Omniglot(dataset, OfficialRuns(tests, supports, answers))

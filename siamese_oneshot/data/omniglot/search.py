@@ -23,7 +23,7 @@ from siamese_oneshot.data.omniglot.files import (
     missing,
     places,
 )
-from siamese_oneshot.data.omniglot.runs import decode_runs
+from siamese_oneshot.data.omniglot.official_runs import decode_runs
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Search:
 
         Args:
             edition: what must come out.
-            given: the user's root: the pictures may come from nowhere else.
+            given: the user's root: the images may come from nowhere else.
             home: the cache's folder; downloads go to ``omniglot`` below it.
             may_download: whether the network may be asked.
         """
@@ -73,7 +73,7 @@ class Search:
 
     def _part(self, part: str, decode: Callable[[Members], T]) -> T:
         where = [place.path for place in self.places]
-        if self.given and part == "all_runs":  # the pictures stay the root's
+        if self.given and part == "all_runs":  # the images stay the root's
             where.append(self.downloads)
         for place in where:
             for path in candidates(place, part):
@@ -85,7 +85,7 @@ class Search:
         if not self.may_download:
             raise self._stopped(part, "downloading is switched off (data.download=false)")
         if self.given and part != "all_runs":
-            raise self._stopped(part, "with a data.root, pictures come from there alone")
+            raise self._stopped(part, "with a data.root, images come from there alone")
         try:
             path = download(part, self.downloads)
         except DownloadFailed as fault:
@@ -119,7 +119,7 @@ class Search:
                     "What to do: put images_background.zip, images_evaluation.zip and all_runs.zip "
                     f"(from {REPOSITORY}/tree/master/python; all_runs.zip is in its folder "
                     "one-shot-classification) into ./data/omniglot, or name their folder with "
-                    f"data.root=… or {ROOT_VARIABLE}, or run with data=glyphs "
+                    f"data.root=… or {ROOT_VARIABLE}, or run with data=synthetic "
                     "(generated alphabets).",
                 ]
             )

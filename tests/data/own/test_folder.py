@@ -9,23 +9,23 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese_oneshot.data.own.folder import FolderFaulty, load_folder
-from siamese_oneshot.data.own.picture import load_picture
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.image_folder.decode import load_image
+from siamese_oneshot.data.image_folder.folder import FolderFaulty, load_folder
+from siamese_oneshot.utils.errors import UserError
 
 
-def draw(path, slope=0, colour="black"):
+def draw(path, slope=0, color="black"):
     """A line from the left, rising or falling by ``slope``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (40, 40), "white")
-    ImageDraw.Draw(image).line([(5, 20), (35, 20 + slope)], fill=colour, width=3)
+    ImageDraw.Draw(image).line([(5, 20), (35, 20 + slope)], fill=color, width=3)
     image.save(path)
     return path
 
 
 @pytest.fixture
 def letters(tmp_path):
-    """One alphabet: b has two pictures, a three."""
+    """One alphabet: b has two images, a three."""
     root = tmp_path / "Letters"
     for k, name in enumerate(("b/2.png", "b/10.png", "a/x.png", "a/y.png", "a/z.jpg")):
         draw(root / name, 3 * k)
@@ -34,40 +34,40 @@ def letters(tmp_path):
 
 def test_classes_of_one_alphabet_named_after_the_root(letters):
     found = load_folder(letters)
-    drawings = found.drawings
+    dataset = found.dataset
     assert found.skipped == ()
-    assert drawings.source == "folder"
-    assert drawings.class_names == ("Letters/a", "Letters/b")
-    assert drawings.alphabet_names == ("Letters",)
-    assert drawings.classes.tolist() == [0, 0, 0, 1, 1]
-    assert drawings.drawers.tolist() == [0, 1, 2, 0, 1]
-    assert drawings.class_alphabets.tolist() == [0, 0]
+    assert dataset.source == "folder"
+    assert dataset.class_names == ("Letters/a", "Letters/b")
+    assert dataset.alphabet_names == ("Letters",)
+    assert dataset.classes.tolist() == [0, 0, 0, 1, 1]
+    assert dataset.drawers.tolist() == [0, 1, 2, 0, 1]
+    assert dataset.class_alphabets.tolist() == [0, 0]
     names = ("a/x.png", "a/y.png", "a/z.jpg", "b/10.png", "b/2.png")
-    expected = np.stack([load_picture(letters / name).ink for name in names])
-    assert torch.equal(drawings.pixels, torch.from_numpy(expected))
+    expected = np.stack([load_image(letters / name).ink for name in names])
+    assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
 
 def test_alphabets_with_classes_inside(tmp_path):
     # Joined names would sort "A b/…" before "A/…", and part an alphabet's classes.
     for k, name in enumerate(("A/z/1.png", "A b/q/1.png", "A/c/1.png", "A/c/2.png")):
         draw(tmp_path / name, k)
-    drawings = load_folder(tmp_path).drawings
-    assert drawings.class_names == ("A/c", "A/z", "A b/q")
-    assert drawings.alphabet_names == ("A", "A b")
-    assert drawings.class_alphabets.tolist() == [0, 0, 1]
-    assert drawings.classes.tolist() == [0, 0, 1, 2]
-    assert drawings.drawers.tolist() == [0, 1, 0, 0]
+    dataset = load_folder(tmp_path).dataset
+    assert dataset.class_names == ("A/c", "A/z", "A b/q")
+    assert dataset.alphabet_names == ("A", "A b")
+    assert dataset.class_alphabets.tolist() == [0, 0, 1]
+    assert dataset.classes.tolist() == [0, 0, 1, 2]
+    assert dataset.drawers.tolist() == [0, 1, 0, 0]
 
 
 def test_names_are_sorted_as_they_are_composed(tmp_path):
     # As macOS writes them: e and its accent apart, which would come before z.
     for k, name in enumerate(("e\u0301/1.png", "z/e\u0301.png", "z/z.png")):
         draw(tmp_path / name, 3 * k)
-    drawings = load_folder(tmp_path).drawings
-    assert [name.split("/")[1] for name in drawings.class_names] == ["z", "\u00e9"]
+    dataset = load_folder(tmp_path).dataset
+    assert [name.split("/")[1] for name in dataset.class_names] == ["z", "\u00e9"]
     names = ("z/z.png", "z/e\u0301.png", "e\u0301/1.png")
-    expected = np.stack([load_picture(tmp_path / name).ink for name in names])
-    assert torch.equal(drawings.pixels, torch.from_numpy(expected))
+    expected = np.stack([load_image(tmp_path / name).ink for name in names])
+    assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
 
 def test_what_systems_leave_behind_is_ignored(letters):
@@ -75,30 +75,30 @@ def test_what_systems_leave_behind_is_ignored(letters):
         path = letters / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"litter")
-    found = load_folder(letters, on_bad="stop")
-    assert len(found.drawings) == 5
+    found = load_folder(letters, on_error="stop")
+    assert len(found.dataset) == 5
 
 
 @pytest.fixture
 def spoilt(letters):
-    """A truncated picture, a text file, a blank picture, an empty class, a class of bad ones."""
+    """A truncated image, a text file, a blank image, an empty class, a class of bad ones."""
     whole = (letters / "a" / "x.png").read_bytes()
     (letters / "a" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (letters / "b" / "notes.txt").write_text("these are my letters")
     Image.new("L", (30, 30), 255).save(letters / "b" / "blank.png")
     (letters / "c").mkdir()
     (letters / "d").mkdir()
-    (letters / "d" / "only.png").write_text("no picture")
+    (letters / "d" / "only.png").write_text("no image")
     return letters
 
 
 BAD = {
     "a/cut.png": "damaged or incomplete",
     "b/notes.txt": "text",
-    "b/blank.png": "no drawing",
+    "b/blank.png": "no image",
     "c": "empty",
     "d/only.png": "text",
-    "d": "no picture in this folder",
+    "d": "no image in this folder",
 }
 
 
@@ -110,14 +110,14 @@ def test_bad_ones_are_skipped_and_named(spoilt, caplog):
         (told,) = [line for line in found.skipped if line.startswith(f"{name}: ")]
         assert why in told
         assert told in caplog.text
-    assert found.drawings.class_names == ("Letters/a", "Letters/b")
-    assert found.drawings.classes.tolist() == [0, 0, 0, 1, 1]
-    assert found.drawings.drawers.tolist() == [0, 1, 2, 0, 1]
+    assert found.dataset.class_names == ("Letters/a", "Letters/b")
+    assert found.dataset.classes.tolist() == [0, 0, 0, 1, 1]
+    assert found.dataset.drawers.tolist() == [0, 1, 2, 0, 1]
 
 
 def test_or_stop_the_run_with_all_named(spoilt):
     with pytest.raises(FolderFaulty) as caught:
-        load_folder(spoilt, on_bad="stop")
+        load_folder(spoilt, on_error="stop")
     for name, why in BAD.items():
         assert any(f" {name}: " in line and why in line for line in str(caught.value).split("\n"))
 
@@ -132,13 +132,13 @@ def test_an_empty_alphabet_among_alphabets(tmp_path):
     assert found.skipped[1].startswith("A/README.md: it is text")
 
 
-def test_pictures_at_different_depths(letters):
+def test_images_at_different_depths(letters):
     draw(letters / "Greek/alpha/1.png")
     with pytest.raises(FolderFaulty, match=r"a/x\.png and Greek/alpha/1\.png .* different depths"):
         load_folder(letters)
 
 
-def test_a_picture_in_no_class(letters):
+def test_a_image_in_no_class(letters):
     draw(letters / "stray.png")
     with pytest.raises(FolderFaulty, match=r"stray\.png lies in no class"):
         load_folder(letters)
@@ -151,7 +151,7 @@ def test_nested_too_deep(letters):
 
 
 def test_nothing_to_load(tmp_path):
-    with pytest.raises(FolderFaulty, match=r"no picture in it\n.*\n.*root/class/picture"):
+    with pytest.raises(FolderFaulty, match=r"no image in it\n.*\n.*root/class/image"):
         load_folder(tmp_path)
     with pytest.raises(FolderFaulty, match="no such folder"):
         load_folder(tmp_path / "none")
@@ -159,10 +159,10 @@ def test_nothing_to_load(tmp_path):
     file.write_text("notes")
     with pytest.raises(FolderFaulty, match="not a folder"):
         load_folder(file)
-    with pytest.raises(FolderFaulty, match=r"no picture can be used\n  notes\.txt: it is text"):
+    with pytest.raises(FolderFaulty, match=r"no image can be used\n  notes\.txt: it is text"):
         load_folder(tmp_path)
-    with pytest.raises(UserError, match="on_bad=ignore is unknown; there are skip, stop"):
-        load_folder(tmp_path, on_bad="ignore")
+    with pytest.raises(UserError, match="on_error=ignore is unknown; there are skip, stop"):
+        load_folder(tmp_path, on_error="ignore")
 
 
 def test_links(letters, tmp_path):
@@ -170,6 +170,6 @@ def test_links(letters, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(letters)
     found = load_folder(link)
-    assert len(found.drawings) == 5
+    assert len(found.dataset) == 5
     assert found.skipped == ("a/loop: a link to a folder, which is not followed",)
-    assert found.drawings.alphabet_names == ("Letters",)
+    assert found.dataset.alphabet_names == ("Letters",)

@@ -1,4 +1,4 @@
-"""A picture is the same drawing however it is handed over."""
+"""An image is the same image however it is handed over."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.own import given
-from siamese_oneshot.data.own.given import Given, read_given, read_many
-from siamese_oneshot.data.own.picture import PictureFaulty
+from siamese_oneshot.data.image_folder import given
+from siamese_oneshot.data.image_folder.decode import ImageError
+from siamese_oneshot.data.image_folder.image_input import ImageInput, read_given, read_many
 
 
 def hook() -> np.ndarray:
@@ -32,31 +32,31 @@ def cut_jpeg() -> Image.Image:
 
 
 def forms(tmp_path: Path) -> dict[str, Any]:
-    grey = hook()
-    colour = np.stack([grey] * 3, 2)
-    opaque = np.dstack([colour, np.full_like(grey, 255)])
-    wide = Image.fromarray(grey.astype(np.uint16) * 100)
+    gray = hook()
+    color = np.stack([gray] * 3, 2)
+    opaque = np.dstack([color, np.full_like(gray, 255)])
+    wide = Image.fromarray(gray.astype(np.uint16) * 100)
     paths = {name: tmp_path / f"{name}.png" for name in ("grey", "wide")}
-    Image.fromarray(grey).save(paths["grey"])
+    Image.fromarray(gray).save(paths["grey"])
     wide.save(paths["wide"])
-    turned = Image.fromarray(grey).transpose(Image.Transpose.ROTATE_90)
+    turned = Image.fromarray(gray).transpose(Image.Transpose.ROTATE_90)
     turned.getexif()[0x0112] = 6  # to be turned clockwise
     return {
         "path": paths["grey"], "text": str(paths["grey"]), "16 bits": paths["wide"],
-        "L": Image.fromarray(grey), "RGB": Image.fromarray(colour), "I;16": wide,
-        "F": Image.fromarray(grey.astype(np.float32)), "P": Image.fromarray(colour).quantize(4),
-        "turned": turned, "grey": grey, "colour": colour, "opaque": opaque,
-        "floats": grey / 255, "float32": (colour / 255).astype(np.float32), "bool": grey > 100,
-        "strided": np.repeat(grey, 2, 1)[:, ::2],
+        "L": Image.fromarray(gray), "RGB": Image.fromarray(color), "I;16": wide,
+        "F": Image.fromarray(gray.astype(np.float32)), "P": Image.fromarray(color).quantize(4),
+        "turned": turned, "grey": gray, "colour": color, "opaque": opaque,
+        "floats": gray / 255, "float32": (color / 255).astype(np.float32), "bool": gray > 100,
+        "strided": np.repeat(gray, 2, 1)[:, ::2],
     }  # fmt: skip
 
 
 def test_the_form_does_not_matter(tmp_path: Path) -> None:
-    wanted = read_given(hook()).normalised.ink
+    wanted = read_given(hook()).normalized.ink
     assert 500 < (wanted > 0).sum() < 1500
     for name, form in forms(tmp_path).items():
         found = read_given(form)
-        assert np.array_equal(found.normalised.ink, wanted), name
+        assert np.array_equal(found.normalized.ink, wanted), name
         assert found.path == (Path(form) if isinstance(form, str | Path) else None)
 
 
@@ -64,9 +64,9 @@ def test_alpha_is_the_ink_of_an_array() -> None:
     clear = np.zeros((40, 60, 4), np.uint8)
     clear[..., 3] = 255 - hook()
     found = read_given(clear)
-    assert found.normalised.polarity == "on transparent"
-    wanted = read_given(hook()).normalised.ink > 0  # their edges are found in different ways
-    assert ((found.normalised.ink > 0) ^ wanted).sum() < 0.2 * wanted.sum()
+    assert found.normalized.polarity == "on transparent"
+    wanted = read_given(hook()).normalized.ink > 0  # their edges are found in different ways
+    assert ((found.normalized.ink > 0) ^ wanted).sum() < 0.2 * wanted.sum()
 
 
 def test_the_thumbnail_is_small_and_in_proportion() -> None:
@@ -86,25 +86,25 @@ def test_the_thumbnail_is_small_and_in_proportion() -> None:
         (np.full((5, 5), 1.5), "its numbers are float64"),
         (np.full((5, 5), np.nan), "its numbers are float64, NaN among them"),
         (Image.new("L", (0, 7)), "it has 0×7 pixels"),
-        (cut_jpeg(), "the picture is damaged or incomplete (image file is truncated"),
+        (cut_jpeg(), "the image is damaged or incomplete (image file is truncated"),
         (np.full((5, 5), -1.0), "its numbers are float64"),
-        (np.zeros((50, 50)), "no drawing can be seen in it"),
+        (np.zeros((50, 50)), "no image can be seen in it"),
         (b"bytes", "bytes is neither a path"),
         ("nowhere.png", "there is no such file"),
         ("~nobody there/x.png", "there is no such user"),
     ],
 )
 def test_what_is_wrong_is_said(form: Any, why: str) -> None:
-    with pytest.raises(PictureFaulty) as caught:
+    with pytest.raises(ImageError) as caught:
         read_given(form, "mine")
     assert why in caught.value.why
     assert str(caught.value.path) == (form if isinstance(form, str) else "mine")
 
 
-def test_a_damaged_picture_costs_no_other() -> None:
+def test_a_damaged_image_costs_no_other() -> None:
     found = read_many([hook(), cut_jpeg(), hook()])
-    assert [type(one) for one in found] == [Given, PictureFaulty, Given]
-    assert str(found[1]).startswith("picture 2 (given in memory): the picture is damaged")
+    assert [type(one) for one in found] == [ImageInput, ImageError, ImageInput]
+    assert str(found[1]).startswith("image 2 (given in memory): the image is damaged")
 
 
 def test_a_file_called_like_a_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,10 +120,10 @@ def test_a_file_called_like_a_users_folder(tmp_path: Path, monkeypatch: pytest.M
 
 def test_many_come_in_order_with_the_faults_among_them() -> None:
     found = read_many([hook(), "nowhere.png", hook().T, np.zeros((9, 9))])
-    assert [type(one) for one in found] == [Given, PictureFaulty, Given, PictureFaulty]
-    assert isinstance(found[0], Given)
-    assert found[0].normalised.box == read_given(hook()).normalised.box
-    assert str(found[3]).startswith("picture 4 (given in memory): ")
+    assert [type(one) for one in found] == [ImageInput, ImageError, ImageInput, ImageError]
+    assert isinstance(found[0], ImageInput)
+    assert found[0].normalized.box == read_given(hook()).normalized.box
+    assert str(found[3]).startswith("image 4 (given in memory): ")
 
 
 @pytest.mark.parametrize(("count", "told"), [(200, False), (201, True)])

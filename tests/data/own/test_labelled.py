@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.own.labelled import Labelled, judge, load_queries, load_supports
-from siamese_oneshot.errors import UserError
+from siamese_oneshot.data.image_folder.support_query import (
+    LabeledImages,
+    judge,
+    load_queries,
+    load_supports,
+)
+from siamese_oneshot.utils.errors import UserError
 
 
 def put(path: Path, row: int = 20) -> Path:
-    """A picture of a bar."""
+    """An image of a bar."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full((60, 60), 255, np.uint8)
     pixels[row : row + 4, 10:50] = 0
@@ -21,12 +26,12 @@ def put(path: Path, row: int = 20) -> Path:
     return path
 
 
-def told(found: Labelled, root: Path) -> list[tuple[str, str]]:
+def told(found: LabeledImages, root: Path) -> list[tuple[str, str]]:
     return [(str(one.path.relative_to(root)), one.why) for one in found.faults]
 
 
-def filed(found: Labelled, root: Path) -> list[tuple[str | None, str]]:
-    return [(name, str(one.path.relative_to(root))) for name, one in found.pictures if one.path]
+def filed(found: LabeledImages, root: Path) -> list[tuple[str | None, str]]:
+    return [(name, str(one.path.relative_to(root))) for name, one in found.images if one.path]
 
 
 def test_a_folder_a_class(tmp_path: Path) -> None:
@@ -44,10 +49,10 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert found.faults == ()
 
 
-def test_a_picture_a_class(tmp_path: Path) -> None:
+def test_a_image_a_class(tmp_path: Path) -> None:
     for name in ("bet.v2.png", "alef.png"):
         put(tmp_path / name)
-    (tmp_path / "alef.txt").write_text("about alef")  # not a second picture of alef
+    (tmp_path / "alef.txt").write_text("about alef")  # not a second image of alef
     (tmp_path / "empty").mkdir()
     found = load_supports(tmp_path)
     assert filed(found, tmp_path) == [("alef", "alef.png"), ("bet.v2", "bet.v2.png")]
@@ -63,11 +68,11 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     put(tmp_path / "d" / "e" / "1.png")
     put(tmp_path / "loose.png")
     reasons = dict(told(load_supports(tmp_path), tmp_path))
-    assert reasons.pop("a/cut.png").startswith("the picture is damaged")
+    assert reasons.pop("a/cut.png").startswith("the image is damaged")
     assert reasons.pop("c/words.png").startswith("it is text")
     assert reasons == {
         "b": "the folder is empty",
-        "c": "no picture in this folder can be used",
+        "c": "no image in this folder can be used",
         "d/e": "a folder within a class's is not read",
         "loose.png": "it lies in no class's folder",
     }
@@ -85,12 +90,12 @@ def test_two_places_for_one_class_are_refused(tmp_path: Path) -> None:
 
 
 def test_no_supports(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"(?s)there is no such folder.*class/picture\.png"):
+    with pytest.raises(UserError, match=r"(?s)there is no such folder.*class/image\.png"):
         load_supports(tmp_path / "gone")
     with pytest.raises(UserError, match="it is a file, not a folder"):
         load_supports(put(tmp_path / "x.png"))
     (tmp_path / "none" / "a").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"(?s)no picture in it.*a: the folder is empty\nA folder"):
+    with pytest.raises(UserError, match=r"(?s)no image in it.*a: the folder is empty\nA folder"):
         load_supports(tmp_path / "none")
 
 
@@ -106,7 +111,7 @@ def test_queries_are_found_at_any_depth(tmp_path: Path) -> None:
     assert dict(told(found, tmp_path)) == {
         "c": "the folder is empty", "loop": "a link to a folder, which is not followed",
     }  # fmt: skip
-    (alone,) = load_queries(tmp_path / "a" / "1.png").pictures
+    (alone,) = load_queries(tmp_path / "a" / "1.png").images
     assert (alone[0], alone[1].path) == (None, tmp_path / "a" / "1.png")
 
 
@@ -114,13 +119,11 @@ def test_no_queries(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such file or folder"):
         load_queries(tmp_path / "gone")
     (tmp_path / "words.png").write_text("words")
-    with pytest.raises(
-        UserError, match=r"(?s)no picture in it can be used.*words\.png: it is text"
-    ):
+    with pytest.raises(UserError, match=r"(?s)no image in it can be used.*words\.png: it is text"):
         load_queries(tmp_path)
 
 
-def test_bad_pictures_stop_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_bad_images_stop_where_that_is_asked_for(tmp_path: Path) -> None:
     put(tmp_path / "a" / "1.png")
     judge(load_supports(tmp_path).faults, "stop")
     (tmp_path / "b").mkdir()
@@ -128,5 +131,5 @@ def test_bad_pictures_stop_where_that_is_asked_for(tmp_path: Path) -> None:
     judge(faults, "skip")
     with pytest.raises(UserError, match=r"(?s)1 cannot be used.*b: the folder is empty"):
         judge(faults, "stop")
-    with pytest.raises(UserError, match="on_bad=no is unknown"):
+    with pytest.raises(UserError, match="on_error=no is unknown"):
         judge((), "no")

@@ -1,4 +1,4 @@
-"""Any picture file becomes the same drawing, or a sentence that names the file and its fault."""
+"""Any image file becomes the same image, or a sentence that names the file and its fault."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
-from siamese_oneshot.data.own import picture
-from siamese_oneshot.data.own.ink import CENTRE, EXTENT, NoInk, normalise
-from siamese_oneshot.data.own.picture import PictureFaulty, load_picture, read_picture
+from siamese_oneshot.data.image_folder import image
+from siamese_oneshot.data.image_folder.decode import ImageError, load_image, read_image
+from siamese_oneshot.data.image_folder.foreground import CENTRE, EXTENT, NoForeground, normalise
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 _ROUND = [(0.5 + 0.5 * np.cos(t), 0.5 + 0.5 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40)]
@@ -56,8 +56,8 @@ def painted(share, ink=BLACK, paper=WHITE):
 
 
 def transparent(share, ink):
-    colour = np.broadcast_to(np.array(ink, np.uint8), (*share.shape, 3))
-    return np.concatenate([colour, (share * 255).round().astype(np.uint8)[..., None]], -1)
+    color = np.broadcast_to(np.array(ink, np.uint8), (*share.shape, 3))
+    return np.concatenate([color, (share * 255).round().astype(np.uint8)[..., None]], -1)
 
 
 def photo(share, noise=6.0, ink=(40, 40, 70), seed=0, shade=1.0):
@@ -85,7 +85,7 @@ def dusty(share):
     return rgba
 
 
-def on_a_desk(share):
+def on_a_task_provider(share):
     rgba = photo(share, shade=0.4)
     rgba[:, :60, :3], rgba[-30:, :, :3] = (60, 40, 30), (70, 45, 30)
     return rgba
@@ -118,7 +118,7 @@ VARIANTS = {
     "faint photo": lambda s: photo(strokes(s, pen=5, extent=0.4), 7, (180, 175, 160), shade=0.3),
     "large photo": lambda s: photo(strokes(s, (1200, 900), 20, (0.4, 0.5), 0.5), 8),
     "dust": lambda s: dusty(strokes(s)),
-    "desk": lambda s: on_a_desk(strokes(s, pen=9, where=(0.55, 0.5), extent=0.6)),
+    "desk": lambda s: on_a_task_provider(strokes(s, pen=9, where=(0.55, 0.5), extent=0.6)),
 }
 
 
@@ -137,7 +137,7 @@ def standard():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_shape_is_the_same_drawing_however_it_was_made(variant, standard):
+def test_a_shape_is_the_same_image_however_it_was_made(variant, standard):
     for shape in SHAPES:
         found = normalise(VARIANTS[variant](shape)).ink > 0
         match = {other: alike(found, standard[other], 2) for other in SHAPES}
@@ -145,7 +145,7 @@ def test_a_shape_is_the_same_drawing_however_it_was_made(variant, standard):
         assert match[shape] - sorted(match.values())[-2] > 0.1, f"{shape}: {match}"
 
 
-def test_ink_may_cover_more_than_half_of_the_picture(standard):
+def test_ink_may_cover_more_than_half_of_the_image(standard):
     for shape, pen, extent in (("theta", 24, 0.72), ("H", 28, 0.7)):
         bold = strokes(shape, (100, 100), pen, extent=extent)
         assert (bold > 0.5).mean() > 0.5
@@ -171,7 +171,7 @@ def test_strokes_size_and_place_are_omniglots(variant):
     assert np.median(leg) == pytest.approx(5, abs=0.5)
 
 
-def test_what_was_found_is_told_in_the_pictures_own_pixels():
+def test_what_was_found_is_told_in_the_images_own_pixels():
     found = normalise(painted(strokes("H", (1200, 800), 20, (0.3, 0.6), 0.5), WHITE, BLACK))
     # legs 400 long and 280 apart, round the point (360, 480) less half of the missing 0.3
     assert found.box == pytest.approx((150, 270, 450, 690), abs=5)
@@ -181,7 +181,7 @@ def test_what_was_found_is_told_in_the_pictures_own_pixels():
     assert normalise(transparent(strokes("H"), WHITE)).polarity == "on transparent"
 
 
-def test_a_solid_bar_on_transparent_is_ink_and_a_solid_card_with_a_drawing_is_paper():
+def test_a_solid_bar_on_transparent_is_ink_and_a_solid_card_with_a_image_is_paper():
     bar = np.zeros((200, 200, 4), np.uint8)
     bar[40:160, 90:110] = (200, 30, 30, 255)
     assert normalise(bar).ink.any(0).sum() == pytest.approx(5, abs=2)
@@ -207,26 +207,26 @@ def test_dots_and_filled_parts_stay():
     assert dot[50, 51] == 255
 
 
-def test_other_sides_are_averaged_as_drawings_are(drawings):
+def test_other_sides_are_averaged_as_dataset_are(dataset):
     from dataclasses import replace
 
     rgba = painted(strokes("A"))
     whole = torch.from_numpy(normalise(rgba).ink)[None]
     expected = replace(
-        drawings, pixels=whole, classes=torch.zeros(1).long(), drawers=torch.zeros(1).long()
+        dataset, pixels=whole, classes=torch.zeros(1).long(), drawers=torch.zeros(1).long()
     ).resized(35)
     assert np.array_equal(normalise(rgba, 35).ink, expected.pixels[0].numpy())
 
 
-def test_any_small_picture_gives_a_drawing_or_says_that_there_is_none():
-    chance = np.random.default_rng(0)
+def test_any_small_image_gives_a_image_or_says_that_there_is_none():
+    rng = np.random.default_rng(0)
     drawn = 0
     for _ in range(80):
-        height, width = chance.integers(1, 9, 2)
-        rgba = chance.choice(np.array([0, 80, 255], np.uint8), (height, width, 4))
+        height, width = rng.integers(1, 9, 2)
+        rgba = rng.choice(np.array([0, 80, 255], np.uint8), (height, width, 4))
         try:
             drawn += bool(normalise(rgba).ink.any())
-        except NoInk:
+        except NoForeground:
             continue
     assert drawn > 40
     with pytest.raises(ValueError, match="uint8"):
@@ -235,22 +235,22 @@ def test_any_small_picture_gives_a_drawing_or_says_that_there_is_none():
 
 @pytest.mark.parametrize("noise", [0.0, 2.0, 12.0])
 def test_paper_alone_is_blank(noise):
-    with pytest.raises(NoInk):
+    with pytest.raises(NoForeground):
         normalise(photo(np.zeros((400, 600), np.float32), noise))
-    with pytest.raises(NoInk, match="transparent"):
+    with pytest.raises(NoForeground, match="transparent"):
         normalise(np.zeros((20, 20, 4), np.uint8))
 
 
 @pytest.mark.omniglot
-def test_omniglots_own_drawings_keep_their_shape(omniglot):
+def test_omniglots_own_dataset_keep_their_shape(omniglot):
     from skimage.transform import resize
 
-    chosen = omniglot.drawings.pixels[torch.arange(0, 19280, 241)].numpy()
+    chosen = omniglot.dataset.pixels[torch.arange(0, 19280, 241)].numpy()
     match = []
-    for drawing in chosen:
-        rows, columns = (np.flatnonzero(drawing.any(axis)) for axis in (1, 0))
-        box = drawing[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 255.0
-        ink = normalise(painted(drawing / np.float32(255))).ink > 0
+    for image in chosen:
+        rows, columns = (np.flatnonzero(image.any(axis)) for axis in (1, 0))
+        box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 255.0
+        ink = normalise(painted(image / np.float32(255))).ink > 0
         rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
         found = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         match.append(alike(found, resize(box, found.shape, order=1) > 0.5, 1))
@@ -267,40 +267,40 @@ def saved(path, image, **options):
 
 
 @pytest.fixture
-def grey():
+def gray():
     return Image.fromarray(255 - (strokes("A", (60, 40), 4) * 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
-def test_every_mode_reads_alike(mode, grey, tmp_path):
+def test_every_mode_reads_alike(mode, gray, tmp_path):
     if mode == "I;16":
-        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 16)  # 12 bits of 16
+        image = Image.fromarray(np.asarray(gray).astype(np.uint16) * 16)  # 12 bits of 16
     else:
-        image = grey.convert(mode)
+        image = gray.convert(mode)
     kind = {"CMYK": "JPEG", "F": "TIFF", "I": "TIFF"}.get(mode, "PNG")
-    rgba = read_picture(saved(tmp_path / "picture", image, format=kind))
+    rgba = read_image(saved(tmp_path / "picture", image, format=kind))
     assert rgba.dtype == np.uint8
     assert rgba.shape == (40, 60, 4)
     assert (rgba[..., 3] == 255).all()
-    error = np.abs(rgba[..., 0].astype(int) - np.asarray(grey)).mean()
+    error = np.abs(rgba[..., 0].astype(int) - np.asarray(gray)).mean()
     assert error < (12 if mode in ("1", "CMYK") else 1)
 
 
-def test_the_first_frame_and_the_upright_picture_and_palette_transparency(grey, tmp_path):
-    other = Image.new("L", grey.size, 7)
-    saved(tmp_path / "a.gif", grey, save_all=True, append_images=[other])
-    assert np.abs(read_picture(tmp_path / "a.gif")[..., 0] - np.asarray(grey).astype(int)).max() < 9
+def test_the_first_frame_and_the_upright_image_and_palette_transparency(gray, tmp_path):
+    other = Image.new("L", gray.size, 7)
+    saved(tmp_path / "a.gif", gray, save_all=True, append_images=[other])
+    assert np.abs(read_image(tmp_path / "a.gif")[..., 0] - np.asarray(gray).astype(int)).max() < 9
     turned = Image.Exif()
     turned[0x0112] = 6  # to be turned by 90° clockwise
-    saved(tmp_path / "b.png", grey, exif=turned)
-    assert np.array_equal(read_picture(tmp_path / "b.png")[..., 0], np.rot90(np.asarray(grey), -1))
+    saved(tmp_path / "b.png", gray, exif=turned)
+    assert np.array_equal(read_image(tmp_path / "b.png")[..., 0], np.rot90(np.asarray(gray), -1))
     palette = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
     saved(tmp_path / "c.png", palette, transparency=0)
-    assert read_picture(tmp_path / "c.png")[0, :, 3].tolist() == [0, 255]
+    assert read_image(tmp_path / "c.png")[0, :, 3].tolist() == [0, 255]
 
 
-def test_content_decides_not_the_suffix(grey, tmp_path):
-    assert read_picture(saved(tmp_path / "a.txt", grey, format="BMP")).shape == (40, 60, 4)
+def test_content_decides_not_the_suffix(gray, tmp_path):
+    assert read_image(saved(tmp_path / "a.txt", gray, format="BMP")).shape == (40, 60, 4)
 
 
 def _huge_png(width, height):
@@ -326,45 +326,45 @@ def _whole_png():
         (b"", "empty"),
         (b"# notes\nnothing drawn here\n", "text"),
         ("Überschrift".encode(), "text"),
-        (b"\x00\x01\x02" * 40, "no picture of a known kind"),
+        (b"\x00\x01\x02" * 40, "no image of a known kind"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "text"),
         (_whole_png()[:900], "damaged or incomplete"),
         (_whole_png()[:20], "damaged or incomplete|known kind"),
         (_huge_png(8001, 8000), "8001×8000 pixels; at most 64 megapixels"),
         (_huge_png(11000, 11000), "11000×11000 pixels; at most 64 megapixels"),
         (_huge_png(60000, 60000), "at most 64 megapixels"),
-        (_huge_png(0, 10), "no picture of a known kind"),
+        (_huge_png(0, 10), "no image of a known kind"),
     ],
 )
 def test_a_bad_file_is_named_with_its_fault(content, why, tmp_path):
     path = tmp_path / "letter.png"
     path.write_bytes(content)
-    with pytest.raises(PictureFaulty, match=why) as caught:
-        read_picture(path)
+    with pytest.raises(ImageError, match=why) as caught:
+        read_image(path)
     assert str(caught.value).startswith(str(path))
     assert caught.value.path == path
 
 
 def test_no_file_a_folder_and_a_dangling_link(tmp_path):
-    with pytest.raises(PictureFaulty, match="no such file"):
-        read_picture(tmp_path / "none.png")
-    with pytest.raises(PictureFaulty, match="is a folder"):
-        read_picture(tmp_path)
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="is a folder"):
+        read_image(tmp_path)
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(PictureFaulty, match="leads nowhere"):
-        read_picture(tmp_path / "link.png")
+    with pytest.raises(ImageError, match="leads nowhere"):
+        read_image(tmp_path / "link.png")
 
 
-def test_large_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+def test_large_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     path.write_bytes(_huge_png(8001, 8000))
-    monkeypatch.setattr(picture, "_pixels", lambda image: pytest.fail("decoded"))
-    with pytest.raises(PictureFaulty, match="megapixels"):
-        read_picture(path)
+    monkeypatch.setattr(image, "_pixels", lambda image: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="megapixels"):
+        read_image(path)
 
 
 def test_a_blank_file_is_named(tmp_path):
-    with pytest.raises(PictureFaulty, match=r"blank\.png: no drawing can be seen"):
-        load_picture(saved(tmp_path / "blank.png", Image.new("RGB", (60, 40), (250, 250, 240))))
+    with pytest.raises(ImageError, match=r"blank\.png: no image can be seen"):
+        load_image(saved(tmp_path / "blank.png", Image.new("RGB", (60, 40), (250, 250, 240))))
     drawn = Image.fromarray(painted(strokes("A")))
-    assert load_picture(saved(tmp_path / "a.webp", drawn), side=35).ink.shape == (35, 35)
+    assert load_image(saved(tmp_path / "a.webp", drawn), side=35).ink.shape == (35, 35)

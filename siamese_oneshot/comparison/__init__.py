@@ -1,1 +1,0 @@
-"""Networks and baselines, put to every protocol and compared with each other and the literature."""

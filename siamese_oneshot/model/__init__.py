@@ -1,1 +1,0 @@
-"""The twin network, its objectives and its optimisers, in plain PyTorch."""

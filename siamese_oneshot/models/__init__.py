@@ -1,0 +1,1 @@
+"""The Siamese network, its objectives and its optimizers, in plain PyTorch."""

@@ -1,0 +1,58 @@
+"""Small lists, digits that are none, and models, shared by the tests of comparison."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.eval_protocols import ProtocolConfig
+from siamese_oneshot.data.eval_tasks import EvalConfig
+from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
+from siamese_oneshot.evaluation.embedding import ComputeConfig
+from siamese_oneshot.evaluation.models import EvaluatedModel
+from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.siamese import build_network
+from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.runs.trained_model import TrainedModel
+
+SIZE = EvalConfig(n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5)
+MORE = ProtocolConfig(max_way=6, episodes_per_way=30, few_shot_episodes=40, mnist_episodes=50)
+MACHINE = ComputeConfig("cpu", "32-true", 7)
+
+
+def mnist_like(each: int = 9) -> CharacterDataset:
+    """Ten classes of one alphabet, 12 × 12."""
+    rng = torch.Generator().manual_seed(4)
+    pattern = torch.rand(10, 1, 12, 12, generator=rng) < 0.3
+    noise = torch.rand(10, each, 12, 12, generator=rng) < 0.1
+    return CharacterDataset(
+        pixels=(pattern ^ noise).flatten(0, 1).to(torch.uint8) * 255,
+        classes=torch.arange(10).repeat_interleave(each),
+        drawers=torch.arange(each).repeat(10),
+        class_names=tuple(f"Digits/{k}" for k in range(10)),
+        alphabet_names=("Digits",),
+        class_alphabets=torch.zeros(10, dtype=torch.int64),
+        source="digits",
+    )
+
+
+def network(name: str = "tiny", seed: int = 0, **metadata: object) -> EvaluatedModel:
+    encoder = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], units=16)
+    made = build_network(encoder, WeightedL1, "torch", seed).eval()  # type: ignore[arg-type]
+    known = {
+        "experiment": "tiny",
+        "seed": seed,
+        "split": "ratio_60_20_20",
+        "data_source": "synthetic",
+    }
+    return EvaluatedModel(name, made, 16, TrainedModel(name, made, {}, known | metadata))
+
+
+def pixels(name: str = "pixels", most: int | None = None) -> EvaluatedModel:
+    return EvaluatedModel(name, PixelNearestNeighbor(2), 16, None, most)
+
+
+def guessing() -> EvaluatedModel:
+    return EvaluatedModel("guessing", Chance(), 16)

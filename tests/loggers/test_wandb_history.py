@@ -1,0 +1,97 @@
+"""What a run has logged, read back from files that are whole, cut short, damaged or stuck."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import wandb
+from wandb_files import parts_of, without_account
+
+from siamese_oneshot.loggers.wandb_history import LoggedHistory
+from siamese_oneshot.loggers.wandb_run import wandb_run
+from siamese_oneshot.runs import wandb_past
+
+ROWS = 200  # more than one of W&B's blocks of 32 KiB
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a run with ``ROWS`` rows."""
+    folder = tmp_path_factory.mktemp("logged")
+    with without_account(folder), wandb_run(folder, {}, project="p") as logger:
+        for step in range(ROWS):
+            logger.log_metrics({"loss": 1 / (step + 1)}, step=step)
+    wandb.teardown()  # its service may still have the last block to write
+    (run,) = parts_of(folder)
+    return next(run.glob("*.wandb")).read_bytes()
+
+
+def file_of(place: Path) -> Path:
+    """Where the file of the run ``ours`` belongs."""
+    folder = place / "wandb" / "offline-run-20000101_000000-ours"
+    folder.mkdir(parents=True)
+    return folder / "run-ours.wandb"
+
+
+def past_of(place: Path, content: bytes) -> LoggedHistory:
+    """What is known of a run whose file has this content."""
+    file_of(place).write_bytes(content)
+    return LoggedHistory.of(place, "ours", {"loss": "min"})
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> str:
+    """What the reading said, without what W&B has logged."""
+    said = [one for one in caplog.records if one.name == wandb_past.log.name]
+    return "\n".join(one.getMessage() for one in said)
+
+
+def test_a_whole_file(tmp_path: Path, logged: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    past = past_of(tmp_path, logged)
+    assert (past.rows, past.steps["loss"], past.best) == (ROWS, ROWS - 1, {"loss": 1 / ROWS})
+    assert warnings(caplog) == ""
+
+
+@pytest.mark.parametrize("size", [0, 5, 100, 2**15 + 3, 50_000, -1])
+def test_a_file_that_a_kill_cut_short_is_read_as_far_as_it_goes(
+    tmp_path: Path, logged: bytes, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    assert len(logged) > 50_000
+    past = past_of(tmp_path, logged[:size])
+    assert (past.rows > 0) == (size > 100 or size == -1)
+    assert past.rows - 1 == past.steps.get("loss", -1) < ROWS
+    assert warnings(caplog) == ""
+
+
+def test_a_file_damaged_within_is_read_with_a_warning(
+    tmp_path: Path, logged: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    past = past_of(tmp_path, logged[:40_000] + b"damage" + logged[40_006:])
+    assert past.rows > 0
+    assert "may show some steps twice" in warnings(caplog)
+    assert "corrupt" in warnings(caplog)
+
+
+def test_a_folder_without_a_file_holds_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file_of(tmp_path)
+    assert LoggedHistory.of(tmp_path, "ours", {}) == LoggedHistory()
+    assert warnings(caplog) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe in place of the file")
+def test_a_reader_that_hangs_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = file_of(tmp_path)
+    os.mkfifo(file)  # who opens it waits for a writer
+    monkeypatch.setattr(wandb_past, "_PATIENCE", 3.0)
+    began = time.monotonic()
+    assert LoggedHistory.of(tmp_path, "ours", {}) == LoggedHistory()
+    assert 3 <= time.monotonic() - began < 30
+    assert "timed out" in warnings(caplog)
+    with pytest.raises(OSError, match="No such device"):  # nobody has it open any more
+        os.open(file, os.O_WRONLY | os.O_NONBLOCK)

@@ -1,0 +1,270 @@
+"""W&B runs read back with the official client alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+from wandb_files import ReadBack, inspect, parts_of, sync_command, without_account
+
+from siamese_oneshot.loggers.wandb_mode import choose_mode
+from siamese_oneshot.loggers.wandb_run import wandb_run
+from siamese_oneshot.utils.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def no_account(tmp_path: Path) -> Iterator[None]:
+    with without_account(tmp_path):
+        yield
+
+
+@pytest.fixture
+def silent_server(monkeypatch) -> Iterator[socket.socket]:
+    """A server with a key for it, which takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield server
+
+
+def read_back(folder: Path) -> ReadBack:
+    """The only offline run below a folder."""
+    (run,) = parts_of(folder)
+    return ReadBack(run)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """How a run ended."""
+    return read_back(folder).end
+
+
+def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
+    before = os.environ.get("WANDB_MODE")
+    with wandb_run(
+        tmp_path,
+        {"seed": 0, "optim": {"lr": 0.1}},
+        project="p",
+        group="sweep",
+        name="a name",
+        tags=["paper"],
+        metrics={"val/one_shot_accuracy": "max"},
+    ) as logger:
+        for step, value in ((1, 0.5), (2, 0.9), (3, 0.7)):
+            logger.log_metrics({"val/one_shot_accuracy": value}, step=step)
+    assert os.environ.get("WANDB_MODE") == before, "a later job could not go online"
+    back = read_back(tmp_path)
+    run = back.run
+    assert (run["run_group"], run["job_type"], run["tags"]) == ("sweep", "train", ["paper"])
+    end = back.end
+    assert (end["name"], end["state"], end["exit_code"]) == ("a name", "finished", 0)
+    assert end["config"] == {"seed": 0, "optim": {"lr": 0.1}}
+    assert end["summary"]["val/one_shot_accuracy"] == {"max": 0.9}, "the best, not the last"
+    assert back.points("val/one_shot_accuracy") == [(1, 0.5), (2, 0.9), (3, 0.7)]
+
+
+def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
+    for job in ("one", "two"):
+        with wandb_run(tmp_path / job, {"job": job}, project="p") as logger:
+            logger.log_metrics({f"train/{job}": 1.0}, step=1)
+    for job, other in (("one", "two"), ("two", "one")):
+        text = inspect(*parts_of(tmp_path / job))
+        assert f"train/{job}" in text
+        assert f"train/{other}" not in text
+    assert (tmp_path / "one/wandb_id.txt").read_text() != (
+        tmp_path / "two/wandb_id.txt"
+    ).read_text()
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [(None, 0), (ValueError("broken"), 1), (KeyboardInterrupt(), 255), (SystemExit(-1), 255)],
+)
+def test_the_state_of_the_job_is_the_state_of_the_run(tmp_path: Path, problem, code: int):
+    def job() -> None:
+        with wandb_run(tmp_path, {}, project="p"):
+            if problem is not None:
+                raise problem
+
+    if problem is None:
+        job()
+    else:
+        with pytest.raises(type(problem)):
+            job()
+    assert summary(tmp_path)["exit_code"] == code
+
+
+def test_the_id_is_kept_for_resume(tmp_path: Path):
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        first = logger.experiment.id
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger.experiment.id == first == (tmp_path / "wandb_id.txt").read_text().strip()
+
+
+def test_a_dead_server_sends_the_run_offline(tmp_path: Path, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    with wandb_run(tmp_path, {}, project="p", init_timeout=1) as logger:
+        logger.log_metrics({"train/loss": 1.0}, step=1)
+    assert "cannot go online" in caplog.text
+    assert summary(tmp_path)["state"] == "finished"
+
+
+def test_a_silent_server_sends_the_run_offline(tmp_path: Path, silent_server, caplog, monkeypatch):
+    waits, init = [], wandb.init
+
+    def noted(**options: Any) -> Any:
+        waits.append(options["settings"].init_timeout)
+        return init(**options)
+
+    monkeypatch.setattr(wandb, "init", noted)
+    with wandb_run(tmp_path, {}, project="p", init_timeout=1) as logger:
+        logger.log_metrics({"train/loss": 1.0}, step=1)
+    assert waits[0] == 1, "W&B's own patience is 90 seconds"
+    assert "cannot go online" in caplog.text
+    assert summary(tmp_path)["state"] == "finished"
+
+
+def test_looking_for_a_login_asks_no_server(silent_server):
+    assert choose_mode("auto") == "online"
+    with pytest.raises(TimeoutError):
+        silent_server.accept()
+
+
+@pytest.mark.parametrize("wish", ["online", "auto"])
+def test_nobody_is_ever_asked_for_a_key(tmp_path: Path, monkeypatch, caplog, wish: str):
+    asked = []
+    prompt = "wandb.sdk.lib.wbauth.prompt.prompt_and_save_api_key"
+    monkeypatch.setattr(prompt, lambda **options: asked.append(options))
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with wandb_run(tmp_path, {}, project="p", mode=wish) as logger:
+        assert logger is not None
+    assert asked == []
+    assert "there is no login" in caplog.text
+    assert summary(tmp_path)["state"] == "finished"
+
+
+def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkeypatch, caplog):
+    def broken(*values: Any, **options: Any) -> None:
+        raise BrokenPipeError("the service has died")
+
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        monkeypatch.setattr(logger.experiment, "log", broken)
+        monkeypatch.setattr(logger.experiment, "finish", broken)
+        for step in range(3):
+            logger.log_metrics({"train/loss": 1.0}, step=step)
+    assert caplog.text.count("logs no more of this job") == 1
+    assert caplog.text.count("could not be closed") == 1
+
+
+def test_a_logger_that_cannot_be_made_is_done_without(tmp_path: Path, caplog):
+    with wandb_run(tmp_path, {}, project="p", metrics={"val/loss": "worst"}) as logger:
+        assert logger is None
+    assert "going on without W&B" in caplog.text
+    assert summary(tmp_path)["exit_code"] == 1
+
+
+def test_an_id_that_cannot_be_kept_stops_nothing(tmp_path: Path, caplog):
+    (tmp_path / "wandb_id.txt").mkdir()
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger is not None
+    assert "cannot be kept" in caplog.text
+
+
+def test_an_empty_id_file_gets_an_id(tmp_path: Path):
+    (tmp_path / "wandb_id.txt").write_text("")
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger.experiment.id == (tmp_path / "wandb_id.txt").read_text().strip() != ""
+
+
+def test_no_failure_of_wandb_reaches_the_job(tmp_path: Path, monkeypatch, caplog):
+    def broken(**options):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(wandb, "init", broken)
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger is None
+    assert "going on without W&B" in caplog.text
+
+
+def test_only_the_first_process_logs(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        assert logger is None
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_modes(monkeypatch):
+    assert choose_mode("auto") == "offline"
+    assert choose_mode("online") == "online"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert choose_mode("auto") == "disabled"
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert choose_mode("auto") == "online"
+    with pytest.raises(UserError, match=r"logger\.mode"):
+        choose_mode("onlin")
+
+
+def log_steps(folder: Path, first: int, last: int, **options: Any) -> str:
+    """Log ``loss`` and ``score`` at these steps; the run's id."""
+    wanted = {"score": "max"}
+    with wandb_run(folder, {}, project="p", metrics=wanted, **options) as logger:
+        for step in range(first, last):
+            logger.log_metrics({"loss": 1 / (step + 1), "score": 0.9 - 0.1 * step}, step=step)
+        run_id: str = logger.experiment.id
+    return run_id
+
+
+def test_a_run_that_goes_on_is_one_history(tmp_path: Path, caplog):
+    """Steps 3 and 4 are trained again after the last checkpoint, and are there once."""
+    caplog.set_level("INFO")
+    log_steps(tmp_path, 0, 5)
+    time.sleep(1.1)  # W&B names folders by the second
+    log_steps(tmp_path, 3, 8)
+    first, second = map(ReadBack, parts_of(tmp_path))
+    rows = [*first.history, *second.history]
+    assert [(row["_step"], row["trainer/global_step"]) for row in rows] == [
+        (step, step) for step in range(8)
+    ]
+    assert [step for step, _ in second.points("loss")] == [5, 6, 7]
+    assert second.summary["score"] == {"max": 0.9}, "the best of the whole run"
+    assert sync_command(caplog.messages) == ["wandb", "sync", *map(str, parts_of(tmp_path))]
+
+
+def test_a_metric_of_which_less_was_logged_is_completed(tmp_path: Path):
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        logger.log_metrics({"a": 1.0}, step=2)
+    time.sleep(1.1)
+    with wandb_run(tmp_path, {}, project="p") as logger:
+        logger.log_metrics({"a": 1.0}, step=2)
+        logger.log_metrics({"a": 1.0, "b": 2.0}, step=2)
+        logger.log_metrics({"c": 3.0})
+    _, second = map(ReadBack, parts_of(tmp_path))
+    names = [{key for key in row if key in ("a", "b", "c")} for row in second.history]
+    assert names == [{"b"}, {"c"}]
+
+
+def test_parts_that_cannot_be_read_cost_a_warning(tmp_path: Path, caplog):
+    run_id = log_steps(tmp_path, 0, 1)
+    damaged = tmp_path / "wandb" / f"offline-run-20000101_000000-{run_id}"
+    damaged.mkdir()
+    (damaged / f"run-{run_id}.wandb").write_bytes(b"nonsense" * 100)
+    time.sleep(1.1)
+    log_steps(tmp_path, 0, 2)
+    assert [step for step, _ in ReadBack(parts_of(tmp_path)[-1]).points("loss")] == [1]
+    (said,) = [one for one in caplog.messages if "may show some steps twice" in one]
+    assert damaged.name in said
+    assert "bad header" in said
+
+
+def test_runs_of_a_sweep_share_a_folder_for_leet(tmp_path: Path):
+    ids = [log_steps(tmp_path / job, 0, 1, place=tmp_path) for job in ("one", "two")]
+    assert sorted(one.name[-8:] for one in parts_of(tmp_path)) == sorted(ids)
+    assert (tmp_path / "one" / "wandb_id.txt").read_text().strip() == ids[0]

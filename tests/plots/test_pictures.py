@@ -1,0 +1,248 @@
+"""What is drawn, read back from the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from siamese_oneshot.data.augmentation import Augmentation
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.evaluation.confusions import confusions
+from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.plots import (
+    draw_augmentations,
+    draw_confusions,
+    draw_episode,
+    draw_filters,
+    draw_mistakes,
+    draw_ways,
+    save,
+)
+from siamese_oneshot.plots.episodes import worst_mistakes
+from siamese_oneshot.plots.montage import tiled
+from siamese_oneshot.plots.style import BLUE, GREEN, RED, heading, new_figure, readable
+
+# Of AlphabetA: six classes by six drawers; a class's images stand side by side.
+SUPPORTS = torch.tensor([[1, 7, 13]])
+
+
+def results(scores: Sequence[Sequence[float]], answers: Sequence[int]) -> EpisodeResults:
+    n = len(scores)
+    queries = torch.arange(n) * 6
+    table = torch.tensor(scores)
+    episodes = Episodes(queries, SUPPORTS.expand(n, 3)[..., None], torch.tensor(answers))
+    return EpisodeResults(
+        EpisodeTask("within_alphabet", "hard", "rule", episodes), table, table.argmax(1)
+    )
+
+
+def cells(figure):
+    """Axes with an image, all the way down."""
+    return [axes for axes in figure.axes if axes.images]
+
+
+def color(axes) -> str:
+    return to_hex(axes.spines["left"].get_edgecolor()).upper()
+
+
+def shows(axes, image: torch.Tensor) -> bool:
+    return np.array_equal(np.asarray(axes.images[0].get_array()), 255 - image.numpy())
+
+
+@pytest.mark.parametrize(
+    ("answer", "titles", "frames", "word"),
+    [
+        (1, ["-3.0", "2.5 ✓ right", "0.0"], ["#CCCCCC", GREEN, "#CCCCCC"], "right"),
+        (2, ["-3.0", "2.5 ✗ chosen", "0.0 ✓ this one"], ["#CCCCCC", RED, GREEN], "wrong"),
+    ],
+)
+def test_a_episode(
+    dataset: CharacterDataset, answer: int, titles: list[str], frames: list[str], word: str
+) -> None:
+    figure = draw_episode(dataset, results([[-3.0, 2.5, 0.0]], [answer]), 0)
+    query, *supports = cells(figure)
+    assert shows(query, dataset.pixels[0])
+    assert color(query) == BLUE
+    for cell, index in zip(supports, SUPPORTS[0], strict=True):
+        assert shows(cell, dataset.pixels[index])
+    assert [cell.get_title() for cell in supports] == titles
+    assert [color(cell) for cell in supports] == frames
+    assert figure.get_suptitle() == f"3-way one-shot in AlphabetA: {word}"
+
+
+def test_a_episode_of_several_shots_across_alphabets(dataset: CharacterDataset) -> None:
+    """Class 6 is the first of AlphabetB; a class's six images stand side by side."""
+    supports = torch.tensor([[[1, 2], [37, 38]]])
+    episodes = Episodes(torch.tensor([36]), supports, torch.tensor([1]))
+    made = EpisodeResults(
+        EpisodeTask("", "", "", episodes), torch.tensor([[0.0, 1.0]]), torch.tensor([1])
+    )
+    figure = draw_episode(dataset, made, 0)
+    query, *shown = cells(figure)
+    assert shows(query, dataset.pixels[36])
+    assert [shows(cell, dataset.pixels[p]) for cell, p in zip(shown, (1, 37), strict=True)] == [
+        True,
+        True,
+    ]
+    title = " ".join(figure.get_suptitle().split())
+    assert title == (
+        "2-way 2-shot (the first of each is shown) across 2 alphabets, the query from AlphabetB: "
+        "right"
+    )
+
+
+@pytest.mark.parametrize(("way", "empty"), [(1, 0), (20, 0), (23, 1)])
+def test_a_episode_of_any_number_of_ways(dataset: CharacterDataset, way: int, empty: int) -> None:
+    supports = (1 + 6 * torch.arange(way))[None, :, None]
+    episodes = Episodes(torch.tensor([0]), supports, torch.tensor([0]))
+    scores = -torch.arange(way)[None].float()
+    figure = draw_episode(
+        dataset, EpisodeResults(EpisodeTask("", "", "", episodes), scores, torch.tensor([0])), 0
+    )
+    assert len(cells(figure)) == way + 1
+    assert len(figure.axes) == way + 1 + empty
+    assert [cell.get_title().split()[0] for cell in cells(figure)[1:]] == [
+        f"{float(score):.1f}" for score in scores[0]
+    ]
+
+
+def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDataset) -> None:
+    scores = [[0.0, 1.0, 0.0], [0.0, 5.0, 0.0], [9.0, 0.0, 0.0], [0.0, 3.0, 0.0]]
+    made = results(scores, [0, 0, 0, 0])
+    assert worst_mistakes(made, 9) == [1, 3, 0]  # the third is right
+    assert worst_mistakes(made, 2) == [1, 3]
+    again = made.task.episodes.queries.clone()
+    again[3] = again[1]
+    episodes = Episodes(again, made.task.episodes.supports, made.task.episodes.answers)
+    twice = EpisodeResults(EpisodeTask("", "", "", episodes), made.scores, made.picks)
+    assert worst_mistakes(twice, 9) == [1, 0]
+    figure = draw_mistakes(dataset, made, 2)
+    drawn = cells(figure)
+    assert len(drawn) == 6
+    for cell, index in zip(drawn[:3], (6, 1, 7), strict=True):  # query, right, chosen
+        assert shows(cell, dataset.pixels[index])
+    assert [cell.get_title() for cell in drawn[:3]] == ["query", "✓ right 0.0", "✗ chosen 5.0"]
+    assert [color(cell) for cell in drawn[:3]] == [BLUE, GREEN, RED]
+    heads = [part.get_suptitle() for part in figure.subfigs]
+    assert heads == [
+        "AlphabetA\ncharacter02 taken for character02, ahead by 5.0",
+        "AlphabetA\ncharacter04 taken for character02, ahead by 3.0",
+    ]
+    assert "3 of 4 episodes wrong" in figure.get_suptitle()
+
+
+def test_no_mistake_at_all(dataset: CharacterDataset) -> None:
+    figure = draw_mistakes(dataset, results([[1.0, 0.0, 0.0]], [0]))
+    assert "no mistake" in figure.get_suptitle()
+    assert not cells(figure)
+
+
+def test_a_mistake_across_alphabets_names_both(dataset: CharacterDataset) -> None:
+    episodes = Episodes(torch.tensor([0]), torch.tensor([[[1], [37]]]), torch.tensor([0]))
+    made = EpisodeResults(
+        EpisodeTask("", "", "", episodes), torch.tensor([[1.0, 1.25]]), torch.tensor([1])
+    )
+    (part,) = draw_mistakes(dataset, made).subfigs
+    assert " ".join(part.get_suptitle().split()) == (
+        "AlphabetA character01 taken for AlphabetB/character01, ahead by 0.2"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_no_title_is_wider_than_its_figure(count: int) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = draw_filters(torch.ones(count, 1, 3, 3))
+    FigureCanvasAgg(figure).draw()
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 > 0
+    assert box.x1 < figure.bbox.x1
+
+
+def test_a_heading_keeps_its_own_lines() -> None:
+    figure = new_figure(1, 1)
+    heading(figure, "one\ntwo three four", 1, 12)  # 11 letters fit
+    assert figure.get_suptitle() == "one\ntwo three\nfour"
+
+
+def test_a_sheet_is_cut_into_its_images() -> None:
+    images = torch.arange(5 * 2 * 3.0).reshape(5, 2, 3)
+    sheet = tiled(images, 3, 1)
+    assert sheet.shape == (2 * 3 - 1, 3 * 4 - 1)
+    for number, image in enumerate(images):
+        top, left = number // 3 * 3, number % 3 * 4
+        assert torch.equal(sheet[top : top + 2, left : left + 3], image)
+    assert int(sheet.isnan().sum()) == sheet.numel() - images.numel()
+
+
+def test_filters_are_scaled_about_zero() -> None:
+    weight = torch.randn(10, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    (drawn,) = cells(draw_filters(weight))
+    image = drawn.images[0]
+    assert image.get_clim() == (-1, 1)
+    sheet = np.asarray(image.get_array())
+    for number, kernel in enumerate(weight[:, 0].numpy()):
+        top, left = number // 8 * 4, number % 8 * 4
+        shown = sheet[top : top + 3, left : left + 3]
+        assert np.allclose(shown, kernel / np.abs(kernel).max())
+    assert np.isnan(sheet[3]).all()
+    assert np.isnan(sheet[4:, 8:]).all()
+
+
+def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> None:
+    plain = dataset.pixels[:2, None].float() / 255
+    side = dataset.pixels.shape[-1]
+    figure = draw_augmentations(plain, Augmentation(), torch.Generator().manual_seed(0), copies=3)
+    (drawn,) = cells(figure)
+    sheet = np.asarray(drawn.images[0].get_array())
+    assert sheet.shape == (2 * (side + 4) - 4, 4 * (side + 4) - 4)
+    first, second = sheet[:side], sheet[side + 4 :]
+    columns = [slice(at, at + side) for at in range(0, sheet.shape[1], side + 4)]
+    assert np.array_equal(first[:, columns[0]], 255 - dataset.pixels[0].numpy())
+    assert np.array_equal(second[:, columns[0]], 255 - dataset.pixels[1].numpy())
+    assert not np.array_equal(first[:, columns[0]], first[:, columns[1]])
+    assert not np.array_equal(first[:, columns[1]], first[:, columns[2]])
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["plain", "augmented_spec"]
+    assert "turn ±10°, shear ±0.3, zoom 0.8-1.2" in " ".join(figure.get_suptitle().split())
+
+
+def test_a_saved_image_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "ways.png"
+    save(draw_ways({"a": [(1, 1.0, 1.0, 1.0), (2, 0.5, 0.4, 0.6)]}), path)
+    with Image.open(path) as image:
+        assert image.size == (975, 652)
+    save(draw_filters(torch.ones(1, 1, 3, 3)), path.with_name("filters.png"), dpi=50)
+    with Image.open(path.with_name("filters.png")) as image:
+        assert image.size == (200, 66)
+    assert {file.name for file in path.parent.iterdir()} == {"ways.png", "filters.png"}
+    assert pyplot.get_fignums() == []
+
+
+def test_confusions(dataset: CharacterDataset) -> None:
+    """Class 0 is taken for 1 twice, class 2 for 0 once: rows in that order, images of both."""
+    scores = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    one = results(scores, [0, 1, 2, 1])
+    figure = draw_confusions(dataset, one, count=1, each=2)
+    first, second = cells(figure)
+    found = confusions(one, dataset.classes)[0]
+    for axes, number in ((first, found.one), (second, found.other)):
+        assert axes.get_title() == readable(dataset.class_names[number])
+        left = np.asarray(axes.images[0].get_array())[:, : dataset.pixels.shape[2]]
+        image = dataset.pixels[int((dataset.classes == number).nonzero()[0])]
+        assert np.array_equal(left, 255 - image.numpy())
+    assert first.get_ylabel() == f"{found.times} of\n{found.chances}"
+
+
+def test_nothing_was_mixed_up(dataset: CharacterDataset) -> None:
+    figure = draw_confusions(dataset, results([[1.0, 0.0, 0.0]], [0]))
+    assert cells(figure) == []
+    assert "nothing was mixed up" in figure.get_suptitle()

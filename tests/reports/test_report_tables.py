@@ -1,0 +1,113 @@
+"""The words of the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from made_jobs import make_job, result_of, scores_of
+
+from siamese_oneshot.reports.groups import group_jobs
+from siamese_oneshot.reports.importance import Importance, Share
+from siamese_oneshot.reports.job import LeftOut
+from siamese_oneshot.reports.sweep import read_sweep
+from siamese_oneshot.reports.tables import (
+    first_rows,
+    importance_table,
+    jobs_table,
+    left_out_table,
+    settings_table,
+    settings_text,
+    time_text,
+)
+from siamese_oneshot.utils.tables import Table
+
+
+def test_settings_table(tmp_path: Path) -> None:
+    for number, (lr, seed, validation) in enumerate(
+        ((0.1, 0, 0.8), (0.2, 0, 0.95), (0.1, 1, 0.82))
+    ):
+        scores = scores_of({"test/lake_runs": 960 + 10 * number, "validation/one_shot": 1})
+        make_job(tmp_path, number, {"optimizer.lr": lr}, result_of(validation, seed, scores=scores))
+    make_job(tmp_path, 3, {"optimizer.lr": 0.3}, None)
+    sweep = read_sweep([tmp_path])
+    table = settings_table(sweep, group_jobs(sweep)[0])
+    headings = ["settings", "jobs", ">seeds", ">validation %", ">official list %"]
+    assert list(table.headings) == headings
+    # 80 and 82: t(1) = 12.7062 standard errors of 1; 96 and 98 likewise
+    assert [list(row) for row in table.rows] == [
+        ["lr=0.2", "1", "1", "95.00 ± -", "97.00 ± -"],
+        ["lr=0.1", "0, 2", "2", "81.00 ± 12.71", "97.00 ± 12.71"],
+    ]
+    assert "split lake" in table.title
+    assert table.note.startswith("1 job is not in it")
+
+
+def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
+    for seed in range(3):
+        scores = scores_of({"test/lake_runs": 960 + 10 * seed}) if seed else []
+        make_job(tmp_path, seed, {"a": 1}, result_of(0.8, seed, scores=scores))
+    sweep = read_sweep([tmp_path])
+    (row,) = settings_table(sweep, group_jobs(sweep)[0]).rows
+    assert list(row[2:]) == ["3", "80.00 ± 0.00", "97.50 ± 6.35 (2 of them)"]
+
+
+def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
+    for number, (split, digest) in enumerate((("lake", "x"), ("koch", "x"), ("lake", "other"))):
+        scores = scores_of({"test/lake_runs": 500}, digest=digest)
+        result = result_of(0.9 - number / 10, scores=scores, data_split=split)
+        make_job(tmp_path, number, {"a": 1}, result)
+    sweep = read_sweep([tmp_path])
+    table = settings_table(sweep, group_jobs(sweep)[0])
+    assert [row[0] for row in table.rows] == [
+        "default, omniglot, split lake, test/lake_runs list x-offici",
+        "default, omniglot, split koch",
+        "default, omniglot, split lake, test/lake_runs list other-of",
+    ]
+    assert [row[3] for row in jobs_table(sweep).rows] == [
+        f"default, omniglot, split {name}" for name in ("lake", "koch", "lake")
+    ]
+
+
+def test_jobs_table(tmp_path: Path) -> None:
+    scores = scores_of({"test/lake_runs": 960})
+    make_job(tmp_path, 0, {"optimizer.lr": 0.1}, result_of(0.8, 5, scores=scores))
+    make_job(
+        tmp_path, 1, {"optimizer.lr": 0.2}, None, error="ValueError: bad\n  | shape", logged=[0.5]
+    )
+    table = jobs_table(read_sweep([tmp_path]))
+    assert [list(row) for row in table.rows] == [
+        ["0", "lr=0.1", "5", "finished", "80.00", "96.00 (94.6-97.0)", "1 min 15 s", ""],
+        ["1", "lr=0.2", "-", "failed", "50.00", "-", "-", "ValueError: bad | shape"],
+    ]
+    assert table.title == "jobs (2 jobs: 1 finished, 1 failed)"
+
+
+def test_importance_and_left_out() -> None:
+    shares = [Share("optimizer.lr", 0.75, 8, 0), Share("units", 0.25, 5, 3)]
+    table = importance_table(Importance(shares), ["optimizer.lr", "units"])
+    assert table is not None
+    assert [list(row) for row in table.rows] == [
+        ["1", "optimizer.lr", "75.0", "8"],
+        ["2", "units", "25.0", "5 (3 lack it)"],
+    ]
+    assert importance_table(Importance(why="so"), []) is None
+    assert left_out_table([]) is None
+    excuses = left_out_table([LeftOut("3_job", "two\nlines")])
+    assert excuses is not None
+    assert [list(row) for row in excuses.rows] == [["3_job", "two lines"]]
+
+
+def test_a_terminal_shows_the_first_rows() -> None:
+    table = Table("t", ["a"], [[str(n)] for n in range(15)], note="so.")
+    short = first_rows(table)
+    assert [row[0] for row in short.rows] == [str(n) for n in range(12)]
+    assert short.note == "3 more are in report.md. so."
+    assert first_rows(short) is short
+
+
+def test_texts() -> None:
+    assert settings_text({}, ["a"]) == "-"
+    assert settings_text({"m.a": True, "m.b": 1e-5}, ["m.b", "m.c", "m.a"]) == "b=1e-05, a=true"
+    assert settings_text({"a": "x" * 99}, ["a"]) == f"a={'x' * 20}…{'x' * 19}"
+    times = [time_text(seconds) for seconds in (None, 59.4, 59.6, 3599.4, 7500)]
+    assert times == ["-", "59 s", "1 min 0 s", "59 min 59 s", "2 h 5 min"]

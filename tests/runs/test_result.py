@@ -1,0 +1,122 @@
+"""result.json is whole, honest and readable again; the table shows its figures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.runs.result import (
+    RunResult,
+    environment,
+    print_result,
+    read_result,
+    write_result,
+)
+from siamese_oneshot.utils.errors import UserError
+
+
+@pytest.fixture
+def result() -> RunResult:
+    score = Score.from_counts("official 20-way runs", "how", 368, 400, "abc", "test")
+    return RunResult(
+        status="finished",
+        experiment="paper",
+        seed=0,
+        data_source="omniglot",
+        data_digest="d",
+        data_split="koch",
+        scores=[score],
+        validation=0.9,
+        checkpoint="checkpoints/best.ckpt",
+        steps=10,
+        epochs=1,
+        seconds=1.5,
+        seconds_total=2.5,
+        precision="bf16-mixed",
+        warnings=["made of glyphs"],
+    )
+
+
+def test_what_is_written_is_read_back(tmp_path: Path, result: RunResult):
+    write_result(tmp_path, result)
+    assert read_result(tmp_path) == result
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"], "a temporary file is left"
+
+
+def test_a_score_comes_with_its_episodes_and_interval(result: RunResult):
+    score = result.scores[0]
+    assert (score.value, score.n) == (0.92, 400)
+    assert score.low == pytest.approx(0.8892, abs=1e-3)
+    assert score.high == pytest.approx(0.9428, abs=1e-3)
+
+
+def test_what_is_not_a_number_becomes_null(tmp_path: Path, result: RunResult):
+    path = write_result(tmp_path, replace(result, validation=float("nan")))
+    assert json.loads(path.read_text())["validation"] is None
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, result: RunResult):
+    write_result(tmp_path, result)
+    with pytest.raises(TypeError):
+        write_result(tmp_path, replace(result, checkpoint=object()))  # type: ignore[arg-type]
+    assert read_result(tmp_path) == result
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 1}', '{"version": 1, "scores": 3}'])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UserError, match=r"result\.json is damaged"):
+        read_result(tmp_path)
+
+
+def test_a_missing_or_newer_file_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match="does not exist"):
+        read_result(tmp_path)
+    (tmp_path / "result.json").write_text('{"version": 99}')
+    with pytest.raises(UserError, match="version 99"):
+        read_result(tmp_path)
+
+
+def test_the_environment_is_plain(result: RunResult):
+    found = environment()
+    assert found["packages"]["torch"].startswith("2.")
+    json.dumps(found)
+    replace(result, **found)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_shows_figures_and_warnings(result: RunResult, tmp_path: Path, width: int):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_result(replace(result, status="interrupted"), tmp_path, console)
+    text = console.export_text()
+    for expected in ("92.00", "88.9-94.3", "400", "made of glyphs", f"resume={tmp_path}"):
+        assert expected in text
+
+
+def test_brackets_are_printed_and_the_resume_command_survives_a_shell(
+    result: RunResult, tmp_path: Path
+):
+    folder = tmp_path / "0_alphabets=[latin,greek] x"
+    score = replace(result.scores[0], name="runs [bold]", protocol="[red] episodes")
+    spoken = replace(result, status="failed", scores=[score], warnings=["no [italic] files"])
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_result(spoken, folder, console)
+    text = console.export_text()
+    for expected in ("runs [bold]", "[red] episodes", "no [italic] files", result.checkpoint):
+        assert expected in text
+    command = next(line for line in text.splitlines() if "go on with" in line)
+    assert shlex.split(command)[-1] == f"resume={folder}"
+
+
+def test_the_command_can_be_pasted(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "name=two words", "data.alphabets=[a,b]"])
+    command = shlex.split(environment()["command"])
+    assert command[-2:] == ["name=two words", "data.alphabets=[a,b]"]

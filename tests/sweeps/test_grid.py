@@ -1,0 +1,323 @@
+"""Grids: every combination once, whatever happens in between."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+
+from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.sweeps import driver
+from siamese_oneshot.sweeps.folder import command_of
+from siamese_oneshot.sweeps.grid import GridSweeper, combinations, take_places
+from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.utils.errors import Busy, UserError
+
+LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
+NAMES = {f"{2 * a + b}_lr={lr},seed={b}" for a, lr in enumerate(("0.001", "0.01")) for b in (0, 1)}
+
+
+def jobs_of(*texts: str) -> list[Job]:
+    return combinations(OverridesParser.create().parse_overrides([*texts]))
+
+
+def test_combinations_are_the_product() -> None:
+    jobs = jobs_of("a=1,2", "b=x", "c=range(0,3)", "+d=choice(u,v)")
+    expected = itertools.product("12", "012", "uv")
+    assert [job.overrides for job in jobs] == [
+        [f"a={a}", "b=x", f"c={c}", f"+d={d}"] for a, c, d in expected
+    ]
+    assert jobs[0].swept == ["a", "c", "d"]
+    assert [job.number for job in jobs] == list(range(12))
+
+
+def test_the_last_of_one_key_counts() -> None:
+    assert [job.overrides for job in jobs_of("a=1,2", "a=3")] == [["a=3"]]
+    assert [job.overrides for job in jobs_of("a=3", "a=1,2")] == [["a=1"], ["a=2"]]
+
+
+@pytest.mark.parametrize("text", ["a=interval(0,1)", "a=shuffle(1,2,3)"])
+def test_what_is_no_list_is_refused(text: str) -> None:
+    with pytest.raises(HydraException, match="a="):
+        jobs_of(text)
+
+
+def test_jobs_are_known_by_their_settings_and_new_ones_get_numbers_of_their_own() -> None:
+    before = jobs_of("b=0,1", "a=2")
+    before[0].attempts, before[1].attempts, before[1].error = 1, 3, "lost"
+    jobs = jobs_of("a=1,2", "b=0,1")
+    take_places(jobs, before)
+    assert [(job.name, job.attempts) for job in jobs] == [
+        ("2_a=1,b=0", 0), ("3_a=1,b=1", 0), ("0_b=0", 1), ("1_b=1", 0),
+    ]  # fmt: skip
+    twice = jobs_of("a=1,1")
+    take_places(twice, jobs_of("a=1,1"))
+    assert [job.number for job in twice] == [0, 1]
+
+
+def test_a_job_keeps_its_folder_when_others_come_before_it(bench) -> None:
+    params = "hydra.sweeper.params.seed"
+    line = ["+sweep=seeds", "hydra.sweeper.name=s"]
+    assert bench.run(*line, f"{params}='choice(1)'") == 0
+    path = bench.folder / "outputs/default/s/sweep.json"
+    path.write_text(path.read_text().replace("choice(1)", "0,1"))  # as a glob(*) that has grown
+    assert bench.run(*line, f"{params}='0,1'") == 0
+    assert bench.finished == {"0_seed=1": 1, "1_seed=0": 1}
+
+
+def test_an_ablation_changes_the_experiment_of_the_command_line() -> None:
+    sweeper = GridSweeper(params={"+ablation": "affine,elastic"})
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        sweeper.hydra_context = HydraContext(loader, Callbacks())
+        jobs = combinations(sweeper._parsed(["+experiment=quick", "+sweep=ablation"]))
+        found = [compose("config", job.overrides).sampler.augmentation for job in jobs]
+    assert [(one.probability, one.elastic) for one in found] == [(0.0, 1.6), (0.39, 0.0)]
+
+
+def test_a_grid_that_validates_on_what_it_trains_on_says_so(bench, capsys) -> None:
+    assert bench.run("data.split=background", "seed=0", "-m") == 0
+    said = "data.split=background trains on its validation alphabets: choose nothing"
+    assert said in capsys.readouterr().out
+
+
+def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
+    for _ in range(2):
+        assert bench.run(*LINE) == 0
+    assert set(bench.finished) == NAMES
+    assert set(bench.begun.values()) == {1}
+    content = json.loads(
+        (bench.folder / "outputs/default/s/1_lr=0.001,seed=1/job.json").read_text()
+    )
+    assert content["overrides"] == ["optimizer.lr=0.001", "seed=1"]
+
+
+def test_the_folder_knows_the_command(bench) -> None:
+    assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=a b") == 0
+    folder = bench.folder / "outputs/default/a b"
+    told = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
+    assert command_of(folder) == told
+
+
+def test_without_a_name_the_folder_is_named_by_the_arguments(bench) -> None:
+    assert bench.run("-m", "seed=0,1") == 0
+    assert (bench.folder / "outputs/default/seed=0,1/0_seed=0/result.json").exists()
+
+
+def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1 and broken:
+            raise RuntimeError("out of memory\nand more")
+
+    bench.act, broken = act, True
+    assert bench.run(*LINE) == 1
+    printed = capsys.readouterr().err
+    assert "2 of 4 jobs failed" in printed
+    remedy = "lower the sizes of the batches, of the network or of the data (out of memory)"
+    assert f"1_lr=0.001,seed=1: there is not enough memory: {remedy}" in printed
+    assert len(bench.finished) == 2
+    broken = False
+    assert bench.run(*LINE) == 0
+    assert set(bench.finished) == NAMES
+    assert set(bench.finished.values()) == {1}
+
+
+def test_a_failed_job_that_went_on_by_itself_fails_no_sweep(bench) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise RuntimeError("out of memory")
+
+    bench.act = act
+    line = ["-m", "seed=0,1", "hydra.sweeper.name=s"]
+    assert bench.run(*line) == 1
+    bench.act = lambda cfg, folder: None
+    assert bench.run("resume=outputs/default/s/1_seed=1") == 0
+    assert bench.run(*line) == 0
+    assert set(bench.finished.values()) == {1}
+
+
+def test_a_nan_is_a_failure(bench, capsys) -> None:
+    bench.score = lambda cfg: float("nan") if cfg.seed else 0.5
+    assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s") == 1
+    assert "without a validation score" in capsys.readouterr().err
+
+
+def test_a_user_error_says_its_line_only(bench, capsys) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise UserError("the kernel does not fit")
+
+    bench.act = act
+    assert bench.run(*LINE) == 1
+    printed = capsys.readouterr()
+    assert "_lr=0.01,seed=1: the kernel does not fit" in printed.err
+    assert "Traceback" not in printed.out + printed.err
+
+
+def test_killed_it_goes_on_with_the_job_that_was_begun(bench) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1 and bench.begun[folder.name] == 1:
+            raise bench.killed
+
+    bench.act = act
+    for _ in range(2):
+        with pytest.raises(bench.killed):
+            bench.run(*LINE)
+    assert bench.run(*LINE) == 0
+    assert set(bench.finished) == NAMES
+    assert set(bench.finished.values()) == {1}
+    folder = str(bench.folder / "outputs/default/s")
+    assert all(str(path).startswith(folder) for path in bench.resumes), "each is told to resume"
+
+
+def test_what_kills_its_process_every_time_is_given_up(bench, capsys) -> None:
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise bench.killed
+
+    bench.act = act
+    line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s"]
+    for _ in range(3):
+        with pytest.raises(bench.killed):
+            bench.run(*line)
+    assert bench.run(*line) == 1
+    assert "lost 3 times" in capsys.readouterr().err
+    assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+    for _ in range(2):  # once more the command is repeated, and all attempts are there again
+        with pytest.raises(bench.killed):
+            bench.run(*line)
+    bench.act = lambda cfg, folder: None
+    assert bench.run(*line) == 0
+    assert bench.finished["1_seed=1"] == 1
+
+
+def test_a_checkpoint_of_the_last_attempt_gives_another(bench) -> None:
+    def act(cfg, folder):
+        if bench.begun[folder.name] == 3:
+            last = folder / "checkpoints" / "last.ckpt"
+            last.parent.mkdir()
+            last.touch()
+            os.utime(last, ns=(2**62, 2**62))
+        if bench.begun[folder.name] <= 3:
+            raise bench.killed
+
+    bench.act = act
+    for _ in range(3):
+        with pytest.raises(bench.killed):
+            bench.run("-m", "seed=0", "hydra.sweeper.name=s")
+    assert bench.run("-m", "seed=0", "hydra.sweeper.name=s") == 0
+    assert (bench.begun["0"], bench.finished["0"]) == (4, 1)
+
+
+def test_another_sweep_of_that_name_is_refused(bench, capsys) -> None:
+    assert bench.run(*LINE) == 0
+    assert bench.run("-m", "seed=5,6", "hydra.sweeper.name=s") == 1
+    assert "holds another sweep" in capsys.readouterr().err
+    assert set(bench.finished) == NAMES
+
+
+def test_a_wrong_value_stops_the_sweep_before_it_begins(bench, capsys) -> None:
+    assert bench.run("-m", "model=conv4_small,smal", "hydra.sweeper.name=s") == 2
+    assert "smal" in capsys.readouterr().err
+    assert not bench.begun
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """A launcher that loses jobs together with one of ``seed=1``; how many it gets each time."""
+    name = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    launcher = Plugins.instance().class_name_to_class[name]
+    launch = launcher.launch
+    sizes = []
+
+    def losing(self, lines, initial_job_idx):
+        sizes.append(len(lines))
+        if any("seed=1" in line for line in lines):
+            raise RuntimeError("a worker was killed")
+        return launch(self, lines, initial_job_idx)
+
+    monkeypatch.setattr(launcher, "launch", losing)
+    return sizes
+
+
+def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, losing) -> None:
+    line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s", "hydra.sweeper.parallel=3"]
+    assert bench.run(*line) == 1
+    assert losing == [3, 1, 1, 1, 1, 1]  # the first loss says nothing of jobs that were not begun
+    assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+    assert "1_seed=1: its process was lost 3 times. RuntimeError: a worker was killed" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_launcher_that_runs_several_has_all_at_once_and_after_a_loss_a_few(
+    bench, losing, monkeypatch
+) -> None:
+    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: min(2, most))
+    assert bench.run("-m", "seed=0,1,2,3,4", "hydra.sweeper.name=s") == 1
+    assert losing == [5, 2, 1, 1, 1, 1, 2, 1]
+    assert set(bench.finished.values()) == {1}
+    assert len(bench.finished) == 4
+    job = json.loads((bench.folder / "outputs/default/s/2_seed=2/job.json").read_text())
+    assert job["attempts"] == 1
+
+
+def test_a_queue_that_would_take_all_has_a_few_after_a_loss(bench, losing, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "_FEW", 2)
+    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: most)
+    assert bench.run("-m", "seed=0,1,2,3", "hydra.sweeper.name=s") == 1
+    assert losing == [4, 2, 1, 1, 1, 1, 2]
+    assert len(bench.finished) == 3
+
+
+def test_a_job_that_another_process_was_training_has_not_failed(bench, caplog) -> None:
+    """That one had waited in a queue when its driver was killed; if it is lost, this goes on."""
+
+    def act(cfg, folder):
+        if bench.begun[folder.name] == 1:
+            raise Busy(f"another process is training in {folder}")
+
+    bench.act = act
+    assert bench.run("-m", "seed=0", "hydra.sweeper.name=s") == 0
+    assert (bench.begun, bench.finished) == ({"0": 2}, {"0": 1})
+    assert "failed" not in caplog.text
+
+
+def test_an_attempt_that_left_a_trace_counts(tmp_path) -> None:
+    for trace, attempts in ((False, 0), (True, 1)):
+        job, folder = Job(0, [], []), tmp_path / str(trace)
+        job.begin(folder)
+        if trace:
+            (folder / "train.log").write_text("began")
+            os.utime(folder / "train.log", ns=(2**62, 2**62))
+        job.excuse(folder)
+        assert Job.read(folder).attempts == job.attempts == attempts
+
+
+def test_of_several_the_complete_ones_are_told_of_at_once(bench, monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(driver, "_GLANCE", 0.01)
+    monkeypatch.setattr(driver.log, "info", lambda text, *of: told.append(text % of))
+
+    def act(cfg, folder):
+        until = time.monotonic() + 20
+        while cfg.seed == 1 and "job 0: finished, validation 50.00%" not in told:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    bench.act = act
+    assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s", "hydra.sweeper.parallel=2") == 0
+    assert [text for text in told if text.startswith("job ")] == [
+        f"job {seed}: finished, validation 50.00%" for seed in (0, 1)
+    ]
+    assert sum(text.startswith("1 to go") for text in told) == 1

@@ -1,0 +1,336 @@
+"""Searches: exactly so many trials, whatever happens in between."""
+
+from __future__ import annotations
+
+import math
+import socket
+from functools import partial
+from pathlib import Path
+
+import optuna
+import pytest
+
+from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.sweeps.optuna_search import SearchSweeper
+from siamese_oneshot.sweeps.study import INFEASIBLE, JOB, open_study
+
+LINE = ["+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
+COMPLETE = optuna.trial.TrialState.COMPLETE
+PRUNED = optuna.trial.TrialState.PRUNED
+FAIL = optuna.trial.TrialState.FAIL
+RUNNING = optuna.trial.TrialState.RUNNING
+
+
+def study(bench, name: str = "s") -> optuna.Study:
+    path = bench.folder / "outputs/default" / name / "study.db"
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+
+
+def states(bench) -> list[optuna.trial.TrialState]:
+    return [trial.state for trial in study(bench).trials]
+
+
+def peak(cfg) -> float:
+    """Best at 1e-2."""
+    return 1.0 - abs(math.log10(cfg.optim.lr) + 2) / 3
+
+
+def test_trials_are_told_and_the_total_is_the_total(bench, capsys) -> None:
+    bench.score = peak
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
+    assert sum(bench.begun.values()) == 3
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=5") == 0
+    assert sum(bench.begun.values()) == 5
+    trials = study(bench).trials
+    assert [trial.state for trial in trials] == [COMPLETE] * 5
+    for trial in trials:
+        expected = 1.0 - abs(math.log10(trial.params["optimizer.lr"]) + 2) / 3
+        assert trial.value == pytest.approx(expected)
+    assert len({trial.params["optimizer.lr"] for trial in trials}) == 5, "no draw is repeated"
+    best = max(trials, key=lambda trial: trial.value)
+    printed = capsys.readouterr().out
+    assert f"best of 5: trial {best.number}" in printed
+    assert f"optimizer.lr={best.params['optimizer.lr']} test=true hydra.mode=RUN" in printed
+
+
+def test_it_draws_as_a_plain_loop_of_optuna_would(bench) -> None:
+    bench.score = peak
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=13", "hydra.sweeper.seed=4") == 0
+    plain = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=4, multivariate=True, constant_liar=True),
+    )
+    space = {"optimizer.lr": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)}
+    for mine in study(bench).trials:
+        trial = plain.ask(space)
+        assert trial.params == mine.params
+        plain.tell(trial, mine.value)
+
+
+def test_killed_twice_no_trial_is_lost_or_run_twice(bench) -> None:
+    bench.score = peak
+
+    def act(cfg, folder):
+        if folder.name.startswith(("2_", "5_")) and bench.begun[folder.name] == 1:
+            raise bench.killed
+
+    bench.act = act
+    for _ in range(2):
+        with pytest.raises(bench.killed):
+            bench.run(*LINE, "hydra.sweeper.n_trials=8")
+    assert states(bench)[-1] == RUNNING
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=8") == 0
+    assert states(bench) == [COMPLETE] * 8
+    assert sorted(bench.finished.values()) == [1] * 8
+    assert sorted(bench.begun.values()) == [1] * 6 + [2] * 2
+
+
+def test_a_trial_is_not_lost_under_another_hostname(bench, monkeypatch) -> None:
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=3")
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
+    assert states(bench) == [COMPLETE] * 3
+    assert sorted(bench.begun.values()) == [1, 1, 2]
+
+
+def test_in_a_moved_folder_a_trial_goes_on_and_finds_its_study_there(bench) -> None:
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=3")
+    (bench.folder / "outputs/default").rename(bench.folder / "moved")
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=moved") == 0
+    moved = bench.folder / "moved/s"
+    assert [trial.state for trial in study_of(moved).trials] == [COMPLETE] * 3
+    (again,) = [path for path in moved.glob("1_*") if path.is_dir()]
+    assert Job.read(again).trial["storage"] == f"sqlite:///{moved / 'study.db'}"
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("hydra.sweeper.name=2024", "hydra.sweeper.name=2024: it must be a text"),
+        ("hydra.sweeper.parallel=two", "hydra.sweeper.parallel=two: it must be a whole number"),
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: it must be a whole number"),
+        ("hydra.sweeper.seed=x", "hydra.sweeper.seed=x: it must be a whole number"),
+        ("hydra.sweeper.pruner.n_warmup_steps=-1", "MedianPruner refuses its settings"),
+    ],
+)
+def test_settings_that_no_search_can_have(bench, capsys, bad: str, says: str) -> None:
+    assert bench.run(*LINE, bad) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert says in error
+    assert not bench.begun
+
+
+def test_in_a_shared_study_anothers_trial_is_left_alone(bench, monkeypatch) -> None:
+    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 's.db'}'"
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=3", storage)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=3", storage) == 0
+    both = open_study(f"sqlite:///{bench.folder / 's.db'}", "s")
+    assert [trial.state for trial in both.trials] == [COMPLETE, RUNNING, COMPLETE]
+
+
+def test_a_renamed_search_goes_on(bench) -> None:
+    """Its study was named after the folder."""
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    (bench.folder / "outputs/default/s").rename(bench.folder / "outputs/default/t")
+    line = [*LINE, "hydra.sweeper.name=t", "hydra.sweeper.n_trials=3"]
+    assert bench.run(*line) == 0
+    assert sum(bench.begun.values()) == 3
+    assert len(study_of(bench.folder / "outputs/default/t", "s").trials) == 3
+
+
+def test_a_trial_is_found_where_settings_were_listed_in_another_order(bench, monkeypatch) -> None:
+    line = ["+sweep=optimizer", "loss.smoothing=interval(0,1)", "hydra.sweeper.name=s"]
+    line.append("hydra.sweeper.n_trials=3")
+    bench.act = kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*line)
+    parsed = SearchSweeper._parsed
+    monkeypatch.setattr(SearchSweeper, "_parsed", lambda self, line: parsed(self, line)[::-1])
+    assert bench.run(*line) == 0
+    assert sorted(bench.begun.values()) == [1, 1, 2]
+
+
+def kills_the_first(bench):
+    """What ends the process in the first attempt at trial 1."""
+
+    def act(cfg, folder):
+        if folder.name.startswith("1_") and bench.begun[folder.name] == 1:
+            raise bench.killed
+
+    return act
+
+
+def test_killed_between_the_result_and_telling_it(bench, monkeypatch) -> None:
+    """The job's folder is complete, the study does not know."""
+    tell = optuna.Study.tell
+
+    def stopped(self, *args, **kwargs):
+        raise bench.killed
+
+    monkeypatch.setattr(optuna.Study, "tell", stopped)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=2")
+    monkeypatch.setattr(optuna.Study, "tell", tell)
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    assert states(bench) == [COMPLETE] * 2
+    assert sorted(bench.begun.values()) == [1, 1]
+
+
+def test_killed_while_image(bench, monkeypatch) -> None:
+    mark = optuna.Trial.set_user_attr
+
+    def stopped(self, key, value):
+        if key == JOB:
+            raise bench.killed
+        mark(self, key, value)
+
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", stopped)
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, "hydra.sweeper.n_trials=2")
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", mark)
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    assert states(bench) == [FAIL, COMPLETE, COMPLETE]
+    assert sum(bench.begun.values()) == 2
+
+
+def test_pruned_and_failed_trials_are_told_as_such_and_count(bench) -> None:
+    def act(cfg, folder):
+        if folder.name.startswith("1_"):
+            raise RuntimeError("not a number")
+        return "pruned" if folder.name.startswith("2_") else None
+
+    bench.act = act
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=4") == 1
+    assert states(bench) == [COMPLETE, FAIL, PRUNED, COMPLETE]
+    assert sum(bench.begun.values()) == 4
+
+
+def test_infeasible_shapes_are_told_to_the_sampler_and_cost_nothing(real_bench) -> None:
+    line = [
+        "+experiment=paper",
+        "+sweep=paper",
+        "hydra/sweeper/sampler=random",
+        "hydra.sweeper.name=s",
+    ]
+    assert real_bench.run(*line, "hydra.sweeper.n_trials=2") == 0
+    assert len(real_bench.finished) == 2
+    trials = study_of(real_bench.folder / "outputs/paper/s").trials
+    infeasible = [trial for trial in trials if INFEASIBLE in trial.user_attrs]
+    assert infeasible, "of random kernels 3 … 20 many do not fit"
+    assert all(trial.state == PRUNED for trial in infeasible)
+    assert all("conv" in trial.user_attrs[INFEASIBLE] for trial in infeasible)
+    assert len(trials) == 2 + len(infeasible)
+
+
+def study_of(folder: Path, name: str | None = None) -> optuna.Study:
+    return open_study(f"sqlite:///{folder / 'study.db'}", name or folder.name)
+
+
+def test_jobs_get_the_sampled_settings(bench) -> None:
+    seen = {}
+    bench.act = lambda cfg, folder: seen.update({folder.name: cfg.optim.lr})
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    assert list(seen.values()) == [trial.params["optimizer.lr"] for trial in study(bench).trials]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp"])
+def test_every_sampler_searches(bench, sampler: str) -> None:
+    assert bench.run(*LINE, f"sampler={sampler}", "hydra.sweeper.n_trials=2") == 0
+    assert states(bench) == [COMPLETE] * 2
+
+
+@pytest.mark.parametrize("sweep", ["optimizer", "architecture", "default"])
+def test_every_search_of_the_default_experiment_runs(real_bench, sweep: str) -> None:
+    assert real_bench.run(f"+sweep={sweep}", "hydra.sweeper.n_trials=1") == 0
+    assert len(real_bench.finished) == 1
+
+
+@pytest.mark.parametrize(("sweep", "jobs"), [("grid", 9), ("seeds", 5)])
+def test_every_grid_of_the_default_experiment_begins(real_bench, capsys, sweep, jobs) -> None:
+    """All of its jobs have been composed by then."""
+
+    def act(cfg, folder):
+        raise real_bench.killed
+
+    real_bench.act = act
+    with pytest.raises(real_bench.killed):
+        real_bench.run(f"+sweep={sweep}")
+    assert f"{jobs} of {jobs} jobs are to be run" in capsys.readouterr().out
+
+
+def test_nothing_to_search_is_refused(bench, capsys) -> None:
+    assert bench.run("+sweep=search") == 1
+    assert "nothing to search" in capsys.readouterr().err
+
+
+def test_a_space_that_changed_is_refused(bench, capsys) -> None:
+    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    line = ["+sweep=search", "optimizer.lr=interval(5,6)", "hydra.sweeper.name=s"]
+    assert bench.run(*line, "hydra.sweeper.n_trials=3") == 1
+    assert "another sweep" in capsys.readouterr().err
+
+
+def test_an_unknown_storage_is_refused(bench, capsys) -> None:
+    assert bench.run(*LINE, "hydra.sweeper.storage='nonsense://x'") == 1
+    assert "hydra.sweeper.storage" in capsys.readouterr().err
+
+
+SAMPLERS = {
+    "tpe": optuna.samplers.TPESampler,
+    "qmc": partial(optuna.samplers.QMCSampler, scramble=True),
+}
+
+
+def draws(known: optuna.Study, sampler: str, folder: str, storage: str | None = None) -> float:
+    """What a driver that has just been started draws first."""
+    sweeper = SearchSweeper(9, SAMPLERS[sampler], storage=storage)
+    sweeper.folder = Path(folder)
+    known.sampler = sweeper._made_sampler(len(known.trials))
+    trial = known.ask({"lr": optuna.distributions.FloatDistribution(0, 1)})
+    known.tell(trial, 0.5)
+    return float(trial.params["lr"])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("storage", "numbers"), [("sqlite:///s.db", 2), (None, 1)])
+def test_machines_that_start_together_draw_differently(sampler, storage, numbers) -> None:
+    """Each finds an empty study; those that share none draw what their seed says."""
+    names = ("one", "two")
+    found = {draws(optuna.create_study(), sampler, name, storage) for name in names}
+    assert len(found) == numbers
+
+
+def test_a_restarted_sobol_sequence_is_the_same_sequence() -> None:
+    """Also that of another machine: none draws what was drawn, and together they fill the space."""
+    known = optuna.create_study()
+    draws(known, "qmc", "one", "sqlite:///s.db")  # by chance, before the sequence begins
+    found = [draws(known, "qmc", name, "sqlite:///s.db") for name in 4 * ("one", "two")]
+    assert sorted(int(8 * value) for value in found) == [*range(8)]
+
+
+def test_a_search_by_what_is_trained_on_is_refused(real_bench, capsys) -> None:
+    assert real_bench.run("+experiment=modern", *LINE, "hydra.sweeper.n_trials=1") == 1
+    assert "data.split=background trains on its validation" in capsys.readouterr().err
+    assert not real_bench.begun
+
+
+def test_two_machines_share_one_study(bench) -> None:
+    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 'shared.db'}'"
+    line = ["+sweep=search", "optimizer.lr=interval(0,1)", "hydra.sweeper.study=both", storage]
+    assert bench.run(*line, "hydra.sweeper.name=one", "hydra.sweeper.n_trials=2") == 0
+    assert bench.run(*line, "hydra.sweeper.name=two", "hydra.sweeper.n_trials=5") == 0
+    both = open_study(f"sqlite:///{bench.folder / 'shared.db'}", "both")
+    assert [trial.state for trial in both.trials] == [COMPLETE] * 5
+    made = [
+        len([*(bench.folder / "outputs/default" / name).glob("*_lr=*")]) for name in ("one", "two")
+    ]
+    assert made == [2, 3]

@@ -1,0 +1,101 @@
+"""One folder, one sweep, one driver."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from siamese_oneshot.sweeps.folder import (
+    JOB_LOCK,
+    await_orphan,
+    command_of,
+    jobs_in,
+    open_sweep,
+    sweep_of,
+)
+from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.utils.errors import UserError
+
+
+def test_the_same_sweep_may_come_again_and_no_other(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_sweep(tmp_path, ["a=1"], {"b": "1,2"}):
+            pass
+    with (
+        pytest.raises(UserError, match=r"holds another sweep(.|\n)*a=1(.|\n)*a=2"),
+        open_sweep(tmp_path, ["a=2"], {"b": "1,2"}),
+    ):
+        pass
+    with pytest.raises(UserError, match="another sweep"), open_sweep(tmp_path, ["a=1"], {}):
+        pass
+
+
+def test_the_command_is_the_latest_and_none_of_an_older_file(tmp_path: Path) -> None:
+    assert command_of(tmp_path) == ""
+    for command in ("train a=1 hydra.sweeper.n_trials=2", "train a=1 hydra.sweeper.n_trials=3"):
+        with open_sweep(tmp_path, ["a=1"], {}, command):
+            assert command_of(tmp_path) == command
+    with pytest.raises(UserError), open_sweep(tmp_path, ["a=2"], {}, "train a=2"):
+        pass
+    assert command_of(tmp_path) == "train a=1 hydra.sweeper.n_trials=3"
+    older = '{"version": 1, "arguments": ["a=1"], "params": {}'
+    for text in (older + "}", older + ', "command": 1}', older, "[]"):
+        (tmp_path / "sweep.json").write_text(text)
+        assert command_of(tmp_path) == ""
+    (tmp_path / "sweep.json").write_text(older + "}")
+    with open_sweep(tmp_path, ["a=1"], {}, "train a=1"):
+        assert command_of(tmp_path) == "train a=1"
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with (
+        open_sweep(tmp_path, [], {}),
+        pytest.raises(UserError, match="another process is driving"),
+        open_sweep(tmp_path, [], {}),
+    ):
+        pass
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"), open_sweep(tmp_path, [], {}):
+        pass
+
+
+def test_a_job_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+    await_orphan(tmp_path)  # nobody was ever here
+    assert not (tmp_path / JOB_LOCK).exists()
+    lock = FileLock(tmp_path / JOB_LOCK, thread_local=False)
+    lock.acquire()
+    ended: list[bool] = []
+    waiting = threading.Thread(target=lambda: ended.append(await_orphan(tmp_path) is None))
+    waiting.start()
+    waiting.join(0.3)
+    assert not ended
+    lock.release()
+    waiting.join(10)
+    assert ended == [True]
+
+
+def test_jobs_are_found_by_number_and_damaged_ones_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (10, 2):
+        Job(number, [], []).write(tmp_path / str(number))
+    (tmp_path / "report").mkdir()
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "job.json").write_text("{")
+    assert [job.number for job, _, _ in jobs_in(tmp_path)] == [2, 10]
+    assert "damaged" in caplog.text
+    assert jobs_in(tmp_path / "nowhere") == []
+
+
+def test_the_sweep_of_its_folder_and_of_a_jobs(tmp_path: Path) -> None:
+    job = tmp_path / "s" / "0"
+    job.mkdir(parents=True)
+    assert sweep_of(job) is None
+    (tmp_path / "s" / "sweep.json").touch()
+    assert sweep_of(job) == sweep_of(tmp_path / "s") == tmp_path / "s"
