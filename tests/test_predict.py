@@ -303,7 +303,7 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
         (["query=null"], 1, "query has no value yet"),
         (["query=~nobody there/x"], 1, "a path begins with ~ and the name of no user"),
         (["query=nowhere"], 1, "nowhere: there is no such file or folder"),
-        (["run=pretraned"], 1, "did you mean pretrained?"),
+        (["run=pretraned"], 1, "Did you mean pretrained?"),
         (["suport=x"], 2, "Did you mean support=x?"),
         (["out=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
     ],

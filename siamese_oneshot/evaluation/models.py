@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.runs.trained_model import TrainedModel, load_trained
 from siamese_oneshot.runs.weights import PRETRAINED, find_weights, runs_in
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -205,11 +205,9 @@ def _of(word: str) -> list[tuple[Path | str, Path, EvaluatedModel]]:
     path = Path(word).expanduser()
     if not path.exists():
         names = [*PRETRAINED, *BASELINES]
-        near = difflib.get_close_matches(word, names, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
-            f"there is no {word}: {hint}Name a run's or sweep's folder, a .ckpt or .safetensors "
-            f"file, or one of {', '.join(names)}"
+            f"there is no {word}.{did_you_mean(word, names)} Name a run's or sweep's folder, a "
+            f".ckpt or .safetensors file, or one of {', '.join(names)}"
         )
     return [_network(word, path.stem)]
 

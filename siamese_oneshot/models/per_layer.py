@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import did_you_mean
 
 LayerSetting = float | Mapping[str, float]
 
@@ -33,9 +33,10 @@ def by_layer(setting: LayerSetting, layers: Iterable[str], what: str) -> dict[st
     else:
         for name in setting:
             if name != "default" and name not in names:
-                near = difflib.get_close_matches(str(name), names, 1, 0.0)
-                hint = f"did you mean {near[0]}? " if near else ""
-                raise UserError(f"{what}.{name}: no such layer; {hint}There are {', '.join(names)}")
+                hint = did_you_mean(name, names, cutoff=0.0)
+                raise UserError(
+                    f"{what}.{name}: there is no such layer.{hint} Layers: {', '.join(names)}"
+                )
         missing = [name for name in names if name not in setting]
         if missing and "default" not in setting:
             raise UserError(f"{what} has no number for {', '.join(missing)} and no default")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import did_you_mean
 
 PRETRAINED = {"pretrained": "cross_attention.safetensors", "dense": "dense.safetensors"}
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
@@ -27,11 +27,9 @@ def find_weights(where: str | Path) -> Path:
                 return kept
         raise UserError(f"{path} has no checkpoints/best.ckpt: name a run's folder or a checkpoint")
     if not path.exists():
-        near = difflib.get_close_matches(str(where), PRETRAINED, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(
-            f"no network at {path}: {hint}Name a run's folder, a .ckpt or .safetensors file, or "
-            f"one of {', '.join(PRETRAINED)}"
+            f"no network at {path}.{did_you_mean(where, PRETRAINED)} Name a run's folder, a .ckpt "
+            f"or .safetensors file, or one of {', '.join(PRETRAINED)}"
         )
     if path.suffix not in (".ckpt", ".safetensors"):
         raise UserError(f"{path} is neither a .ckpt nor a .safetensors file")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
 from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.text import did_you_mean
 
 
 def number(
@@ -68,7 +68,7 @@ def integers(
     high: float = math.inf,
     count: int | None = None,
 ) -> list[int]:
-    """Return a list of integers from ``low`` to ``high``, of length ``count`` unless that is None."""
+    """Return a list of integers from ``low`` to ``high``; ``count`` is its length if given."""
     try:
         return [integer(argument, one, low, high) for one in _entries(argument, value, count)]
     except ArgumentError:
@@ -131,8 +131,7 @@ def known_keys(argument: str, settings: Mapping[Any, Any], keys: Sequence[str]) 
     """
     for key in settings:
         if key not in keys:
-            near = get_close_matches(str(key), keys, 1)
-            hint = f" Did you mean {argument}.{near[0]}?" if near else ""
+            hint = did_you_mean(key, keys)
             message = f"there is no such setting.{hint} Choices: {', '.join(keys)}"
             raise ArgumentError(f"{argument}.{key}", settings[key], message=message)
 

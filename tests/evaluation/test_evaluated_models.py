@@ -128,7 +128,7 @@ def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        (["hausdorf"], "did you mean hausdorff"),
+        (["hausdorf"], "Did you mean hausdorff"),
         (["outputs/nowhere"], "there is no outputs/nowhere"),
         ([], "run is empty"),
         (["."], "holds no run"),

@@ -96,5 +96,5 @@ def test_a_wrong_name_is_one_line(
     with pytest.raises(SystemExit) as stopped:
         run(monkeypatch, "pretraind")
     assert stopped.value.code == 1
-    assert "did you mean pretrained?" in capsys.readouterr().err
+    assert "Did you mean pretrained?" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

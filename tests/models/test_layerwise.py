@@ -25,7 +25,7 @@ def test_a_mapping_with_and_without_default() -> None:
     [("cnov2", "conv2"), ("dens", "dense"), ("ouptut", "output"), ("Conv1", "conv1")],
 )
 def test_a_misspelt_layer_names_the_nearest(wrong: str, near: str) -> None:
-    with pytest.raises(UserError, match=rf"^optim\.lr\.{wrong}: .*did you mean {near}\?"):
+    with pytest.raises(UserError, match=rf"^optim\.lr\.{wrong}: .*Did you mean {near}\?"):
         by_layer({"default": 1.0, wrong: 2.0}, LAYERS, "optimizer.lr")
 
 

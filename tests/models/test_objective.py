@@ -217,7 +217,7 @@ def test_l2_of_one_layer_changes_the_gradient_of_that_layer_alone(
 
 def test_a_misspelt_layer_of_l2(network: SiameseNetwork) -> None:
     batch = (images(2), images(2), torch.ones(2))
-    with pytest.raises(UserError, match=r"loss\.l2\.dnese: .*did you mean dense"):
+    with pytest.raises(UserError, match=r"loss\.l2\.dnese: .*Did you mean dense"):
         PairBCELoss({"default": 0.0, "dnese": 1.0})(network, *batch)
 
 

@@ -161,9 +161,9 @@ def test_momentum_without_a_rise_is_at_its_target() -> None:
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(UserError, match=r"optim\.momentum.*1\.5"):
         paper(build(), momentum={"default": 0.5, "dense": 1.5})
-    with pytest.raises(UserError, match=r"optim\.lr\.conv9: .*did you mean conv"):
+    with pytest.raises(UserError, match=r"optim\.lr\.conv9: .*Did you mean conv"):
         paper(build(), lr={"default": 0.5, "conv9": 1.5})
-    with pytest.raises(UserError, match=r"optim\.lr\.otuput: .*did you mean output"):
+    with pytest.raises(UserError, match=r"optim\.lr\.otuput: .*Did you mean output"):
         adam(build().named_layers, 1, {"default": 0.5, "otuput": 1.5})
 
 

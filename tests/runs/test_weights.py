@@ -35,7 +35,7 @@ def test_a_damaged_result_says_nothing(tmp_path: Path, result: str) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("pretraned", "did you mean pretrained"),
+        ("pretraned", "Did you mean pretrained"),
         ("nowhere/at/all", "no network at"),
         ("notes.txt", r"neither a \.ckpt nor"),
         ("folder", r"no checkpoints/best\.ckpt"),
