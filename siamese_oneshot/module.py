@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from siamese_oneshot.data.eval_tasks import EvalTasks
+from siamese_oneshot.data.tasks import EvalTasks
 from siamese_oneshot.evaluation.intervals import wilson
 from siamese_oneshot.evaluation.one_shot_accuracy import OneShotAccuracy
 from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshold, evaluate_tasks

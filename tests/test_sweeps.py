@@ -12,8 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from tiny import SYNTHETIC
-from tiny import BATCHES, FULL_PRECISION, TINY
+from tiny import BATCHES, FULL_PRECISION, SYNTHETIC, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.runs.result import read_result

@@ -16,17 +16,17 @@ from siamese_oneshot.data.augmentation import Warp, apply_warp
 from siamese_oneshot.data.batch_spec import BatchSpec, RankShard, ResumableSampler
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.composite import Composite, compose_images
-from siamese_oneshot.data.eval_tasks import (
-    EvalConfig,
-    EvalTasks,
-    make_test_tasks,
-    make_validation_tasks,
-)
 from siamese_oneshot.data.image_folder.folder import OnError
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.data.samplers import TrainingSampler
 from siamese_oneshot.data.sources import LoadedData, SyntheticConfig, load_source, mix_in_synthetic
 from siamese_oneshot.data.splits import FIXED, Split, split_dataset
+from siamese_oneshot.data.tasks import (
+    EvalConfig,
+    EvalTasks,
+    make_test_tasks,
+    make_validation_tasks,
+)
 from siamese_oneshot.data.training_summary import learned
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
@@ -159,10 +159,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self.learned = learned(dataset.source, self.train_index, out, chosen_by, taken)
         self.validation: EvalTasks = make_validation_tasks(chosen_by, self.eval_config)
         self.test: EvalTasks = make_test_tasks(
-            ClassIndex(dataset, self.parts.test),
-            ClassIndex(dataset, self.parts.test_all_drawers),
-            self.loaded.runs,
-            self.eval_config,
+            dataset, self.parts, self.loaded.runs, self.eval_config
         )
 
     def train_dataloader(self) -> DataLoader[BatchSpec]:

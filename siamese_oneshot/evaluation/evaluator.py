@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.eval_protocols import first_episodes, indices_of
-from siamese_oneshot.data.eval_tasks import EvalTasks
+from siamese_oneshot.data.tasks import EvalTasks, first_episodes, indices_of
 from siamese_oneshot.evaluation.assignment import assigned
 from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.metrics import known_and_unknown

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from siamese_oneshot.data.eval_protocols import WAYS_TEST
+from siamese_oneshot.data.tasks import WAY_CURVE_TEST
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.evaluation.scores import WITHIN, Score
 from siamese_oneshot.utils.tables import Table
@@ -17,7 +17,7 @@ BESIDE = {
         "20-way one-shot within one alphabet, 400 episodes: the official runs or the paper's rule",
     ),
     "cross_alphabet": (("cross_alphabet",), "20-way one-shot across alphabets"),
-    "across-21": ((f"{WAYS_TEST}_21",), "21-way one-shot across alphabets"),
+    "across-21": ((f"{WAY_CURVE_TEST}_21",), "21-way one-shot across alphabets"),
     "verification": (("verification",), "same or different"),
     "mnist": (("mnist",), "MNIST 10-way one-shot"),
 }

@@ -91,7 +91,7 @@ BASELINES = {
     "chance": Baseline("guessing", Chance),
     "pixel-l1": Baseline("pixel 1-NN, L1", lambda: PixelNearestNeighbor(1), 2000),
     "pixel-l2": Baseline("pixel 1-NN, L2", lambda: PixelNearestNeighbor(2), 2000),
-    "hausdorff": Baseline("modified Hausdorff distance", Hausdorff, 400, ("ways_", "few_")),
+    "hausdorff": Baseline("modified Hausdorff distance", Hausdorff, 400, ("way_curve", "few_shot")),
 }
 
 

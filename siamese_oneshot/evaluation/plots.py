@@ -12,7 +12,7 @@ from torch import nn
 
 from siamese_oneshot import images
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.eval_protocols import WAYS_TEST, WAYS_TRAIN
+from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.evaluator import Outcome, primary
 from siamese_oneshot.evaluation.results import EpisodeResults
 from siamese_oneshot.evaluation.tables import curve
@@ -83,9 +83,9 @@ def _example(results: EpisodeResults, right: bool) -> int:
 def _curves(outcomes: Sequence[Outcome]) -> dict[str, list[tuple[int, float, float, float]]]:
     lines = {}
     for outcome in outcomes:
-        kinds = {WAYS_TEST: "test alphabets", WAYS_TRAIN: "training alphabets"}
+        kinds = {WAY_CURVE_TEST: "test alphabets", WAY_CURVE_TRAIN: "training alphabets"}
         if outcome.model.trained is None:
-            kinds = {WAYS_TEST: "test alphabets"}  # it has not trained on any
+            kinds = {WAY_CURVE_TEST: "test alphabets"}  # it has not trained on any
         for key, whose in kinds.items():
             lines[f"{outcome.model.name}, {whose}"] = [
                 (way, score.value, score.low, score.high) for way, score in curve(outcome, key)

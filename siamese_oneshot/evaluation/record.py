@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.confusions import confusions
 from siamese_oneshot.evaluation.evaluator import Outcome
 from siamese_oneshot.evaluation.published import published

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_eer, binary_stat_scores
 
-from siamese_oneshot.data.eval_tasks import EpisodeTask, EvalTasks
+from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 from siamese_oneshot.evaluation.scoring import Comparator, Embeddings, score_episodes, score_pairs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from siamese_oneshot.data.eval_protocols import WAYS_TEST, WAYS_TRAIN
+from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.confusions import confusions
 from siamese_oneshot.evaluation.evaluator import Outcome
 from siamese_oneshot.evaluation.intervals import mean_interval
@@ -15,7 +15,7 @@ from siamese_oneshot.evaluation.significance import PairedTest
 from siamese_oneshot.evaluation.training_setting import Setting
 from siamese_oneshot.utils.tables import Table
 
-_NOT_LISTED = (WAYS_TEST, WAYS_TRAIN)  # they have a table of their own
+_NOT_LISTED = (WAY_CURVE_TEST, WAY_CURVE_TRAIN)  # they have a table of their own
 
 
 def trained_on(outcome: Outcome) -> str:
@@ -116,8 +116,8 @@ def ways_table(outcomes: Sequence[Outcome]) -> Table:
     lines = {
         f">{outcome.model.name}, {whose}": dict(curve(outcome, key))
         for outcome in outcomes
-        for key, whose in ((WAYS_TEST, "test"), (WAYS_TRAIN, "training"))
-        if key == WAYS_TEST or outcome.model.trained is not None
+        for key, whose in ((WAY_CURVE_TEST, "test"), (WAY_CURVE_TRAIN, "training"))
+        if key == WAY_CURVE_TEST or outcome.model.trained is not None
     }
     lines = {heading: line for heading, line in lines.items() if line}
     episodes = sorted({score.n for line in lines.values() for score in line.values()})
@@ -133,7 +133,7 @@ def ways_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def curve(outcome: Outcome, key: str) -> list[tuple[int, Score]]:
-    """(ways, score) of ``WAYS_TEST`` or ``WAYS_TRAIN``."""
+    """(ways, score) of ``WAY_CURVE_TEST`` or ``WAY_CURVE_TRAIN``."""
     return [
         (int(score.key.rpartition("_")[2]), score)
         for score in outcome.scores

@@ -8,11 +8,17 @@ from functools import cached_property
 import torch
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.eval_protocols import ProtocolConfig, mnist_task, tasks_of
-from siamese_oneshot.data.eval_tasks import EpisodeTask, EvalConfig, EvalTasks
 from siamese_oneshot.data.mnist import enlarged
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.splits import Split, split_dataset
+from siamese_oneshot.data.tasks import (
+    EpisodeTask,
+    EvalConfig,
+    EvalTasks,
+    ProtocolConfig,
+    mnist_task,
+    tasks_of,
+)
 from siamese_oneshot.evaluation.models import EvaluatedModel
 from siamese_oneshot.utils.errors import UserError
 

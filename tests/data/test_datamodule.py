@@ -13,9 +13,9 @@ from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.composite import compose_images
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.eval_tasks import EvalConfig
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.sources import LoadedData, SyntheticConfig
+from siamese_oneshot.data.tasks import EvalConfig
 from siamese_oneshot.utils.errors import UserError
 
 SIZE = EvalConfig(n_pairs=30, val_runs=3, test_runs=3, n_cross_episodes=10, way=5)

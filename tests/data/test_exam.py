@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.eval_tasks import (
+from siamese_oneshot.data.omniglot import OfficialRuns
+from siamese_oneshot.data.splits import split_dataset
+from siamese_oneshot.data.tasks import (
     EvalConfig,
     lake_runs_episodes,
     make_test_tasks,
     make_validation_tasks,
 )
-from siamese_oneshot.data.omniglot import OfficialRuns
-from siamese_oneshot.data.splits import split_dataset
 
 SIZE = EvalConfig(n_pairs=60, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=40, way=5)
 

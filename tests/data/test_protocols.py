@@ -9,9 +9,16 @@ import torch
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.eval_protocols import ProtocolConfig, first_episodes, indices_of, tasks_of
-from siamese_oneshot.data.eval_tasks import EpisodeTask, EvalConfig, EvalTasks
 from siamese_oneshot.data.splits import Split, split_dataset
+from siamese_oneshot.data.tasks import (
+    EpisodeTask,
+    EvalConfig,
+    EvalTasks,
+    ProtocolConfig,
+    first_episodes,
+    indices_of,
+    tasks_of,
+)
 
 SIZE = EvalConfig(n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5)
 MORE = ProtocolConfig(max_way=21, episodes_per_way=30, few_shot_episodes=40)

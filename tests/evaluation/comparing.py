@@ -7,8 +7,7 @@ from functools import partial
 import torch
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.eval_protocols import ProtocolConfig
-from siamese_oneshot.data.eval_tasks import EvalConfig
+from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embedding import ComputeConfig
 from siamese_oneshot.evaluation.models import EvaluatedModel

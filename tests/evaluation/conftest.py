@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comparing import mnist_like
-from comparing import MORE, SIZE
+from comparing import MORE, SIZE, mnist_like
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.assignment import assigned, runs_of
 from siamese_oneshot.evaluation.metrics import choose
 from siamese_oneshot.evaluation.results import EpisodeResults

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.eval_tasks import EpisodeTask, EvalTasks, lake_runs_episodes
 from siamese_oneshot.data.omniglot import EVALUATION, Omniglot
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.samplers import generator_for
+from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks, lake_runs_episodes
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.results import EvalResults, evaluate_tasks
 from siamese_oneshot.evaluation.scoring import Embeddings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.confusions import Confusion, confusions
 from siamese_oneshot.evaluation.results import EpisodeResults
 

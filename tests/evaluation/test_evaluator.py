@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.evaluator import Outcome, evaluate_model, without_embeddings
 from siamese_oneshot.evaluation.models import EvaluatedModel

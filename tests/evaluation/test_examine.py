@@ -9,14 +9,14 @@ from torch import Tensor
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.eval_tasks import (
+from siamese_oneshot.data.pairs import Pairs
+from siamese_oneshot.data.samplers import generator_for
+from siamese_oneshot.data.tasks import (
     EpisodeTask,
     EvalConfig,
     EvalTasks,
     make_validation_tasks,
 )
-from siamese_oneshot.data.pairs import Pairs
-from siamese_oneshot.data.samplers import generator_for
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.results import answer, evaluate_tasks, verify_pairs
 from siamese_oneshot.evaluation.scoring import Embeddings

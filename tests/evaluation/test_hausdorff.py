@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from siamese_oneshot.data.eval_protocols import indices_of
-from siamese_oneshot.data.eval_tasks import EpisodeTask, lake_runs_episodes
+from siamese_oneshot.data.tasks import EpisodeTask, indices_of, lake_runs_episodes
 from siamese_oneshot.evaluation.hausdorff import Hausdorff
 from siamese_oneshot.evaluation.results import answer
 from siamese_oneshot.evaluation.scoring import Embeddings

@@ -15,9 +15,8 @@ from hydra.utils import instantiate
 from safetensors.torch import save_file
 
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.eval_protocols import first_episodes, indices_of
-from siamese_oneshot.data.eval_tasks import EvalConfig, make_validation_tasks
 from siamese_oneshot.data.splits import split_dataset
+from siamese_oneshot.data.tasks import EvalConfig, first_episodes, indices_of, make_validation_tasks
 from siamese_oneshot.evaluation.results import answer
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.runs.trained_model import TrainedModel, load_trained, save_trained

@@ -12,9 +12,9 @@ from twins import STEPS, Data
 from siamese_oneshot.data import datamodule
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.eval_tasks import EvalConfig
 from siamese_oneshot.data.samplers import PairSampler
 from siamese_oneshot.data.sources import LoadedData
+from siamese_oneshot.data.tasks import EvalConfig
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -12,7 +12,7 @@ import torch
 from siamese_oneshot.callbacks.validation_plots import ValidationPlots, mistakes_table, ways_curve
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.eval_tasks import EpisodeTask
+from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.results import EpisodeResults
 from siamese_oneshot.training import validation_plots
 

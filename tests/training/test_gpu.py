@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 from hydra.utils import instantiate
+from siamese_oneshot.bench.parts import Parts
 from test_run import logged, run
 from tiny import BATCHES, TINY
 
-from siamese_oneshot.bench.parts import Parts
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
 from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.scoring import score_pairs

@@ -16,8 +16,8 @@ from pytorch_lightning.loggers import CSVLogger
 from twins import CALLBACKS, Data, Losses, configured, embedded, module, network, trainer
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.eval_tasks import EvalTasks
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
+from siamese_oneshot.data.tasks import EvalTasks
 from siamese_oneshot.evaluation.intervals import wilson
 from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshold, evaluate_tasks
 from siamese_oneshot.models.losses import EpisodicCrossEntropyLoss, PairBCELoss

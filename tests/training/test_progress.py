@@ -11,9 +11,9 @@ from siamese_oneshot.callbacks.progress import TrainingProgress
 from siamese_oneshot.data import datamodule
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.eval_tasks import EvalConfig
 from siamese_oneshot.data.samplers import PairSampler
 from siamese_oneshot.data.sources import LoadedData
+from siamese_oneshot.data.tasks import EvalConfig
 from siamese_oneshot.models.conv_encoder import DenseEncoder
 from siamese_oneshot.models.losses import PairBCELoss
 from siamese_oneshot.models.optimizers import adam

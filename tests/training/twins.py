@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.eval_tasks import EvalTasks
+from siamese_oneshot.data.tasks import EvalTasks
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.models.conv_encoder import ConvEncoder
 from siamese_oneshot.models.losses import PairBCELoss

@@ -93,7 +93,7 @@ def _of_test(name: str, known: Known) -> str:
         told = [
             f"{key.rpartition('_')[2]} ways {100 * score.value:.1f}%"
             for key, score in known.scores.items()
-            if key.startswith("ways_test_")
+            if key.startswith("way_curve_test_")
         ]
         return f"On test characters: {', '.join(told)}." if told else ""
     lists = {"pairs": "verification", "mistakes": "within_alphabet", "confusions": "one_shot"}

@@ -21,7 +21,7 @@ from siamese_oneshot.reports.tables import percent, time_text
 from siamese_oneshot.reports.value import cut, printable
 from siamese_oneshot.utils.tables import Table
 
-_WAYS = ("ways_test_", "ways_train_")  # forty figures, which have an image
+_WAYS = ("way_curve_test_", "way_curve_train_")  # forty figures, which have an image
 _LOG = 12_000  # letters of the end of train.log
 
 
