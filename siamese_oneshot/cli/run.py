@@ -31,17 +31,11 @@ from siamese_oneshot.cli.job import Job, Task, mendable
 from siamese_oneshot.cli.resume import with_recorded
 from siamese_oneshot.cli.settings import Settings
 from siamese_oneshot.cli.surroundings import explain_machine
+from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.errors import Stopped, UserError
 
 _MULTIRUN = ("-m", "--multirun")
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
-
-
-def conf_dir() -> Path:
-    """The folder of YAML files: inside an installed wheel, else beside the package."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def run_hydra(

@@ -18,20 +18,9 @@ from hydra.experimental.callback import Callback
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-import siamese_oneshot
-from siamese_oneshot.cli import conf_dir, run, run_hydra
+from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.cli.job import Job
 from siamese_oneshot.utils.errors import UserError
-
-
-def test_conf_lies_beside_the_package_or_in_the_wheel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert conf_dir() == Path(siamese_oneshot.__file__).resolve().parent.parent / "conf"
-    monkeypatch.setattr(run, "__file__", str(tmp_path / "siamese_oneshot" / "cli" / "run.py"))
-    assert conf_dir() == tmp_path / "conf"
-    (tmp_path / "siamese_oneshot" / "conf").mkdir(parents=True)
-    assert conf_dir() == tmp_path / "siamese_oneshot" / "conf"
 
 
 @pytest.mark.parametrize("line", [["--help"], ["--cfg", "job"], ["--info", "defaults"]])
