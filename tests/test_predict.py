@@ -26,12 +26,12 @@ NETWORK = {
     "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True, "size": 21,
-        "filters": [4], "kernels": [3], "pools": [2], "units": 64, "batch_norm": False,
+        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True, "image_size": 21,
+        "filters": [4], "kernels": [3], "pool_sizes": [2], "embedding_dim": 64, "batch_norm": False,
     },
-    "comparator": {
+    "similarity": {
         "_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True,
-        "weight": -1.0,
+        "match_weight_init": -1.0,
     },
     "init": "torch",
     "seed": 1,
@@ -73,7 +73,7 @@ def run(folder: Path, reject_threshold: float | None) -> None:
     """A run's folder, its network untrained: it knows equal images and no more."""
     state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
     header = {
-        "version": 1,
+        "version": 2,
         "network": NETWORK,
         "metadata": {"seed": 1},
         "reject_threshold": reject_threshold,
@@ -94,7 +94,7 @@ def command(
         *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out"
     ) -> tuple[int, str, str]:
         GlobalHydra.instance().clear()
-        words = ["predict", f"support={support}", f"query={query}", f"out={out}", "run=a run"]
+        words = ["predict", f"support={support}", f"query={query}", f"output_dir={out}", "model=a run"]
         monkeypatch.setattr(sys, "argv", [*words, *line])
         monkeypatch.setenv("COLUMNS", "120")
         code: Any = 0
@@ -120,7 +120,7 @@ def rows(folder: str = "out") -> list[dict[str, str]]:
 
 
 def test_labeled_queries_are_results_and_counted(command: Command, place: Path) -> None:
-    code, shown, errors = command("top=2")
+    code, shown, errors = command("top_k=2")
     assert (code, errors) == (0, "")
     found = content()
     assert [query["expected"] for query in found["queries"]] == sorted(KINDS * 2)
@@ -138,7 +138,7 @@ def test_labeled_queries_are_results_and_counted(command: Command, place: Path) 
 
 
 def test_the_csv_has_a_row_a_rank_and_the_json_all(command: Command) -> None:
-    command("top=2")
+    command("top_k=2")
     table, found = rows(), content()["queries"]
     assert len(table) == 6 * 2
     for number, row in enumerate(table):
@@ -158,7 +158,7 @@ def test_the_csv_has_a_row_a_rank_and_the_json_all(command: Command) -> None:
 @pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@a", "\ta"])
 def test_no_cell_begins_like_a_formula(command: Command, place: Path, name: str) -> None:
     shutil.move(place / SUPPORT / "ring", place / SUPPORT / name)
-    command("top=3")
+    command("top_k=3")
     assert {row["class"] for row in rows()} == {"'=cross", "bar ü", f"'{name}"}
 
 
@@ -252,13 +252,13 @@ def test_names_that_are_no_text(command: Command, place: Path) -> None:
 
 
 def test_the_folder_of_results_has_the_time_in_its_name(command: Command, place: Path) -> None:
-    command("out=null")
-    command("out=null")
+    command("output_dir=null")
+    command("output_dir=null")
     folders = list((place / "outputs" / "predict").iterdir())
     assert len(folders) == 2  # also of two runs in one second
     for folder in folders:
         names = {one.name for one in folder.iterdir()}
-        assert names == {"predictions.csv", "predictions.json", "normalised.png"}
+        assert names == {"predictions.csv", "predictions.json", "normalized.png"}
 
 
 def test_the_folder_of_results_may_be_a_disk_of_its_own(
@@ -277,14 +277,14 @@ def test_the_folder_of_results_may_be_a_disk_of_its_own(
     code, _, errors = command(out=str(disk))
     assert (code, errors) == (0, "")
     names = {one.name for one in disk.iterdir()}
-    assert names == {"predictions.csv", "predictions.json", "normalised.png"}
+    assert names == {"predictions.csv", "predictions.json", "normalized.png"}
 
 
 def test_queries_here_may_be_called_like_users(command: Command, place: Path) -> None:
     draw(place / "here" / "~nobody there.png", "ring", 90, "black", "white")
     os.chdir(place / "here")
     support, out, run = (f"../{one}" for one in (SUPPORT, "out", "a run"))
-    code, _, errors = command(f"run={run}", support=support, query=".", out=out)
+    code, _, errors = command(f"model={run}", support=support, query=".", out=out)
     assert (code, errors) == (0, "")
     (query,) = content("../out")["queries"]
     assert (query["path"], query["classes"][0]["name"]) == ("~nobody there.png", "ring")
@@ -293,9 +293,9 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (["top=0"], 1, "top=0: it must be a whole number"),
-        (["top=1.5"], 1, "top=1.5: it must be a whole number"),
-        (["top=true"], 1, "top=True: it must be a whole number"),
+        (["top_k=0"], 1, "top_k=0: it must be a whole number"),
+        (["top_k=1.5"], 1, "top_k=1.5: it must be a whole number"),
+        (["top_k=true"], 1, "top_k=True: it must be a whole number"),
         (["reject_threshold=high"], 1, "reject_threshold=high: it must be a number"),
         (["reject_threshold=nan"], 1, "reject_threshold=nan: it must be a number"),
         (["on_error=ignore"], 1, "on_error=ignore is unknown; there are skip, stop"),
@@ -303,9 +303,9 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
         (["query=null"], 1, "query has no value yet"),
         (["query=~nobody there/x"], 1, "a path begins with ~ and the name of no user"),
         (["query=nowhere"], 1, "nowhere: there is no such file or folder"),
-        (["run=pretraned"], 1, "Did you mean pretrained?"),
+        (["model=pretraned"], 1, "Did you mean pretrained?"),
         (["suport=x"], 2, "Did you mean support=x?"),
-        (["out=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
+        (["output_dir=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
     ],
 )
 def test_mistakes_are_results_in_a_block(

@@ -76,7 +76,7 @@ def _written(outcome: Outcome, cfg: DictConfig) -> Path:
         with tempfile.TemporaryDirectory(prefix=".predict", dir=near) as passing:
             write_csv(outcome, cfg.top_k, Path(passing, "predictions.csv"))
             write_json(outcome, Path(passing, "predictions.json"))
-            write_sheet(outcome, Path(passing, "normalised.png"))
+            write_sheet(outcome, Path(passing, "normalized.png"))
             if cfg.output_dir in (None, ""):
                 folder = _new_folder(folder)
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def _print(outcome: Outcome, top: int, folder: Path, seconds: float) -> None:
     found = outcome.accuracy
     if found is not None:
         say(
-            f"{found['correct']} of {found['episodes']} right: {100 * found['value']:.1f}% "
+            f"{found['correct']} of {found['n']} right: {100 * found['value']:.1f}% "
             f"(95% interval {100 * found['low']:.1f}-{100 * found['high']:.1f}%)"
         )
     for note in outcome.notes:

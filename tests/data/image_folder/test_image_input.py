@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.image_folder import given
+from siamese_oneshot.data.image_folder import image_input as given
 from siamese_oneshot.data.image_folder.decode import ImageError
 from siamese_oneshot.data.image_folder.image_input import ImageInput, read_given, read_many
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
-from siamese_oneshot.data.image_folder import image
+from siamese_oneshot.data.image_folder import decode as image
 from siamese_oneshot.data.image_folder.decode import ImageError, load_image, read_image
 from siamese_oneshot.data.image_folder.foreground import CENTRE, EXTENT, NoForeground, normalise
 
