@@ -23,7 +23,8 @@ def predict_task(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point: paths may be typed without Hydra's quotes."""
-    run_hydra(predict_task, "predict", with_paths(sys.argv[1:], ("model", "support", "query", "output_dir")))
+    paths = ("model", "support", "query", "output_dir")
+    run_hydra(predict_task, "predict", with_paths(sys.argv[1:], paths))
 
 
 if __name__ == "__main__":
