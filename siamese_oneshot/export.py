@@ -133,7 +133,7 @@ def _page(trained: TrainedModel, file: Path) -> str:
     ]
     lines += [
         f"| {one['name']} | {100 * one['value']:.2f} | {100 * one['low']:.1f}-"
-        f"{100 * one['high']:.1f} | {one['episodes']:,} | {one['protocol']} |"
+        f"{100 * one['high']:.1f} | {one['n']:,} | {one['protocol']} |"
         for one in card["scores"]
     ]
     return "\n".join(lines) + "\n"

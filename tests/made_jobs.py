@@ -17,7 +17,7 @@ def scores_of(right: dict[str, int], episodes: int = 1000, digest: str = "d") ->
         split, key = name.split("/")
         made.append(
             Score.from_counts(
-                f"{key} list", "how", correct, episodes, f"{digest}-{key}", split, key
+                key, split, f"{key} list", "how", correct, episodes, f"{digest}-{key}"
             )
         )
     return made

@@ -85,37 +85,37 @@ class ValidationPlots(Callback):
 
 
 def _images(module: Any, data: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    from siamese_oneshot import images
+    from siamese_oneshot import plots
 
     dataset: CharacterDataset = data.dataset
     eval_results: EvalResults = module.eval_results
     results = eval_results.results[0]
-    yield "trial", lambda: images.draw_episode(dataset, results, results.n // 2)
-    yield "mistakes", lambda: images.draw_mistakes(dataset, results)
-    yield "confusions", lambda: images.draw_confusions(dataset, results)
+    yield "trial", lambda: plots.draw_episode(dataset, results, results.n // 2)
+    yield "mistakes", lambda: plots.draw_mistakes(dataset, results)
+    yield "confusions", lambda: plots.draw_confusions(dataset, results)
     scores = alphabet_scores(results, dataset, "validation")
     rows = [(one.name, one.value, one.low, one.high) for one in scores]
-    yield "alphabets", lambda: images.draw_alphabets(rows, results.task.episodes.way)
-    yield "ways", lambda: images.draw_ways({"validation": ways_curve(results)})
+    yield "alphabets", lambda: plots.draw_alphabets(rows, results.task.episodes.way)
+    yield "ways", lambda: plots.draw_ways({"validation": ways_curve(results)})
     verification = eval_results.verification
     same = data.validation.pairs.same
     yield (
         "pairs",
-        lambda: images.draw_pair_scores(verification.logits, same, verification.threshold),
+        lambda: plots.draw_pair_scores(verification.logits, same, verification.threshold),
     )
     first = next(
         (one for one in module.network.modules() if isinstance(one, torch.nn.Conv2d)), None
     )
     if first is not None:
         weight = first.weight.detach().float().cpu()
-        yield "filters", lambda: images.draw_filters(weight)
+        yield "filters", lambda: plots.draw_filters(weight)
     augmentation = getattr(data.sampler, "augmentation", None)
     if augmentation is not None:
         some = data.parts.train[:: max(1, len(data.parts.train) // 6)][:6]
         plain = dataset.pixels[some][:, None].float() / 255
         yield (
             "distortions",
-            lambda: images.draw_augmentations(plain, augmentation, generator_for(0)),
+            lambda: plots.draw_augmentations(plain, augmentation, generator_for(0)),
         )
 
 

@@ -119,8 +119,8 @@ def evaluate_model(
         images += len(asked)
     reject_threshold = best_reject_threshold(validation.results[0])
     scores = [
-        *scores_of(validation, "validation", "chosen on these pairs"),
-        *scores_of(test, "test", "threshold from validation"),
+        *scores_of(validation, "validation"),
+        *scores_of(test, "test"),
         _verdicts(results["within_alphabet"], reject_threshold),
         *([Score.of(results["mnist"], "test")] if "mnist" in results else []),
     ]
@@ -149,12 +149,13 @@ def evaluate_model(
 def _shortened(eval_tasks: EvalTasks, model: EvaluatedModel) -> EvalTasks:
     """What a slow model is asked of an evaluation tasks."""
     most = model.most_episodes
-    episode_tasks = [one for one in eval_tasks.episode_tasks if not one.key.startswith(model.skips)]
+    episode_tasks = [one for one in eval_tasks.episode_tasks if one.series not in model.skips]
     pairs = eval_tasks.pairs
     if most is not None:
         cut = {name: getattr(pairs, name)[:most] for name in ("first", "second", "same")}
         pairs = replace(pairs, **cut)
-    return EvalTasks(pairs, tuple(first_episodes(one, most) for one in episode_tasks))
+    tasks = tuple(first_episodes(one, most) for one in episode_tasks)
+    return replace(eval_tasks, pairs=pairs, episode_tasks=tasks)
 
 
 def _assigned(results: EpisodeResults) -> Score:
@@ -162,29 +163,35 @@ def _assigned(results: EpisodeResults) -> Score:
     asked, found = results.task, assigned(results)
     assert found is not None, "both lists are made of runs"
     return Score.from_counts(
-        f"{asked.title}, run assigned one to one",
-        f"NOT one-shot episodes: the {asked.episodes.way} episodes of a run are answered together, each "
-        f"class given once (Hungarian algorithm); {asked.protocol}",
+        f"assigned_{asked.key}",
+        "test",
+        f"{asked.title}, one-to-one assignment",
+        f"NOT one-shot classification: the {asked.episodes.way} episodes of a run are answered "
+        f"together, each class given once (Hungarian algorithm); {asked.protocol}",
         found.correct,
         found.n,
         asked.episodes.digest,
-        "test",
-        f"assigned_{asked.key}",
+        way=asked.episodes.way,
+        shot=asked.episodes.shot,
+        kind="assignment",
     )
 
 
 def _verdicts(results: EpisodeResults, reject_threshold: float) -> Score:
-    """How often a network that may say "unknown" says so rightly."""
+    """The accuracy of rejecting queries whose class is not among the support."""
     episodes = results.task.episodes
     highest, known = known_and_unknown(results.scores, episodes.answers)
     right = (highest > reject_threshold) == (known > 0.5)
     return Score.from_counts(
-        f"known or unknown, {episodes.way} ways",
-        "the within-alphabet's episodes with the query's class among the ways and without it; "
+        "open_set",
+        "test",
+        f"open-set {episodes.way}-way, known or unknown class",
+        "the within-alphabet episodes with the query's class in the support and without it; "
         "threshold from validation",
         int(right.sum()),
         len(right),
         episodes.digest,
-        "test",
-        "unknown",
+        way=episodes.way,
+        shot=episodes.shot,
+        kind="open_set",
     )

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from siamese_oneshot.data.tasks import WAY_CURVE_TEST
-from siamese_oneshot.evaluation.published import published
-from siamese_oneshot.evaluation.scores import WITHIN, Score
+from siamese_oneshot.evaluation.published import PROTOCOLS, published, reference
+from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.tables import Table
 
-BESIDE = {
-    "within": (
-        ("lake_runs", "paper"),
-        "20-way one-shot within one alphabet, 400 episodes: the official runs or the paper's rule",
-    ),
-    "cross_alphabet": (("cross_alphabet",), "20-way one-shot across alphabets"),
-    "across-21": ((f"{WAY_CURVE_TEST}_21",), "21-way one-shot across alphabets"),
-    "verification": (("verification",), "same or different"),
-    "mnist": (("mnist",), "MNIST 10-way one-shot"),
-}
-_PAPER = "Koch et al. 2015"
 _SPLITS = {
     "lake": "27 background alphabets, or fewer (3 more to choose by)",
     "koch": "30 background alphabets by 12 drawers",
@@ -62,11 +49,10 @@ class Row:
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """Whose figures they are: a name, the training data in words, the split of the lists."""
+    """A model's name, its training data in words, and its scores."""
 
     name: str
     trained_on: str
-    split: str
     scores: Sequence[Score]
 
 
@@ -81,7 +67,7 @@ def comparison(compared_models: Iterable[ComparedModel]) -> dict[str, list[Row]]
     """Our test scores among the published figures: the rows of each protocol, best first."""
     everyone = list(compared_models)
     found = {}
-    for protocol, (keys, title) in BESIDE.items():
+    for protocol, title in PROTOCOLS.items():
         rows = [
             Row(title, one.who, one.value, one.n, one.trained_on, one.note)
             for one in published(protocol)
@@ -100,7 +86,7 @@ def comparison(compared_models: Iterable[ComparedModel]) -> dict[str, list[Row]]
                     ours=True,
                 )
                 for score in one.scores
-                if score.split == "test" and score.key in keys and is_comparable(one.split, score)
+                if score.comparable_with == protocol
             ]
         found[title] = sorted(rows, key=lambda row: -row.value)
     return found
@@ -118,29 +104,6 @@ def table_of(title: str, rows: Sequence[Row], percent: str = ">%") -> Table:
     return table
 
 
-def papers_figure(protocol: str) -> float:
-    """The best figure that the paper prints for its own convolutional network, 0 … 1."""
-    own = [
-        one.value
-        for one in published(protocol)
-        if one.source == _PAPER and one.who.startswith("convolutional Siamese net")
-    ]
-    return max(own) / 100
-
-
-def is_comparable(split: str, score: Score) -> bool:
-    """Whether episodes are 20-way, and those by the paper's rule of its alphabets and drawers.
-
-    And whether the images of different pairs are of any alphabets, as a protocol says if not.
-    """
-    if score.key == "verification":
-        return WITHIN not in score.protocol
-    if score.key in ("cross_alphabet", "paper") and not _as_published(score):
-        return False
-    return score.key != "paper" or split == "koch"
-
-
-def _as_published(score: Score) -> bool:
-    """Whether its episodes have the published number of ways; the protocol begins with it."""
-    way = re.match(r"(\d+)-way", score.protocol)
-    return way is None or way[1] == "20"
+def koch2015_value(protocol: str) -> float:
+    """The best figure that Koch et al. print for their convolutional network, 0 … 1."""
+    return reference(protocol, "koch2015").value / 100

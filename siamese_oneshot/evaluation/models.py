@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embedding import PairScorer
@@ -42,7 +43,7 @@ class EvaluatedModel:
         size: pixels along a side of the images that it reads.
         trained: the trained network; None for a baseline.
         most_trials: at most so many episodes of a list, for those whose comparisons are slow.
-        skips: keys of lists that begin so are not asked of it, because that would take too long.
+        skips: the series of lists that it does not answer, because that would take too long.
         members: networks in it; of an ensemble ``trained`` is the first.
         finished: whether it was trained to its end, as far as is known.
     """
@@ -91,7 +92,9 @@ BASELINES = {
     "chance": Baseline("guessing", Chance),
     "pixel-l1": Baseline("pixel 1-NN, L1", lambda: PixelNearestNeighbor(1), 2000),
     "pixel-l2": Baseline("pixel 1-NN, L2", lambda: PixelNearestNeighbor(2), 2000),
-    "hausdorff": Baseline("modified Hausdorff distance", Hausdorff, 400, ("way_curve", "few_shot")),
+    "hausdorff": Baseline(
+        "modified Hausdorff distance", Hausdorff, 400, (WAY_CURVE_TEST, WAY_CURVE_TRAIN, "few_shot")
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from siamese_oneshot import images
+from siamese_oneshot import plots
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.evaluator import Outcome, primary
@@ -40,14 +40,14 @@ def draw_all(
     """
     drawn = {}
     for name, draw in [
-        ("ways", lambda: images.draw_ways(_curves(outcomes))),
+        ("ways", lambda: plots.draw_ways(_curves(outcomes))),
         *_of_one(primary(outcomes), task_provider),
     ]:
         try:
             figure = draw()
             drawn[name] = folder / f"{name}.png"
             folder.mkdir(parents=True, exist_ok=True)
-            images.save(figure, drawn[name])
+            plots.save(figure, drawn[name])
         except (ValueError, RuntimeError, OSError) as problem:
             drawn.pop(name, None)
             log.warning("the image %s could not be made: %s", name, problem)
@@ -56,21 +56,21 @@ def draw_all(
 
 def _of_one(outcome: Outcome, task_provider: TaskProvider) -> Iterator[tuple[str, Draw]]:
     full, results = task_provider.loaded.dataset, outcome.results
-    runs = results.get("lake_runs", results["paper"])
-    yield "trial_right", lambda: images.draw_episode(full, runs, _example(runs, right=True))
+    runs = results.get("lake_runs") or results["koch_protocol"]
+    yield "trial_right", lambda: plots.draw_episode(full, runs, _example(runs, right=True))
     if not bool(runs.right.all()):
-        yield "trial_wrong", lambda: images.draw_episode(full, runs, _example(runs, right=False))
-    yield "mistakes", lambda: images.draw_mistakes(full, results["within_alphabet"])
-    yield "confusions", lambda: images.draw_confusions(full, outcome.confused_lists[0])
+        yield "trial_wrong", lambda: plots.draw_episode(full, runs, _example(runs, right=False))
+    yield "mistakes", lambda: plots.draw_mistakes(full, results["within_alphabet"])
+    yield "confusions", lambda: plots.draw_confusions(full, outcome.confused_lists[0])
     rows = [(one.name, one.value, one.low, one.high) for one in outcome.alphabets]
     way = results["within_alphabet"].task.episodes.way
-    yield "alphabets", lambda: images.draw_alphabets(rows, way)
+    yield "alphabets", lambda: plots.draw_alphabets(rows, way)
     yield "pairs", lambda: _pairs(outcome, task_provider)
     if outcome.model.trained is None:
         return
     first = _first_convolution(outcome.model.trained.network)
     if first is not None:
-        yield "filters", lambda: images.draw_filters(first.weight.detach().cpu())
+        yield "filters", lambda: plots.draw_filters(first.weight.detach().cpu())
     yield "map", lambda: _map(full, outcome)
 
 
@@ -96,7 +96,7 @@ def _curves(outcomes: Sequence[Outcome]) -> dict[str, list[tuple[int, float, flo
 def _pairs(outcome: Outcome, task_provider: TaskProvider) -> Figure:
     verification = outcome.test.verification
     same = task_provider.sheet(outcome.model).test.pairs.same[: verification.n]
-    return images.draw_pair_scores(verification.logits, same, verification.threshold)
+    return plots.draw_pair_scores(verification.logits, same, verification.threshold)
 
 
 def _first_convolution(network: nn.Module) -> nn.Conv2d | None:
@@ -114,4 +114,4 @@ def _map(full: CharacterDataset, outcome: Outcome) -> Figure:
     )
     chosen = tested[(sizes - 26).abs().argmin()]
     indices = asked[alphabets == chosen]
-    return images.draw_map(full, indices, outcome.embeddings[indices].cpu())
+    return plots.draw_map(full, indices, outcome.embeddings[indices].cpu())

@@ -9,7 +9,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-PROTOCOLS = ("within", "cross_alphabet", "across-21", "verification", "mnist")
+PROTOCOLS = {
+    "within_alphabet_20way": "20-way one-shot within one alphabet, 400 episodes",
+    "cross_alphabet_20way": "20-way one-shot across alphabets",
+    "cross_alphabet_21way": "21-way one-shot across alphabets",
+    "verification": "verification",
+    "mnist_10way": "MNIST 10-way one-shot",
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Published:
         n: how many; None where it is not said.
         remark: what a reader must know to compare.
         uncertain: known at second hand and not checked against the text.
+        reference: ``koch2015`` or ``humans`` for the rows that runs are measured against.
     """
 
     who: str
@@ -37,6 +44,7 @@ class Published:
     n: int | None = None
     remark: str = ""
     uncertain: bool = False
+    reference: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -53,6 +61,12 @@ class Published:
 def published(protocol: str | None = None) -> tuple[Published, ...]:
     """The figures of one protocol, or all; in the order of ``published.yaml``."""
     return tuple(one for one in _all() if protocol in (None, one.protocol))
+
+
+def reference(protocol: str, name: str) -> Published:
+    """The best published row of a protocol that is marked as the reference ``name``."""
+    rows = [row for row in published(protocol) if row.reference == name]
+    return max(rows, key=lambda row: row.value)
 
 
 @cache

@@ -90,7 +90,9 @@ def _confused_lists(results: EpisodeResults, outcome: Outcome) -> list[dict[str,
 
 def _kept(outcome: Outcome) -> list[tuple[str, Any]]:
     """The lists whose every answer is kept, so that a later model can be compared by pairs."""
-    return [(key, one) for key, one in outcome.results.items() if key in ("lake_runs", "paper")]
+    return [
+        (key, one) for key, one in outcome.results.items() if key in ("lake_runs", "koch_protocol")
+    ]
 
 
 def _right(task: EpisodeTask, right: list[bool]) -> dict[str, str]:

@@ -25,6 +25,7 @@ class VerificationResults:
             called different, free of any threshold.
         digest: the hash of the list of pairs.
         within_alphabet: whether all different pairs are of one alphabet each.
+        comparable_with: the published protocol that the pairs follow, or None.
         logits: float32 ``(episodes,)``, on the CPU; left out of comparisons.
     """
 
@@ -35,6 +36,7 @@ class VerificationResults:
     eer: float
     digest: str
     within_alphabet: bool
+    comparable_with: str | None
     logits: Tensor = field(compare=False, repr=False)
 
     @property
@@ -135,6 +137,7 @@ def verify_pairs(
         float(eer),
         eval_tasks.pairs.digest,
         eval_tasks.pairs.within_alphabet,
+        eval_tasks.pairs_comparable_with,
         logits.float(),
     )
 

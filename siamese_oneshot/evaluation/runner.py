@@ -55,7 +55,10 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     """
     began = time.monotonic()
     wanted = list(cfg.models) if isinstance(cfg.models, ListConfig) else [str(cfg.models)]
-    views, ensemble = check.integer("tta_views", cfg.tta_views, 1), check.boolean("ensemble", cfg.ensemble)
+    views, ensemble = (
+        check.integer("tta_views", cfg.tta_views, 1),
+        check.boolean("ensemble", cfg.ensemble),
+    )
     models = combined(find_models(wanted), views, ensemble)
     accelerator = choose_accelerator(cfg.accelerator, "accelerator")
     machine = ComputeConfig(
@@ -82,7 +85,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         )
         outcomes = without_embeddings([*outcomes, outcome])
     tests = paired_tests(
-        outcomes, ("lake_runs", "paper", "within_alphabet", "cross_alphabet", "mnist")
+        outcomes, ("lake_runs", "koch_protocol", "within_alphabet", "cross_alphabet", "mnist")
     )
     made = tables_of(outcomes)
     if tests:

@@ -33,7 +33,7 @@ def figures_table(outcomes: Sequence[Outcome]) -> Table:
     rows: dict[tuple[str, str], Score] = {}
     for outcome in outcomes:
         for score in outcome.scores:
-            if not score.key.startswith(_NOT_LISTED):
+            if score.series not in _NOT_LISTED:
                 rows.setdefault((score.split, score.key), score)
     if len(outcomes) == 1:
         (outcome,) = outcomes
@@ -91,7 +91,7 @@ def _add_setting(table: Table, name: str, members: Sequence[Outcome]) -> None:
     from statistics import stdev
 
     for score in members[0].scores:
-        if score.key.startswith(_NOT_LISTED):
+        if score.series in _NOT_LISTED:
             continue
         same = [
             mine.value
@@ -135,9 +135,9 @@ def ways_table(outcomes: Sequence[Outcome]) -> Table:
 def curve(outcome: Outcome, key: str) -> list[tuple[int, Score]]:
     """(ways, score) of ``WAY_CURVE_TEST`` or ``WAY_CURVE_TRAIN``."""
     return [
-        (int(score.key.rpartition("_")[2]), score)
+        (score.way, score)
         for score in outcome.scores
-        if score.key.startswith(key)
+        if score.series == key and score.way is not None
     ]
 
 
@@ -190,9 +190,7 @@ def paired_table(tests: Sequence[PairedTest]) -> Table:
 
 def compared_models(outcomes: Sequence[Outcome]) -> list[ComparedModel]:
     """The models as they stand in a comparison with the literature."""
-    return [
-        ComparedModel(one.model.name, trained_on(one), one.split, one.scores) for one in outcomes
-    ]
+    return [ComparedModel(one.model.name, trained_on(one), one.scores) for one in outcomes]
 
 
 def literature_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:

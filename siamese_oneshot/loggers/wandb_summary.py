@@ -12,8 +12,7 @@ from siamese_oneshot.evaluation.literature import (
     ComparedModel,
     Row,
     comparison,
-    is_comparable,
-    papers_figure,
+    koch2015_value,
     training_data,
 )
 from siamese_oneshot.evaluation.scores import Score
@@ -22,10 +21,10 @@ from siamese_oneshot.runs.result import RunResult
 from siamese_oneshot.utils.errors import UserError
 
 CHECKPOINT = ("auto", "always", "never")
-# The score that stands against a figure of the paper: where the first is missing, the next.
+# The protocols whose published figure a run is measured against; the first such score counts.
 _AGAINST = {
-    "one_shot": ("within", ("lake_runs", "paper")),
-    "verification": ("verification", ("verification",)),
+    "one_shot": "within_alphabet_20way",
+    "verification": "verification",
 }
 
 
@@ -98,7 +97,7 @@ def compared(result: RunResult) -> list[Row]:
     if result.data_source != "omniglot" or not tested:
         return []
     words = training_data(result.data_source, result.data_split, result.trained_on)
-    compared_model = ComparedModel(result.experiment, words, result.data_split, result.scores)
+    compared_model = ComparedModel(result.experiment, words, result.scores)
     return [row for rows in comparison([compared_model]).values() for row in rows]
 
 
@@ -114,16 +113,11 @@ def log_comparison(
 def _papers(result: RunResult) -> dict[str, float]:
     if result.data_source != "omniglot":
         return {}
-    return {name: papers_figure(protocol) for name, (protocol, _) in _AGAINST.items()}
+    return {name: koch2015_value(protocol) for name, protocol in _AGAINST.items()}
 
 
 def _against(result: RunResult, name: str) -> Score | None:
-    tested = {
-        score.key: score
-        for score in result.scores
-        if score.split == "test" and is_comparable(result.data_split, score)
-    }
-    return next((tested[key] for key in _AGAINST[name][1] if key in tested), None)
+    return next((one for one in result.scores if one.comparable_with == _AGAINST[name]), None)
 
 
 def _log_checkpoint(run: Any, result: RunResult, path: Path) -> None:

@@ -151,5 +151,5 @@ def _job(job: Job) -> dict[str, Any]:
 
 
 def _score(score: Any) -> dict[str, Any]:
-    names = ("name", "value", "low", "high", "trials", "digest")
+    names = ("name", "value", "low", "high", "n", "digest")
     return {name: getattr(score, name) for name in names}

@@ -224,7 +224,7 @@ class Run:
         # A trainer without callbacks: an average of weights must not be swapped in again.
         examiner = make_trainer(*self.setting)
         examiner.validate(self.module, self.data, verbose=False)
-        scores = scores_of(self.module.eval_results, "validation", "chosen on these pairs")
+        scores = scores_of(self.module.eval_results, "validation")
         if test:
             (figures,) = examiner.test(self.module, self.data, verbose=False)
             for logger in self.loggers:
@@ -232,5 +232,5 @@ class Run:
                     logger.rewind(trainer.global_step)
                 logger.log_metrics(dict(figures), step=trainer.global_step)
                 logger.save()
-            scores += scores_of(self.module.eval_results, "test", "threshold from validation")
+            scores += scores_of(self.module.eval_results, "test")
         return scores

@@ -37,7 +37,7 @@ def score(outcome: Outcome, key: str, split: str = "test") -> Score:
 
 
 def test_percent() -> None:
-    one = Score("", "", 9, 10, 0.9, 0.5958, 0.98212, "", "test")
+    one = Score("k", "test", "", "", 0.9, 9, 10, 0.5958, 0.98212, "")
     assert one.percent == "90.00 (59.6-98.2)"
 
 

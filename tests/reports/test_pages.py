@@ -80,7 +80,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(full / "evaluation" / "pictures" / "ways.png")
     model = {
         "scores": [
-            vars(Score.from_counts(name, "how", 3, 4, "d", "test", key))
+            vars(Score.from_counts(key, "test", name, "how", 3, 4, "d"))
             for name, key in (("2-way", "ways_test_02"), ("5-way 1-shot", "few_5_1"))
         ]
     }
@@ -229,7 +229,10 @@ def evaluated_page(folder: Path, trained_on: str, asked: str) -> Element:
     """A run with 50% on the official runs, of which a later evaluation says 99%."""
     own = scores_of({"test/lake_runs": 500})
     made = make_job(folder, 0, {"a": 1}, result_of(0.5, scores=own, data_source=trained_on))
-    later = Score.from_counts("official list", "20-way", 990, 1000, "d", "test", "lake_runs")
+    later = Score.from_counts(
+        "lake_runs", "test", "official list", "20-way", 990, 1000, "d",
+        comparable_with="within_alphabet_20way",
+    )
     write_evaluation(made, {"scores": [vars(later)]}, asked)
     return check_page(report(made, output=folder / "out") / "index.html")
 
@@ -375,8 +378,8 @@ def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:
     folder = tmp_path / "a <b>&amp; sweep"
     for number in range(4):
         scores = [
-            Score.from_counts(EVIL, EVIL, number + 1, 9, EVIL, "test", "lake_runs"),
-            Score.from_counts(EVIL, EVIL, 1, 9, EVIL, "validation", "one_shot"),
+            Score.from_counts("lake_runs", "test", EVIL, EVIL, number + 1, 9, EVIL),
+            Score.from_counts("one_shot", "validation", EVIL, EVIL, 1, 9, EVIL),
         ]
         result = result_of(
             0.1 * number, 0, scores=scores, warnings=[EVIL], command=EVIL, hardware=EVIL,

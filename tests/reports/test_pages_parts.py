@@ -151,7 +151,7 @@ def test_a_small_image_is_as_it_was(tmp_path: Path) -> None:
 
 
 def lake_runs(right: int, key: str = "lake_runs") -> Score:
-    return Score.from_counts("official 20-way runs", "how", right, 400, "d", "test", key)
+    return Score.from_counts(key, "test", "official 20-way runs", "how", right, 400, "d")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_verdicts(right: int, tone: str, words: str) -> None:
 def test_what_does_not_compare_is_not_compared() -> None:
     synthetic = Data("default", "synthetic", "d", "ratio_60_20_20")
     assert "on glyphs nothing compares" in verdict([lake_runs(400)], synthetic).text
-    validation = Score.from_counts("validation list", "how", 3, 4, "d", "validation", "one_shot")
+    validation = Score.from_counts("one_shot", "validation", "validation list", "how", 3, 4, "d")
     told = verdict([validation], LAKE)
     assert told.text.startswith("75.00% (95% interval 30.1 to 95.4) on validation list, 4 trials.")
     assert "test lists were not opened" in told.text
@@ -212,7 +212,7 @@ def test_one_tested_seed_of_several_speaks_for_itself(tmp_path: Path) -> None:
 
 
 def test_captions_tell_numbers() -> None:
-    alphabet = Score.from_counts("Old_Church", "how", 3, 4, "d", "test", "yardstick/x")
+    alphabet = Score.from_counts("within_alphabet/x", "test", "Old_Church", "how", 3, 4, "d")
     known = Known(
         {"val/one_shot_accuracy": Curve([9, 19], [0.25, 0.5])},
         {"lake_runs": lake_runs(300)},
@@ -223,7 +223,7 @@ def test_captions_tell_numbers() -> None:
     assert "%" not in words_for("trial", 15, known).replace("95%", "")
     assert "Old Church 75.0%" in words_for("alphabets", None, known)
     assert "Of 400 (official 20-way runs), 75.00%" in words_for("trial_right", None, known)
-    validation = Score.from_counts("validation", "how", 9, 10, "d", "validation", "one_shot")
+    validation = Score.from_counts("one_shot", "validation", "validation", "how", 9, 10, "d")
     known.scores = {"one_shot": validation}
     assert "Of 10 (validation), 90.00%" in words_for("confusions", None, known)
     assert words_for("some_thing", None, Known()) == "The image some thing."

@@ -24,7 +24,7 @@ from siamese_oneshot.utils.errors import UserError
 
 @pytest.fixture
 def result() -> RunResult:
-    score = Score.from_counts("official 20-way runs", "how", 368, 400, "abc", "test")
+    score = Score.from_counts("lake_runs", "test", "official 20-way runs", "how", 368, 400, "abc")
     return RunResult(
         status="finished",
         experiment="paper",

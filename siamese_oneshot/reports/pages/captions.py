@@ -91,14 +91,14 @@ def _of_test(name: str, known: Known) -> str:
         return f"{', '.join(told)}."
     if name == "ways":
         told = [
-            f"{key.rpartition('_')[2]} ways {100 * score.value:.1f}%"
-            for key, score in known.scores.items()
-            if key.startswith("way_curve_test_")
+            f"{score.way} ways {100 * score.value:.1f}%"
+            for score in known.scores.values()
+            if score.series == "way_curve_test"
         ]
         return f"On test characters: {', '.join(told)}." if told else ""
     lists = {"pairs": "verification", "mistakes": "within_alphabet", "confusions": "one_shot"}
     key = lists.get(name, "lake_runs")
-    score = known.scores.get(key) or known.scores.get("paper" if key == "lake_runs" else key)
+    score = known.scores.get(key) or known.scores.get("koch_protocol" if key == "lake_runs" else key)
     if score is None or name in ("filters", "distortions", "map"):
         return ""
     return f"Of {score.n:,} ({score.name}), {100 * score.value:.2f}% are right."

@@ -21,7 +21,7 @@ from siamese_oneshot.reports.tables import percent, time_text
 from siamese_oneshot.reports.value import cut, printable
 from siamese_oneshot.utils.tables import Table
 
-_WAYS = ("way_curve_test_", "way_curve_train_")  # forty figures, which have an image
+_WAYS = ("way_curve_test", "way_curve_train")  # forty figures, which have an image
 _LOG = 12_000  # letters of the end of train.log
 
 
@@ -131,7 +131,7 @@ def _tables(own: Sequence[Score], evaluated: Sequence[Score], elsewhere: str) ->
         ("scores at the end of training", own),
         (
             f"scores of the evaluation afterwards{elsewhere}",
-            [one for one in evaluated if not one.key.startswith(_WAYS)],
+            [one for one in evaluated if one.series not in _WAYS],
         ),
     ):
         table = Table(title, ["score", ">%", ">95% interval", ">trials", "protocol"])

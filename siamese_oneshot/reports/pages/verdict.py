@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from siamese_oneshot.evaluation.intervals import wilson
 from siamese_oneshot.evaluation.literature import (
-    BESIDE,
     ComparedModel,
     comparison,
-    is_comparable,
     table_of,
     training_data,
 )
-from siamese_oneshot.evaluation.published import Published, published
+from siamese_oneshot.evaluation.published import Published, reference
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.groups import Group
 from siamese_oneshot.reports.job import Data, Sweep
@@ -41,10 +39,10 @@ def verdict(scores: Sequence[Score], data: Data | None) -> Verdict:
         scores: of one run.
         data: what it learned from; None where it is not known.
     """
-    own = next(iter(comparable("within", scores, data)), None)
+    own = next(iter(comparable("within_alphabet_20way", scores, data)), None)
     if own is None:
         return Verdict(_without_test(scores, data), "none")
-    paper = _row("convolutional Siamese net")
+    paper = _row("koch2015")
     tone, words = _against(own, paper, "the paper's")
     _, humans = _against(own, _row("humans"), "humans'")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
@@ -62,9 +60,7 @@ def comparable(protocol: str, scores: Sequence[Score], data: Data | None) -> lis
     """The test scores that may stand beside published ones of a protocol."""
     if data is None or data.source != "omniglot":
         return []
-    keys, _ = BESIDE[protocol]
-    found = [one for key in keys for one in scores if one.split == "test" and one.key == key]
-    return [one for one in found if is_comparable(data.split, one)]
+    return [one for one in scores if one.comparable_with == protocol]
 
 
 def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> list[Table]:
@@ -74,9 +70,7 @@ def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> lis
         named: of each run its name, its data and its scores.
     """
     compared_models = [
-        ComparedModel(
-            name, training_data(data.source, data.split, data.trained_on), data.split, scores
-        )
+        ComparedModel(name, training_data(data.source, data.split, data.trained_on), scores)
         for name, data, scores in named
         if data is not None and data.source == "omniglot"
     ]
@@ -96,7 +90,7 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
     seeds = len(best.jobs)
     margin = best.validation.margin
     numbers = ", ".join(str(job.number) for job in best.jobs)
-    tested = [job for job in best.jobs if comparable("within", [*job.scores.values()], best.data)]
+    tested = [job for job in best.jobs if comparable("within_alphabet_20way", [*job.scores.values()], best.data)]
     scores = list((tested or best.jobs)[0].scores.values())
     text = f"Best on validation: job{'s' if seeds > 1 else ''} {numbers}"
     if margin is not None:
@@ -108,11 +102,11 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
         one = verdict(scores, best.data)
         whose = f"Job {tested[0].number}: " if tested and seeds > 1 else ""
         return Verdict(text + whose + one.text, one.tone)
-    name = next(iter(comparable("within", scores, best.data)))
+    name = next(iter(comparable("within_alphabet_20way", scores, best.data)))
     mean = best.score(f"{name.split}/{name.key}")
     assert mean is not None
     assert mean.margin is not None
-    paper, humans = _row("convolutional Siamese net"), _row("humans")
+    paper, humans = _row("koch2015"), _row("humans")
     low, high = mean.value - mean.margin, mean.value + mean.margin
     tone, words = _placed(low, high, paper, "the paper's")
     _, other = _placed(low, high, humans, "humans'")
@@ -153,4 +147,4 @@ def _share(score: Score) -> str:
 
 
 def _row(who: str) -> Published:
-    return next(one for one in published("within") if one.who == who)
+    return reference("within_alphabet_20way", who)
