@@ -17,9 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli.run import conf_dir
 from siamese_oneshot.sweeps.choosing import refuse_blind_search
-from siamese_oneshot.sweeps.job import bare_key
 from siamese_oneshot.sweeps.search_space import space_of, wandb_parameters
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import bare_key
 
 METRIC = "best_val/one_shot_accuracy"  # a plain number; of val/… the summary is a mapping
 

@@ -16,8 +16,8 @@ from tiny import BATCHES, FULL_PRECISION, SYNTHETIC, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.folder import jobs_in
 from siamese_oneshot.sweeps.grid import GridSweeper
+from siamese_oneshot.sweeps.job import jobs_in
 from siamese_oneshot.sweeps.optuna_search import SearchSweeper
 from siamese_oneshot.sweeps.study import JOB
 from siamese_oneshot.train import train_task

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from hydra.core.override_parser.types import Quote, QuotedString
+from siamese_oneshot.utils.text import quoted
 
 _LEFT_ALONE = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
 _READ_AS_IT_STANDS = re.compile(r"[\w./,+-]*", re.ASCII)
@@ -15,11 +14,6 @@ _BEFORE_A_VALUE = {
     "--cfg", "-c", "--package", "-p", "--info", "-i", "--config-path", "-cp", "--config-name",
     "-cn", "--config-dir", "-cd", "--experimental-rerun",
 }  # fmt: skip
-
-
-def quoted(path: str | Path) -> str:
-    """As Hydra's grammar reads it back unchanged."""
-    return QuotedString(str(path), Quote.single).with_quotes()
 
 
 def unquoted(text: str) -> str:

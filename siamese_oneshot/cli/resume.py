@@ -9,8 +9,9 @@ from pathlib import Path
 from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
-from siamese_oneshot.cli.paths import quoted, unquoted
+from siamese_oneshot.cli.paths import unquoted
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import quoted
 
 _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)

@@ -28,7 +28,7 @@ from siamese_oneshot.evaluation.significance import paired_tests
 from siamese_oneshot.evaluation.task_provider import TaskProvider
 from siamese_oneshot.loggers.wandb_evaluation import log_evaluation
 from siamese_oneshot.runs.result import environment
-from siamese_oneshot.sweeps.folder import sweep_of
+from siamese_oneshot.sweeps.job import sweep_of
 from siamese_oneshot.training.config_checks import check_logger
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.hardware import (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_oneshot.runs.recorded import of_training
-from siamese_oneshot.sweeps.job import Job, bare_key, short_keys
+from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import bare_key, short_keys
 
 _LONGEST = 96  # characters of a name; W&B cuts its own at 128
 _UNTOLD = ("experiment", "name")  # the name begins with it

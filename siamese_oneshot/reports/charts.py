@@ -8,7 +8,7 @@ from siamese_oneshot.plots.style import BLUE, GRAY, ORANGE, SKY, bare, heading, 
 from siamese_oneshot.reports.importance import Importance
 from siamese_oneshot.reports.job import Job, Sweep
 from siamese_oneshot.reports.value import cut
-from siamese_oneshot.sweeps.job import short_keys
+from siamese_oneshot.utils.text import short_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

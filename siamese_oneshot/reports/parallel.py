@@ -12,7 +12,7 @@ from siamese_oneshot.plots.style import heading, new_figure
 from siamese_oneshot.reports.importance import Importance
 from siamese_oneshot.reports.job import Job, Sweep
 from siamese_oneshot.reports.value import Value, cut, identity, numeric, shown, wide
-from siamese_oneshot.sweeps.job import short_keys
+from siamese_oneshot.utils.text import short_keys
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from siamese_oneshot.reports.groups import Group, Mean, shared_scores
 from siamese_oneshot.reports.importance import Importance
 from siamese_oneshot.reports.job import Data, LeftOut, Sweep
 from siamese_oneshot.reports.value import Value, cut, shown
-from siamese_oneshot.sweeps.job import short_keys
 from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import short_keys
 
 _ERROR = 160  # letters of an error in a table; report.json has all
 _ROWS = 12  # of a table in the terminal

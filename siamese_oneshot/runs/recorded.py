@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from siamese_oneshot.sweeps.job import bare_key
+from siamese_oneshot.utils.text import bare_key
 
 _ELSEWHERE = (
     "seed", "resume", "test", "sweep", "hydra", "logger", "data.root", "data.download",

@@ -26,11 +26,17 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from siamese_oneshot.cli.paths import quoted
-from siamese_oneshot.sweeps.folder import await_orphan, forget_failure, jobs_in, open_sweep
-from siamese_oneshot.sweeps.job import ATTEMPTS, Job, Outcome, bare_key, folder_name
+from siamese_oneshot.sweeps.job import (
+    ATTEMPTS,
+    Job,
+    Outcome,
+    await_orphan,
+    jobs_in,
+    open_sweep,
+)
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, UserError
+from siamese_oneshot.utils.text import bare_key, folder_name, quoted
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +149,8 @@ class SweepDriver(Sweeper):
         assert self.launcher is not None
         for job in jobs:
             job.begin(self.place(job))
-            forget_failure(self.place(job))
+            if Outcome.of(self.place(job)).status == "failed":  # of an earlier attempt
+                (self.place(job) / "result.json").unlink(missing_ok=True)
         lines = [self._line(job) for job in jobs]
         try:
             with self._watched(jobs):

@@ -12,9 +12,9 @@ from hydra.errors import HydraException
 
 from siamese_oneshot.sweeps.choosing import blind_split
 from siamese_oneshot.sweeps.driver import SweepDriver
-from siamese_oneshot.sweeps.folder import jobs_in
-from siamese_oneshot.sweeps.job import Job, Outcome, bare_key
+from siamese_oneshot.sweeps.job import Job, Outcome, jobs_in
 from siamese_oneshot.sweeps.search_space import LIST_WANTED
+from siamese_oneshot.utils.text import bare_key
 
 log = logging.getLogger(__name__)
 

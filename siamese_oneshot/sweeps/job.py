@@ -1,26 +1,36 @@
-"""One job of a sweep in its folder: what it is, how often it was begun, and how it ended."""
+"""A sweep's folder and its jobs: what each job is, how often it was started, and how it ended.
+
+``sweep.json`` says what the sweep varies, ``<job>/job.json`` what a job is, and
+``<job>/result.json`` how it ended.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.text import folder_name, short_keys
 
 FILE = "job.json"
-VERSION = 1
-ATTEMPTS = 3  # without a new checkpoint in between: the job kills its process
-COMPLETE = ("finished", "pruned")  # of a result: nothing is left to do
+SWEEP_FILE = "sweep.json"
+JOB_LOCK = "run.lock"  # held by the process that trains in the job's folder
+VERSION = 1  # of both files
+ATTEMPTS = 3  # starts without a new checkpoint in between before a job counts as failed
+COMPLETE = ("finished", "pruned")  # statuses of a result that leave nothing to do
 _RESULT = "result.json"
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_LONGEST = 100  # of a folder's name, in characters; file systems take 255 bytes
+_MAX_NAME = 100  # characters of the settings in a folder's name
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -28,12 +38,12 @@ class Job:
     """One job of a sweep.
 
     Attributes:
-        number: in the sweep, from 0.
-        overrides: of Hydra, all of the job's.
-        swept: the keys among them that the sweep varies.
-        attempts: how often it was begun since it last made a checkpoint.
-        error: what went wrong, in a line.
-        trial: of a search: ``storage``, ``study`` and ``number``.
+        number: Number in the sweep, from 0.
+        overrides: All Hydra overrides of the job.
+        swept: The keys among them that the sweep varies.
+        attempts: Number of starts since the job last wrote a checkpoint.
+        error: What went wrong, in one line.
+        trial: In a search, the Optuna trial: ``storage``, ``study`` and ``number``.
     """
 
     number: int
@@ -44,58 +54,61 @@ class Job:
     trial: dict[str, Any] | None = None
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The value of every swept key, as written in the overrides."""
+        values = dict(text.lstrip("+~").split("=", 1) for text in self.overrides if "=" in text)
+        return {key: values[key] for key in self.swept if key in values}
+
+    @property
     def name(self) -> str:
-        """The folder's: the number, which makes it unique, and what is swept, shortened."""
-        own = dict(text.lstrip("+~").split("=", 1) for text in self.overrides if "=" in text)
+        """Name of the job's folder: its number, then the swept settings, shortened."""
         short = short_keys(self.swept)
-        parts = [f"{short[key]}={_rounded(own[key])}" for key in self.swept if key in own]
-        while len(",".join(parts)) > _LONGEST:
+        parts = [f"{short[key]}={_rounded(value)}" for key, value in self.settings.items()]
+        while len(",".join(parts)) > _MAX_NAME:
             parts.pop()
         return folder_name([str(self.number), *parts]).replace(",", "_", 1)
 
     @classmethod
     def read(cls, folder: Path) -> Job | None:
-        """The job whose folder this is; None where it says nothing of one.
+        """Read the job whose folder this is; None if the folder holds no ``job.json``.
 
         Raises:
-            UserError: a file that is damaged or of another version.
+            UserError: The file is damaged or of another version.
         """
         path = folder / FILE
         if not path.is_file():
             return None
         try:
             content = json.loads(path.read_text())
-            found = content.pop("version")
-            if found != VERSION:
-                raise ValueError(f"version {found}, not {VERSION}")
+            version = content.pop("version")
+            if version != VERSION:
+                raise ValueError(f"version {version}, not {VERSION}")
             return cls(**{field.name: content[field.name] for field in fields(cls)})
-        except _DAMAGE as problem:
-            raise UserError(f"{path} is damaged ({problem}): remove that folder") from problem
+        except _DAMAGE as error:
+            raise UserError(f"{path} is damaged ({error}): remove that folder") from error
 
     def write(self, folder: Path) -> None:
-        """Write ``job.json``, whole or not at all."""
+        """Write ``job.json`` atomically."""
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / FILE) as file:
-            content = {"version": VERSION, **asdict(self)}
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
+        _write_json(folder / FILE, {"version": VERSION, **asdict(self)})
 
     def lost(self, folder: Path) -> int:
-        """How many attempts have come to nothing: none where the last one made a checkpoint."""
+        """Count the attempts since the last checkpoint."""
         last, own = folder / "checkpoints" / "last.ckpt", folder / FILE
         if last.is_file() and own.is_file() and last.stat().st_mtime > own.stat().st_mtime:
             return 0
         return self.attempts
 
     def begin(self, folder: Path) -> None:
-        """Count an attempt, from anew where the last one came to a checkpoint."""
+        """Count one more attempt, starting from 0 if the last attempt wrote a checkpoint."""
         self.attempts = self.lost(folder) + 1
         self.error = None
         self.write(folder)
 
     def excuse(self, folder: Path) -> None:
-        """Take back an attempt that was counted, but of which the folder shows no trace."""
+        """Take back the last attempt if the job left no trace of it in its folder."""
         counted = (folder / FILE).stat().st_mtime_ns
-        if all(one.stat().st_mtime_ns <= counted for one in folder.iterdir()):
+        if all(path.stat().st_mtime_ns <= counted for path in folder.iterdir()):
             self.attempts -= 1
             self.write(folder)
 
@@ -106,7 +119,7 @@ class Outcome:
 
     Attributes:
         status: ``new``, ``unfinished``, ``finished``, ``pruned`` or ``failed``.
-        validation: the one-shot accuracy on validation trials, 0 … 1, where there is one.
+        validation: One-shot accuracy on the validation set in [0, 1], if there is one.
     """
 
     status: str
@@ -114,12 +127,12 @@ class Outcome:
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether nothing is left to do."""
         return self.status in COMPLETE
 
     @classmethod
     def of(cls, folder: Path) -> Outcome:
-        """Read from the folder; a result that is half written counts for nothing."""
+        """Read the outcome from a job's folder; a damaged result counts as none."""
         if not (folder / FILE).is_file() and not (folder / _RESULT).is_file():
             return cls("new")
         try:
@@ -130,38 +143,113 @@ class Outcome:
         if status not in (*COMPLETE, "failed"):
             return cls("unfinished")
         if status != "failed" and value is None:
-            return cls("failed")  # ended without a single validation, or with one that is NaN
+            return cls("failed")  # no validation was run, or its score is NaN
         return cls(status, value)
 
 
-def bare_key(override: str) -> str:
-    """``optimizer.lr`` of ``+optimizer.lr=1``."""
-    return override.partition("=")[0].lstrip("+~")
+@contextmanager
+def open_sweep(
+    folder: Path, arguments: Sequence[str], params: dict[str, str], command: str = ""
+) -> Iterator[None]:
+    """Lock a sweep's folder, which is new or was made by the same command.
+
+    Args:
+        folder: Folder of the sweep; made if it is missing.
+        arguments: Arguments of the command line without Hydra's own settings.
+        params: What the sweep varies, as in ``hydra.sweeper.params``.
+        command: Command that runs the sweep now, for `command_of`; it may differ from earlier ones.
+
+    Raises:
+        UserError: Another process runs this sweep, or the folder holds another sweep.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "sweep.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"another process runs the sweep in {folder}. Wait for it, or stop it. Several "
+            "machines share one search with one hydra.sweeper.storage and a folder each "
+            "(hydra.sweep.dir)."
+        ) from None
+    try:
+        content = {"arguments": list(arguments), "params": dict(params)}
+        _check_same_sweep(folder, content)
+        _write_json(folder / SWEEP_FILE, {"version": VERSION, **content, "command": command})
+        yield
+    finally:
+        lock.release()
 
 
-def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Each key's last parts, as many as it takes to tell it from the others."""
+def _check_same_sweep(folder: Path, content: dict[str, Any]) -> None:
+    path = folder / SWEEP_FILE
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text())
+        differing = [key for key, value in content.items() if before[key] != value]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is damaged ({error}): move that folder away") from error
+    if differing:
+        lines = [f"{key} there: {before[key]}; now: {content[key]}" for key in differing]
+        raise UserError(
+            f"{folder} holds another sweep. Give this one its own name: "
+            "hydra.sweeper.name=<name>\n" + "\n".join(lines)
+        )
 
-    def ends(key: str) -> list[str]:
-        parts = key.split(".")
-        return [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
 
-    taken = Counter(end for key in dict.fromkeys(keys) for end in ends(key))
-    return {key: next((end for end in ends(key) if taken[end] == 1), key) for key in keys}
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with whole_file(path) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
+
+
+def await_orphan(folder: Path) -> None:
+    """Wait while another process still trains in a job's folder.
+
+    A sweep that is killed may leave its jobs running, on this machine or in a cluster's queue.
+    """
+    if not (folder / JOB_LOCK).exists():
+        return
+    lock = FileLock(folder / JOB_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process is still training in %s: waiting for it", folder)
+        lock.acquire()
+    lock.release()
+
+
+def jobs_in(folder: Path) -> list[tuple[Job, Path, Outcome]]:
+    """List the jobs that have a folder, by number; damaged ones are logged and left out."""
+    jobs = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            job = Job.read(path) if path.is_dir() else None
+        except UserError as error:
+            log.warning("%s", error)
+            continue
+        if job is not None:
+            jobs.append((job, path, Outcome.of(path)))
+    return sorted(jobs, key=lambda item: item[0].number)
+
+
+def command_of(folder: Path) -> str:
+    """Return the command that last ran a sweep, which also continues it; "" if unknown."""
+    try:
+        command = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return command if isinstance(command, str) else ""
+
+
+def sweep_of(folder: Path) -> Path | None:
+    """Return the sweep that a folder is or is a job of."""
+    return next((path for path in (folder, folder.parent) if (path / SWEEP_FILE).is_file()), None)
 
 
 def _rounded(value: str) -> str:
-    """A sampled number to four figures, for reading."""
+    """Round a sampled number to four significant digits."""
     try:
         return value if len(value) < 8 else f"{float(value):.4g}"
     except ValueError:
         return value
-
-
-def folder_name(overrides: Sequence[str]) -> str:
-    """Overrides as a folder's name: readable, valid everywhere, different for different ones."""
-    text = ",".join(override.lstrip("+~") for override in overrides)
-    name = re.sub(r"[^\w.,=+\-\[\]]", "-", text.replace("'", "").replace('"', ""), flags=re.A)
-    if name == text and len(name) <= _LONGEST:
-        return name
-    return f"{name[:_LONGEST]}~{sha256(text.encode()).hexdigest()[:8]}"

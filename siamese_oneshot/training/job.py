@@ -19,7 +19,7 @@ from siamese_oneshot.loggers.run_name import RunName, tags_of
 from siamese_oneshot.loggers.wandb_mode import is_first_process
 from siamese_oneshot.loggers.wandb_run import wandb_run
 from siamese_oneshot.loggers.wandb_summary import check_choice, log_result
-from siamese_oneshot.sweeps.folder import JOB_LOCK
+from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.config_checks import check_settings
 from siamese_oneshot.training.run import Run
 from siamese_oneshot.utils.distributed import (

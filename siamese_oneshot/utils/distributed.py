@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from siamese_oneshot.cli.paths import quoted
 from siamese_oneshot.loggers.wandb_mode import is_slurm_task
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.job import bare_key
 from siamese_oneshot.utils.errors import Stopped, UserError
+from siamese_oneshot.utils.text import bare_key, quoted
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_oneshot.cli.paths import quoted, unquoted, with_paths
+from siamese_oneshot.cli.paths import unquoted, with_paths
 from siamese_oneshot.models.per_layer import by_layer
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import quoted
 
 ANYTHING = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=200),

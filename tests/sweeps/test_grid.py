@@ -18,9 +18,8 @@ from hydra.types import HydraContext
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps import driver
-from siamese_oneshot.sweeps.folder import command_of
 from siamese_oneshot.sweeps.grid import GridSweeper, combinations, take_places
-from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.sweeps.job import Job, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
 
 LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]

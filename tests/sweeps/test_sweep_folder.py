@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from siamese_oneshot.sweeps.folder import (
+from siamese_oneshot.sweeps.job import (
     JOB_LOCK,
+    Job,
     await_orphan,
     command_of,
     jobs_in,
     open_sweep,
     sweep_of,
 )
-from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -53,7 +53,7 @@ def test_the_command_is_the_latest_and_none_of_an_older_file(tmp_path: Path) -> 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
     with (
         open_sweep(tmp_path, [], {}),
-        pytest.raises(UserError, match="another process is driving"),
+        pytest.raises(UserError, match="another process runs"),
         open_sweep(tmp_path, [], {}),
     ):
         pass

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.sweeps.job import Job, Outcome, bare_key, folder_name, short_keys
+from siamese_oneshot.sweeps.job import Job, Outcome
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import bare_key, folder_name, short_keys
 
 
 def test_the_name_says_what_is_swept_in_short() -> None:

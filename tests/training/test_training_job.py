@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from siamese_oneshot.sweeps.folder import JOB_LOCK
+from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training import job
 from siamese_oneshot.utils.errors import Busy
 

@@ -12,7 +12,7 @@ from siamese_oneshot.reports.pages.colours import AXIS, BEST, PAGE, TEXT, on_ram
 from siamese_oneshot.reports.parallel import ABSENT, chosen_keys, scale_of
 from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.reports.value import cut
-from siamese_oneshot.sweeps.job import short_keys
+from siamese_oneshot.utils.text import short_keys
 
 
 def parallel_chart(sweep: Sweep, importance: Importance) -> Chart | None:

@@ -21,9 +21,9 @@ from siamese_oneshot.reports.tables import (
     time_text,
 )
 from siamese_oneshot.reports.value import Value, cut, numeric, shown
-from siamese_oneshot.sweeps.folder import command_of
-from siamese_oneshot.sweeps.job import short_keys
+from siamese_oneshot.sweeps.job import command_of
 from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import short_keys
 
 _MOST_JOBS = 1000  # rows: a page has to load
 _MOST_KEYS = 20  # columns of settings

@@ -23,7 +23,7 @@ from siamese_oneshot.reports.pages.metrics import Curve
 from siamese_oneshot.reports.pages.parallel_chart import parallel_chart, percent_of, ranked
 from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.reports.value import cut
-from siamese_oneshot.sweeps.job import short_keys
+from siamese_oneshot.utils.text import short_keys
 
 _BY_NAME = 8  # more lines than these are told apart by score, not by name
 _ALL_POINTS = 60_000  # of all lines together: a page has to load

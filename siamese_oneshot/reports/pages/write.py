@@ -15,9 +15,9 @@ from siamese_oneshot.reports.pages.render import GENERATOR, render
 from siamese_oneshot.reports.pages.run import run_page
 from siamese_oneshot.reports.pages.sweep import sweep_page
 from siamese_oneshot.reports.value import cut
-from siamese_oneshot.sweeps.job import folder_name
 from siamese_oneshot.utils.io import whole_file
 from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import folder_name
 
 log = logging.getLogger(__name__)
 
