@@ -30,7 +30,7 @@ from siamese_oneshot.data.image_folder.image_input import ImageInput, Source, re
 from siamese_oneshot.data.image_folder.support_query import judge, load_supports, told
 from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.scoring import check_finite_scores
-from siamese_oneshot.runs.trained_model import TrainedModel, load_trained
+from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
 from siamese_oneshot.utils.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ from typing import Any
 
 from siamese_oneshot.cli.surroundings import explain_machine
 from siamese_oneshot.data.splits import BLIND
-from siamese_oneshot.runs.quantization import ROUNDED
+from siamese_oneshot.runs.checkpoint import ROUNDED, TrainedModel, load_trained, save_trained
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.runs.trained_model import TrainedModel, load_trained, save_trained
 from siamese_oneshot.utils.errors import UserError
 
 _FIGURES = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
@@ -86,7 +85,7 @@ def _check(run: Path, trained: TrainedModel, found: dict[str, Any]) -> None:
     own = {name: trained.metadata.get(name) for name in ("data_digest", "split")}
     differ = [name for name, value in own.items() if value and found[name] != value]
     try:
-        lists = read_result(run).lists
+        lists = read_result(run).task_digests
     except UserError:
         lists = {}  # no run, but weights
     tested = [one for one in found["scores"] if one["split"] == "test"]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese_oneshot.loggers.wandb_mode import MODES
+from siamese_oneshot.loggers.wandb_run import MODES
 from siamese_oneshot.utils.errors import UserError
 
 

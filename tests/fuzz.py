@@ -38,7 +38,7 @@ from siamese_oneshot.data.mnist import load_mnist
 from siamese_oneshot.data.omniglot.contents import decode_image
 from siamese_oneshot.data.omniglot.files import Members
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.runs.trained_model import load_trained
+from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.sweeps.job import FILE, Job
 from siamese_oneshot.utils.errors import UserError
 
@@ -109,8 +109,8 @@ JOB = json.dumps({"version": 1, "number": 0, "overrides": ["a=1"], "swept": ["a"
                   "error": None, "trial": None}).encode()  # fmt: skip
 RESULT = json.dumps({"version": 1, "status": "finished", "experiment": "x", "seed": 0,
                      "data_source": "synthetic", "data_digest": "0", "data_split": "ratio_60_20_20",
-                     "scores": [], "validation": 0.5, "checkpoint": None, "steps": 1, "epochs": 1,
-                     "seconds": 1.0, "seconds_total": 1.0, "precision": "32-true",
+                     "scores": [], "val_accuracy": 0.5, "checkpoint": None, "steps": 1, "epochs": 1,
+                     "train_seconds": 1.0, "total_seconds": 1.0, "precision": "32-true",
                      }).encode()  # fmt: skip
 WORDS = "a folder,x=1 [β] {c: d} 'it''s' \"q\" ${e} \\ (f) ; $(g) `h` | & \n\t\0é\ud800".encode(
     "utf-8", "surrogatepass"

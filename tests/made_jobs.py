@@ -33,12 +33,12 @@ def result_of(validation: float | None, seed: int = 0, **changes: Any) -> RunRes
         "data_digest": "drawn",
         "data_split": "lake",
         "scores": [],
-        "validation": validation,
+        "val_accuracy": validation,
         "checkpoint": "checkpoints/best.ckpt",
         "steps": 100,
         "epochs": 2,
-        "seconds": 75.0,
-        "seconds_total": 80.0,
+        "train_seconds": 75.0,
+        "total_seconds": 80.0,
         "precision": "32-true",
     }
     return RunResult(**(values | changes))

@@ -22,7 +22,7 @@ from siamese_oneshot.data.image_folder.image_input import ImageInput, read_given
 from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.metrics import choose
 from siamese_oneshot.evaluation.scoring import score_episodes
-from siamese_oneshot.runs.trained_model import TrainedModel
+from siamese_oneshot.runs.checkpoint import TrainedModel
 from siamese_oneshot.utils.errors import UserError
 
 SIZE = 21

@@ -11,7 +11,7 @@ from tiny import FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.runs.trained_model import load_trained
+from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.train import train_task
 
 PAGE = Path(__file__).parents[1] / "docs" / "extend.md"

@@ -91,7 +91,7 @@ def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path, line: list[st
         assert trial.state == optuna.trial.TrialState.COMPLETE
         result = read_result(folder)
         assert (result.steps, result.status) == (6, "finished")
-        assert trial.value == result.validation
+        assert trial.value == result.val_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> float | None:
     """The validation score of the second job, trained without a sweep."""
     folder = tmp_path_factory.mktemp("alone")
     assert finish(folder, "seed=1", *SMALL, f"hydra.run.dir={folder / 'run'}") == 0
-    return read_result(folder / "run").validation
+    return read_result(folder / "run").val_accuracy
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_the_same_sweep_on_each_launcher(
     assert finish(tmp_path, *line) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
     sweep = tmp_path / "outputs" / "default" / "s"
     assert sorted(results(sweep)) == ["0_seed=0", "1_seed=1"]
-    assert read_result(sweep / "1_seed=1").validation == alone
+    assert read_result(sweep / "1_seed=1").val_accuracy == alone
 
 
 def test_a_hopeless_training_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,4 +139,4 @@ def test_a_hopeless_training_ends_early(tmp_path: Path, monkeypatch: pytest.Monk
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
     (trial,) = study.trials
     assert trial.state == optuna.trial.TrialState.PRUNED
-    assert trial.value == pytest.approx(result.validation)
+    assert trial.value == pytest.approx(result.val_accuracy)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from siamese_oneshot.loggers.wandb_mode import is_first_process
+from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import check_sums, previous, whole_file
 

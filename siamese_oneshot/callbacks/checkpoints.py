@@ -14,9 +14,9 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from siamese_oneshot.callbacks.checkpoint_io import there_is
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.loggers.wandb_mode import is_first_process
 from siamese_oneshot.module import ERROR
 from siamese_oneshot.utils import check, slurm
+from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import remove_strays
 from siamese_oneshot.utils.text import quoted

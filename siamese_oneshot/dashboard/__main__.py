@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese_oneshot.loggers.wandb_mode import has_login
+from siamese_oneshot.loggers.wandb_run import has_login
 from siamese_oneshot.utils.errors import UserError
 
 

@@ -10,16 +10,21 @@ from typing import Any
 
 from torch import nn
 
-from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.data.omniglot.edition import SIDE
+from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embedding import PairScorer
 from siamese_oneshot.evaluation.ensembling import Ensemble, TestTimeAugmentation
 from siamese_oneshot.evaluation.hausdorff import Hausdorff
 from siamese_oneshot.evaluation.training_setting import Setting
+from siamese_oneshot.runs.checkpoint import (
+    PRETRAINED,
+    TrainedModel,
+    find_weights,
+    load_trained,
+    runs_in,
+)
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.runs.trained_model import TrainedModel, load_trained
-from siamese_oneshot.runs.weights import PRETRAINED, find_weights, runs_in
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import did_you_mean
 

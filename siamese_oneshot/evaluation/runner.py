@@ -27,7 +27,6 @@ from siamese_oneshot.evaluation.record import write_json, write_markdown
 from siamese_oneshot.evaluation.significance import paired_tests
 from siamese_oneshot.evaluation.task_provider import TaskProvider
 from siamese_oneshot.loggers.wandb_evaluation import log_evaluation
-from siamese_oneshot.runs.result import environment
 from siamese_oneshot.sweeps.job import sweep_of
 from siamese_oneshot.training.config_checks import check_logger
 from siamese_oneshot.utils import check
@@ -36,6 +35,7 @@ from siamese_oneshot.utils.hardware import (
     choose_precision,
     keep_freed_memory,
 )
+from siamese_oneshot.utils.run_info import environment
 from siamese_oneshot.utils.tables import Table, wide_console
 
 log = logging.getLogger(__name__)

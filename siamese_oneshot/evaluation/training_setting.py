@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from siamese_oneshot.runs.trained_model import TrainedModel
+from siamese_oneshot.runs.checkpoint import TrainedModel
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_oneshot.runs.recorded import of_training
 from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.run_info import of_training
 from siamese_oneshot.utils.text import bare_key, short_keys
 
 _LONGEST = 96  # characters of a name; W&B cuts its own at 128

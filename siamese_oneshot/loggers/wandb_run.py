@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.loggers.wandb_history import LoggedHistory
-from siamese_oneshot.loggers.wandb_mode import choose_mode, has_login, is_first_process
+from siamese_oneshot.utils.distributed import is_first_process
+from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import whole_file
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MODES = ("auto", "online", "offline", "disabled")
 ID_FILE = "wandb_id.txt"
 INTERRUPTED = 255  # W&B's own code for Ctrl-C, by which it tells killed runs from failed ones
 
@@ -107,6 +109,35 @@ def wandb_run(
     finally:
         logger.keep_best()
         _finish(run, code)
+
+
+def choose_mode(mode: str) -> str:
+    """Resolve ``auto``.
+
+    Raises:
+        UserError: an unknown mode.
+    """
+    if mode not in MODES:
+        raise UserError(f"logger.mode={mode} is unknown; there are {', '.join(MODES)}")
+    if mode != "auto":
+        return mode
+    wish = os.environ.get("WANDB_MODE", "")
+    if wish:
+        return {"dryrun": "offline", "run": "online"}.get(wish, wish)
+    return "online" if has_login() else "offline"
+
+
+def has_login(**settings: Any) -> bool:
+    """Whether a key is at hand: in the environment, netrc or W&B's settings; for these settings."""
+    try:
+        import wandb
+
+        # Unless silent, login asks the server whose key it is, to print the name.
+        wandb.setup(wandb.Settings(silent=True, **settings))
+        return bool(wandb.login(prompt=False, verify=False))
+    except Exception as problem:  # a damaged key or settings file is no reason not to train
+        log.warning("the W&B login cannot be used: %s", problem)
+        return False
 
 
 def _run_id(folder: Path) -> str:

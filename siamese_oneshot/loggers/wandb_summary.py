@@ -68,9 +68,9 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     ``best_val/…`` are validation's of the kept checkpoint, ``test/…`` those of the test lists, each
     with its 95% interval; ``delta_vs_koch2015/…`` is the distance to the paper's figure in points.
     """
-    figures: dict[str, Any] = {"status": result.status, "seconds": result.seconds}
-    if result.validation is not None:
-        figures["best_val/one_shot_accuracy"] = result.validation
+    figures: dict[str, Any] = {"status": result.status, "train_seconds": result.train_seconds}
+    if result.val_accuracy is not None:
+        figures["best_val/one_shot_accuracy"] = result.val_accuracy
     for score in result.scores:
         name = f"{'best' if score.split == 'validation' else score.split}/{score.key}"
         figures |= interval_of(name, score)

@@ -9,13 +9,13 @@ from siamese_oneshot.plots.style import save
 
 __all__ = [
     "draw_alphabets",
-    "draw_confusions",
     "draw_augmentations",
+    "draw_confusions",
+    "draw_episode",
     "draw_filters",
     "draw_map",
     "draw_mistakes",
     "draw_pair_scores",
-    "draw_episode",
     "draw_ways",
     "save",
 ]

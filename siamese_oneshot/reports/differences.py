@@ -7,7 +7,7 @@ from typing import Any
 
 from siamese_oneshot.reports.files import Files
 from siamese_oneshot.reports.value import Value, identity, of_plain
-from siamese_oneshot.runs.recorded import is_of_training
+from siamese_oneshot.utils.run_info import is_of_training
 
 _PLACES = ("root", "workers", "dirpath", "folder")  # wherever they stand
 

@@ -183,8 +183,8 @@ def _fits(name: str, value: Any) -> bool:
 def _check(result: RunResult) -> None:
     """Refuse what ``read_result`` takes but no figure can be made of."""
     numbers = {
-        "validation": result.validation,
-        "seconds": result.seconds,
+        "validation": result.val_accuracy,
+        "seconds": result.train_seconds,
         **{f"score {score.name}": score.value for score in result.scores},
     }
     for name, value in numbers.items():

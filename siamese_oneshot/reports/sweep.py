@@ -60,7 +60,7 @@ def _job(files: Files, place: str, keys: Sequence[str]) -> Job:
             job.settings[key] = value
     has, seed = files.value("seed")
     job.seed = seed if has and isinstance(seed, int) else None
-    complete = result is not None and result.status in COMPLETE and usable(result.validation)
+    complete = result is not None and result.status in COMPLETE and usable(result.val_accuracy)
     if not complete:  # else it failed, and has gone on by itself since
         job.error = (told.get("error") or "").strip()
     if result is None:
@@ -76,16 +76,16 @@ def _job(files: Files, place: str, keys: Sequence[str]) -> Job:
             result.data_split,
             result.trained_on,
         )
-        job.seconds, job.steps = result.seconds, result.steps
+        job.seconds, job.steps = result.train_seconds, result.steps
         for score in result.scores:
             if usable(score.value):
                 job.scores[f"{score.split}/{score.key or score.name}"] = score
             else:
                 files.complaints.append(f"{score.name} is {score.value}, which is no share")
-        if usable(result.validation):
-            job.validation = result.validation
-        elif result.validation is not None:
-            files.complaints.append(f"its validation score is {result.validation}, no share")
+        if usable(result.val_accuracy):
+            job.validation = result.val_accuracy
+        elif result.val_accuracy is not None:
+            files.complaints.append(f"its validation score is {result.val_accuracy}, no share")
         if job.validation is None and job.status == "finished":  # a sweep calls that failed, too
             job.status = "failed"
             job.error = job.error or "it ended without a validation score that is a number"

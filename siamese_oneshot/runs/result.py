@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import platform
 import shlex
-import sys
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +17,10 @@ from rich.table import Table
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.git_info import commit
 from siamese_oneshot.utils.io import whole_file
 
 VERSION = 2
 FILE = "result.json"
-PACKAGES = (
-    "siamese-oneshot", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf",
-    "numpy", "scipy", "pillow", "wandb",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,17 +33,17 @@ class RunResult:
         data_source, data_digest, data_split: on what.
         trained_on: what the training learned from, in words.
         scores: the figures; the first is the one that was chosen by.
-        validation: that figure, 0 … 1, of a pruned run the best on its way; None where there is
-            none.
+        val_accuracy: One-shot accuracy on validation episodes, from 0 to 1, of the kept checkpoint;
+            of a pruned run the best one so far; None if there is none.
         checkpoint: the kept one, relative to the run's folder.
         steps, epochs: how far it came; whole epochs.
-        seconds, seconds_total: of this process: training, and all.
+        train_seconds, total_seconds: Wall-clock time: of all training legs, and of this process.
         precision: of the arithmetic.
         overrides: of the command line.
         warnings: what a reader of the figures must know.
         command, python, packages, commit, hardware: where and with what; see ``environment``.
-        machine: what else the last bit depends on; see ``tracking.machine``.
-        lists: the hashes of the frozen lists of episodes and pairs, opened or not.
+        machine: what else the last bit depends on; see ``run_info.machine``.
+        task_digests: Hashes of the frozen lists of episodes and pairs, by ``split/key``.
     """
 
     status: str
@@ -61,12 +53,12 @@ class RunResult:
     data_digest: str
     data_split: str
     scores: list[Score]
-    validation: float | None
+    val_accuracy: float | None
     checkpoint: str | None
     steps: int
     epochs: int
-    seconds: float
-    seconds_total: float
+    train_seconds: float
+    total_seconds: float
     precision: str
     overrides: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -76,7 +68,7 @@ class RunResult:
     commit: str | None = None
     hardware: str = ""
     machine: dict[str, Any] = field(default_factory=dict)
-    lists: dict[str, str] = field(default_factory=dict)
+    task_digests: dict[str, str] = field(default_factory=dict)
     trained_on: str = ""
 
 
@@ -109,28 +101,6 @@ def read_result(folder: Path) -> RunResult:
         raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
 
 
-def environment(module: str = "train", gpus: int | None = None) -> dict[str, Any]:
-    """Command, Python, packages, git commit (with ``+`` where files differ) and hardware.
-
-    Args:
-        module: the entry point.
-        gpus: how many are used; None where all may be.
-    """
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = "unknown"
-    return {
-        "command": shlex.join(["python", "-m", f"siamese_oneshot.{module}", *sys.argv[1:]]),
-        "python": platform.python_version(),
-        "packages": packages,
-        "commit": commit(),
-        "hardware": _hardware(gpus),
-    }
-
-
 def print_result(result: RunResult, folder: Path, console: Console | None = None) -> None:
     """Show the figures with their episodes and intervals, and how to go on.
 
@@ -159,8 +129,8 @@ def print_result(result: RunResult, folder: Path, console: Console | None = None
             )
         console.print(table)
     lines = [
-        f"{result.status} after {result.steps:,} steps, {result.seconds:.0f} s of training in "
-        f"{result.precision} on {result.hardware}",
+        f"{result.status} after {result.steps:,} steps, {result.train_seconds:.0f} s of training "
+        f"in {result.precision} on {result.hardware}",
         f"everything is in {folder}",
     ]
     if result.checkpoint is not None:
@@ -182,21 +152,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _hardware(gpus: int | None) -> str:
-    import torch
-
-    if gpus is None:
-        gpus = torch.cuda.device_count()
-    if gpus and torch.cuda.is_available():
-        return f"{gpus} x {torch.cuda.get_device_name()}"
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        pass
-    return f"{torch.get_num_threads()} threads of {name}"

@@ -137,7 +137,7 @@ class Outcome:
             return cls("new")
         try:
             content = json.loads((folder / _RESULT).read_text())
-            status, value = content["status"], content["validation"]
+            status, value = content["status"], content["val_accuracy"]
         except (OSError, ValueError, TypeError, KeyError):
             return cls("unfinished")
         if status not in (*COMPLETE, "failed"):

@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from siamese_oneshot.data.splits import Split
-from siamese_oneshot.loggers.wandb_mode import MODES
+from siamese_oneshot.loggers.wandb_run import MODES
 from siamese_oneshot.module import ERROR
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError

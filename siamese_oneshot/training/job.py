@@ -16,21 +16,21 @@ from siamese_oneshot.callbacks.checkpoints import check_new
 from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.loggers.run_name import RunName, tags_of
-from siamese_oneshot.loggers.wandb_mode import is_first_process
 from siamese_oneshot.loggers.wandb_run import wandb_run
 from siamese_oneshot.loggers.wandb_summary import check_choice, log_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.config_checks import check_settings
-from siamese_oneshot.training.run import Run
-from siamese_oneshot.utils.distributed import (
+from siamese_oneshot.training.launch import (
     check_started,
     launched_from_outside,
     number_of,
+    quieten,
     train_apart,
 )
+from siamese_oneshot.training.run import Run
+from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import Busy
 from siamese_oneshot.utils.hardware import choose_accelerator
-from siamese_oneshot.utils.quiet import quieten
 
 _ORPHANS = 8.0  # seconds after which the workers of a killed process have noticed
 METRICS = {

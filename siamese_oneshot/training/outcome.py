@@ -53,17 +53,17 @@ def result_of(
         data_split=data.parts.name,
         trained_on=data.learned,
         scores=list(scores),
-        validation=scores[0].value if scores else best_validation(trainer),
+        val_accuracy=scores[0].value if scores else best_validation(trainer),
         checkpoint=None if kept is None else _within(kept, run.folder),
         steps=trainer.global_step,
         epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
-        seconds=run.seconds,
-        seconds_total=time.monotonic() - run.started,
+        train_seconds=run.seconds,
+        total_seconds=time.monotonic() - run.started,
         overrides=list(HydraConfig.get().overrides.task),
         warnings=list(data.warnings),
         precision=run.precision,
         machine=run.machine,
-        lists={
+        task_digests={
             f"{split}/{key}": digest
             for split, eval_tasks in eval_tasks.items()
             for key, digest in eval_tasks.digests.items()

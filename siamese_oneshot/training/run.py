@@ -26,30 +26,27 @@ from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.evaluation.scores import Score, scores_of
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.loggers.wandb_mode import is_first_process
 from siamese_oneshot.module import SiameseModule
-from siamese_oneshot.runs.recorded import of_training
 from siamese_oneshot.runs.result import (
     RunResult,
-    environment,
     print_result,
     resume_line,
     write_result,
 )
 from siamese_oneshot.training.announcement import announce
 from siamese_oneshot.training.config_checks import check_split
+from siamese_oneshot.training.launch import end_others, number_of
 from siamese_oneshot.training.outcome import result_of
 from siamese_oneshot.training.trainer import make_trainer
-from siamese_oneshot.utils.distributed import end_others, number_of
+from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.git_info import keep_changes
 from siamese_oneshot.utils.hardware import (
     choose_accelerator,
     choose_precision,
     keep_freed_memory,
 )
 from siamese_oneshot.utils.io import remove_strays
-from siamese_oneshot.utils.machine_info import machine
+from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +174,7 @@ class Run:
             # The others would be seen to fail, and the first be killed while it still writes.
             if status == "interrupted" and is_first_process():
                 self.stopping.end()
-        return float("nan") if result.validation is None else result.validation
+        return float("nan") if result.val_accuracy is None else result.val_accuracy
 
     def worth_examining(self, status: str) -> bool:
         """Whether there is a use, and time, for the scores of the best checkpoint."""

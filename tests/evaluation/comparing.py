@@ -14,7 +14,7 @@ from siamese_oneshot.evaluation.models import EvaluatedModel
 from siamese_oneshot.models.conv_encoder import ConvEncoder
 from siamese_oneshot.models.siamese import build_network
 from siamese_oneshot.models.similarity import WeightedL1
-from siamese_oneshot.runs.trained_model import TrainedModel
+from siamese_oneshot.runs.checkpoint import TrainedModel
 
 SIZE = EvalConfig(n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5)
 MORE = ProtocolConfig(max_way=6, episodes_per_way=30, few_shot_episodes=40, mnist_episodes=50)

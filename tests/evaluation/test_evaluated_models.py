@@ -10,7 +10,7 @@ import torch
 from hydra.utils import instantiate
 
 from siamese_oneshot.evaluation.models import BASELINES, combined, find_models
-from siamese_oneshot.runs.recorded import of_training
+from siamese_oneshot.utils.run_info import of_training
 from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.errors import UserError
 

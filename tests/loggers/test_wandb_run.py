@@ -13,7 +13,7 @@ import pytest
 import wandb
 from wandb_files import ReadBack, inspect, parts_of, sync_command, without_account
 
-from siamese_oneshot.loggers.wandb_mode import choose_mode
+from siamese_oneshot.loggers.wandb_run import choose_mode
 from siamese_oneshot.loggers.wandb_run import wandb_run
 from siamese_oneshot.utils.errors import UserError
 

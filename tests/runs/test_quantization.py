@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from siamese_oneshot.runs.quantization import restored, rounded
+from siamese_oneshot.runs.checkpoint import dequantize, quantize
 
 
 def weights() -> dict[str, torch.Tensor]:

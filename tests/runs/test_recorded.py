@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from siamese_oneshot.runs.recorded import of_training
+from siamese_oneshot.utils.run_info import of_training
 
 LINE = [
     "optimizer.lr=1", "+experiment=paper", "seed=3", "logger=none", "logger.mode=offline",

@@ -33,12 +33,12 @@ def result() -> RunResult:
         data_digest="d",
         data_split="koch",
         scores=[score],
-        validation=0.9,
+        val_accuracy=0.9,
         checkpoint="checkpoints/best.ckpt",
         steps=10,
         epochs=1,
-        seconds=1.5,
-        seconds_total=2.5,
+        train_seconds=1.5,
+        total_seconds=2.5,
         precision="bf16-mixed",
         warnings=["made of glyphs"],
     )
@@ -58,8 +58,8 @@ def test_a_score_comes_with_its_episodes_and_interval(result: RunResult):
 
 
 def test_what_is_not_a_number_becomes_null(tmp_path: Path, result: RunResult):
-    path = write_result(tmp_path, replace(result, validation=float("nan")))
-    assert json.loads(path.read_text())["validation"] is None
+    path = write_result(tmp_path, replace(result, val_accuracy=float("nan")))
+    assert json.loads(path.read_text())["val_accuracy"] is None
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, result: RunResult):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.runs.weights import PRETRAINED, find_weights, runs_in
+from siamese_oneshot.runs.checkpoint import PRETRAINED, find_weights, runs_in
 from siamese_oneshot.utils.errors import UserError
 
 

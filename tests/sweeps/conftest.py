@@ -52,7 +52,7 @@ class Bench:
         self.resumes.append(cfg.resume)
         status = self.act(cfg, folder) or "finished"
         value = self.score(cfg)
-        content = {"status": status, "validation": None if math.isnan(value) else value}
+        content = {"status": status, "val_accuracy": None if math.isnan(value) else value}
         (folder / "result.json").write_text(json.dumps(content))
         self.finished[folder.name] += 1
         return value

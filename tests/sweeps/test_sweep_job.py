@@ -75,11 +75,11 @@ def test_attempts_count_from_anew_after_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "status", "complete"),
     [
-        ('{"status": "finished", "validation": 0.5}', "finished", True),
-        ('{"status": "pruned", "validation": 0.5}', "pruned", True),
-        ('{"status": "finished", "validation": null}', "failed", False),
-        ('{"status": "failed", "validation": null}', "failed", False),
-        ('{"status": "interrupted", "validation": 0.5}', "unfinished", False),
+        ('{"status": "finished", "val_accuracy": 0.5}', "finished", True),
+        ('{"status": "pruned", "val_accuracy": 0.5}', "pruned", True),
+        ('{"status": "finished", "val_accuracy": null}', "failed", False),
+        ('{"status": "failed", "val_accuracy": null}', "failed", False),
+        ('{"status": "interrupted", "val_accuracy": 0.5}', "unfinished", False),
         ('{"status": "fini', "unfinished", False),
         ("[1]", "unfinished", False),
         ("", "unfinished", False),

@@ -173,7 +173,7 @@ def differences(one: Path, other: Path) -> list[str]:
         states = [torch.load(file, map_location="cpu", weights_only=True) for file in files]
         found += [f"{name}.ckpt{line}" for line in unlike(*states, roots=(str(one), str(other)))]
     results = [read_result(folder) for folder in (one, other)]
-    for field in ("status", "scores", "validation", "checkpoint", "steps", "epochs"):
+    for field in ("status", "scores", "val_accuracy", "checkpoint", "steps", "epochs"):
         values = [getattr(result, field) for result in results]
         if values[0] != values[1]:
             found.append(f"result.json {field}: {values[0]} against {values[1]}")

@@ -19,7 +19,7 @@ import torch
 from test_run import EPISODES, STEPS, run
 
 from siamese_oneshot.cli.run import _terminable
-from siamese_oneshot.loggers.wandb_mode import is_first_process
+from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.utils.distributed import (
     check_started,

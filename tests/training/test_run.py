@@ -48,7 +48,7 @@ def test_the_folder_holds_everything(finished):
     result = read_result(folder)
     assert result.status == "finished"
     assert (result.steps, result.seed, result.data_source) == (6, 0, "synthetic")
-    assert result.validation == value == result.scores[0].value
+    assert result.val_accuracy == value == result.scores[0].value
     best = max(logged(folder, "val/one_shot_accuracy"))
     assert value == pytest.approx(best), "the best checkpoint is kept"
     assert any("generated alphabets" in warning for warning in result.warnings)
@@ -56,7 +56,7 @@ def test_the_folder_holds_everything(finished):
         assert score.low <= score.value <= score.high
         assert score.n > 0
     assert [score.split for score in result.scores] == ["validation"] * 2 + ["test"] * 4
-    assert {score.digest for score in result.scores} == set(result.lists.values())
+    assert {score.digest for score in result.scores} == set(result.task_digests.values())
     assert result.machine["threads"] >= 1
     assert (folder / ".hydra/config.yaml").exists()
     assert logged(folder, "train/loss")

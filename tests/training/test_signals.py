@@ -24,7 +24,7 @@ from kills import (
 
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.training import slurm
+from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.errors import Stopped
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
@@ -135,7 +135,7 @@ def test_a_job_that_cannot_be_queued_again_says_so(
         with pytest.raises(Stopped) as stop:
             stopping.end()
     assert stop.value.code == 128 + signal.SIGUSR2
-    assert "job 123 could not be queued again" in caplog.text
+    assert "job 123 could not be requeued" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_metrics_have_their_steps_and_their_best(runs: list[ReadBack]) -> None:
 def test_the_summary_is_the_result(sweep: Path, runs: list[ReadBack]) -> None:
     result = read_result(sweep / "0_lr=0.001")
     found = runs[0].summary
-    assert found["best_val/one_shot_accuracy"] == result.validation
+    assert found["best_val/one_shot_accuracy"] == result.val_accuracy
     for score in result.scores:
         where = "best" if score.split == "validation" else "test"
         assert [found[f"{where}/{score.key}_{end}"] for end in ("accuracy", "low", "high")] == [

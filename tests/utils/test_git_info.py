@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from siamese_oneshot.runs import checkout
-from siamese_oneshot.utils.git_info import commit, keep_changes
+from siamese_oneshot.utils.run_info import commit, keep_changes
 
 NEW = "siamese_oneshot/models/mine.py"
 Git = Callable[..., str]

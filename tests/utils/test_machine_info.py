@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from siamese_oneshot.utils.machine_info import machine
+from siamese_oneshot.utils.run_info import machine
 
 
 def test_the_machine_is_plain() -> None:

@@ -1,0 +1,344 @@
+"""Trained networks: found by name, folder or file, and loaded without running code from the file.
+
+Checkpoints are read with ``torch.load(weights_only=True)``, exported weights with safetensors. Both
+hold a description of the network, a nested ``_target_`` configuration. Only classes and functions
+defined in ``siamese_oneshot.models``, or in modules that the caller trusts, are called to build it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import pickle
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import instantiate
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor
+
+from siamese_oneshot.models.siamese import SiameseNetwork
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.io import check_sums, previous, whole_file
+from siamese_oneshot.utils.text import did_you_mean
+
+VERSION = 2
+PRETRAINED = {"pretrained": "cross_attention.safetensors", "dense": "dense.safetensors"}
+ROUNDED = "16 bits, fully connected layers to 8"
+_PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
+_MODELS = "siamese_oneshot.models"  # a file may reference what is defined in there
+_HEADER = "siamese_oneshot"
+_LARGE = 100_000  # elements of a matrix that is stored in 8 bits
+_STEP = ".step"  # name of the quantization step beside an int8 matrix
+# What loading and building raise for damaged files and for those of other packages.
+_UNUSABLE = (
+    OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, AttributeError,
+    AssertionError, pickle.UnpicklingError, zipfile.BadZipFile, HydraException,
+    OmegaConfBaseException,
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained network with its metadata.
+
+    Attributes:
+        name: The name, folder or file that it was loaded by.
+        network: In evaluation mode.
+        description: The configuration that builds the network.
+        metadata: As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic,
+            trained_on, data_source, data_digest, overrides, command, commit.
+        threshold: The logit above which two images count as the same character, chosen on
+            validation pairs.
+        reject_threshold: The highest logit at which a query's class counts as unknown, chosen on
+            validation episodes.
+        card: For exported weights: their scores and the command that trained them.
+    """
+
+    name: str
+    network: SiameseNetwork
+    description: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    reject_threshold: float | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Side length of the network's input images in pixels."""
+        return int(self.network.encoder.image_size)  # type: ignore[arg-type]
+
+    @property
+    def parameters(self) -> int:
+        """The number of learned parameters."""
+        return sum(weight.numel() for weight in self.network.parameters())
+
+
+def load_pretrained(
+    name: str | Path = "pretrained", trainable: bool = False, trust: Collection[str] = ()
+) -> SiameseNetwork:
+    """Load a trained network for use in PyTorch code.
+
+    Args:
+        name: ``pretrained``, ``dense``, a run's folder, a ``.ckpt`` or a ``.safetensors`` file.
+        trainable: Return the network in training mode with gradients, to fine-tune it. Otherwise it
+            is in evaluation mode without gradients.
+        trust: Names of modules outside the package whose classes the file may reference.
+
+    Raises:
+        UserError: See `load_trained`.
+    """
+    network = load_trained(name, trust).network
+    return network.train(trainable).requires_grad_(trainable)
+
+
+def load_trained(where: str | Path, trust: Collection[str] = ()) -> TrainedModel:
+    """Load a network with its metadata.
+
+    Args:
+        where: A name in ``PRETRAINED``; a run's folder, whose kept checkpoint is loaded, or its
+            predecessor if that is damaged; a ``.ckpt`` or a ``.safetensors`` file.
+        trust: Names of modules outside the package whose classes the file may reference.
+
+    Returns:
+        The network in evaluation mode, with float32 weights on the CPU and without gradients.
+
+    Raises:
+        UserError: There is no such file, it is damaged or of another version, or it references
+            classes that are not trusted.
+    """
+    path = find_weights(where)
+    if path.suffix == ".safetensors":
+        header, weights = _read_safetensors(path)
+    else:
+        by_folder = path != Path(where).expanduser()
+        header, weights = _read_checkpoint(path, try_previous=by_folder)
+    try:
+        if header["version"] != VERSION:
+            raise UserError(
+                f"{path} is of version {header['version']}; this package reads version {VERSION}"
+            )
+        network = _build(header["network"], path, trust)
+        network.load_state_dict(weights)
+        network.eval().requires_grad_(False)
+        return TrainedModel(
+            str(where),
+            network,
+            header["network"],
+            header.get("metadata") or {},
+            header.get("threshold"),
+            header.get("reject_threshold"),
+            header.get("card") or {},
+        )
+    except _UNUSABLE as problem:
+        cause = problem.__cause__ if isinstance(problem, InstantiationException) else None
+        reason = " ".join(str(cause or problem).split())
+        raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
+
+
+def save_trained(trained: TrainedModel, path: Path) -> None:
+    """Write a network as safetensors with quantized weights, completely or not at all.
+
+    Args:
+        trained: With the card to store in the file.
+        path: Ends in ``.safetensors``.
+    """
+    from safetensors.torch import save
+
+    header = {
+        "version": VERSION,
+        "network": trained.description,
+        "metadata": trained.metadata,
+        "threshold": trained.threshold,
+        "reject_threshold": trained.reject_threshold,
+        "card": trained.card,
+    }
+    weights = quantize(trained.network.state_dict())
+    with whole_file(path) as file:
+        file.write(save(weights, {_HEADER: json.dumps(header)}))
+
+
+def find_weights(where: str | Path) -> Path:
+    """The file that `load_trained` reads.
+
+    Raises:
+        UserError: There is none. The message suggests the nearest name.
+    """
+    if str(where) in PRETRAINED:
+        return _PACKAGED / PRETRAINED[str(where)]
+    path = Path(where).expanduser()
+    if path.is_dir():
+        for kept in (_kept(path), path / "checkpoints/best.ckpt", path / "checkpoints/last.ckpt"):
+            if kept is not None and kept.is_file():
+                return kept
+        raise UserError(f"{path} has no checkpoints/best.ckpt: name a run's folder or a checkpoint")
+    if not path.exists():
+        raise UserError(
+            f"There is no network {path}.{did_you_mean(where, PRETRAINED)} Name a run's folder, a "
+            f".ckpt or .safetensors file, or one of {', '.join(PRETRAINED)}"
+        )
+    if path.suffix not in (".ckpt", ".safetensors"):
+        raise UserError(f"{path} is neither a .ckpt nor a .safetensors file")
+    return path
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The folders in and below one that hold checkpoints, sorted: a run or a sweep."""
+    return sorted(kept.parent for kept in folder.rglob("checkpoints") if any(kept.glob("*.ckpt")))
+
+
+def untrusted_targets(description: Any, trust: Collection[str] = ()) -> list[str]:
+    """The ``_target_`` names of a network's description that are not trusted.
+
+    A network with such names trains, but its checkpoints load only with ``trust``.
+
+    Args:
+        description: The configuration of the network, plain values.
+        trust: Names of modules outside the package; their submodules are trusted, too.
+    """
+    return [name for name in _targets(description) if not _is_trusted(name, trust)]
+
+
+def quantize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Quantize weights to store them in a small file.
+
+    Args:
+        weights: By name; integer tensors are kept as they are.
+
+    Returns:
+        Matrices of at least 100,000 elements as int8, with the step of each row as ``name.step``;
+        other floating-point tensors as float16. The error is at most half a step, 1/254 of the
+        largest magnitude in the row.
+    """
+    quantized = {}
+    for name, value in weights.items():
+        if value.ndim == 2 and value.numel() >= _LARGE:
+            step = value.float().abs().amax(1).clamp(min=1e-12) / 127
+            quantized[name] = (value.float() / step[:, None]).round().to(torch.int8)
+            quantized[name + _STEP] = step
+        else:
+            quantized[name] = value.half() if value.is_floating_point() else value
+    return {name: value.contiguous() for name, value in quantized.items()}
+
+
+def dequantize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `quantize`: float32 weights under their own names."""
+    restored = {}
+    for name, value in weights.items():
+        step = weights.get(name + _STEP)
+        if step is not None:
+            restored[name] = value.float() * step[:, None]
+        elif not name.endswith(_STEP):
+            restored[name] = value.float() if value.is_floating_point() else value
+    return restored
+
+
+def _kept(run: Path) -> Path | None:
+    """The checkpoint that a run's scores belong to; after some resumptions it is not the best."""
+    try:
+        kept = read_result(run).checkpoint
+    except UserError:
+        return None
+    return run / kept if isinstance(kept, str) else None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if "version" not in header:
+            raise ValueError("it does not hold a network of this package")
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as problem:
+        raise UserError(f"{path} cannot be read: {problem}") from problem
+    return header, dequantize(weights)
+
+
+def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(path):
+            check_sums(path)
+        header = dict(content[_HEADER])
+        state: Mapping[str, Tensor] = content["state_dict"]
+        header["version"], header["network"]
+    except KeyError as problem:
+        raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
+    except _UNUSABLE as problem:
+        first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        message = f"{path} is damaged or not a plain checkpoint: {first}"
+        if not try_previous or not previous(path).is_file():
+            raise UserError(message) from problem
+        log.warning("%s; its predecessor is loaded", message)
+        return _read_checkpoint(previous(path), try_previous=False)
+    prefix = "network."
+    weights = {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+    return header, weights
+
+
+def _build(description: Any, path: Path, trust: Collection[str]) -> SiameseNetwork:
+    """Build a network after checking every name and value of its description."""
+    for value in _values(description):
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{path} holds {value}, which is not a plain value")
+    refused = untrusted_targets(description, trust)
+    if refused:
+        trusted = " and ".join([_MODELS, *trust])
+        raise UserError(
+            f"Refusing to load {path}: it references {refused[0] or 'a target without a name'}, "
+            f"and only classes of {trusted} are trusted. Pass trust=MODULE to allow it."
+        )
+    network = instantiate(description)
+    if not isinstance(network, SiameseNetwork):
+        raise UserError(f"{path} describes a {type(network).__name__}, not a SiameseNetwork")
+    return network
+
+
+def _values(part: Any) -> Iterator[Any]:
+    """All values in nested mappings and lists that are neither."""
+    if isinstance(part, Mapping):
+        for value in part.values():
+            yield from _values(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _values(value)
+    else:
+        yield part
+
+
+def _targets(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _targets(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _targets(value)
+
+
+def _is_trusted(target: str, trust: Collection[str]) -> bool:
+    """Whether a name is defined in a trusted module, not only reachable through one."""
+    module, _, name = target.rpartition(".")
+    ours = module.rpartition(".")[0] == _MODELS
+    if not ours and not any(f"{module}.".startswith(f"{trusted}.") for trusted in trust):
+        return False
+    try:
+        defined_in = getattr(importlib.import_module(module), name).__module__
+    except (ImportError, AttributeError):
+        return False
+    return bool(defined_in == module)

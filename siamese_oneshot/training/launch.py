@@ -1,0 +1,149 @@
+"""How the processes of a training start and end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.utils import slurm
+from siamese_oneshot.utils.errors import Stopped, UserError
+from siamese_oneshot.utils.text import bare_key, quoted
+
+log = logging.getLogger(__name__)
+
+
+def number_of(devices: int | str | Sequence[int], accelerator: str) -> int:
+    """The number of processes that a training on these devices takes.
+
+    Args:
+        devices: Lightning's argument: a number, -1 or ``auto`` for all, or a list.
+        accelerator: ``cpu``, ``gpu`` …; for all devices of what is not a GPU the answer is 1.
+    """
+    if isinstance(devices, str) and devices.lstrip("-").isdecimal():
+        devices = int(devices)
+    if devices in ("auto", -1):
+        return max(1, torch.cuda.device_count()) if accelerator in ("gpu", "cuda") else 1
+    return devices if isinstance(devices, int) else len(devices)
+
+
+def launched_from_outside() -> bool:
+    """Whether torchrun or Slurm started this process as one of several."""
+    return slurm.is_task() or any(name in os.environ for name in ("RANK", "LOCAL_RANK"))
+
+
+def check_started(devices: int, nodes: int, overrides: Sequence[str]) -> None:
+    """Refuse processes of torchrun or srun that would wait for each other in vain.
+
+    Args:
+        devices: Of each machine.
+        nodes: Number of machines.
+        overrides: Those of Hydra's own settings on the command line.
+
+    Raises:
+        UserError: What to start, or to set, instead.
+    """
+    wanted, started = devices * nodes, None
+    if "RANK" in os.environ:
+        started = int(os.environ.get("WORLD_SIZE", 1))
+    elif slurm.is_task() and wanted > 1:  # the tasks of a script may be meant as cores
+        started = int(os.environ["SLURM_NTASKS"])
+    if started is None:
+        return
+    if started != wanted:
+        raise UserError(
+            f"{started} processes were started by torchrun or Slurm, but trainer.devices times "
+            f"trainer.num_nodes is {wanted}: start as many (srun --ntasks={wanted}), or set both"
+        )
+    if started > 1 and not any(bare_key(text) == "hydra.run.dir" for text in overrides):
+        raise UserError(
+            f"{started} processes were started by torchrun or Slurm, and each would name the run's "
+            "folder after its own clock: set hydra.run.dir=outputs/<name> for all of them"
+        )
+
+
+def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
+    """Run a job of a sweep, whose overrides Hydra has recorded, as a command of its own.
+
+    A training in several processes starts them from its own command line and leaves its
+    environment changed; both would harm the next job of the sweep.
+
+    Args:
+        folder: The job's.
+        overrides: Those of Hydra's own settings; the pruner among them acts in the job.
+
+    Returns:
+        The validation accuracy, from 0 to 1.
+
+    Raises:
+        UserError: The command failed.
+        KeyboardInterrupt: Ctrl-C stopped it.
+        Stopped: Another signal stopped this process, which passed it on.
+    """
+    pruner = [text for text in overrides if bare_key(text).startswith("hydra.sweeper.pruner")]
+    line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}", *pruner]
+    log.info("in processes of its own: %s", shlex.join(line[1:]))
+    with subprocess.Popen(line) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt as stop:
+            # The terminal sends Ctrl-C to the command, too; other signals reach only this process.
+            if isinstance(stop, Stopped) and stop.args[0] != signal.SIGINT:
+                process.send_signal(stop.args[0])
+            process.wait()
+            raise
+    if code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(f"the job's processes ended with exit code {code}: see {folder}/train.log")
+    accuracy = read_result(folder).val_accuracy
+    return float("nan") if accuracy is None else accuracy
+
+
+def end_others(launcher: Any, seconds: float = 10.0) -> None:
+    """End the processes that Lightning started, unless they end by themselves.
+
+    A process that waits in NCCL for a failed one would keep its GPU for half an hour. Call this at
+    the very end of the first process.
+
+    Args:
+        launcher: The strategy's, with ``procs``.
+        seconds: How long to wait for them.
+    """
+    others = list(launcher.procs)
+    launcher.procs.clear()  # else Lightning's observer kills this process, too
+    deadline = time.monotonic() + seconds
+    for process in others:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def quieten() -> None:
+    """Silence messages of Lightning that do not apply here."""
+    logging.raiseExceptions = False  # a log that cannot be written prints no stack trace each line
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*could not find the monitored key.*",  # a training may end within its first epoch
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*`isinstance.treespec, LeafSpec.*",
+        ".*The number of training batches.*",
+        ".*sync_dist=True.*",  # every process evaluates the same embeddings, see `gathered`
+        ".*checkpoint that ended before the epoch ended.*",  # batches are counted over epochs
+        ".*You're using the WeightAveraging callback, but loading a checkpoint outside.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
