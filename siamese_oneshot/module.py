@@ -1,16 +1,26 @@
-"""The LightningModule: Siamese network, loss and optimizer, and nothing of the data."""
+"""The LightningModule: a Siamese network, its loss and its optimizer.
+
+from pytorch_lightning import Trainer
+from siamese_oneshot import OmniglotDataModule, SiameseModule
+
+Trainer(max_steps=3240).fit(SiameseModule(), datamodule=OmniglotDataModule())
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback, WeightAveraging
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
+from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_of_labels
 from siamese_oneshot.data.tasks import EvalTasks
 from siamese_oneshot.evaluation.intervals import wilson
 from siamese_oneshot.evaluation.one_shot_accuracy import OneShotAccuracy
@@ -18,66 +28,138 @@ from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshol
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
+from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain
 from siamese_oneshot.utils.distributed import gathered, least
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 CHECKPOINT_VERSION = 2
-ERROR = "val/one_shot_error"  # what checkpoints, early stopping and sweeps go by
+MONITOR = "val/one_shot_error"  # the metric that model selection minimizes
+
+Description = str | Mapping[str, Any]
+Loss = Callable[..., dict[str, Tensor]]
+MakeOptimizer = Callable[..., OptimizerSetup]
 
 
 class SiameseModule(pl.LightningModule):
-    """Trains a Siamese network and examines it.
+    """Trains a Siamese network and evaluates it on one-shot episodes and verification pairs.
+
+    Model, loss and optimizer are each given by the name of a file in ``conf/``, by a mapping with
+    ``_target_`` (as in these files), or as an object.
+
+    Batches of a ``OneShotDataModule`` are used as they come. Batches ``(images, labels)`` of any
+    other loader, float ``(n, 1, image_size, image_size)`` from 0 (background) to 1 (foreground) and
+    int64 ``(n,)``, are arranged into the pairs or episodes that the loss learns from. Validation then
+    measures 20-way one-shot accuracy among the images of the loader.
 
     Args:
-        network: the twins.
-        loss: ``(network, *batch)`` → ``loss`` and its parts.
-        optimise: ``(named layers, total steps)`` → optimizer and schedule.
-        description: plain configuration of the network, kept in checkpoints to build it anew.
-        channels_last: lay images out so that convolutions run faster; same results.
-        facts: what a user of a checkpoint should know of the run, plain values; kept in it.
+        model: Name in ``conf/model``, mapping, or ``SiameseNetwork``.
+        loss: Name in ``conf/loss``, mapping, or ``(network, *batch) -> {"loss": ..., ...}``.
+        optimizer: Name in ``conf/optimizer``, mapping, or ``(named layers, total steps) ->
+            OptimizerSetup``.
+        ema_decay: Decay of the exponential moving average of the weights, 0 … 1. The average is
+            validated, kept and tested. None trains without an average, and an averaging callback of
+            the trainer takes precedence.
+        channels_last: Use PyTorch's channels-last memory layout; it changes speed, not results.
+        metadata: What a user of a checkpoint should know about the training; plain values.
+        trust: Modules, beside ``siamese_oneshot.models``, whose classes mappings may name; None
+            allows all. ``load_from_checkpoint`` sets it.
 
     Attributes:
-        findings: the outcome of the last evaluation tasks.
-        threshold: the logit above which a pair is called same; set by the last validation.
-        reject_threshold: the highest logit below which a query's class is called unknown; likewise.
+        eval_results: Results of the last validation or test.
+        threshold: Logit above which a pair is called the same class; chosen by the last validation.
+        reject_threshold: Logit up to which the best support counts as an unknown class; likewise.
+
+    Raises:
+        ArgumentError: If a name is unknown, or an argument of a mapping cannot be used.
     """
 
     def __init__(
         self,
-        network: SiameseNetwork,
-        loss: Callable[..., dict[str, Tensor]],
-        make_optimizer: Callable[..., OptimizerSetup],
-        description: dict[str, Any],
+        model: Description | SiameseNetwork | None = "cross_attention",
+        loss: Description | Loss = "episodic_ce",
+        optimizer: Description | MakeOptimizer = "adamw",
+        *,
+        ema_decay: float | None = 0.998,
         channels_last: bool = True,
         metadata: dict[str, Any] | None = None,
+        trust: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
-        self.metadata = metadata or {}
+        trusted = None if trust is None else (*TRUSTED, *trust)
+        network, model_description = _built("model", model, trusted)
+        self.loss: Loss
+        self.make_optimizer: MakeOptimizer
+        self.loss, loss_description = _built("loss", loss, trusted)
+        self.make_optimizer, optimizer_description = _built("optimizer", optimizer, trusted)
+        with _argument_of("optimizer"):
+            self.make_optimizer(network.named_layers, 1)  # refuse bad settings before training
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=layout)  # type: ignore[call-overload]
-        self.loss, self.make_optimizer, self.description = loss, make_optimizer, description
-        make_optimizer(
-            self.network.named_layers, 1
-        )  # a bad setting is refused before anything begins
+        self.network: SiameseNetwork = network.to(memory_format=layout)
+        self.ema_decay, self.metadata = ema_decay, metadata or {}
+        self.save_hyperparameters(
+            {
+                "model": model_description,
+                "loss": loss_description,
+                "optimizer": optimizer_description,
+                "ema_decay": ema_decay,
+                "channels_last": channels_last,
+            }
+        )
         self.eval_results: EvalResults | None = None
-        self.one_shot = OneShotAccuracy(sync_on_compute=False)  # each process has all episodes
+        self.one_shot = OneShotAccuracy(sync_on_compute=False)  # every process holds all episodes
         self.threshold: float | None = None
         self.reject_threshold: float | None = None
         self._embedded: list[tuple[Tensor, Tensor]] = []
+        self._has_labels = False
         self._broken: Tensor | None = None  # the first step whose loss was not finite
 
-    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
-        """One step of the loss on a batch of ``OneShotDataModule``."""
-        parts = self.loss(self.network, *batch)
-        # Reading a value waits for a GPU, so look for trouble only when it is logged anyway: at
-        # the steps at which Lightning writes, which are counted over all epochs.
+    @classmethod
+    def load_from_checkpoint(
+        cls, checkpoint_path: Any, *args: Any, trust: Sequence[str] = (), **kwargs: Any
+    ) -> SiameseModule:
+        """Load a module with its thresholds; nothing that the file holds is executed.
+
+        Args:
+            checkpoint_path: A ``.ckpt`` file.
+            *args: As for Lightning's method.
+            trust: Modules outside this package whose classes the file may name.
+            **kwargs: Arguments of ``SiameseModule`` to change, such as ``model``.
+        """
+        kwargs.setdefault("weights_only", True)
+        return super().load_from_checkpoint(checkpoint_path, *args, trust=trust, **kwargs)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """The moving average of the weights, unless the trainer brings one of its own."""
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if self.ema_decay is None or any(isinstance(c, WeightAveraging) for c in callbacks):
+            return []
+        from siamese_oneshot.callbacks.ema import EMA
+
+        return [EMA(self.ema_decay)]
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Compare pairs of images.
+
+        Args:
+            first: ``(n, 1, image_size, image_size)``, 0 background … 1 foreground.
+            second: Likewise.
+
+        Returns:
+            Logits of "same class" ``(n,)``.
+        """
+        return self.network(first, second)
+
+    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """Compute the loss of a batch."""
+        parts = self.loss(self.network, *self._arranged(batch))
+        # Reading a value waits for a GPU, so values are checked only at the steps that are logged.
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         logged = (self.global_step + 1) % every == 0
         loss = parts["loss"].detach()
         broken = torch.where(torch.isfinite(loss), math.inf, float(self.global_step))
         self._broken = broken if self._broken is None else torch.minimum(self._broken, broken)
         if logged or self.global_step == 0:
-            if self.trainer.world_size > 1:  # one that stops alone leaves the others waiting
+            if self.trainer.world_size > 1:  # a process that stops alone leaves the others waiting
                 self._broken = least(self.trainer, self._broken)
             self.check_finite()
         if logged:
@@ -85,126 +167,230 @@ class SiameseModule(pl.LightningModule):
             self.log_dict(shown, sync_dist=self.trainer.world_size > 1)
         return parts["loss"]
 
-    def on_train_batch_end(self, outputs: Any, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Have the last step validated, too, where ``trainer.max_steps`` ends within an epoch.
+    def _arranged(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The batch in the form that the loss takes."""
+        kind = getattr(self.loss, "sampler_kind", None)
+        if len(batch) == 2 and batch[0].ndim == 4 and not batch[1].is_floating_point():
+            self._check_size(batch[0])
+            arrange = pair_up if kind == "pairs" else group_by_class
+            return arrange(batch[0], batch[1])
+        given = "pairs" if len(batch) == 3 else "episode"
+        if kind is not None and kind != given:
+            name = type(self.loss).__name__
+            message = f"{name} learns from batches of kind {kind!r}, but the data are {given!r}"
+            raise ArgumentError("loss", name, message=message)
+        return batch
 
-        Else what was learned since the last whole epoch would never be looked at, nor kept.
-        """
+    def _check_size(self, images: Tensor) -> None:
+        size = int(self.network.encoder.image_size)  # type: ignore[arg-type]
+        if tuple(images.shape[1:]) != (1, size, size):
+            expected = f"(n, 1, {size}, {size}), the image size of the network"
+            raise ArgumentError("images", tuple(images.shape), expected)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Validate after the last step, too, where ``max_steps`` ends within an epoch."""
         if self.trainer.global_step == self.trainer.max_steps:
-            self.trainer.should_stop = True  # Lightning validates what it is about to stop
+            self.trainer.should_stop = True  # Lightning validates before it stops
 
     def check_finite(self) -> None:
-        """See to it that nothing has become infinite or NaN since the last time.
+        """Check that the loss and the weights are finite since the last call.
 
         Raises:
-            UserError: where it began, and what to change.
+            UserError: With the first step that was not, and what to change.
         """
         first = math.inf if self._broken is None else float(self._broken)
         weights = [weight.isfinite().all() for weight in self.network.parameters()]
         if first == math.inf and bool(torch.stack(weights).all()):
             return
-        what, step = ("the loss is", int(first)) if first < math.inf else (
-            "weights are", self.global_step)  # fmt: skip
-        rates = [group["lr"] for made in self.trainer.optimizers for group in made.param_groups]
+        what, step = ("The loss is", int(first)) if first < math.inf else (
+            "Weights are", self.global_step)  # fmt: skip
+        rates = [group["lr"] for opt in self.trainer.optimizers for group in opt.param_groups]
         now = f" (now up to {max(rates):.3g})" if rates else ""
-        half = "" if self.trainer.precision == "32-true" else ", set trainer.precision=32-true"
+        half = "" if self.trainer.precision == "32-true" else ", train with precision 32-true"
         raise UserError(
-            f"{what} not finite at step {step}: lower optimizer.lr{now}, set "
-            f"trainer.gradient_clip_val{half}, or look at the initialisation; the last checkpoint "
-            "is of before"
+            f"{what} not finite at step {step}: lower the learning rate{now}, clip gradients "
+            f"(gradient_clip_val){half}, or check the initialization. The last checkpoint is from "
+            "before that step"
         )
 
     def configure_optimizers(self) -> Any:
-        """The optimizer over the network's named layers; every parameter is in one group."""
+        """The optimizer over the named layers; every parameter is in exactly one group."""
         total = int(self.trainer.estimated_stepping_batches)
-        made = self.make_optimizer(self.network.named_layers, total)
-        # A fused step could unscale float16's gradients itself; then Lightning refuses to clip, in
-        # bfloat16, too, and logged norms would be 65,536 times too large.
-        made.optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
-        grouped = [id(p) for group in made.optimizer.param_groups for p in group["params"]]
+        setup = self.make_optimizer(self.network.named_layers, total)
+        # A fused step could unscale float16 gradients itself; Lightning then refuses to clip them,
+        # in bfloat16, too, and logged gradient norms would be 65,536 times too large.
+        setup.optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+        grouped = [id(p) for group in setup.optimizer.param_groups for p in group["params"]]
         if sorted(grouped) != sorted(id(p) for p in self.network.parameters()):
             raise RuntimeError("a parameter is in no group of the optimizer, or in two")
-        answer: dict[str, Any] = {"optimizer": made.optimizer}
-        if made.scheduler is not None:
-            answer["lr_scheduler"] = {"scheduler": made.scheduler, "interval": made.interval}
+        answer: dict[str, Any] = {"optimizer": setup.optimizer}
+        if setup.scheduler is not None:
+            answer["lr_scheduler"] = {"scheduler": setup.scheduler, "interval": setup.interval}
         return answer
 
     def on_validation_epoch_start(self) -> None:
-        """Forget what an evaluation tasks that was broken off has left."""
+        """Forget embeddings of an evaluation that was interrupted."""
         self._embedded.clear()
         if self.trainer.state.fn == TrainerFn.FITTING:
             self.check_finite()
 
     on_test_epoch_start = on_validation_epoch_start
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Embed images; each comes by once, whatever it is asked for."""
-        indices, images = batch
-        self._embedded.append((indices, self.network.embed(images).float()))
+    def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
+        """Embed images, each once; they are compared at the end of the epoch.
+
+        Args:
+            batch: ``(indices, images)`` of a ``OneShotDataModule``, or ``(images, labels)``.
+            batch_idx: Number of the batch.
+        """
+        first, second = batch
+        self._has_labels = first.ndim == 4
+        keys, images = (second, first) if self._has_labels else (first, second)
+        if self._has_labels:
+            self._check_size(images)
+        self._embedded.append((keys, self.network.embed(images).float()))
 
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        """Score the validation evaluation tasks and choose the verification threshold."""
+        """Evaluate the validation tasks and choose both thresholds."""
         if self.trainer.sanity_checking:
             self._embedded.clear()
             return
-        eval_results = self._evaluate_tasks(self.trainer.datamodule.validation, None)  # type: ignore[attr-defined]
-        self.threshold = eval_results.verification.threshold
-        self.reject_threshold = best_reject_threshold(eval_results.results[0])
-        asked = eval_results.results[0]
+        results = self._evaluate("validation", None)
+        if results is None:
+            return
+        self.threshold = results.verification.threshold
+        self.reject_threshold = best_reject_threshold(results.results[0])
+        episodes, verification = results.results[0], results.verification
         self.one_shot.reset()
-        self.one_shot.update(asked.scores, asked.task.episodes.answers)
-        low, high = wilson(asked.correct, asked.n)
+        self.one_shot.update(episodes.scores, episodes.task.episodes.answers)
+        low, high = wilson(episodes.correct, episodes.n)
         self.log_dict(
             {
                 "val/one_shot_accuracy": self.one_shot.compute(),
                 "val/one_shot_ci_low": low,
                 "val/one_shot_ci_high": high,
-                ERROR: 1 - asked.accuracy,
-                "val/verification_accuracy": eval_results.verification.accuracy,
-                "val/verification_auroc": eval_results.verification.auroc,
+                MONITOR: 1 - episodes.accuracy,
+                "val/verification_accuracy": verification.accuracy,
+                "val/verification_auroc": verification.auroc,
+                "val/verification_eer": verification.eer,
             }
         )
 
     def on_test_epoch_end(self) -> None:
-        """Score the test evaluation tasks at validation's threshold."""
-        if self.threshold is None:
-            raise RuntimeError("validate before testing: the threshold comes from validation")
-        eval_results = self._evaluate_tasks(self.trainer.datamodule.test, self.threshold)  # type: ignore[attr-defined]
+        """Evaluate the test tasks at the threshold that validation has chosen.
+
+        Without a validation before it, a pair is called the same class at a probability above 1/2.
+        """
+        results = self._evaluate("test", 0.0 if self.threshold is None else self.threshold)
+        if results is None:
+            return
+        verification = results.verification
         self.log_dict(
-            {f"test/{one.task.key}_accuracy": one.accuracy for one in eval_results.results}
+            {f"test/{one.task.key}_accuracy": one.accuracy for one in results.results}
             | {
-                "test/verification_accuracy": eval_results.verification.accuracy,
-                "test/verification_auroc": eval_results.verification.auroc,
+                "test/verification_accuracy": verification.accuracy,
+                "test/verification_auroc": verification.auroc,
+                "test/verification_eer": verification.eer,
             }
         )
 
-    def _evaluate_tasks(self, eval_tasks: EvalTasks, threshold: float | None) -> EvalResults:
-        mine = (torch.cat(part) for part in zip(*self._embedded, strict=True))
-        indices, vectors = gathered(*mine)
+    def _evaluate(self, stage: str, threshold: float | None) -> EvalResults | None:
+        """Evaluate a stage; None where no episode has all of its images, as in a fast dev run."""
+        own = (torch.cat(part) for part in zip(*self._embedded, strict=True))
+        keys, vectors = gathered(*own)
         self._embedded.clear()
-        self.eval_results = evaluate_tasks(
-            eval_tasks, Embeddings(indices, vectors), self.network.score, threshold
-        )
+        if self._has_labels:
+            tasks = tasks_of_labels(keys)
+            keys = torch.arange(len(keys), device=keys.device)
+        else:
+            tasks = _available(getattr(self.trainer.datamodule, stage), keys.cpu())  # type: ignore[attr-defined]
+        if not tasks.episode_tasks or not len(tasks.pairs):
+            return None
+        embeddings = Embeddings(keys, vectors)
+        self.eval_results = evaluate_tasks(tasks, embeddings, self.network.score, threshold)
         return self.eval_results
 
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Predict.
+
+        Args:
+            batch: Pairs of images ``(first, second)`` or ``(first, second, same)``, images alone,
+                or a batch of ``validation_step``.
+            batch_idx: Number of the batch.
+
+        Returns:
+            Probabilities of "same class" ``(n,)`` of pairs; else embeddings ``(n, embedding_dim)``.
+        """
+        parts = [batch] if isinstance(batch, Tensor) else list(batch)
+        images = [part for part in parts if part.ndim == 4]
+        if len(images) == 2:
+            return self(*images).sigmoid()
+        return self.network.embed(images[0])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say how to build the network anew: plain values only, so that it loads safely.
+        """Add how to build the network again, in plain values, and the thresholds.
 
         Raises:
-            UserError: the weights are broken, and the checkpoint before is to stay.
+            UserError: If weights are not finite; the checkpoint before stays.
         """
         self.check_finite()
         checkpoint["siamese_oneshot"] = {
             "version": CHECKPOINT_VERSION,
-            "network": self.description,
+            "network": self.hparams["model"],
             "metadata": self.metadata,
             "threshold": self.threshold,
             "reject_threshold": self.reject_threshold,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the thresholds of the last validation."""
+        """Take over the thresholds of the last validation and the metadata."""
         kept = checkpoint.get("siamese_oneshot") or {}
         self.threshold, self.reject_threshold = kept.get("threshold"), kept.get("reject_threshold")
+        self.metadata = self.metadata or kept.get("metadata") or {}
+
+
+@contextmanager
+def _argument_of(node: str) -> Iterator[None]:
+    """Note which argument of the module an `ArgumentError` came from."""
+    try:
+        yield
+    except ArgumentError as error:
+        error.node = error.node or node
+        raise
+
+
+def _built(group: str, given: Any, trusted: Sequence[str] | None) -> tuple[Any, Any]:
+    """An object, and its description in plain values (None where it was given as an object)."""
+    if given is None:
+        message = (
+            f"the checkpoint does not say how its {group} was built, because it was given as an "
+            f"object: pass {group}=..."
+        )
+        raise ArgumentError(group, None, message=message)
+    if not isinstance(given, str | Mapping):
+        return given, getattr(given, "description", None)
+    with _argument_of(group):
+        description = describe(group, given)
+        return instantiate_plain(description, trusted), description
+
+
+def _available(tasks: EvalTasks, indices: Tensor) -> EvalTasks:
+    """The tasks whose images were all embedded: all of them, unless batches were limited."""
+    if bool(torch.isin(tasks.indices, indices).all()):
+        return tasks
+    pairs = tasks.pairs
+    kept = torch.isin(pairs.first, indices) & torch.isin(pairs.second, indices)
+    pairs = replace(
+        pairs, first=pairs.first[kept], second=pairs.second[kept], same=pairs.same[kept]
+    )
+    episode_tasks = []
+    for task in tasks.episode_tasks:
+        drawn = task.episodes
+        whole = torch.isin(drawn.queries, indices)
+        whole &= torch.isin(drawn.supports, indices).flatten(1).all(1)
+        if bool(whole.any()):
+            some = type(drawn)(drawn.queries[whole], drawn.supports[whole], drawn.answers[whole])
+            episode_tasks.append(replace(task, episodes=some))
+    return EvalTasks(pairs, tuple(episode_tasks))

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from siamese_oneshot.callbacks.checkpoint_io import there_is
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.module import ERROR
+from siamese_oneshot.module import MONITOR
 from siamese_oneshot.utils import check, slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
@@ -144,30 +144,32 @@ def check_new(resume: str | None, folder: Path) -> None:
 
 
 def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
-    """The checkpoint to keep: the best by validation; the last where nothing is chosen by it.
+    """The checkpoint that a run keeps: the best one of its first ModelCheckpoint, else the last.
 
     Args:
-        trainer: that has trained.
-        folder: of the run.
+        trainer: After its fit.
+        folder: The run's folder.
 
     Returns:
         Its path; None where there is none.
     """
-    best = _by_validation(trainer)
+    best = _model_checkpoint(trainer)
     path = Path((best and best.best_model_path) or folder / "checkpoints" / "last.ckpt")
     return path if there_is(path) else None
 
 
 def best_validation(trainer: pl.Trainer) -> float | None:
-    """The best one-shot accuracy on validation while it trained, 0 … 1; None before the first.
+    """Validation one-shot accuracy of the kept checkpoint so far, 0 … 1; None before the first.
 
-    Where nothing is chosen by validation, it is the last one.
+    Where checkpoints are chosen by another metric, or not chosen, it is the last accuracy.
     """
-    best = _by_validation(trainer)
-    error = trainer.callback_metrics.get(ERROR) if best is None else best.best_model_score
+    best = _model_checkpoint(trainer)
+    error = trainer.callback_metrics.get(MONITOR)
+    if best is not None and best.monitor == MONITOR:
+        error = best.best_model_score
     return None if error is None else 1.0 - float(error)
 
 
-def _by_validation(trainer: pl.Trainer) -> ModelCheckpoint | None:
+def _model_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
     found = (one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
-    return next((one for one in found if one.monitor == ERROR), None)
+    return next((one for one in found if one.monitor is not None), None)

@@ -63,7 +63,7 @@ class EMA(WeightAveraging):
         self._latest_update_step = trainer.global_step
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave the average in place: the module's own hook, which comes next, scores the evaluation tasks."""
+        """Keep the average in place for the module's hook, which compares the embeddings next."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give training its own weights back, before checkpoints are written."""

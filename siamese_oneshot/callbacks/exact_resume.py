@@ -1,8 +1,9 @@
-"""What a checkpoint must hold beside Lightning's own, so that a resumed run is the run itself."""
+"""Checkpoint content, beside Lightning's own, that makes a resumed run bit-exact."""
 
 from __future__ import annotations
 
 import random
+import time
 from typing import Any, cast
 
 import numpy as np
@@ -14,37 +15,46 @@ from torch.optim import Optimizer
 
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 
-_KEY = "continuity"
+_KEY = "exact_resume"
 
 
 class ExactResume(Callback):
-    """Makes a resumed run go on exactly as if it had not been stopped.
+    """Makes a resumed run continue exactly as if it had not been stopped.
 
-    Beside what Lightning keeps, a checkpoint gets the state of all chance and the last validation,
-    and says of a step that was about to begin that it had not. What Lightning 2.6 would do on
-    resume, and what is done here instead, has a method each below.
+    A checkpoint also gets the state of all random generators, the metrics of the last validation
+    and the training time so far. Each private method below replaces
+    something that Lightning 2.6 does differently on resume.
     """
 
     def __init__(self) -> None:
-        self._found: dict[str, Any] | None = None
+        self._loaded: dict[str, Any] | None = None
         self._patience: dict[EarlyStopping, int] = {}
         self._groups: list[list[dict[str, Any]]] = []
+        self._seconds_before, self._began, self._ended = 0.0, 0.0, 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Training time, summed over all parts of a resumed run."""
+        if not self._began:
+            return self._seconds_before
+        return self._seconds_before + (self._ended or time.monotonic()) - self._began
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what is missing."""
-        scores = trainer.callback_metrics
+        metrics = trainer.callback_metrics
         checkpoint[_KEY] = {
-            "chance": rng(),
-            "scores": {k: one.detach().cpu() for k, one in scores.items() if k.startswith("val/")},
+            "rng": rng_state(),
+            "metrics": {k: v.detach().cpu() for k, v in metrics.items() if k.startswith("val/")},
+            "seconds": self.seconds,
         }
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for part in (progress["total"], progress["current"]):
             part["ready"] = part["started"] = part["processed"]
-        progress["is_last_batch"] = False  # of the batch that was about to begin
+        progress["is_last_batch"] = False  # of the batch that was about to start
         if progress["current"]["processed"] < trainer.num_training_batches:
-            # Where the steps end within an epoch, more steps would go on in it.
+            # Where max_steps ends within an epoch, more steps would continue in that epoch.
             epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
             for part in (epochs["total"], epochs["current"]):
                 part["processed"] = part["completed"]
@@ -52,33 +62,45 @@ class ExactResume(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what was added until all is set up."""
-        self._found = checkpoint.get(_KEY, {"scores": {}})
+        """Keep what was added until everything is set up."""
+        self._loaded = checkpoint.get(_KEY, {"metrics": {}})
+        self._seconds_before = float(self._loaded.get("seconds", 0.0))
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        self._patience = {one: one.patience for one in callbacks if isinstance(one, EarlyStopping)}
+        self._patience = {c: c.patience for c in callbacks if isinstance(c, EarlyStopping)}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note how the optimizers are set, before the checkpoint's settings are loaded."""
-        self._groups = [settings_of(made) for made in trainer.optimizers]
+        """Note the settings of the optimizers before the checkpoint's are loaded."""
+        self._began, self._ended = time.monotonic(), 0.0
+        self._groups = [settings_of(optimizer) for optimizer in trainer.optimizers]
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self._ended = time.monotonic()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Stop the clock."""
+        self._ended = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put everything where it was."""
+        """Restore everything."""
         for logger in trainer.loggers:
             if isinstance(logger, ResumableCSVLogger):
                 logger.rewind(trainer.global_step)
-        if self._found is None:
+        if self._loaded is None:
             return
-        self._begin_the_next_epoch(trainer)
-        self._begin_the_data_anew(trainer)
+        self._start_next_epoch(trainer)
+        self._restart_data(trainer)
         self._stay_stopped(trainer)
-        self._take_the_settings_given_now(trainer)
-        trainer.callback_metrics.update(self._found["scores"])
-        if "chance" in self._found:
-            set_rng(self._found["chance"])
-        self._found = None
+        self._apply_current_settings(trainer)
+        trainer.callback_metrics.update(self._loaded["metrics"])
+        if "rng" in self._loaded:
+            set_rng_state(self._loaded["rng"])
+        self._loaded = None
 
-    def _begin_the_next_epoch(self, trainer: pl.Trainer) -> None:
-        """Lightning would run through the end of an epoch that was over a second time."""
+    def _start_next_epoch(self, trainer: pl.Trainer) -> None:
+        """Lightning would repeat the end of an epoch that was complete."""
         loop = trainer.fit_loop
         if loop.restarted_on_epoch_end:
             loop.epoch_progress.increment_completed()
@@ -86,27 +108,27 @@ class ExactResume(Callback):
             loop.epoch_loop.restarting = False
             loop.epoch_loop.reset_restart_stage()
 
-    def _begin_the_data_anew(self, trainer: pl.Trainer) -> None:
-        """Whoever asked for the number of steps, before the checkpoint was loaded, began with 0."""
+    def _restart_data(self, trainer: pl.Trainer) -> None:
+        """The data loader was started at batch 0, before the checkpoint was loaded."""
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
         iter(fetcher)
 
     def _stay_stopped(self, trainer: pl.Trainer) -> None:
-        """Lightning would forget that it was to stop early; more patience given now goes on."""
+        """Lightning forgets that it was to stop early. A larger patience given now continues."""
         for callback, patience in self._patience.items():
-            impatient = callback.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED
-            if impatient and callback.wait_count < patience:
+            exhausted = callback.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED
+            if exhausted and callback.wait_count < patience:
                 callback.stopping_reason = EarlyStoppingReason.NOT_STOPPED
             callback.patience = patience
             if callback.stopping_reason.value:
                 trainer.should_stop = True
 
-    def _take_the_settings_given_now(self, trainer: pl.Trainer) -> None:
-        """Lightning would take the checkpoint's rates, decay and betas."""
-        for made, groups in zip(trainer.optimizers, self._groups, strict=True):
-            set_settings(made, groups)
-        for schedule in (one.scheduler for one in trainer.lr_scheduler_configs):
+    def _apply_current_settings(self, trainer: pl.Trainer) -> None:
+        """Lightning would use the checkpoint's learning rates, weight decay and betas."""
+        for optimizer, groups in zip(trainer.optimizers, self._groups, strict=True):
+            set_settings(optimizer, groups)
+        for schedule in (config.scheduler for config in trainer.lr_scheduler_configs):
             if hasattr(schedule, "base_lrs"):
                 groups = schedule.optimizer.param_groups
                 schedule.base_lrs = [group["initial_lr"] for group in groups]
@@ -114,67 +136,67 @@ class ExactResume(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Keep Lightning's count for loggers in step: 2.6 counts one too many after a resume."""
+        """Correct the step that loggers get: Lightning 2.6 counts one too many after a resume."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
-def settings_of(made: Optimizer) -> list[dict[str, Any]]:
-    """What an optimizer's groups are set to, without the weights."""
+def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """The settings of the parameter groups, without the parameters."""
     return [
         {key: value for key, value in group.items() if key != "params"}
-        for group in made.param_groups
+        for group in optimizer.param_groups
     ]
 
 
-def set_settings(made: Optimizer, groups: list[dict[str, Any]]) -> None:
-    """Give an optimizer's groups settings, but go on where a schedule has brought them.
+def set_settings(optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
+    """Set the parameter groups, but keep how far the schedule has moved them.
 
     Args:
-        made: the optimizer, as a checkpoint has left it, and as it stays with equal settings.
-        groups: of ``settings_of``, of the same optimizer when it was new.
+        optimizer: As a checkpoint has left it; equal settings change nothing.
+        groups: What ``settings_of`` gave for the same optimizer when it was new.
     """
-    for group, wanted in zip(made.param_groups, groups, strict=True):
-        then, now = group.get("initial_lr"), wanted.get("initial_lr")
-        if now is None:  # no schedule moves it
+    for group, wanted in zip(optimizer.param_groups, groups, strict=True):
+        before, now = group.get("initial_lr"), wanted.get("initial_lr")
+        if now is None:  # no schedule
             lr = wanted["lr"]
-        elif now == then:
+        elif now == before:
             lr = group["lr"]
         else:
-            lr = group["lr"] * now / then if then else now
-        momentum = group.get("momentum")  # the schedule's, too
+            lr = group["lr"] * now / before if before else now
+        momentum = group.get("momentum")  # moved by the schedule, too
         group.update(wanted, lr=lr)
         if momentum is not None:
             group["momentum"] = momentum
 
 
 def seed_all(seed: int) -> None:
-    """Seed all generators that a process has."""
+    """Seed every global random generator of the process."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
 
 
-def rng() -> dict[str, Any]:
-    """The state of all generators that a process has: tensors and plain values."""
+def rng_state() -> dict[str, Any]:
+    """The state of every global random generator, as tensors and plain values."""
     state = np.random.get_state()  # noqa: NPY002
-    kind, keys, index, has_gauss, gauss = cast("tuple[str, Any, int, int, float]", state)
+    kind, keys, position, has_gauss, gauss = cast("tuple[str, Any, int, int, float]", state)
     version, numbers, second = random.getstate()
-    found: dict[str, Any] = {
+    states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), index, has_gauss, gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
         "python": [version, torch.tensor(numbers), second],
     }
     if torch.cuda.is_available():
-        found["cuda"] = torch.cuda.get_rng_state()  # this device's: all processes draw alike
-    return found
+        states["cuda"] = torch.cuda.get_rng_state()  # of this device: all processes draw alike
+    return states
 
 
-def set_rng(state: dict[str, Any]) -> None:
-    """Set all generators to what ``rng`` gave."""
-    torch.set_rng_state(state["torch"])
-    kind, keys, index, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), index, has_gauss, gauss))  # noqa: NPY002
-    version, numbers, second = state["python"]
+def set_rng_state(states: dict[str, Any]) -> None:
+    """Set every global random generator to what ``rng_state`` gave."""
+    torch.set_rng_state(states["torch"])
+    kind, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
+    version, numbers, second = states["python"]
     random.setstate((version, tuple(numbers.tolist()), second))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

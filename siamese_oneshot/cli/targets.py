@@ -64,7 +64,7 @@ def explain_argument(error: BaseException, cfg: DictConfig | None) -> str | None
         if isinstance(cause, InstantiationException) and (found := _PLACE.search(str(cause))):
             place = found[1]
         if isinstance(cause, ArgumentError):
-            refused = cause
+            refused, place = cause, place or cause.node
         cause = cause.__cause__
     if refused is None:
         return None

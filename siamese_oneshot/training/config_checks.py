@@ -1,4 +1,4 @@
-"""The settings of a training that go to Lightning and PyTorch, refused before anything is begun."""
+"""Checks of a training's configuration that no constructor makes, before anything is written."""
 
 from __future__ import annotations
 
@@ -10,53 +10,46 @@ from omegaconf import DictConfig
 
 from siamese_oneshot.data.splits import Split
 from siamese_oneshot.loggers.wandb_run import MODES
-from siamese_oneshot.module import ERROR
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision
 
-_TRAINER = (
-    "accelerator", "devices", "num_nodes", "precision", "channels_last", "max_steps", "max_epochs",
-    "log_every_n_steps", "gradient_clip_val",
-)  # fmt: skip
 _LOGGER = (
     "mode", "project", "entity", "group", "name", "job_type", "tags", "checkpoint", "init_timeout",
     "finish_timeout",
 )  # fmt: skip
-_FEW = 8  # processes that a CPU is never too small for, as in a rehearsal of a larger machine
+_FEW = 8  # processes that any CPU may run, to rehearse a larger machine
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse what no constructor of ours will see.
+    """Check the settings that no constructor checks.
 
     Args:
-        cfg: the composed configuration of ``conf/``.
+        cfg: The composed configuration.
 
     Raises:
-        UserError: the first bad setting, with what it may be.
+        UserError: With the first bad setting and what it may be.
     """
     check.seed("seed", cfg.seed)
     check.boolean("test", cfg.test)
+    check.boolean("channels_last", cfg.channels_last)
     check.text("name", cfg.name)
     trainer = cfg.trainer
-    check.known_keys("trainer", trainer, _TRAINER)
     accelerator = choose_accelerator(trainer.accelerator)
     choose_precision(trainer.precision, accelerator)
     _check_devices(trainer.devices, accelerator)
     check.integer("trainer.num_nodes", trainer.num_nodes, 1)
-    check.boolean("trainer.channels_last", trainer.channels_last)
     for name in ("max_steps", "max_epochs"):
         check.integer(f"trainer.{name}", trainer[name], -1)
     check.integer("trainer.log_every_n_steps", trainer.log_every_n_steps, 1)
-    if trainer.max_steps < 0 and trainer.max_epochs < 0:
-        raise UserError("set trainer.max_steps or trainer.max_epochs: training needs an end")
+    if trainer.max_steps < 0 and trainer.max_epochs < 0 and not trainer.get("max_time"):
+        raise UserError("Training needs an end: set trainer.max_steps or trainer.max_epochs")
     if trainer.gradient_clip_val is not None:
         check.number("trainer.gradient_clip_val", trainer.gradient_clip_val, above=0)
     for name in cfg.callbacks:
         check.mapping(f"callbacks.{name}", cfg.callbacks[name])
     for name in ("augmentation", "alphabet_augmentation"):
         check.mapping(f"sampler.{name}", cfg.sampler.get(name))
-    _check_choice(cfg.callbacks.get("checkpoint"))
     stopping = cfg.callbacks.get("early_stopping")
     if stopping is not None and "patience" in stopping:
         check.integer("callbacks.early_stopping.patience", stopping.patience, 0)
@@ -64,24 +57,26 @@ def check_settings(cfg: DictConfig) -> None:
 
 
 def check_split(parts: Split, callbacks: DictConfig) -> None:
-    """Refuse to choose by alphabets that are trained on.
+    """Refuse model selection on alphabets that are trained on.
 
     Args:
-        parts: who trains on what.
-        callbacks: of ``conf/callbacks``.
+        parts: The split.
+        callbacks: ``cfg.callbacks``.
 
     Raises:
-        UserError: what to set instead.
+        UserError: With what to set instead.
     """
-    if parts.blind and (callbacks.checkpoint or callbacks.early_stopping):
+    if not parts.blind:
+        return
+    if callbacks.checkpoint or callbacks.early_stopping:
         raise UserError(
-            f"data.split={parts.name} trains on its validation alphabets, so nothing may be chosen "
-            "by them: set callbacks=last"
+            f"data.split={parts.name} trains on its validation alphabets, so no checkpoint can be "
+            "selected on them: set callbacks=last"
         )
-    if parts.blind and callbacks.get("pruning"):
+    if callbacks.get("pruning"):
         raise UserError(
-            f"data.split={parts.name} trains on its validation alphabets, so nothing may be pruned "
-            "or searched by them: choose with another split, and train one setting with "
+            f"data.split={parts.name} trains on its validation alphabets, so nothing can be "
+            "searched or pruned on them: search with another split, then train one setting with "
             "callbacks.pruning=null"
         )
 
@@ -105,21 +100,9 @@ def check_logger(logger: DictConfig) -> None:
         check.number(f"logger.{name}", logger[name], 0)
 
 
-def _check_choice(best: DictConfig | None) -> None:
-    """One checkpoint is kept, the best by one-shot validation: by it all go that read a run."""
-    if best is None:
-        return
-    check.choice("callbacks.checkpoint.monitor", best.get("monitor", ERROR), (ERROR,))
-    check.choice("callbacks.checkpoint.mode", best.get("mode", "min"), ("min",))
-    check.integer("callbacks.checkpoint.save_top_k", best.get("save_top_k", 1), 1, 1)
-
-
 def _check_devices(devices: Any, accelerator: str) -> None:
-    """A number of devices or, of GPUs, a list of theirs; more processes than there are would hang.
-
-    Lightning starts a process for each.
-    """
-    if devices == "auto" or (devices == -1 and accelerator != "cpu"):  # Lightning's words for all
+    """Check that there are as many devices: Lightning would start a process each, and hang."""
+    if devices == "auto" or (devices == -1 and accelerator != "cpu"):  # all devices
         return
     processors = max(_FEW, os.cpu_count() or 1)
     there = processors if accelerator == "cpu" else max(1, torch.cuda.device_count())

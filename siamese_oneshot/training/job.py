@@ -101,8 +101,8 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         try:
             return run.go()
         finally:
-            if wandb_logger is not None and run.outcome is not None:
-                log_result(wandb_logger, run.outcome, folder, cfg.logger.checkpoint)
+            if wandb_logger is not None and run.result is not None:
+                log_result(wandb_logger, run.result, folder, cfg.logger.checkpoint)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
-"""One training in its folder: data, network, fit, validation, test, result."""
+"""One training in its folder: build, fit, validate, test, write the result."""
 
 from __future__ import annotations
 
 import atexit
 import errno
 import logging
+import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,18 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
-from siamese_oneshot.callbacks.checkpoint_io import read_checkpoint
-from siamese_oneshot.callbacks.checkpoints import kept_checkpoint, starting_point
+from siamese_oneshot.callbacks.checkpoint_io import AtomicCheckpointIO, read_checkpoint
+from siamese_oneshot.callbacks.checkpoints import best_validation, kept_checkpoint, starting_point
 from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.evaluation.scores import Score, scores_of
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
+from siamese_oneshot.models.encoder_base import Encoder
 from siamese_oneshot.module import SiameseModule
 from siamese_oneshot.runs.result import (
     RunResult,
@@ -33,11 +35,8 @@ from siamese_oneshot.runs.result import (
     resume_line,
     write_result,
 )
-from siamese_oneshot.training.announcement import announce
 from siamese_oneshot.training.config_checks import check_split
 from siamese_oneshot.training.launch import end_others, number_of
-from siamese_oneshot.training.outcome import result_of
-from siamese_oneshot.training.trainer import make_trainer
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.hardware import (
@@ -50,64 +49,68 @@ from siamese_oneshot.utils.run_info import environment, keep_changes, machine, o
 
 log = logging.getLogger(__name__)
 
+_FINAL: dict[str, Any] = {  # of the trainer that evaluates the kept checkpoint
+    "max_steps": -1, "fast_dev_run": False, "limit_val_batches": None, "limit_test_batches": None,
+    "overfit_batches": 0.0, "profiler": None,
+}  # fmt: skip
 
-@dataclass
+
 class Run:
-    """One job in its folder, from the configuration to the result."""
+    """A training in its folder, from the configuration to ``result.json``.
 
-    cfg: DictConfig
-    folder: Path
+    Args:
+        cfg: The composed configuration.
+        folder: The run's folder.
 
-    def __post_init__(self) -> None:
-        """Build the parts; nothing is trained yet."""
-        cfg = self.cfg
+    Attributes:
+        data, module, callbacks: What is trained; built at once, but nothing is trained yet.
+        loggers: To be filled before ``go``.
+        result: The result, when the run has ended.
+    """
+
+    def __init__(self, cfg: DictConfig, folder: Path) -> None:
+        self.cfg, self.folder = cfg, folder
         self.started = time.monotonic()
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
+        self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         devices = number_of(cfg.trainer.devices, self.accelerator) * cfg.trainer.num_nodes
-        # of the start: files may change while it trains
+        # Read at the start, since files may change during the training.
         self.environment = environment(gpus=devices if self.accelerator in ("gpu", "cuda") else 0)
         self.machine = machine()
         if is_first_process():
-            remove_strays(self.folder)
-            keep_changes(self.folder)
+            remove_strays(folder)
+            keep_changes(folder)
         self.loggers: list[Logger] = []
-        self.outcome: RunResult | None = None  # when it has ended
-        self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
+        self.result: RunResult | None = None
         if self.accelerator == "cpu":
             keep_freed_memory()
         self.data: OneShotDataModule = instantiate(cfg.data)
-        description: dict[str, Any] = OmegaConf.to_container(cfg.model, resolve=True)  # type: ignore[assignment]
-        loss = instantiate(cfg.loss)
-        if loss.sampler_kind != self.data.sampler.kind:
+        plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+        self.module = SiameseModule(
+            plain["model"],
+            plain["loss"],
+            plain["optimizer"],
+            ema_decay=None,  # conf/callbacks has the average
+            channels_last=cfg.channels_last and self.accelerator != "mps",  # slow there, or wrong
+        )
+        kind = getattr(self.module.loss, "sampler_kind", self.data.sampler.kind)
+        if kind != self.data.sampler.kind:
             raise UserError(
-                f"this loss learns from sampler kind {loss.sampler_kind}, "
-                f"not from {self.data.sampler.kind}: set both alike"
+                f"loss={HydraConfig.get().runtime.choices.get('loss')} learns from batches of kind "
+                f"{kind!r}, but the sampler makes {self.data.sampler.kind!r}: choose both alike"
             )
         self.data.load()
+        self.module.metadata = self.metadata()
         check_split(self.data.parts, cfg.callbacks)
-        self.module = SiameseModule(
-            instantiate(cfg.model),
-            loss,
-            instantiate(cfg.optimizer),
-            description,
-            cfg.trainer.channels_last and self.accelerator != "mps",  # slow there, or wrong
-            self.metadata(),
-        )
-        self.stopping = SignalHandler()
+        self.signals, self.exact_resume = SignalHandler(), ExactResume()
         self.callbacks: list[Callback] = [
-            self.stopping,
-            ExactResume(),
+            self.signals,
+            self.exact_resume,
             *[instantiate(one) for one in cfg.callbacks.values() if one is not None],
         ]
-        self.seconds = 0.0
-
-    @property
-    def setting(self) -> tuple[DictConfig, Path, str, str]:
-        """Where and how its trainers run: ``make_trainer``'s first arguments."""
-        return self.cfg.trainer, self.folder, self.accelerator, self.precision
 
     def metadata(self) -> dict[str, Any]:
-        """What someone who is handed the checkpoint alone should know, in plain values."""
+        """What a user of the checkpoint alone should know, in plain values."""
         val_alphabets = self.data.val_alphabets
         return {
             "experiment": self.cfg.name,
@@ -123,111 +126,190 @@ class Run:
         }
 
     def surroundings(self) -> dict[str, Any]:
-        """Where and with what it runs, and how large the network is; for W&B's configuration."""
+        """Hardware, versions, precision and size of the network, for a logger's configuration."""
         return {
             "precision": self.precision,
             "parameters": sum(weight.numel() for weight in self.module.parameters()),
             **{name: self.environment[name] for name in ("hardware", "python", "packages")},
         }
 
+    def trainer(
+        self, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = (), **changes: Any
+    ) -> pl.Trainer:
+        """Lightning's trainer as conf/trainer describes it; alone it leaves nothing behind."""
+        sync = self.cfg.trainer.get("sync_batchnorm")
+        arguments = {
+            "accelerator": self.accelerator,
+            "precision": self.precision,
+            "callbacks": list(callbacks),
+            "logger": list(loggers),
+            "default_root_dir": self.folder,
+            "plugins": [AtomicCheckpointIO()],
+            "enable_progress_bar": any(isinstance(one, ProgressBar) for one in callbacks),
+            "enable_checkpointing": any(isinstance(one, Checkpoint) for one in callbacks),
+            # Statistics over the whole batch of all processes, which PyTorch has on GPUs only.
+            "sync_batchnorm": self.accelerator in ("gpu", "cuda") if sync is None else sync,
+        }
+        settings = {key: value for key, value in self.cfg.trainer.items() if key not in arguments}
+        try:
+            return instantiate({**settings, **changes}, **arguments, _convert_="all")
+        except Exception as error:
+            if isinstance(error.__cause__, (TypeError, ValueError)):
+                raise UserError(
+                    f"trainer: Lightning refuses the settings: {error.__cause__}"
+                ) from error
+            raise
+
     def go(self) -> float:
-        """Fit, then examine the best checkpoint; whatever happens, a result is written.
+        """Fit, then evaluate the kept checkpoint. A result is written however this ends.
+
+        Returns:
+            One-shot accuracy on validation, 0 … 1; NaN where there is none.
 
         Raises:
-            UserError: the training cannot go on, for instance because the disk is full.
-            Stopped: by a signal, when there is a checkpoint and a result.
+            UserError: If the training cannot go on, for instance because the disk is full.
+            Stopped: By a signal, after the checkpoint and the result were written.
         """
         if is_first_process():
-            hardware = self.accelerator, self.precision
-            announce(self.cfg.name, self.cfg.seed, self.module, self.data, hardware, self.folder)
-        trainer = make_trainer(
-            *self.setting, self.callbacks, self.loggers, max_steps=self.cfg.trainer.max_steps
-        )
+            self._announce()
+        trainer = self.trainer(self.callbacks, self.loggers)
         status, scores = "failed", list[Score]()
-        with self.stopping:
+        with self.signals:
             try:
                 status = self.fit(trainer)
                 if status == "interrupted":  # written at once: there may be no time for more
-                    self.leave(result_of(self, trainer, status, scores))
-                if kept_checkpoint(trainer, self.folder) is not None and self.worth_examining(
-                    status
-                ):
+                    self._write(self._result(trainer, status, scores))
+                kept = kept_checkpoint(trainer, self.folder)
+                if kept is not None and status != "pruned" and not self.signals.requeues:
                     ended, status = status, "failed"
-                    scores = self.evaluate_tasks(
-                        trainer, test=self.cfg.test and ended == "finished"
+                    scores = self.evaluate(
+                        trainer, kept, test=self.cfg.test and ended == "finished"
                     )
                     status = ended
-            except (KeyboardInterrupt, SystemExit):  # the latter is how Lightning ends after it
+            except (KeyboardInterrupt, SystemExit):  # Lightning ends with the latter after Ctrl-C
                 status = "interrupted"
             except OSError as problem:
                 if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 raise UserError(
-                    f"the disk that {self.folder} is on is full; the last checkpoint there is "
-                    f"whole. Make room, then: {resume_line(self.folder)}"
+                    f"The disk of {self.folder} is full. The last checkpoint on it is intact. Free "
+                    f"some space, then: {resume_line(self.folder)}"
                 ) from problem
             finally:
-                self.outcome = result = result_of(self, trainer, status, scores)
-                self.leave(result)
+                self.result = self._result(trainer, status, scores)
+                self._write(self.result)
                 if is_first_process():
-                    print_result(result, self.folder)
-            # The others would be seen to fail, and the first be killed while it still writes.
+                    print_result(self.result, self.folder)
+            # Other processes would look failed, and the first one be killed while it still writes.
             if status == "interrupted" and is_first_process():
-                self.stopping.end()
-        return float("nan") if result.val_accuracy is None else result.val_accuracy
+                self.signals.end()
+        return float("nan") if self.result.val_accuracy is None else self.result.val_accuracy
 
-    def worth_examining(self, status: str) -> bool:
-        """Whether there is a use, and time, for the scores of the best checkpoint."""
-        return status != "pruned" and not self.stopping.requeues
+    def fit(self, trainer: pl.Trainer) -> str:
+        """Train, from the last checkpoint where there is one; returns the status at the end."""
+        checkpoint = starting_point(self.cfg.resume, self.folder)
+        handler = signal.getsignal(signal.SIGINT)
+        if hasattr(trainer.strategy.launcher, "procs"):  # it starts other processes
+            atexit.register(end_others, trainer.strategy.launcher)
+        try:
+            trainer.fit(self.module, self.data, ckpt_path=checkpoint, weights_only=True)
+            kept = kept_checkpoint(trainer, self.folder)
+            none_kept = kept is None or not trainer.checkpoint_callbacks
+            if none_kept and trainer.global_step and not self.cfg.trainer.get("fast_dev_run"):
+                trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
+        except StopTraining:
+            return "interrupted"
+        except SystemExit:  # Lightning's end after Ctrl-C, which leaves signals ignored
+            signal.signal(signal.SIGINT, handler)
+            return "interrupted"
+        if self.signals.asked is not None:
+            return "interrupted"
+        pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
+        return "pruned" if pruned else "finished"
 
-    def leave(self, result: RunResult) -> None:
-        """Write the result; where that fails, what went wrong before is what counts."""
+    def evaluate(self, trainer: pl.Trainer, checkpoint: Path, test: bool) -> list[Score]:
+        """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
+        self.module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+        # Without callbacks: an average of the weights must not be swapped in again.
+        evaluator = self.trainer(**_FINAL)
+        evaluator.validate(self.module, self.data, verbose=False)
+        scores = scores_of(self.module.eval_results, "validation")
+        if test:
+            (metrics,) = evaluator.test(self.module, self.data, verbose=False)
+            for logger in self.loggers:
+                if isinstance(logger, ResumableCSVLogger):  # evaluated earlier, and killed then
+                    logger.rewind(trainer.global_step)
+                logger.log_metrics(dict(metrics), step=trainer.global_step)
+                logger.save()
+            scores += scores_of(self.module.eval_results, "test")
+        return scores
+
+    def _announce(self) -> None:
+        data, module = self.data, self.module
+        log.info(
+            "%s: %s parameters, %s training images of %d classes (split %s), seed %d",
+            self.cfg.name,
+            f"{sum(weight.numel() for weight in module.parameters()):,}",
+            f"{len(data.parts.train):,}",
+            len(data.train_index),
+            data.parts.name,
+            self.cfg.seed,
+        )
+        log.info(
+            "%s, %s%s; results in %s",
+            self.accelerator, self.precision, convolutions(self), self.folder,
+        )  # fmt: skip
+
+    def _result(self, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
+        kept, data = kept_checkpoint(trainer, self.folder), self.data
+        tasks = {"validation": data.validation, "test": data.test}
+        return RunResult(
+            status=status,
+            experiment=self.cfg.name,
+            seed=self.cfg.seed,
+            data_source=data.dataset.source,
+            data_digest=data.digest,
+            data_split=data.parts.name,
+            trained_on=data.learned,
+            scores=list(scores),
+            val_accuracy=scores[0].value if scores else best_validation(trainer),
+            checkpoint=None if kept is None else _relative(kept, self.folder),
+            steps=trainer.global_step,
+            epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
+            train_seconds=self.exact_resume.seconds,
+            total_seconds=time.monotonic() - self.started,
+            overrides=list(HydraConfig.get().overrides.task),
+            warnings=list(data.warnings),
+            precision=self.precision,
+            machine=self.machine,
+            task_digests={
+                f"{split}/{key}": digest
+                for split, one in tasks.items()
+                for key, digest in one.digests.items()
+            },
+            **self.environment,
+        )
+
+    def _write(self, result: RunResult) -> None:
+        """Write the result; if that fails, an earlier error is what counts."""
         if not is_first_process():
             return
         try:
             write_result(self.folder, result)
         except OSError as problem:
-            log.warning("the result cannot be written: %s", problem)
+            log.warning("The result cannot be written: %s", problem)
 
-    def fit(self, trainer: pl.Trainer) -> str:
-        """Train, from the last checkpoint where there is one; the status it ended with."""
-        begin = starting_point(self.cfg.resume, self.folder)
-        began, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
-        if hasattr(trainer.strategy.launcher, "procs"):  # it starts other processes
-            atexit.register(end_others, trainer.strategy.launcher)
-        try:
-            trainer.fit(self.module, self.data, ckpt_path=begin, weights_only=True)
-            kept = kept_checkpoint(trainer, self.folder)
-            unkept = kept is None or not trainer.checkpoint_callbacks
-            if unkept and trainer.global_step:  # a training without any callback for it
-                trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
-        except StopTraining:
-            return "interrupted"
-        except SystemExit:  # how Lightning ends after Ctrl-C, deaf to another one
-            signal.signal(signal.SIGINT, handler)
-            return "interrupted"
-        finally:
-            self.seconds = time.monotonic() - began
-        if self.stopping.asked is not None:
-            return "interrupted"
-        pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
-        return "pruned" if pruned else "finished"
 
-    def evaluate_tasks(self, trainer: pl.Trainer, test: bool) -> list[Score]:
-        """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
-        kept = kept_checkpoint(trainer, self.folder)
-        assert kept is not None
-        self.module.load_state_dict(read_checkpoint(kept)["state_dict"])
-        # A trainer without callbacks: an average of weights must not be swapped in again.
-        examiner = make_trainer(*self.setting)
-        examiner.validate(self.module, self.data, verbose=False)
-        scores = scores_of(self.module.eval_results, "validation")
-        if test:
-            (figures,) = examiner.test(self.module, self.data, verbose=False)
-            for logger in self.loggers:
-                if isinstance(logger, ResumableCSVLogger):  # examined before, and killed then
-                    logger.rewind(trainer.global_step)
-                logger.log_metrics(dict(figures), step=trainer.global_step)
-                logger.save()
-            scores += scores_of(self.module.eval_results, "test")
-        return scores
+def convolutions(run: Run) -> str:
+    """How convolutions are computed in training, for the log."""
+    encoder = run.module.network.encoder
+    if not isinstance(encoder, Encoder):
+        return ""
+    images = run.data.stream[0].indices.numel()
+    plain = (run.accelerator, run.precision) == ("cpu", "32-true")
+    layers = encoder.by_fourier(images, plain)
+    return f", {', '.join(layers)} by Fourier transform" if layers else ", direct convolutions"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path.resolve(), folder.resolve())

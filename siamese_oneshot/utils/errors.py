@@ -24,6 +24,7 @@ class ArgumentError(UserError, ValueError):
         self, argument: str, value: Any = None, expected: str = "", *, message: str = ""
     ) -> None:
         self.argument, self.value = argument, value
+        self.node = ""  # the argument of a caller that this one belongs to
         self.reason = message or f"it must be {expected}"
         super().__init__(f"{argument}={shown(value)}: {self.reason}")
 
