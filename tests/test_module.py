@@ -70,7 +70,8 @@ def weights(module: torch.nn.Module) -> torch.Tensor:
 
 def test_it_has_defaults_for_everything(tmp_path: Path) -> None:
     module = SiameseModule()
-    defaults = OmegaConf.load(Path(__file__).parents[1] / "conf/config.yaml")["defaults"]
+    conf = OmegaConf.load(Path(__file__).parents[1] / "conf/config.yaml")
+    defaults: Any = OmegaConf.to_container(conf)["defaults"]  # type: ignore[index,call-overload]
     chosen = {key: value for entry in defaults if entry != "_self_" for key, value in entry.items()}
     for group in ("model", "loss", "optimizer"):
         assert module.hparams[group] == describe(group, chosen[group])
@@ -123,7 +124,7 @@ def test_forward_gives_symmetric_logits() -> None:
 
 
 def test_predict_gives_probabilities_of_pairs_and_embeddings_of_images(tmp_path: Path) -> None:
-    module, (images, labels) = SiameseModule(SMALL), labeled(8, 4)
+    module, (images, labels) = SiameseModule(SMALL).eval(), labeled(8, 4)
     pairs = DataLoader(TensorDataset(images, images.flip(0)), 4)
     found = torch.cat(trainer(tmp_path).predict(module, pairs))  # type: ignore[arg-type]
     assert found.allclose(module(images, images.flip(0)).sigmoid(), atol=1e-6)

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
-from twins import CALLBACKS, Data, Losses, configured, embedded, module, network, trainer
+from tiny_siamese import CALLBACKS, Data, Losses, configured, embedded, module, network, trainer
 
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
@@ -22,7 +22,8 @@ from siamese_oneshot.evaluation.intervals import wilson
 from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshold, evaluate_tasks
 from siamese_oneshot.models.losses import EpisodicCrossEntropyLoss, PairBCELoss
 from siamese_oneshot.models.optimizers import adam, adamw
-from siamese_oneshot.module import ERROR, SiameseModule
+from siamese_oneshot.module import MONITOR as ERROR
+from siamese_oneshot.module import SiameseModule
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -34,7 +35,7 @@ def test_training_reduces_the_loss(data: Data, kind: str) -> None:
         made, loss = data(EpisodeSampler(2, 5, 3, steps_per_epoch=20)), EpisodicCrossEntropyLoss()
     losses = Losses()
     make_optimizer = partial(
-        adamw, lr=1e-2, weight_decay=0.01, warmup=0.1, floor=0.1, betas=(0.9, 0.99)
+        adamw, lr=1e-2, weight_decay=0.01, warmup=0.1, min_lr_ratio=0.1, betas=(0.9, 0.99)
     )
     trainer([losses]).fit(module(loss, make_optimizer, network=network(batch_norm=True)), made)
     assert len(losses.values) == 40

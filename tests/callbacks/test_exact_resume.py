@@ -13,13 +13,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
-from twins import STEPS, Data, Losses, configured, module, trainer
+from tiny_siamese import STEPS, Data, Losses, configured, module, trainer
 
 from siamese_oneshot.callbacks.ema import EMA
 from siamese_oneshot.data.samplers import EpisodeSampler
 from siamese_oneshot.models.losses import EpisodicCrossEntropyLoss
 from siamese_oneshot.models.optimizers import OptimizerSetup, adam, adamw, paper_sgd
-from siamese_oneshot.module import ERROR, SiameseModule
+from siamese_oneshot.module import MONITOR as ERROR
+from siamese_oneshot.module import SiameseModule
 from siamese_oneshot.utils.hardware import PRECISIONS
 
 
@@ -37,7 +38,7 @@ def plain(value: Any) -> bool:
         partial(
             paper_sgd, lr=0.01, momentum=0.9, decay=0.99, momentum_start=0.5, momentum_epochs=2
         ),
-        partial(adamw, lr=1e-2, weight_decay=0.1, warmup=0.1, floor=0.1, betas=(0.9, 0.99)),
+        partial(adamw, lr=1e-2, weight_decay=0.1, warmup=0.1, min_lr_ratio=0.1, betas=(0.9, 0.99)),
     ],
     ids=["paper", "adamw"],
 )

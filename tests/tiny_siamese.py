@@ -1,20 +1,25 @@
-"""Tiny twins, trainers and their losses, shared by the tests of training."""
+"""A tiny network, its data, trainers and losses, shared by the tests of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from siamese_oneshot.data import datamodule
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.data.tasks import EvalTasks
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.samplers import PairSampler
+from siamese_oneshot.data.sources import LoadedData
+from siamese_oneshot.data.tasks import EvalConfig, EvalTasks
 from siamese_oneshot.evaluation.scoring import Embeddings
 from siamese_oneshot.models.conv_encoder import ConvEncoder
 from siamese_oneshot.models.losses import PairBCELoss
@@ -23,26 +28,24 @@ from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.module import SiameseModule
 
-CALLBACKS = Path(__file__).parents[2] / "conf" / "callbacks"
+CALLBACKS = Path(__file__).parents[1] / "conf" / "callbacks"
 STEPS = 3  # an epoch
 Data = Callable[..., OneShotDataModule]
 
 
 def network(**options: Any) -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], units=16, **options)
+    encoder = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], embedding_dim=16, **options)
     return build_network(encoder, WeightedL1, "torch", 0)  # type: ignore[arg-type]
 
 
 def module(
     loss: Any = None, make_optimizer: Callable[..., OptimizerSetup] | None = None, **options: Any
 ) -> SiameseModule:
-    return SiameseModule(
-        options.pop("network", None) or network(),
-        loss or PairBCELoss(),
-        make_optimizer or partial(adam, lr=3e-3),
-        {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0},
-        **options,
-    )
+    built = options.pop("network", None) or network()
+    built.description = {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0}
+    make_optimizer = make_optimizer or partial(adam, lr=3e-3)
+    options = {"ema_decay": None, **options}
+    return SiameseModule(built, loss or PairBCELoss(), make_optimizer, **options)
 
 
 def trainer(callbacks: Sequence[pl.Callback] = (), **options: Any) -> pl.Trainer:
@@ -73,5 +76,31 @@ class Losses(pl.Callback):
 def configured(tmp_path: Path) -> list[pl.Callback]:
     """The checkpoints and early stopping of conf/callbacks, as the job makes them."""
     settings = OmegaConf.load(CALLBACKS / "default.yaml")
-    settings.checkpoint.dirpath = settings.latest.dirpath = str(tmp_path)
-    return [instantiate(settings[name]) for name in ("checkpoint", "early_stopping", "latest")]
+    settings.checkpoint.dirpath = settings.last_checkpoint.dirpath = str(tmp_path)
+    return [instantiate(settings[name]) for name in ("checkpoint", "early_stopping", "last_checkpoint")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more to waking threads than they win."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def data(dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch) -> Data:
+    """The real data module on look-alikes: 2 alphabets train, 1 validates, 1 tests."""
+    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: LoadedData(dataset, None))
+
+    def make(
+        sampler: Any = None, cls: type[OneShotDataModule] = OneShotDataModule
+    ) -> OneShotDataModule:
+        config = EvalConfig(n_pairs=40, val_runs=6, test_runs=4, n_cross_episodes=20, way=5)
+        sampler = sampler or PairSampler(16, steps_per_epoch=STEPS)
+        made = cls(sampler=sampler, image_size=16, seed=0, eval=config, eval_batch_size=7)
+        made.load()
+        return made
+
+    return make
