@@ -1,1 +1,132 @@
-"""Loggers: CSV and Weights & Biases."""
+"""Loggers: the CSV history that every run has, and the loggers of the configuration.
+
+``conf/logger`` is a mapping of loggers, each with a ``_target_``: a logger of Lightning, or
+`WandbRun`, which opens one resilient W&B run per training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+
+from siamese_oneshot.utils import check
+from siamese_oneshot.utils.errors import UserError
+
+if TYPE_CHECKING:  # importing this file does not load Lightning
+    from pytorch_lightning.loggers import Logger
+
+_EXTRAS = ("tensorboard", "mlflow")  # optional dependencies of the package
+
+
+def check_loggers(settings: Mapping[str, Any] | None) -> None:
+    """Refuse wrong logger settings before any work begins.
+
+    Args:
+        settings: A mapping of loggers, as in ``conf/logger``; a logger that is None is left out.
+
+    Raises:
+        UserError: The first wrong setting. `InstantiationException` if a ``_target_`` is unknown.
+    """
+    from siamese_oneshot.loggers.wandb_run import WandbRun
+
+    for name, entry in (settings or {}).items():
+        key = f"logger.{name}"
+        check.mapping(key, entry)
+        if entry is None:
+            continue
+        if "_target_" not in entry:
+            raise UserError(f"{key} needs a _target_, the class of the logger")
+        if get_object(entry["_target_"]) is WandbRun:
+            instantiate(entry)
+
+
+@contextmanager
+def build_loggers(
+    settings: Mapping[str, Any] | None,
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    name: str,
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    job_type: str = "train",
+    best: Mapping[str, str] | None = None,
+    wandb_dir: Path | None = None,
+) -> Iterator[list[Logger]]:
+    """Open the configured loggers for the block; close them with the state that it ends in.
+
+    Args:
+        settings: A mapping of loggers, as in ``conf/logger``.
+        folder: The run's; the ``save_dir`` of loggers whose own is null.
+        config: The whole configuration, plain values.
+        name, group, tags, job_type: Of the run, where a logger's settings have none of their own.
+        best: ``max`` or ``min`` for each metric whose best value W&B keeps in the summary.
+        wandb_dir: See `WandbRun.open`.
+
+    Yields:
+        The loggers; W&B is missing where it is disabled or fails.
+
+    Raises:
+        UserError: A logger's package is not installed.
+    """
+    from siamese_oneshot.loggers.wandb_run import WandbRun
+
+    loggers: list[Logger] = []
+    with ExitStack() as stack:
+        for key, entry in (settings or {}).items():
+            if entry is None:
+                continue
+            logger = _instantiate(str(key), entry, folder, name)
+            if isinstance(logger, WandbRun):
+                opened = stack.enter_context(
+                    logger.open(
+                        folder,
+                        config,
+                        name=name,
+                        group=group,
+                        tags=tags,
+                        job_type=job_type,
+                        best=best,
+                        wandb_dir=wandb_dir,
+                    )
+                )
+                if opened is not None:
+                    loggers.append(opened)
+            else:
+                logger.log_hyperparams(dict(config))
+                stack.push(_Finalize(logger))
+                loggers.append(logger)
+        yield loggers
+
+
+class _Finalize:
+    """Ends a Lightning logger with the state of the block."""
+
+    def __init__(self, logger: Logger) -> None:
+        self.logger = logger
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.logger.finalize("success" if kind is None else "failed")
+
+
+def _instantiate(key: str, entry: Mapping[str, Any], folder: Path, name: str) -> Any:
+    """A logger with the run's folder and name where its settings have null."""
+    defaults = {"save_dir": str(folder), "run_name": name}
+    filled = {
+        argument: value
+        for argument, value in defaults.items()
+        if argument in entry and entry[argument] is None
+    }
+    try:
+        return instantiate(entry, **filled)
+    except InstantiationException as problem:
+        if not isinstance(problem.__cause__, ImportError):
+            raise
+        extra = key if key in _EXTRAS else None
+        remedy = f"pip install 'siamese-oneshot[{extra}]'" if extra else str(problem.__cause__)
+        raise UserError(f"logger={key} needs a package that is not installed: {remedy}") from None

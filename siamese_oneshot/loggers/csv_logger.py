@@ -1,4 +1,4 @@
-"""The figures of a run as one CSV file, however often the run is stopped and resumed."""
+"""The metrics of a run in one CSV file, however often the run is stopped and resumed."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ Row = dict[str, Any]
 
 
 class ResumableCSVLogger(Logger):
-    """Writes ``csv/version_0/metrics.csv``, where Lightning's logger would write it.
+    """Writes ``csv/version_0/metrics.csv``, the path and format of Lightning's ``CSVLogger``.
 
-    Lightning's begins another file with each process, and rewrites a file in place where a column
-    is new: killed then, the history is lost.
+    Lightning's logger starts a new file in each process, and rewrites the file in place for a new
+    column: if it is killed while it writes, the history is lost.
 
     Args:
-        folder: the run's.
+        folder: The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path = folder / "csv" / "version_0" / "metrics.csv"
-        self._rows: list[Row] = []
-        self._columns: list[str] | None = None  # of the file; None: not looked at yet
+        self._rows: list[Row] = []  # not written yet
+        self._columns: list[str] | None = None  # of the file; None: not read yet
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """Name of the subfolder."""
         return "csv"
 
     @property
     def version(self) -> int:
-        """There is only one."""
+        """Always 0."""
         return 0
 
     @property
@@ -51,16 +51,20 @@ class ResumableCSVLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The configuration is in ``.hydra``."""
+        """Do nothing: the configuration is in ``.hydra``."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Note figures of a step; ``save`` writes them."""
-        self._rows.append({**{name: _plain(one) for name, one in metrics.items()}, STEP: step})
+        """Note metrics of a step; `save` writes them."""
+        plain = {
+            name: value.item() if hasattr(value, "item") else value
+            for name, value in metrics.items()
+        }
+        self._rows.append({**plain, STEP: step})
 
     @rank_zero_only
     def save(self) -> None:
-        """Append what was noted; with a new column, write the file anew, whole or not at all."""
+        """Append the new rows; for a new column, rewrite the file completely or not at all."""
         if not self._rows:
             return
         if self._columns is None:
@@ -76,12 +80,12 @@ class ResumableCSVLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         self.save()
 
     @rank_zero_only
     def sync(self) -> None:
-        """Write, and wait until the disk has it: a checkpoint must not outlive its figures."""
+        """Write, and wait for the disk: a checkpoint must not outlive its metrics."""
         self.save()
         if self.path.exists():
             with open(self.path, "rb") as file:
@@ -89,14 +93,14 @@ class ResumableCSVLogger(Logger):
 
     @rank_zero_only
     def rewind(self, steps: int) -> None:
-        """Forget what was logged after so many steps: it is about to be logged again.
+        """Remove the rows of step ``steps`` and later ones, which will be logged again.
 
-        Lines that a killed process left unfinished are forgotten, too.
+        Lines that a killed process did not complete are removed, too.
         """
         self._rows = []
         columns, rows = self._read()
-        kept = [row for row in rows if _whole(row) and int(row[STEP]) < steps]
-        columns = sorted({name for row in kept for name, one in row.items() if one})
+        kept = [row for row in rows if _is_complete(row) and int(row[STEP]) < steps]
+        columns = sorted({name for row in kept for name, value in row.items() if value})
         if kept:
             self._write(columns, kept)
         else:
@@ -126,10 +130,6 @@ def _text(columns: list[str], rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
-def _whole(row: Row) -> bool:
-    """Whether all of a row is there: neither cut short nor run into the next."""
+def _is_complete(row: Row) -> bool:
+    """Whether a row is neither cut short nor merged with the next one."""
     return None not in row and None not in row.values() and str(row.get(STEP)).isdigit()

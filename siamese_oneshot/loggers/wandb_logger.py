@@ -1,56 +1,74 @@
-"""Lightning's W&B logger, which gives way where W&B fails and goes on where a run stopped."""
+"""Lightning's W&B logger, which survives failures of W&B and continues the history on resume."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
-from collections.abc import Callable, Mapping
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from siamese_oneshot.loggers.wandb_history import STEP, LoggedHistory
+STEP = "trainer/global_step"
+_TIMEOUT = 60.0  # seconds to read a history; 200,000 rows take about half of it
 
 log = logging.getLogger(__name__)
 
 
 class ResilientWandbLogger(WandbLogger):
-    """Warns once, and stays silent from then on, where W&B's service has died.
+    """Warns once and then stays silent if W&B's service dies.
 
-    In a run that goes on, rows are counted from the last one, and what was logged before the
-    training was broken off is not logged again: a step is in the history once.
+    In a resumed run, row numbers continue, and metrics that were logged before the interruption are
+    not logged again: each step is in the history once.
 
     Args:
-        run: of ``wandb.init``.
-        folder: the run's.
-        past: what was logged earlier.
-        metrics: ``max`` or ``min`` for each metric whose best value belongs in the summary.
+        run: Of ``wandb.init``.
+        folder: The run's folder.
+        history: What earlier processes logged.
+        best: ``max`` or ``min`` for each metric whose best value belongs in the summary.
+        checkpoint: Whether to upload the best checkpoint; see `WandbRun`.
     """
 
     def __init__(
-        self, run: Any, folder: Path, past: LoggedHistory, metrics: Mapping[str, str]
+        self,
+        run: Any,
+        folder: Path,
+        history: LoggedHistory,
+        best: Mapping[str, str],
+        checkpoint: str = "auto",
     ) -> None:
         super().__init__(experiment=run, save_dir=str(folder))
-        self.past, self.wanted, self.broken = past, metrics, False
-        self.goes_on = past.rows > 0
-        self._row: int | None = past.rows if past.rows > run.starting_step else None
+        self.history, self.best, self.checkpoint = history, best, checkpoint
+        self.broken = False
+        self.resumed = history.rows > 0
+        self._row: int | None = history.rows if history.rows > run.starting_step else None
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP)
-        for name, best in metrics.items():
-            run.define_metric(name, step_metric=STEP, summary=best)
+        for name, kind in best.items():
+            run.define_metric(name, step_metric=STEP, summary=kind)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log figures at a training step."""
+        """Log metrics at a training step, except those that the history already has."""
         new = dict(metrics)
         if step is not None:
-            new = {key: value for key, value in new.items() if not self.past.holds(key, step)}
+            new = {key: value for key, value in new.items() if not self.history.holds(key, step)}
             if not new:
                 return
             new[STEP] = step
-        for key, kind in self.wanted.items():
-            self.past.note_best(key, new.get(key), kind)
+        for key, kind in self.best.items():
+            self.history.note_best(key, new.get(key), kind)
         self.attempt(self._log, new)
 
     def log_hyperparams(self, params: Any) -> None:
@@ -58,23 +76,122 @@ class ResilientWandbLogger(WandbLogger):
         self.attempt(super().log_hyperparams, params)
 
     def keep_best(self) -> None:
-        """Put the best values of the whole run into the summary, which W&B has of its last part."""
-        best = {name: {self.wanted[name]: value} for name, value in self.past.best.items()}
-        if self.goes_on and best:
+        """Put the best values of the whole run into the summary; W&B knows only this process's."""
+        best = {name: {self.best[name]: value} for name, value in self.history.best.items()}
+        if self.resumed and best:
             self.attempt(self.experiment.summary.update, best)
 
-    def attempt(self, act: Callable[..., Any], *values: Any) -> None:
-        """Do something to the run, unless W&B has failed."""
+    def attempt(self, action: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call something of W&B unless it has failed before; a failure is a warning."""
         if self.broken:
             return
         try:
-            act(*values)
+            action(*args, **kwargs)
         except Exception as problem:
             self.broken = True
             log.warning("W&B logs no more of this job: %s", problem)
 
     def _log(self, metrics: dict[str, Any]) -> None:
-        # Lightning never names W&B's row; after the first one W&B counts on by itself. Without
-        # commit, a row that is named would be joined by the next.
+        # Lightning never passes W&B's row. After the first one W&B counts by itself. Without
+        # commit, the next log call would be merged into the row.
         self.experiment.log(metrics, step=self._row, commit=True)
         self._row = None
+
+
+@dataclass
+class LoggedHistory:
+    """What earlier processes logged to a W&B run, read back from their files.
+
+    Attributes:
+        rows: Number of rows, by W&B's count; 0 for a new run.
+        steps: The last training step of each metric.
+        best: The best value of each metric whose best is wanted.
+    """
+
+    rows: int = 0
+    steps: dict[str, int] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, wandb_dir: Path, run_id: str, best: Mapping[str, str]) -> LoggedHistory:
+        """Read every folder of a run below ``<wandb_dir>/wandb``.
+
+        Args:
+            wandb_dir: Where W&B writes.
+            run_id: Of the run.
+            best: ``max`` or ``min`` for each metric whose best value is wanted.
+        """
+        history = cls()
+        deadline = time.monotonic() + _TIMEOUT
+        for file in sorted(wandb_dir.glob(f"wandb/*run-*-{run_id}/run-{run_id}.wandb")):
+            try:
+                for row in _read_rows(file, deadline):
+                    history.add(row, best)
+            except (OSError, subprocess.SubprocessError, ValueError) as problem:
+                log.warning("W&B may show some steps twice: %s cannot be read: %s", file, problem)
+        return history
+
+    def add(self, row: Mapping[str, Any], best: Mapping[str, str]) -> None:
+        """Count one row of the history."""
+        self.rows = max(self.rows, int(row.get("_step", -1)) + 1)
+        step = row.get(STEP)
+        if step is None:
+            return
+        for name, value in row.items():
+            key = name.partition(".")[0]  # an image has the columns plots/episode.path and more
+            self.steps[key] = max(self.steps.get(key, -1), int(step))
+            if key in best:
+                self.note_best(key, value, best[key])
+
+    def note_best(self, key: str, value: Any, kind: str) -> None:
+        """Keep the better of a metric's value so far and a new one; NaN and text are ignored."""
+        if isinstance(value, (int, float)) and value == value:
+            better = max if kind == "max" else min
+            self.best[key] = better(self.best.get(key, value), value)
+
+    def holds(self, key: str, step: int) -> bool:
+        """Whether a metric was logged at this training step or a later one."""
+        return self.steps.get(key, -1) >= step
+
+
+def _read_rows(file: Path, deadline: float) -> Iterator[dict[str, Any]]:
+    """The rows of the history in a run's file, read by the official client.
+
+    Raises:
+        SubprocessError: At the end, if the file could not be read completely. A file that a kill
+            has cut short counts as complete.
+    """
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file.parent)]
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        ) as reader,
+    ):
+        assert reader.stdout is not None
+        timer = threading.Timer(deadline - time.monotonic(), _kill, [reader])
+        timer.start()
+        try:
+            for line in reader.stdout:
+                if b'"type":"history"' in line:
+                    yield json.loads(line)["history"]["item"]
+            status = reader.wait()
+        finally:
+            timer.cancel()
+            if reader.returncode is None:
+                _kill(reader)
+        if time.monotonic() > deadline:
+            raise subprocess.TimeoutExpired("wandb leet inspect", _TIMEOUT)
+        errors.seek(0)
+        message = errors.read().decode(errors="replace").strip()
+        if status != 0 or "corrupt" in message:  # the client skips corrupt rows and exits with 0
+            raise subprocess.SubprocessError(message or f"wandb leet inspect exits with {status}")
+
+
+def _kill(reader: subprocess.Popen[bytes]) -> None:
+    """End the client with its child process, which would keep our pipe open."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(reader.pid, signal.SIGKILL)
+    else:
+        reader.kill()

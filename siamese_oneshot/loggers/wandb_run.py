@@ -1,4 +1,7 @@
-"""One Weights & Biases run a job: online where there is a login, else offline, never in the way."""
+"""One Weights & Biases run per job: online if there is a login, else offline, never in the way.
+
+Importing this file loads neither PyTorch nor Lightning.
+"""
 
 from __future__ import annotations
 
@@ -8,162 +11,212 @@ import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siamese_oneshot.loggers.wandb_history import LoggedHistory
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import whole_file
 
 if TYPE_CHECKING:
     from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 
+MODES = ("auto", "online", "offline", "disabled")
+CHECKPOINT = ("auto", "always", "never")
+ID_FILE = "wandb_id.txt"
+INTERRUPTED = 255  # W&B's exit code for Ctrl-C, which separates killed runs from failed ones
+
 log = logging.getLogger(__name__)
 
-MODES = ("auto", "online", "offline", "disabled")
-ID_FILE = "wandb_id.txt"
-INTERRUPTED = 255  # W&B's own code for Ctrl-C, by which it tells killed runs from failed ones
 
+@dataclass(frozen=True)
+class WandbRun:
+    """Settings of W&B runs.
 
-@contextmanager
-def wandb_run(
-    folder: Path,
-    config: dict[str, Any],
-    *,
-    project: str,
-    entity: str | None = None,
-    group: str | None = None,
-    name: str | None = None,
-    tags: Sequence[str] = (),
-    job_type: str = "train",
-    mode: str = "auto",
-    metrics: Mapping[str, str] | None = None,
-    place: Path | None = None,
-    init_timeout: float = 30.0,
-    finish_timeout: float = 60.0,
-) -> Iterator[ResilientWandbLogger | None]:
-    """A logger for the job inside the block, closed with the state in which the job ended.
-
-    The run's id is kept in ``<folder>/wandb_id.txt`` and used again on resume, where the history
-    goes on. No failure of W&B reaches the job: it goes offline, or without W&B, and a warning says
-    so. The environment is left as it is, so that the next job of this process chooses for itself.
-
-    Args:
-        folder: the run's folder.
-        config: the whole configuration, plain values.
-        project, entity, group, name, tags, job_type: as W&B shows them.
-        mode: ``auto`` follows ``$WANDB_MODE`` where it is set, else is online where there is a
-            login and offline where there is none; or ``online``, ``offline``, ``disabled``.
-        metrics: ``max`` or ``min`` for each metric whose best value belongs in the summary.
-        place: W&B writes below ``<place>/wandb``, which `wandb leet` shows as a whole: the sweep's
-            folder for all of its jobs; the run's where None.
-        init_timeout, finish_timeout: seconds to wait for a server at the start and at the end.
-
-    Yields:
-        The logger; None where W&B is disabled, fails, or this is not the first process.
+    Attributes:
+        project, entity: Where runs go; entity None for the user's own.
+        mode: ``auto`` follows ``$WANDB_MODE`` if that is set, else it is online with a login and
+            offline without; or ``online``, ``offline``, ``disabled``.
+        name, group, job_type: Of the run; None for those that the job gives.
+        tags: Beside those that the job gives.
+        checkpoint: ``auto`` uploads the best checkpoint of a finished run that is online;
+            ``always`` also stages it offline, for ``wandb sync``; ``never``.
+        init_timeout, finish_timeout: Seconds to wait for a server at the start and at the end.
 
     Raises:
-        UserError: an unknown mode.
+        ArgumentError: A wrong setting.
     """
-    mode = choose_mode(mode) if is_first_process() else "disabled"
-    run = logger = None
-    place, run_id, metrics = place or folder, "", metrics or {}
-    if mode != "disabled":
-        run_id = _run_id(folder)
+
+    project: str = "siamese_oneshot"
+    entity: str | None = None
+    mode: str = "auto"
+    name: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    tags: Sequence[str] = ()
+    checkpoint: str = "auto"
+    init_timeout: float = 30.0
+    finish_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Check what W&B would misread, or would be left out for."""
+        check.text("project", self.project)
+        for argument in ("entity", "name", "group", "job_type"):
+            value = getattr(self, argument)
+            if value is not None:
+                check.text(argument, value)
+        check.choice("mode", self.mode, MODES)
+        check.choice("checkpoint", self.checkpoint, CHECKPOINT)
+        check.names("tags", self.tags)
+        for argument in ("init_timeout", "finish_timeout"):
+            check.number(argument, getattr(self, argument), 0)
+
+    @contextmanager
+    def open(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        job_type: str = "train",
+        best: Mapping[str, str] | None = None,
+        wandb_dir: Path | None = None,
+    ) -> Iterator[ResilientWandbLogger | None]:
+        """Yield a logger for the block; close the run with the state that the block ends in.
+
+        The run's id is kept in ``<folder>/wandb_id.txt``, so that a resumed job continues the run
+        and its history. A failure of W&B never reaches the job: the run goes offline, or the job
+        goes on without W&B, and a warning says so.
+
+        Args:
+            folder: The run's folder.
+            config: The whole configuration, plain values.
+            name, group, tags, job_type: Of the run, where the settings have none.
+            best: ``max`` or ``min`` for each metric whose best value belongs in the summary.
+            wandb_dir: W&B writes below ``<wandb_dir>/wandb``: the sweep's folder for all of its
+                jobs, so that ``wandb leet`` shows them together; None for the run's folder.
+
+        Yields:
+            The logger; None if W&B is disabled or fails, or in all processes but the first.
+        """
+        mode = choose_mode(self.mode) if is_first_process() else "disabled"
+        if mode == "disabled":
+            yield None
+            return
+        run_id, directory = _run_id(folder), wandb_dir or folder
         options = {
-            "dir": str(place),
+            "dir": str(directory),
             "id": run_id,
             "resume": "allow",
-            "config": config,
-            "project": project,
-            "entity": entity,
-            "group": group,
-            "name": name,
-            "tags": list(tags),
-            "job_type": job_type,
-        }
-        run = _start(options, mode, init_timeout, finish_timeout)
-    if run is not None:
+            "config": dict(config),
+            "project": self.project,
+            "entity": self.entity,
+            "group": self.group or group,
+            "name": self.name or name,
+            "tags": list(dict.fromkeys(tag[:64] for tag in [*tags, *self.tags] if tag)),
+            "job_type": self.job_type or job_type,
+        }  # W&B refuses tags of more than 64 characters
+        run = _start(options, mode, self.init_timeout, self.finish_timeout)
+        logger = None if run is None else self._logger(run, folder, directory, run_id, best or {})
+        if logger is None:
+            yield None
+            return
+        code = 1
         try:
-            from siamese_oneshot.loggers.wandb_logger import (
-                ResilientWandbLogger,  # here: loads torch
-            )
+            yield logger
+            code = 0
+        except (KeyboardInterrupt, SystemExit):  # submitit exits after it has requeued the job
+            code = INTERRUPTED
+            raise
+        finally:
+            logger.keep_best()
+            _finish(run, code)
 
-            logger = ResilientWandbLogger(
-                run, folder, LoggedHistory.of(place, run_id, metrics), metrics
-            )
+    def _logger(
+        self, run: Any, folder: Path, directory: Path, run_id: str, best: Mapping[str, str]
+    ) -> ResilientWandbLogger | None:
+        try:
+            from siamese_oneshot.loggers.wandb_logger import LoggedHistory, ResilientWandbLogger
+
+            history = LoggedHistory.of(directory, run_id, best)
+            return ResilientWandbLogger(run, folder, history, best, self.checkpoint)
         except Exception as problem:
-            log.warning("going on without W&B, whose logger fails: %s", problem)
+            log.warning("continuing without W&B, whose logger fails: %s", problem)
             _finish(run, 1)
-    if logger is None:
-        yield None
-        return
-    code = 1
-    try:
-        yield logger
-        code = 0
-    except (KeyboardInterrupt, SystemExit):  # the latter by submitit, which has queued it again
-        code = INTERRUPTED
-        raise
-    finally:
-        logger.keep_best()
-        _finish(run, code)
+            return None
 
 
 def choose_mode(mode: str) -> str:
-    """Resolve ``auto``.
+    """Resolve ``auto`` without a prompt and without a network.
 
     Raises:
-        UserError: an unknown mode.
+        ArgumentError: An unknown mode.
     """
-    if mode not in MODES:
-        raise UserError(f"logger.mode={mode} is unknown; there are {', '.join(MODES)}")
+    check.choice("mode", mode, MODES)
     if mode != "auto":
         return mode
-    wish = os.environ.get("WANDB_MODE", "")
-    if wish:
-        return {"dryrun": "offline", "run": "online"}.get(wish, wish)
+    environment = os.environ.get("WANDB_MODE", "")
+    if environment:
+        return {"dryrun": "offline", "run": "online"}.get(environment, environment)
     return "online" if has_login() else "offline"
 
 
 def has_login(**settings: Any) -> bool:
-    """Whether a key is at hand: in the environment, netrc or W&B's settings; for these settings."""
+    """Whether the environment, netrc or W&B's settings hold a key."""
     try:
         import wandb
 
-        # Unless silent, login asks the server whose key it is, to print the name.
+        # Unless silent, login asks the server for the name of the key's owner.
         wandb.setup(wandb.Settings(silent=True, **settings))
         return bool(wandb.login(prompt=False, verify=False))
-    except Exception as problem:  # a damaged key or settings file is no reason not to train
+    except Exception as problem:  # a damaged key or settings file must not stop a training
         log.warning("the W&B login cannot be used: %s", problem)
         return False
 
 
 def _run_id(folder: Path) -> str:
-    """The id of this folder's run, made up the first time."""
+    """The id of this folder's run, created the first time."""
     path = folder / ID_FILE
-    agents = os.environ.get("WANDB_RUN_ID", "") if os.environ.get("WANDB_SWEEP_ID") else ""
-    made = agents or secrets.token_hex(4)
+    agent = os.environ.get("WANDB_RUN_ID", "") if os.environ.get("WANDB_SWEEP_ID") else ""
+    new = agent or secrets.token_hex(4)
     try:
         kept = path.read_text().strip() if path.exists() else ""
         if kept:
             return kept
         with whole_file(path) as file:
-            file.write(f"{made}\n".encode())
+            file.write(f"{new}\n".encode())
     except (OSError, ValueError) as problem:
-        log.warning("the id of the W&B run cannot be kept, resumed it is another run: %s", problem)
-    return made
+        log.warning(
+            "the id of the W&B run cannot be kept, so a resumed job starts another run: %s", problem
+        )
+    return new
 
 
 def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeout: float) -> Any:
-    """The run; offline where online fails; None where that fails too."""
+    """The run; offline if online fails; None if that fails, too."""
+    import wandb
+
     if mode != "offline" and not has_login(mode=mode):  # wandb.init would ask for a key
         log.warning("W&B cannot go %s: there is no login; `wandb login` makes one", mode)
         mode = "offline"
     for attempt in dict.fromkeys((mode, "offline")):
         try:
-            run = _init(attempt, init_timeout, finish_timeout, options)
+            settings = wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=init_timeout,
+                finish_timeout=finish_timeout,
+                finish_timeout_raises=True,  # so that _finish can say how to upload the rest
+            )
+            run = wandb.init(
+                mode=attempt,  # type: ignore[arg-type]
+                settings=settings,
+                reinit="finish_previous",
+                **options,
+            )
         except Exception as problem:
             log.warning("W&B cannot go %s: %s", attempt, problem)
             _tear_down()
@@ -173,21 +226,8 @@ def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeo
         else:
             log.info("W&B: %s", run.url)
         return run
-    log.warning("going on without W&B; metrics are in csv/ and result.json of %s", options["dir"])
+    log.warning("continuing without W&B; metrics are in csv/ and result.json of %s", options["dir"])
     return None
-
-
-def _init(mode: str, init_timeout: float, finish_timeout: float, options: dict[str, Any]) -> Any:
-    import wandb
-
-    settings = wandb.Settings(
-        silent=True,
-        console="off",
-        init_timeout=init_timeout,
-        finish_timeout=finish_timeout,
-        finish_timeout_raises=True,  # so that _finish can say how to upload the rest
-    )
-    return wandb.init(mode=mode, settings=settings, reinit="finish_previous", **options)  # type: ignore[arg-type]
 
 
 def _tear_down() -> None:
@@ -196,7 +236,7 @@ def _tear_down() -> None:
         import wandb
 
         wandb.teardown()
-    except (Exception, SystemExit) as problem:  # it exits where its service has died
+    except (Exception, SystemExit) as problem:  # it exits if its service has died
         log.debug("W&B's service did not end well: %s", problem)
 
 
@@ -209,7 +249,7 @@ def _finish(run: Any, code: int) -> None:
 
 
 def _sync_command(run: Any) -> str:
-    """What uploads this run, with the parts of it that earlier processes left offline."""
+    """The command that uploads this run with the parts that earlier processes left offline."""
     own = Path(run.dir).parent
     earlier = sorted(own.parent.glob(f"offline-run-*-{run.id}"))
     return shlex.join(["wandb", "sync", *map(str, dict.fromkeys([*earlier, own]))])

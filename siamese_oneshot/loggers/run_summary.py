@@ -1,0 +1,155 @@
+"""The end of a training and of an evaluation on loggers: scores, published rows, checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from siamese_oneshot.evaluation.evaluator import Outcome
+from siamese_oneshot.evaluation.literature import (
+    ComparedModel,
+    Row,
+    comparison,
+    koch2015_value,
+    training_data,
+)
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.tables import compared_models
+from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
+from siamese_oneshot.runs.result import RunResult
+from siamese_oneshot.utils.tables import Table
+
+# The published protocol that each of our scores is compared with.
+_KOCH2015 = {"one_shot": "within_alphabet_20way", "verification": "verification"}
+
+
+def log_result(loggers: Sequence[Logger], result: RunResult, folder: Path) -> None:
+    """Log how a run ended.
+
+    Args:
+        loggers: Of the run.
+        result: The result.
+        folder: The run's folder, which holds the checkpoint.
+    """
+    summary = summary_of(result)
+    numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
+    for logger in loggers:
+        if not isinstance(logger, ResilientWandbLogger):
+            logger.log_metrics(numbers, result.steps)
+            continue
+        run = logger.experiment
+        logger.attempt(run.summary.update, summary)
+        rows = compared(result)
+        if rows:
+            logger.attempt(_log_rows, logger, rows, result.steps)
+        upload = logger.checkpoint == "always" or (logger.checkpoint == "auto" and not run.offline)
+        if upload and result.status == "finished" and result.checkpoint is not None:
+            logger.attempt(_log_checkpoint, run, result, folder / result.checkpoint)
+
+
+def log_evaluation(
+    loggers: Sequence[Logger],
+    outcomes: Sequence[Outcome],
+    tables: Mapping[str, Table],
+    plots: Mapping[str, Path],
+) -> None:
+    """Log an evaluation: scores to every logger, tables and plots to W&B.
+
+    Args:
+        loggers: Of the evaluation.
+        outcomes: One per model.
+        tables: By name.
+        plots: Image files by name.
+    """
+    values: dict[str, float] = {}
+    for outcome in outcomes:
+        prefix = "" if len(outcomes) == 1 else f"{outcome.model.name}/"
+        for score in outcome.scores:
+            values |= metrics_of(f"{prefix}{score.split}/{score.key}", score)
+    omniglot = all(outcome.dataset.source == "omniglot" for outcome in outcomes)
+    rows = comparison(compared_models(outcomes)) if omniglot else {}
+    for logger in loggers:
+        logger.log_metrics(values)
+        if not isinstance(logger, ResilientWandbLogger):
+            continue
+        if rows:
+            logger.attempt(_log_rows, logger, [row for part in rows.values() for row in part])
+        for name, table in tables.items():
+            headings = [heading.removeprefix(">") or " " for heading in table.headings]
+            cells = [list(row) for row in table.rows]
+            logger.attempt(logger.log_table, f"tables/{name}", columns=headings, data=cells)
+        for name, path in plots.items():
+            logger.attempt(logger.log_image, f"plots/{name}", [str(path)])
+
+
+def summary_of(result: RunResult) -> dict[str, Any]:
+    """Plain values to sort, filter and plot runs by.
+
+    ``best_val/…`` are the validation scores of the kept checkpoint, ``test/…`` the test scores,
+    each with its 95% interval; ``delta_vs_koch2015/…`` is the difference to the accuracy that the
+    paper reports, in points.
+    """
+    summary: dict[str, Any] = {"status": result.status, "train_seconds": result.train_seconds}
+    if result.val_accuracy is not None:
+        summary["best_val/one_shot_accuracy"] = result.val_accuracy
+    for score in result.scores:
+        group = "best_val" if score.split == "validation" else score.split
+        summary |= metrics_of(f"{group}/{score.key}", score)
+    if result.data_source != "omniglot":
+        return summary
+    for kind, protocol in _KOCH2015.items():
+        published = koch2015_value(protocol)
+        summary[f"published/koch2015_{kind}_accuracy"] = published
+        own = [score.value for score in result.scores if score.comparable_with == protocol]
+        if own:
+            summary[f"delta_vs_koch2015/{kind}"] = 100 * (own[0] - published)
+    return summary
+
+
+def metrics_of(name: str, score: Score) -> dict[str, float]:
+    """A score as metrics: accuracy with its interval and, for verification, AUROC and EER."""
+    values = {
+        f"{name}_accuracy": score.value,
+        f"{name}_ci_low": score.low,
+        f"{name}_ci_high": score.high,
+    }
+    if score.auroc is not None:
+        values[f"{name}_auroc"] = score.auroc
+    if score.eer is not None:
+        values[f"{name}_eer"] = score.eer
+    return values
+
+
+def compared(result: RunResult) -> list[Row]:
+    """The run's test scores among the published ones; empty unless Omniglot was tested."""
+    tested = any(score.split == "test" for score in result.scores)
+    if result.data_source != "omniglot" or not tested:
+        return []
+    trained_on = training_data(result.data_source, result.data_split, result.trained_on)
+    model = ComparedModel(result.experiment, trained_on, result.scores)
+    return [row for rows in comparison([model]).values() for row in rows]
+
+
+def _log_rows(logger: ResilientWandbLogger, rows: Sequence[Row], step: int | None = None) -> None:
+    """Log the table ``comparison``."""
+    columns = [field.name for field in dataclasses.fields(Row)]
+    data = [[getattr(row, name) for name in columns] for row in rows]
+    logger.log_table("comparison", columns=columns, data=data, step=step)
+
+
+def _log_checkpoint(run: Any, result: RunResult, path: Path) -> None:
+    """Upload a checkpoint as an artifact, with the scores as metadata."""
+    import wandb
+
+    name = re.sub(r"[^\w.-]+", "-", f"{result.experiment}-{run.id}")  # valid for an artifact
+    metadata = {key: value for key, value in summary_of(result).items() if value is not None}
+    for key in ("experiment", "seed", "steps", "commit", "data_source", "data_digest", "data_split"):
+        metadata[key] = getattr(result, key)
+    artifact = wandb.Artifact(name, type="model", metadata=metadata)
+    artifact.add_file(str(path))
+    run.log_artifact(artifact, aliases=["best", "latest", f"seed-{result.seed}"])
