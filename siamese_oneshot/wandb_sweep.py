@@ -54,11 +54,13 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
     if searching:
         refuse_blind_search(cfg)
     parameters = wandb_parameters(space, grid=not searching)
-    entity = cfg.logger.entity
+    settings = (cfg.get("logger") or {}).get("wandb")
+    if settings is None:
+        raise UserError("a W&B sweep needs W&B: leave logger=wandb, or add it to the list")
     definition = {
         "name": _name(cfg, line),
-        **({} if entity is None else {"entity": entity}),
-        "project": cfg.logger.project,
+        **({} if settings.entity is None else {"entity": settings.entity}),
+        "project": settings.project,
         "method": "bayes" if searching else "grid",
         "metric": {"name": METRIC, "goal": "maximize"},
         "parameters": parameters,

@@ -22,9 +22,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from wandb_files import parts_of, without_account
-
-from siamese_oneshot.loggers.wandb_run import wandb_run
+from wandb_files import parts_of, wandb_run, without_account
 
 OPENWANDB = os.environ.get("OPENWANDB") or shutil.which("openwandb")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -109,7 +109,7 @@ def test_the_command_lines_range_wins() -> None:
 
 def test_a_team_is_named_where_there_is_one() -> None:
     assert "entity" not in wandb_sweep(["seed=0,1"])
-    assert wandb_sweep(["seed=0,1", "logger.entity=team"])["entity"] == "team"
+    assert wandb_sweep(["seed=0,1", "logger.wandb.entity=team"])["entity"] == "team"
 
 
 def test_an_interval_needs_a_search() -> None:

@@ -8,12 +8,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
+
+from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
+from siamese_oneshot.loggers.wandb_run import WandbRun
 
 
 @contextmanager
@@ -26,6 +30,15 @@ def without_account(folder: Path) -> Iterator[pytest.MonkeyPatch]:
             patch.setenv(name, str(folder / name.lower()))
         wandb.teardown()  # a login of an earlier test lasts as long as the process
         yield patch
+
+
+def wandb_run(
+    folder: Path, config: dict[str, Any], **options: Any
+) -> AbstractContextManager[ResilientWandbLogger | None]:
+    """A logger for the block; ``options`` are settings and arguments of `WandbRun.open`."""
+    names = {field.name for field in fields(WandbRun)}
+    settings = {key: options.pop(key) for key in [*options] if key in names}
+    return WandbRun(**settings).open(folder, config, **options)
 
 
 def inspect(run: Path, *flags: str) -> str:

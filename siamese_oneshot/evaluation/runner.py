@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
@@ -26,9 +26,10 @@ from siamese_oneshot.evaluation.models import EvaluatedModel, combined, find_mod
 from siamese_oneshot.evaluation.record import write_json, write_markdown
 from siamese_oneshot.evaluation.significance import paired_tests
 from siamese_oneshot.evaluation.task_provider import TaskProvider
-from siamese_oneshot.loggers.wandb_evaluation import log_evaluation
+from siamese_oneshot.loggers import build_loggers, check_loggers
+from siamese_oneshot.loggers.run_name import tags_of
+from siamese_oneshot.loggers.run_summary import log_evaluation
 from siamese_oneshot.sweeps.job import sweep_of
-from siamese_oneshot.training.config_checks import check_logger
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.hardware import (
     choose_accelerator,
@@ -69,7 +70,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     if accelerator == "cpu":
         keep_freed_memory()
     check.boolean("plots", cfg.plots)
-    check_logger(cfg.logger)
+    check_loggers(cfg.get("logger"))
     task_provider = _task_provider(cfg)
     folder = _folder(cfg.output_dir, wanted, models, views)
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,16 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
 
         images = draw_all(outcomes, task_provider, folder / "pictures")
     sweep = next((one for one in map(sweep_of, _folders(wanted)) if one is not None), None)
-    log_evaluation(cfg, folder, f"evaluate {names}", sweep, outcomes, [*made, *literature], images)
+    with build_loggers(
+        cfg.get("logger"),
+        folder,
+        OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+        name=f"evaluate {names}"[:96],
+        group=None if sweep is None else sweep.resolve().name,
+        tags=_tags(outcomes),
+        job_type="evaluate",
+    ) as loggers:
+        log_evaluation(loggers, outcomes, [*made, *literature], images)
     for warning in task_provider.loaded.warnings:
         console.print(warning, style="bold red", markup=False)
     console.print(
@@ -133,6 +143,15 @@ def tables_of(outcomes: Sequence[Outcome]) -> list[Table]:
         tables.alphabets_table(outcomes),
         *(tables.confusions_table(closest, one) for one in closest.confused_lists),
     ]
+
+
+def _tags(outcomes: Sequence[Outcome]) -> list[str]:
+    """The tags of the trainings, so that a filter by one finds their evaluations, too."""
+    tags = [
+        tags_of(one.model.metadata.get("experiment") or "", one.dataset.source, one.split)
+        for one in outcomes
+    ]
+    return [*dict.fromkeys(tag for own in tags for tag in own)]
 
 
 def _task_provider(cfg: DictConfig) -> TaskProvider:

@@ -99,19 +99,20 @@ def build_loggers(
                     loggers.append(opened)
             else:
                 logger.log_hyperparams(dict(config))
-                stack.push(_Finalize(logger))
+                stack.enter_context(_finalized(logger))
                 loggers.append(logger)
         yield loggers
 
 
-class _Finalize:
-    """Ends a Lightning logger with the state of the block."""
-
-    def __init__(self, logger: Logger) -> None:
-        self.logger = logger
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.logger.finalize("success" if kind is None else "failed")
+@contextmanager
+def _finalized(logger: Logger) -> Iterator[None]:
+    """End a Lightning logger with the state of the block."""
+    status = "failed"
+    try:
+        yield
+        status = "success"
+    finally:
+        logger.finalize(status)
 
 
 def _instantiate(key: str, entry: Mapping[str, Any], folder: Path, name: str) -> Any:

@@ -55,7 +55,7 @@ def log_result(loggers: Sequence[Logger], result: RunResult, folder: Path) -> No
 def log_evaluation(
     loggers: Sequence[Logger],
     outcomes: Sequence[Outcome],
-    tables: Mapping[str, Table],
+    tables: Sequence[Table],
     plots: Mapping[str, Path],
 ) -> None:
     """Log an evaluation: scores to every logger, tables and plots to W&B.
@@ -63,7 +63,7 @@ def log_evaluation(
     Args:
         loggers: Of the evaluation.
         outcomes: One per model.
-        tables: By name.
+        tables: As printed.
         plots: Image files by name.
     """
     values: dict[str, float] = {}
@@ -79,12 +79,18 @@ def log_evaluation(
             continue
         if rows:
             logger.attempt(_log_rows, logger, [row for part in rows.values() for row in part])
-        for name, table in tables.items():
+        for table in tables:
             headings = [heading.removeprefix(">") or " " for heading in table.headings]
             cells = [list(row) for row in table.rows]
-            logger.attempt(logger.log_table, f"tables/{name}", columns=headings, data=cells)
+            logger.attempt(logger.log_table, _table_name(table), columns=headings, data=cells)
         for name, path in plots.items():
             logger.attempt(logger.log_image, f"plots/{name}", [str(path)])
+
+
+def _table_name(table: Table) -> str:
+    """The first words of a table's title as a key of W&B."""
+    words = "".join(c if c.isalnum() else " " for c in table.title.partition(":")[0].lower())
+    return "tables/" + "_".join(words.split()[:6])
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
@@ -148,8 +154,8 @@ def _log_checkpoint(run: Any, result: RunResult, path: Path) -> None:
 
     name = re.sub(r"[^\w.-]+", "-", f"{result.experiment}-{run.id}")  # valid for an artifact
     metadata = {key: value for key, value in summary_of(result).items() if value is not None}
-    for key in ("experiment", "seed", "steps", "commit", "data_source", "data_digest", "data_split"):
-        metadata[key] = getattr(result, key)
+    facts = ("experiment", "seed", "steps", "commit", "data_source", "data_digest", "data_split")
+    metadata |= {key: getattr(result, key) for key in facts}
     artifact = wandb.Artifact(name, type="model", metadata=metadata)
     artifact.add_file(str(path))
     run.log_artifact(artifact, aliases=["best", "latest", f"seed-{result.seed}"])

@@ -197,13 +197,13 @@ def _run_id(folder: Path) -> str:
 
 def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeout: float) -> Any:
     """The run; offline if online fails; None if that fails, too."""
-    import wandb
-
     if mode != "offline" and not has_login(mode=mode):  # wandb.init would ask for a key
         log.warning("W&B cannot go %s: there is no login; `wandb login` makes one", mode)
         mode = "offline"
     for attempt in dict.fromkeys((mode, "offline")):
         try:
+            import wandb
+
             settings = wandb.Settings(
                 silent=True,
                 console="off",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.loggers.run_name import tags_of
-from siamese_oneshot.loggers.wandb_run import wandb_run
+from siamese_oneshot.loggers.wandb_run import WandbRun
 from siamese_oneshot.reports.groups import Group
 from siamese_oneshot.reports.importance import Importance
 from siamese_oneshot.reports.job import Data, Sweep
@@ -44,16 +44,13 @@ def log_summary(
     name = sweep.folders[0].resolve().name
     config = {"folders": [str(one) for one in sweep.folders], "settings": sweep.keys}
     try:
-        with wandb_run(
+        with WandbRun(project=project, entity=entity, mode=mode).open(
             folder,
             config,
-            project=project,
-            entity=entity,
             group=name,
             name=f"report {name}",
             tags=[*dict.fromkeys(tag for job in sweep.jobs for tag in _tags(job.data))],
             job_type="report",
-            mode=mode,
         ) as logger:
             if logger is not None:
                 _log(logger, sweep, groups, importance, settings, images)
@@ -63,7 +60,7 @@ def log_summary(
 
 def _tags(data: Data | None) -> list[str]:
     """Those of a job, so that a filter by one finds its report, too."""
-    return [] if data is None else tags_of(data.experiment, data.source, data.split, [])
+    return [] if data is None else tags_of(data.experiment, data.source, data.split)
 
 
 def _log(

@@ -9,15 +9,11 @@ import torch
 from omegaconf import DictConfig
 
 from siamese_oneshot.data.splits import Split
-from siamese_oneshot.loggers.wandb_run import MODES
+from siamese_oneshot.loggers import check_loggers
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision
 
-_LOGGER = (
-    "mode", "project", "entity", "group", "name", "job_type", "tags", "checkpoint", "init_timeout",
-    "finish_timeout",
-)  # fmt: skip
 _FEW = 8  # processes that any CPU may run, to rehearse a larger machine
 
 
@@ -53,7 +49,7 @@ def check_settings(cfg: DictConfig) -> None:
     stopping = cfg.callbacks.get("early_stopping")
     if stopping is not None and "patience" in stopping:
         check.integer("callbacks.early_stopping.patience", stopping.patience, 0)
-    check_logger(cfg.logger)
+    check_loggers(cfg.get("logger"))
 
 
 def check_split(parts: Split, callbacks: DictConfig) -> None:
@@ -79,25 +75,6 @@ def check_split(parts: Split, callbacks: DictConfig) -> None:
             "searched or pruned on them: search with another split, then train one setting with "
             "callbacks.pruning=null"
         )
-
-
-def check_logger(logger: DictConfig) -> None:
-    """Refuse what W&B would take for something else, or be left out for.
-
-    Args:
-        logger: of ``conf/logger``.
-
-    Raises:
-        UserError: the first bad setting, with what it may be.
-    """
-    check.known_keys("logger", logger, _LOGGER)
-    check.choice("logger.mode", logger.mode, MODES)
-    check.names("logger.tags", logger.tags)
-    for name in ("project", "job_type", "entity", "group", "name"):
-        if logger[name] is not None or name in ("project", "job_type"):
-            check.text(f"logger.{name}", logger[name])
-    for name in ("init_timeout", "finish_timeout"):
-        check.number(f"logger.{name}", logger[name], 0)
 
 
 def _check_devices(devices: Any, accelerator: str) -> None:

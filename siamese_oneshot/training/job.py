@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.callbacks.checkpoints import check_new
 from siamese_oneshot.callbacks.exact_resume import seed_all
+from siamese_oneshot.loggers import build_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.loggers.run_name import RunName, tags_of
-from siamese_oneshot.loggers.wandb_run import wandb_run
-from siamese_oneshot.loggers.wandb_summary import check_choice, log_result
+from siamese_oneshot.loggers.run_summary import log_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.config_checks import check_settings
 from siamese_oneshot.training.launch import (
@@ -40,6 +40,7 @@ METRICS = {
     "val/one_shot_ci_high": "max",
     "val/verification_accuracy": "max",
     "val/verification_auroc": "max",
+    "val/verification_eer": "min",
     "train/loss": "min",
 }
 
@@ -73,36 +74,27 @@ def train(cfg: DictConfig) -> float:
 
 def _train(cfg: DictConfig, folder: Path) -> float:
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    check_choice(cfg.logger.checkpoint)
     if is_first_process():
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     seed_all(cfg.seed)
     run = Run(cfg, folder)
     label = RunName.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
-    parts = run.data.parts.name
-    with wandb_run(
+    with build_loggers(
+        cfg.get("logger"),
         folder,
         {**plain, "metadata": run.metadata() | run.surroundings()},
-        project=cfg.logger.project,
-        entity=cfg.logger.entity,
-        group=cfg.logger.group or label.group,
-        name=cfg.logger.name or label.name,
-        tags=tags_of(cfg.name, run.data.dataset.source, parts, list(cfg.logger.tags)),
-        job_type=cfg.logger.job_type,
-        mode=cfg.logger.mode,
-        metrics=METRICS,
-        place=label.place,
-        init_timeout=cfg.logger.init_timeout,
-        finish_timeout=cfg.logger.finish_timeout,
-    ) as wandb_logger:
-        run.loggers = [ResumableCSVLogger(folder)]
-        if wandb_logger is not None:
-            run.loggers.append(wandb_logger)
+        name=label.name,
+        group=label.group,
+        tags=tags_of(cfg.name, run.data.dataset.source, run.data.parts.name),
+        best=METRICS,
+        wandb_dir=label.wandb_dir,
+    ) as loggers:
+        run.loggers = [ResumableCSVLogger(folder), *loggers]
         try:
             return run.go()
         finally:
-            if wandb_logger is not None and run.result is not None:
-                log_result(wandb_logger, run.result, folder, cfg.logger.checkpoint)
+            if run.result is not None:
+                log_result(loggers, run.result, folder)
 
 
 @contextmanager

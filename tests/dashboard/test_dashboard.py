@@ -47,10 +47,10 @@ def test_every_name_is_logged_by_a_run(
 ) -> None:
     """A tiny training logs the history; the end of one on Omniglot is logged by hand."""
     from made_jobs import result_of, scores_of
+    from wandb_files import wandb_run
 
     from siamese_oneshot.cli import run_hydra
-    from siamese_oneshot.loggers.wandb_run import wandb_run
-    from siamese_oneshot.loggers.wandb_summary import log_result
+    from siamese_oneshot.loggers.run_summary import log_result
     from siamese_oneshot.train import train_task
 
     names = dry_run(capsys)["names"]

@@ -118,7 +118,7 @@ def test_of_a_sweep_only_what_has_finished_is_compared(
 
 def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
     a_run(tmp_path / "a", 0, ["optimizer.lr=1e-3", "logger=none", "data.root=here"])
-    a_run(tmp_path / "b", 1, ["logger.mode=offline", "optimizer.lr=1e-3"])
+    a_run(tmp_path / "b", 1, ["logger.wandb.mode=offline", "optimizer.lr=1e-3"])
     a_run(tmp_path / "c", 2, ["optimizer.lr=1e-1"])
     first, second, other = (find_models([str(tmp_path / name)])[0].setting for name in "abc")
     assert first == second != other

@@ -48,7 +48,7 @@ def test_no_table_takes_anothers_place(
 
     monkeypatch.setattr(log, "wandb_run", run)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("evaluate", ["logger.tags=[mine]"])
+        cfg = compose("evaluate", ["logger.wandb.tags=[mine]"])
     outcomes = [
         evaluate_model(one, task_provider, MACHINE) for one in (*map(network, names), pixels())
     ]

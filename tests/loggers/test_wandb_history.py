@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import wandb
-from wandb_files import parts_of, without_account
+from wandb_files import parts_of, wandb_run, without_account
 
-from siamese_oneshot.loggers.wandb_history import LoggedHistory
-from siamese_oneshot.loggers.wandb_run import wandb_run
+from siamese_oneshot.loggers.wandb_logger import LoggedHistory
 from siamese_oneshot.runs import wandb_past
 
 ROWS = 200  # more than one of W&B's blocks of 32 KiB

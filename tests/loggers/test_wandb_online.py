@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 from fake_wandb import FakeWandb, fake_wandb
-from wandb_files import parts_of, sync_command, without_account
-
-from siamese_oneshot.loggers.wandb_run import wandb_run
+from wandb_files import parts_of, sync_command, wandb_run, without_account
 
 
 @pytest.fixture

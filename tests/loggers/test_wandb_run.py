@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import wandb
-from wandb_files import ReadBack, inspect, parts_of, sync_command, without_account
+from wandb_files import ReadBack, inspect, parts_of, sync_command, wandb_run, without_account
 
 from siamese_oneshot.loggers.wandb_run import choose_mode
-from siamese_oneshot.loggers.wandb_run import wandb_run
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -54,7 +53,7 @@ def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
         group="sweep",
         name="a name",
         tags=["paper"],
-        metrics={"val/one_shot_accuracy": "max"},
+        best={"val/one_shot_accuracy": "max"},
     ) as logger:
         for step, value in ((1, 0.5), (2, 0.9), (3, 0.7)):
             logger.log_metrics({"val/one_shot_accuracy": value}, step=step)
@@ -164,7 +163,7 @@ def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkey
 
 
 def test_a_logger_that_cannot_be_made_is_done_without(tmp_path: Path, caplog):
-    with wandb_run(tmp_path, {}, project="p", metrics={"val/loss": "worst"}) as logger:
+    with wandb_run(tmp_path, {}, project="p", best={"val/loss": "worst"}) as logger:
         assert logger is None
     assert "going on without W&B" in caplog.text
     assert summary(tmp_path)["exit_code"] == 1
@@ -215,7 +214,7 @@ def test_modes(monkeypatch):
 def log_steps(folder: Path, first: int, last: int, **options: Any) -> str:
     """Log ``loss`` and ``score`` at these steps; the run's id."""
     wanted = {"score": "max"}
-    with wandb_run(folder, {}, project="p", metrics=wanted, **options) as logger:
+    with wandb_run(folder, {}, project="p", best=wanted, **options) as logger:
         for step in range(first, last):
             logger.log_metrics({"loss": 1 / (step + 1), "score": 0.9 - 0.1 * step}, step=step)
         run_id: str = logger.experiment.id
@@ -265,6 +264,6 @@ def test_parts_that_cannot_be_read_cost_a_warning(tmp_path: Path, caplog):
 
 
 def test_runs_of_a_sweep_share_a_folder_for_leet(tmp_path: Path):
-    ids = [log_steps(tmp_path / job, 0, 1, place=tmp_path) for job in ("one", "two")]
+    ids = [log_steps(tmp_path / job, 0, 1, wandb_dir=tmp_path) for job in ("one", "two")]
     assert sorted(one.name[-8:] for one in parts_of(tmp_path)) == sorted(ids)
     assert (tmp_path / "one" / "wandb_id.txt").read_text().strip() == ids[0]

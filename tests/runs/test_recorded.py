@@ -3,7 +3,7 @@ from __future__ import annotations
 from siamese_oneshot.utils.run_info import of_training
 
 LINE = [
-    "optimizer.lr=1", "+experiment=paper", "seed=3", "logger=none", "logger.mode=offline",
+    "optimizer.lr=1", "+experiment=paper", "seed=3", "logger=none", "logger.wandb.mode=offline",
     "optimizer.lr=1e-3", "data.root=here", "~callbacks.ema", "callbacks.validation_plots=null",
     "hydra/launcher=joblib", "hydra.run.dir=x", "++test=false", "callbacks.throughput.x=1",
     "data.rooted=1",

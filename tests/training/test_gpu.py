@@ -20,8 +20,8 @@ from tiny import BATCHES, TINY
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
 from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
 from siamese_oneshot.evaluation.scoring import score_pairs
-from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.runs.checkpoint import load_trained
+from siamese_oneshot.runs.result import read_result
 
 pytestmark = pytest.mark.skipif(
     not (os.environ.get("SIAMESE_ONESHOT_GPU") and torch.cuda.is_available()),

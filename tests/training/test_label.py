@@ -27,7 +27,7 @@ def test_a_single_run_is_named_by_its_command_line(tmp_path: Path) -> None:
         "model=conv4_small",
         "++optimizer.lr=3e-3",
         "resume=x",
-        "logger.mode=offline",
+        "logger.wandb.mode=offline",
     ]
     label = RunName.of(
         tmp_path, "paper", 0, [*line, "hydra.run.dir=x", "seed=0", "~callbacks.validation_plots"]

@@ -19,12 +19,12 @@ import torch
 from test_run import EPISODES, STEPS, run
 
 from siamese_oneshot.cli.run import _terminable
-from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.utils.distributed import (
     check_started,
     end_others,
     gathered,
+    is_first_process,
     launched_from_outside,
     number_of,
     train_apart,

@@ -11,8 +11,8 @@ import torch
 from test_run import EPISODES, STEPS, logged, run
 
 from siamese_oneshot.callbacks.checkpoints import starting_point
-from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.runs.checkpoint import find_weights
+from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.training import checkpoints
 from siamese_oneshot.training import run as training_run
 

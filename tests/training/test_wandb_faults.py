@@ -23,8 +23,8 @@ from siamese_oneshot.train import train_task
 
 PLAIN = [*EPISODES, *STEPS, "callbacks.validation_plots=null"]
 DRAWN = [
-    *(one for one in EPISODES if one != "logger=none"), *STEPS, "logger.init_timeout=2",
-    "logger.finish_timeout=2", "+callbacks.trouble._target_=stoppers.Trouble",
+    *(one for one in EPISODES if one != "logger=none"), *STEPS, "logger.wandb.init_timeout=2",
+    "logger.wandb.finish_timeout=2", "+callbacks.trouble._target_=stoppers.Trouble",
 ]  # fmt: skip
 LOGGED = [*DRAWN, "callbacks.validation_plots=null"]
 

@@ -41,7 +41,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wandb")
     line = [
         "-m", "optimizer.lr=1e-3,1e30,2e-3", "seed=2", *LOGGED, f"hydra.sweep.dir={folder}",
-        "hydra.sweeper.name=my sweep", "logger.checkpoint=always", "logger.tags=[mine]",
+        "hydra.sweeper.name=my sweep", "logger.wandb.checkpoint=always", "logger.wandb.tags=[mine]",
     ]  # fmt: skip
     with without_account(folder / "home"), pytest.raises(SystemExit) as stop:
         run_hydra(train_task, argv=line, sweepers=(GridSweeper,))
