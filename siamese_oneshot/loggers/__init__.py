@@ -30,7 +30,7 @@ def check_loggers(settings: Mapping[str, Any] | None) -> None:
         settings: A mapping of loggers, as in ``conf/logger``; a logger that is None is left out.
 
     Raises:
-        UserError: The first wrong setting. `InstantiationException` if a ``_target_`` is unknown.
+        UserError: The first wrong setting, or a ``_target_`` that does not exist.
     """
     from siamese_oneshot.loggers.wandb_run import WandbRun
 
@@ -41,7 +41,11 @@ def check_loggers(settings: Mapping[str, Any] | None) -> None:
             continue
         if "_target_" not in entry:
             raise UserError(f"{key} needs a _target_, the class of the logger")
-        if get_object(entry["_target_"]) is WandbRun:
+        try:
+            target = get_object(entry["_target_"])
+        except ImportError:
+            raise UserError(f"{key}._target_={entry['_target_']}: there is no such class") from None
+        if target is WandbRun:
             instantiate(entry)
 
 
