@@ -27,7 +27,7 @@ NETWORK = {
     "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True, "size": 16,
+        "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True, "size": 16,
         "filters": [2], "kernels": [3], "pools": [2], "units": 4,
     },
     "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},

@@ -161,8 +161,8 @@ BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
     ("train", ["model=dense", "model.encoder.hidden=[0]"], ["model.encoder.hidden=[0]", "1 or"]),
     (
         "train",
-        ["model.encoder._target_=siamese_oneshot.models.conv_encoder.Nothing"],
-        ["model.encoder._target_=siamese_oneshot.models.conv_encoder.Nothing", "no such class"],
+        ["model.encoder._target_=siamese_oneshot.models.encoders.Nothing"],
+        ["model.encoder._target_=siamese_oneshot.models.encoders.Nothing", "no such class"],
     ),
     ("train", ["model.encoder._target_=os.system"], ["model.encoder._target_=os.system"]),
     ("train", ["sampler.n_synthetic=-1"], ["sampler.n_synthetic=-1", "from 0 to 1"]),

@@ -79,7 +79,7 @@ NETWORK = {
     "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.models.conv_encoder.DenseEncoder", "_partial_": True, "size": 2,
+        "_target_": "siamese_oneshot.models.encoders.DenseEncoder", "_partial_": True, "size": 2,
         "hidden": [2], "units": 2,
     },
     "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.models.residual_encoder import ResidualEncoder
+from siamese_oneshot.models.encoders import ResidualEncoder
 from siamese_oneshot.models.similarity import WeightedL1
 
 

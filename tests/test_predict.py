@@ -26,12 +26,12 @@ NETWORK = {
     "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True, "image_size": 21,
+        "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True, "image_size": 21,
         "filters": [4], "kernels": [3], "pool_sizes": [2], "embedding_dim": 64, "batch_norm": False,
     },
     "similarity": {
         "_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True,
-        "match_weight_init": -1.0,
+        "weight_init": -1.0,
     },
     "init": "torch",
     "seed": 1,

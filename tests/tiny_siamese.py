@@ -21,7 +21,7 @@ from siamese_oneshot.data.samplers import PairSampler
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.tasks import EvalConfig, EvalTasks
 from siamese_oneshot.evaluation.scoring import Embeddings
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.losses import PairBCELoss
 from siamese_oneshot.models.optimizers import OptimizerSetup, adam
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network

@@ -1,1 +1,45 @@
-"""The Siamese network, its objectives and its optimizers, in plain PyTorch."""
+"""The Siamese network, its losses and its optimizers, in plain PyTorch."""
+
+from siamese_oneshot.models.encoders import ConvEncoder, DenseEncoder, Encoder, ResidualEncoder
+from siamese_oneshot.models.losses import (
+    AllPairsBCELoss,
+    EpisodicCrossEntropyLoss,
+    EpisodicHingeLoss,
+    PairBCELoss,
+    SupConLoss,
+    build_loss,
+)
+from siamese_oneshot.models.optimizers import (
+    OptimizerSetup,
+    PaperSGD,
+    adam,
+    adamw,
+    build_optimizer,
+    paper_sgd,
+)
+from siamese_oneshot.models.siamese import SiameseNetwork, build_model, build_network
+from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
+
+__all__ = [
+    "AllPairsBCELoss",
+    "ConvEncoder",
+    "CrossAttention",
+    "DenseEncoder",
+    "Encoder",
+    "EpisodicCrossEntropyLoss",
+    "EpisodicHingeLoss",
+    "OptimizerSetup",
+    "PairBCELoss",
+    "PaperSGD",
+    "ResidualEncoder",
+    "SiameseNetwork",
+    "SupConLoss",
+    "WeightedL1",
+    "adam",
+    "adamw",
+    "build_loss",
+    "build_model",
+    "build_network",
+    "build_optimizer",
+    "paper_sgd",
+]

@@ -1,4 +1,4 @@
-"""A convolution that is computed in the way that is fastest for its sizes, device and precision."""
+"""A convolution computed in the fastest way for its sizes, device and precision."""
 
 from __future__ import annotations
 
@@ -6,46 +6,51 @@ import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.models.fourier import Shape, fourier_conv2d
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils import check
 
-WAYS = ("auto", "direct", "fourier")
-_GAIN = 1.4  # from which on the frequency domain is faster forward, too, not only in training
+CONV_IMPLS = ("auto", "direct", "fourier")
+_MIN_GAIN = 1.4  # estimated gain from which the frequency domain is also faster in inference
 
 
 class Convolution(nn.Conv2d):
-    """``nn.Conv2d`` with a square kernel, margin and stride; the same parameters and names.
+    """``nn.Conv2d`` with a square kernel, padding and stride, and the same parameter names.
 
-    Ways of computing it differ by rounding alone, so weights go from one to the other.
+    All implementations agree up to rounding, so their weights are interchangeable.
 
     Args:
-        channels, filters, kernel, stride, margin, bias: as for ``nn.Conv2d``.
-        way: ``direct`` is PyTorch's own; ``fourier`` goes through the frequency domain wherever
-            the stride is 1, in the precision of the weights; ``auto`` does so, batch by batch, in
-            float32 on a CPU where it is faster.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel: Side of the kernel.
+        stride: Stride.
+        margin: Zeros on every side.
+        bias: Whether there is a bias.
+        impl: ``direct`` uses PyTorch's own; ``fourier`` uses the frequency domain whenever the
+            stride is 1, in the precision of the weights; ``auto`` uses it for batches in float32
+            on a CPU for which it is faster.
 
     Raises:
-        UserError: an unknown way.
+        ArgumentError: If the implementation is unknown.
+
+    Shape:
+        - images: ``(n, in_channels, height, width)``.
+        - output: ``(n, out_channels, out_height, out_width)``.
     """
 
     def __init__(
         self,
-        channels: int,
-        filters: int,
+        in_channels: int,
+        out_channels: int,
         kernel: int,
         stride: int,
         margin: int,
         bias: bool,
-        way: str = "auto",
+        impl: str = "auto",
     ) -> None:
-        super().__init__(channels, filters, kernel, stride, margin, bias=bias)
-        if way not in WAYS:
-            raise UserError(
-                f"model.encoder.conv_impl={way} is unknown; there are {', '.join(WAYS)}"
-            )
-        self.way = way
+        super().__init__(in_channels, out_channels, kernel, stride, margin, bias=bias)
+        self.impl = check.choice("conv_impl", impl, CONV_IMPLS)
 
     def forward(self, images: Tensor) -> Tensor:
-        """``(n, channels, height, width)`` → ``(n, filters, …, …)``."""
+        """Convolve."""
         plain = (
             images.device.type == "cpu"
             and images.dtype == self.weight.dtype == torch.float32
@@ -58,17 +63,18 @@ class Convolution(nn.Conv2d):
                 return fourier_conv2d(images, self.weight, self.bias, int(self.padding[0]))
         return super().forward(images)
 
-    def by_fourier(self, images: int, height: int, width: int, plain: bool) -> bool:
+    def by_fourier(self, n_images: int, height: int, width: int, plain: bool) -> bool:
         """Whether a batch goes through the frequency domain.
 
         Args:
-            images: in the batch.
-            height, width: of its images.
-            plain: it is float32 on a CPU, without autocast.
+            n_images: Images in the batch.
+            height: Height of the images.
+            width: Width of the images.
+            plain: Whether the batch is float32 on a CPU, without autocast.
         """
-        if self.way == "direct" or self.stride[0] != 1:
+        if self.impl == "direct" or self.stride[0] != 1:
             return False
-        if self.way == "fourier":
+        if self.impl == "fourier":
             return True
         shape = Shape(height, width, self.kernel_size[0], int(self.padding[0]))
-        return plain and shape.gain(images, self.in_channels, self.out_channels) >= _GAIN
+        return plain and shape.gain(n_images, self.in_channels, self.out_channels) >= _MIN_GAIN

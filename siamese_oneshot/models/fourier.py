@@ -1,11 +1,11 @@
-"""Convolutions through the frequency domain, for processors on which large kernels are slow.
+"""Convolutions in the frequency domain, for CPUs on which large kernels are slow.
 
-A circular correlation is a product in the frequency domain, and an image of n pixels a side holds
-the valid part of one without being enlarged. The transforms are matrix products with small constant
-matrices, which come out with the frequency in front, as the products of all frequencies want it; a
-kernel's few rows and columns cost little that way. The product of two complex numbers is Gauss's
-three real ones, whose sums and differences are part of the matrices. Nothing here but matrix
-products, so autograd's gradient goes the same way back and finds both spectra where it left them.
+A circular correlation is a product in the frequency domain, and the valid part of a correlation
+fits into a circular one of the image's own size, so images need no padding. The transforms are
+products with small constant matrices and put the frequency axis first, as the batched product over
+frequencies needs it; for a kernel of few rows and columns they are cheap. Complex products use
+Gauss's three real products, whose sums and differences are part of the matrices. Everything is a
+matrix product, so autograd differentiates it and reuses both spectra.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-_MOVE = 40  # multiply-adds in the time in which one number of a spectrum is written and read
+_MOVE = 40  # cost of writing and reading one number of a spectrum, in multiply-adds
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class Shape:
     """The sizes of a convolution of stride 1 with a square kernel.
 
     Attributes:
-        height, width: of its input, pixels.
-        kernel: side of the kernel.
-        margin: zeros around the input.
+        height: Height of the input in pixels.
+        width: Width of the input in pixels.
+        kernel: Side of the kernel.
+        margin: Zeros on every side of the input.
     """
 
     height: int
@@ -37,7 +38,7 @@ class Shape:
 
     @property
     def periods(self) -> tuple[int, int]:
-        """Sides of the circular correlation: zeros beyond one edge also serve the other."""
+        """Sides of the circular correlation; both edges share their zeros."""
         return self.height + self.margin, self.width + self.margin
 
     @property
@@ -48,19 +49,19 @@ class Shape:
 
     @property
     def frequencies(self) -> tuple[int, int]:
-        """Vertical and horizontal; of real images half of the vertical ones tell the others."""
+        """Vertical and horizontal frequencies; real images need half the vertical ones."""
         return self.periods[0] // 2 + 1, self.periods[1]
 
-    def direct_work(self, images: int, channels: int, filters: int) -> int:
-        """Multiply-adds of the plain convolution, forward."""
-        return images * channels * filters * self.kernel**2 * math.prod(self.output)
+    def direct_work(self, n_images: int, channels: int, filters: int) -> int:
+        """Multiply-adds of the direct convolution, forward."""
+        return n_images * channels * filters * self.kernel**2 * math.prod(self.output)
 
-    def fourier_work(self, images: int, channels: int, filters: int) -> int:
-        """Multiply-adds of ``fourier_conv2d``, forward, and what moving its spectra costs in them.
+    def fourier_work(self, n_images: int, channels: int, filters: int) -> int:
+        """Multiply-adds of ``fourier_conv2d``, forward, including the cost of moving its spectra.
 
-        On the processor it was measured on (AVX2) that makes ``gain`` the factor by which forward
-        and backward together are faster, within 17% for kernels from 3x3 to 7x7, 16 to 256
-        channels and 1 to 192 images; forward alone gains 1.1 to 1.6 times less.
+        Measured on an AVX2 CPU, ``gain`` is then the speed-up of forward and backward together
+        within 17%, for kernels from 3x3 to 7x7, 16 to 256 channels and 1 to 192 images. The
+        speed-up of forward alone is 1.1 to 1.6 times smaller.
         """
         down, across = self.frequencies
 
@@ -68,32 +69,32 @@ class Shape:
             return 2 * down * columns * (rows + 3 * across)
 
         products = 3 * down * across
-        maps = images * channels, channels * filters, images * filters
+        maps = n_images * channels, channels * filters, n_images * filters
         return (
-            products * images * channels * filters
+            products * n_images * channels * filters
             + maps[0] * transform(self.height, self.width)
             + maps[1] * transform(self.kernel, self.kernel)
             + maps[2] * transform(*self.output)
             + _MOVE * products * sum(maps)
         )
 
-    def gain(self, images: int, channels: int, filters: int) -> float:
-        """How many times as much work the plain convolution is."""
-        sizes = images, channels, filters
+    def gain(self, n_images: int, channels: int, filters: int) -> float:
+        """Work of the direct convolution as a multiple of that of ``fourier_conv2d``."""
+        sizes = n_images, channels, filters
         return self.direct_work(*sizes) / self.fourier_work(*sizes)
 
 
 def fourier_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None, margin: int) -> Tensor:
-    """``F.conv2d`` of stride 1, up to rounding.
+    """``F.conv2d`` with stride 1, up to rounding.
 
     Args:
         images: ``(n, channels, height, width)``.
         weight: ``(filters, channels, kernel, kernel)``.
-        bias: ``(filters,)``, or none.
-        margin: zeros on every side.
+        bias: ``(filters,)`` or None.
+        margin: Zeros on every side.
 
     Returns:
-        ``(n, filters, …, …)``, laid out in memory as ``images`` are.
+        ``(n, filters, out_height, out_width)``, in the memory format of ``images``.
     """
     n, channels, height, width = images.shape
     filters, _, kernel, _ = weight.shape
@@ -118,13 +119,14 @@ def fourier_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None, margin: 
 
 @dataclass(frozen=True)
 class _Matrices:
-    """The transforms along one axis each. Complex numbers are pairs: real, imaginary.
+    """Transforms along one axis each. Complex numbers are pairs (real, imaginary).
 
     Attributes:
         input_rows: ``(down * 2, height)``.
-        input_columns: ``(across * 3, 2 * width)``; the three are Gauss's factors.
-        kernel_rows, kernel_columns: likewise, of a kernel in place of the input.
-        output_columns: ``(2 * columns, across * 3)``, of Gauss's products.
+        input_columns: ``(across * 3, 2 * width)``, with Gauss's three factors.
+        kernel_rows: As ``input_rows``, for the kernel.
+        kernel_columns: As ``input_columns``, for the kernel.
+        output_columns: ``(2 * columns, across * 3)``, from Gauss's products.
         output_rows: ``(rows, down * 2)``.
     """
 
@@ -137,47 +139,47 @@ class _Matrices:
 
 
 # (a + bi)(c + di) = (r - q) + (r + p)i with p = a(d - c), q = b(c + d), r = (a + b)c.
-# Numbers, not tensors: the module may be imported where another device is the default.
-_FIRST = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]  # of a, b
-_SECOND = [[-1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]  # of c, d
-_PRODUCT = [[0.0, -1.0, 1.0], [1.0, 0.0, 1.0]]  # of p, q, r
+# Lists, not tensors: another default device may be set when the module is imported.
+_FIRST = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]  # from a, b
+_SECOND = [[-1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]  # from c, d
+_PRODUCT = [[0.0, -1.0, 1.0], [1.0, 0.0, 1.0]]  # from p, q, r
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what a validation makes must serve the next training step
+@torch.inference_mode(False)  # matrices cached during validation also serve training
 def _matrices(shape: Shape, dtype: torch.dtype, device: torch.device) -> _Matrices:
     (tall, wide), (down, across) = shape.periods, shape.frequencies
     height, width = torch.arange(shape.height), torch.arange(shape.width)
     taps = torch.arange(shape.kernel) - shape.margin
     rows, columns = (torch.arange(size) for size in shape.output)
     low, every = torch.arange(down), torch.arange(across)
-    # Vertical frequencies that are left out are the conjugates of those that count twice.
+    # Omitted vertical frequencies are conjugates of those that count twice.
     twice = torch.where((low == 0) | (2 * low == tall), 1.0, 2.0).double() / (tall * wide)
-    back = _waves(columns, every, wide)  # (columns, across)
+    inverse = _waves(columns, every, wide)  # (columns, across)
     first, second, product = (
-        torch.tensor(one, dtype=torch.float64) for one in (_FIRST, _SECOND, _PRODUCT)
+        torch.tensor(table, dtype=torch.float64) for table in (_FIRST, _SECOND, _PRODUCT)
     )
-    made = _Matrices(
+    matrices = _Matrices(
         torch.view_as_real(_waves(low, -height, tall)).transpose(1, 2).flatten(0, 1),
         torch.einsum("gp,fpqc->fgqc", first, _pairs(_waves(every, -width, wide))).flatten(0, 1),
         torch.view_as_real(_waves(low, taps, tall)).transpose(1, 2).flatten(0, 1),
         torch.einsum("gp,fpqc->fgqc", second, _pairs(_waves(every, taps, wide))).flatten(0, 1),
-        torch.einsum("cpqf,qg->pcfg", _pairs(back), product).flatten(0, 1),
+        torch.einsum("cpqf,qg->pcfg", _pairs(inverse), product).flatten(0, 1),
         torch.view_as_real((_waves(rows, low, tall) * twice).conj().resolve_conj()).flatten(1),
     )
     return _Matrices(
-        *(one.flatten(1).to(device, dtype).contiguous() for one in vars(made).values())
+        *(matrix.flatten(1).to(device, dtype).contiguous() for matrix in vars(matrices).values())
     )
 
 
-def _waves(one: Tensor, other: Tensor, period: int) -> Tensor:
-    """``exp(2πi j k / period)`` for all j of the one and k of the other, complex128."""
-    turns = torch.outer(one, other) % period  # whole numbers: exact however large
+def _waves(first: Tensor, second: Tensor, period: int) -> Tensor:
+    """``exp(2πi j k / period)`` for all j in ``first`` and k in ``second``, complex128."""
+    turns = torch.outer(first, second) % period  # exact: integers
     angle = turns.double() * (2 * math.pi / period)
     return torch.polar(torch.ones_like(angle), angle)
 
 
 def _pairs(factors: Tensor) -> Tensor:
-    """Complex factors ``(a, b)`` as real matrices ``(a, 2, 2, b)`` that act on pairs."""
+    """Complex factors ``(a, b)`` as real 2x2 matrices ``(a, 2, 2, b)``."""
     real, imaginary = factors.real, factors.imag
     return torch.stack([torch.stack([real, -imaginary], 1), torch.stack([imaginary, real], 1)], 1)

@@ -1,4 +1,4 @@
-"""How weights start: as the paper says, as the replication's code does, or as PyTorch does."""
+"""Initial weights: the paper's, the 2019 replication's, or PyTorch's."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from siamese_oneshot.utils import check
 
 
 def paper_init(layers: dict[str, nn.Module], generator: torch.Generator) -> None:
-    """Convolutions N(0, 0.01²); fully connected N(0, 0.2²); biases N(0.5, 0.01²) (section 3.2)."""
+    """Initialize as the paper does (Koch et al. 2015, section 3.2).
+
+    Convolutions N(0, 0.01²), fully connected layers N(0, 0.2²), biases N(0.5, 0.01²).
+    """
     for module in _weighted(layers):
-        spread = 0.01 if isinstance(module, nn.Conv2d) else 0.2
-        nn.init.normal_(module.weight, 0.0, spread, generator=generator)
+        std = 0.01 if isinstance(module, nn.Conv2d) else 0.2
+        nn.init.normal_(module.weight, 0.0, std, generator=generator)
         if module.bias is not None:
             nn.init.normal_(module.bias, 0.5, 0.01, generator=generator)
 
 
 def replication_init(layers: dict[str, nn.Module], generator: torch.Generator) -> None:
-    """Weights N(0, 0.01²), biases N(0.5, 0.01²), but the first bias 0 and the last layer Glorot."""
+    """Initialize as the replication's code does.
+
+    Weights N(0, 0.01²) and biases N(0.5, 0.01²), except Glorot uniform weights in the last layer
+    and a bias of 0 in the first.
+    """
     names = list(layers)
     for name, layer in layers.items():
         for module in _weighted({name: layer}):
@@ -37,7 +44,7 @@ def replication_init(layers: dict[str, nn.Module], generator: torch.Generator) -
 
 
 def torch_init(layers: dict[str, nn.Module], generator: torch.Generator) -> None:
-    """Leave what PyTorch and the modules' own constructors have drawn."""
+    """Leave the weights that the modules' constructors drew."""
 
 
 INITS: dict[str, Callable[[dict[str, nn.Module], torch.Generator], None]] = {
@@ -48,10 +55,15 @@ INITS: dict[str, Callable[[dict[str, nn.Module], torch.Generator], None]] = {
 
 
 def initialize(layers: dict[str, nn.Module], name: str, seed: int) -> None:
-    """Start the weights of named layers, first to last.
+    """Initialize named layers, first to last, with one generator.
+
+    Args:
+        layers: Layers by name.
+        name: ``paper``, ``replication`` or ``torch``.
+        seed: Seed of the generator.
 
     Raises:
-        UserError: an unknown name.
+        ArgumentError: If the name is unknown.
     """
     INITS[check.choice("init", name, INITS)](layers, torch.Generator().manual_seed(seed))
 

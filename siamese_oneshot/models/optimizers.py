@@ -1,9 +1,13 @@
-"""Optimizers with settings a layer: the paper's SGD, Adam, and AdamW with warm-up and cosine."""
+"""Optimizers with settings per layer: the paper's SGD, Adam, and AdamW with warm-up and cosine.
+
+Each function takes the network's named layers and the number of training steps, and returns an
+``OptimizerSetup``. Any function of this form can take the place of those below.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,27 +16,51 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from siamese_oneshot.models.per_layer import LayerSetting, by_layer
+from siamese_oneshot.models.siamese import LayerSetting, per_layer
 from siamese_oneshot.utils import check
+from siamese_oneshot.utils.config import describe, instantiate_plain
 
 
 @dataclass
 class OptimizerSetup:
-    """An optimizer, its schedule, and when that steps: every ``step`` or every ``epoch``."""
+    """An optimizer with its schedule.
+
+    Attributes:
+        optimizer: The optimizer.
+        scheduler: Its schedule; None for constant learning rates.
+        interval: When the schedule steps: every ``step`` or every ``epoch``.
+    """
 
     optimizer: Optimizer
     scheduler: LRScheduler | None = None
     interval: str = "epoch"
 
 
-class PaperSGD(Optimizer):
-    """``Δw(T) = -η ∇w + μ Δw(T-1)`` with η and μ of each layer (paper, section 3.2).
-
-    The learning rate scales the gradient when it enters the running step, not the whole step as in
-    ``torch.optim.SGD``; the two differ as soon as η changes. The L2 term is in the loss.
+def build_optimizer(
+    spec: str | Mapping[str, Any] = "adamw", **changes: Any
+) -> Callable[[dict[str, nn.Module], int], OptimizerSetup]:
+    """Choose an optimizer by name, with the defaults of conf/optimizer.
 
     Args:
-        groups: parameter groups with ``lr``, ``momentum`` and a ``name``.
+        spec: A name such as ``paper_sgd``; a mapping with ``name`` and the settings that differ;
+            or a description with ``_target_`` and ``_partial_: true``.
+        **changes: Settings that differ, such as ``lr=1e-3``.
+
+    Returns:
+        A function of the network's named layers and the number of training steps.
+    """
+    return instantiate_plain(describe("optimizer", spec, **changes))
+
+
+class PaperSGD(Optimizer):
+    """SGD with momentum as the paper writes it (Koch et al. 2015, section 3.2).
+
+    ``Δw(T) = -η ∇w + μ Δw(T-1)``, with η and μ of each layer. Unlike in ``torch.optim.SGD``, the
+    learning rate scales the gradient before it enters the running update; the two differ as soon
+    as η changes. The L2 term is part of the loss.
+
+    Args:
+        groups: Parameter groups with ``lr`` and ``momentum``.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
@@ -40,7 +68,7 @@ class PaperSGD(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; returns what ``closure`` returned."""
+        """Update all weights that have a gradient; returns the value of ``closure``."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -49,27 +77,26 @@ class PaperSGD(Optimizer):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:
                 continue
-            steps = []
+            updates = []
             for weight in weights:
                 state = self.state[weight]
                 if "delta" not in state:
                     state["delta"] = torch.zeros_like(weight)
-                steps.append(state["delta"])
-            torch._foreach_mul_(steps, group["momentum"])
-            torch._foreach_add_(steps, [weight.grad for weight in weights], alpha=-group["lr"])
-            torch._foreach_add_(weights, steps)
+                updates.append(state["delta"])
+            torch._foreach_mul_(updates, group["momentum"])
+            torch._foreach_add_(updates, [weight.grad for weight in weights], alpha=-group["lr"])
+            torch._foreach_add_(weights, updates)
         return loss
 
 
 class PaperSchedule(LRScheduler):
-    """Each epoch η falls to ``decay`` of itself and μ rises linearly from ``start`` (section 3.2).
+    """Per epoch, η decays geometrically and μ rises linearly to its target (section 3.2).
 
     Args:
-        optimizer: whose groups have ``momentum_target``.
-        decay: of the learning rate; the paper's 0.99 is 1% an epoch.
-        start: every layer's first momentum (paper: 0.5).
-        epochs: the epoch, from 0, at which momentum arrives at its target and stays (the paper does
-            not print it).
+        optimizer: Optimizer whose groups have ``momentum_target``.
+        decay: Factor on the learning rate per epoch (paper: 0.99).
+        start: Momentum of every layer in epoch 0 (paper: 0.5).
+        epochs: Epoch, from 0, at which momentum reaches its target (not given in the paper).
     """
 
     def __init__(self, optimizer: Optimizer, decay: float, start: float, epochs: int) -> None:
@@ -77,16 +104,16 @@ class PaperSchedule(LRScheduler):
         super().__init__(optimizer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at a checkpoint's epoch, by this schedule's own settings."""
+        """Continue at the checkpoint's epoch, with this schedule's own settings."""
         own = {"decay": self.decay, "start": self.start, "epochs": self.epochs}
         super().load_state_dict({**state_dict, **own})
 
     def get_lr(self) -> list[float | torch.Tensor]:
-        """Set the momenta of epoch ``last_epoch`` and give its learning rates."""
-        share = 1.0 if self.epochs < 1 else min(self.last_epoch / self.epochs, 1.0)
+        """Set the momenta of epoch ``last_epoch`` and return its learning rates."""
+        progress = 1.0 if self.epochs < 1 else min(self.last_epoch / self.epochs, 1.0)
         for group in self.optimizer.param_groups:
-            group["momentum"] = self.start + share * (group["momentum_target"] - self.start)
-        return [rate * self.decay**self.last_epoch for rate in self.base_lrs]
+            group["momentum"] = self.start + progress * (group["momentum_target"] - self.start)
+        return [lr * self.decay**self.last_epoch for lr in self.base_lrs]
 
 
 def paper_sgd(
@@ -101,16 +128,18 @@ def paper_sgd(
     """The paper's optimizer and schedule.
 
     Args:
-        layers: the network's named layers.
-        total_steps: of the whole training; not used here.
-        lr: η of each layer (searched in 1e-4 … 1e-1).
-        momentum: μ of each layer (searched in 0 … 1).
-        decay, momentum_start, momentum_epochs: see ``PaperSchedule``.
+        layers: Named layers of the network.
+        total_steps: Unused.
+        lr: η of each layer (the paper searches 1e-4 … 1e-1).
+        momentum: μ of each layer (the paper searches 0 … 1).
+        decay: See ``PaperSchedule``.
+        momentum_start: ``start`` of ``PaperSchedule``.
+        momentum_epochs: ``epochs`` of ``PaperSchedule``.
     """
-    rates = by_layer(lr, layers, "optimizer.lr")
-    targets = by_layer(momentum, layers, "optimizer.momentum")
+    lrs = per_layer("lr", lr, layers)
+    targets = per_layer("momentum", momentum, layers)
     for name, target in targets.items():
-        check.fraction(name, target)
+        check.fraction(f"momentum.{name}", target)
     check.fraction("decay", decay)
     check.fraction("momentum_start", momentum_start)
     check.integer("momentum_epochs", momentum_epochs, 0)
@@ -118,22 +147,21 @@ def paper_sgd(
         {
             "params": list(layer.parameters()),
             "name": name,
-            "lr": rates[name],
+            "lr": lrs[name],
             "momentum": momentum_start,
             "momentum_target": targets[name],
         }
         for name, layer in layers.items()
     )
-    return OptimizerSetup(
-        optimizer, PaperSchedule(optimizer, decay, momentum_start, momentum_epochs), "epoch"
-    )
+    schedule = PaperSchedule(optimizer, decay, momentum_start, momentum_epochs)
+    return OptimizerSetup(optimizer, schedule, "epoch")
 
 
 def adam(layers: dict[str, nn.Module], total_steps: int, lr: LayerSetting) -> OptimizerSetup:
-    """Adam at a constant rate for each layer (the replication: 6e-5 for all)."""
-    rates = by_layer(lr, layers, "optimizer.lr")
+    """Adam with a constant learning rate for each layer (the 2019 replication: 6e-5)."""
+    lrs = per_layer("lr", lr, layers)
     groups = [
-        {"params": list(layer.parameters()), "name": name, "lr": rates[name]}
+        {"params": list(layer.parameters()), "name": name, "lr": lrs[name]}
         for name, layer in layers.items()
     ]
     return OptimizerSetup(torch.optim.Adam(groups, lr=0.0, fused=True))
@@ -148,43 +176,42 @@ def adamw(
     min_lr_ratio: float,
     betas: tuple[float, float],
 ) -> OptimizerSetup:
-    """AdamW; the rate rises linearly for a share of the steps, then falls along a cosine.
+    """AdamW with linear warm-up and a cosine schedule.
 
     Args:
-        layers: the network's named layers.
-        total_steps: of the whole training.
-        lr: the highest rate of each layer.
-        weight_decay: of weights; biases, norms and the similarity's weights are left alone.
-        warmup: share of the steps spent rising, 0 … 1.
-        min_lr_ratio: share of the highest rate that the cosine ends at.
-        betas: of AdamW.
+        layers: Named layers of the network.
+        total_steps: Number of training steps.
+        lr: Peak learning rate of each layer.
+        weight_decay: Decay of weights; not of biases, norms and the similarity's weights.
+        warmup: Fraction of the steps that warm up, in [0, 1].
+        min_lr_ratio: Final learning rate as a fraction of the peak, in [0, 1].
+        betas: Coefficients of AdamW.
     """
-    rates = by_layer(lr, layers, "optimizer.lr")
+    lrs = per_layer("lr", lr, layers)
     check.number("weight_decay", weight_decay, 0)
     check.fraction("warmup", warmup)
     check.fraction("min_lr_ratio", min_lr_ratio)
     check.numbers("betas", betas, 2, 0, below=1)
     groups = []
     for name, layer in layers.items():
-        weights = list(layer.parameters())
-        heavy = [weight for weight in weights if weight.ndim > 1 and name != "output"]
-        kept = {id(weight) for weight in heavy}
-        light = [weight for weight in weights if id(weight) not in kept]
+        parameters = list(layer.parameters())
+        decayed = [p for p in parameters if p.ndim > 1 and name != "output"]
+        ids = {id(p) for p in decayed}
+        plain = [p for p in parameters if id(p) not in ids]
         for label, part, decay in (
-            (name, heavy, weight_decay),
-            (f"{name} without decay", light, 0.0),
+            (name, decayed, weight_decay),
+            (f"{name} without decay", plain, 0.0),
         ):
             if part:
-                groups.append(
-                    {"params": part, "name": label, "lr": rates[name], "weight_decay": decay}
-                )
-    rising = max(1, round(warmup * total_steps))
+                group = {"params": part, "name": label, "lr": lrs[name], "weight_decay": decay}
+                groups.append(group)
+    warmup_steps = max(1, round(warmup * total_steps))
 
-    def share(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        progress = min((step - rising) / max(1, total_steps - rising), 1.0)
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        progress = min((step - warmup_steps) / max(1, total_steps - warmup_steps), 1.0)
         return min_lr_ratio + (1 - min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
 
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(betas[0], betas[1]), fused=True)
-    return OptimizerSetup(optimizer, LambdaLR(optimizer, share), "step")
+    return OptimizerSetup(optimizer, LambdaLR(optimizer, factor), "step")

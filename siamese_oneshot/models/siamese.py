@@ -1,22 +1,30 @@
-"""The Siamese network: one encoder for both images, one similarity for their embeddings."""
+"""The Siamese network: one encoder for both images and a similarity of their embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.models.init import initialize
 from siamese_oneshot.utils import check
+from siamese_oneshot.utils.config import describe, instantiate_plain
+from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.text import did_you_mean
+
+LayerSetting = float | Mapping[str, float]
+"""A number for all layers, or a mapping from layer names; ``default`` stands for the others."""
 
 
 class SiameseNetwork(nn.Module):
-    """``score = similarity(encoder(first), encoder(second))``; the twins share all weights.
+    """``logit = similarity(encoder(first), encoder(second))`` (Koch et al. 2015, section 3.1).
 
     Args:
-        encoder: images ``(n, 1, size, size)`` → embeddings ``(n, units)``, with named ``layers``.
-        similarity: two embeddings → logit.
+        encoder: Maps images ``(n, 1, size, size)`` to embeddings ``(n, embedding_dim)``. Has
+            ``image_size``, ``embedding_dim`` and ``layers``, see the module ``encoders``.
+        similarity: Maps two embeddings ``(..., embedding_dim)`` to logits ``(...)``.
     """
 
     def __init__(self, encoder: nn.Module, similarity: nn.Module) -> None:
@@ -25,23 +33,22 @@ class SiameseNetwork(nn.Module):
 
     @property
     def named_layers(self) -> dict[str, nn.Module]:
-        """What has settings of its own: the encoder's layers, first to last, then ``output``."""
+        """The encoder's layers, first to last, then ``output`` (the similarity)."""
         return {**dict(self.encoder.layers.items()), "output": self.similarity}  # type: ignore[operator, union-attr]
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images ``(…, 1, size, size)`` → embeddings ``(…, units)``."""
-        lead = images.shape[:-3]
+        """Embed images ``(..., 1, size, size)``; returns ``(..., embedding_dim)``."""
         flat = images.reshape(-1, *images.shape[-3:])
-        return self.encoder(flat).reshape(*lead, -1)
+        return self.encoder(flat).reshape(*images.shape[:-3], -1)
 
-    def score(self, one: Tensor, other: Tensor) -> Tensor:
-        """Logit of "same character" for embeddings ``(…, units)``, broadcast; → ``(…)``."""
-        return self.similarity(one, other)
+    def score(self, first: Tensor, second: Tensor) -> Tensor:
+        """Logits ``(...)`` of "same class" for embeddings ``(..., embedding_dim)``, broadcast."""
+        return self.similarity(first, second)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Logits ``(n,)`` of pairs of images, both twins in one pass through the encoder."""
-        one, other = self.embed(torch.stack([first, second]))
-        return self.score(one, other)
+        """Logits ``(n,)`` of pairs of images ``(n, 1, size, size)``, in one pass of the encoder."""
+        first, second = self.embed(torch.stack([first, second]))
+        return self.score(first, second)
 
 
 def build_network(
@@ -50,18 +57,67 @@ def build_network(
     init: str,
     seed: int,
 ) -> SiameseNetwork:
-    """Make and initialise a network.
+    """Build and initialize a network.
 
     Args:
-        encoder: makes the encoder (a ``functools.partial`` from the configuration).
-        similarity: makes the similarity from the encoder's ``units``.
-        init: ``paper``, ``replication`` or ``torch``.
-        seed: of the first weights; the global random state is left as it was.
+        encoder: Makes the encoder.
+        similarity: Makes the similarity from the encoder's ``embedding_dim``.
+        init: Initialization: ``paper``, ``replication`` or ``torch``.
+        seed: Seed of the initial weights. The global random state is left as it is.
     """
     check.seed("seed", seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
-        made = encoder()
-        network = SiameseNetwork(made, similarity(made.embedding_dim))  # type: ignore[arg-type]
+        built = encoder()
+        network = SiameseNetwork(built, similarity(built.embedding_dim))  # type: ignore[arg-type]
     initialize(network.named_layers, init, seed)
     return network
+
+
+def build_model(
+    spec: str | Mapping[str, Any] = "cross_attention", **changes: Any
+) -> SiameseNetwork:
+    """Build a network by name, with the defaults of conf/model.
+
+    Args:
+        spec: A name such as ``cross_attention`` or ``paper``; a mapping with ``name`` and the
+            settings that differ; or a description with ``_target_``.
+        **changes: Settings that differ, such as ``seed=1`` or ``encoder={"image_size": 64}``.
+    """
+    return instantiate_plain(describe("model", spec, **changes))
+
+
+def per_layer(argument: str, setting: LayerSetting, layers: Iterable[str]) -> dict[str, float]:
+    """Resolve a setting to one number for each layer.
+
+    Args:
+        argument: Name of the setting, for errors.
+        setting: A number, or a mapping from layer names; ``default`` stands for unnamed layers.
+        layers: Names of all layers, in order.
+
+    Raises:
+        ArgumentError: If a layer does not exist or has no number, or a number is negative.
+    """
+    check_per_layer(argument, setting)
+    names = list(layers)
+    if not isinstance(setting, Mapping):
+        return dict.fromkeys(names, float(setting))
+    for name, value in setting.items():
+        if name != "default" and name not in names:
+            hint = did_you_mean(name, names, 0.0)
+            message = f"there is no such layer.{hint} Layers: {', '.join(names)}"
+            raise ArgumentError(f"{argument}.{name}", value, message=message)
+    missing = [name for name in names if name not in setting]
+    if missing and "default" not in setting:
+        message = f"it has no number for {', '.join(missing)} and no default"
+        raise ArgumentError(argument, dict(setting), message=message)
+    return {name: float(setting[name if name in setting else "default"]) for name in names}
+
+
+def check_per_layer(argument: str, setting: LayerSetting) -> None:
+    """Refuse numbers below 0, before the layers are known."""
+    if isinstance(setting, Mapping):
+        for name, value in setting.items():
+            check.number(f"{argument}.{name}", value, 0)
+    else:
+        check.number(argument, setting, 0)

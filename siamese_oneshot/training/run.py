@@ -27,7 +27,7 @@ from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.evaluation.scores import Score, scores_of
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.models.encoder_base import Encoder
+from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import SiameseModule
 from siamese_oneshot.runs.result import (
     RunResult,

@@ -14,7 +14,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.samplers import PairSampler
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.tasks import EvalConfig
-from siamese_oneshot.models.conv_encoder import DenseEncoder
+from siamese_oneshot.models.encoders import DenseEncoder
 from siamese_oneshot.models.losses import PairBCELoss
 from siamese_oneshot.models.optimizers import adam
 from siamese_oneshot.models.siamese import build_network

@@ -11,7 +11,7 @@ from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embedding import ComputeConfig
 from siamese_oneshot.evaluation.models import EvaluatedModel
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import build_network
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.runs.checkpoint import TrainedModel

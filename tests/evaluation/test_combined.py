@@ -11,7 +11,7 @@ from torch import Tensor
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.ensembling import MILD, Ensemble, TestTimeAugmentation
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.utils.errors import UserError

@@ -17,7 +17,7 @@ from siamese_oneshot.utils.errors import UserError
 NETWORK: dict[str, Any] = {
     "_target_": "siamese_oneshot.models.siamese.build_network",
     "encoder": {
-        "_target_": "siamese_oneshot.models.conv_encoder.DenseEncoder", "_partial_": True,
+        "_target_": "siamese_oneshot.models.encoders.DenseEncoder", "_partial_": True,
         "size": 12, "hidden": [4], "units": 3,
     },
     "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},

@@ -16,7 +16,7 @@ NETWORK = {
     "_target_": "siamese_oneshot.models.siamese.build_network",
     "_convert_": "all",
     "encoder": {
-        "_target_": "siamese_oneshot.models.conv_encoder.ConvEncoder", "_partial_": True,
+        "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True,
         "image_size": 16, "filters": [2], "kernels": [3], "pool_sizes": [2], "embedding_dim": 4,
     },
     "similarity": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from siamese_oneshot.models import convolution
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.convolution import Convolution
 from siamese_oneshot.utils.errors import UserError
 

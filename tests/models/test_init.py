@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.init import initialize
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
@@ -15,7 +15,7 @@ from siamese_oneshot.utils.errors import UserError
 
 
 def build(init: str, seed: int = 0) -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [96, 96], [5, 3], [2, 1], units=512)
+    encoder = partial(ConvEncoder, 16, [96, 96], [5, 3], [2, 1], embedding_dim=512)
     return build_network(encoder, WeightedL1, init, seed)  # type: ignore[arg-type]
 
 
@@ -80,7 +80,7 @@ def test_the_seed_alone_decides(init: str) -> None:
     again, other = build(init, seed=0).state_dict(), build(init, seed=1).state_dict()
     for name, value in first.items():
         assert torch.equal(value, again[name])
-    names = [name for name in first if name.endswith("weight") and "comparator" not in name]
+    names = [name for name in first if name.endswith("weight") and "similarity" not in name]
     assert all(not torch.equal(first[name], other[name]) for name in names)
 
 
@@ -100,14 +100,14 @@ def test_gpu_generators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_layers_do_not_share_draws() -> None:
     """One generator goes through all layers: two of a shape start differently."""
-    encoder = partial(ConvEncoder, 16, [1, 1], [3, 3], [1, 1], units=4)
+    encoder = partial(ConvEncoder, 16, [1, 1], [3, 3], [1, 1], embedding_dim=4)
     layers = build_network(encoder, WeightedL1, "paper", 0).named_layers  # type: ignore[arg-type]
     first, second = (linear_or_conv(layers[name]).weight for name in ("conv1", "conv2"))
     assert not torch.equal(first, second)
 
 
 def test_batch_norm_is_left_alone() -> None:
-    encoder = partial(ConvEncoder, 16, [4], [3], [2], units=4, batch_norm=True)
+    encoder = partial(ConvEncoder, 16, [4], [3], [2], embedding_dim=4, batch_norm=True)
     norm = build_network(encoder, WeightedL1, "paper", 0).named_layers["conv1"][1]  # type: ignore
     assert (norm.weight == 1).all()
     assert (norm.bias == 0).all()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siamese_oneshot.cli.paths import unquoted, with_paths
-from siamese_oneshot.models.per_layer import by_layer
+from siamese_oneshot.models.siamese import per_layer
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import quoted
@@ -57,13 +57,13 @@ def test_what_is_no_number_is_never_one(value: Any) -> None:
 def test_settings_a_layer(setting: dict[str, Any]) -> None:
     layers = ["conv1", "conv2", "dense"]
     try:
-        found = by_layer(setting, layers, "optimizer.lr")
+        found = per_layer("lr", setting, layers)
     except UserError as refused:
         said = str(refused)
     else:
         said = ""
     if said:
-        assert said.startswith("optimizer.lr")
+        assert said.startswith("lr")
         return
     assert found == {name: setting.get(name, setting.get("default")) for name in layers}
     assert "x" not in setting

@@ -23,7 +23,7 @@ from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained, save_tra
 from siamese_oneshot.runs.checkpoint import PRETRAINED
 from siamese_oneshot.utils.errors import UserError
 
-ENCODER = "siamese_oneshot.models.conv_encoder.ConvEncoder"
+ENCODER = "siamese_oneshot.models.encoders.ConvEncoder"
 BUILD = "siamese_oneshot.models.siamese.build_network"
 FACTS = {"experiment": "tiny", "seed": 3, "split": "koch", "data_source": "omniglot"}
 
@@ -113,7 +113,7 @@ def test_of_a_run_the_checkpoint_before_a_damaged_one_is_taken(
     "target",
     [
         "os.system",
-        "siamese_oneshot.models.conv_encoder.torch.hub.load",  # reachable, but not ours
+        "siamese_oneshot.models.encoders.torch.hub.load",  # reachable, but not ours
         "siamese_oneshot.models.siamese.torch.load",
         "siamese_oneshot.models.siamese.Tensor",
         "siamese_oneshot.models.nothing.Here",

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
 
@@ -17,8 +17,8 @@ PAPER = Path(__file__).parents[2] / "conf" / "model" / "paper.yaml"
 
 
 def small(seed: int = 0, **options: object) -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 1], units=8, **options)  # type: ignore
-    return build_network(encoder, partial(WeightedL1, weight=-0.3), "torch", seed)  # type: ignore
+    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 1], embedding_dim=8, **options)  # type: ignore
+    return build_network(encoder, partial(WeightedL1, weight_init=-0.3), "torch", seed)  # type: ignore
 
 
 def images(*lead: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.optimizers import OptimizerSetup, PaperSGD, adam, adamw, paper_sgd
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
@@ -20,7 +20,7 @@ LAYERS = ("conv1", "conv2", "dense", "output")
 
 
 def build() -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 2], units=8, batch_norm=True)
+    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 2], embedding_dim=8, batch_norm=True)
     return build_network(encoder, WeightedL1, "torch", 0)  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ def test_a_setting_of_one_layer_changes_that_layer_alone(
     plain, changed = build(), build()
     before = descend(plain, make(plain, **{key: usual}), 4)
     after = descend(changed, make(changed, **{key: {"default": usual, layer: value}}), 4)
-    prefix = "comparator." if layer == "output" else f"encoder.layers.{layer}."
+    prefix = "similarity." if layer == "output" else f"encoder.layers.{layer}."
     for name in before:
         same = torch.equal(before[name], after[name])
         assert same != name.startswith(prefix), name

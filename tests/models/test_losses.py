@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siamese_oneshot.models.conv_encoder import ConvEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.losses import (
     AllPairsBCELoss,
     EpisodicCrossEntropyLoss,
@@ -26,8 +26,8 @@ L2 = {"conv1": 0.3, "conv2": 0.0, "dense": 0.01, "output": 0.7}
 
 @pytest.fixture
 def network() -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 2], units=8)
-    made = build_network(encoder, partial(WeightedL1, weight=-2.0), "torch", 4)  # type: ignore
+    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 2], embedding_dim=8)
+    made = build_network(encoder, partial(WeightedL1, weight_init=-2.0), "torch", 4)  # type: ignore
     with torch.no_grad():  # far from the start, so that scores differ
         for weight in made.encoder.parameters():
             weight.mul_(3)
@@ -202,7 +202,7 @@ def test_l2_of_one_layer_changes_the_gradient_of_that_layer_alone(
     batch = (images(4), images(4).roll(1, 0), torch.tensor([1.0, 0, 1, 0]))
     plain = gradients(network, PairBCELoss(0.0)(network, *batch)["loss"])
     heavy = gradients(network, PairBCELoss({"default": 0.0, layer: 0.5})(network, *batch)["loss"])
-    prefix = "comparator." if layer == "output" else f"encoder.layers.{layer}."
+    prefix = "similarity." if layer == "output" else f"encoder.layers.{layer}."
     weights = dict(network.named_parameters())
     touched = []
     for name, gradient in heavy.items():
@@ -274,7 +274,7 @@ def test_a_bfloat16_step_agrees_with_float64(
     Without it this small network starts with embeddings so alike that the signs of their
     differences, which the gradient goes by, are those of rounding.
     """
-    encoder = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], units=16, batch_norm=norm)
+    encoder = partial(ConvEncoder, 16, [8, 8], [3, 3], [2, 2], embedding_dim=16, batch_norm=norm)
     low = build_network(encoder, WeightedL1, "torch", 0)  # type: ignore[arg-type]
     high = copy.deepcopy(low).double()
     batch = images(2, 4, 2)
@@ -294,7 +294,7 @@ def test_a_bfloat16_step_agrees_with_float64(
 @pytest.mark.parametrize("objective", [AllPairsBCELoss, SupConLoss, EpisodicCrossEntropyLoss])
 def test_gradients_repeat_on_several_threads(loss: type) -> None:
     """Each image is in many comparisons; their gradients are added up in one order."""
-    encoder = partial(ConvEncoder, 16, [4], [3], [2], units=200)
+    encoder = partial(ConvEncoder, 16, [4], [3], [2], embedding_dim=200)
     network = build_network(encoder, WeightedL1, "torch", 4)  # type: ignore[arg-type]
     batch, threads = images(2, 24, 4), torch.get_num_threads()
     asked = loss(0.0)

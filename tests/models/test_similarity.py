@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
+from siamese_oneshot.utils.errors import ArgumentError
+
+
+def random(*shape: int, seed: int = 2) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def slow_l1(similarity: WeightedL1, first: Tensor, second: Tensor) -> float:
+    weights = similarity.linear.weight[0].tolist()
+    terms = zip(weights, first.tolist(), second.tolist(), strict=True)
+    return similarity.linear.bias.item() + sum(w * abs(a - b) for w, a, b in terms)
+
+
+@pytest.fixture
+def similarity() -> WeightedL1:
+    built = WeightedL1(5)
+    torch.nn.init.normal_(built.linear.weight, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.constant_(built.linear.bias, 0.7)
+    return built
+
+
+def test_weighted_l1_equals_a_loop_and_broadcasts(similarity: WeightedL1) -> None:
+    query, support = random(3, 1, 5), random(1, 4, 5, seed=3)
+    expected = [
+        [slow_l1(similarity, query[q, 0], support[0, s]) for s in range(4)] for q in range(3)
+    ]
+    torch.testing.assert_close(similarity(query, support), torch.tensor(expected))
+    torch.testing.assert_close(similarity(query, query), torch.full((3, 1), 0.7))
+
+
+def test_a_new_weighted_l1_says_different_for_a_distance() -> None:
+    logits = WeightedL1(5, weight_init=-0.25)(torch.zeros(1, 5), torch.ones(1, 5))
+    torch.testing.assert_close(logits, torch.tensor([-1.25]))
+
+
+def test_sums_are_not_computed_in_bfloat16() -> None:
+    """4,096 terms of 0.001 added in bfloat16 would be far from 4.096."""
+    wide = WeightedL1(4096, weight_init=0.001)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = wide(torch.ones(1, 4096, dtype=torch.bfloat16), torch.zeros(1, 4096))
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, torch.tensor([4.096]), rtol=1e-5, atol=0)
+
+
+def test_a_float64_network_compares_in_float64(similarity: WeightedL1) -> None:
+    """As with ``trainer.precision=64-true``."""
+    first, second = random(2, 5).double(), random(2, 5, seed=3).double()
+    logits = similarity.double()(first, second)
+    expected = [slow_l1(similarity, first[k], second[k]) for k in range(2)]
+    torch.testing.assert_close(logits, torch.tensor(expected, dtype=torch.float64))
+
+
+def slow_attention(similarity: CrossAttention, first: Tensor, second: Tensor) -> float:
+    """The score of ``first`` attending to ``second``, one pair of locations at a time."""
+    size, dim = similarity.map_size, similarity.local_dim // similarity.heads
+    shape = size**2, similarity.heads, dim
+    a, b = (x[similarity.global_dim :].view(shape) for x in (first, second))
+
+    def bias(head: int, p: int, q: int) -> Tensor:
+        down, across, middle = q // size - p // size, q % size - p % size, size - 1
+        table = similarity.position_bias[head]
+        there, back = (table[middle + s * down, middle + s * across] for s in (1, -1))
+        return 0.5 * (there + back)
+
+    total = 0.0
+    for head in range(similarity.heads):
+        saliency = torch.stack([a[p, head] @ similarity.saliency[head] for p in range(size**2)])
+        for p in range(size**2):
+            dots = torch.stack([a[p, head] @ b[q, head] for q in range(size**2)])
+            biases = torch.stack([bias(head, p, q) for q in range(size**2)])
+            attention = (similarity.logit_scale[head].exp() * dots + biases).softmax(0)
+            value = (attention @ dots) * similarity.match_weight[head]
+            if similarity.channel_weights is not None:
+                attended = sum(attention[q] * b[q, head] for q in range(size**2))
+                value += (a[p, head] - attended).abs() @ similarity.channel_weights[head]
+            total += float(saliency.softmax(0)[p] * value)
+    return total
+
+
+@pytest.mark.parametrize("channelwise_l1", [False, True])
+@torch.no_grad()
+def test_cross_attention_equals_a_loop_and_is_symmetric(channelwise_l1: bool) -> None:
+    similarity = CrossAttention(4 + 2**2 * 6, 4, 6, heads=2, channelwise_l1=channelwise_l1)
+    rng = torch.Generator().manual_seed(4)
+    for weight in similarity.parameters():
+        torch.nn.init.normal_(weight, generator=rng)
+    first, second = random(3, 1, 28), random(1, 2, 28, seed=5)
+    logits = similarity(first, second)
+    assert logits.shape == (3, 2)
+    for q in range(3):
+        for s in range(2):
+            a, b = first[q, 0], second[0, s]
+            both = 0.5 * (slow_attention(similarity, a, b) + slow_attention(similarity, b, a))
+            expected = slow_l1(similarity.linear, a[:4], b[:4]) + both
+            torch.testing.assert_close(logits[q, s], torch.tensor(expected))
+    torch.testing.assert_close(logits, similarity(second, first))
+
+
+@torch.no_grad()
+def test_a_moved_stroke_scores_between_the_same_and_a_missing_one() -> None:
+    similarity = CrossAttention(1 + 9 * 2, 1, 2)
+    strokes = torch.eye(2)[[0, 0, 0, 0, 1, 0, 0, 0, 0]]
+    query, near, far = (
+        torch.cat([torch.zeros(1), strokes.roll(shift, 0).flatten()]) for shift in (0, 1, 4)
+    )
+    missing = torch.cat([torch.zeros(1), torch.eye(2)[[0] * 9].flatten()])
+    scores = [float(similarity(query, image)) for image in (query, near, far, missing)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == 4
+
+
+@torch.no_grad()
+def test_salient_locations_count_more() -> None:
+    similarity = CrossAttention(1 + 4 * 2, 1, 2, logit_scale_init=1000.0)
+    first = torch.cat([torch.zeros(1), torch.eye(2)[[0, 0, 0, 1]].flatten()])
+    second = torch.cat([torch.zeros(1), torch.tensor([[1.0, 0.0]] * 3 + [[0.0, -1.0]]).flatten()])
+    similarity.saliency.copy_(torch.tensor([[0.0, 20.0]]))  # the last location, which mismatches
+    salient = float(similarity(first, second))
+    similarity.saliency.zero_()
+    assert salient < float(similarity(first, second))
+
+
+def test_channel_weights_start_at_zero_and_learn() -> None:
+    first, second = random(2, 28), random(2, 28, seed=3)
+    similarity, without = (CrossAttention(28, 4, 6, channelwise_l1=on) for on in (True, False))
+    torch.testing.assert_close(similarity(first, second), without(first, second))
+    similarity(first, second).sum().backward()
+    assert similarity.channel_weights is not None
+    assert similarity.channel_weights.grad is not None
+    assert bool((similarity.channel_weights.grad > 0).all())
+
+
+@pytest.mark.parametrize("sizes", [(4, 4, 3), (4 + 6, 4, 3), (4 + 4, 4, 3), (3, 4, 3)])
+def test_embeddings_without_a_square_map_are_refused(sizes: tuple[int, int, int]) -> None:
+    words = f"^local_dim=3: embeddings of {sizes[0]} minus global_dim={sizes[1]} .* of length 3:"
+    with pytest.raises(ArgumentError, match=words):
+        CrossAttention(*sizes)
+
+
+def test_heads_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^heads=2: 2 heads cannot share descriptors of 3"):
+        CrossAttention(4 + 3, 4, 3, heads=2)
