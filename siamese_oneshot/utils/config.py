@@ -92,8 +92,22 @@ def instantiate_plain(description: Any, trusted: Iterable[str] | None = None) ->
             description holds an interpolation.
     """
     if trusted is not None:
-        _check_trusted(description, tuple(trusted))
+        for target in targets(description):
+            _trusted_object(target, tuple(trusted))
+        if "${" in repr(description):
+            message = "interpolations are not allowed in a file's description"
+            raise ArgumentError("description", description, message=message)
     return _built(description)
+
+
+def targets(description: Any) -> list[str]:
+    """Every ``_target_`` in a description, outermost first."""
+    if isinstance(description, Mapping):
+        named = [str(description["_target_"])] if "_target_" in description else []
+        return named + [name for value in description.values() for name in targets(value)]
+    if isinstance(description, list | tuple):
+        return [name for value in description for name in targets(value)]
+    return []
 
 
 def is_trusted(target: str, trusted: Iterable[str] = TRUSTED) -> bool:
@@ -118,19 +132,6 @@ def _built(description: Any) -> Any:
     if description.get("_partial_", False):
         return partial(call, *arguments, **values)
     return call(*arguments, **values)
-
-
-def _check_trusted(description: Any, trusted: tuple[str, ...]) -> None:
-    if isinstance(description, Mapping):
-        if "_target_" in description:
-            _trusted_object(str(description["_target_"]), trusted)
-        description = list(description.values())
-    if isinstance(description, list | tuple):
-        for value in description:
-            _check_trusted(value, trusted)
-    elif isinstance(description, str) and "${" in description:
-        message = "interpolations are not allowed in a file's description"
-        raise ArgumentError("description", description, message=message)
 
 
 def _found(target: str) -> Any:

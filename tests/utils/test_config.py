@@ -19,6 +19,7 @@ from siamese_oneshot.utils.config import (
     group_options,
     instantiate_plain,
     is_trusted,
+    targets,
 )
 from siamese_oneshot.utils.errors import ArgumentError
 
@@ -87,6 +88,7 @@ def test_nested_and_partial_descriptions() -> None:
     later = instantiate_plain({**description, "_partial_": True})
     assert isinstance(later, partial)
     assert later() == 3.5
+    assert targets(description) == ["fractions.Fraction", "builtins.int"]
     assert instantiate_plain({"a": [description, 1], "b": "x"}) == {"a": [3.5, 1], "b": "x"}
 
 
