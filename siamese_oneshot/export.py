@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.cli.surroundings import explain_machine
+from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import BLIND
 from siamese_oneshot.runs.checkpoint import ROUNDED, TrainedModel, load_trained, save_trained
 from siamese_oneshot.runs.result import read_result

@@ -1,5 +1,70 @@
-"""The command line that every entry point shares: Hydra with clear errors, and resume."""
+"""The command line that all entry points share: Hydra, help, clear errors, resume.
 
-from siamese_oneshot.cli.run import conf_dir, run_hydra
+Importing this package loads neither Hydra nor PyTorch, so ``--help`` and ``--version`` are fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 __all__ = ["conf_dir", "run_hydra"]
+
+
+def conf_dir() -> Path:
+    """Return the folder of YAML files: inside an installed wheel, else beside the package."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def run_hydra(
+    task: Callable[[DictConfig], Any],
+    config_name: str = "config",
+    argv: Sequence[str] | None = None,
+    *,
+    paths: Sequence[str] = (),
+    words: str | None = None,
+    sweeps: bool = False,
+) -> Any:
+    """Run a task on the configuration that the command line asks for.
+
+    ``resume=<run folder>`` is expanded first, see `overrides.with_recorded`. Most errors are shown
+    as one block; ``SIAMESE_ONESHOT_TRACE=1`` or ``HYDRA_FULL_ERROR=1`` in the environment also
+    shows their stack trace.
+
+    Args:
+        task: Takes the composed configuration. What it returns reaches Hydra's sweeper.
+        config_name: Primary configuration in `conf_dir`, without ``.yaml``.
+        argv: Arguments after the program's name; those of the process if None.
+        paths: Keys whose values are paths, which may be typed without Hydra's quotes.
+        words: Key of the list that takes arguments without a key.
+        sweeps: Whether commas in a path may separate several values.
+
+    Returns:
+        What the task returned; None after a multirun, ``--help``, ``--cfg`` and the like.
+
+    Raises:
+        SystemExit: 1 if the task ends in a `UserError`, 2 if the command line is wrong, 130 after
+            Ctrl-C, 143 after SIGTERM.
+        Exception: Any other error of the task, unchanged.
+    """
+    line = list(sys.argv[1:] if argv is None else argv)
+    if "--version" in line:
+        from siamese_oneshot import __version__
+
+        print(__version__)
+        return None
+    if "--help" in line or "-h" in line:
+        from siamese_oneshot.cli.help import command_help
+
+        print(command_help(conf_dir(), config_name))
+        return None
+    from siamese_oneshot.cli.run import run
+
+    return run(task, conf_dir(), config_name, line, paths, words, sweeps)

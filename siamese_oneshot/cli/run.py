@@ -1,170 +1,191 @@
-"""The command line: Hydra, with misspellings answered, errors in one block, and resume.
+"""Hydra with misspelt names answered, errors in one block, and resume.
 
-Every entry point hands its task to `run_hydra`. Nothing here imports PyTorch, so that ``--help``
-and ``--cfg job`` answer at once; a task imports what is heavy when it is called.
+Nothing here imports PyTorch, so that ``--cfg job`` is fast; a task imports what it needs.
 
 Exit codes: 0 done, 1 the task failed, 2 the command line is wrong, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.plugins import Plugins
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
-from hydra.plugins.sweeper import Sweeper
+from hydra.types import RunMode
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import suggest
-from siamese_oneshot.cli.job import Job, Task, mendable
-from siamese_oneshot.cli.resume import with_recorded
-from siamese_oneshot.cli.settings import Settings
-from siamese_oneshot.cli.surroundings import explain_machine
-from siamese_oneshot.utils.config import conf_dir
+from siamese_oneshot.cli.explain import explain, explain_machine
+from siamese_oneshot.cli.overrides import CommandLine, with_paths, with_recorded
+from siamese_oneshot.cli.suggest import CommandLineError, Settings
+from siamese_oneshot.sweeps import register_sweepers
 from siamese_oneshot.utils.errors import Stopped, UserError
 
-_MULTIRUN = ("-m", "--multirun")
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
+_TRACE = ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
 
 
-def run_hydra(
-    task: Task,
-    config_name: str = "config",
-    argv: Sequence[str] | None = None,
-    sweepers: Sequence[type[Sweeper]] = (),
-) -> Any:
-    """Compose the config that the command line asks for and run the task on it.
+class Task:
+    """The task as Hydra calls it: keeps the result, and turns a user's mistake into UserError.
 
-    ``resume=<run folder>`` is expanded first, see `with_recorded`. The full stack trace of an error
-    that is otherwise one block is shown with ``SIAMESE_ONESHOT_TRACE=1`` or
-    ``HYDRA_FULL_ERROR=1`` in the environment.
-
-    Args:
-        task: takes the composed config; what it returns reaches Hydra's sweeper.
-        config_name: the primary config in `conf_dir`, without ``.yaml``.
-        argv: the arguments after the program's name; those of the process where None.
-        sweepers: that the config may choose beside Hydra's own.
-
-    Returns:
-        What the task returned; None after a multirun, ``--help``, ``--cfg`` and the like.
-
-    Raises:
-        SystemExit: 1 for a `UserError` from the task, 2 for a wrong command line, 130 for Ctrl-C,
-            143 for SIGTERM.
-        Exception: any other error of the task, as it is.
+    This happens here and not around Hydra because only the job knows its configuration, and
+    because an exception that comes back from another process has lost its cause.
     """
-    traced = any(
-        os.environ.get(name) == "1" for name in ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
-    )
-    line = list(sys.argv[1:] if argv is None else argv)
-    line.sort(key=lambda word: word not in _MULTIRUN)  # argparse takes no settings on both sides
-    job = Job(task)
+
+    def __init__(self, task: Callable[[DictConfig], Any]) -> None:
+        functools.update_wrapper(self, task)  # Hydra names the job after the task's module
+        self._task = task
+        self.result: Any = None
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run the task."""
+        single = HydraConfig.get().mode == RunMode.RUN
+        try:
+            result = self._task(cfg)
+        except Exception as error:
+            if single:
+                sys.stderr = cast(TextIO, _WithoutJobLine(sys.stderr))
+            error._from_task = True  # type: ignore[attr-defined]
+            message = explain(error, cfg)
+            if message is None or message == str(error):
+                raise
+            raise UserError(message) from error
+        if single:
+            self.result = result
+        return result
+
+
+class _WithoutJobLine:
+    """Standard error without the line of overrides that Hydra prints before a job's error."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write all but that line."""
+        if text.startswith("Error executing job with overrides:"):
+            return len(text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Forward everything else to the stream."""
+        return getattr(self._stream, name)
+
+
+def run(
+    task: Callable[[DictConfig], Any],
+    conf: Path,
+    config_name: str,
+    argv: Sequence[str],
+    paths: Sequence[str] = (),
+    words: str | None = None,
+    sweeps: bool = False,
+) -> Any:
+    """Run a task, see `siamese_oneshot.cli.run_hydra`."""
+    traced = any(os.environ.get(name) == "1" for name in _TRACE)
+
+    def stop(message: str, code: int, error: BaseException) -> NoReturn:
+        sys.stdout.flush()
+        if traced:
+            traceback.print_exception(error)
+        print(f"Error: {message}" if code < 128 else message, file=sys.stderr)
+        sys.exit(code)
+
+    job = Task(task)
+    line = CommandLine.parse(argv)
     try:
-        line = with_recorded(line)
-        arguments = get_args_parser().parse_args(line)
-        if os.path.isabs(
-            arguments.config_path or conf_dir()
-        ):  # another is relative to the task's file
-            suggest.refuse_misspelt_additions(
-                arguments.overrides, lambda: _settings(arguments, config_name)
-            )
-        for sweeper in sweepers:
-            # By this name only does Hydra take what no package hydra_plugins brings along.
-            name = f"hydra_plugins.siamese_oneshot.{sweeper.__name__}"
-            Plugins.instance().class_name_to_class[name] = sweeper
-        with _hydra_process(line), _terminable():
-            hydra.main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(
-                job
-            )()
+        overrides = with_recorded(line)
+        overrides = with_paths(overrides, paths, words, sweeps)
+        settings = functools.cache(lambda: _settings(line, conf, config_name, overrides))
+        if line.unknown:
+            raise CommandLineError(suggest.explain_flags(line.unknown, settings()))
+        if os.path.isabs(line.value("--config-path") or conf):  # else relative to the task's file
+            suggest.refuse_misspelt_additions(overrides, settings)
+        register_sweepers()
+        with _hydra_process([*line.flags, *overrides]), _terminable():
+            hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
     except KeyboardInterrupt as error:
         code = error.code if isinstance(error, Stopped) else 130
-        _stop("interrupted" if code == 130 else "stopped", code, error if traced else None)
-    except suggest.CommandLineError as error:
-        _stop(str(error), 2, error if traced else None)
+        stop("interrupted" if code == 130 else "stopped", code, error)
+    except CommandLineError as error:
+        stop(str(error), 2, error)
     except UserError as error:
-        _stop(str(error), 1, error if traced else None)
+        stop(str(error), 1, error)
     except (HydraException, OmegaConfBaseException) as error:
         if getattr(error, "_from_task", False):
             raise
         if isinstance(error, InstantiationException):  # of a sweeper or a launcher
-            refused = mendable(error, None)
-            if refused is None:
+            message = explain(error, None)
+            if message is None:
                 raise
-            _stop(refused, 1, error if traced else None)
-        message = _explained(error, arguments, config_name)
-        _stop(message, 2, error if traced else None)
+            stop(message, 1, error)
+        stop(_wrong_line(error, overrides, settings), 2, error)
     except ValueError as error:
         if not str(error).startswith(_CLASHING_FLAGS):
             raise
-        _stop(str(error), 2, error if traced else None)
-    except OSError as error:  # Hydra's, such as a folder of the run that cannot be made
-        refused = None if getattr(error, "_from_task", False) else explain_machine(error)
-        if refused is None:
+        stop(str(error), 2, error)
+    except OSError as error:  # Hydra's, such as a run's folder that cannot be made
+        message = None if getattr(error, "_from_task", False) else explain_machine(error)
+        if message is None:
             raise
-        _stop(refused, 1, error if traced else None)
+        stop(message, 1, error)
     return job.result
 
 
-def _settings(arguments: argparse.Namespace, config_name: str) -> Settings:
-    """What can be set with the configs that this command line reads."""
+def _settings(
+    line: CommandLine, conf: Path, config_name: str, overrides: Sequence[str]
+) -> Settings:
+    """Return what can be set with the configurations that this command line reads."""
+    extra = line.value("--config-dir")
     return Settings.of(
-        Path(arguments.config_path or conf_dir()),
-        arguments.config_name or config_name,
-        arguments.overrides,
-        Path(arguments.config_dir).absolute() if arguments.config_dir else None,
+        Path(line.value("--config-path") or conf),
+        line.value("--config-name") or config_name,
+        overrides,
+        Path(extra).absolute() if extra else None,
     )
 
 
-def _explained(
-    error: HydraException | OmegaConfBaseException, arguments: argparse.Namespace, config_name: str
+def _wrong_line(
+    error: HydraException | OmegaConfBaseException,
+    overrides: Sequence[str],
+    settings: Callable[[], Settings],
 ) -> str:
-    """What is wrong with the command line: our words where we have some, else Hydra's."""
-    own = None
+    """Say what is wrong with the command line: our message if there is one, else Hydra's."""
     if isinstance(error, OverrideParseException):
-        own = suggest.explain_unparsed(error, lambda: _settings(arguments, config_name))
-    elif isinstance(error, HydraException):
+        return suggest.explain_unparsed(error, settings())
+    if isinstance(error, HydraException):
         with contextlib.suppress(HydraException, OmegaConfBaseException):
-            own = suggest.explain(arguments.overrides, _settings(arguments, config_name))
-    if own is not None:
-        return own
+            if message := suggest.explain(overrides, settings()):
+                return message
     parts = [str(error)]
     if isinstance(error.__cause__, OmegaConfBaseException):
         parts.append(str(error.__cause__))
     return "\n".join(part for part in parts if part)
 
 
-def _stop(message: str, code: int, traced: BaseException | None) -> NoReturn:
-    """Print one block, after the stack trace of ``traced`` where asked for, and exit."""
-    sys.stdout.flush()
-    if traced is not None:
-        traceback.print_exception(traced)
-    print(f"Error: {message}" if code < 128 else message, file=sys.stderr)
-    sys.exit(code)
-
-
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind as Ctrl-C does, unless somebody else listens to it."""
+    """Let SIGTERM raise `Stopped`, as Ctrl-C raises KeyboardInterrupt, unless it is handled."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
 
-    def stop(signum: int, frame: object) -> NoReturn:
+    def handle(signum: int, frame: object) -> NoReturn:
         raise Stopped(signum)
 
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, handle)
     try:
         yield
     finally:
@@ -173,7 +194,7 @@ def _terminable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hydra_process(line: Sequence[str]) -> Iterator[None]:
-    """Hydra reads the process's arguments, and passes errors on only under HYDRA_FULL_ERROR."""
+    """Set what Hydra reads: the process's arguments, and HYDRA_FULL_ERROR to raise errors."""
     argv, stderr, full = sys.argv, sys.stderr, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [argv[0], *line]
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -1,33 +1,165 @@
-"""The setting, group or option that a misspelt one on the command line is nearest to."""
+"""What a wrong name on the command line may have meant: settings, groups and their options."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import OverrideParseException
+from hydra import initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-from siamese_oneshot.cli.settings import Settings, is_option, parsed, sign, text, wanted
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import quoted
 
-_ALIKE = 0.6
+_SIGNS = {OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++", OverrideType.DEL: "~"}
+_SIMILAR = 0.6
+_PAIRS_ONLY = "with loss=bce_pairs"
+_OTHER_NAMES = {  # common names of settings that are spelt otherwise here, with a condition if any
+    "learning_rate": {"optimizer.lr": ""},
+    "batch_size": {"sampler.n_alphabets": "", "sampler.batch_size": _PAIRS_ONLY},
+    "epochs": {"trainer.max_epochs": ""},
+    "steps": {"trainer.max_steps": ""},
+    "gpus": {"trainer.devices": ""},
+    "device": {"trainer.accelerator": ""},
+}
 
 
 class CommandLineError(UserError):
     """A command line that cannot be right."""
 
 
-def nearest(word: str, names: Sequence[str] | frozenset[str], atleast: float = _ALIKE) -> list[str]:
-    """Up to three names like ``word``, the nearest first.
+@dataclass(frozen=True)
+class Settings:
+    """What a command line can set.
+
+    Attributes:
+        groups: The options of each config group, such as ``model``: ``("paper", "resnet")``.
+        chosen: The groups in the defaults list, which are chosen without a ``+``.
+        keys: Dotted path of every setting of the composed configuration, Hydra's included.
+    """
+
+    groups: dict[str, tuple[str, ...]]
+    chosen: frozenset[str]
+    keys: frozenset[str]
+
+    @classmethod
+    def of(
+        cls, conf: Path, config_name: str, overrides: Sequence[str], extra: Path | None = None
+    ) -> Settings:
+        """Read the groups, and compose the configuration with those group choices that exist.
+
+        Args:
+            conf: Folder of configurations.
+            config_name: Primary configuration in it.
+            overrides: Those of the command line; wrong ones are ignored.
+            extra: One more folder of configurations (``--config-dir``).
+        """
+        groups = dict[str, tuple[str, ...]]()
+        for folder in (conf, extra):
+            if folder is not None:
+                with _loader(folder) as loader:
+                    for group, options in _groups(loader):
+                        groups[group] = (*groups.get(group, ()), *options)
+        choices = [] if extra is None else [f"hydra.searchpath=[{quoted(f'file://{extra}')}]"]
+        base = list(choices)
+        for override in _parsed(overrides):
+            group, names = override.key_or_group, _options(override)
+            if names and all(_is_option(groups, group, name) for name in names):
+                choices.append(f"{_sign(override)}{group}={names[0]}")
+        with _loader(conf) as loader:
+            try:
+                cfg = loader.load_configuration(config_name, choices, RunMode.RUN)
+            except HydraException:
+                cfg = loader.load_configuration(config_name, base, RunMode.RUN)
+        tree = OmegaConf.to_container(cfg, resolve=False)
+        return cls(groups, frozenset(cfg.hydra.runtime.choices), frozenset(_paths(tree)))
+
+    def plus(self, name: str) -> str:
+        """Return the ``+`` that choosing an option of a group needs, or ""."""
+        return "+" if name in self.groups and name not in self.chosen else ""
+
+
+@contextlib.contextmanager
+def _loader(folder: Path) -> Iterator[ConfigLoader]:
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every config group with its options."""
+    for name in loader.list_groups(parent):
+        group = f"{parent}/{name}" if parent else name
+        yield group, tuple(loader.get_group_options(group, ObjectType.CONFIG))
+        yield from _groups(loader, group)
+
+
+def _paths(tree: Any, start: str = "") -> Iterator[str]:
+    """Yield the dotted path of every key in nested mappings."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{start}{key}"
+            yield from _paths(value, f"{start}{key}.")
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    """Parse overrides, leaving out those that cannot be parsed."""
+    result = []
+    for text in overrides:
+        with contextlib.suppress(HydraException):
+            result += OverridesParser.create().parse_overrides([text])
+    return result
+
+
+def _sign(override: Override) -> str:
+    """Return what stands before the key: ``+``, ``++``, ``~`` or nothing."""
+    return _SIGNS.get(override.type or OverrideType.CHANGE, "")
+
+
+def _value(override: Override) -> str:
+    """Return what stands after the equals sign."""
+    return (override.input_line or "").partition("=")[2]
+
+
+def _options(override: Override) -> list[str]:
+    """Return the option names that an override of a group asks for."""
+    if override.is_sweep_override():
+        values: list[object] = []
+        if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
+            values = list(override.sweep_string_iterator())
+    else:
+        value = override.value()
+        values = list(value) if isinstance(value, list) else [value]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _is_option(groups: dict[str, tuple[str, ...]], group: str, name: str) -> bool:
+    """Whether ``group=name`` can be chosen; the name may include subgroups."""
+    folder, _, last = f"{group}/{name}".rpartition("/")
+    return last in groups.get(folder, ())
+
+
+def nearest(
+    word: str, names: Sequence[str] | frozenset[str], cutoff: float = _SIMILAR
+) -> list[str]:
+    """Return up to three names similar to ``word``, the most similar first.
 
     Args:
-        word: what was written; a dotted path or one name.
-        names: what there is. A name counts as near where the whole is alike, where its last part
-            is (``lr`` finds ``optimizer.lr``), or where it only goes on after ``word``.
-        atleast: least likeness, 0 … 1.
+        word: A dotted path or one name.
+        names: The names that exist. A name is similar if the whole is, if its last part is (``lr``
+            finds ``optimizer.lr``), or if it starts with ``word``.
+        cutoff: Smallest similarity in [0, 1].
     """
 
     def ratio(a: str, b: str) -> float:
@@ -37,114 +169,132 @@ def nearest(word: str, names: Sequence[str] | frozenset[str], atleast: float = _
     for name in names:
         whole = ratio(word, name)
         last = 0.95 * ratio(re.split("[./]", word)[-1], re.split("[./]", name)[-1])
-        begun = 0.8 if len(word) > 2 and name.startswith(word) else 0.0
-        scores[name] = (max(whole, last, begun), whole)
+        prefix = 0.8 if len(word) > 2 and name.startswith(word) else 0.0
+        scores[name] = (max(whole, last, prefix), whole)
     ranked = sorted(names, key=lambda name: (*(-part for part in scores[name]), name))
     best = scores[ranked[0]][0] if ranked else 0.0
-    return [n for n in ranked[:3] if scores[n][0] >= max(atleast, best - 0.03)]
+    return [n for n in ranked[:3] if scores[n][0] >= max(cutoff, best - 0.03)]
 
 
 def explain(overrides: Sequence[str], settings: Settings) -> str | None:
-    """What is wrong with overrides that Hydra refused, with the nearest right ones.
+    """Say what is wrong with overrides that Hydra refused, with the nearest right ones.
 
     Returns:
-        A line or more per wrong override; None where all of their names exist.
+        A line or more for each wrong override; None if all of their names exist.
     """
-    read = parsed(overrides)
-    added = {override.key_or_group for override in read if sign(override) in ("+", "++")}
+    parsed = _parsed(overrides)
+    added = {override.key_or_group for override in parsed if _sign(override) in ("+", "++")}
     settings = replace(settings, keys=settings.keys | added)
-    wrong = [_wrong(override, settings) for override in read]
+    wrong = [_wrong(override, settings) for override in parsed]
     return "\n".join(line for line in wrong if line) or None
 
 
 def _wrong(override: Override, settings: Settings) -> str | None:
-    """What is wrong with the names in one override."""
-    key, before = override.key_or_group, sign(override)
+    """Say what is wrong with the names in one override."""
+    key, sign = override.key_or_group, _sign(override)
     if key in settings.groups:
-        for name in wanted(override):
-            if not is_option(settings.groups, key, name):
+        for name in _options(override):
+            if not _is_option(settings.groups, key, name):
                 options = settings.groups[key]
-                meant = [f"{before}{key}={option}" for option in nearest(name, options)]
+                meant = [f"{sign}{key}={option}" for option in nearest(name, options)]
                 return (
-                    f"{override.input_line}: there is no {name} in {key}/.{meant_text(meant)}\n"
+                    f"{override.input_line}: there is no {name} in {key}/.{hint(meant)}\n"
                     f"Choices: {', '.join(options)}."
                 )
-        if not before and key not in settings.chosen | settings.keys:
-            line = f"+{override.input_line}"
-            return f"{override.input_line}: {key} is not in the defaults list.{meant_text([line])}"
-    elif before in ("", "~") and key not in settings.keys:
-        return _unknown(override, _near(override, settings, _ALIKE), settings)
+        if not sign and key not in settings.chosen | settings.keys:
+            text = f"+{override.input_line}"
+            return f"{override.input_line}: {key} is not in the defaults list.{hint([text])}"
+    elif sign in ("", "~") and key not in settings.keys:
+        return _unknown(override, _near(key, _value(override), settings), settings)
     return None
 
 
-def _near(override: Override, settings: Settings, atleast: float) -> list[str]:
-    """Settings and groups that the key may have meant, first of all a group with that option."""
-    key = override.key_or_group
-    names = settings.keys | settings.groups.keys()
+def _near(key: str, value: str, settings: Settings, cutoff: float = _SIMILAR) -> list[str]:
+    """Return settings and groups that a key may mean, first of all a group with that option."""
+    known = settings.keys | settings.groups.keys()
+    other = _OTHER_NAMES.get(re.split("[./]", key)[-1].removeprefix("n_"), {})
+    if names := [name for name, only in other.items() if only or name in known]:
+        return names
     if not key.startswith("hyd"):
-        names = frozenset(name for name in names if not re.match("hydra\\b", name))
-    holders = [name for name in names if text(override) in settings.groups.get(name, ())]
-    return nearest(key, holders, atleast - 0.15) or nearest(key, names, atleast)
+        known = frozenset(name for name in known if not re.match("hydra\\b", name))
+    holders = [name for name in known if value in settings.groups.get(name, ())]
+    return nearest(key, holders, cutoff - 0.15) or nearest(key, known, cutoff)
+
+
+def _meant(near: Sequence[str], value: str, settings: Settings, deleted: bool = False) -> str:
+    """Return the hint that names overrides for these keys."""
+    lines = []
+    for name in near:
+        own = value
+        if name in settings.groups:
+            own = (nearest(value, settings.groups[name]) or [value])[0]
+        only = next((names[name] for names in _OTHER_NAMES.values() if names.get(name)), "")
+        condition = f" ({only})" if only and name not in settings.keys else ""
+        lines.append(f"~{name}" if deleted else f"{settings.plus(name)}{name}={own}{condition}")
+    return hint(lines)
 
 
 def _unknown(override: Override, near: Sequence[str], settings: Settings) -> str:
-    """That there is no such key, and what may have been meant."""
-    meant = []
-    for name in near:
-        value, plus = text(override), ""
-        if name in settings.groups:
-            alike = nearest(value, settings.groups[name])
-            value = alike[0] if alike else value
-            plus = "" if name in settings.chosen else "+"
-        deleted = override.type is OverrideType.DEL
-        meant.append(f"~{name}" if deleted else f"{plus}{name}={value}")
+    """Say that there is no such key, and what may have been meant."""
+    meant = _meant(near, _value(override), settings, override.type is OverrideType.DEL)
     return (
-        f"{override.input_line}: there is no setting or group {override.key_or_group}."
-        f"{meant_text(meant)}\nAll settings: --cfg job; all groups: --info defaults-tree."
+        f"{override.input_line}: there is no setting or group {override.key_or_group}.{meant}\n"
+        "All settings: --cfg job; all groups: --help."
     )
 
 
-def meant_text(lines: Sequence[str]) -> str:
-    """The episode task that names them; nothing where there are none."""
+def hint(lines: Sequence[str]) -> str:
+    """Return a question that names what may have been meant; "" if there is nothing."""
     return f" Did you mean {' or '.join(lines)}?" if lines else ""
 
 
 def refuse_misspelt_additions(overrides: Sequence[str], settings: Callable[[], Settings]) -> None:
     """Refuse ``+experimnt=paper``: Hydra would add a setting that nothing reads.
 
-    Only names at the top are looked at, since below them ``+`` hands arguments to what a
-    ``_target_`` builds; ``++`` adds whatever it names.
+    Only top-level names are checked, since below them ``+`` adds arguments of a ``_target_``;
+    ``++`` adds any name.
 
     Raises:
-        CommandLineError: a name that is neither a group nor a setting, but is near to one.
+        CommandLineError: A name that is neither a group nor a setting, but is similar to one.
     """
-    for override in parsed(overrides):
+    for override in _parsed(overrides):
         key = override.key_or_group
         if override.type is not OverrideType.ADD or re.search("[./]", key):
             continue
         known = settings()
         if key in known.groups or key in known.keys:
             continue
-        near = [name for name in _near(override, known, 0.75) if "." not in name]
+        near = [name for name in _near(key, _value(override), known, 0.75) if "." not in name]
         if near:
             raise CommandLineError(
                 f"{_unknown(override, near, known)}\n"
-                f"To add a new setting of that name all the same: +{override.input_line}"
+                f"To add a new setting of that name: +{override.input_line}"
             )
 
 
-def explain_unparsed(error: OverrideParseException, settings: Callable[[], Settings]) -> str:
-    """What to write in place of an override that Hydra's grammar does not read."""
+def explain_flags(unknown: Sequence[tuple[str, str]], settings: Settings) -> str:
+    """Say what to write in place of flags that do not exist, such as ``--experiment quick``."""
+    lines = []
+    for flag, value in unknown:
+        key = flag.lstrip("-").replace("-", "_")
+        exact = [key] if key in settings.keys | settings.groups.keys() else []
+        meant = _meant(exact or _near(key, value, settings), value, settings)
+        given = f"{flag} {value}".strip()
+        lines.append(f"{given}: settings are written key=value, without dashes.{meant}")
+    return "\n".join([*lines, "All options: --help."])
+
+
+def explain_unparsed(error: OverrideParseException, settings: Settings) -> str:
+    """Say what to write in place of an override that Hydra's grammar cannot read."""
     override = error.override
     if "=" in override:
         return (
             f"{override}: cannot be read: {error}\n"
             "A value with = or , or brackets needs quotes of its own: 'key=\"value\"'"
         )
-    known = settings()
     meant = [
-        f"{'' if group in known.chosen else '+'}{group}={override}"
-        for group, options in known.groups.items()
+        f"{settings.plus(group)}{group}={override}"
+        for group, options in settings.groups.items()
         if override in options and not group.startswith("hydra")
     ]
-    return f"{override}: settings are written key=value.{meant_text(meant)}"
+    return f"{override}: settings are written key=value.{hint(meant)}"

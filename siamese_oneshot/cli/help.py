@@ -1,0 +1,123 @@
+"""The help of each command, read from the comments in ``conf/``; loads neither Hydra nor PyTorch.
+
+The first comment line of a YAML file (after ``# @package``) is the sentence shown here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+COMMANDS = {
+    "train": "Train a Siamese network, validate it, and test it once at the end.",
+    "evaluate": "Run every evaluation protocol on trained networks and baselines.",
+    "predict": "Recognize your own images from one or a few examples of each class.",
+    "report": "Compare the runs of a folder or a sweep: tables, plots, HTML pages.",
+    "export": "Export a trained network to ONNX or TorchScript.",
+    "benchmark": "Measure speed and memory of training and evaluation.",
+    "dashboard": "Create a W&B report of a project's runs.",
+    "wandb_sweep": "Print a sweep of conf/sweep as the definition of a W&B sweep.",
+    "sweeps.replay": "Say what a pruner would have saved in a finished search.",
+}
+GROUPS = {
+    "data": "Images, and which of them train, validate and test.",
+    "model": "Encoder and similarity.",
+    "loss": "What training minimizes; it brings its sampler.",
+    "sampler": "What a training batch holds, and its augmentation.",
+    "optimizer": "Learning rate, momentum or weight decay, schedule.",
+    "trainer": "Length of training, device, precision.",
+    "callbacks": "Checkpoints, early stopping, EMA, plots.",
+    "logger": "Where metrics and plots go.",
+    "experiment": "A complete training: every choice that differs from the default.",
+    "sweep": "Many trainings: a grid, or a search by Optuna.",
+    "ablation": "The default without one ingredient.",
+}
+_USAGE = """
+  python -m siamese_oneshot.train                          the default experiment
+  python -m siamese_oneshot.train +experiment=quick        another experiment
+  python -m siamese_oneshot.train model=resnet seed=1      another option of a group, another setting
+  python -m siamese_oneshot.train -m seed=0,1,2            several jobs, one for each value
+  python -m siamese_oneshot.train resume=outputs/…         continue a run from its last checkpoint"""
+_FLAGS = """
+  --cfg job        print the configuration that the other arguments give, and stop
+  -m, --multirun   run a job for every combination of values separated by commas
+  --version        print the version
+  --hydra-help     print Hydra's own options"""
+_WIDTH = 100
+
+
+def description(file: Path) -> str:
+    """Return the sentence that a YAML file opens with; "" if it opens with none."""
+    return next((text for text in _opening(file) if not text.startswith("python -m")), "")
+
+
+def command_help(conf: Path, config_name: str) -> str:
+    """Return the help of a command.
+
+    Args:
+        conf: Folder of configurations.
+        config_name: Its primary configuration: ``config`` for training.
+    """
+    if config_name != "config":
+        return _settings_help(conf / f"{config_name}.yaml")
+    defaults = dict(re.findall(r"^  - (\w+): ([\w${}]+)", (conf / "config.yaml").read_text(), re.M))
+    options = {
+        group: sorted(file.stem for file in (conf / group).glob("*.yaml"))
+        for group in (*GROUPS, *sorted(path.name for path in conf.iterdir() if path.is_dir()))
+        if group != "hydra" and (conf / group).is_dir()
+    }
+    lines = [COMMANDS["train"], _USAGE, "", f"{GROUPS['experiment']} +experiment=NAME"]
+    lines += _entry("(none)", description(conf / "config.yaml"))
+    for group in ("experiment", "sweep"):
+        if group == "sweep":
+            lines += ["", f"{GROUPS['sweep']} +sweep=NAME"]
+        for name in options.pop(group, []):
+            lines += _entry(name, description(conf / group / f"{name}.yaml"))
+    lines += ["", "Groups, with (default): GROUP=OPTION"]
+    for group, names in options.items():
+        names = [f"({name})" if name == defaults.get(group) else name for name in names]
+        plus = "" if group in defaults else "+"
+        lines += _entry(plus + group, f"{GROUPS.get(group, '')} {', '.join(names)}")
+    return "\n".join([*lines, _FLAGS])
+
+
+def package_help() -> str:
+    """Return the list of commands."""
+    lines = ["One-shot image recognition with Siamese networks.", ""]
+    lines += [f"  python -m siamese_oneshot.{name:14} {text}" for name, text in COMMANDS.items()]
+    return "\n".join([*lines, "", "Each command answers --help."])
+
+
+def _entry(name: str, text: str) -> list[str]:
+    """Format a name and its text; continuation lines are indented."""
+    lines, line = [], f"  {name:14}"
+    for word in text.split():
+        if len(line) + 1 + len(word) > _WIDTH:
+            lines.append(line)
+            line = " " * 16
+        line += f" {word}"
+    return [*lines, line]
+
+
+def _opening(file: Path) -> Iterator[str]:
+    """Yield the comment lines that a YAML file opens with."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            return
+        text = line.lstrip("# ").rstrip()
+        if text and not text.startswith("@"):
+            yield text
+
+
+def _settings_help(file: Path) -> str:
+    """Return the opening of a YAML file, its own settings and their comments, as written."""
+    body = file.read_text(encoding="utf-8").splitlines()
+    blocks = re.split(r"\n(?=\S)", "\n".join(line for line in body if not line.startswith("#")))
+    kept = [block for block in blocks if not re.match(r"\s*(defaults|hydra|logger):", block)]
+    settings = re.sub(r"\n\s*\n", "\n", "\n".join(kept)).strip("\n")
+    settings = "\n".join(f"  {line}" for line in settings.splitlines() if "_target_" not in line)
+    opening = "\n".join(
+        f"  {text}" if text.startswith("python -m") else text for text in _opening(file)
+    )
+    return f"{opening}\n\nSettings (KEY=VALUE):\n{settings}\n{_FLAGS}"

@@ -1,0 +1,193 @@
+"""Arguments of the command line: flags, overrides, unquoted paths and ``resume=``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import quoted
+
+_SWITCHES = {
+    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
+    "--shell-completion", "-sc",
+}  # fmt: skip
+_WITH_VALUE = {
+    "-c": "--cfg", "-p": "--package", "-i": "--info", "-cp": "--config-path",
+    "-cn": "--config-name", "-cd": "--config-dir",
+}  # fmt: skip
+_VALUED = {*_WITH_VALUE, *_WITH_VALUE.values(), "--experimental-rerun"}
+_FOR_HYDRA = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
+_NEEDS_NO_QUOTES = re.compile(r"[\w./,+-]*", re.ASCII)
+_RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
+_OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The arguments of an entry point.
+
+    Attributes:
+        flags: Hydra's flags, each followed by its value if it takes one.
+        overrides: All other arguments.
+        unknown: Flags that do not exist, each with the word after it (or "").
+    """
+
+    flags: tuple[str, ...]
+    overrides: tuple[str, ...]
+    unknown: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def parse(cls, line: Sequence[str]) -> CommandLine:
+        """Split arguments, whatever their order."""
+        flags, overrides, unknown = list[str](), list[str](), list[tuple[str, str]]()
+        rest = list(line)
+        while rest:
+            argument = rest.pop(0)
+            name, equals, value = argument.partition("=")
+            if argument in _SWITCHES:
+                flags.append(argument)
+            elif name in _VALUED:
+                flags.append(_WITH_VALUE.get(name, name))
+                optional = flags[-1] == "--info" and (not rest or rest[0].startswith("-"))
+                flags += [value] if equals else rest[:1] if not optional else []
+                rest = rest if equals or optional else rest[1:]
+            elif argument.startswith("-"):
+                bare = bool(rest) and not equals and not rest[0].startswith("-")
+                unknown.append((name, rest.pop(0) if bare and "=" not in rest[0] else value))
+            else:
+                overrides.append(argument)
+        return cls(tuple(flags), tuple(overrides), tuple(unknown))
+
+    def value(self, flag: str) -> str | None:
+        """Return the value of a flag such as ``--config-dir``."""
+        return next((v for f, v in zip(self.flags, self.flags[1:], strict=False) if f == flag), None)
+
+    @property
+    def multirun(self) -> bool:
+        """Whether several jobs are asked for by a flag or by ``hydra.mode``."""
+        wanted = any(text.lower() == "hydra.mode=multirun" for text in self.overrides)
+        return wanted or bool({"-m", "--multirun"} & {*self.flags})
+
+
+def unquoted(text: str) -> str:
+    """Remove the quotes around a path that Hydra's grammar would need."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1].replace("\\" + text[0], text[0])
+    return text
+
+
+def with_paths(
+    overrides: Sequence[str], keys: Sequence[str], words: str | None = None, sweeps: bool = False
+) -> list[str]:
+    """Quote the paths among overrides.
+
+    Args:
+        overrides: Arguments that are not flags.
+        keys: Settings that are paths: ``key=a folder (x)/β`` may be typed without quotes. A value
+            of null, true, false, a list or an interpolation is left to Hydra.
+        words: Setting that takes, as a list, the arguments without ``=`` and those that exist as a
+            file or folder.
+        sweeps: Leave values to Hydra that it can read, so that commas may separate several, unless
+            the whole value is an existing path.
+    """
+    result, listed = list[str](), list[str]()
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if words is not None and not text.startswith(("+", "~")) and key not in keys:
+            if not equals or os.path.exists(os.path.expanduser(text)):
+                listed.append(unquoted(text))
+                continue
+        is_path = equals and key in keys and not _FOR_HYDRA.fullmatch(value)
+        if is_path and sweeps and _NEEDS_NO_QUOTES.fullmatch(value):
+            is_path = "," in value and os.path.exists(value)
+        result.append(f"{key}={quoted(unquoted(value))}" if is_path else text)
+    if listed:
+        result.append(f"{words}=[{','.join(map(quoted, listed))}]")
+    return result
+
+
+def with_recorded(line: CommandLine) -> list[str]:
+    """Expand ``resume=<run>`` to the run's own overrides and folder.
+
+    The overrides recorded in ``<run>/.hydra/overrides.yaml`` come first, so that those given now
+    win; a recorded one whose key is given again is left out. ``resume=null`` changes nothing.
+
+    Args:
+        line: Arguments; ``resume=`` names a run's folder or a ``.ckpt`` file in its
+            ``checkpoints/``, quoted or not (a path may hold spaces, commas and equals signs).
+
+    Returns:
+        Overrides, ``resume=`` with an absolute path among them.
+
+    Raises:
+        UserError: No such run, nothing recorded in it, or together with ``--multirun``.
+    """
+    wanted = [match for match in map(_RESUME.fullmatch, line.overrides) if match]
+    path = unquoted(wanted[-1]["path"]) if wanted else ""
+    if path in ("", "null"):
+        return list(line.overrides)
+    if line.multirun:
+        raise UserError(
+            "resume= continues one run, so it cannot be used with --multirun. "
+            "Resume the unfinished runs one by one."
+        )
+    source, run = _run_of(path)
+    recorded = {_parts(text)[1]: text for text in _recorded(run)}
+    recorded.pop("resume", None)
+    now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
+    given = {_parts(text)[1] for text in now}
+    now.append(f"{wanted[-1]['plus']}resume={quoted(source)}")
+    now.append("hydra.mode=RUN")  # a recorded +sweep=… may ask for several jobs
+    if "hydra.run.dir" not in given:
+        now.append(f"hydra.run.dir={quoted(run)}")
+    return [*(text for key, text in recorded.items() if key not in given), *now]
+
+
+def _parts(override: str) -> tuple[str, str, str]:
+    """Split an override into sign, key, and the rest from the equals sign on."""
+    match = _OVERRIDE.fullmatch(override)
+    assert match is not None, "every part of the pattern may be empty"
+    return match["sign"], match["key"], match["rest"]
+
+
+def _added_again(override: str, recorded: dict[str, str]) -> str:
+    """Give an override the ``+`` of the recorded one that it replaces."""
+    sign, key, rest = _parts(override)
+    before = _parts(recorded.get(key, ""))[0]
+    return f"{before}{key}{rest}" if not sign and before != "~" else override
+
+
+def _run_of(path: str) -> tuple[Path, Path]:
+    """Return the absolute path, and the folder of the run that it belongs to."""
+    source = Path(path).expanduser().absolute()
+    if source.is_file() and source.suffix == ".ckpt" and source.parent.name == "checkpoints":
+        return source, source.parent.parent
+    if source.is_dir():
+        return source, source
+    raise UserError(
+        f"resume: there is no run at {source}. Give the folder of an earlier run "
+        "or a .ckpt file in its checkpoints/ folder."
+    )
+
+
+def _recorded(run: Path) -> list[str]:
+    """Return the overrides that the run was started with."""
+    file = run / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        raise UserError(
+            f"resume: {file} does not exist, so {run} is not the folder of a run. "
+            "Give a folder that an earlier run made."
+        )
+    try:
+        overrides = OmegaConf.to_container(OmegaConf.load(file))
+    except Exception as error:
+        raise UserError(f"resume: {file} cannot be read: {error}") from error
+    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
+        raise UserError(f"resume: {file} is damaged: it must be a list of overrides.")
+    return [str(text) for text in overrides]
