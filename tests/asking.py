@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.cli.job import Job
+from siamese_oneshot.cli.run import Task
 from siamese_oneshot.evaluate import evaluate_task
 from siamese_oneshot.predict import predict_task
 from siamese_oneshot.train import train_task
@@ -66,7 +66,7 @@ def ask(command: str, line: Sequence[str], folder: Path) -> str:
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
     try:
-        Job(TASKS[command][1])(cfg)
+        Task(TASKS[command][1])(cfg)
     except UserError as refused:
         return str(refused)
     finally:

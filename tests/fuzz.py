@@ -31,7 +31,7 @@ from hydra.utils import instantiate
 from PIL import Image
 from safetensors.torch import save
 
-from siamese_oneshot.cli.paths import unquoted, with_paths
+from siamese_oneshot.cli.overrides import unquoted, with_paths
 from siamese_oneshot.data import bitcache
 from siamese_oneshot.data.image_folder.decode import read_image
 from siamese_oneshot.data.mnist import load_mnist

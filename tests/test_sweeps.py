@@ -16,10 +16,8 @@ from tiny import BATCHES, FULL_PRECISION, SYNTHETIC, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.grid import GridSweeper
 from siamese_oneshot.sweeps.job import jobs_in
-from siamese_oneshot.sweeps.optuna_search import SearchSweeper
-from siamese_oneshot.sweeps.study import JOB
+from siamese_oneshot.sweeps.search import JOB
 from siamese_oneshot.train import train_task
 
 SMALL = [
@@ -130,7 +128,7 @@ def test_a_hopeless_training_ends_early(tmp_path: Path, monkeypatch: pytest.Monk
         pruner,
     ]
     line += ["hydra.sweeper.n_trials=1", "hydra.sweeper.name=s"]
-    run_hydra(train_task, argv=line, sweepers=(GridSweeper, SearchSweeper))
+    run_hydra(train_task, argv=line)
     sweep = tmp_path / "outputs" / "default" / "s"
     ((_, folder, outcome),) = jobs_in(sweep)
     result = read_result(folder)

@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
-from siamese_oneshot.cli.run import conf_dir
+from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.wandb_sweep import wandb_sweep
 

@@ -1,4 +1,4 @@
-"""A Lightning callback that tells a search how a training goes, and ends a hopeless one."""
+"""Reports validation scores to an Optuna trial, and stops training when the trial is pruned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from siamese_oneshot.sweeps.study import trial_of
+from siamese_oneshot.sweeps.search import trial_of
 
 if TYPE_CHECKING:
     import optuna
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class Pruning(Callback):
-    """Reports each validation to the trial; where the pruner says so, training ends there.
+    """Reports each validation score to the trial, and stops training if the pruner decides so.
 
     In a run that is no trial of a search it does nothing.
 
     Args:
-        folder: the run's.
-        pruner: of Optuna; None only reports.
-        monitor: the metric; higher is better.
+        folder: Folder of the run.
+        pruner: An Optuna pruner; None only reports.
+        monitor: Metric to report; higher is better.
     """
 
     def __init__(
@@ -39,33 +39,33 @@ class Pruning(Callback):
         self._trial: Any = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Find the trial; only the first of several processes speaks of it."""
+        """Find the trial; only the first of several processes reports to it."""
         if stage == "fit" and trainer.is_global_zero:
             self._trial = trial_of(self.folder, self.pruner)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report, ask, and where there is no hope let the epoch be the last."""
+        """Report the score, and stop after this epoch if the trial is pruned."""
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
             return
-        hopeless = False
+        prune = False
         if self._trial is not None:
             epoch, value = trainer.current_epoch, float(trainer.callback_metrics[self.monitor])
             known = self._trial.study.get_trials(deepcopy=False)[self._trial.number]
-            if epoch not in known.intermediate_values:  # a resumed run comes by again
+            if epoch not in known.intermediate_values:  # a resumed run may repeat an epoch
                 self._trial.report(value, epoch)
-            hopeless = self.pruner is not None and self._trial.should_prune()
-        if trainer.strategy.broadcast(hopeless):
+            prune = self.pruner is not None and self._trial.should_prune()
+        if trainer.strategy.broadcast(prune):
             self.pruned = trainer.should_stop = True
-            log.info("pruned after epoch %d: others did better by then", trainer.current_epoch)
+            log.info("pruned after epoch %d: other trials were better", trainer.current_epoch)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stay pruned where the process was killed before the result was written."""
+        """Stay pruned if the process was killed before the result was written."""
         trainer.should_stop = trainer.should_stop or self.pruned
 
     def state_dict(self) -> dict[str, Any]:
-        """Of the callback."""
+        """Return whether the trial is pruned."""
         return {"pruned": self.pruned}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with it."""
+        """Restore it."""
         self.pruned = bool(state_dict["pruned"])

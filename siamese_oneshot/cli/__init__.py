@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from siamese_oneshot.utils.config import conf_dir
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 __all__ = ["conf_dir", "run_hydra"]
-
-
-def conf_dir() -> Path:
-    """Return the folder of YAML files: inside an installed wheel, else beside the package."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def run_hydra(

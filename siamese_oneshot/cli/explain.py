@@ -87,7 +87,7 @@ def _refused_argument(
     raised the error (innermost first), the node that Hydra was instantiating, a value equal to the
     refused one, and the length of the key.
     """
-    node = _node(causes)
+    node = _node(causes) or error.node
     if cfg is None:
         return str(error.renamed(f"{node}.{error.argument}") if node else error)
     tree = OmegaConf.to_container(cfg, resolve=False)

@@ -34,11 +34,11 @@ GROUPS = {
     "ablation": "The default without one ingredient.",
 }
 _USAGE = """
-  python -m siamese_oneshot.train                          the default experiment
-  python -m siamese_oneshot.train +experiment=quick        another experiment
-  python -m siamese_oneshot.train model=resnet seed=1      another option of a group, another setting
-  python -m siamese_oneshot.train -m seed=0,1,2            several jobs, one for each value
-  python -m siamese_oneshot.train resume=outputs/…         continue a run from its last checkpoint"""
+  python -m siamese_oneshot.train                        the default experiment
+  python -m siamese_oneshot.train +experiment=quick      another experiment
+  python -m siamese_oneshot.train model=resnet seed=1    another option of a group, another setting
+  python -m siamese_oneshot.train -m seed=0,1,2          several jobs, one for each value
+  python -m siamese_oneshot.train resume=outputs/…       continue a run from its last checkpoint"""
 _FLAGS = """
   --cfg job        print the configuration that the other arguments give, and stop
   -m, --multirun   run a job for every combination of values separated by commas
@@ -67,11 +67,10 @@ def command_help(conf: Path, config_name: str) -> str:
         for group in (*GROUPS, *sorted(path.name for path in conf.iterdir() if path.is_dir()))
         if group != "hydra" and (conf / group).is_dir()
     }
-    lines = [COMMANDS["train"], _USAGE, "", f"{GROUPS['experiment']} +experiment=NAME"]
-    lines += _entry("(none)", description(conf / "config.yaml"))
+    lines = [COMMANDS["train"], _USAGE, "", f"+experiment=NAME: {GROUPS['experiment']}"]
     for group in ("experiment", "sweep"):
         if group == "sweep":
-            lines += ["", f"{GROUPS['sweep']} +sweep=NAME"]
+            lines += ["", f"+sweep=NAME: {GROUPS['sweep']}"]
         for name in options.pop(group, []):
             lines += _entry(name, description(conf / group / f"{name}.yaml"))
     lines += ["", "Groups, with (default): GROUP=OPTION"]

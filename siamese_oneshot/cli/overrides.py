@@ -66,7 +66,8 @@ class CommandLine:
 
     def value(self, flag: str) -> str | None:
         """Return the value of a flag such as ``--config-dir``."""
-        return next((v for f, v in zip(self.flags, self.flags[1:], strict=False) if f == flag), None)
+        at = self.flags.index(flag) + 1 if flag in self.flags else len(self.flags)
+        return self.flags[at] if at < len(self.flags) else None
 
     @property
     def multirun(self) -> bool:
@@ -99,10 +100,10 @@ def with_paths(
     result, listed = list[str](), list[str]()
     for text in overrides:
         key, equals, value = text.partition("=")
-        if words is not None and not text.startswith(("+", "~")) and key not in keys:
-            if not equals or os.path.exists(os.path.expanduser(text)):
-                listed.append(unquoted(text))
-                continue
+        is_word = words is not None and not text.startswith(("+", "~")) and key not in keys
+        if is_word and (not equals or os.path.exists(os.path.expanduser(text))):
+            listed.append(unquoted(text))
+            continue
         is_path = equals and key in keys and not _FOR_HYDRA.fullmatch(value)
         if is_path and sweeps and _NEEDS_NO_QUOTES.fullmatch(value):
             is_path = "," in value and os.path.exists(value)

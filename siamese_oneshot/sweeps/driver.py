@@ -1,4 +1,4 @@
-"""What our sweepers share: jobs that are skipped, continued, repeated or recorded as failed."""
+"""What both sweepers share: jobs that are skipped, continued, repeated or recorded as failed."""
 
 from __future__ import annotations
 
@@ -26,35 +26,38 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from siamese_oneshot.sweeps.job import (
-    ATTEMPTS,
-    Job,
-    Outcome,
-    await_orphan,
-    jobs_in,
-    open_sweep,
-)
+from siamese_oneshot.sweeps.job import ATTEMPTS, Job, Outcome, await_orphan, jobs_in, open_sweep
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, UserError
 from siamese_oneshot.utils.text import bare_key, folder_name, quoted
 
+NEEDS_LIST = "a grid needs a list of values; to search an interval add +sweep=search"
+_POLL = 5.0  # seconds between two checks of the jobs that a launcher runs
+_MAX_RETRY = 8  # jobs that are launched together after a launcher lost some
+_COMMAND = ("python", "-m", "siamese_oneshot.train")
+
 log = logging.getLogger(__name__)
 
-_GLANCE = 5.0  # seconds between two looks at the jobs that a launcher runs
-_FEW = 8  # jobs at most that are launched together after a loss
+
+def blind_split(cfg: DictConfig) -> str | None:
+    """Return the split of a job's configuration if it trains on its validation alphabets."""
+    from siamese_oneshot.data.splits import BLIND
+
+    split: str = cfg.data.split
+    return split if cfg.data.source == "omniglot" and split in BLIND else None
 
 
 class SweepDriver(Sweeper):
-    """Drives the jobs of one sweep folder through Hydra's launcher.
+    """Runs the jobs of one sweep folder through Hydra's launcher.
 
-    The same command finds the same folder, named by its arguments, and goes on there: what is
-    complete stays, what was begun continues from its last checkpoint.
+    The same command uses the same folder, which is named after its arguments, and continues there:
+    complete jobs are skipped, and started ones continue from their last checkpoint.
 
     Args:
-        name: of the sweep's folder below ``hydra.sweep.dir``; None: made of the arguments.
-        params: what to vary, in Hydra's grammar; the command line's come on top.
-        parallel: jobs handed to the launcher at once. None: of a search as many as it runs at a
-            time; of a grid all, where it runs several at a time.
+        name: Name of the sweep's folder in ``hydra.sweep.dir``; if None, made of the arguments.
+        params: What to vary, in Hydra's grammar; the command line's settings are added.
+        parallel: Number of jobs handed to the launcher at once. If None: a search hands over as
+            many as the launcher runs at a time; a grid all, or one if it runs one at a time.
     """
 
     def __init__(
@@ -67,9 +70,9 @@ class SweepDriver(Sweeper):
         self.params = dict(params or {})
         self.parallel = None if parallel is None else check.integer("parallel", parallel, 1)
         self.left = 0  # jobs that are not complete
-        self._began = time.monotonic()
-        self._ended = set[int]()  # the numbers of jobs that were told of
-        self._loss = ""  # how the launcher's last one showed
+        self._start = time.monotonic()
+        self._reported = set[int]()  # numbers of the jobs whose end was logged
+        self._loss = ""  # the launcher's last error
         self.config: DictConfig | None = None
         self.launcher: Launcher | None = None
         self.hydra_context: HydraContext | None = None
@@ -77,15 +80,15 @@ class SweepDriver(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra hands over; the launcher is made when the folder is known."""
+        """Keep what Hydra hands over; `sweep` makes the launcher once the folder is known."""
         self.hydra_context, self.config = hydra_context, config
         self._task = task_function
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run what is left of the sweep.
+        """Run the jobs that are not complete.
 
         Raises:
-            UserError: at the end, where a job failed; or the folder is not to be used.
+            UserError: At the end if a job failed, or at once if the folder cannot be used.
         """
         assert self.config is not None
         assert self.hydra_context is not None
@@ -93,8 +96,7 @@ class SweepDriver(Sweeper):
         self.folder = top / (self.name or folder_name(arguments) or "sweep")
         overrides = self._parsed(arguments)
         params = {key: str(value) for key, value in self.params.items()}
-        command = shlex.join(["python", "-m", "siamese_oneshot.train", *sys.argv[1:]])
-        with open_sweep(self.folder, arguments, params, command):
+        with open_sweep(self.folder, arguments, params, shlex.join([*_COMMAND, *sys.argv[1:]])):
             with open_dict(self.config):
                 self.config.hydra.sweep.dir = str(self.folder)
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
@@ -108,8 +110,14 @@ class SweepDriver(Sweeper):
     def drive(self, overrides: list[Override]) -> None:
         """Run the jobs that these overrides ask for."""
 
+    def composed(self, line: list[str]) -> DictConfig:
+        """Return the configuration of a job with these overrides."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        return self.hydra_context.config_loader.load_sweep_config(self.config, line)
+
     def at_once(self, most: int) -> int:
-        """How many jobs to hand over together, at most ``most``."""
+        """Return the number of jobs to hand over together, at most ``most``."""
         assert self.config is not None
         if self.parallel is not None:
             return min(self.parallel, most)
@@ -122,65 +130,67 @@ class SweepDriver(Sweeper):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return min(int(jobs) if jobs > 0 else max(1, (cores or 1) + 1 + int(jobs)), most)
 
-    def place(self, job: Job) -> Path:
-        """The job's folder."""
+    def folder_of(self, job: Job) -> Path:
+        """Return the job's folder."""
         return self.folder / job.name
 
     def launch(self, jobs: Sequence[Job]) -> None:
-        """Run jobs together until each is complete or failed; those that are, are left alone."""
+        """Run jobs together until each is complete or failed; complete ones are not run."""
         while waiting := [job for job in jobs if self._is_waiting(job)]:
             if not self._launch_once(waiting) and len(waiting) > 1:
-                few = self.at_once(min(_FEW, len(waiting)))
-                step = few if few < len(waiting) else 1  # who killed its process shows in the end
+                # Smaller and smaller groups show which job kills its process.
+                few = self.at_once(min(_MAX_RETRY, len(waiting)))
+                step = few if few < len(waiting) else 1
                 for start in range(0, len(waiting), step):
                     self.launch(waiting[start : start + step])
 
     def _is_waiting(self, job: Job) -> bool:
-        await_orphan(self.place(job))
-        if Outcome.of(self.place(job)).complete or job.error is not None:
+        folder = self.folder_of(job)
+        await_orphan(folder)
+        if Outcome.of(folder).complete or job.error is not None:
             return False
-        if job.lost(self.place(job)) >= ATTEMPTS:
+        if job.lost(folder) >= ATTEMPTS:
             self._fail(job, f"its process was lost {job.attempts} times. {self._loss}".rstrip())
             return False
         return True
 
     def _launch_once(self, jobs: Sequence[Job]) -> bool:
-        """Whether the launcher brought an answer."""
+        """Launch jobs; returns whether the launcher answered."""
         assert self.launcher is not None
         for job in jobs:
-            job.begin(self.place(job))
-            if Outcome.of(self.place(job)).status == "failed":  # of an earlier attempt
-                (self.place(job) / "result.json").unlink(missing_ok=True)
+            job.begin(self.folder_of(job))
+            if Outcome.of(self.folder_of(job)).status == "failed":  # of an earlier attempt
+                (self.folder_of(job) / "result.json").unlink(missing_ok=True)
         lines = [self._line(job) for job in jobs]
         try:
             with self._watched(jobs):
                 answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
-        except Exception as problem:  # a worker's process is gone; whose is not said
-            self._loss = f"{type(problem).__name__}: {problem}"
+        except Exception as error:  # a worker's process is gone, and which is not known
+            self._loss = f"{type(error).__name__}: {error}"
             log.warning("the launcher lost jobs: %s", self._loss)
             if len(jobs) > 1:
                 for job in jobs:
-                    job.excuse(self.place(job))
+                    job.excuse(self.folder_of(job))
             return False
         for job, answer in zip(jobs, answers, strict=True):
             self._settle(job, answer)
         del answers
-        gc.collect()  # a failed job's traceback would keep its network in memory
+        gc.collect()  # the traceback of a failed job would keep its network in memory
         return True
 
     @contextmanager
     def _watched(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Tell of jobs that are complete while the launcher is busy with others."""
+        """Log the jobs that become complete while the launcher runs others."""
         if len(jobs) == 1:
             yield
             return
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(_GLANCE):
+            while not over.wait(_POLL):
                 for job in jobs:
-                    if job.number not in self._ended and Outcome.of(self.place(job)).complete:
-                        self._tell_of(job)
+                    if job.number not in self._reported:
+                        self._report(job, Outcome.of(self.folder_of(job)))
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -191,7 +201,7 @@ class SweepDriver(Sweeper):
             thread.join()
 
     def _line(self, job: Job) -> list[str]:
-        folder = self.place(job)
+        folder = self.folder_of(job)
         return [
             *job.overrides,
             f"resume={quoted(folder)}",
@@ -200,42 +210,41 @@ class SweepDriver(Sweeper):
         ]
 
     def _settle(self, job: Job, answer: JobReturn) -> None:
-        """Say how a job ended, and record that it failed."""
-        outcome = Outcome.of(self.place(job))
-        problem = answer._return_value
-        if isinstance(problem, Busy):  # one in a queue that an earlier driver left behind
-            log.info("job %d: %s", job.number, problem)
-        elif isinstance(problem, Exception):
-            if not isinstance(problem, UserError):
-                log.error("".join(traceback.format_exception(problem)).rstrip())
-            traceback.clear_frames(problem.__traceback__)
-            self._fail(job, f"{type(problem).__name__}: {problem}")
+        """Record and log how a job ended."""
+        outcome = Outcome.of(self.folder_of(job))
+        error = answer._return_value  # `return_value` would print and raise it
+        if isinstance(error, Busy):  # a job in a queue that an earlier process left behind
+            log.info("job %d: %s", job.number, error)
+        elif isinstance(error, Exception):
+            if not isinstance(error, UserError):
+                log.error("".join(traceback.format_exception(error)).rstrip())
+            traceback.clear_frames(error.__traceback__)
+            self._fail(job, f"{type(error).__name__}: {error}")
         elif outcome.status == "failed":
             self._fail(job, "it ended without a validation score")
-        if outcome.complete or job.error is not None:  # else it is launched again
-            self._tell_of(job)
+        self._report(job, outcome)  # a job that is neither complete nor failed is launched again
 
-    def _tell_of(self, job: Job) -> None:
-        """Say, once, how a job ended if it is complete, and how long the rest will take."""
-        if job.number in self._ended:
+    def _report(self, job: Job, outcome: Outcome) -> None:
+        """Log, once, how a job ended, and how long the rest will take."""
+        ended = outcome.complete or job.error is not None
+        if not ended or job.number in self._reported:
             return
-        self._ended.add(job.number)
-        outcome = Outcome.of(self.place(job))
+        self._reported.add(job.number)
         if outcome.complete and outcome.validation is not None:
             percent = 100 * outcome.validation
             log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
         self.left -= 1
         if self.left > 0:
-            rest = self.left * (time.monotonic() - self._began) / len(self._ended)
+            rest = self.left * (time.monotonic() - self._start) / len(self._reported)
             log.info("%d to go, about %s", self.left, timedelta(seconds=round(rest)))
 
     def _fail(self, job: Job, message: str) -> None:
         job.error = message.removeprefix("UserError: ").splitlines()[0]
-        job.write(self.place(job))
+        job.write(self.folder_of(job))
         log.error("job %d failed, the sweep goes on: %s", job.number, message)
 
     def _parsed(self, arguments: Sequence[str]) -> list[Override]:
-        """The command line's overrides and the params; a key of the command line wins.
+        """Parse the command line's overrides and the params; a key of the command line wins.
 
         The params come last, so that what they choose changes the command line's experiment.
         """
@@ -245,14 +254,35 @@ class SweepDriver(Sweeper):
         lines = [f"{k}={v}" for k, v in self.params.items() if bare_key(f"{k}=") not in given]
         return parser.parse_overrides([*arguments, *lines])
 
+    def log_winner(self, jobs: int, number: int, value: float, line: Sequence[str]) -> None:
+        """Log the best job with its settings and the commands that use them.
+
+        Args:
+            jobs: Number of jobs that were compared.
+            number: Number of the best one.
+            value: Its validation one-shot accuracy in [0, 1].
+            line: Its overrides.
+        """
+        best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
+        settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
+        again = shlex.join([*_COMMAND, *line, "test=true", "hydra.mode=RUN"])
+        lines = [
+            f"best of {jobs}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}",
+            f"train it anew and test it: {again}",
+        ]
+        for _, path in best:  # not in this folder if another machine ran it
+            resume = shlex.join([*_COMMAND, f"resume={path}"])
+            lines.append(f"train it further: {resume} trainer.max_steps=<more>")
+        log.info("%s", "\n".join(lines))
+
     def _conclude(self) -> None:
-        """Say where all is, and fail where a job did."""
-        found = jobs_in(self.folder)
-        # A job that failed may have gone on by itself to its end.
-        failed = [one for one in found if one[0].error is not None and not one[2].complete]
-        done = sum(outcome.complete for _, _, outcome in found)
-        log.info("%d of %d jobs are complete in %s", done, len(found), self.folder)
+        """Log where the results are, and raise if a job failed."""
+        jobs = jobs_in(self.folder)
+        # A job that failed may since have been resumed and have reached its end.
+        failed = [job for job in jobs if job[0].error is not None and not job[2].complete]
+        complete = sum(outcome.complete for _, _, outcome in jobs)
+        log.info("%d of %d jobs are complete in %s", complete, len(jobs), self.folder)
         log.info("table: python -m siamese_oneshot.report %s", shlex.quote(str(self.folder)))
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
-            raise UserError(f"{len(failed)} of {len(found)} jobs failed:\n" + "\n".join(lines))
+            raise UserError(f"{len(failed)} of {len(jobs)} jobs failed:\n" + "\n".join(lines))

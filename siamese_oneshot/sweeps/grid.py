@@ -1,4 +1,4 @@
-"""Every combination of some values: what ``-m`` does."""
+"""Every combination of some values: what ``-m`` runs."""
 
 from __future__ import annotations
 
@@ -10,51 +10,49 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from siamese_oneshot.sweeps.choosing import blind_split
-from siamese_oneshot.sweeps.driver import SweepDriver
+from siamese_oneshot.sweeps.driver import NEEDS_LIST, SweepDriver, blind_split
 from siamese_oneshot.sweeps.job import Job, Outcome, jobs_in
-from siamese_oneshot.sweeps.search_space import LIST_WANTED
 from siamese_oneshot.utils.text import bare_key
 
 log = logging.getLogger(__name__)
 
 
 class GridSweeper(SweepDriver):
-    """Runs the product of all lists; failed jobs are tried again when the command is repeated."""
+    """Runs the product of all lists; the same command again retries the jobs that failed."""
 
     def drive(self, overrides: list[Override]) -> None:
         """Run every combination."""
         jobs = combinations(overrides)
-        assert self.hydra_context is not None
-        assert self.config is not None
         self.validate_batch_is_legal([job.overrides for job in jobs])
-        split = blind_split(
-            self.hydra_context.config_loader.load_sweep_config(self.config, jobs[0].overrides)
-        )
+        split = blind_split(self.composed(jobs[0].overrides))
         if split is not None:
             log.warning(
-                "data.split=%s trains on its validation alphabets: choose nothing by these jobs' "
-                "validation scores",
+                "data.split=%s trains on its validation alphabets: do not choose by the validation "
+                "scores of these jobs",
                 split,
             )
-        take_places(jobs, [job for job, _, _ in jobs_in(self.folder)])
-        self.left = sum(not Outcome.of(self.place(job)).complete for job in jobs)
+        assign_numbers(jobs, [job for job, _, _ in jobs_in(self.folder)])
+        self.left = sum(not Outcome.of(self.folder_of(job)).complete for job in jobs)
         log.info("%d of %d jobs are to be run", self.left, len(jobs))
         step = self.at_once(len(jobs))
         if step > 1 and self.parallel is None:
-            step = len(jobs)  # the launcher has a queue: nobody waits for the slowest of a few
+            step = len(jobs)  # the launcher has a queue: no job waits for the slowest of a few
         for start in range(0, len(jobs), step):
             self.launch(jobs[start : start + step])
+        scores = {job.number: Outcome.of(self.folder_of(job)).validation or 0.0 for job in jobs}
+        best = max(jobs, key=lambda job: scores[job.number])
+        if split is None and len(jobs) > 1 and scores[best.number] > 0.0:
+            self.log_winner(len(jobs), best.number, scores[best.number], best.overrides)
 
 
 def combinations(overrides: list[Override]) -> list[Job]:
-    """The jobs of a grid, the last list varying fastest.
+    """Return the jobs of a grid, the last list varying fastest.
 
     Args:
-        overrides: some with several values; of those with one key the last counts.
+        overrides: Some have several values; of those with the same key the last one counts.
 
     Raises:
-        HydraException: an interval, which has no list of values.
+        HydraException: An interval, which has no list of values, or a shuffled list.
     """
     lists: dict[str, list[str]] = {}
     swept = []
@@ -64,26 +62,26 @@ def combinations(overrides: list[Override]) -> list[Job]:
             lists[key] = [str(override.input_line)]
         elif getattr(override.value(), "shuffle", False):
             raise HydraException(
-                f"{override.input_line}: a shuffled list is another one each time, so that the "
-                "sweep could not go on where it stopped; leave the shuffling out"
+                f"{override.input_line}: a shuffled list has another order each time, so the sweep "
+                "could not be continued; remove the shuffling"
             )
         elif override.is_discrete_sweep():
             lists[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             swept.append(bare_key(f"{key}="))
         else:
-            raise HydraException(f"{override.input_line}: {LIST_WANTED}")
+            raise HydraException(f"{override.input_line}: {NEEDS_LIST}")
     products = itertools.product(*lists.values())
     return [Job(number, list(line), swept) for number, line in enumerate(products)]
 
 
-def take_places(jobs: Sequence[Job], before: Sequence[Job]) -> None:
-    """Give each job the folder in which it was begun earlier, and the others numbers of their own.
+def assign_numbers(jobs: Sequence[Job], before: Sequence[Job]) -> None:
+    """Give each job the number that it had in an earlier start, and new jobs numbers of their own.
 
-    A list such as ``glob(*)`` may have grown since, and what stands in it may have another order.
+    A list such as ``glob(*)`` may have grown since then, and its values may be ordered otherwise.
 
     Args:
-        jobs: of the sweep as it is now; their numbers are changed.
-        before: those that have a folder.
+        jobs: Jobs of the sweep; their numbers are changed.
+        before: Jobs that have a folder.
     """
     known: dict[tuple[str, ...], list[Job]] = defaultdict(list)
     for job in before:
@@ -95,7 +93,7 @@ def take_places(jobs: Sequence[Job], before: Sequence[Job]) -> None:
         if not same:
             job.number = next(free)
             continue
-        found = same.pop(0)
-        job.number, job.swept = found.number, found.swept
-        if found.error is None:  # a failed one has all attempts again
-            job.attempts = found.attempts
+        earlier = same.pop(0)
+        job.number, job.swept = earlier.number, earlier.swept
+        if earlier.error is None:  # a failed job has all attempts again
+            job.attempts = earlier.attempts

@@ -26,7 +26,6 @@ JOB_LOCK = "run.lock"  # held by the process that trains in the job's folder
 VERSION = 1  # of both files
 ATTEMPTS = 3  # starts without a new checkpoint in between before a job counts as failed
 COMPLETE = ("finished", "pruned")  # statuses of a result that leave nothing to do
-_RESULT = "result.json"
 _DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _MAX_NAME = 100  # characters of the settings in a folder's name
 
@@ -133,18 +132,19 @@ class Outcome:
     @classmethod
     def of(cls, folder: Path) -> Outcome:
         """Read the outcome from a job's folder; a damaged result counts as none."""
-        if not (folder / FILE).is_file() and not (folder / _RESULT).is_file():
+        from siamese_oneshot.runs import result
+
+        if not (folder / FILE).is_file() and not (folder / result.FILE).is_file():
             return cls("new")
         try:
-            content = json.loads((folder / _RESULT).read_text())
-            status, value = content["status"], content["val_accuracy"]
-        except (OSError, ValueError, TypeError, KeyError):
+            ended = result.read_result(folder)
+        except UserError:
             return cls("unfinished")
-        if status not in (*COMPLETE, "failed"):
+        if ended.status not in (*COMPLETE, "failed"):
             return cls("unfinished")
-        if status != "failed" and value is None:
+        if ended.status != "failed" and ended.val_accuracy is None:
             return cls("failed")  # no validation was run, or its score is NaN
-        return cls(status, value)
+        return cls(ended.status, ended.val_accuracy)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a pruner would have spared in a search that ran without one.
+"""What a pruner would have saved in a search that ran without one.
 
 ``python -m siamese_oneshot.sweeps.replay outputs/default/<sweep> --pruner median``
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.sweeps.study import FILE, open_study, storage_of
+from siamese_oneshot.sweeps.search import STUDY_FILE, open_study, storage_url
 from siamese_oneshot.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replay:
-    """How a search would have gone with a pruner, the same settings being drawn.
+    """How a search would have gone with a pruner, with the same settings drawn.
 
     Attributes:
-        trials: that were trained to the end.
-        pruned: those of them that the pruner would have ended early.
-        validations: of all trials; between two lies the same amount of training.
-        spent: validations up to which trials would have gone.
-        best: the highest score of all.
-        best_kept: the highest of those that would not have been pruned; None where none is left.
+        trials: Number of trials that were trained to the end.
+        pruned: How many of them the pruner would have stopped early.
+        validations: Validations of all trials; the training between any two is equally long.
+        spent: Validations that would have been reached.
+        best: Highest score of all trials.
+        best_kept: Highest score of the trials not pruned; None if none is left.
     """
 
     trials: int
@@ -42,13 +42,17 @@ class Replay:
     best: float
     best_kept: float | None
 
+    @property
+    def saved(self) -> float:
+        """Percentage of the training that would have been saved."""
+        return 100 * (1 - self.spent / self.validations)
+
     def __str__(self) -> str:
-        """In a sentence."""
+        """Describe it in one sentence."""
         kept = "none" if self.best_kept is None else f"{100 * self.best_kept:.2f}%"
-        spared = 1 - self.spent / self.validations
         return (
             f"{self.pruned} of {self.trials} trials pruned, {self.spent} of {self.validations} "
-            f"validations reached: {100 * spared:.0f}% of the training spared; best score kept "
+            f"validations reached: {self.saved:.0f}% of the training saved; best score kept "
             f"{kept}, of all {100 * self.best:.2f}%"
         )
 
@@ -58,26 +62,26 @@ def replay(
 ) -> Replay:
     """Go through the finished trials, asking the pruner after each validation.
 
-    What the sampler would have drawn instead, had it learned of pruned trials, is not known: the
-    settings are those of the search.
+    The settings are those of the search: what the sampler would have drawn after pruned trials is
+    not known.
 
     Args:
-        study: a search whose trials reported their validations.
-        pruner: to be tried.
-        shuffle: the seed of another order of the trials; None for their own. A sampler that learns
-            draws better and better, so that fewer fall behind those before them.
+        study: A search whose trials reported their validations.
+        pruner: The pruner to try.
+        shuffle: Seed of another order of the trials; None for their own. A sampler that learns
+            draws better and better settings, so that fewer trials fall behind earlier ones.
 
     Raises:
-        UserError: no trial was trained to the end.
+        UserError: No trial was trained to the end.
     """
     import optuna
 
-    done = optuna.trial.TrialState.COMPLETE
-    trials = [one for one in study.get_trials(states=[done]) if one.intermediate_values]
+    complete = optuna.trial.TrialState.COMPLETE
+    trials = [trial for trial in study.get_trials(states=[complete]) if trial.intermediate_values]
     if not trials:
         raise UserError("no trial of this search was trained to its end")
     if shuffle is not None:
-        random.Random(shuffle).shuffle(trials)  # noqa: S311  # no secret
+        random.Random(shuffle).shuffle(trials)  # noqa: S311  # not for security
     again = optuna.create_study(study_name=study.study_name, direction="maximize", pruner=pruner)
     kept: list[float] = []
     spent = 0
@@ -97,76 +101,76 @@ def replay(
     return Replay(
         trials=len(trials),
         pruned=len(trials) - len(kept),
-        validations=sum(len(one.intermediate_values) for one in trials),
+        validations=sum(len(trial.intermediate_values) for trial in trials),
         spent=spent,
-        best=max(one.value or 0.0 for one in trials),
+        best=max(trial.value or 0.0 for trial in trials),
         best_kept=max(kept, default=None),
     )
 
 
-def in_orders(replays: Sequence[Replay]) -> str:
-    """What replays of one search in several orders of its trials come to, in a sentence."""
-    spared = [100 * (1 - one.spent / one.validations) for one in replays]
+def summarize(replays: Sequence[Replay]) -> str:
+    """Summarize replays of one search in several orders of its trials, in one sentence."""
+    saved = [result.saved for result in replays]
     best = replays[0].best
-    lost = [100 * (best - (one.best_kept or 0.0)) for one in replays if one.best_kept != best]
+    lost = [100 * (best - (r.best_kept or 0.0)) for r in replays if r.best_kept != best]
     kept = f"{len(replays) - len(lost)}, else up to {max(lost):.2f} points less" if lost else "all"
     return (
-        f"in {len(replays)} random orders of the trials: {statistics.mean(spared):.0f}% of the "
-        f"training spared ({min(spared):.0f}-{max(spared):.0f}); best score kept in {kept}"
+        f"in {len(replays)} random orders of the trials: {statistics.mean(saved):.0f}% of the "
+        f"training saved ({min(saved):.0f}-{max(saved):.0f}); best score kept in {kept}"
     )
 
 
-def _made(described: DictConfig | ListConfig) -> optuna.pruners.BasePruner:
-    """The pruner that a configuration describes.
+def _made(settings: DictConfig | ListConfig) -> optuna.pruners.BasePruner:
+    """Return the pruner of a configuration.
 
     Raises:
-        UserError: it has no such setting, or not with such a value.
+        UserError: It has no such setting, or the setting cannot have such a value.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     try:
-        return instantiate(described)
-    except InstantiationException as problem:
-        raise UserError(f"there can be no such pruner: {problem.__cause__ or problem}") from problem
+        return instantiate(settings)
+    except InstantiationException as error:
+        raise UserError(f"there can be no such pruner: {error.__cause__ or error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(
         prog="python -m siamese_oneshot.sweeps.replay",
-        description="What a pruner would have spared in a search that ran with pruner=none.",
+        description="What a pruner would have saved in a search with hydra/sweeper/pruner=none.",
     )
-    parser.add_argument("folder", type=Path, help="of the search")
+    parser.add_argument("folder", type=Path, help="folder of the search")
     parser.add_argument(
-        "--pruner", default="median", help="of conf/hydra/sweeper/pruner (default: median)"
+        "--pruner", default="median", help="option of conf/hydra/sweeper/pruner (default: median)"
     )
     parser.add_argument(
-        "settings", nargs="*", default=[], help="of the pruner, as in n_warmup_steps=0"
+        "settings", nargs="*", default=[], help="settings of the pruner, such as n_warmup_steps=0"
     )
-    parser.add_argument("--orders", type=int, default=0, help="random orders to try beside its own")
+    parser.add_argument("--orders", type=int, default=0, help="number of random orders to try too")
     arguments = parser.parse_intermixed_args(argv)
     from omegaconf import OmegaConf
 
-    from siamese_oneshot.cli import conf_dir
+    from siamese_oneshot.utils.config import conf_dir
 
     folder = arguments.folder.absolute()
-    chosen = conf_dir() / "hydra/sweeper/pruner" / f"{arguments.pruner}.yaml"
+    file = conf_dir() / "hydra/sweeper/pruner" / f"{arguments.pruner}.yaml"
     try:
-        if not (folder / FILE).is_file():
-            raise UserError(f"{folder} holds no {FILE}: name the folder of a search")
-        if not chosen.is_file():
-            raise UserError(f"there is no pruner {arguments.pruner} in {chosen.parent}")
-        described = OmegaConf.load(chosen).pruner
-        if described is None:
+        if not (folder / STUDY_FILE).is_file():
+            raise UserError(f"{folder} holds no {STUDY_FILE}: name the folder of a search")
+        if not file.is_file():
+            raise UserError(f"there is no pruner {arguments.pruner} in {file.parent}")
+        settings = OmegaConf.load(file).pruner
+        if settings is None:
             raise UserError(f"--pruner {arguments.pruner} prunes nothing: try median or hyperband")
-        pruner = _made(OmegaConf.merge(described, OmegaConf.from_dotlist(arguments.settings)))
-        study = open_study(storage_of(None, folder), folder.name, only=True)
+        pruner = _made(OmegaConf.merge(settings, OmegaConf.from_dotlist(arguments.settings)))
+        study = open_study(storage_url(None, folder), folder.name, only=True)
         print(replay(study, pruner))
         if arguments.orders > 0:
-            print(in_orders([replay(study, pruner, seed) for seed in range(arguments.orders)]))
-    except UserError as problem:
-        sys.exit(f"Error: {problem}")
+            print(summarize([replay(study, pruner, seed) for seed in range(arguments.orders)]))
+    except UserError as error:
+        sys.exit(f"Error: {error}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from siamese_oneshot.cli.paths import unquoted, with_paths
+from siamese_oneshot.cli.overrides import unquoted, with_paths
 from siamese_oneshot.utils.text import quoted
 
 NAMES = ["a b", "β (x)", "a=1,b=[2]", "it's", 'say "hi"', "c:\\d", "${x}", "1_lr=0.1,seed=2", "~x"]

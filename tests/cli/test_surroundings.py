@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.cli.surroundings import explain_machine
+from siamese_oneshot.cli.explain import explain_machine
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siamese_oneshot.cli.paths import unquoted, with_paths
+from siamese_oneshot.cli.overrides import unquoted, with_paths
 from siamese_oneshot.models.siamese import per_layer
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError

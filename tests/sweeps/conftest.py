@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from siamese_oneshot.cli import conf_dir, run, run_hydra, suggest
 from siamese_oneshot.sweeps.grid import GridSweeper
-from siamese_oneshot.sweeps.optuna_search import SearchSweeper
+from siamese_oneshot.sweeps.search import SearchSweeper
 
 SETTINGS = {  # what these sweeps change, and what a sweeper reads
     "data": {"source": "omniglot", "split": "lake"},
@@ -60,7 +60,7 @@ class Bench:
     def run(self, *line: str) -> int:
         """The exit code."""
         try:
-            run_hydra(self.task, argv=[*line], sweepers=(GridSweeper, SearchSweeper))
+            run_hydra(self.task, argv=[*line])
         except SystemExit as end:
             return int(end.code or 0)
         return 0

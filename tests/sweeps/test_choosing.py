@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_oneshot.sweeps.choosing import blind_split, refuse_blind_search
+from siamese_oneshot.sweeps.search import blind_split, refuse_blind_search
 from siamese_oneshot.utils.errors import UserError
 
 

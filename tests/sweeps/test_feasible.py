@@ -11,8 +11,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from siamese_oneshot.cli.run import conf_dir
-from siamese_oneshot.sweeps.feasible import why_infeasible
+from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.sweeps.search import why_infeasible
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -31,8 +31,8 @@ def test_a_process_that_has_asked_can_train() -> None:
         import torch
         from hydra import compose, initialize_config_dir
         from hydra.utils import instantiate
-        from siamese_oneshot.cli.run import conf_dir
-        from siamese_oneshot.sweeps.feasible import why_infeasible
+        from siamese_oneshot.cli import conf_dir
+        from siamese_oneshot.sweeps.search import why_infeasible
 
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose("config", ["model=conv4_small"])

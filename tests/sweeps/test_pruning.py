@@ -11,7 +11,7 @@ import torch
 
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.sweeps.job import Job
-from siamese_oneshot.sweeps.study import open_study
+from siamese_oneshot.sweeps.search import open_study
 
 
 class Validated:

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from siamese_oneshot.sweeps.replay import Replay, in_orders, main, replay
-from siamese_oneshot.sweeps.study import open_study
+from siamese_oneshot.sweeps.search import open_study
 from siamese_oneshot.utils.errors import UserError
 
 

@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from siamese_oneshot.sweeps.job import Job
-from siamese_oneshot.sweeps.optuna_search import SearchSweeper
-from siamese_oneshot.sweeps.study import INFEASIBLE, JOB, open_study
+from siamese_oneshot.sweeps.search import SearchSweeper
+from siamese_oneshot.sweeps.search import INFEASIBLE, JOB, open_study
 
 LINE = ["+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
 COMPLETE = optuna.trial.TrialState.COMPLETE

@@ -10,7 +10,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from siamese_oneshot.sweeps.search_space import space_of, wandb_parameters, written
+from siamese_oneshot.sweeps.search import space_of, wandb_parameters, written
 from siamese_oneshot.utils.errors import UserError
 
 

@@ -13,7 +13,6 @@ from wandb_files import ReadBack, parts_of, without_account
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.grid import GridSweeper
 from siamese_oneshot.train import train_task
 
 LOGGED = [*(one for one in EPISODES if one != "logger=none"), *STEPS]
@@ -44,7 +43,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "hydra.sweeper.name=my sweep", "logger.wandb.checkpoint=always", "logger.wandb.tags=[mine]",
     ]  # fmt: skip
     with without_account(folder / "home"), pytest.raises(SystemExit) as stop:
-        run_hydra(train_task, argv=line, sweepers=(GridSweeper,))
+        run_hydra(train_task, argv=line)
     assert stop.value.code == 1, "a job failed"
     return folder / "my sweep"
 

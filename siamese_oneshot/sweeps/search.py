@@ -1,0 +1,389 @@
+"""A search by Optuna that continues where it stopped, prunes, and survives its jobs' failures."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig
+
+from siamese_oneshot.sweeps.driver import SweepDriver, blind_split
+from siamese_oneshot.sweeps.job import Job, Outcome
+from siamese_oneshot.utils import check
+from siamese_oneshot.utils.errors import UserError
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+STUDY_FILE = "study.db"  # of a search without another storage
+JOB = "job"  # trial attribute: the job's folder; set once the trial is drawn completely
+OWNER = "folder"  # trial attribute: the sweep's folder that the job is in, with the host's name
+INFEASIBLE = "infeasible"  # trial attribute: why no network of that shape can be built
+_SQLITE = "sqlite:///"
+_MAX_DRAWS = 100  # infeasible draws in a row
+_MAX_TOGETHER = 4  # more trials at once would be drawn without knowing of each other
+
+log = logging.getLogger(__name__)
+
+
+class SearchSweeper(SweepDriver):
+    """Draws the settings of each job from the validation scores of earlier ones.
+
+    hydra-optuna-sweeper is not used: its stable release needs an Optuna whose storage fails with
+    today's SQLAlchemy, and it can neither continue a trial nor prune one.
+
+    Args:
+        n_trials: Number of trials of the whole search, however often it is started.
+        sampler: Returns an Optuna sampler for a ``seed``.
+        seed: Seed of the sampler.
+        pruner: An Optuna pruner, which acts in the jobs; None runs every trial to its end.
+        storage: URL of an Optuna storage that several machines may share; if None, a SQLite file
+            in the sweep's folder.
+        study: Name in the storage; if None, the folder's, or that of the only study in the file.
+        **options: Options of `SweepDriver`.
+    """
+
+    def __init__(
+        self,
+        n_trials: int,
+        sampler: Callable[..., optuna.samplers.BaseSampler],
+        seed: int = 0,
+        pruner: optuna.pruners.BasePruner | None = None,
+        storage: str | None = None,
+        study: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.n_trials = check.integer("n_trials", n_trials, 1)
+        self.seed = check.seed("seed", seed)
+        self.sampler, self.pruner = sampler, pruner
+        self.storage, self.study_name = storage, study
+
+    def drive(self, overrides: list[Override]) -> None:
+        """Continue the trials that were started, then draw new ones up to the total."""
+        self.space = space_of(overrides)
+        if not self.space:
+            raise UserError(
+                "there is nothing to search: give ranges such as "
+                "'optimizer.lr=tag(log,interval(1e-4,1e-1))', or choose +sweep=optimizer"
+            )
+        self.fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
+        refuse_blind_search(blind_split(self.composed(self.fixed)))
+        self.open()
+        at_once = self.at_once(_MAX_TOGETHER)
+        # The sweep's lock protects a study of its own; a shared storage has no lock.
+        folder = None if self.storage is None else self.folder
+        waiting = [self._continued(trial) for trial in _running(self.study, folder)]
+        self.left = len(waiting) + max(0, self.n_trials - _count(self.study))
+        while True:
+            while len(waiting) < at_once and _count(self.study) < self.n_trials:
+                waiting.append(self._new())
+            if not waiting:
+                break
+            batch, waiting = waiting[:at_once], waiting[at_once:]
+            self.launch(batch)
+            for job in batch:
+                self._tell(job)
+        try:
+            best = self.study.best_trial
+        except ValueError:
+            log.warning("no trial was completed")
+            return
+        line = [*self.fixed, *written(best.params)]
+        self.log_winner(_count(self.study), best.number, best.value or 0.0, line)
+
+    def open(self) -> None:
+        """Open the study and log how far it is."""
+        import optuna
+
+        self.url = storage_url(self.storage, self.folder)
+        own = self.storage is None and self.study_name is None
+        name = self.study_name or self.folder.name
+        self.study = open_study(self.url, name, create=True, only=own)
+        self.study.sampler = self._made_sampler(len(self.study.get_trials(deepcopy=False)))
+        if self.storage is None:  # in a shared storage another machine may be drawing
+            for trial in _running(self.study, None, drawn=False):
+                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        log.info("search %s: %d of %d trials so far", name, _count(self.study), self.n_trials)
+
+    def _made_sampler(self, drawn: int) -> optuna.samplers.BaseSampler:
+        """Return a sampler that does not repeat earlier draws, nor those of other machines.
+
+        Args:
+            drawn: Number of trials in the study.
+        """
+        import optuna
+
+        seed = self.seed + drawn
+        if self.storage is not None:  # machines that start together see the same number of trials
+            seed = (seed + crc32(_owner(self.folder).encode())) % 2**32
+        sampler = self.sampler(seed=seed)
+        if isinstance(sampler, optuna.samplers.QMCSampler):
+            # One sequence for all machines; the study keeps its position. The first draw is random.
+            first = optuna.samplers.RandomSampler(seed=seed)
+            sampler = self.sampler(seed=self.seed, independent_sampler=first)
+        return sampler
+
+    def _new(self) -> Job:
+        trial = self._draw()
+        job = self._job(trial.number, trial.params)
+        trial.set_user_attr(OWNER, _owner(self.folder))
+        trial.set_user_attr(JOB, job.name)
+        return job
+
+    def _draw(self) -> optuna.Trial:
+        """Draw the next trial of a feasible shape; infeasible ones count as the worst."""
+        import optuna
+
+        reason: str | None = None
+        for _ in range(_MAX_DRAWS):
+            try:
+                trial = self.study.ask(fixed_distributions=self.space)
+            except ValueError as error:
+                raise UserError(
+                    f"the search space differs from the one of this study ({error}): start "
+                    "another search with hydra.sweeper.name=<name>"
+                ) from error
+            reason = why_infeasible(self.composed([*self.fixed, *written(trial.params)]))
+            if reason is None:
+                return trial
+            trial.set_user_attr(INFEASIBLE, reason)
+            # Pruned without a score: TPE ranks it below all others, and ignores failed trials.
+            self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        raise UserError(
+            f"no feasible setting in {_MAX_DRAWS} draws; narrow the search space. Last: {reason}"
+        )
+
+    def _continued(self, trial: optuna.trial.FrozenTrial) -> Job:
+        """Return the job of a trial that was started."""
+        job = self._job(trial.number, trial.params)
+        known = Job.read(self.folder / trial.user_attrs[JOB])
+        if known is None:
+            return job
+        known.trial = job.trial  # the folder may have been moved, and the storage with it
+        return known
+
+    def _job(self, number: int, params: dict[str, Any]) -> Job:
+        swept = [key.lstrip("+") for key in self.space]
+        trial = {"storage": self.url, "study": self.study.study_name, "number": number}
+        return Job(number, [*self.fixed, *written(params)], swept, trial=trial)
+
+    def _tell(self, job: Job) -> None:
+        """Tell the study how a job ended."""
+        import optuna
+
+        outcome = Outcome.of(self.folder_of(job))
+        assert job.trial is not None
+        number: int = job.trial["number"]
+        if outcome.status == "finished":
+            self.study.tell(number, outcome.validation)
+        elif outcome.status == "pruned":
+            self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
+        else:
+            self.study.tell(number, state=optuna.trial.TrialState.FAIL)
+
+
+# --- the search space
+
+
+def space_of(overrides: Sequence[Override]) -> dict[str, BaseDistribution]:
+    """Return the distribution of every swept override, by its key with ``+`` if it has one."""
+    return {
+        override.get_key_element(): _distribution(override)
+        for override in overrides
+        if override.is_sweep_override()
+    }
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    """Return the distribution of one override.
+
+    ``interval(a, b)`` is continuous, ``int(interval(a, b))`` and ``range(a, b, step)`` are integers
+    (a range ends before ``b``), ``tag(log, interval(a, b))`` is uniform in the logarithm, and
+    ``choice(a, b)`` or ``a,b`` is one of a list.
+
+    Raises:
+        UserError: The range is empty, or cannot be logarithmic.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value: Any = override.value()
+    log_scale = "log" in getattr(value, "tags", ())
+    try:
+        if isinstance(value, IntervalSweep):
+            low: Any = value.start
+            high: Any = value.end
+            if isinstance(low, int) and isinstance(high, int):  # by int(…)
+                return IntDistribution(low, high, log=log_scale)
+            return FloatDistribution(float(low), float(high), log=log_scale)
+        if isinstance(value, RangeSweep):
+            values: list[Any] = list(value.range())
+            low, high, step = min(values), max(values), abs(value.step)
+            if all(isinstance(number, int) for number in values):
+                return IntDistribution(int(low), int(high), log=log_scale, step=int(step))
+            return FloatDistribution(low, high, step=float(step))
+        return CategoricalDistribution(list(override.sweep_string_iterator()))
+    except ValueError as error:
+        raise UserError(f"{override.input_line}: {error}") from error
+
+
+def written(params: Mapping[str, Any]) -> list[str]:
+    """Return sampled values as overrides; a choice from a list is text already."""
+    return [f"{key}={value}" for key, value in params.items()]
+
+
+def why_infeasible(cfg: DictConfig) -> str | None:
+    """Say why a job's encoder cannot be built, e.g. kernels larger than their input, or None.
+
+    The encoder is built on PyTorch's ``meta`` device, which has shapes but no numbers.
+    """
+    import torch
+    from hydra.utils import instantiate
+
+    try:
+        build = instantiate(cfg.model.encoder)  # imports what it needs, on the usual device
+        with torch.device("meta"):
+            build()
+    except UserError as error:
+        return str(error)
+    except Exception as error:
+        if isinstance(error.__cause__, UserError):  # Hydra wraps what a target raises
+            return str(error.__cause__)
+        raise
+    return None
+
+
+def refuse_blind_search(split: str | None) -> None:
+    """Refuse a search by the validation scores of alphabets that are trained on.
+
+    Args:
+        split: The split that trains on its validation alphabets, see `blind_split`.
+
+    Raises:
+        UserError: Names the split to search with.
+    """
+    from siamese_oneshot.data.splits import BLIND
+
+    if split is not None:
+        raise UserError(
+            f"data.split={split} trains on its validation alphabets, so their scores cannot choose "
+            f"settings: search with data.split={BLIND[split]} callbacks=default, then train the "
+            "best setting on all alphabets"
+        )
+
+
+# --- the study
+
+
+def storage_url(url: str | None, folder: Path) -> str:
+    """Return the given URL of a storage, or that of a SQLite file in the sweep's folder."""
+    return url or f"{_SQLITE}{folder / STUDY_FILE}"
+
+
+def open_study(
+    storage: str,
+    name: str,
+    pruner: Any = None,
+    create: bool = False,
+    only: bool = False,
+) -> optuna.Study:
+    """Open a study; several processes may do so at the same time.
+
+    Args:
+        storage: URL of an Optuna storage.
+        name: Name of the study.
+        pruner: Pruner for this process; a study does not store it.
+        create: Create the study if it is missing; higher values are better.
+        only: If the storage holds a single study, take that one: it was named after a folder that
+            may have been renamed.
+
+    Raises:
+        UserError: There is no such storage or study, or a driver is not installed.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
+        store = optuna.storages.RDBStorage(storage, engine_kwargs=options)
+        if only and len(names := optuna.get_all_study_names(store)) == 1:
+            name = names[0]
+        if create:
+            return optuna.create_study(
+                storage=store, study_name=name, direction="maximize", pruner=pruner,
+                load_if_exists=True,
+            )  # fmt: skip
+        return optuna.load_study(study_name=name, storage=store, pruner=pruner)
+    except Exception as error:  # every database has errors of its own
+        raise UserError(
+            f"the study {name} in {storage} cannot be opened ({error}). hydra.sweeper.storage "
+            "takes a URL such as sqlite:////shared/folder/study.db or "
+            "postgresql://user:password@host/database"
+        ) from error
+
+
+def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
+    """Return the trial of the job in this folder; None if no search waits for it.
+
+    A failed job may be resumed alone after its trial was told as failed, or after the search was
+    removed.
+    """
+    import optuna
+
+    job = Job.read(folder)
+    if job is None or job.trial is None:
+        return None
+    storage = _storage_now(job.trial["storage"], folder.parent)
+    if storage is None:
+        log.warning("the search of this job is gone: %s; training continues", job.trial["storage"])
+        return None
+    moved = storage != job.trial["storage"]
+    study = open_study(storage, job.trial["study"], pruner=pruner, only=moved)
+    frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
+    return None if frozen.state.is_finished() else optuna.trial.Trial(study, frozen._trial_id)
+
+
+def _storage_now(url: str, folder: Path) -> str | None:
+    """Return a trial's storage, also if the sweep's folder was moved; None if its file is gone."""
+    before = Path(url.removeprefix(_SQLITE))
+    if not url.startswith(_SQLITE) or before.name != STUDY_FILE or before.is_file():
+        return url
+    return storage_url(None, folder) if (folder / STUDY_FILE).is_file() else None
+
+
+def _owner(folder: Path) -> str:
+    """Return the sweep's folder with the host's name, which no other machine has."""
+    return f"{socket.gethostname()}:{folder}"
+
+
+def _count(study: optuna.Study) -> int:
+    """Count the trials that are or were a job, so not those of an infeasible shape."""
+    return sum(JOB in trial.user_attrs for trial in study.get_trials(deepcopy=False))
+
+
+def _running(
+    study: optuna.Study, folder: Path | None, drawn: bool = True
+) -> list[optuna.trial.FrozenTrial]:
+    """Return the running trials that an earlier process left behind.
+
+    Args:
+        study: The study.
+        folder: Sweep whose trials are returned; None for all trials of a study that no other folder
+            shares, since host and folder may have been renamed.
+        drawn: Whether to return the trials that were drawn completely, or the others.
+    """
+    import optuna
+
+    running = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING])
+    return [
+        trial
+        for trial in running
+        if (JOB in trial.user_attrs) == drawn
+        and (folder is None or trial.user_attrs.get(OWNER) == _owner(folder))
+    ]
