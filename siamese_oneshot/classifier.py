@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,10 +102,13 @@ class OneShotClassifier:
 
     @classmethod
     def load(
-        cls, where: str | Path = "pretrained", reject_threshold: float | None = None
+        cls,
+        where: str | Path = "pretrained",
+        reject_threshold: float | None = None,
+        trust: str | Collection[str] = (),
     ) -> OneShotClassifier:
         """With a network by name, run folder or file; see `load_trained`, also for errors."""
-        return cls(load_trained(where), reject_threshold)
+        return cls(load_trained(where, trust), reject_threshold)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from siamese_oneshot.utils.errors import UserError
 _FIGURES = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
 
 
-def export(run: Path, file: Path) -> Path:
+def export(run: Path, file: Path, trust: Collection[str] = ()) -> Path:
     """Write a run's network and its card; the card needs the run's evaluation.
 
     Args:
         run: a run's folder, with ``evaluation/evaluation.json`` in it.
         file: ends in ``.safetensors``; the card goes beside it as ``.md``, too.
+        trust: Names of modules outside the package whose classes the run may reference.
 
     Returns:
         The card's file.
@@ -36,7 +38,7 @@ def export(run: Path, file: Path) -> Path:
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
     found = _evaluation(run)
-    trained = load_trained(run)
+    trained = load_trained(run, trust)
     _check(run, trained, found)
     card = {
         "command": _portable(trained.metadata.get("command") or _recorded(run, "command")),
@@ -143,9 +145,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder that has been evaluated")
     parser.add_argument("file", type=Path, help="what to write; ends in .safetensors")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE",
+        help="a module outside the package whose classes the run may reference; repeatable",
+    )  # fmt: skip
     arguments = parser.parse_args()
     try:
-        print(f"written: {arguments.file} and {export(arguments.run, arguments.file)}")
+        print(f"written: {arguments.file} and {export(arguments.run, arguments.file, arguments.trust)}")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
     except OSError as problem:

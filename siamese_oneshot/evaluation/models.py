@@ -103,12 +103,13 @@ BASELINES = {
 }
 
 
-def find_models(wanted: Sequence[str]) -> list[EvaluatedModel]:
+def find_models(wanted: Sequence[str], trust: str | Collection[str] = ()) -> list[EvaluatedModel]:
     """The models of a command line.
 
     Args:
         wanted: names of baselines and packaged networks, runs' folders, sweeps' folders (which
             stand for all of their runs), checkpoints or exported weights.
+        trust: Names of modules outside the package whose classes their files may reference.
 
     Returns:
         In the order asked for, each once.
@@ -120,7 +121,7 @@ def find_models(wanted: Sequence[str]) -> list[EvaluatedModel]:
         raise UserError("run is empty: name what to evaluate, for example run=pretrained")
     found: dict[Path | str, tuple[Path, EvaluatedModel]] = {}
     for word in wanted:
-        for weights, place, model in _of(word):
+        for weights, place, model in _of(word, trust):
             found.setdefault(weights, (place, model))
     return [_told_apart(place, model, found.values()) for place, model in found.values()]
 
@@ -185,7 +186,7 @@ def folder_named(word: str) -> Path | None:
     return path if word not in (*PRETRAINED, *BASELINES) and path.is_dir() else None
 
 
-def _of(word: str) -> list[tuple[Path | str, Path, EvaluatedModel]]:
+def _of(word: str, trust: str | Collection[str] = ()) -> list[tuple[Path | str, Path, EvaluatedModel]]:
     """What a word stands for: models, each after what it is known and called by.
 
     That is the file of its weights, and its folder or file; of a baseline the word for both.
@@ -196,20 +197,20 @@ def _of(word: str) -> list[tuple[Path | str, Path, EvaluatedModel]]:
         made = EvaluatedModel(baseline.title, baseline.make(), SIDE, None, *limits)
         return [(word, Path(word), made)]
     if word in PRETRAINED:
-        return [_network(word, word)]
+        return [_network(word, word, trust=trust)]
     folder = folder_named(word)
     if folder is not None:
         runs = runs_in(folder)
         if not runs:
             raise UserError(f"{folder} holds no run with a checkpoint")
         if runs == [folder]:
-            return [_network(folder, folder.absolute().name, _status(folder) == "finished")]
+            return [_network(folder, folder.absolute().name, _status(folder) == "finished", trust)]
         whole = [run for run in runs if _is_whole(run)]
         if not whole:
             raise UserError(
                 f"{folder} holds no run that has finished; name one to evaluate it as is"
             )
-        return [_network(run, str(run.relative_to(folder))) for run in whole]
+        return [_network(run, str(run.relative_to(folder)), trust=trust) for run in whole]
     path = Path(word).expanduser()
     if not path.exists():
         names = [*PRETRAINED, *BASELINES]
@@ -217,7 +218,7 @@ def _of(word: str) -> list[tuple[Path | str, Path, EvaluatedModel]]:
             f"there is no {word}.{did_you_mean(word, names)} Name a run's or sweep's folder, a "
             f".ckpt or .safetensors file, or one of {', '.join(names)}"
         )
-    return [_network(word, path.stem)]
+    return [_network(word, path.stem, trust=trust)]
 
 
 def _is_whole(run: Path) -> bool:
@@ -237,8 +238,8 @@ def _status(run: Path) -> str:
 
 
 def _network(
-    where: str | Path, name: str, finished: bool = True
+    where: str | Path, name: str, finished: bool = True, trust: str | Collection[str] = ()
 ) -> tuple[Path, Path, EvaluatedModel]:
-    trained = load_trained(where)
+    trained = load_trained(where, trust)
     model = EvaluatedModel(name, trained.network, trained.size, trained, finished=finished)
     return find_weights(where).resolve(), Path(where).expanduser().absolute(), model

@@ -60,7 +60,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         check.integer("tta_views", cfg.tta_views, 1),
         check.boolean("ensemble", cfg.ensemble),
     )
-    models = combined(find_models(wanted), views, ensemble)
+    models = combined(find_models(wanted, cfg.trust), views, ensemble)
     accelerator = choose_accelerator(cfg.accelerator, "accelerator")
     machine = ComputeConfig(
         "cuda" if accelerator == "gpu" else accelerator,

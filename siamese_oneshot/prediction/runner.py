@@ -39,7 +39,7 @@ def predict(cfg: DictConfig) -> Outcome:
     }
     _check(cfg)
     judge((), cfg.on_error)
-    classifier = OneShotClassifier.load(str(cfg.model), cfg.reject_threshold)
+    classifier = OneShotClassifier.load(str(cfg.model), cfg.reject_threshold, cfg.trust)
     supports, queries = load_supports(cfg.support), load_queries(cfg.query)
     judge(supports.faults + queries.faults, cfg.on_error)
     for name, given in supports.images:

@@ -1,1 +1,1 @@
-"""What a run leaves behind: result.json and the W&B run."""
+"""Files of a run: its result and its networks."""

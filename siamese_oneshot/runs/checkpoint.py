@@ -7,24 +7,21 @@ defined in ``siamese_oneshot.models``, or in modules that the caller trusts, are
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import pickle
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.errors import HydraException, InstantiationException
-from hydra.utils import instantiate
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.utils.config import TRUSTED, instantiate_plain, is_trusted, targets
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import check_sums, previous, whole_file
 from siamese_oneshot.utils.text import did_you_mean
@@ -33,15 +30,13 @@ VERSION = 2
 PRETRAINED = {"pretrained": "cross_attention.safetensors", "dense": "dense.safetensors"}
 ROUNDED = "16 bits, fully connected layers to 8"
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
-_MODELS = "siamese_oneshot.models"  # a file may reference what is defined in there
 _HEADER = "siamese_oneshot"
 _LARGE = 100_000  # elements of a matrix that is stored in 8 bits
 _STEP = ".step"  # name of the quantization step beside an int8 matrix
 # What loading and building raise for damaged files and for those of other packages.
 _UNUSABLE = (
     OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, AttributeError,
-    AssertionError, pickle.UnpicklingError, zipfile.BadZipFile, HydraException,
-    OmegaConfBaseException,
+    AssertionError, pickle.UnpicklingError, zipfile.BadZipFile,
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -84,7 +79,7 @@ class TrainedModel:
 
 
 def load_pretrained(
-    name: str | Path = "pretrained", trainable: bool = False, trust: Collection[str] = ()
+    name: str | Path = "pretrained", trainable: bool = False, trust: str | Collection[str] = ()
 ) -> SiameseNetwork:
     """Load a trained network for use in PyTorch code.
 
@@ -101,7 +96,7 @@ def load_pretrained(
     return network.train(trainable).requires_grad_(trainable)
 
 
-def load_trained(where: str | Path, trust: Collection[str] = ()) -> TrainedModel:
+def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> TrainedModel:
     """Load a network with its metadata.
 
     Args:
@@ -113,7 +108,7 @@ def load_trained(where: str | Path, trust: Collection[str] = ()) -> TrainedModel
         The network in evaluation mode, with float32 weights on the CPU and without gradients.
 
     Raises:
-        UserError: There is no such file, it is damaged or of another version, or it references
+        UserError: If there is no such file, it is damaged or of another version, or it references
             classes that are not trusted.
     """
     path = find_weights(where)
@@ -140,8 +135,7 @@ def load_trained(where: str | Path, trust: Collection[str] = ()) -> TrainedModel
             header.get("card") or {},
         )
     except _UNUSABLE as problem:
-        cause = problem.__cause__ if isinstance(problem, InstantiationException) else None
-        reason = " ".join(str(cause or problem).split())
+        reason = " ".join(str(problem).split())
         raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
 
 
@@ -196,7 +190,7 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(kept.parent for kept in folder.rglob("checkpoints") if any(kept.glob("*.ckpt")))
 
 
-def untrusted_targets(description: Any, trust: Collection[str] = ()) -> list[str]:
+def untrusted_targets(description: Any, trust: str | Collection[str] = ()) -> list[str]:
     """The ``_target_`` names of a network's description that are not trusted.
 
     A network with such names trains, but its checkpoints load only with ``trust``.
@@ -205,7 +199,7 @@ def untrusted_targets(description: Any, trust: Collection[str] = ()) -> list[str
         description: The configuration of the network, plain values.
         trust: Names of modules outside the package; their submodules are trusted, too.
     """
-    return [name for name in _targets(description) if not _is_trusted(name, trust)]
+    return [name for name in targets(description) if not is_trusted(name, _trusted(trust))]
 
 
 def quantize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -289,56 +283,21 @@ def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], di
     return header, weights
 
 
-def _build(description: Any, path: Path, trust: Collection[str]) -> SiameseNetwork:
-    """Build a network after checking every name and value of its description."""
-    for value in _values(description):
-        if isinstance(value, str) and "${" in value:
-            raise UserError(f"{path} holds {value}, which is not a plain value")
-    refused = untrusted_targets(description, trust)
-    if refused:
-        trusted = " and ".join([_MODELS, *trust])
-        raise UserError(
-            f"Refusing to load {path}: it references {refused[0] or 'a target without a name'}, "
-            f"and only classes of {trusted} are trusted. Pass trust=MODULE to allow it."
-        )
-    network = instantiate(description)
+def _build(description: Any, path: Path, trust: str | Collection[str]) -> SiameseNetwork:
+    """Build a network after checking every name in its description."""
+    trusted = _trusted(trust)
+    for name in targets(description):
+        if not any(name.startswith(f"{module}.") for module in trusted):
+            raise UserError(
+                f"Refusing to load {path}: it references {name or 'a target without a name'}, and "
+                f"only classes of {' and '.join(trusted)} are trusted. Pass trust=MODULE to allow "
+                "it."
+            )
+    network = instantiate_plain(description, trusted)
     if not isinstance(network, SiameseNetwork):
         raise UserError(f"{path} describes a {type(network).__name__}, not a SiameseNetwork")
     return network
 
 
-def _values(part: Any) -> Iterator[Any]:
-    """All values in nested mappings and lists that are neither."""
-    if isinstance(part, Mapping):
-        for value in part.values():
-            yield from _values(value)
-    elif isinstance(part, list | tuple):
-        for value in part:
-            yield from _values(value)
-    else:
-        yield part
-
-
-def _targets(part: Any) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        for key, value in part.items():
-            if key == "_target_":
-                yield str(value)
-            else:
-                yield from _targets(value)
-    elif isinstance(part, list | tuple):
-        for value in part:
-            yield from _targets(value)
-
-
-def _is_trusted(target: str, trust: Collection[str]) -> bool:
-    """Whether a name is defined in a trusted module, not only reachable through one."""
-    module, _, name = target.rpartition(".")
-    ours = module.rpartition(".")[0] == _MODELS
-    if not ours and not any(f"{module}.".startswith(f"{trusted}.") for trusted in trust):
-        return False
-    try:
-        defined_in = getattr(importlib.import_module(module), name).__module__
-    except (ImportError, AttributeError):
-        return False
-    return bool(defined_in == module)
+def _trusted(trust: str | Collection[str]) -> tuple[str, ...]:
+    return (*TRUSTED, *([trust] if isinstance(trust, str) else trust))

@@ -1,4 +1,4 @@
-"""What a run leaves behind: ``result.json``, and the table that a person reads."""
+"""The result of a run: ``result.json``, and the table that is printed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.table import Table
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
 FILE = "result.json"
@@ -25,25 +25,27 @@ FILE = "result.json"
 
 @dataclass(frozen=True)
 class RunResult:
-    """All that is known of a run at its end, in plain values.
+    """Everything known about a run at its end, in plain values.
 
     Attributes:
         status: ``finished``, ``pruned``, ``interrupted`` or ``failed``.
-        experiment, seed: what was run.
-        data_source, data_digest, data_split: on what.
-        trained_on: what the training learned from, in words.
-        scores: the figures; the first is the one that was chosen by.
-        val_accuracy: One-shot accuracy on validation episodes, from 0 to 1, of the kept checkpoint;
-            of a pruned run the best one so far; None if there is none.
-        checkpoint: the kept one, relative to the run's folder.
-        steps, epochs: how far it came; whole epochs.
-        train_seconds, total_seconds: Wall-clock time: of all training legs, and of this process.
-        precision: of the arithmetic.
-        overrides: of the command line.
-        warnings: what a reader of the figures must know.
-        command, python, packages, commit, hardware: where and with what; see ``environment``.
-        machine: what else the last bit depends on; see ``run_info.machine``.
+        experiment, seed: What was run.
+        data_source, data_digest, data_split: The data set, its hash and its split.
+        scores: The scores of the kept checkpoint; the first one is the validation accuracy that
+            selected it.
+        val_accuracy: One-shot accuracy on validation episodes, 0 … 1, of the kept checkpoint; of a
+            pruned run the best one so far; None if there is none.
+        checkpoint: The kept one, relative to the run's folder.
+        steps, epochs: Training steps and whole epochs.
+        train_seconds: Wall-clock time of training, summed over all legs of a resumed run.
+        total_seconds: Wall-clock time of the last process.
+        precision: Lightning's name of the arithmetic.
+        overrides: Of the command line.
+        warnings: What a reader of the scores must know.
+        command, python, packages, commit, hardware: See `run_info.environment`.
+        machine: See `run_info.machine`.
         task_digests: Hashes of the frozen lists of episodes and pairs, by ``split/key``.
+        trained_on: The training data in words.
     """
 
     status: str
@@ -73,7 +75,7 @@ class RunResult:
 
 
 def write_result(folder: Path, result: RunResult) -> Path:
-    """Write ``result.json`` as a whole or not at all; what is not a number becomes null."""
+    """Write ``result.json`` completely or not at all; NaN and infinity become null."""
     path = folder / FILE
     content = {"version": VERSION, **_finite(dataclasses.asdict(result))}
     with whole_file(path) as file:
@@ -82,17 +84,17 @@ def write_result(folder: Path, result: RunResult) -> Path:
 
 
 def read_result(folder: Path) -> RunResult:
-    """Read what ``write_result`` wrote.
+    """Read ``result.json``.
 
     Raises:
-        UserError: no such file, not JSON, or of another version.
+        UserError: The file is missing, damaged or of another version.
     """
     path = folder / FILE
     try:
         content = json.loads(path.read_text())
-        found = content.pop("version")
-        if found != VERSION:
-            raise UserError(f"{path} is of version {found}; this package reads {VERSION}")
+        stored = content.pop("version")
+        if stored != VERSION:
+            raise UserError(f"{path} is of version {stored}; this package reads version {VERSION}")
         scores = [Score(**score) for score in content.pop("scores")]
         return RunResult(scores=scores, **content)
     except FileNotFoundError:
@@ -102,47 +104,40 @@ def read_result(folder: Path) -> RunResult:
 
 
 def print_result(result: RunResult, folder: Path, console: Console | None = None) -> None:
-    """Show the figures with their episodes and intervals, and how to go on.
+    """Print the scores with their intervals, and how to resume.
 
     Args:
-        result: of a run.
-        folder: where it lies.
-        console: where to print; standard output where None.
+        result: Of a run.
+        folder: The run's folder.
+        console: Where to print; None for standard output.
     """
     console = console or Console()
     for warning in result.warnings:
         console.print(Panel(escape(warning), style="bold red"))
     if result.scores:
         title = f"{result.experiment}, seed {result.seed}, split {result.data_split}"
-        table = Table(title=escape(title))
-        table.add_column("score", overflow="fold")
-        for heading in ("%", "95% interval", "n"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("protocol", overflow="fold")
+        table = Table(title, ["score", ">%", ">95% interval", ">n", "protocol"])
         for score in result.scores:
-            table.add_row(
-                escape(score.name),
-                f"{100 * score.value:.2f}",
-                f"{100 * score.low:.1f}-{100 * score.high:.1f}",
-                f"{score.n:,}",
-                escape(score.protocol),
+            interval = f"{100 * score.low:.1f}-{100 * score.high:.1f}"
+            table.add(
+                score.name, f"{100 * score.value:.2f}", interval, f"{score.n:,}", score.protocol
             )
-        console.print(table)
+        console.print(table.rich())
     lines = [
         f"{result.status} after {result.steps:,} steps, {result.train_seconds:.0f} s of training "
         f"in {result.precision} on {result.hardware}",
-        f"everything is in {folder}",
+        f"results are in {folder}",
     ]
     if result.checkpoint is not None:
         lines.append(f"the kept checkpoint is {result.checkpoint} in there")
     if result.status != "finished":
-        lines.append(f"go on with: {resume_line(folder)}")
+        lines.append(f"resume with: {resume_line(folder)}")
     for line in lines:  # a folder may hold [brackets], which rich would read as a style
         console.print(line, soft_wrap=True, markup=False)
 
 
 def resume_line(folder: Path) -> str:
-    """The command that goes on with the run in this folder."""
+    """The command that resumes the run in this folder."""
     return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
 
 
