@@ -1,4 +1,4 @@
-"""Recognisers made of others: several views of each image, several networks."""
+"""Scorers built from others: test-time augmentation and ensembles of networks."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
-from siamese_oneshot.evaluation.embedding import PairScorer
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.evaluation.embeddings import PairScorer
+from siamese_oneshot.utils import check
 
-# Half as strong as the paper's augmentations in training.
+# Half as strong as the paper's augmentation in training.
 MILD = Augmentation(rotation=5.0, shear=0.15, scale=(0.9, 1.1), shift=1.0, probability=0.5)
 
 
 class TestTimeAugmentation(nn.Module):
-    """Test-time augmentation: the mean embedding of an image as it is and of distorted copies.
+    """Test-time augmentation: the mean embedding of an image and of augmented views of it.
 
-    All images are distorted alike, so that an embedding does not depend on what else is embedded.
+    All images get the same views, so an embedding does not depend on the rest of the batch.
 
     Args:
-        recognizes: embeds and scores.
-        count: views of each image, the plain one among them.
-        augmentation: what the others are drawn from; no elastic part.
-        seed: of the draws.
+        scorer: The network.
+        n_views: Views of each image, including the image itself.
+        augmentation: Distribution of the other views, without an elastic part.
+        seed: Seed of the draws.
     """
 
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
     def __init__(
-        self, scorer: PairScorer, count: int, augmentation: Augmentation = MILD, seed: int = 0
+        self, scorer: PairScorer, n_views: int, augmentation: Augmentation = MILD, seed: int = 0
     ) -> None:
         super().__init__()
-        if count < 1:
-            raise UserError(f"views={count}: each image needs at least 1 view")
+        check.integer("n_views", n_views, 1)
         self.scorer = scorer
-        drawn = augmentation.draw(count - 1, torch.Generator().manual_seed(seed))
+        drawn = augmentation.draw(n_views - 1, torch.Generator().manual_seed(seed))
         self.matrix = nn.Buffer(drawn.matrix)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images ``(n, 1, size, size)`` → ``(n, units)``."""
+        """``(n, 1, size, size)`` → ``(n, d)``."""
         total = self.scorer.embed(images).float()
         for matrix in self.matrix:
             warp = Warp(matrix.expand(len(images), 2, 3))
@@ -46,30 +47,26 @@ class TestTimeAugmentation(nn.Module):
         return total / (1 + len(self.matrix))
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
-        """Embeddings, broadcast → how alike ``(…)``."""
+        """Embeddings, broadcast → similarities ``(…)``."""
         return self.scorer.score(one, other)
 
 
 class Ensemble(nn.Module):
-    """Several networks: the mean of their scores.
-
-    Args:
-        networks: that read images of one size.
-    """
+    """The mean score of several networks that read images of one size."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.widths: list[int] = []
+        self.dims: list[int] = []
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images ``(n, 1, size, size)`` → their embeddings by all networks, side by side."""
-        found = [network.embed(images).float() for network in self.networks]  # type: ignore[operator]
-        self.widths = [one.shape[-1] for one in found]
-        return torch.cat(found, -1)
+        """``(n, 1, size, size)`` → the concatenated embeddings of all networks."""
+        parts = [network.embed(images).float() for network in self.networks]  # type: ignore[operator]
+        self.dims = [part.shape[-1] for part in parts]
+        return torch.cat(parts, -1)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
-        """Embeddings, broadcast → how alike ``(…)``."""
-        parts = zip(one.split(self.widths, -1), other.split(self.widths, -1), strict=True)
+        """Embeddings, broadcast → similarities ``(…)``."""
+        parts = zip(one.split(self.dims, -1), other.split(self.dims, -1), strict=True)
         scores = [net.score(a, b) for net, (a, b) in zip(self.networks, parts, strict=True)]  # type: ignore[operator]
         return torch.stack(scores).mean(0)

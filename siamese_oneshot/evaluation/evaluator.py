@@ -1,197 +1,307 @@
-"""One model sits every evaluation tasks: each image embedded once, then all lists answered from that."""
+"""From embeddings to results: verify pairs, answer episodes, and analyze the answers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc, binary_eer, binary_stat_scores
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.tasks import EvalTasks, first_episodes, indices_of
-from siamese_oneshot.evaluation.assignment import assigned
-from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
-from siamese_oneshot.evaluation.metrics import known_and_unknown
-from siamese_oneshot.evaluation.models import EvaluatedModel
-from siamese_oneshot.evaluation.results import (
-    EpisodeResults,
-    EvalResults,
-    answer,
-    best_reject_threshold,
-    evaluate_tasks,
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks
+from siamese_oneshot.evaluation.embeddings import (
+    Embeddings,
+    ScoreFunction,
+    score_episodes,
+    score_pairs,
 )
-from siamese_oneshot.evaluation.scores import Score, alphabet_scores, scores_of
-from siamese_oneshot.evaluation.scoring import Embeddings, check_finite_scores
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
+from siamese_oneshot.evaluation.scores import Score
+
+_THRESHOLD_FROM = {"validation": "these pairs", "test": "validation"}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out for one model.
+class VerificationResults:
+    """Results on verification pairs.
 
     Attributes:
-        model: who.
-        split: the rule of the lists.
-        images: the images that indices speak of, in the model's size.
-        validation, test: the findings.
-        answered: every one-shot list of the test by its key, the digits' among them.
-        scores: all figures, in the order of the tables.
-        alphabets: of the within-alphabet's episodes, an alphabet each.
-        embeddings: of all images that were asked about, for the embedding map; None where it is
-            not looked at closely.
-        reject_threshold: what tells an unknown class, chosen on validation.
-        images, comparisons: how many were embedded, and how many scores that made.
-        seconds: that it took.
+        correct, n: Correct decisions at ``threshold``, and pairs.
+        auroc: Area under the ROC curve.
+        threshold: Pairs with a higher score are called same.
+        eer: Equal error rate: where the false accept rate equals the false reject rate.
+        digest: Hash of the pairs.
+        within_alphabet: Whether the characters of every different pair share an alphabet.
+        comparable_with: Published protocol that the pairs follow, or None.
+        scores: float32 ``(n,)``, on the CPU.
+        same: float32 ``(n,)``: 1 for same, 0 for different.
     """
 
-    model: EvaluatedModel
-    split: str
-    dataset: CharacterDataset
-    validation: EvalResults
-    test: EvalResults
-    results: dict[str, EpisodeResults]
-    scores: list[Score]
-    alphabets: list[Score]
-    embeddings: Embeddings | None
-    reject_threshold: float
-    images: int
-    comparisons: int
-    seconds: float
+    correct: int
+    n: int
+    auroc: float
+    threshold: float
+    eer: float
+    digest: str
+    within_alphabet: bool
+    comparable_with: str | None
+    scores: Tensor = field(compare=False, repr=False)
+    same: Tensor = field(compare=False, repr=False)
 
     @property
-    def confused_lists(self) -> tuple[EpisodeResults, EpisodeResults]:
-        """The lists whose mistakes are looked at class by class: validation and the within-alphabet."""
-        return self.validation.results[0], self.results["within_alphabet"]
+    def accuracy(self) -> float:
+        """Fraction of correct decisions."""
+        return self.correct / self.n
+
+    def score(self, split: str) -> Score:
+        """The accuracy with AUROC, EER and threshold as a score of ``split``."""
+        within = ", different pairs within one alphabet" if self.within_alphabet else ""
+        protocol = f"half same, half different{within}; threshold from {_THRESHOLD_FROM[split]}"
+        return Score.from_counts(
+            "verification", split, f"{split} verification", protocol,
+            self.correct, self.n, self.digest, kind="verification", auroc=self.auroc,
+            eer=self.eer, threshold=self.threshold, comparable_with=self.comparable_with,
+        )  # fmt: skip
 
 
-def primary(outcomes: Sequence[Outcome]) -> Outcome:
-    """The one that is looked at closely: the first network, or the first where there is none."""
-    return next((one for one in outcomes if one.model.trained is not None), outcomes[0])
+@dataclass(frozen=True)
+class EpisodeResults:
+    """Results on one list of episodes.
+
+    Attributes:
+        task: The list.
+        scores: float32 ``(episodes, way)``.
+        picks: int64 ``(episodes,)``: the predicted way of each episode.
+    """
+
+    task: EpisodeTask
+    scores: Tensor
+    picks: Tensor
+
+    @property
+    def is_correct(self) -> Tensor:
+        """bool ``(episodes,)``: whether each prediction is correct."""
+        return self.picks == self.task.episodes.answers
+
+    @property
+    def correct(self) -> int:
+        """Number of correct predictions."""
+        return int(self.is_correct.sum())
+
+    @property
+    def n(self) -> int:
+        """Number of episodes."""
+        return len(self.picks)
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of correct predictions."""
+        return self.correct / self.n
+
+    def score(self, split: str) -> Score:
+        """The accuracy as a score of ``split``."""
+        task = self.task
+        return Score.from_counts(
+            task.key, split, task.title, task.protocol, self.correct, self.n,
+            task.episodes.digest, way=task.way, shot=task.shot, kind=task.kind,
+            series=task.series, comparable_with=task.comparable_with,
+        )  # fmt: skip
 
 
-def without_embeddings(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """All of them, only the one that is looked at closely with its embeddings: they are large."""
-    close = primary(outcomes)
-    return [one if one is close else replace(one, embeddings=None) for one in outcomes]
+@dataclass(frozen=True)
+class EvalResults:
+    """Results on all lists of one split."""
+
+    verification: VerificationResults
+    results: tuple[EpisodeResults, ...]
+
+    def scores(self, split: str) -> list[Score]:
+        """Scores of the one-shot lists, then of verification."""
+        return [*(one.score(split) for one in self.results), self.verification.score(split)]
 
 
-@torch.no_grad()
-def evaluate_model(
-    model: EvaluatedModel, task_provider: TaskProvider, machine: ComputeConfig
-) -> Outcome:
-    """Put every evaluation tasks to a model.
+def evaluate_tasks(
+    eval_tasks: EvalTasks,
+    embeddings: Embeddings,
+    score: ScoreFunction,
+    threshold: float | None = None,
+) -> EvalResults:
+    """Evaluate embeddings on pairs and episodes.
 
     Args:
-        model: who.
-        desk: the images and lists.
-        machine: where and how to embed.
+        eval_tasks: The pairs and episodes.
+        embeddings: Embeddings of all ``eval_tasks.indices``.
+        score: Two broadcast tensors of embeddings → similarities.
+        threshold: Verification threshold. None chooses the best one for these pairs, which is for
+            validation only.
+    """
+    return EvalResults(
+        verify_pairs(eval_tasks, embeddings, score, threshold),
+        tuple(answer(task, embeddings, score) for task in eval_tasks.episode_tasks),
+    )
+
+
+def verify_pairs(
+    eval_tasks: EvalTasks, embeddings: Embeddings, score: ScoreFunction, threshold: float | None
+) -> VerificationResults:
+    """Results on the pairs of ``eval_tasks``; arguments as of `evaluate_tasks`."""
+    pairs = eval_tasks.pairs
+    # float64, as the threshold: half-way between two neighbors in float32 is no float32. On the
+    # CPU, as not every device has float64.
+    logits = score_pairs(embeddings, pairs.first, pairs.second, score).cpu().double()
+    if threshold is None:
+        threshold = best_threshold(logits, pairs.same)
+    # Ranks in [0, 1]: torchmetrics would squash large scores together with a sigmoid.
+    _, ranks = torch.unique(logits, return_inverse=True)
+    ranks, truth = ranks.double() / max(1, int(ranks.max())), pairs.same.long()
+    hits, _, rejections, _, _ = binary_stat_scores((logits > threshold).long(), truth)
+    return VerificationResults(
+        int(hits + rejections), len(pairs), float(binary_auroc(ranks, truth)), threshold,
+        float(binary_eer(ranks, truth)), pairs.digest, pairs.within_alphabet,
+        eval_tasks.pairs_comparable_with, logits.float(), pairs.same,
+    )  # fmt: skip
+
+
+def answer(task: EpisodeTask, embeddings: Embeddings, score: ScoreFunction) -> EpisodeResults:
+    """Predict every episode of a list; ties are broken at random."""
+    episodes = task.episodes
+    scores = score_episodes(embeddings, episodes.queries, episodes.supports, score).cpu()
+    return EpisodeResults(task, scores, choose(scores, torch.Generator().manual_seed(0)))
+
+
+def best_reject_threshold(results: EpisodeResults) -> float:
+    """The threshold on the highest score that best separates known from unknown classes.
+
+    Each episode counts twice, with the query's class in the support set and without it.
+    """
+    return best_threshold(*known_and_unknown(results.scores, results.task.episodes.answers))
+
+
+def open_set_score(results: EpisodeResults, reject_threshold: float) -> Score:
+    """The accuracy of rejecting queries whose class is not in the support set."""
+    task = results.task
+    highest, known = known_and_unknown(results.scores, task.episodes.answers)
+    is_correct = (highest > reject_threshold) == (known > 0.5)
+    return Score.from_counts(
+        "open_set", "test", f"open-set {task.way}-way: known or unknown class",
+        "within-alphabet episodes with the query's class in the support set, and without it; "
+        "threshold from validation",
+        int(is_correct.sum()), len(is_correct), task.episodes.digest,
+        way=task.way, shot=task.shot, kind="open_set",
+    )  # fmt: skip
+
+
+def alphabet_scores(results: EpisodeResults, dataset: CharacterDataset, split: str) -> list[Score]:
+    """The accuracy in each alphabet of a within-alphabet list, best first."""
+    alphabets = dataset.alphabets[results.task.episodes.queries]
+    whole = results.score(split)
+    scores = []
+    for index in alphabets.unique().tolist():
+        chosen = alphabets == index
+        name = dataset.alphabet_names[index]
+        scores.append(
+            Score.from_counts(
+                f"{whole.key}/{name}", split, name, whole.protocol,
+                int(results.is_correct[chosen].sum()), int(chosen.sum()), whole.digest,
+                way=whole.way, shot=whole.shot, alphabet=name,
+            )
+        )  # fmt: skip
+    return sorted(scores, key=lambda score: -score.value)
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Two classes confused with each other.
+
+    Attributes:
+        first, second: Class indices, the lower one first.
+        times: Episodes where one was predicted for the other.
+        n: Episodes containing both: one as the query's class, both in the support set.
+    """
+
+    first: int
+    second: int
+    times: int
+    n: int
+
+
+def confusions(results: EpisodeResults, classes: Tensor) -> list[Confusion]:
+    """All pairs of confused classes, the most frequent first.
+
+    Args:
+        results: Results on a list of episodes.
+        classes: int64: the class index of each image.
 
     Returns:
-        Findings and figures; thresholds come from validation.
-
-    Raises:
-        UserError: a network whose scores are no numbers.
+        Pairs whose ``times`` add up to the number of wrong predictions.
     """
-    began = time.monotonic()
-    scorer = model.scorer
-    if isinstance(scorer, nn.Module):
-        scorer.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sheet = task_provider.sheet(model)
-    eval_tasks = [_shortened(eval_tasks, model) for eval_tasks in (sheet.validation, sheet.test)]
-    indices = torch.unique(torch.cat([eval_tasks.indices for eval_tasks in eval_tasks]))
-    embeddings = embed(scorer, sheet.dataset, indices, machine, model.name)
-    validation = evaluate_tasks(eval_tasks[0], embeddings, scorer.score)
-    if model.trained is not None:
-        check_finite_scores(validation.results[0].scores, model.name)
-    test = evaluate_tasks(
-        eval_tasks[1], embeddings, scorer.score, validation.verification.threshold
-    )
-    results = {one.task.key: one for one in test.results}
-    images = len(indices)
-    if task_provider.mnist is not None:
-        task = first_episodes(task_provider.mnist_task, model.most_episodes)
-        asked = indices_of([task])
-        mnist = task_provider.mnist_of(model.size)
-        table = embed(scorer, mnist, asked, machine, f"{model.name}, digits")
-        results["mnist"] = answer(task, table, scorer.score)
-        images += len(asked)
-    reject_threshold = best_reject_threshold(validation.results[0])
-    scores = [
-        *scores_of(validation, "validation"),
-        *scores_of(test, "test"),
-        _verdicts(results["within_alphabet"], reject_threshold),
-        *([Score.of(results["mnist"], "test")] if "mnist" in results else []),
-    ]
-    scores += [
-        _assigned(results[key]) for key in ("lake_runs", "within_alphabet") if key in results
-    ]
-    lists = [*validation.results, *results.values()]
-    return Outcome(
-        model=model,
-        split=sheet.split.name,
-        dataset=sheet.dataset,
-        validation=validation,
-        test=test,
-        results=results,
-        scores=scores,
-        alphabets=alphabet_scores(results["within_alphabet"], sheet.dataset, "test"),
-        embeddings=embeddings,
-        reject_threshold=reject_threshold,
-        images=images,
-        comparisons=sum(one.task.episodes.supports.numel() for one in lists)
-        + sum(len(eval_tasks.pairs) for eval_tasks in eval_tasks),
-        seconds=time.monotonic() - began,
-    )
-
-
-def _shortened(eval_tasks: EvalTasks, model: EvaluatedModel) -> EvalTasks:
-    """What a slow model is asked of an evaluation tasks."""
-    most = model.most_episodes
-    episode_tasks = [one for one in eval_tasks.episode_tasks if one.series not in model.skips]
-    pairs = eval_tasks.pairs
-    if most is not None:
-        cut = {name: getattr(pairs, name)[:most] for name in ("first", "second", "same")}
-        pairs = replace(pairs, **cut)
-    tasks = tuple(first_episodes(one, most) for one in episode_tasks)
-    return replace(eval_tasks, pairs=pairs, episode_tasks=tasks)
-
-
-def _assigned(results: EpisodeResults) -> Score:
-    """The same list by another task: the episodes of a run are answered together."""
-    asked, found = results.task, assigned(results)
-    assert found is not None, "both lists are made of runs"
-    return Score.from_counts(
-        f"assigned_{asked.key}",
-        "test",
-        f"{asked.title}, one-to-one assignment",
-        f"NOT one-shot classification: the {asked.episodes.way} episodes of a run are answered "
-        f"together, each class given once (Hungarian algorithm); {asked.protocol}",
-        found.correct,
-        found.n,
-        asked.episodes.digest,
-        way=asked.episodes.way,
-        shot=asked.episodes.shot,
-        kind="assignment",
-    )
-
-
-def _verdicts(results: EpisodeResults, reject_threshold: float) -> Score:
-    """The accuracy of rejecting queries whose class is not among the support."""
     episodes = results.task.episodes
-    highest, known = known_and_unknown(results.scores, episodes.answers)
-    right = (highest > reject_threshold) == (known > 0.5)
-    return Score.from_counts(
-        "open_set",
-        "test",
-        f"open-set {episodes.way}-way, known or unknown class",
-        "the within-alphabet episodes with the query's class in the support and without it; "
-        "threshold from validation",
-        int(right.sum()),
-        len(right),
-        episodes.digest,
-        way=episodes.way,
-        shot=episodes.shot,
-        kind="open_set",
+    truth = classes[episodes.queries]
+    support = classes[episodes.supports[:, :, 0]]  # (episodes, way)
+    predicted = support[torch.arange(results.n), results.picks]
+    wrong = ~results.is_correct
+    times = Counter(_unordered(truth[wrong], predicted[wrong]))
+    both = Counter(_unordered(truth[:, None].expand_as(support).flatten(), support.flatten()))
+    pairs = [Confusion(*pair, count, both[pair]) for pair, count in times.items()]
+    return sorted(pairs, key=lambda c: (-c.times, c.n, c.first, c.second))
+
+
+def _unordered(one: Tensor, other: Tensor) -> list[tuple[int, int]]:
+    low, high = torch.minimum(one, other).tolist(), torch.maximum(one, other).tolist()
+    return list(zip(low, high, strict=True))
+
+
+def runs_of(episodes: Episodes) -> Tensor | None:
+    """The indices of the episodes of each run.
+
+    Returns:
+        int64 ``(runs, way)``: consecutive episodes with one support set, whose queries are one of
+        each of its classes. None if the list does not consist of such runs.
+    """
+    way = episodes.way
+    if len(episodes.queries) % way:
+        return None
+    supports = episodes.supports.unflatten(0, (-1, way))
+    answers = episodes.answers.unflatten(0, (-1, way)).sort(1).values
+    if not bool((supports == supports[:, :1]).all()) or not bool((answers == torch.arange(way)).all()):  # noqa: E501
+        return None
+    return torch.arange(len(episodes.queries)).unflatten(0, (-1, way))
+
+
+def assigned(results: EpisodeResults) -> EpisodeResults | None:
+    """One-to-one assignment: the predictions of a run's episodes are made jointly.
+
+    This is another task than one-shot classification: each class is predicted once per run, by
+    the assignment with the highest sum of scores. Its accuracy is never comparable with published
+    one-shot accuracies.
+
+    Returns:
+        The results with other predictions; None if the list does not consist of runs. NaN counts
+        as the lowest score.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    runs = runs_of(results.task.episodes)
+    if runs is None:
+        return None
+    picks = torch.empty_like(results.picks)
+    for run in runs:
+        scores = results.scores[run].double().nan_to_num(nan=-1e30, posinf=1e30, neginf=-1e30)
+        # Shuffled, so that ties do not favor the order of the list.
+        shuffled = torch.randperm(len(run), generator=torch.Generator().manual_seed(int(run[0])))
+        rows, columns = linear_sum_assignment(scores[:, shuffled].numpy(), maximize=True)
+        picks[run[torch.as_tensor(rows)]] = shuffled[torch.as_tensor(columns)]
+    task = results.task
+    joint = replace(
+        task,
+        key=f"assigned_{task.key}",
+        title=f"{task.title}, one-to-one assignment",
+        protocol=f"NOT one-shot classification: the {task.way} episodes of a run are predicted "
+        f"jointly, each class once (Hungarian algorithm); {task.protocol}",
+        kind="assignment",
+        comparable_with=None,
     )
+    return EpisodeResults(joint, results.scores, picks)

@@ -1,97 +1,137 @@
-"""Which way an episode's scores choose, and the thresholds of verification and of "unknown"."""
+"""Predictions from scores, thresholds, and the one-shot accuracy as a torchmetrics metric."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 
 def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
     """The way with the highest score of each episode, ties broken at random.
 
-    So a network whose output is constant is right in 1 / way of the episodes wherever answers stand.
+    Constant scores are therefore correct in 1 / way of the episodes, in whatever way the correct
+    answers are distributed.
 
     Args:
-        scores: ``(episodes, way)``; higher is more alike. NaN never wins.
-        chance: breaks the ties.
+        scores: ``(episodes, way)``; NaN never wins.
+        rng: Generator that breaks the ties.
 
     Returns:
         int64 ``(episodes,)``.
 
     Raises:
-        ValueError: scores of another shape.
+        ValueError: If scores are not two-dimensional.
     """
     if scores.ndim != 2:
         raise ValueError(f"scores must be (episodes, way), got {tuple(scores.shape)}")
-    ranked = _ranked(scores)
+    ranked = _nan_lowest(scores)
     best = ranked == ranked.max(dim=1, keepdim=True).values
     keys = torch.rand(scores.shape, generator=rng).to(scores.device)
     return keys.masked_fill(~best, -1.0).argmax(dim=1)
 
 
-def best_threshold(logits: Tensor, same: Tensor) -> float:
-    """The threshold at which ``logits > threshold`` says "same" with the fewest errors.
+class OneShotAccuracy(Metric):
+    """The fraction of N-way episodes whose correct way has the highest score.
+
+    Ties are broken at random, so constant scores have accuracy 1 / way. NaN never wins.
 
     Args:
-        logits: ``(n,)``.
+        seed: Seed of the ties, at least 0; equal episodes in equal batches are answered alike.
+        **kwargs: Of ``torchmetrics.Metric``; ``sync_on_compute=False`` if each process has all
+            episodes.
+
+    Example:
+        >>> metric = OneShotAccuracy()
+        >>> metric(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+        tensor(0.5000)
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    correct: Tensor
+    n: Tensor
+
+    def __init__(self, seed: int = 0, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        for name in ("correct", "n"):
+            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, answers: Tensor) -> None:
+        """Count episodes by ``(episodes, way)`` scores and int64 ``(episodes,)`` correct ways."""
+        rng = torch.Generator().manual_seed(self.seed + int(self.n))
+        self.correct += (choose(scores, rng) == answers.to(scores.device)).sum()
+        self.n += len(scores)
+
+    def compute(self) -> Tensor:
+        """Accuracy in [0, 1]; NaN without episodes."""
+        return self.correct / self.n
+
+
+def best_threshold(scores: Tensor, same: Tensor) -> float:
+    """The threshold with the fewest errors of ``scores > threshold``.
+
+    Args:
+        scores: ``(n,)``.
         same: ``(n,)``: 1 same, 0 different.
 
     Returns:
-        Half-way between the two logits that it parts; the lowest of equally good ones.
+        The midpoint of the two scores that it separates; the lowest of equally good thresholds.
     """
-    order = logits.argsort()
-    ranked, truth = logits[order].double(), same[order].double()
-    # With k of the ranked pairs called different: right are the different among them and the same
-    # among the others.
-    right = torch.cat([truth.new_zeros(1), (1 - truth).cumsum(0)]) + torch.cat(
+    order = scores.argsort()
+    ranked, truth = scores[order].double(), same[order].double()
+    # With the k lowest pairs called different, correct are the different pairs among them and the
+    # same pairs among the others.
+    correct = torch.cat([truth.new_zeros(1), (1 - truth).cumsum(0)]) + torch.cat(
         [truth.flip(0).cumsum(0).flip(0), truth.new_zeros(1)]
     )
     edges = torch.cat([ranked[:1] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1:] + 1])
     tied = torch.cat([truth.new_zeros(1), (ranked[1:] == ranked[:-1]).double(), truth.new_zeros(1)])
-    return float(edges[(right - tied * len(logits)).argmax()])
+    return float(edges[(correct - tied * len(scores)).argmax()])
 
 
-def accuracy_by_way(scores: Tensor, answers: Tensor) -> Tensor:
-    """What the accuracy of episodes would be with fewer ways: exactly, over all choices of them.
+def accuracy_vs_way(scores: Tensor, answers: Tensor) -> Tensor:
+    """The expected accuracy with fewer ways, exactly, over all subsets of the other classes.
 
-    Ties are broken at random, as by ``choose``. Where ``r`` of the other classes score higher than
-    the right one and ``t`` the same, it is chosen among ``w`` ways of ``W`` in the share
-    ``(C(W - r, w) - C(W - 1 - r - t, w)) / ((t + 1) C(W - 1, w - 1))`` of all choices.
+    Ties are broken at random, as by `choose`. If ``r`` of the other classes score higher than the
+    correct one and ``t`` the same, the fraction of the choices of ``w`` of ``W`` ways that are
+    correct is ``(C(W - r, w) - C(W - 1 - r - t, w)) / ((t + 1) C(W - 1, w - 1))``.
 
     Args:
-        scores: ``(episodes, W)``. NaN never wins.
+        scores: ``(episodes, W)``; NaN never wins.
         answers: int64 ``(episodes,)``.
 
     Returns:
-        float64 ``(W,)``: at 1, 2 … W ways.
+        float64 ``(W,)``: the accuracy with 1, 2 … W ways.
     """
     way = scores.shape[1]
-    ranked = _ranked(scores)
-    right = ranked.gather(1, answers[:, None])
-    ahead = (ranked > right).sum(1, keepdim=True).double()  # (episodes, 1)
-    alike = (ranked == right).sum(1, keepdim=True).double()  # itself among them
+    ranked = _nan_lowest(scores)
+    truth = ranked.gather(1, answers[:, None])
+    higher = (ranked > truth).sum(1, keepdim=True).double()  # (episodes, 1)
+    tied = (ranked == truth).sum(1, keepdim=True).double()  # itself included
     ways = torch.arange(1, way + 1, dtype=torch.float64)
 
     def log_choose(n: Tensor, k: Tensor) -> Tensor:
         chosen = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma((n - k).clamp(0) + 1)
         return chosen.masked_fill(k > n, -torch.inf)
 
-    of_all = log_choose(torch.tensor(way - 1.0).double(), ways - 1)
-    with_right = (log_choose(way - ahead, ways) - of_all).exp()
-    worse = (log_choose(way - ahead - alike, ways) - of_all).exp()
-    return ((with_right - worse) / alike).mean(0).clamp(0, 1)  # rounding may leave that range
+    total = log_choose(torch.tensor(way - 1.0).double(), ways - 1)
+    with_truth = (log_choose(way - higher, ways) - total).exp()
+    lower = (log_choose(way - higher - tied, ways) - total).exp()
+    return ((with_truth - lower) / tied).mean(0).clamp(0, 1)  # rounding may leave that range
 
 
 def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest scores of episodes, and of the same episodes with the right class taken away.
+    """Highest scores of episodes, and of the same episodes without the query's class.
 
     Args:
         scores: ``(episodes, way)`` with at least 2 ways.
         answers: int64 ``(episodes,)``.
 
     Returns:
-        The highest scores ``(2 * episodes,)``, and 1 where the query's class was among the ways, else
-        0. ``best_threshold`` of the two tells a known class from an unknown one.
+        The highest scores ``(2 * episodes,)``, and 1 where the query's class is in the support
+        set, else 0. `best_threshold` of the two separates known from unknown classes.
     """
     others = scores.scatter(1, answers[:, None], -torch.inf)
     highest = torch.cat([scores.max(1).values, others.max(1).values])
@@ -99,6 +139,5 @@ def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     return highest, known
 
 
-def _ranked(scores: Tensor) -> Tensor:
-    """Scores among which NaN is the lowest."""
+def _nan_lowest(scores: Tensor) -> Tensor:
     return scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)

@@ -1,9 +1,10 @@
-"""Who is compared: trained networks and baselines, by name, folder or file."""
+"""The models that are evaluated: trained networks and baselines, by name, folder or file."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,9 @@ from typing import Any
 from torch import nn
 
 from siamese_oneshot.data.omniglot.edition import SIDE
-from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
-from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
-from siamese_oneshot.evaluation.embedding import PairScorer
+from siamese_oneshot.evaluation.baselines import BASELINES, Baseline
+from siamese_oneshot.evaluation.embeddings import PairScorer
 from siamese_oneshot.evaluation.ensembling import Ensemble, TestTimeAugmentation
-from siamese_oneshot.evaluation.hausdorff import Hausdorff
-from siamese_oneshot.evaluation.training_setting import Setting
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
     TrainedModel,
@@ -30,199 +28,225 @@ from siamese_oneshot.utils.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
-# What networks of an ensemble have in common, lest one has trained on what another is tested on.
-_SHARED = {
-    "data_source": "data source",
-    "split": "split",
-    "val_alphabets": "choice of data.val_alphabets",
-}
+# What networks of an ensemble must share, so that none is tested on training data of another.
+_SHARED = {"data_source": "data source", "split": "split", "val_alphabets": "val_alphabets"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that networks share which differ in their seed alone.
+
+    Attributes:
+        experiment: Name of the experiment.
+        overrides: Command-line overrides that affect training; None if unknown.
+        data: Split, validation alphabets, synthetic alphabets, source and digest.
+        network: Description of the network without its seed, as JSON.
+    """
+
+    experiment: str
+    overrides: tuple[str, ...] | None
+    data: tuple[str, ...]
+    network: str
+
+    @classmethod
+    def of(cls, trained: TrainedModel) -> Setting | None:
+        """The setting of a network; None if its experiment is unknown."""
+        metadata, overrides = trained.metadata, trained.metadata.get("overrides")
+        if not metadata.get("experiment"):
+            return None
+        network = {key: value for key, value in trained.description.items() if key != "seed"}
+        keys = "split", "val_alphabets", "n_extra_synthetic", "data_source", "data_digest"
+        return cls(
+            str(metadata["experiment"]),
+            None if overrides is None else tuple(sorted(overrides)),
+            tuple(str(metadata.get(key)) for key in keys),
+            json.dumps(network, sort_keys=True, default=str),
+        )
+
+    def __str__(self) -> str:
+        """The experiment and its overrides."""
+        changes = [one for one in self.overrides or () if not one.startswith("+experiment=")]
+        return " ".join([self.experiment, *changes])
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """One of those who are compared.
+    """A network or a baseline.
 
     Attributes:
-        name: as tables show it.
-        recognizes: embeds and scores.
-        size: pixels along a side of the images that it reads.
-        trained: the trained network; None for a baseline.
-        most_trials: at most so many episodes of a list, for those whose comparisons are slow.
-        skips: the series of lists that it does not answer, because that would take too long.
-        members: networks in it; of an ensemble ``trained`` is the first.
-        finished: whether it was trained to its end, as far as is known.
+        name: Name in tables.
+        scorer: Embeds and scores.
+        size: Side length of its input images in pixels.
+        trained: The trained network; None for a baseline. Of an ensemble, the first network.
+        max_episodes: Evaluate only the first so many episodes of a list.
+        skip_series: Series of lists that are left out.
+        n_networks: Number of networks in an ensemble.
+        finished: Whether training finished, as far as is known.
     """
 
     name: str
     scorer: PairScorer
     size: int
     trained: TrainedModel | None = None
-    most_episodes: int | None = None
-    skips: tuple[str, ...] = ()
-    members: int = 1
+    max_episodes: int | None = None
+    skip_series: tuple[str, ...] = ()
+    n_networks: int = 1
     finished: bool = True
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What is known of its training."""
+        """Metadata of the training; empty for a baseline."""
         return {} if self.trained is None else self.trained.metadata
 
     @property
+    def trained_on(self) -> str:
+        """The training data in words."""
+        if self.trained is None:
+            return "nothing"
+        return self.metadata.get("trained_on") or f"unknown ({self.metadata.get('data_source')})"
+
+    @property
     def parameters(self) -> int:
-        """Numbers that were learned, of all networks in it."""
-        made = self.scorer if self.members > 1 else self.trained and self.trained.network
-        if not isinstance(made, nn.Module):
+        """Number of learned parameters of all networks."""
+        module = self.scorer if self.n_networks > 1 else self.trained and self.trained.network
+        if not isinstance(module, nn.Module):
             return 0
-        return sum(weight.numel() for weight in made.parameters())
+        return sum(weight.numel() for weight in module.parameters())
 
     @property
     def setting(self) -> Setting | None:
-        """What it is a seed of; None for baselines and ensembles."""
-        if self.trained is None or self.members > 1:
+        """The setting that this network is one seed of; None for baselines and ensembles."""
+        if self.trained is None or self.n_networks > 1:
             return None
         return Setting.of(self.trained)
 
 
-@dataclass(frozen=True)
-class Baseline:
-    """A classifier without training."""
-
-    title: str
-    make: Callable[[], PairScorer]
-    most_episodes: int | None = None
-    skips: tuple[str, ...] = ()
-
-
-BASELINES = {
-    "chance": Baseline("guessing", Chance),
-    "pixel-l1": Baseline("pixel 1-NN, L1", lambda: PixelNearestNeighbor(1), 2000),
-    "pixel-l2": Baseline("pixel 1-NN, L2", lambda: PixelNearestNeighbor(2), 2000),
-    "hausdorff": Baseline(
-        "modified Hausdorff distance", Hausdorff, 400, (WAY_CURVE_TEST, WAY_CURVE_TRAIN, "few_shot")
-    ),
-}
-
-
-def find_models(wanted: Sequence[str], trust: str | Collection[str] = ()) -> list[EvaluatedModel]:
-    """The models of a command line.
+def find_models(
+    names: Sequence[str],
+    trust: Collection[str] = (),
+    baselines: Mapping[str, Baseline] = BASELINES,
+) -> list[EvaluatedModel]:
+    """Find the models to evaluate.
 
     Args:
-        wanted: names of baselines and packaged networks, runs' folders, sweeps' folders (which
-            stand for all of their runs), checkpoints or exported weights.
-        trust: Names of modules outside the package whose classes their files may reference.
+        names: Names of baselines and packaged networks, run folders, sweep folders (which stand
+            for their finished runs), checkpoints or exported weights.
+        trust: Modules outside the package whose networks may be loaded.
+        baselines: Baselines by name.
 
     Returns:
-        In the order asked for, each once.
+        The models in the order of ``names``, each once.
 
     Raises:
-        UserError: one that does not exist, with the nearest name that does; or none at all.
+        UserError: If a name is unknown (with the most similar one), or there is no name.
     """
-    if not wanted:
-        raise UserError("run is empty: name what to evaluate, for example run=pretrained")
+    if not names:
+        raise UserError("models is empty: name what to evaluate, for example models=pretrained")
     found: dict[Path | str, tuple[Path, EvaluatedModel]] = {}
-    for word in wanted:
-        for weights, place, model in _of(word, trust):
-            found.setdefault(weights, (place, model))
-    return [_told_apart(place, model, found.values()) for place, model in found.values()]
+    for name in names:
+        for weights, path, model in _find(name, trust, baselines):
+            found.setdefault(weights, (path, model))
+    return [_unique_name(path, model, found.values()) for path, model in found.values()]
 
 
-def _told_apart(
-    place: Path, model: EvaluatedModel, found: Collection[tuple[Path, EvaluatedModel]]
-) -> EvaluatedModel:
-    """The model, called by as much of its path as it takes where another has the same name."""
-    alike = [other.parts for other, one in found if one.name == model.name]
-    if len(alike) == 1:
-        return model
-    ends = (place.parts[start:] for start in reversed(range(len(place.parts))))
-    own = next(end for end in ends if sum(one[-len(end) :] == end for one in alike) == 1)
-    return replace(model, name="/".join(own))
-
-
-def combined(
-    models: Sequence[EvaluatedModel], views: int = 1, ensemble: bool = False
+def combine(
+    models: Sequence[EvaluatedModel], tta_views: int = 1, ensemble: bool = False
 ) -> list[EvaluatedModel]:
-    """The models with test-time augmentation, and all their networks as one more.
+    """Add test-time augmentation to the networks, and an ensemble of all networks.
 
     Args:
-        models: as ``find_models`` found them.
-        views: of each image; 1 leaves networks as they are. Baselines have one.
-        ensemble: add the mean of the networks' scores.
+        models: As found by `find_models`.
+        tta_views: Views of each image for networks; 1 is no augmentation.
+        ensemble: Whether to append the mean of all networks' scores as one more model.
 
     Raises:
-        UserError: an ensemble of fewer than two networks, or of networks that read images of
-            different sizes or were trained with different splits, data or alphabets held out.
+        UserError: If an ensemble has fewer than two networks, or networks with different image
+            sizes, splits, data sources or validation alphabets.
     """
-    found = [_with_views(one, views) for one in models]
+    augmented = [_with_views(model, tta_views) for model in models]
     if not ensemble:
-        return found
-    members = [one for one in found if one.trained is not None]
-    if len(members) < 2:
-        raise UserError("ensemble=true needs two networks or more: name their runs' folders")
-    learned = {
-        name: {str(one.metadata.get(key)) for one in members} for key, name in _SHARED.items()
-    }
-    for name, several in {"size": {str(one.size) for one in members}, **learned}.items():
-        if len(several) > 1:
-            listed = " and ".join(sorted(several))
-            raise UserError(f"ensemble=true needs networks of one {name}, not of {listed}")
-    made = Ensemble([one.scorer for one in members])  # type: ignore[misc]
-    name = f"ensemble of {len(members)}"
-    return [*found, replace(members[0], name=name, scorer=made, members=len(members))]
+        return augmented
+    networks = [model for model in augmented if model.trained is not None]
+    if len(networks) < 2:
+        raise UserError("ensemble=true needs two or more networks: name their run folders")
+    shared = {"image size": {str(model.size) for model in networks}}
+    for key, label in _SHARED.items():
+        shared[label] = {str(model.metadata.get(key)) for model in networks}
+    for label, values in shared.items():
+        if len(values) > 1:
+            listed = " and ".join(sorted(values))
+            raise UserError(f"ensemble=true needs networks of one {label}, got {listed}")
+    scorer = Ensemble([model.scorer for model in networks])  # type: ignore[misc]
+    name = f"ensemble of {len(networks)}"
+    return [*augmented, replace(networks[0], name=name, scorer=scorer, n_networks=len(networks))]
 
 
-def _with_views(model: EvaluatedModel, views: int) -> EvaluatedModel:
-    if views == 1 or model.trained is None:
+def folder_named(name: str, baselines: Collection[str] = BASELINES) -> Path | None:
+    """The folder of that name; None for a file, a packaged network or a baseline.
+
+    Packaged networks and baselines take precedence over folders of their name.
+    """
+    path = Path(name).expanduser()
+    return path if name not in (*PRETRAINED, *baselines) and path.is_dir() else None
+
+
+def _unique_name(
+    path: Path, model: EvaluatedModel, found: Collection[tuple[Path, EvaluatedModel]]
+) -> EvaluatedModel:
+    """The model, with as much of its path as name as distinguishes it from namesakes."""
+    namesakes = [other.parts for other, one in found if one.name == model.name]
+    if len(namesakes) == 1:
         return model
-    name = f"{model.name}, {views} views"
-    return replace(model, name=name, scorer=TestTimeAugmentation(model.scorer, views))
+    suffixes = (path.parts[start:] for start in reversed(range(len(path.parts))))
+    unique = next(
+        suffix
+        for suffix in suffixes
+        if sum(parts[-len(suffix) :] == suffix for parts in namesakes) == 1
+    )
+    return replace(model, name="/".join(unique))
 
 
-def folder_named(word: str) -> Path | None:
-    """The folder that a word names; None for a file, a packaged network or a baseline.
-
-    Those come first, so that a folder of their name is none that was asked for.
-    """
-    path = Path(word).expanduser()
-    return path if word not in (*PRETRAINED, *BASELINES) and path.is_dir() else None
+def _with_views(model: EvaluatedModel, tta_views: int) -> EvaluatedModel:
+    if tta_views == 1 or model.trained is None:
+        return model
+    scorer = TestTimeAugmentation(model.scorer, tta_views)
+    return replace(model, name=f"{model.name}, {tta_views} views", scorer=scorer)
 
 
-def _of(word: str, trust: str | Collection[str] = ()) -> list[tuple[Path | str, Path, EvaluatedModel]]:
-    """What a word stands for: models, each after what it is known and called by.
-
-    That is the file of its weights, and its folder or file; of a baseline the word for both.
-    """
-    if word in BASELINES:
-        baseline = BASELINES[word]
-        limits = baseline.most_episodes, baseline.skips
-        made = EvaluatedModel(baseline.title, baseline.make(), SIDE, None, *limits)
-        return [(word, Path(word), made)]
-    if word in PRETRAINED:
-        return [_network(word, word, trust=trust)]
-    folder = folder_named(word)
+def _find(
+    name: str, trust: Collection[str], baselines: Mapping[str, Baseline]
+) -> list[tuple[Path | str, Path, EvaluatedModel]]:
+    """The models that a name stands for, each with its weights' file and its path."""
+    if name in baselines:
+        one = baselines[name]
+        limits = one.max_episodes, tuple(one.skip_series)
+        return [(name, Path(name), EvaluatedModel(one.title, one.scorer(), SIDE, None, *limits))]
+    if name in PRETRAINED:
+        return [_network(name, name, trust)]
+    folder = folder_named(name, baselines)
     if folder is not None:
         runs = runs_in(folder)
         if not runs:
             raise UserError(f"{folder} holds no run with a checkpoint")
         if runs == [folder]:
-            return [_network(folder, folder.absolute().name, _status(folder) == "finished", trust)]
-        whole = [run for run in runs if _is_whole(run)]
-        if not whole:
-            raise UserError(
-                f"{folder} holds no run that has finished; name one to evaluate it as is"
-            )
-        return [_network(run, str(run.relative_to(folder)), trust=trust) for run in whole]
-    path = Path(word).expanduser()
+            finished = _status(folder) == "finished"
+            return [_network(folder, folder.absolute().name, trust, finished)]
+        complete = [run for run in runs if _is_finished(run)]
+        if not complete:
+            raise UserError(f"{folder} holds no finished run; name a run to evaluate it as it is")
+        return [_network(run, str(run.relative_to(folder)), trust) for run in complete]
+    path = Path(name).expanduser()
     if not path.exists():
-        names = [*PRETRAINED, *BASELINES]
+        names = [*PRETRAINED, *baselines]
         raise UserError(
-            f"there is no {word}.{did_you_mean(word, names)} Name a run's or sweep's folder, a "
+            f"there is no {name}.{did_you_mean(name, names)} Name a run's or sweep's folder, a "
             f".ckpt or .safetensors file, or one of {', '.join(names)}"
         )
-    return [_network(word, path.stem, trust=trust)]
+    return [_network(name, path.stem, trust)]
 
 
-def _is_whole(run: Path) -> bool:
-    """Whether a run of a sweep was trained to its end; says so where it was not."""
+def _is_finished(run: Path) -> bool:
+    """Whether a run of a sweep finished; logs a warning where it did not."""
     status = _status(run)
     if status != "finished":
         log.warning("%s is left out: %s", run, status)
@@ -230,15 +254,14 @@ def _is_whole(run: Path) -> bool:
 
 
 def _status(run: Path) -> str:
-    """How a run ended, as its result says."""
     try:
         return read_result(run).status
     except UserError:
-        return "unfinished" if (run / ".hydra").is_dir() else "finished"  # no run, but weights
+        return "unfinished" if (run / ".hydra").is_dir() else "finished"  # a folder of weights
 
 
 def _network(
-    where: str | Path, name: str, finished: bool = True, trust: str | Collection[str] = ()
+    where: str | Path, name: str, trust: Collection[str], finished: bool = True
 ) -> tuple[Path, Path, EvaluatedModel]:
     trained = load_trained(where, trust)
     model = EvaluatedModel(name, trained.network, trained.size, trained, finished=finished)

@@ -1,7 +1,8 @@
-"""What others report, as data: never a number without its protocol and training data."""
+"""Published accuracies as data, and the comparison of scores with them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -9,33 +10,37 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.utils.tables import Table
+
 PROTOCOLS = {
     "within_alphabet_20way": "20-way one-shot within one alphabet, 400 episodes",
     "cross_alphabet_20way": "20-way one-shot across alphabets",
     "cross_alphabet_21way": "21-way one-shot across alphabets",
-    "verification": "verification",
+    "verification": "Verification",
     "mnist_10way": "MNIST 10-way one-shot",
 }
 
 
 @dataclass(frozen=True)
 class Published:
-    """One published figure.
+    """One published accuracy, a row of ``published.yaml``.
 
     Attributes:
-        who: the method.
-        source: the publication.
-        protocol: one of ``PROTOCOLS``; the head of ``published.yaml`` says what they are.
-        value: accuracy, %.
-        trained_on: in words.
-        split: the rule of ``data.split`` that comes nearest; ``none`` or ``other`` where none does.
-        n: how many; None where it is not said.
-        remark: what a reader must know to compare.
-        uncertain: known at second hand and not checked against the text.
+        method: Name of the method.
+        source: The publication.
+        protocol: One of `PROTOCOLS`.
+        value: Accuracy in %.
+        trained_on: Training data in words.
+        split: The nearest rule of ``OmniglotDataModule.split``; ``none`` or ``other`` where no rule
+            is near.
+        n: Episodes or pairs; None if not reported.
+        remark: What a reader must know for the comparison.
+        uncertain: Whether the value is quoted at second hand.
         reference: ``koch2015`` or ``humans`` for the rows that runs are measured against.
     """
 
-    who: str
+    method: str
     source: str
     protocol: str
     value: float
@@ -47,31 +52,103 @@ class Published:
     reference: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Check value and protocol."""
         if not 0 < self.value <= 100 or self.protocol not in PROTOCOLS:
-            raise ValueError(f"{self} is no accuracy in % of one of {', '.join(PROTOCOLS)}")
+            raise ValueError(f"{self} is not an accuracy in % of one of {', '.join(PROTOCOLS)}")
 
     @property
     def note(self) -> str:
         """Source and remark in one line."""
-        parts = [self.source, self.remark, "not checked" if self.uncertain else ""]
+        parts = [self.source, self.remark, "quoted at second hand" if self.uncertain else ""]
         return "; ".join(part for part in parts if part)
 
 
+@cache
+def _rows() -> tuple[Published, ...]:
+    text = files(__package__).joinpath("published.yaml").read_text(encoding="utf-8")
+    content: Any = OmegaConf.to_container(OmegaConf.create(text))
+    sources = content["sources"]
+    return tuple(Published(**{**row, "source": sources[row["source"]]}) for row in content["rows"])
+
+
 def published(protocol: str | None = None) -> tuple[Published, ...]:
-    """The figures of one protocol, or all; in the order of ``published.yaml``."""
-    return tuple(one for one in _all() if protocol in (None, one.protocol))
+    """The published accuracies of one protocol, or all, in the order of ``published.yaml``."""
+    return tuple(row for row in _rows() if protocol in (None, row.protocol))
 
 
 def reference(protocol: str, name: str) -> Published:
-    """The best published row of a protocol that is marked as the reference ``name``."""
+    """The row of a protocol that is marked as reference ``name``; the best one of several."""
     rows = [row for row in published(protocol) if row.reference == name]
     return max(rows, key=lambda row: row.value)
 
 
-@cache
-def _all() -> tuple[Published, ...]:
-    text = files(__package__).joinpath("published.yaml").read_text()
-    content: Any = OmegaConf.to_container(OmegaConf.create(text))
-    sources = content["sources"]
-    return tuple(Published(**{**row, "source": sources[row["source"]]}) for row in content["rows"])
+@dataclass(frozen=True)
+class ComparedModel:
+    """A model's name, its training data in words, and its scores."""
+
+    name: str
+    trained_on: str
+    scores: Sequence[Score]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One accuracy in a comparison.
+
+    Attributes:
+        protocol: Title of the protocol.
+        method: Method or model.
+        value: Accuracy in %.
+        n: Episodes or pairs; None if not reported.
+        trained_on: Training data in words.
+        note: Source and remark, or how the list was drawn.
+        low, high: 95% interval in %; None if not reported.
+        ours: Whether it was measured by this package.
+    """
+
+    protocol: str
+    method: str
+    value: float
+    n: int | None
+    trained_on: str
+    note: str
+    low: float | None = None
+    high: float | None = None
+    ours: bool = False
+
+
+def comparison(models: Iterable[ComparedModel]) -> dict[str, list[Row]]:
+    """Scores among the published accuracies, best first, for every protocol that a score follows."""
+    models = list(models)
+    tables = {}
+    for protocol, title in PROTOCOLS.items():
+        rows = [
+            Row(title, f"here: {model.name}, {score.name}", 100 * score.value, score.n,
+                model.trained_on, score.protocol, 100 * score.low, 100 * score.high, ours=True)
+            for model in models
+            for score in model.scores
+            if score.comparable_with == protocol
+        ]  # fmt: skip
+        if rows:
+            rows += [
+                Row(title, one.method, one.value, one.n, one.trained_on, one.note)
+                for one in published(protocol)
+            ]
+            tables[protocol] = sorted(rows, key=lambda row: -row.value)
+    return tables
+
+
+def comparison_table(protocol: str, rows: Sequence[Row]) -> Table:
+    """One protocol's rows as a table."""
+    table = Table(
+        PROTOCOLS[protocol],
+        ["method", ">accuracy %", ">n", "trained on", "source"],
+        key=f"published_{protocol}",
+    )
+    for row in rows:
+        value = f"{row.value:.1f}"
+        if row.low is not None and row.high is not None:
+            value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
+        n = "-" if row.n is None else f"{row.n:,}"
+        table.add(row.method, value, n, row.trained_on, row.note)
+    return table

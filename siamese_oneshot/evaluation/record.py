@@ -1,102 +1,149 @@
-"""What an evaluation leaves behind: ``evaluation.json`` and ``evaluation.md``."""
+"""``evaluation.json`` (version 2), its one writer and reader, and ``evaluation.md``."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.data.tasks import EpisodeTask
-from siamese_oneshot.evaluation.confusions import confusions
-from siamese_oneshot.evaluation.evaluator import Outcome
-from siamese_oneshot.evaluation.published import published
-from siamese_oneshot.evaluation.results import EpisodeResults
-from siamese_oneshot.evaluation.significance import PairedTest
-from siamese_oneshot.evaluation.tables import trained_on
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import whole_file
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
 FILE = "evaluation.json"
+_SCORES = ("scores", "alphabets")
 
 
-def write_json(
-    folder: Path,
-    outcomes: Sequence[Outcome],
-    tests: Sequence[PairedTest],
-    surroundings: dict[str, Any],
-) -> Path:
-    """Write everything that was found, whole or not at all."""
-    content = {
-        "version": VERSION,
-        **surroundings,
-        "models": [plain(outcome) for outcome in outcomes],
-        "paired": [{**dataclasses.asdict(one), "difference": one.difference} for one in tests],
-        "published": [dataclasses.asdict(one) for one in published()],
-    }
+@dataclass(frozen=True)
+class ModelRecord:
+    """The results of one model in plain values.
+
+    Attributes:
+        name, kind: Name, and ``network`` or ``baseline``.
+        trained_on: Training data in words.
+        split: Rule of the split.
+        scores: All scores.
+        alphabets: Within-alphabet accuracy by alphabet.
+        threshold: Verification threshold.
+        reject_threshold: Threshold on the highest score for unknown classes.
+        metadata: Metadata of the training.
+        parameters, n_networks: Learned parameters, and networks of an ensemble.
+        confusions: By list: pairs of classes with ``times`` and ``n``, the most frequent first.
+        predictions: By list: its digest, and one character per episode, 1 for correct.
+        summary: Values of the summary metrics.
+        images_embedded, comparisons, seconds: What it took.
+    """
+
+    name: str
+    kind: str
+    trained_on: str
+    split: str
+    scores: list[Score]
+    alphabets: list[Score]
+    threshold: float
+    reject_threshold: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+    n_networks: int = 1
+    confusions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    predictions: dict[str, dict[str, str]] = field(default_factory=dict)
+    summary: dict[str, float] = field(default_factory=dict)
+    images_embedded: int = 0
+    comparisons: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """Everything in ``evaluation.json``.
+
+    Attributes:
+        models: Results of each model.
+        data_source, data_digest: The images.
+        warnings: Warnings about the images.
+        precision: Precision of the arithmetic.
+        command, python, packages, commit, hardware: See `run_info.environment`.
+        paired_tests: McNemar's tests.
+        published: Published accuracies.
+    """
+
+    models: list[ModelRecord]
+    data_source: str
+    data_digest: str
+    warnings: list[str] = field(default_factory=list)
+    precision: str = ""
+    command: str = ""
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    hardware: str = ""
+    paired_tests: list[dict[str, Any]] = field(default_factory=list)
+    published: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def network(self) -> ModelRecord | None:
+        """The first network; None if only baselines were evaluated."""
+        return next((model for model in self.models if model.kind == "network"), None)
+
+
+def write_evaluation(folder: Path, record: EvaluationRecord) -> Path:
+    """Write ``evaluation.json`` atomically."""
+    content = {"version": VERSION, **dataclasses.asdict(record)}
     path = folder / FILE
     with whole_file(path) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
     return path
 
 
+def find_evaluation(folder: Path) -> Path | None:
+    """The ``evaluation.json`` of a run's folder, or in the folder itself; None if there is none."""
+    paths = (folder / "evaluation" / FILE, folder / FILE)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_evaluation(path: Path) -> EvaluationRecord:
+    """Read what `write_evaluation` wrote.
+
+    Raises:
+        UserError: If the file is missing, damaged or of another version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("version")
+        if version != VERSION:
+            raise UserError(f"{path} has version {version}; this package reads {VERSION}")
+        models = []
+        for row in content.pop("models"):
+            scores = {name: [Score.from_dict(one) for one in row.pop(name)] for name in _SCORES}
+            models.append(ModelRecord(**row, **scores))
+            _check(models[-1])
+        record = EvaluationRecord(models=models, **content)
+        _check(record)
+        return record
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run evaluate first") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        raise UserError(f"{path} is damaged ({problem}): run evaluate again") from problem
+
+
 def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:
-    """Write the tables as a page, whole or not at all."""
+    """Write tables as ``evaluation.md`` atomically."""
     path = folder / "evaluation.md"
     with whole_file(path) as file:
         file.write("\n".join([f"# {title}\n", *(table.markdown() for table in tables)]).encode())
     return path
 
 
-def plain(outcome: Outcome) -> dict[str, Any]:
-    """One model's findings in plain values."""
-    trained, verification = outcome.model.trained, outcome.test.verification
-    return {
-        "name": outcome.model.name,
-        "kind": "baseline" if trained is None else "network",
-        "trained_on": trained_on(outcome),
-        "metadata": {} if trained is None else trained.metadata,
-        "parameters": outcome.model.parameters,
-        "networks": outcome.model.members,
-        "split": outcome.split,
-        "scores": [dataclasses.asdict(score) for score in outcome.scores],
-        "alphabets": [dataclasses.asdict(score) for score in outcome.alphabets],
-        "confused_lists": {
-            one.task.key: _confused_lists(one, outcome) for one in outcome.confused_lists
-        },
-        "verification": {
-            "accuracy": verification.accuracy,
-            "auroc": verification.auroc,
-            "equal_error_rate": verification.eer,
-        },
-        "threshold": verification.threshold,
-        "reject_threshold": outcome.reject_threshold,
-        "pictures_embedded": outcome.images,
-        "comparisons": outcome.comparisons,
-        "seconds": outcome.seconds,
-        "right": {key: _right(one.task, one.right.tolist()) for key, one in _kept(outcome)},
-    }
-
-
-def _confused_lists(results: EpisodeResults, outcome: Outcome) -> list[dict[str, Any]]:
-    names = outcome.dataset.class_names
-    return [
-        {"classes": [names[c.one], names[c.other]], "times": c.times, "chances": c.chances}
-        for c in confusions(results, outcome.dataset.classes)
-    ]
-
-
-def _kept(outcome: Outcome) -> list[tuple[str, Any]]:
-    """The lists whose every answer is kept, so that a later model can be compared by pairs."""
-    return [
-        (key, one) for key, one in outcome.results.items() if key in ("lake_runs", "koch_protocol")
-    ]
-
-
-def _right(task: EpisodeTask, right: list[bool]) -> dict[str, str]:
-    return {
-        "digest": task.episodes.digest,
-        "answers": "".join("1" if one else "0" for one in right),
-    }
+def _check(record: Any) -> None:
+    """Raise a TypeError if a field does not have the plain type that it is annotated with."""
+    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "list": list}
+    kinds["str | None"] = (str, type(None))
+    for one in dataclasses.fields(record):
+        kind = kinds.get(str(one.type).partition("[")[0], dict)
+        if not isinstance(getattr(record, one.name), kind):
+            raise TypeError(f"{one.name} is not {one.type}")

@@ -1,10 +1,12 @@
-"""An evaluation from the first image to the last table."""
+"""The evaluate command, from configuration to the last table."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -14,18 +16,25 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
 from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.data.sources import load_source
-from siamese_oneshot.evaluation import tables
-from siamese_oneshot.evaluation.embedding import ComputeConfig
-from siamese_oneshot.evaluation.evaluator import (
+from siamese_oneshot.evaluation.baselines import BASELINES
+from siamese_oneshot.evaluation.embeddings import ComputeConfig
+from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
+from siamese_oneshot.evaluation.model_evaluation import (
     Outcome,
+    TaskProvider,
     evaluate_model,
     primary,
-    without_embeddings,
 )
-from siamese_oneshot.evaluation.models import EvaluatedModel, combined, find_models, folder_named
-from siamese_oneshot.evaluation.record import write_json, write_markdown
+from siamese_oneshot.evaluation.models import EvaluatedModel, combine, find_models, folder_named
+from siamese_oneshot.evaluation.published import published
+from siamese_oneshot.evaluation.record import (
+    EvaluationRecord,
+    ModelRecord,
+    write_evaluation,
+    write_markdown,
+)
 from siamese_oneshot.evaluation.significance import paired_tests
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.tables import published_tables, result_tables
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.run_name import tags_of
 from siamese_oneshot.loggers.run_summary import log_evaluation
@@ -37,32 +46,34 @@ from siamese_oneshot.utils.hardware import (
     keep_freed_memory,
 )
 from siamese_oneshot.utils.run_info import environment
-from siamese_oneshot.utils.tables import Table, wide_console
+from siamese_oneshot.utils.tables import wide_console
 
 log = logging.getLogger(__name__)
 
+TESTED = ("lake_runs", "koch_protocol", "within_alphabet", "cross_alphabet", "mnist")
+KEPT = ("lake_runs", "koch_protocol")  # lists whose every prediction is kept in evaluation.json
+
 
 def evaluate(cfg: DictConfig) -> list[Outcome]:
-    """Put every protocol to the models of ``cfg.models``; print, write and draw what comes out.
+    """Evaluate ``cfg.models`` on every list, and print, save, plot and log the results.
 
     Args:
-        cfg: the composed configuration of ``conf/evaluate.yaml``.
+        cfg: The composed configuration of ``conf/evaluate.yaml``.
 
     Returns:
-        The outcomes, in the order asked for.
+        The outcomes in the order of ``cfg.models``.
 
     Raises:
-        UserError: whatever a user can mend.
+        UserError: For everything that a user can correct.
     """
     began = time.monotonic()
-    wanted = list(cfg.models) if isinstance(cfg.models, ListConfig) else [str(cfg.models)]
-    views, ensemble = (
-        check.integer("tta_views", cfg.tta_views, 1),
-        check.boolean("ensemble", cfg.ensemble),
-    )
-    models = combined(find_models(wanted, cfg.trust), views, ensemble)
+    names = list(cfg.models) if isinstance(cfg.models, ListConfig) else [str(cfg.models)]
+    tta_views = check.integer("tta_views", cfg.tta_views, 1)
+    ensemble = check.boolean("ensemble", cfg.ensemble)
+    baselines = {**BASELINES, **instantiate(cfg.baselines, _convert_="all")}
+    models = combine(find_models(names, cfg.trust, baselines), tta_views, ensemble)
     accelerator = choose_accelerator(cfg.accelerator, "accelerator")
-    machine = ComputeConfig(
+    compute = ComputeConfig(
         "cuda" if accelerator == "gpu" else accelerator,
         choose_precision(cfg.precision, accelerator, "precision"),
         check.integer("eval_batch_size", cfg.eval_batch_size, 1),
@@ -71,82 +82,71 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         keep_freed_memory()
     check.boolean("plots", cfg.plots)
     check_loggers(cfg.get("logger"))
+    summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
     task_provider = _task_provider(cfg)
-    folder = _folder(cfg.output_dir, wanted, models, views)
+    folder = _output_dir(cfg.output_dir, names, models, tta_views)
     folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     for model in models:
-        outcome = evaluate_model(model, task_provider, machine)
+        outcome = evaluate_model(model, task_provider, compute, summary_metrics)
         log.info(
-            "%s: %s images embedded once for %s comparisons, %.1f s",
+            "%s: %s images embedded once, %s comparisons, %.1f s",
             model.name,
             f"{outcome.images:,}",
             f"{outcome.comparisons:,}",
             outcome.seconds,
         )
-        outcomes = without_embeddings([*outcomes, outcome])
-    tests = paired_tests(
-        outcomes, ("lake_runs", "koch_protocol", "within_alphabet", "cross_alphabet", "mnist")
-    )
-    made = tables_of(outcomes)
-    if tests:
-        made.append(tables.paired_table(tests))
-    omniglot = task_provider.loaded.dataset.source == "omniglot"
-    literature = list(tables.literature_tables(outcomes)) if omniglot else []
+        outcomes.append(outcome)
+        closest = primary(outcomes)  # embeddings are large, and plotted for one model only
+        outcomes = [o if o is closest else replace(o, embeddings=None) for o in outcomes]
+    tests = paired_tests([(one.model.name, one.results) for one in outcomes], TESTED)
+    tables = [*result_tables(outcomes, tests), *published_tables(outcomes)]
     console = wide_console()
-    for table in [*made, *literature]:
+    for table in tables:
         console.print(table.rich())
-    names = ", ".join(model.name for model in models)
-    surroundings = {
+    title = ", ".join(model.name for model in models)
+    loaded = task_provider.loaded
+    record = EvaluationRecord(
+        models=[model_record(outcome) for outcome in outcomes],
+        data_source=loaded.dataset.source,
+        data_digest=loaded.digest,
+        warnings=list(loaded.warnings),
+        precision=compute.precision,
+        paired_tests=[{**dataclasses.asdict(one), "difference": one.difference} for one in tests],
+        published=[dataclasses.asdict(row) for row in published()],
         **environment("evaluate"),
-        "data_source": task_provider.loaded.dataset.source,
-        "data_digest": task_provider.loaded.digest,
-        "warnings": list(task_provider.loaded.warnings),
-        "precision": machine.precision,
-    }
-    write_json(folder, outcomes, tests, surroundings)
-    write_markdown(folder, f"Evaluation of {names}", [*made, *literature])
-    images = {}
+    )
+    write_evaluation(folder, record)
+    write_markdown(folder, f"Evaluation of {title}", tables)
+    plots = {}
     if cfg.plots:
-        from siamese_oneshot.evaluation.plots import draw_all  # here: matplotlib takes a second
+        from siamese_oneshot.plots.figures import save_evaluation  # matplotlib takes a second
 
-        images = draw_all(outcomes, task_provider, folder / "pictures")
-    sweep = next((one for one in map(sweep_of, _folders(wanted)) if one is not None), None)
+        plots = save_evaluation(outcomes, loaded.dataset, folder / "plots")
+    sweep = next((one for one in map(sweep_of, _folders(names)) if one is not None), None)
     with build_loggers(
         cfg.get("logger"),
         folder,
         OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-        name=f"evaluate {names}"[:96],
+        name=f"evaluate {title}"[:96],
         group=None if sweep is None else sweep.resolve().name,
         tags=_tags(outcomes),
         job_type="evaluate",
     ) as loggers:
-        log_evaluation(loggers, outcomes, [*made, *literature], images)
-    for warning in task_provider.loaded.warnings:
+        log_evaluation(loggers, outcomes, tables, plots)
+    for warning in loaded.warnings:
         console.print(warning, style="bold red", markup=False)
     console.print(
-        f"evaluation.json, evaluation.md and {len(images)} images are in {folder}; "
-        f"{time.monotonic() - began:.0f} s on {surroundings['hardware']}",
+        f"evaluation.json, evaluation.md and {len(plots)} plots are in {folder}; "
+        f"{time.monotonic() - began:.0f} s on {record.hardware}",
         soft_wrap=True,
         markup=False,
     )
     return outcomes
 
 
-def tables_of(outcomes: Sequence[Outcome]) -> list[Table]:
-    """What was found, before it is compared with anything."""
-    settings, closest = tables.settings_table(outcomes), primary(outcomes)
-    return [
-        tables.figures_table(outcomes),
-        *([settings] if settings is not None else []),
-        tables.ways_table(outcomes),
-        tables.alphabets_table(outcomes),
-        *(tables.confusions_table(closest, one) for one in closest.confused_lists),
-    ]
-
-
 def _tags(outcomes: Sequence[Outcome]) -> list[str]:
-    """The tags of the trainings, so that a filter by one finds their evaluations, too."""
+    """The tags of the trainings, so that a filter by one of them finds evaluations as well."""
     tags = [
         tags_of(one.model.metadata.get("experiment") or "", one.dataset.source, one.split)
         for one in outcomes
@@ -154,8 +154,49 @@ def _tags(outcomes: Sequence[Outcome]) -> list[str]:
     return [*dict.fromkeys(tag for own in tags for tag in own)]
 
 
+def model_record(outcome: Outcome) -> ModelRecord:
+    """The results of one model as they stand in ``evaluation.json``."""
+    model = outcome.model
+    kept = {key: outcome.results[key] for key in KEPT if key in outcome.results}
+    return ModelRecord(
+        name=model.name,
+        kind="baseline" if model.trained is None else "network",
+        trained_on=model.trained_on,
+        split=outcome.split,
+        scores=outcome.scores,
+        alphabets=outcome.alphabets,
+        threshold=outcome.test.verification.threshold,
+        reject_threshold=outcome.reject_threshold,
+        metadata=model.metadata,
+        parameters=model.parameters,
+        n_networks=model.n_networks,
+        confusions={
+            one.task.key: _confusions(one, outcome.dataset) for one in outcome.confused_lists
+        },
+        predictions={
+            key: {
+                "digest": results.task.episodes.digest,
+                "is_correct": "".join(str(int(one)) for one in results.is_correct),
+            }
+            for key, results in kept.items()
+        },
+        summary=outcome.summary,
+        images_embedded=outcome.images,
+        comparisons=outcome.comparisons,
+        seconds=outcome.seconds,
+    )
+
+
+def _confusions(results: EpisodeResults, dataset: CharacterDataset) -> list[dict[str, object]]:
+    names = dataset.class_names
+    return [
+        {"classes": [names[one.first], names[one.second]], "times": one.times, "n": one.n}
+        for one in confusions(results, dataset.classes)
+    ]
+
+
 def _task_provider(cfg: DictConfig) -> TaskProvider:
-    """Load what is asked about."""
+    """Load the images."""
     data = cfg.data
     loaded = load_source(
         data.source,
@@ -185,25 +226,25 @@ def _mnist(cfg: DictConfig) -> CharacterDataset | None:
     except MnistUnavailable as problem:
         if cfg.mnist is not None:
             raise
-        log.warning("no MNIST row: %s", problem)
+        log.warning("MNIST is left out: %s", problem)
         return None
 
 
-def _folders(wanted: Sequence[str]) -> list[Path]:
-    """The folders among what was asked for."""
-    return [place for one in wanted if (place := folder_named(one)) is not None]
+def _folders(names: Sequence[str]) -> list[Path]:
+    return [folder for one in names if (folder := folder_named(one)) is not None]
 
 
-def _folder(
-    out: str | None, wanted: Sequence[str], models: Sequence[EvaluatedModel], views: int
+def _output_dir(
+    output_dir: str | None, names: Sequence[str], models: Sequence[EvaluatedModel], tta_views: int
 ) -> Path:
-    """Beside the checkpoint of a single run or sweep, else a folder of its own.
+    """Inside the folder of a single run or sweep, else a folder of its own.
 
-    What several views have seen stands apart: a run's ``evaluation`` is of one look at an image,
-    and its thresholds are what ``export`` hands on.
+    Results with test-time augmentation go elsewhere: ``export`` takes the thresholds of a run's
+    ``evaluation`` folder, which are those of plain images.
     """
-    if out is not None:
-        return Path(out).expanduser().absolute()
-    if len(wanted) == 1 and models[0].trained is not None and (places := _folders(wanted)):
-        return places[0].absolute() / ("evaluation" if views == 1 else f"evaluation_{views}_views")
+    if output_dir is not None:
+        return Path(output_dir).expanduser().absolute()
+    if len(names) == 1 and models[0].trained is not None and (folders := _folders(names)):
+        name = "evaluation" if tta_views == 1 else f"evaluation_{tta_views}_views"
+        return folders[0].absolute() / name
     return Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute()

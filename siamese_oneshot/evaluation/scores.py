@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.evaluation.intervals import wilson
-from siamese_oneshot.evaluation.results import EpisodeResults, EvalResults, VerificationResults
-
-_THRESHOLD_FROM = {"validation": "these pairs", "test": "validation"}
+from siamese_oneshot.evaluation.significance import wilson
 
 
 @dataclass(frozen=True)
 class Score:
-    """The share of right answers on one frozen list.
+    """The accuracy on one frozen list of episodes or pairs.
 
     Attributes:
-        key: a short name for logs: ``lake_runs``, ``verification`` …; unique within a split.
+        key: Short name for logs (``lake_runs``, ``verification`` …), unique within a split.
         split: ``validation`` or ``test``.
-        name: what was measured, for tables.
-        protocol: how the list was drawn, in a sentence.
-        value: ``correct / n``, 0 … 1.
-        correct, n: right answers, and episodes or pairs.
-        low, high: the 95% interval (Wilson), 0 … 1.
-        digest: the hash of the list.
-        way, shot: of the episodes; None for pairs.
+        name: What was measured, for tables.
+        protocol: How the list was drawn, in one sentence.
+        value: ``correct / n`` in [0, 1].
+        correct, n: Correct answers, and episodes or pairs.
+        low, high: 95% interval (Wilson) in [0, 1].
+        digest: Hash of the list.
+        way, shot: Of the episodes; None for pairs.
         kind: ``one_shot``, ``verification``, ``open_set`` or ``assignment``.
-        series: the curve or group that the list belongs to: ``way_curve_test``,
-            ``way_curve_train`` or ``few_shot``.
-        alphabet: the one alphabet that the queries are from.
-        auroc, eer, threshold: verification's area under the ROC curve, equal error rate (0 … 1) and
-            the threshold of the accuracy.
-        comparable_with: the protocol of ``published.yaml`` whose figures may stand beside it.
+        series: Curve or group that the list is a point of (``way_curve_test``,
+            ``way_curve_train``, ``few_shot``), or None.
+        alphabet: The alphabet of the queries, if it is one alphabet.
+        auroc, eer, threshold: Of verification: area under the ROC curve, equal error rate in
+            [0, 1], and the threshold of ``value``.
+        comparable_with: Protocol of ``published.yaml`` that the list follows, or None.
     """
 
     key: str
@@ -57,68 +56,45 @@ class Score:
 
     @property
     def percent(self) -> str:
-        """The value in % with its interval: ``97.25 (95.1-98.5)``."""
+        """Value and interval in %: ``97.25 (95.1-98.5)``."""
         return f"{100 * self.value:.2f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
+
+    @property
+    def auroc_and_eer(self) -> str:
+        """``AUROC 0.9962, EER 2.26%``; empty where the score has neither."""
+        if self.auroc is None or self.eer is None:
+            return ""
+        return f"AUROC {self.auroc:.4f}, EER {100 * self.eer:.2f}%"
 
     @classmethod
     def from_counts(
         cls, key: str, split: str, name: str, protocol: str, correct: int, n: int, digest: str,
         **fields: Any,
     ) -> Score:  # fmt: skip
-        """A score whose value and interval follow from its counts; ``fields`` are the others."""
+        """A score whose value and interval follow from its counts."""
         low, high = wilson(correct, n)
         return cls(key, split, name, protocol, correct / n, correct, n, low, high, digest, **fields)
 
     @classmethod
-    def of(cls, results: EpisodeResults | VerificationResults, split: str) -> Score:
-        """The accuracy on one list of ``validation`` or ``test``."""
-        if isinstance(results, VerificationResults):
-            within = ", different pairs within one alphabet" if results.within_alphabet else ""
-            protocol = (
-                f"half same, half different pairs{within}; threshold from "
-                f"{_THRESHOLD_FROM[split]}"
-            )
-            return cls.from_counts(
-                "verification", split, f"{split} verification", protocol, results.correct,
-                results.n, results.digest, kind="verification", auroc=results.auroc,
-                eer=results.eer, threshold=results.threshold,
-                comparable_with=results.comparable_with,
-            )  # fmt: skip
-        task = results.task
-        return cls.from_counts(
-            task.key, split, task.title, task.protocol, results.correct, results.n,
-            task.episodes.digest, way=task.way, shot=task.shot, kind=task.kind,
-            series=task.series, comparable_with=task.comparable_with,
-        )  # fmt: skip
+    def from_dict(cls, row: Mapping[str, Any]) -> Score:
+        """A score from the plain values of a JSON file.
+
+        Raises:
+            TypeError: If a field is missing, unknown or of another type.
+            ValueError: If a number is not finite.
+        """
+        score = cls(**row)
+        for field in dataclasses.fields(cls):
+            value = getattr(score, field.name)
+            if not _fits(value, str(field.type)):
+                raise TypeError(f"{field.name}={value!r} of a score is not {field.type}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{field.name} of {score.name} is not finite")
+        return score
 
 
-def scores_of(eval_results: EvalResults | None, split: str) -> list[Score]:
-    """All scores of a split: one-shot lists first, then verification."""
-    assert eval_results is not None
-    scores = [Score.of(results, split) for results in eval_results.results]
-    return [*scores, Score.of(eval_results.verification, split)]
-
-
-def alphabet_scores(results: EpisodeResults, dataset: CharacterDataset, split: str) -> list[Score]:
-    """The accuracy in each alphabet of a list of episodes within alphabets, best first."""
-    task = results.task
-    alphabets = dataset.alphabets[task.episodes.queries]
-    scores = []
-    for index in alphabets.unique().tolist():
-        chosen = alphabets == index
-        alphabet = dataset.alphabet_names[index]
-        scores.append(
-            Score.from_counts(
-                f"{task.key}/{alphabet}",
-                split,
-                alphabet,
-                task.protocol,
-                int(results.right[chosen].sum()),
-                int(chosen.sum()),
-                task.episodes.digest,
-                way=task.way,
-                shot=task.shot,
-                alphabet=alphabet,
-            )
-        )
-    return sorted(scores, key=lambda score: -score.value)
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value has one of the plain types of an annotation such as ``int | None``."""
+    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
+    allowed = [kinds[name] for name in annotation.split(" | ")]
+    return not isinstance(value, bool) and any(isinstance(value, kind) for kind in allowed)

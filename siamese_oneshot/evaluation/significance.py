@@ -1,69 +1,136 @@
-"""Whether one model is better than another on the very same episodes."""
+"""95% intervals of an accuracy and of a mean over seeds, and McNemar's paired test."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist, fmean, stdev
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from siamese_oneshot.evaluation.evaluator import Outcome
+    from siamese_oneshot.evaluation.evaluator import EpisodeResults
+
+
+def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion.
+
+    It treats episodes as independent. Episodes of one run share their support set, so the true
+    interval is somewhat wider.
+
+    Args:
+        correct: Correct answers, 0 … n.
+        n: Episodes, at least 1.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Lower and upper bound in [0, 1].
+
+    Raises:
+        ValueError: If ``n`` is 0 or ``correct`` is not in 0 … n.
+    """
+    if n < 1 or not 0 <= correct <= n:
+        raise ValueError(f"{correct} of {n} episodes is not a proportion")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = correct / n
+    center = share + z * z / (2 * n)
+    margin = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low = (center - margin) / scale if correct else 0.0  # exactly, whatever the rounding
+    high = (center + margin) / scale if correct < n else 1.0
+    return low, high
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds with Student's t interval.
+
+    Args:
+        values: One value per seed, at least two.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Mean, lower and upper bound.
+
+    Raises:
+        ValueError: If there are fewer than two values, or one is not finite.
+    """
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} value(s): an interval of a mean needs two or more")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"{list(values)} has a value that is not a finite number")
+    from scipy.stats import t  # imported here: it takes a third of a second
+
+    mean = fmean(values)
+    margin = float(t.ppf(0.5 + level / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return mean, mean - margin, mean + margin
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """McNemar's exact test on one list of episodes.
+    """McNemar's exact test of two models on one list of episodes.
 
     Attributes:
-        one, other: the names.
-        key: of the list.
-        only_one, only_other: episodes that one of them alone answered right.
-        n: all.
-        p: the two-sided probability of so uneven a share, were both as good as each other.
+        first, second: Names of the models.
+        key: Key of the list.
+        only_first, only_second: Discordant episodes: answered correctly by one model only.
+        n: Episodes that both models answered.
+        p: Two-sided p-value.
     """
 
-    one: str
-    other: str
+    first: str
+    second: str
     key: str
-    only_one: int
-    only_other: int
+    only_first: int
+    only_second: int
     n: int
     p: float
 
     @property
     def difference(self) -> float:
-        """Accuracy of one less that of the other, -1 … 1."""
-        return (self.only_one - self.only_other) / self.n
+        """Accuracy of the first model minus that of the second, -1 … 1."""
+        return (self.only_first - self.only_second) / self.n
 
 
-def mcnemar(one: Tensor, other: Tensor) -> tuple[int, int, float]:
-    """The exact test of two models' right answers, bool ``(episodes,)`` each.
+def mcnemar(first: Tensor, second: Tensor) -> tuple[int, int, float]:
+    """McNemar's exact test of two models' correct answers, bool ``(episodes,)`` each.
 
     Returns:
-        Right by one alone, right by the other alone, and the two-sided p-value.
+        Episodes that only the first, and only the second model answered correctly, and the
+        two-sided p-value.
     """
     from scipy.stats import binomtest
 
-    mine, theirs = int((one & ~other).sum()), int((other & ~one).sum())
-    p = binomtest(mine, mine + theirs, 0.5).pvalue if mine + theirs else 1.0
-    return mine, theirs, float(p)
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = only_first + only_second
+    p = binomtest(only_first, discordant, 0.5).pvalue if discordant else 1.0
+    return only_first, only_second, float(p)
 
 
-def paired_tests(outcomes: list[Outcome], keys: tuple[str, ...]) -> list[PairedTest]:
-    """The first model against each other one, on the episodes of every list that both answered.
+def paired_tests(
+    results: Sequence[tuple[str, Mapping[str, EpisodeResults]]], keys: Sequence[str]
+) -> list[PairedTest]:
+    """The first model against each other model, on every list of ``keys`` that both answered.
 
-    Where one of them answered only the first episodes of a list, on these.
+    A slow model answers only the first episodes of a list; the test is then on these.
+
+    Args:
+        results: For each model its name and its results by key.
+        keys: Lists to test on.
     """
-    first, *others = outcomes
-    found = []
-    for other in others:
+    (first_name, first), *others = results
+    tests = []
+    for second_name, second in others:
         for key in keys:
-            if key not in first.results or key not in other.results:
+            if key not in first or key not in second:
                 continue
-            one, two = first.results[key], other.results[key]
-            n = min(one.n, two.n)  # slow ones answer the first episodes of a list
-            same = one.task.episodes.queries[:n].equal(two.task.episodes.queries[:n])
-            if not same or not one.task.episodes.supports[:n].equal(two.task.episodes.supports[:n]):
-                continue
-            mine, theirs, p = mcnemar(one.right[:n], two.right[:n])
-            found.append(PairedTest(first.model.name, other.model.name, key, mine, theirs, n, p))
-    return found
+            n = min(first[key].n, second[key].n)
+            a, b = first[key].task.episodes, second[key].task.episodes
+            if a.queries[:n].equal(b.queries[:n]) and a.supports[:n].equal(b.supports[:n]):
+                counts = mcnemar(first[key].is_correct[:n], second[key].is_correct[:n])
+                only_first, only_second, p = counts
+                tests.append(
+                    PairedTest(first_name, second_name, key, only_first, only_second, n, p)
+                )
+    return tests

@@ -1,130 +1,142 @@
-"""What an evaluation prints: figures, ways, alphabets, seeds, paired tests, and the literature."""
+"""The tables of an evaluation: scores, seeds, ways, alphabets, confusions and paired tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import stdev
 
 from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
-from siamese_oneshot.evaluation.confusions import confusions
-from siamese_oneshot.evaluation.evaluator import Outcome
-from siamese_oneshot.evaluation.intervals import mean_interval
-from siamese_oneshot.evaluation.literature import ComparedModel, comparison, table_of, training_data
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
+from siamese_oneshot.evaluation.model_evaluation import Outcome, primary
+from siamese_oneshot.evaluation.models import Setting
+from siamese_oneshot.evaluation.published import comparison, comparison_table
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import PairedTest
-from siamese_oneshot.evaluation.training_setting import Setting
+from siamese_oneshot.evaluation.significance import PairedTest, mean_interval
 from siamese_oneshot.utils.tables import Table
 
-_NOT_LISTED = (WAY_CURVE_TEST, WAY_CURVE_TRAIN)  # they have a table of their own
+CURVES = {WAY_CURVE_TEST: "test", WAY_CURVE_TRAIN: "training"}
 
 
-def trained_on(outcome: Outcome) -> str:
-    """What a model was trained on, in words."""
-    trained = outcome.model.trained
-    if trained is None:
-        return "nothing"
-    split = str(trained.metadata.get("split"))
-    source = str(trained.metadata.get("data_source", "omniglot"))
-    return training_data(source, split, trained.metadata.get("trained_on") or "")
+def result_tables(outcomes: Sequence[Outcome], tests: Sequence[PairedTest]) -> list[Table]:
+    """All tables of an evaluation but the comparison with published accuracies."""
+    closest = primary(outcomes)
+    tables = [
+        scores_table(outcomes),
+        seeds_table(outcomes),
+        ways_table(outcomes),
+        alphabets_table(outcomes),
+        *(confusions_table(closest, results) for results in closest.confused_lists),
+        paired_table(tests) if tests else None,
+    ]
+    return [table for table in tables if table is not None]
 
 
-def figures_table(outcomes: Sequence[Outcome]) -> Table:
-    """Every list but the ways: a column for each model, or protocols in full for one alone."""
+def published_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:
+    """The scores beside published accuracies, one table per protocol, best first."""
+    for protocol, rows in comparison(outcome.compared for outcome in outcomes).items():
+        yield comparison_table(protocol, rows)
+
+
+def scores_table(outcomes: Sequence[Outcome]) -> Table:
+    """Every list except the way curves: with protocols for one model, else a column per model."""
     rows: dict[tuple[str, str], Score] = {}
     for outcome in outcomes:
         for score in outcome.scores:
-            if score.series not in _NOT_LISTED:
+            if score.series not in CURVES:
                 rows.setdefault((score.split, score.key), score)
     if len(outcomes) == 1:
         (outcome,) = outcomes
-        title = f"{outcome.model.name}: {trained_on(outcome)}, split {outcome.split}"
-        table = Table(title, ["score", ">% (95% interval)", ">trials", "protocol"])
+        title = f"{outcome.model.name}, trained on {outcome.model.trained_on}"
+        table = Table(
+            f"{title}, split {outcome.split}",
+            ["task", ">accuracy % (95% interval)", ">n", "protocol"],
+            key="scores",
+        )
         for score in rows.values():
-            table.add(score.name, score.percent, f"{score.n:,}", score.protocol)
+            protocol = "; ".join(filter(None, [score.auroc_and_eer, score.protocol]))
+            table.add(score.name, score.percent, f"{score.n:,}", protocol)
+        for name, value in outcome.summary.items():
+            table.add(name, f"{value:.4g}", "-", "summary metric")
         return table
     names = [outcome.model.name for outcome in outcomes]
-    table = Table("% (95% interval)", ["score", *(f">{name}" for name in names)])
+    headings = ["task", ">n", *(f">{name}" for name in names)]
+    table = Table("Accuracy, % (95% interval)", headings, key="scores")
     for key, first in rows.items():
-        cells = []
-        for outcome in outcomes:
-            mine = {(score.split, score.key): score for score in outcome.scores}.get(key)
-            cells.append("-" if mine is None else mine.percent + _unlike(mine, first))
-        table.add(f"{first.name}, {first.n:,} episodes", *cells)
+        same = [
+            next((one for one in outcome.scores if (one.split, one.key) == key), None)
+            for outcome in outcomes
+        ]
+        cells = ["-" if one is None else one.percent + _other_list(one, first) for one in same]
+        table.add(first.name, f"{first.n:,}", *cells)
+        if first.auroc is not None:
+            details = ["-" if one is None else one.auroc_and_eer for one in same]
+            table.add(f"{first.name}, AUROC and EER", f"{first.n:,}", *details)
+    for name in outcomes[0].summary:
+        table.add(name, "-", *(f"{outcome.summary[name]:.4g}" for outcome in outcomes))
     table.note = (
-        "n: a model whose comparisons are slow answers the first episodes of a list. "
-        "*: another list than the first column's, by the rule of the model's own split."
+        "n=: a slow model answers only the first n episodes of a list. "
+        "*: not the list of the first model, because the model's own split differs."
     )
     return table
 
 
-def _unlike(mine: Score, first: Score) -> str:
-    """How a model's list differs from the one that its row begins with."""
-    if mine.n != first.n:
-        return f" n={mine.n:,}"
-    return " *" if mine.digest != first.digest else ""
+def _other_list(score: Score, first: Score) -> str:
+    if score.n != first.n:
+        return f" n={score.n:,}"
+    return " *" if score.digest != first.digest else ""
 
 
-def settings_table(outcomes: Sequence[Outcome]) -> Table | None:
-    """Several seeds of one setting: mean, spread and interval; None where there are none."""
+def seeds_table(outcomes: Sequence[Outcome]) -> Table | None:
+    """Mean, standard deviation and interval over seeds; None without two seeds of one setting."""
     groups: dict[tuple[Setting, str], dict[int | None, Outcome]] = {}
     unfinished = []
     for outcome in outcomes:
         setting, seed = outcome.model.setting, outcome.model.metadata.get("seed")
         if not outcome.model.finished:
             unfinished.append(outcome.model.name)
-        elif setting is not None:  # a seed that was run twice counts once
+        elif setting is not None:  # of a seed that was run twice, the first counts
             groups.setdefault((setting, outcome.split), {}).setdefault(seed, outcome)
     table = Table(
-        "several runs of one setting, %",
-        ["setting", "score", ">runs", ">mean", ">95% interval", ">spread", "each"],
-        note="95% interval of the mean by Student's t; spread: standard deviation over runs.",
+        "Accuracy over seeds, %",
+        ["setting", "task", ">seeds", ">mean", ">95% interval", ">std", "each seed"],
+        note="95% interval of the mean by Student's t.",
+        key="seeds",
     )
     if unfinished:
-        table.note += f" Left out, as they have not finished: {', '.join(unfinished)}."
-    for (setting, split), members in groups.items():
-        if len(members) > 1:
-            _add_setting(table, f"{setting}, split {split}", list(members.values()))
+        table.note += f" Left out, not finished: {', '.join(unfinished)}."
+    for (setting, split), by_seed in groups.items():
+        if len(by_seed) < 2:
+            continue
+        seeds = [{(one.split, one.key): one.value for one in s.scores} for s in by_seed.values()]
+        for score in next(iter(by_seed.values())).scores:
+            if score.series in CURVES:
+                continue
+            key = score.split, score.key
+            values = [one[key] for one in seeds if key in one]
+            mean, low, high = mean_interval(values)
+            table.add(
+                f"{setting}, split {split}", score.name, str(len(values)), f"{100 * mean:.2f}",
+                f"{100 * max(low, 0):.2f}-{100 * min(high, 1):.2f}", f"{100 * stdev(values):.2f}",
+                ", ".join(f"{100 * value:.2f}" for value in values),
+            )  # fmt: skip
     return table if table.rows else None
 
 
-def _add_setting(table: Table, name: str, members: Sequence[Outcome]) -> None:
-    from statistics import stdev
-
-    for score in members[0].scores:
-        if score.series in _NOT_LISTED:
-            continue
-        same = [
-            mine.value
-            for member in members
-            for mine in member.scores
-            if (mine.split, mine.key) == (score.split, score.key)
-        ]
-        mean, low, high = mean_interval(same)
-        table.add(
-            name,
-            score.name,
-            str(len(same)),
-            f"{100 * mean:.2f}",
-            f"{100 * max(low, 0):.2f}-{100 * min(high, 1):.2f}",
-            f"{100 * stdev(same):.2f}",
-            ", ".join(f"{100 * value:.2f}" for value in same),
-        )
-
-
 def ways_table(outcomes: Sequence[Outcome]) -> Table:
-    """The replication's figure in numbers, for test and training alphabets."""
+    """Accuracy against the number of ways, on test and training alphabets."""
     lines = {
-        f">{outcome.model.name}, {whose}": dict(curve(outcome, key))
+        f">{outcome.model.name}, {name}": line
         for outcome in outcomes
-        for key, whose in ((WAY_CURVE_TEST, "test"), (WAY_CURVE_TRAIN, "training"))
-        if key == WAY_CURVE_TEST or outcome.model.trained is not None
+        for series, name in CURVES.items()
+        if (line := outcome.curve(series))
+        and (series == WAY_CURVE_TEST or outcome.model.trained is not None)
     }
-    lines = {heading: line for heading, line in lines.items() if line}
-    episodes = sorted({score.n for line in lines.values() for score in line.values()})
+    n = sorted({score.n for line in lines.values() for score in line.values()})
+    counts = " or ".join(f"{count:,}" for count in n)
     table = Table(
-        "accuracy against ways, across alphabets, % (95% interval), "
-        f"{' or '.join(f'{count:,}' for count in episodes)} episodes each",
-        ["ways", *lines, ">1 / ways"],
+        f"Accuracy vs. number of ways, across alphabets, % (95% interval), n={counts}",
+        [">ways", *lines, ">chance"],
+        key="accuracy_vs_way",
     )
     for way in sorted({way for line in lines.values() for way in line}):
         cells = [line[way].percent if way in line else "-" for line in lines.values()]
@@ -132,68 +144,53 @@ def ways_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def curve(outcome: Outcome, key: str) -> list[tuple[int, Score]]:
-    """(ways, score) of ``WAY_CURVE_TEST`` or ``WAY_CURVE_TRAIN``."""
-    return [
-        (score.way, score)
-        for score in outcome.scores
-        if score.series == key and score.way is not None
-    ]
-
-
 def alphabets_table(outcomes: Sequence[Outcome]) -> Table:
-    """The within-alphabet by alphabet."""
+    """The within-alphabet accuracy of each alphabet."""
     names = {score.name: None for outcome in outcomes for score in outcome.alphabets}
+    way = outcomes[0].results["within_alphabet"].task.way
     table = Table(
-        "within-alphabet by alphabet, % (95% interval)",
+        f"Within-alphabet {way}-way accuracy by alphabet, % (95% interval)",
         ["alphabet", *(f">{outcome.model.name}" for outcome in outcomes)],
+        key="per_alphabet",
     )
+    by_name = [{score.name: score for score in outcome.alphabets} for outcome in outcomes]
     for name in names:
-        found = [{one.name: one for one in outcome.alphabets}.get(name) for outcome in outcomes]
-        table.add(name, *("-" if one is None else one.percent for one in found))
+        table.add(name, *(one[name].percent if name in one else "-" for one in by_name))
     return table
 
 
 def confusions_table(outcome: Outcome, results: EpisodeResults, count: int = 10) -> Table:
-    """The classes that one model takes for each other most often in a list."""
+    """The pairs of classes that a model confuses most often on a list."""
     names, wrong = outcome.dataset.class_names, results.n - results.correct
     table = Table(
-        f"mixed up in {results.task.title}: classes that {outcome.model.name} takes for each other",
-        ["class", "class", ">times", ">of", ">% of all mistakes, added up"],
-        note="Times: episodes of either that it was taken for the other in, of those that held both.",
+        f"Most frequent confusions of {outcome.model.name}, {results.task.title}",
+        ["class", "class", ">times", ">of", ">cumulative % of errors"],
+        note="times: episodes where one was predicted for the other; of: episodes containing both.",
+        key=f"confusions_{results.task.key}",
     )
-    so_far = 0
+    total = 0
     for one in confusions(results, outcome.dataset.classes)[:count]:
-        so_far += one.times
-        share = f"{100 * so_far / wrong:.1f}"
-        table.add(names[one.one], names[one.other], str(one.times), str(one.chances), share)
+        total += one.times
+        share = f"{100 * total / wrong:.1f}"
+        table.add(names[one.first], names[one.second], str(one.times), str(one.n), share)
     return table
 
 
 def paired_table(tests: Sequence[PairedTest]) -> Table:
-    """Each paired test in a row."""
+    """McNemar's test of the first model against each other model."""
     table = Table(
-        "paired tests (McNemar's, exact, two-sided)",
-        ["list", "models", ">difference", ">right alone", ">trials", ">p"],
+        "McNemar's exact test, two-sided",
+        ["list", "models", ">difference, points", ">discordant", ">n", ">p"],
+        note="discordant: episodes that only the first, and only the second model got right.",
+        key="paired_tests",
     )
     for one in tests:
         table.add(
             one.key,
-            f"{one.one} - {one.other}",
+            f"{one.first} - {one.second}",
             f"{100 * one.difference:+.2f}",
-            f"{one.only_one} : {one.only_other}",
+            f"{one.only_first} : {one.only_second}",
             f"{one.n:,}",
             "< 0.0001" if one.p < 1e-4 else f"{one.p:.4f}",
         )
     return table
-
-
-def compared_models(outcomes: Sequence[Outcome]) -> list[ComparedModel]:
-    """The models as they stand in a comparison with the literature."""
-    return [ComparedModel(one.model.name, trained_on(one), one.scores) for one in outcomes]
-
-
-def literature_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:
-    """Ours beside the published numbers, a table for each protocol, best first."""
-    for title, rows in comparison(compared_models(outcomes)).items():
-        yield table_of(title, rows)

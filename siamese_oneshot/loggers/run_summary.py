@@ -10,16 +10,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from siamese_oneshot.evaluation.evaluator import Outcome
-from siamese_oneshot.evaluation.literature import (
-    ComparedModel,
-    Row,
-    comparison,
-    koch2015_value,
-    training_data,
-)
+from siamese_oneshot.evaluation.model_evaluation import Outcome
+from siamese_oneshot.evaluation.published import ComparedModel, Row, comparison, reference
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.tables import compared_models
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 from siamese_oneshot.runs.result import RunResult
 from siamese_oneshot.utils.tables import Table
@@ -71,8 +64,8 @@ def log_evaluation(
         prefix = "" if len(outcomes) == 1 else f"{outcome.model.name}/"
         for score in outcome.scores:
             values |= metrics_of(f"{prefix}{score.split}/{score.key}", score)
-    omniglot = all(outcome.dataset.source == "omniglot" for outcome in outcomes)
-    rows = comparison(compared_models(outcomes)) if omniglot else {}
+        values |= {f"{prefix}summary/{name}": value for name, value in outcome.summary.items()}
+    rows = comparison(outcome.compared for outcome in outcomes)
     for logger in loggers:
         logger.log_metrics(values)
         if not isinstance(logger, ResilientWandbLogger):
@@ -82,15 +75,10 @@ def log_evaluation(
         for table in tables:
             headings = [heading.removeprefix(">") or " " for heading in table.headings]
             cells = [list(row) for row in table.rows]
-            logger.attempt(logger.log_table, _table_name(table), columns=headings, data=cells)
+            name = f"tables/{table.key}"
+            logger.attempt(logger.log_table, name, columns=headings, data=cells)
         for name, path in plots.items():
             logger.attempt(logger.log_image, f"plots/{name}", [str(path)])
-
-
-def _table_name(table: Table) -> str:
-    """The first words of a table's title as a key of W&B."""
-    words = "".join(c if c.isalnum() else " " for c in table.title.partition(":")[0].lower())
-    return "tables/" + "_".join(words.split()[:6])
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
@@ -109,7 +97,7 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     if result.data_source != "omniglot":
         return summary
     for kind, protocol in _KOCH2015.items():
-        published = koch2015_value(protocol)
+        published = reference(protocol, "koch2015").value / 100
         summary[f"published/koch2015_{kind}_accuracy"] = published
         own = [score.value for score in result.scores if score.comparable_with == protocol]
         if own:
@@ -132,12 +120,8 @@ def metrics_of(name: str, score: Score) -> dict[str, float]:
 
 
 def compared(result: RunResult) -> list[Row]:
-    """The run's test scores among the published ones; empty unless Omniglot was tested."""
-    tested = any(score.split == "test" for score in result.scores)
-    if result.data_source != "omniglot" or not tested:
-        return []
-    trained_on = training_data(result.data_source, result.data_split, result.trained_on)
-    model = ComparedModel(result.experiment, trained_on, result.scores)
+    """The run's test scores among the published ones; empty if no score is comparable."""
+    model = ComparedModel(result.experiment, result.trained_on, result.scores)
     return [row for rows in comparison([model]).values() for row in rows]
 
 

@@ -1,7 +1,8 @@
-"""Accuracy against ways, bars by alphabet, and the scores of pairs."""
+"""Charts: accuracy vs. way, accuracy per alphabet, verification scores, filters, augmentations."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from siamese_oneshot.data.augmentation import Augmentation, apply_warp
+from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.plots.style import (
     BLUE,
     GRAY,
@@ -16,73 +19,68 @@ from siamese_oneshot.plots.style import (
     ORANGE,
     SKY,
     bare,
+    frame,
     heading,
     new_figure,
     readable,
+    show_image,
+    tiled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Curve = Sequence[tuple[int, float, float, float]]  # (way, accuracy, low, high), each in [0, 1]
 
-def draw_ways(curves: Mapping[str, Sequence[tuple[int, float, float, float]]]) -> Figure:
-    """Accuracy against the number of ways (the replication's figure), with guessing.
+_GAP, _GRAY = 4, 48  # between two augmented images: pixels, and gray level
 
-    Args:
-        curves: by name: (ways, value, low, high), shares 0 … 1; a curve without points is left out.
-    """
+
+def draw_accuracy_vs_way(curves: Mapping[str, Curve]) -> Figure:
+    """Accuracy against the number of ways with 95% intervals, and chance; empty curves are left out."""
     drawn = {name: sorted(points) for name, points in curves.items() if points}
-    # The names below the chart stand in the order in which the curves end.
-    ranked = sorted(drawn, key=lambda name: -drawn[name][-1][1])
+    ranked = sorted(drawn, key=lambda name: -drawn[name][-1][1])  # as the curves end
     figure = new_figure(7.5, 4.8 + 0.22 * ((len(drawn) + 2) // 2))
     axes = figure.subplots()
-    most = 2
+    max_way = 2
     for number, name in enumerate(ranked):
         ways, values, lows, highs = (list(column) for column in zip(*drawn[name], strict=True))
         color = LINES[number % len(LINES)]
         style = "-" if number < len(LINES) else "-."
-        # A lone point has no line to be seen by.
-        dot = "o" if len(ways) == 1 else ""
+        marker = "o" if len(ways) == 1 else ""  # a single point has no line
         heights = [100 * v for v in values]
-        axes.plot(ways, heights, style, marker=dot, color=color, label=name, linewidth=1.8)
+        axes.plot(ways, heights, style, marker=marker, color=color, label=name, linewidth=1.8)
         band = [100 * v for v in lows], [100 * v for v in highs]
         axes.fill_between(ways, *band, color=color, alpha=0.15, linewidth=0)
-        most = max(most, *ways)
-    every = range(1, most + 1)
-    axes.plot(every, [100 / way for way in every], "--", color=GRAY, label="guessing", linewidth=1)
-    axes.set(xlabel="ways N", ylabel="accuracy, %", ylim=(0, 101), xlim=(0.9, most + 0.1))
-    heading(figure, "one-shot accuracy by ways, 95% intervals", 7.5, 11)
-    axes.set_xticks(range(1, most + 1, 1 + most // 12))
+        max_way = max(max_way, *ways)
+    every = range(1, max_way + 1)
+    axes.plot(every, [100 / way for way in every], "--", color=GRAY, label="chance", linewidth=1)
+    axes.set(xlabel="N (ways)", ylabel="accuracy, %", ylim=(0, 101), xlim=(0.9, max_way + 0.1))
+    heading(figure, "N-way one-shot accuracy, 95% intervals", 7.5, 11)
+    axes.set_xticks(range(1, max_way + 1, 1 + max_way // 12))
     axes.grid(axis="y", color="#eeeeee")
     bare(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
-def draw_alphabets(rows: Sequence[tuple[str, float, float, float]], way: int) -> Figure:
-    """A bar an alphabet with its interval, best on top; the mean as a line.
-
-    Args:
-        rows: (name, value, low, high), shares 0 … 1; at least one.
-        way: classes to choose from.
-    """
-    ranked = sorted(rows, key=lambda row: row[1])
+def draw_per_alphabet(scores: Sequence[Score]) -> Figure:
+    """A bar with its 95% interval for each alphabet, best on top, and their mean."""
+    ranked = sorted(scores, key=lambda score: score.value)
     figure = new_figure(7.5, 1.1 + 0.27 * len(ranked))
     axes = figure.subplots()
-    values = [100 * value for _, value, _, _ in ranked]
-    below = [100 * (value - low) for _, value, low, _ in ranked]
-    above = [100 * (high - value) for _, value, _, high in ranked]
-    names = [readable(name) for name, *_ in ranked]
-    places = range(len(ranked))
-    axes.barh(places, values, color=SKY, height=0.7)
-    axes.errorbar(values, places, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1)
-    for place, value in enumerate(values):
-        axes.text(101.5, place, f"{value:.1f}", va="center", fontsize=8)
+    values = [100 * score.value for score in ranked]
+    below = [100 * (score.value - score.low) for score in ranked]
+    above = [100 * (score.high - score.value) for score in ranked]
+    rows = range(len(ranked))
+    axes.barh(rows, values, color=SKY, height=0.7)
+    axes.errorbar(values, rows, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1)
+    for row, value in enumerate(values):
+        axes.text(101.5, row, f"{value:.1f}", va="center", fontsize=8)
     mean = fmean(values)
     axes.axvline(mean, color=BLUE, linestyle="--", linewidth=1.3, label=f"mean {mean:.1f}")
-    label = f"{way}-way accuracy within the alphabet, %; lines: 95% intervals"
+    label = f"within-alphabet {ranked[0].way}-way accuracy, %, 95% intervals"
     axes.set(xlim=(0, 100), xlabel=label)
-    axes.set_yticks(places, names)
+    axes.set_yticks(rows, [readable(score.name) for score in ranked])
     axes.set_ylim(-0.6, len(ranked) - 0.4)
     axes.tick_params(axis="y", labelsize=8, length=0)
     bare(axes)
@@ -90,13 +88,13 @@ def draw_alphabets(rows: Sequence[tuple[str, float, float, float]], way: int) ->
     return figure
 
 
-def draw_pair_scores(logits: Tensor, same: Tensor, threshold: float) -> Figure:
-    """How scores of same and of different pairs are spread, and the threshold between them.
+def draw_verification_scores(logits: Tensor, same: Tensor, threshold: float) -> Figure:
+    """Histograms of the scores of same and different pairs, and the threshold.
 
     Args:
-        logits: ``(n,)``; those far off or infinite are counted in the outermost bars.
+        logits: ``(n,)``; outliers and infinities are counted in the outermost bins.
         same: ``(n,)``: 1 same, 0 different.
-        threshold: above it a pair is called same.
+        threshold: Pairs with a higher score are called same.
     """
     figure = new_figure(7, 3.8)
     axes = figure.subplots()
@@ -106,23 +104,20 @@ def draw_pair_scores(logits: Tensor, same: Tensor, threshold: float) -> Figure:
     for value, name, color in ((0.0, "different", ORANGE), (1.0, "same", BLUE)):
         scores = shown[same == value].clamp(low, high).numpy()
         axes.hist(scores, bins.tolist(), color=color, alpha=0.6, label=f"{name} ({len(scores):,})")
-    words = f"threshold {threshold:.2f}"
-    axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=words)
+    label = f"threshold {threshold:.2f}"
+    axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=label)
     margin = (high - low) / 50
     axes.set(xlabel="score (logit of same)", ylabel="pairs", xlim=(low - margin, high + margin))
-    beyond = int(((shown < low) | (shown > high)).sum())
-    note = f"; {beyond:,} beyond the ends are in the outermost bars" if beyond else ""
-    heading(figure, f"scores of verification pairs{note}", 7, 10)
+    outliers = int(((shown < low) | (shown > high)).sum())
+    note = f"; {outliers:,} outliers in the outermost bins" if outliers else ""
+    heading(figure, f"Scores of verification pairs{note}", 7, 10)
     bare(axes)
     axes.legend(frameon=False, fontsize=9)
     return figure
 
 
 def _range(scores: Tensor, threshold: float) -> tuple[float, float]:
-    """From where to where scores are worth showing.
-
-    The middle nine tenths and as much on either side, no further than there are scores.
-    """
+    """The 5% to 95% quantiles, extended by their distance on either side as far as scores go."""
     finite = scores[scores.isfinite()]
     if not len(finite):
         return threshold - 1, threshold + 1
@@ -131,3 +126,60 @@ def _range(scores: Tensor, threshold: float) -> tuple[float, float]:
     near = ordered[(ordered >= 2 * first - last) & (ordered <= 2 * last - first)]
     low, high = min(float(near[0]), threshold), max(float(near[-1]), threshold)
     return (low, high) if high - low > 1e-6 else (low - 0.5, high + 0.5)
+
+
+def draw_filters(weight: Tensor) -> Figure:
+    """First-layer filters ``(n, 1, k, k)``, each scaled to its largest absolute weight."""
+    count, side = len(weight), weight.shape[-1]
+    columns = min(count, 16 if count > 24 else 8)
+    rows = math.ceil(count / columns)
+    width = max(4.0, 0.62 * columns)
+    figure = new_figure(width, 0.7 + 0.62 * rows)
+    title = f"First-layer filters: {count} of {side}×{side}; red positive, blue negative"
+    heading(figure, title, width, 11)
+    kernels = weight[:, 0].float()
+    scale = kernels.abs().amax((1, 2), keepdim=True).clamp_min(1e-12)
+    axes = figure.subplots()
+    axes.set_axis_off()
+    grid = tiled(kernels / scale, columns, max(1, side // 8))
+    axes.imshow(grid.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)  # NaN gaps stay white
+    return figure
+
+
+def draw_augmentations(
+    images: Tensor, augmentation: Augmentation, generator: torch.Generator, copies: int = 8
+) -> Figure:
+    """Original images in the first column, augmented copies beside them.
+
+    Args:
+        images: float ``(n, 1, side, side)``, 0 background … 1 foreground.
+        augmentation: Distribution of the copies.
+        generator: Generator of the draws.
+        copies: Copies per image.
+    """
+    count = len(images)
+    many = images.repeat_interleave(copies, 0)
+    warped = apply_warp(many, augmentation.draw(len(many), generator)).unflatten(0, (count, copies))
+    columns = torch.cat([images[:, None], warped], 1)[:, :, 0].flatten(0, 1)
+    width = max(4.0, 1.1 * (copies + 1))
+    figure = new_figure(width, 0.9 + 1.1 * count)
+    heading(figure, _ranges(augmentation), width, 10)
+    axes = figure.subplots()
+    show_image(axes, tiled((columns * 255).round(), copies + 1, _GAP).nan_to_num(_GRAY).byte())
+    frame(axes, "white", 0)
+    side = columns.shape[-1]
+    ticks = [side / 2, side + _GAP + side / 2][: copies + 1]
+    axes.xaxis.tick_top()
+    axes.set_xticks(ticks, ["original", "augmented"][: len(ticks)], fontsize=9)
+    axes.tick_params(length=0)
+    return figure
+
+
+def _ranges(augmentation: Augmentation) -> str:
+    low, high = augmentation.scale
+    elastic = f", elastic {augmentation.elastic:g} px" if augmentation.elastic else ""
+    return (
+        f"rotation ±{augmentation.rotation:g}°, shear ±{augmentation.shear:g}, scale "
+        f"{low:g}-{high:g}, shift ±{augmentation.shift:g} px of 105, each with probability "
+        f"{augmentation.probability:g}{elastic}"
+    )

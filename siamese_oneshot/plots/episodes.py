@@ -1,4 +1,4 @@
-"""One episode with its scores (the paper's first figure), and the episodes that went worst."""
+"""Plots of episodes: one episode with its scores, the worst mistakes, and confused classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.plots.style import (
     BLUE,
     GREEN,
@@ -18,23 +18,24 @@ from siamese_oneshot.plots.style import (
     new_figure,
     readable,
     show_image,
+    tiled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-_GROUPS = 3  # mistakes side by side
-_GROUP_WIDTH = 4.2  # inches
+_GROUPS, _GROUP_WIDTH = 3, 4.2  # mistakes side by side, inches of each
+_WIDTH, _GAP = 11.0, 6  # of the confusions: inches, and pixels between two images
 
 
 def draw_episode(dataset: CharacterDataset, results: EpisodeResults, index: int) -> Figure:
-    """The query beside its supports, each with its score; right and chosen ones are framed.
+    """The query and the support set with scores, as the paper's figure 1.
 
     Args:
-        images: the images that the episodes speak of.
-        answered: a list of episodes and how it was answered.
-        index: of the episode.
+        dataset: The images in full size.
+        results: Results on a list of episodes.
+        index: The episode.
     """
     episodes = results.task.episodes
     way, columns = episodes.way, min(episodes.way, 5 if episodes.way <= 20 else 6)
@@ -54,80 +55,77 @@ def draw_episode(dataset: CharacterDataset, results: EpisodeResults, index: int)
             cell.set_axis_off()
             continue
         show_image(cell, dataset.pixels[int(episodes.supports[index, number, 0])])
-        score, words, color = f"{float(results.scores[index, number]):.1f}", "", "black"
+        score, label, color = f"{float(results.scores[index, number]):.1f}", "", "black"
         if number == answer:
-            words, color = ("✓ right" if number == pick else "✓ this one"), GREEN
+            label, color = ("✓ correct" if number == pick else "✓ true class"), GREEN
         elif number == pick:
-            words, color = "✗ chosen", RED
-        if words:
+            label, color = "✗ predicted", RED
+        if label:
             frame(cell, color, 3)
-        cell.set_title(f"{score} {words}".strip(), fontsize=8.5, color=color)
+        cell.set_title(f"{score} {label}".strip(), fontsize=8.5, color=color)
     heading(figure, _title(dataset, results, index), width)
     return figure
 
 
 def _title(dataset: CharacterDataset, results: EpisodeResults, index: int) -> str:
     episodes = results.task.episodes
-    shots = (
-        "one-shot" if episodes.shot == 1 else f"{episodes.shot}-shot (the first of each is shown)"
-    )
+    shots = "one-shot" if episodes.shot == 1 else f"{episodes.shot}-shot (first image of each)"
     alphabets = dataset.alphabets[episodes.supports[index].flatten()].unique()
     own = readable(dataset.alphabet_names[int(dataset.alphabets[episodes.queries[index]])])
     where = f"in {own}"
     if len(alphabets) > 1:
         where = f"across {len(alphabets)} alphabets, the query from {own}"
-    outcome = "right" if bool(results.right[index]) else "wrong"
+    outcome = "correct" if bool(results.is_correct[index]) else "wrong"
     return f"{episodes.way}-way {shots} {where}: {outcome}"
 
 
 def draw_mistakes(dataset: CharacterDataset, results: EpisodeResults, count: int = 24) -> Figure:
-    """The episodes whose wrong choice was furthest ahead: query, right support, chosen support.
+    """The wrong predictions with the largest margins: query, true class, predicted class.
 
     Args:
-        images: the images that the episodes speak of.
-        answered: a list of episodes and how it was answered.
-        count: at most so many; queries are shown once each.
+        dataset: The images in full size.
+        results: Results on a list of episodes.
+        count: Number of mistakes; each query is shown once.
     """
     worst = worst_mistakes(results, count)
-    title = tally(results)
+    title = _errors(results)
     if not worst:
         figure = new_figure(6, 0.9)
-        heading(figure, f"{title}; no mistake to show", 6)
+        heading(figure, title, 6)
         return figure
     groups = min(_GROUPS, len(worst))
     rows = math.ceil(len(worst) / groups)
     width = _GROUP_WIDTH * groups
     figure = new_figure(width, 0.7 + 1.85 * rows)
-    heading(figure, f"{title}; those whose wrong choice was furthest ahead", width)
+    heading(figure, f"{title}; those with the largest margins", width)
     parts = figure.subfigures(rows, groups, squeeze=False, wspace=0.04).flatten()
     for index, part in zip(worst, parts, strict=False):
         _draw_mistake(part, dataset, results, index)
     return figure
 
 
-def tally(results: EpisodeResults) -> str:
-    """A list's name and how many of its episodes went wrong."""
-    wrong = results.n - results.correct
-    return f"{results.task.title}: {wrong:,} of {results.n:,} episodes wrong"
-
-
 def worst_mistakes(results: EpisodeResults, count: int) -> list[int]:
-    """Indices of wrong episodes by how far the chosen class was ahead, each query once."""
+    """Indices of wrong episodes by decreasing margin, each query once."""
     chosen: list[int] = []
     seen: set[int] = set()
-    for index in _ahead(results).argsort(descending=True, stable=True).tolist():
+    for index in _margin(results).argsort(descending=True, stable=True).tolist():
         query = int(results.task.episodes.queries[index])
-        if not bool(results.right[index]) and query not in seen and len(chosen) < count:
+        if not bool(results.is_correct[index]) and query not in seen and len(chosen) < count:
             chosen.append(index)
             seen.add(query)
     return chosen
 
 
-def _ahead(results: EpisodeResults) -> torch.Tensor:
-    """By how much the chosen class outscores the right one: ``(episodes,)``."""
+def _errors(results: EpisodeResults) -> str:
+    wrong = results.n - results.correct
+    return f"{results.task.title}: {wrong:,} of {results.n:,} episodes wrong"
+
+
+def _margin(results: EpisodeResults) -> torch.Tensor:
+    """The predicted class's score minus the true class's: ``(episodes,)``."""
     rows = torch.arange(results.n)
-    right = results.scores[rows, results.task.episodes.answers]
-    return results.scores[rows, results.picks] - right
+    truth = results.scores[rows, results.task.episodes.answers]
+    return results.scores[rows, results.picks] - truth
 
 
 def _draw_mistake(
@@ -136,21 +134,52 @@ def _draw_mistake(
     episodes = results.task.episodes
     supports = episodes.supports[index, :, 0]
     pick, answer = int(results.picks[index]), int(episodes.answers[index])
-    own, other = (
-        dataset.class_names[int(dataset.classes[index])].partition("/")
-        for index in (episodes.queries[index], supports[pick])
+    truth, predicted = (
+        dataset.class_names[int(dataset.classes[image])].partition("/")
+        for image in (episodes.queries[index], supports[pick])
     )
-    taken = other[2] if other[0] == own[0] else "/".join(other[::2])
-    ahead = float(_ahead(results)[index])
-    words = f"{own[0]}\n{own[2]} taken for {taken}, ahead by {ahead:.1f}"
-    heading(part, readable(words), _GROUP_WIDTH, 8)
+    wrong = predicted[2] if predicted[0] == truth[0] else "/".join(predicted[::2])
+    margin = float(_margin(results)[index])
+    title = f"{truth[0]}\n{truth[2]} predicted as {wrong}, margin {margin:.1f}"
+    heading(part, readable(title), _GROUP_WIDTH, 8)
     cells: list[Axes] = list(part.subplots(1, 3))
     shown = [
         ("query", int(episodes.queries[index]), BLUE),
-        (f"✓ right {float(results.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
-        (f"✗ chosen {float(results.scores[index, pick]):.1f}", int(supports[pick]), RED),
+        (f"✓ true class {float(results.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
+        (f"✗ predicted {float(results.scores[index, pick]):.1f}", int(supports[pick]), RED),
     ]
-    for cell, (word, index, color) in zip(cells, shown, strict=True):
-        show_image(cell, dataset.pixels[index])
+    for cell, (label, image, color) in zip(cells, shown, strict=True):
+        show_image(cell, dataset.pixels[image])
         frame(cell, color, 1.8)
-        cell.set_title(word, fontsize=8.5, color=color)
+        cell.set_title(label, fontsize=8.5, color=color)
+
+
+def draw_confusions(
+    dataset: CharacterDataset, results: EpisodeResults, count: int = 16, each: int = 6
+) -> Figure:
+    """Images of the most frequently confused pairs of classes, one pair per row.
+
+    Args:
+        dataset: The images in full size.
+        results: Results on a list of episodes.
+        count: Number of rows.
+        each: Images per class.
+    """
+    shown, title = confusions(results, dataset.classes)[:count], _errors(results)
+    if not shown:
+        figure = new_figure(_WIDTH, 0.9)
+        heading(figure, title, _WIDTH)
+        return figure
+    figure = new_figure(_WIDTH, 0.9 + 0.95 * len(shown))
+    heading(figure, f"{title}; the most frequent confusions", _WIDTH)
+    cells = figure.subplots(len(shown), 2, squeeze=False)
+    for row, one in zip(cells, shown, strict=True):
+        for axes, number in zip(row, (one.first, one.second), strict=True):
+            indices = (dataset.classes == number).nonzero().flatten()[:each]
+            grid = tiled(dataset.pixels[indices].float(), each, _GAP)
+            show_image(axes, grid.nan_to_num(0).byte())
+            frame(axes, "white", 0)
+            axes.set_title(readable(dataset.class_names[number]), fontsize=8, pad=2)
+        label = f"{one.times} of\n{one.n}"
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
+    return figure

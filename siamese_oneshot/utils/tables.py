@@ -1,4 +1,4 @@
-"""A table of words: the same one for the terminal and for Markdown."""
+"""The one table class, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -15,29 +15,27 @@ class Table:
     """Rows of text under headings.
 
     Attributes:
-        title: above it.
-        headings: one a column; those that begin with ``>`` are set to the right.
-        rows: as many cells as headings each.
-        note: below it.
+        title: Title above the table.
+        headings: One per column; a leading ``>`` aligns the column to the right.
+        rows: Cells of each row, one per heading.
+        note: Text below the table.
+        key: Name of the table in logs.
     """
 
     title: str
     headings: Sequence[str]
     rows: list[Sequence[str]] = field(default_factory=list)
     note: str = ""
+    key: str = ""
 
     def add(self, *cells: str) -> None:
-        """Add a row.
-
-        Raises:
-            ValueError: not as many cells as headings.
-        """
+        """Add a row; a ValueError if the number of cells is not that of headings."""
         if len(cells) != len(self.headings):
             raise ValueError(f"{len(cells)} cells under {len(self.headings)} headings")
         self.rows.append(cells)
 
     def rich(self) -> RichTable:
-        """For a terminal."""
+        """The table for a terminal."""
         table = RichTable(title=escape(self.title), caption=escape(self.note) or None)
         for number, heading in enumerate(self.headings):
             right = heading.startswith(">")
@@ -46,14 +44,14 @@ class Table:
                 escape(heading.removeprefix(">")),
                 justify="right" if right else "left",
                 overflow="fold",
-                min_width=max(cells, default=1) if right else None,  # headings fold, figures do not
+                min_width=max(cells, default=1) if right else None,  # headings wrap, numbers do not
             )
         for row in self.rows:
             table.add_row(*map(escape, row))
         return table
 
     def markdown(self) -> str:
-        """For a document."""
+        """The table for a document."""
 
         def line(cells: Sequence[str]) -> str:
             return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
@@ -68,6 +66,6 @@ class Table:
 
 
 def wide_console() -> Console:
-    """Standard output; where it is no terminal, wide enough for a table to be read in a log."""
+    """Standard output, 140 columns wide where it is not a terminal, so that logs are readable."""
     console = Console()
     return console if console.is_terminal else Console(width=140)

@@ -1,0 +1,139 @@
+"""Embed each image once, then score episodes and pairs from the table of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.utils.errors import UserError
+
+ScoreFunction = Callable[[Tensor, Tensor], Tensor]
+
+_ELEMENTS = 2**24  # numbers compared at once; bounds memory at a few hundred MB
+
+
+class PairScorer(Protocol):
+    """The interface of networks and baselines."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images ``(n, 1, size, size)``, 0 background … 1 foreground → embeddings ``(n, d)``."""
+
+    def score(self, one: Tensor, other: Tensor) -> Tensor:
+        """Embeddings ``(…, d)``, broadcast → similarities ``(…)``; higher is more alike."""
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """Device, precision (as of Lightning's Trainer) and batch size of embedding."""
+
+    device: str
+    precision: str
+    batch_size: int = 256
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The autocast context of ``precision``."""
+        dtypes = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+        if self.precision not in dtypes:
+            return nullcontext()
+        return torch.autocast(self.device, dtypes[self.precision])
+
+
+class Embeddings:
+    """Embeddings looked up by the indices of their images.
+
+    Args:
+        indices: int64 ``(m,)``, ascending.
+        vectors: ``(m, d)``.
+    """
+
+    def __init__(self, indices: Tensor, vectors: Tensor) -> None:
+        if len(indices) != len(vectors):
+            raise ValueError(f"{len(indices)} indices, but {len(vectors)} embeddings")
+        if bool((indices[1:] <= indices[:-1]).any()):
+            raise ValueError("indices must ascend")
+        self.indices, self.vectors = indices, vectors
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Embeddings ``(*indices.shape, d)``.
+
+        Raises:
+            KeyError: If an image was not embedded.
+        """
+        indices = indices.to(self.indices.device)
+        row = torch.searchsorted(self.indices, indices).clamp(max=len(self.indices) - 1)
+        if not torch.equal(self.indices[row], indices):
+            raise KeyError("an index has no embedding")
+        return self.vectors[row]
+
+
+@torch.no_grad()
+def embed(
+    scorer: PairScorer,
+    dataset: CharacterDataset,
+    indices: Tensor,
+    compute: ComputeConfig,
+    name: str,
+) -> Embeddings:
+    """Embed images of ``indices`` (int64, ascending) in batches, with a progress bar.
+
+    Returns:
+        float32 embeddings on the compute device.
+    """
+    vectors = []
+    batches = indices.split(compute.batch_size)
+    for batch in tqdm(batches, f"embedding: {name}", leave=False, mininterval=1.0, delay=1.0):
+        images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
+        with compute.autocast():
+            vectors.append(scorer.embed(images).float())
+    return Embeddings(indices.to(compute.device), torch.cat(vectors))
+
+
+@torch.no_grad()
+def score_episodes(
+    embeddings: Embeddings, queries: Tensor, supports: Tensor, score: ScoreFunction
+) -> Tensor:
+    """Scores of episodes.
+
+    Args:
+        embeddings: Embeddings of every image of the episodes.
+        queries: int64 ``(episodes,)``.
+        supports: int64 ``(episodes, way, shot)``.
+        score: Two broadcast tensors of embeddings → similarities.
+
+    Returns:
+        float32 ``(episodes, way)``: the mean similarity over the shots of each class.
+    """
+    step = max(1, _ELEMENTS // (supports[0].numel() * embeddings.vectors.shape[1]))
+    return torch.cat(
+        [
+            score(embeddings[query][:, None, None], embeddings[support]).mean(-1)
+            for query, support in zip(queries.split(step), supports.split(step), strict=True)
+        ]
+    )
+
+
+@torch.no_grad()
+def score_pairs(
+    embeddings: Embeddings, first: Tensor, second: Tensor, score: ScoreFunction
+) -> Tensor:
+    """Scores ``(n,)`` of pairs of images, given by two int64 tensors ``(n,)`` of indices."""
+    step = max(1, _ELEMENTS // embeddings.vectors.shape[1])
+    return torch.cat(
+        [
+            score(embeddings[one], embeddings[other])
+            for one, other in zip(first.split(step), second.split(step), strict=True)
+        ]
+    )
+
+
+def check_finite_scores(scores: Tensor, name: str) -> None:
+    """Raise a UserError that names the model if any score is infinite or NaN."""
+    if not bool(scores.isfinite().all()):
+        raise UserError(f"{name} produces scores that are not finite: is it trained?")

@@ -1,0 +1,183 @@
+"""The plots of a validation and of an evaluation by name, and saving them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from siamese_oneshot.data.augmentation import Augmentation
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.samplers import generator_for
+from siamese_oneshot.evaluation.evaluator import EpisodeResults, EvalResults, alphabet_scores
+from siamese_oneshot.evaluation.metrics import accuracy_vs_way
+from siamese_oneshot.evaluation.model_evaluation import Outcome, primary
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.evaluation.tables import CURVES
+from siamese_oneshot.plots.charts import (
+    draw_accuracy_vs_way,
+    draw_augmentations,
+    draw_filters,
+    draw_per_alphabet,
+    draw_verification_scores,
+)
+from siamese_oneshot.plots.embedding_map import draw_embedding_map
+from siamese_oneshot.plots.episodes import draw_confusions, draw_episode, draw_mistakes
+from siamese_oneshot.plots.style import save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+Figures = Iterator[tuple[str, Callable[[], "Figure"]]]
+
+
+def save_figures(figures: Iterable[tuple[str, Callable[[], Figure]]], folder: Path) -> dict[str, Path]:  # noqa: E501
+    """Draw figures and save them as PNG; one that fails is a warning.
+
+    Returns:
+        The files by name.
+    """
+    saved = {}
+    for name, draw in figures:
+        try:
+            figure = draw()
+            folder.mkdir(parents=True, exist_ok=True)
+            save(figure, folder / f"{name}.png")
+            saved[name] = folder / f"{name}.png"
+        except (ValueError, RuntimeError, OSError) as problem:
+            log.warning("the plot %s cannot be made: %s", name, problem)
+    return saved
+
+
+def save_evaluation(
+    outcomes: Sequence[Outcome], dataset: CharacterDataset, folder: Path
+) -> dict[str, Path]:
+    """Save the plots of an evaluation: the primary model's, and the way curves of all models.
+
+    Args:
+        outcomes: Results of the models.
+        dataset: The images in full size.
+        folder: Folder of the PNG files.
+    """
+    return save_figures(evaluation_figures(outcomes, dataset), folder)
+
+
+def evaluation_figures(outcomes: Sequence[Outcome], dataset: CharacterDataset) -> Figures:
+    """The plots of an evaluation; arguments as of `save_evaluation`."""
+    yield "accuracy_vs_way", lambda: draw_accuracy_vs_way(_way_curves(outcomes))
+    outcome = primary(outcomes)
+    results = outcome.results
+    runs = results.get("lake_runs") or results["koch_protocol"]
+    for name, correct in (("episode_correct", True), ("episode_wrong", False)):
+        matching = (runs.is_correct == correct).nonzero().flatten()
+        if len(matching):  # the middle one
+            index = int(matching[len(matching) // 2])
+            yield name, lambda index=index: draw_episode(dataset, runs, index)  # type: ignore[misc]
+    within, validation = results["within_alphabet"], outcome.validation.results[0]
+    yield from _shared(dataset, within, validation, outcome.alphabets, outcome.test)
+    if outcome.model.trained is not None:
+        yield from _filters(outcome.model.trained.network)
+        yield "embedding_map", lambda: _embedding_map(dataset, outcome)
+
+
+def validation_figures(
+    dataset: CharacterDataset,
+    eval_results: EvalResults,
+    network: nn.Module,
+    augmentation: Augmentation | None,
+    train_indices: Tensor,
+) -> Figures:
+    """The plots of a validation during training.
+
+    Args:
+        dataset: The images.
+        eval_results: Results on the validation lists.
+        network: The network.
+        augmentation: Of the training images; None if there is none.
+        train_indices: int64: training images, six of which are shown augmented.
+    """
+    results = eval_results.results[0]
+    yield "episode", lambda: draw_episode(dataset, results, results.n // 2)
+    alphabets = alphabet_scores(results, dataset, "validation")
+    yield from _shared(dataset, results, results, alphabets, eval_results)
+    curve = way_curve(results)
+    yield "accuracy_vs_way", lambda: draw_accuracy_vs_way({"validation": curve})
+    yield from _filters(network)
+    if augmentation is not None:
+        chosen = train_indices[:: max(1, len(train_indices) // 6)][:6]
+        originals = dataset.pixels[chosen][:, None].float() / 255
+        yield (
+            "augmentations",
+            lambda: draw_augmentations(originals, augmentation, generator_for(0)),
+        )
+
+
+def way_curve(results: EpisodeResults) -> list[tuple[int, float, float, float]]:
+    """(way, accuracy, low, high) for 2 and more ways, computed from the episodes with all ways."""
+    accuracies = accuracy_vs_way(results.scores, results.task.episodes.answers).tolist()
+    return [
+        (way, accuracy, *wilson(round(accuracy * results.n), results.n))
+        for way, accuracy in enumerate(accuracies, start=1)
+        if way > 1
+    ]
+
+
+def _shared(
+    dataset: CharacterDataset,
+    mistaken: EpisodeResults,
+    confused: EpisodeResults,
+    alphabets: Sequence[Score],
+    eval_results: EvalResults,
+) -> Figures:
+    verification = eval_results.verification
+    yield "mistakes", lambda: draw_mistakes(dataset, mistaken)
+    yield "confusions", lambda: draw_confusions(dataset, confused)
+    yield "per_alphabet", lambda: draw_per_alphabet(alphabets)
+    yield (
+        "verification_scores",
+        lambda: draw_verification_scores(
+            verification.scores, verification.same, verification.threshold
+        ),
+    )
+
+
+def _filters(network: nn.Module) -> Figures:
+    """The filters of the first convolution, if there is one."""
+    convolution = next((part for part in network.modules() if isinstance(part, nn.Conv2d)), None)
+    if convolution is not None:
+        weight = convolution.weight.detach().float().cpu()
+        yield "filters", lambda: draw_filters(weight)
+
+
+def _way_curves(
+    outcomes: Sequence[Outcome],
+) -> dict[str, list[tuple[int, float, float, float]]]:
+    """The way curves of all models; of baselines on test alphabets only."""
+    return {
+        f"{outcome.model.name}, {name} alphabets": [
+            (way, score.value, score.low, score.high)
+            for way, score in outcome.curve(series).items()
+        ]
+        for outcome in outcomes
+        for series, name in list(CURVES.items())[: 2 if outcome.model.trained else 1]
+    }
+
+
+def _embedding_map(dataset: CharacterDataset, outcome: Outcome) -> Figure:
+    """The map of the test alphabet whose number of characters is nearest to 26."""
+    assert outcome.embeddings is not None, "the primary outcome keeps its embeddings"
+    indices = outcome.embeddings.indices.cpu()
+    alphabets = dataset.alphabets[indices]
+    queries = outcome.results["within_alphabet"].task.episodes.queries
+    tested = dataset.alphabets[queries].unique()
+    sizes = torch.tensor(
+        [len(dataset.classes[indices[alphabets == one]].unique()) for one in tested.tolist()]
+    )
+    shown = indices[alphabets == tested[(sizes - 26).abs().argmin()]]
+    return draw_embedding_map(dataset, shown, outcome.embeddings[shown].cpu())
