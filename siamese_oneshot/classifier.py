@@ -28,8 +28,7 @@ from siamese_oneshot.data.image_folder.folder import class_name
 from siamese_oneshot.data.image_folder.foreground import NormalizedImage
 from siamese_oneshot.data.image_folder.image_input import ImageInput, Source, read_many
 from siamese_oneshot.data.image_folder.support_query import judge, load_supports, told
-from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
-from siamese_oneshot.evaluation.scoring import check_finite_scores
+from siamese_oneshot.evaluation.embeddings import ComputeConfig, check_finite_scores, embed
 from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
 from siamese_oneshot.utils.errors import UserError
 

@@ -22,10 +22,10 @@ from torch import Tensor
 
 from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_of_labels
 from siamese_oneshot.data.tasks import EvalTasks
-from siamese_oneshot.evaluation.intervals import wilson
-from siamese_oneshot.evaluation.one_shot_accuracy import OneShotAccuracy
-from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshold, evaluate_tasks
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.embeddings import Embeddings
+from siamese_oneshot.evaluation.evaluator import EvalResults, best_reject_threshold, evaluate_tasks
+from siamese_oneshot.evaluation.metrics import OneShotAccuracy
+from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain

@@ -19,9 +19,9 @@ from siamese_oneshot import OneShotClassifier
 from siamese_oneshot.classifier import best_first
 from siamese_oneshot.data.image_folder.decode import ImageError, load_image
 from siamese_oneshot.data.image_folder.image_input import ImageInput, read_given
-from siamese_oneshot.evaluation.embedding import ComputeConfig, embed
+from siamese_oneshot.evaluation.embeddings import ComputeConfig, embed
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.evaluation.scoring import score_episodes
+from siamese_oneshot.evaluation.embeddings import score_episodes
 from siamese_oneshot.runs.checkpoint import TrainedModel
 from siamese_oneshot.utils.errors import UserError
 

@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 from PIL import Image, ImageDraw
 
 from siamese_oneshot import predict
-from siamese_oneshot.evaluation.intervals import wilson
+from siamese_oneshot.evaluation.significance import wilson
 
 NETWORK = {
     "_target_": "siamese_oneshot.models.siamese.build_network",

@@ -20,7 +20,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.samplers import PairSampler
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.tasks import EvalConfig, EvalTasks
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.losses import PairBCELoss
 from siamese_oneshot.models.optimizers import OptimizerSetup, adam

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.samplers import generator_for
-from siamese_oneshot.evaluation.intervals import wilson
-from siamese_oneshot.evaluation.metrics import accuracy_by_way
-from siamese_oneshot.evaluation.results import EpisodeResults, EvalResults
-from siamese_oneshot.evaluation.scores import alphabet_scores
+from siamese_oneshot.evaluation.evaluator import EpisodeResults
 from siamese_oneshot.utils import check
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -68,66 +62,20 @@ class ValidationPlots(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         loggers = [one for one in trainer.loggers if isinstance(one, WandbLogger)]
         try:
-            from siamese_oneshot.plots import save  # here: matplotlib takes a second
+            from siamese_oneshot.plots.figures import save_figures, validation_figures
 
-            for name, draw in _images(module, data):
-                place.mkdir(parents=True, exist_ok=True)
-                save(draw(), place / f"{name}.png")
+            augmentation = getattr(data.sampler, "augmentation", None)
+            figures = validation_figures(
+                data.dataset, module.eval_results, module.network, augmentation, data.parts.train
+            )
+            for name, path in save_figures(figures, place).items():
                 for logger in loggers:
-                    logger.log_image(
-                        f"images/{name}", [str(place / f"{name}.png")], step=self._drawn
-                    )
+                    logger.log_image(f"plots/{name}", [str(path)], step=self._drawn)
             rows = mistakes_table(data.dataset, module.eval_results.results[0], self.mistakes)
             for logger in loggers:
                 _log_table(logger, rows, self._drawn)
         except (ValueError, RuntimeError, OSError) as problem:  # an image is not worth a training
             log.warning("the images at step %d could not be made: %s", self._drawn, problem)
-
-
-def _images(module: Any, data: Any) -> Iterator[tuple[str, Callable[[], Figure]]]:
-    from siamese_oneshot import plots
-
-    dataset: CharacterDataset = data.dataset
-    eval_results: EvalResults = module.eval_results
-    results = eval_results.results[0]
-    yield "trial", lambda: plots.draw_episode(dataset, results, results.n // 2)
-    yield "mistakes", lambda: plots.draw_mistakes(dataset, results)
-    yield "confusions", lambda: plots.draw_confusions(dataset, results)
-    scores = alphabet_scores(results, dataset, "validation")
-    rows = [(one.name, one.value, one.low, one.high) for one in scores]
-    yield "alphabets", lambda: plots.draw_alphabets(rows, results.task.episodes.way)
-    yield "ways", lambda: plots.draw_ways({"validation": ways_curve(results)})
-    verification = eval_results.verification
-    same = data.validation.pairs.same
-    yield (
-        "pairs",
-        lambda: plots.draw_pair_scores(verification.logits, same, verification.threshold),
-    )
-    first = next(
-        (one for one in module.network.modules() if isinstance(one, torch.nn.Conv2d)), None
-    )
-    if first is not None:
-        weight = first.weight.detach().float().cpu()
-        yield "filters", lambda: plots.draw_filters(weight)
-    augmentation = getattr(data.sampler, "augmentation", None)
-    if augmentation is not None:
-        some = data.parts.train[:: max(1, len(data.parts.train) // 6)][:6]
-        plain = dataset.pixels[some][:, None].float() / 255
-        yield (
-            "distortions",
-            lambda: plots.draw_augmentations(plain, augmentation, generator_for(0)),
-        )
-
-
-def ways_curve(results: EpisodeResults) -> list[tuple[int, float, float, float]]:
-    """(ways, accuracy, low, high) at 2 ways and more, worked out from episodes with the most."""
-    shares = accuracy_by_way(results.scores, results.task.episodes.answers).tolist()
-    episodes = results.n
-    return [
-        (way, share, *wilson(round(share * episodes), episodes))
-        for way, share in enumerate(shares, start=1)
-        if way > 1
-    ]
 
 
 def mistakes_table(

@@ -266,7 +266,9 @@ def runs_of(episodes: Episodes) -> Tensor | None:
         return None
     supports = episodes.supports.unflatten(0, (-1, way))
     answers = episodes.answers.unflatten(0, (-1, way)).sort(1).values
-    if not bool((supports == supports[:, :1]).all()) or not bool((answers == torch.arange(way)).all()):  # noqa: E501
+    if not bool((supports == supports[:, :1]).all()) or not bool(
+        (answers == torch.arange(way)).all()
+    ):  # noqa: E501
         return None
     return torch.arange(len(episodes.queries)).unflatten(0, (-1, way))
 

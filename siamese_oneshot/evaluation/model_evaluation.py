@@ -101,8 +101,11 @@ class TaskProvider:
         key = rule, val_alphabets if rule == own else self.val_alphabets
         if key not in self._tasks:
             split = split_dataset(self.loaded.dataset, *key)
-            self._tasks[key] = split, *tasks_of(
-                self.loaded.dataset, split, self.loaded.runs, self.config, self.protocols
+            self._tasks[key] = (
+                split,
+                *tasks_of(
+                    self.loaded.dataset, split, self.loaded.runs, self.config, self.protocols
+                ),
             )
         split, validation, test = self._tasks[key]
         if own is not None and rule != own:

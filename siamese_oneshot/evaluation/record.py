@@ -119,8 +119,8 @@ def read_evaluation(path: Path) -> EvaluationRecord:
             raise UserError(f"{path} has version {version}; this package reads {VERSION}")
         models = []
         for row in content.pop("models"):
-            scores = {name: [Score.from_dict(one) for one in row.pop(name)] for name in _SCORES}
-            models.append(ModelRecord(**row, **scores))
+            row = {**row, **{name: list(map(Score.from_dict, row[name])) for name in _SCORES}}
+            models.append(ModelRecord(**row))
             _check(models[-1])
         record = EvaluationRecord(models=models, **content)
         _check(record)

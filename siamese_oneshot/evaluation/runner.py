@@ -124,15 +124,17 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
 
         plots = save_evaluation(outcomes, loaded.dataset, folder / "plots")
     sweep = next((one for one in map(sweep_of, _folders(names)) if one is not None), None)
-    with build_loggers(
-        cfg.get("logger"),
-        folder,
-        OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
-        name=f"evaluate {title}"[:96],
-        group=None if sweep is None else sweep.resolve().name,
-        tags=_tags(outcomes),
-        job_type="evaluate",
-    ) as loggers:
+    with (
+        build_loggers(
+            cfg.get("logger"),
+            folder,
+            OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+            name=f"evaluate {title}"[:96],
+            group=None if sweep is None else sweep.resolve().name,
+            tags=_tags(outcomes),
+            job_type="evaluate",
+        ) as loggers
+    ):
         log_evaluation(loggers, outcomes, tables, plots)
     for warning in loaded.warnings:
         console.print(warning, style="bold red", markup=False)

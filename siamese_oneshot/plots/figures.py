@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 Figures = Iterator[tuple[str, Callable[[], "Figure"]]]
 
 
-def save_figures(figures: Iterable[tuple[str, Callable[[], Figure]]], folder: Path) -> dict[str, Path]:  # noqa: E501
+def save_figures(
+    figures: Iterable[tuple[str, Callable[[], Figure]]], folder: Path
+) -> dict[str, Path]:  # noqa: E501
     """Draw figures and save them as PNG; one that fails is a warning.
 
     Returns:

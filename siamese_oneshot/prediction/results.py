@@ -13,7 +13,7 @@ from siamese_oneshot.classifier import OneShotClassifier, Prediction
 from siamese_oneshot.data.image_folder.decode import ImageError
 from siamese_oneshot.data.image_folder.image_input import ImageInput
 from siamese_oneshot.data.image_folder.support_query import LabeledImages
-from siamese_oneshot.evaluation.intervals import wilson
+from siamese_oneshot.evaluation.significance import wilson
 
 _PATCH = 17  # pixels along the side of a square that at most 1 in 1,000 Omniglot images fill
 

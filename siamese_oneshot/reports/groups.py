@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from siamese_oneshot.evaluation.intervals import mean_interval
+from siamese_oneshot.evaluation.significance import mean_interval
 from siamese_oneshot.reports.job import Data, Job, LeftOut, Sweep
 from siamese_oneshot.reports.value import Value, identity
 

@@ -25,7 +25,7 @@ from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.evaluation.scores import Score, scores_of
+from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import SiameseModule
@@ -233,7 +233,8 @@ class Run:
         # Without callbacks: an average of the weights must not be swapped in again.
         evaluator = self.trainer(**_FINAL)
         evaluator.validate(self.module, self.data, verbose=False)
-        scores = scores_of(self.module.eval_results, "validation")
+        assert self.module.eval_results is not None
+        scores = self.module.eval_results.scores("validation")
         if test:
             (metrics,) = evaluator.test(self.module, self.data, verbose=False)
             for logger in self.loggers:
@@ -241,7 +242,7 @@ class Run:
                     logger.rewind(trainer.global_step)
                 logger.log_metrics(dict(metrics), step=trainer.global_step)
                 logger.save()
-            scores += scores_of(self.module.eval_results, "test")
+            scores += self.module.eval_results.scores("test")
         return scores
 
     def _announce(self) -> None:

@@ -18,8 +18,8 @@ from tiny_siamese import CALLBACKS, Data, Losses, configured, embedded, module, 
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.tasks import EvalTasks
-from siamese_oneshot.evaluation.intervals import wilson
-from siamese_oneshot.evaluation.results import EvalResults, best_reject_threshold, evaluate_tasks
+from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.evaluation.evaluator import EvalResults, best_reject_threshold, evaluate_tasks
 from siamese_oneshot.models.losses import EpisodicCrossEntropyLoss, PairBCELoss
 from siamese_oneshot.models.optimizers import adam, adamw
 from siamese_oneshot.module import MONITOR as ERROR

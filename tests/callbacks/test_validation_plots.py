@@ -13,7 +13,7 @@ from siamese_oneshot.callbacks.validation_plots import ValidationPlots, mistakes
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import EpisodeResults
 from siamese_oneshot.training import validation_plots
 
 

@@ -9,7 +9,7 @@ import torch
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
-from siamese_oneshot.evaluation.embedding import ComputeConfig
+from siamese_oneshot.evaluation.embeddings import ComputeConfig
 from siamese_oneshot.evaluation.models import EvaluatedModel
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import build_network

@@ -7,7 +7,7 @@ from comparing import MORE, SIZE, mnist_like
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
-from siamese_oneshot.evaluation.assignment import assigned, runs_of
+from siamese_oneshot.evaluation.evaluator import assigned, runs_of
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import EpisodeResults
 
 
 def results(scores: Tensor, answers: Tensor) -> EpisodeResults:

@@ -9,8 +9,8 @@ from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.samplers import generator_for
 from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks, lake_runs_episodes
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
-from siamese_oneshot.evaluation.results import EvalResults, evaluate_tasks
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.evaluator import EvalResults, evaluate_tasks
+from siamese_oneshot.evaluation.embeddings import Embeddings
 
 
 @pytest.mark.parametrize("norm", [1, 2])

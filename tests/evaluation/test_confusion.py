@@ -6,8 +6,8 @@ import torch
 
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
-from siamese_oneshot.evaluation.confusions import Confusion, confusions
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import Confusion, confusions
+from siamese_oneshot.evaluation.evaluator import EpisodeResults
 
 CLASSES = torch.arange(12) // 3  # four classes of three images
 

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import pytest
 from comparing import MACHINE, SIZE, guessing, network, pixels
 
-from siamese_oneshot.evaluation.confusions import confusions
+from siamese_oneshot.evaluation.evaluator import confusions
 from siamese_oneshot.evaluation.evaluator import Outcome, evaluate_model
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.evaluation.scores import Score
@@ -22,7 +22,7 @@ from siamese_oneshot.evaluation.tables import (
     settings_table,
     ways_table,
 )
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.evaluator import Outcome, evaluate_model, without_embeddings
 from siamese_oneshot.evaluation.models import EvaluatedModel
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import EpisodeResults
 from siamese_oneshot.evaluation.scores import Score, alphabet_scores
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 from siamese_oneshot.utils.errors import UserError
 
 

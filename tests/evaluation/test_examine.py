@@ -18,8 +18,8 @@ from siamese_oneshot.data.tasks import (
     make_validation_tasks,
 )
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
-from siamese_oneshot.evaluation.results import answer, evaluate_tasks, verify_pairs
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.evaluator import answer, evaluate_tasks, verify_pairs
+from siamese_oneshot.evaluation.embeddings import Embeddings
 
 
 def subtract(one: Tensor, other: Tensor) -> Tensor:
@@ -216,4 +216,4 @@ def test_results_keeps_scores_and_picks() -> None:
     )
     assert results.scores.tolist() == [[-1, -5], [-4, -5]]
     assert results.picks.tolist() == [0, 0]
-    assert results.right.tolist() == [False, False]
+    assert results.is_correct.tolist() == [False, False]

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.tasks import EpisodeTask, indices_of, lake_runs_episodes
-from siamese_oneshot.evaluation.hausdorff import Hausdorff
-from siamese_oneshot.evaluation.results import answer
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.baselines import Hausdorff
+from siamese_oneshot.evaluation.evaluator import answer
+from siamese_oneshot.evaluation.embeddings import Embeddings
 
 
 def slow(one: Tensor, other: Tensor) -> float:

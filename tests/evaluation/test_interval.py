@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from siamese_oneshot.evaluation.intervals import mean_interval, wilson
+from siamese_oneshot.evaluation.significance import mean_interval, wilson
 
 
 def test_wilson_is_the_root_of_its_defining_equation():

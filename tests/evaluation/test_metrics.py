@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.evaluation.metrics import (
-    accuracy_by_way,
+    accuracy_vs_way,
     best_threshold,
     choose,
     known_and_unknown,
@@ -120,7 +120,7 @@ def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:
     answers = torch.randint(5, (40,), generator=rng)
     scores[1, answers[1]] = torch.nan
     scores[2, (answers[2] + 1) % 5] = torch.nan
-    found = accuracy_by_way(scores, answers)
+    found = accuracy_vs_way(scores, answers)
     for way in range(1, 6):
         right = 0.0
         for row, answer in zip(scores, answers.tolist(), strict=True):
@@ -134,7 +134,7 @@ def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:
 
 
 def test_a_constant_network_is_right_in_one_of_so_many_ways() -> None:
-    found = accuracy_by_way(torch.zeros(9, 20), torch.arange(9))
+    found = accuracy_vs_way(torch.zeros(9, 20), torch.arange(9))
     assert found.tolist() == pytest.approx([1 / way for way in range(1, 21)])
 
 
@@ -149,7 +149,7 @@ def test_accuracy_by_way_is_exact_for_many_ways() -> None:
     """One episode in which r of 59 others are ahead is right for C(59 - r, w) of C(59, w) choices."""
     way, ahead = 60, 7
     scores = torch.arange(way, dtype=torch.float32)[None]
-    found = accuracy_by_way(scores, torch.tensor([way - 1 - ahead]))
+    found = accuracy_vs_way(scores, torch.tensor([way - 1 - ahead]))
     expected = [math.comb(59 - ahead, w) / math.comb(59, w) for w in range(way)]
     assert found.dtype == torch.float64
     assert found.tolist() == pytest.approx(expected, rel=1e-11, abs=1e-300)

@@ -9,7 +9,7 @@ import torch
 
 from siamese_oneshot.evaluation import one_shot
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.evaluation.one_shot_accuracy import OneShotAccuracy
+from siamese_oneshot.evaluation.metrics import OneShotAccuracy
 
 
 def test_the_example_is_true() -> None:

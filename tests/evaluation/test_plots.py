@@ -11,7 +11,7 @@ from PIL import Image
 from siamese_oneshot import images
 from siamese_oneshot.evaluation.evaluator import Outcome, evaluate_model
 from siamese_oneshot.evaluation.plots import draw_all
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 OF_ALL = {"ways", "trial_right", "mistakes", "confusions", "alphabets", "pairs"}
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.evaluation import scoring
-from siamese_oneshot.evaluation.scoring import Embeddings, score_episodes, score_pairs
+from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes, score_pairs
 
 INDICES = torch.tensor([2, 3, 7, 11, 12, 20, 31])
 

@@ -9,7 +9,7 @@ from comparing import MACHINE, network, pixels
 
 from siamese_oneshot.evaluation.evaluator import evaluate_model
 from siamese_oneshot.evaluation.significance import PairedTest, mcnemar, paired_tests
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(0, 0), (1, 0), (5, 1), (3, 3), (2, 9)])

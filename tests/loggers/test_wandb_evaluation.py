@@ -14,7 +14,7 @@ from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.evaluation import log
 from siamese_oneshot.evaluation.evaluator import evaluate_model
 from siamese_oneshot.evaluation.runner import tables_of
-from siamese_oneshot.evaluation.task_provider import TaskProvider
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
 class Recorder:

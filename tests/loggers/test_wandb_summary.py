@@ -11,7 +11,7 @@ import pytest
 from made_jobs import result_of, scores_of
 from wandb_files import ReadBack, parts_of, wandb_run, without_account
 
-from siamese_oneshot.evaluation.literature import papers_figure
+from siamese_oneshot.evaluation.published import papers_figure
 from siamese_oneshot.loggers.run_summary import check_choice, compared, log_result, summary_of
 from siamese_oneshot.runs.result import RunResult
 from siamese_oneshot.utils.errors import UserError

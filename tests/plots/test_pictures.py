@@ -16,8 +16,8 @@ from siamese_oneshot.data.augmentation import Augmentation
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
-from siamese_oneshot.evaluation.confusions import confusions
-from siamese_oneshot.evaluation.results import EpisodeResults
+from siamese_oneshot.evaluation.evaluator import confusions
+from siamese_oneshot.evaluation.evaluator import EpisodeResults
 from siamese_oneshot.plots import (
     draw_augmentations,
     draw_confusions,

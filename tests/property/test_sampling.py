@@ -16,7 +16,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import sample_alphabet_batch, sample_episodes, sample_runs
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.data.splits import split_dataset
-from siamese_oneshot.evaluation.metrics import accuracy_by_way, choose
+from siamese_oneshot.evaluation.metrics import accuracy_vs_way, choose
 from siamese_oneshot.utils.errors import UserError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -219,7 +219,7 @@ def test_accuracy_falls_with_every_way(way: int, episodes: int, seed: int) -> No
     rng = seeded(seed)
     scores = torch.randint(4, (episodes, way), generator=rng).float()
     answers = torch.randint(way, (episodes,), generator=rng)
-    found = accuracy_by_way(scores, answers)
+    found = accuracy_vs_way(scores, answers)
     assert abs(float(found[0]) - 1) < 1e-12
     assert (found.diff() <= 1e-12).all()
     best = scores == scores.max(1, keepdim=True).values

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.data.tasks import EvalConfig, first_episodes, indices_of, make_validation_tasks
-from siamese_oneshot.evaluation.results import answer
-from siamese_oneshot.evaluation.scoring import Embeddings
+from siamese_oneshot.evaluation.evaluator import answer
+from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained, save_trained
 from siamese_oneshot.runs.checkpoint import PRETRAINED
 from siamese_oneshot.utils.errors import UserError

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.evaluation.literature import training_data
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.files import usable
 from siamese_oneshot.reports.job import Data
@@ -55,8 +54,9 @@ class Evaluated:
 
     def asked(self, trained: Data) -> Data:
         """What was asked about, of a network that was trained on ``trained``."""
-        told = training_data(trained.source, trained.split, trained.trained_on)
-        return Data(trained.experiment, self.source, self.digest, self.split, told)
+        return Data(
+            trained.experiment, self.source, self.digest, self.split, trained.trained_on
+        )
 
 
 def _scores(rows: list[dict[str, Any]]) -> list[Score]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from siamese_oneshot.evaluation.intervals import wilson
-from siamese_oneshot.evaluation.literature import (
+from siamese_oneshot.evaluation.published import (
     ComparedModel,
+    Published,
     comparison,
-    table_of,
-    training_data,
+    comparison_table,
+    reference,
 )
-from siamese_oneshot.evaluation.published import Published, reference
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.reports.groups import Group
 from siamese_oneshot.reports.job import Data, Sweep
 from siamese_oneshot.utils.tables import Table
@@ -51,7 +51,7 @@ def verdict(scores: Sequence[Score], data: Data | None) -> Verdict:
         f"figure is of {paper.n} trials itself: {100 * low:.1f} to {100 * high:.1f}."
     )
     if data is not None and data.split != paper.split:
-        own_data = training_data(data.source, data.split, data.trained_on)
+        own_data = data.trained_on
         text += f" It trained on {paper.trained_on}, this run on {own_data} (split {data.split})."
     return Verdict(text, tone)
 
@@ -70,15 +70,13 @@ def literature(named: Sequence[tuple[str, Data | None, Sequence[Score]]]) -> lis
         named: of each run its name, its data and its scores.
     """
     compared_models = [
-        ComparedModel(name, training_data(data.source, data.split, data.trained_on), scores)
+        ComparedModel(name, data.trained_on, scores)
         for name, data, scores in named
         if data is not None and data.source == "omniglot"
     ]
     tables = []
-    for title, rows in comparison(compared_models).items():
-        if not any(row.ours for row in rows):
-            continue
-        tables.append(table_of(title, rows, ">% (95% interval)"))
+    for protocol, rows in comparison(compared_models).items():
+        tables.append(comparison_table(protocol, rows))
     return tables
 
 
