@@ -83,7 +83,7 @@ class EpisodeResults:
 
     @property
     def is_correct(self) -> Tensor:
-        """bool ``(episodes,)``: whether each prediction is correct."""
+        """Whether each prediction is correct: bool ``(episodes,)``."""
         return self.picks == self.task.episodes.answers
 
     @property
@@ -268,7 +268,7 @@ def runs_of(episodes: Episodes) -> Tensor | None:
     answers = episodes.answers.unflatten(0, (-1, way)).sort(1).values
     if not bool((supports == supports[:, :1]).all()) or not bool(
         (answers == torch.arange(way)).all()
-    ):  # noqa: E501
+    ):
         return None
     return torch.arange(len(episodes.queries)).unflatten(0, (-1, way))
 

@@ -123,7 +123,7 @@ class EvaluatedModel:
 
 def find_models(
     names: Sequence[str],
-    trust: Collection[str] = (),
+    trust: str | Collection[str] = (),
     baselines: Mapping[str, Baseline] = BASELINES,
 ) -> list[EvaluatedModel]:
     """Find the models to evaluate.
@@ -214,7 +214,7 @@ def _with_views(model: EvaluatedModel, tta_views: int) -> EvaluatedModel:
 
 
 def _find(
-    name: str, trust: Collection[str], baselines: Mapping[str, Baseline]
+    name: str, trust: str | Collection[str], baselines: Mapping[str, Baseline]
 ) -> list[tuple[Path | str, Path, EvaluatedModel]]:
     """The models that a name stands for, each with its weights' file and its path."""
     if name in baselines:
@@ -261,7 +261,7 @@ def _status(run: Path) -> str:
 
 
 def _network(
-    where: str | Path, name: str, trust: Collection[str], finished: bool = True
+    where: str | Path, name: str, trust: str | Collection[str], finished: bool = True
 ) -> tuple[Path, Path, EvaluatedModel]:
     trained = load_trained(where, trust)
     model = EvaluatedModel(name, trained.network, trained.size, trained, finished=finished)

@@ -118,7 +118,7 @@ class Row:
 
 
 def comparison(models: Iterable[ComparedModel]) -> dict[str, list[Row]]:
-    """Scores among the published accuracies, best first, for every protocol that a score follows."""
+    """Scores among published accuracies, best first, for each protocol that a score follows."""
     models = list(models)
     tables = {}
     for protocol, title in PROTOCOLS.items():
@@ -146,7 +146,7 @@ def comparison_table(protocol: str, rows: Sequence[Row]) -> Table:
         key=f"published_{protocol}",
     )
     for row in rows:
-        value = f"{row.value:.1f}"
+        value = f"{row.value:.2f}".removesuffix("0")
         if row.low is not None and row.high is not None:
             value = f"{row.value:.2f} ({row.low:.1f}-{row.high:.1f})"
         n = "-" if row.n is None else f"{row.n:,}"

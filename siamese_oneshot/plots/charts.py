@@ -36,7 +36,7 @@ _GAP, _GRAY = 4, 48  # between two augmented images: pixels, and gray level
 
 
 def draw_accuracy_vs_way(curves: Mapping[str, Curve]) -> Figure:
-    """Accuracy against the number of ways with 95% intervals, and chance; empty curves are left out."""
+    """Accuracy against the number of ways with 95% intervals, and chance."""
     drawn = {name: sorted(points) for name, points in curves.items() if points}
     ranked = sorted(drawn, key=lambda name: -drawn[name][-1][1])  # as the curves end
     figure = new_figure(7.5, 4.8 + 0.22 * ((len(drawn) + 2) // 2))

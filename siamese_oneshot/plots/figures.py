@@ -39,7 +39,7 @@ Figures = Iterator[tuple[str, Callable[[], "Figure"]]]
 
 def save_figures(
     figures: Iterable[tuple[str, Callable[[], Figure]]], folder: Path
-) -> dict[str, Path]:  # noqa: E501
+) -> dict[str, Path]:
     """Draw figures and save them as PNG; one that fails is a warning.
 
     Returns:
