@@ -1,51 +1,64 @@
-"""Recognize images of your own from one or a few images of each class.
+"""Classify images from one or a few examples of each class.
 
-from siamese_oneshot import Classifier
+from siamese_oneshot import OneShotClassifier
 
-classifier = Classifier.load("pretrained")
-classifier.enrol("alef", ["alef1.png", "alef2.png"])
-classifier.enrol("bet", "bet.jpg")
-(ranking,) = classifier.rank("unknown.png")
-print(ranking.best.name, ranking.best.probability, ranking.known)
+classifier = OneShotClassifier.from_pretrained("pretrained")
+classifier.add_class("alef", ["alef1.png", "alef2.png"])
+classifier.add_class("bet", "bet.jpg")
+(prediction,) = classifier.predict("unknown.png")
+print(prediction.best.name, prediction.best.probability, prediction.known)
+classifier.save("letters.safetensors")
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-import os
+import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
-from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.image_folder.decode import ImageError
-from siamese_oneshot.data.image_folder.folder import class_name
-from siamese_oneshot.data.image_folder.foreground import NormalizedImage
-from siamese_oneshot.data.image_folder.image_input import ImageInput, Source, read_many
-from siamese_oneshot.data.image_folder.support_query import judge, load_supports, told
-from siamese_oneshot.evaluation.embeddings import ComputeConfig, check_finite_scores, embed
+from siamese_oneshot.data.image_folder.folder import check_errors, class_name, load_supports
+from siamese_oneshot.data.image_folder.image_input import (
+    ImageError,
+    ImageInput,
+    ImageSource,
+    is_single,
+    list_errors,
+    read_input,
+    read_many,
+)
+from siamese_oneshot.evaluation.embeddings import check_finite_scores
 from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils import check
+from siamese_oneshot.utils.errors import ArgumentError, UserError
+from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.text import printable
 
 log = logging.getLogger(__name__)
 
-_ELEMENTS = 2**24  # numbers compared at once; bounds memory
+_VERSION = 1
+_HEADER = "siamese_oneshot_classes"
+_BATCH = 256  # images embedded at once
+_ELEMENTS = 2**24  # elements of the embeddings compared at once; bounds memory
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """A class and how well an image fits it.
+    """How well an image fits a class.
 
     Attributes:
-        name: the class.
-        probability: 0 … 1; the softmax over the scores of all enrolled classes, so it takes for
-            granted that the image is of one of them.
-        score: the network's logit of "same character", the mean over the class's images.
+        name: The class.
+        probability: 0 … 1, the softmax over the scores of all classes; it presumes that the image
+            belongs to one of them.
+        score: The network's logit of "same class", averaged over the class's support images.
     """
 
     name: str
@@ -55,200 +68,308 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The enrolled classes by how well an image fits them.
+    """The classes for an image.
 
     Attributes:
-        path: the image's file; None where it was given in memory.
-        classes: all enrolled classes, best first; equally good ones in a random order.
-        known: whether the best score is above ``reject_threshold``; None where that is not known.
-        given: the image.
+        image: The image and what the network sees of it.
+        classes: All classes, best first; ties are in random order.
+        known: Whether the best score is above ``reject_threshold``; None without a threshold.
     """
 
-    path: Path | None
+    image: ImageInput = field(repr=False)
     classes: tuple[ClassScore, ...]
     known: bool | None
-    given: ImageInput = field(repr=False)
 
     @property
     def best(self) -> ClassScore:
-        """The class that fits best."""
+        """The class with the highest score."""
         return self.classes[0]
 
-    @property
-    def image(self) -> NormalizedImage:
-        """What was found in the image."""
-        return self.given.normalized
+
+@dataclass(frozen=True, eq=False)
+class _Gallery:
+    """Embedded supports; never changed, so that threads may share it.
+
+    Attributes:
+        names: The classes.
+        owners: int64 ``(n,)``, the class of each support.
+        supports: float32 ``(n, embedding_dim)``.
+    """
+
+    names: tuple[str, ...]
+    owners: Tensor
+    supports: Tensor
 
 
 class OneShotClassifier:
-    """A trained network and the classes that it has been shown.
+    """A trained network and support images of some classes.
+
+    Methods may be called from several threads: a prediction uses the classes that existed when it
+    began. Nothing is printed; skipped images are logged as warnings.
 
     Args:
-        trained: the network.
-        reject_threshold: the highest score at which an image is still of no enrolled class; the
-            network's own where None.
+        model: The network.
+        reject_threshold: An image whose best score is at most this belongs to no known class; None
+            for the network's own threshold, which was chosen on the validation set.
+
+    Raises:
+        ArgumentError: If ``reject_threshold`` is not a finite number.
     """
 
-    def __init__(self, trained: TrainedModel, reject_threshold: float | None = None) -> None:
-        self.trained = trained
+    def __init__(self, model: TrainedModel, reject_threshold: float | None = None) -> None:
+        self.model = model
+        if reject_threshold is not None:
+            reject_threshold = check.number("reject_threshold", reject_threshold)
         self.reject_threshold = (
-            trained.reject_threshold if reject_threshold is None else reject_threshold
+            model.reject_threshold if reject_threshold is None else reject_threshold
         )
-        self._names: list[str] = []
-        self._owners: list[int] = []  # the class of each support
-        self._pending: list[ImageInput] = []  # supports that are not embedded yet: the last ones
-        self._supports: list[Tensor] = []
+        self._lock = threading.Lock()  # of changes to the gallery
+        self._gallery = _Gallery((), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
 
     @classmethod
-    def load(
+    def from_pretrained(
         cls,
-        where: str | Path = "pretrained",
+        name: str | Path = "pretrained",
         reject_threshold: float | None = None,
-        trust: str | Collection[str] = (),
+        trust: Collection[str] = (),
     ) -> OneShotClassifier:
-        """With a network by name, run folder or file; see `load_trained`, also for errors."""
-        return cls(load_trained(where, trust), reject_threshold)
+        """Load a network: a packaged one by name, a run's folder, or a file; see `load_trained`.
+
+        Args:
+            name: ``pretrained``, ``dense``, a run's folder, a ``.ckpt`` or ``.safetensors`` file.
+            reject_threshold: As for the class.
+            trust: Modules beside ``siamese_oneshot.models`` whose classes the file may reference.
+
+        Raises:
+            UserError: If there is no such network, or it cannot be loaded.
+        """
+        return cls(load_trained(name, trust), reject_threshold)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The enrolled classes, in the order in which they came."""
-        return tuple(self._names)
+        """The names of the classes in the order in which they were added."""
+        return self._gallery.names
 
-    def add_class(self, name: str, images: Source | Sequence[Source]) -> None:
-        """Show images of a class; more of a class that is enrolled are added to it.
+    def add_class(self, name: str, images: ImageSource | Sequence[ImageSource]) -> None:
+        """Add support images of a class, a new one or one that exists.
 
         Args:
-            name: the class.
-            images: one or more: paths, PIL images or arrays, see `read_given`.
+            name: The class; compared in Unicode's composed form.
+            images: One or more: paths, bytes of files, binary file objects, PIL images or arrays,
+                see `read_input`.
 
         Raises:
-            UserError: no name, no image, or images that cannot be used: then none is added.
+            UserError: If there is no image, or some cannot be used; then none is added.
         """
         if not isinstance(name, str) or not name.strip():
-            raise UserError(f"a class's name must be a text of some letters, got {name!r}")
-        read = _usable(images)
-        if not read:
-            raise UserError(f"{name}: a class needs one image or more, none was given")
-        name = class_name(name)
-        if name not in self._names:
-            self._names.append(name)
-        self._owners += [self._names.index(name)] * len(read)
-        self._pending += read
+            raise ArgumentError("name", name, "a text that is not empty")
+        inputs = _read(images)
+        if not inputs:
+            raise ArgumentError("images", images, f"one or more images of {printable(name)}")
+        self.add_images([name] * len(inputs), inputs)
 
-    def add_folder(self, root: str | Path, on_error: str = "skip") -> tuple[ImageError, ...]:
-        """Show a folder of class folders, or of one image a class; see `load_supports`.
+    def add_images(self, names: Sequence[str], images: Sequence[ImageInput]) -> None:
+        """Add support images that were read already, each with the name of its class."""
+        supports = self._embed(images)
+        names = [class_name(name) for name in names]
+        with self._lock:
+            before = self._gallery
+            merged = tuple(dict.fromkeys([*before.names, *names]))
+            owners = torch.tensor([merged.index(name) for name in names])
+            old = before.supports if len(before.supports) else supports[:0]
+            self._gallery = _Gallery(
+                merged, torch.cat([before.owners, owners]), torch.cat([old, supports])
+            )
+
+    def add_folder(self, folder: str | Path, on_error: str = "skip") -> tuple[ImageError, ...]:
+        """Add a folder of class folders, or of one image per class; see `load_supports`.
 
         Args:
-            root: the folder.
-            on_error: ``skip`` leaves out what cannot be used and warns; ``stop`` raises instead.
+            folder: The folder.
+            on_error: ``skip`` leaves out what cannot be used and logs it; ``stop`` raises.
 
         Returns:
-            What was left out, and why.
+            The errors of the images that were skipped.
 
         Raises:
-            UserError: no folder, nothing usable in it, or anything bad under ``stop``.
+            UserError: If the folder is missing or holds no usable image; with ``stop``, if any
+                image cannot be used.
         """
-        supports = load_supports(root)
-        judge(supports.faults, on_error)
-        if supports.faults:
+        check_errors((), on_error)
+        found = load_supports(folder)
+        check_errors(found.errors, on_error)
+        if found.errors:
             log.warning(
-                "%s: %d left out\n%s", root, len(supports.faults), told(supports.faults).rstrip()
+                "%s: skipped %d\n%s",
+                printable(folder),
+                len(found.errors),
+                list_errors(found.errors),
             )
-        for name, given in supports.images:
-            self.add_class(name or "", given)
-        return supports.faults
+        names, inputs = zip(*found.images, strict=True)
+        self.add_images(names, inputs)
+        return found.errors
 
-    def rank(self, images: Source | Sequence[Source], seed: int = 0) -> list[Prediction]:
-        """Rank the enrolled classes for each image.
+    def predict(
+        self, images: ImageSource | Sequence[ImageSource], seed: int = 0
+    ) -> list[Prediction]:
+        """Score all classes for each image.
 
         Args:
-            images: one or more, as for `add_class`.
-            seed: breaks ties.
+            images: One or more, as for `add_class`.
+            seed: Breaks ties between equal scores.
 
         Returns:
-            A ranking for each image, in their order.
+            One prediction per image, in order.
 
         Raises:
-            UserError: no class is enrolled, or an image cannot be used.
+            UserError: If no class was added, an image cannot be used, or scores are not finite.
         """
-        if not self._names:
-            raise UserError("no class is enrolled yet: call enrol or enrol_folder first")
-        read = _usable(images)
-        if not read:
+        gallery = self._gallery
+        if not gallery.names:
+            raise UserError("there are no classes yet: call add_class or add_folder first")
+        inputs = _read(images)
+        if not inputs:
             return []
-        scores = self._scores(self._embedded(read))
-        check_finite_scores(scores, self.trained.name)
-        probabilities = scores.double().softmax(1).tolist()
-        return [
-            Prediction(
-                given.path,
-                tuple(ClassScore(self._names[k], shares[k], values[k]) for k in order),
-                None if self.reject_threshold is None else values[order[0]] > self.reject_threshold,
-                given,
-            )
-            for given, shares, values, order in zip(
-                read, probabilities, scores.tolist(), best_first(scores, seed), strict=True
-            )
-        ]
+        scores = self._scores(gallery, self._embed(inputs))
+        check_finite_scores(scores, self.model.name)
+        predictions = []
+        for image, values, probabilities, order in zip(
+            inputs,
+            scores.tolist(),
+            scores.double().softmax(1).tolist(),
+            rank(scores, seed),
+            strict=True,
+        ):
+            classes = [ClassScore(gallery.names[k], probabilities[k], values[k]) for k in order]
+            threshold = self.reject_threshold
+            known = None if threshold is None else classes[0].score > threshold
+            predictions.append(Prediction(image, tuple(classes), known))
+        return predictions
 
-    def seen(self, images: Sequence[ImageInput]) -> CharacterDataset:
-        """What the network sees of images: their images at its own size."""
-        n = len(images)
-        return CharacterDataset(
-            pixels=torch.from_numpy(np.stack([one.normalized.ink for one in images])),
-            classes=torch.zeros(n, dtype=torch.int64),
-            drawers=torch.zeros(n, dtype=torch.int64),
-            class_names=("own/own",),
-            alphabet_names=("own",),
-            class_alphabets=torch.zeros(1, dtype=torch.int64),
-            source="folder",
-        ).resized(self.trained.size)
+    def save(self, path: str | Path) -> None:
+        """Write the classes as one safetensors file: embeddings and names, no images.
 
-    def _embedded(self, images: Sequence[ImageInput]) -> Tensor:
-        """float32 ``(n, units)``."""
-        trained, machine = self.trained, ComputeConfig("cpu", "32-true")
-        every = torch.arange(len(images))
-        return embed(trained.network, self.seen(images), every, machine, trained.name).vectors
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        from safetensors.torch import save
+
+        gallery = self._gallery
+        header = {
+            "version": _VERSION,
+            "classes": gallery.names,
+            "reject_threshold": self.reject_threshold,
+            "model": self.model.name,
+            "weights": _digest(self.model),
+        }
+        tensors = {"owners": gallery.owners, "supports": gallery.supports}
+        with whole_file(Path(path)) as file:
+            file.write(save(tensors, {_HEADER: json.dumps(header)}))
+
+    @classmethod
+    def load(
+        cls, path: str | Path, model: TrainedModel | None = None, trust: Collection[str] = ()
+    ) -> OneShotClassifier:
+        """Read a file of `save` with the network that it was made with.
+
+        Args:
+            path: The file.
+            model: The network; None loads it by the name in the file.
+            trust: As for `from_pretrained`.
+
+        Raises:
+            UserError: If the file cannot be read, or the network has other weights.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})[_HEADER])
+                owners, supports = file.get_tensor("owners"), file.get_tensor("supports")
+            if header["version"] != _VERSION or len(owners) != len(supports):
+                raise ValueError(f"it is of version {header['version']}, not {_VERSION}")
+            gallery = _Gallery(tuple(header["classes"]), owners, supports)
+            name, digest = header["model"], header["weights"]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is not a file of OneShotClassifier.save: {error}") from error
+        model = model or load_trained(name, trust)
+        if _digest(model) != digest:
+            raise UserError(
+                f"{path} was saved with other weights than those of {model.name}: pass the network "
+                f"{name} as model, or add the images anew"
+            )
+        classifier = cls(model, header["reject_threshold"])
+        classifier._gallery = gallery
+        return classifier
+
+    def network_input(self, images: Sequence[ImageInput]) -> Tensor:
+        """What the network sees of images: uint8 ``(n, size, size)``, 255 for strokes."""
+        strokes = torch.from_numpy(np.stack([image.normalized.strokes for image in images]))
+        return F.adaptive_avg_pool2d(strokes[:, None].float(), self.model.size)[:, 0].round().byte()
 
     @torch.no_grad()
-    def _scores(self, queries: Tensor) -> Tensor:
-        """The mean score over each class's images: float32 ``(queries, classes)``."""
-        if self._pending:
-            self._supports.append(self._embedded(self._pending))
-            self._pending = []
-        supports = torch.cat(self._supports)
-        owners = torch.tensor(self._owners)
-        step = max(1, _ELEMENTS // supports.numel())
-        each = torch.cat(
-            [self.trained.network.score(part[:, None], supports) for part in queries.split(step)]
+    def _embed(self, images: Sequence[ImageInput]) -> Tensor:
+        """float32 ``(n, embedding_dim)``."""
+        parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
+        network = self.model.network
+        embedded = [
+            network.embed(self.network_input(part)[:, None].float() / 255) for part in parts
+        ]
+        return torch.cat(embedded).float()
+
+    @torch.no_grad()
+    def _scores(self, gallery: _Gallery, queries: Tensor) -> Tensor:
+        """Mean score over the supports of each class: float32 ``(queries, classes)``.
+
+        Blocks of queries and supports bound the memory, whatever the number of either.
+        """
+        n_supports = max(1, min(len(gallery.supports), _ELEMENTS // queries.shape[1]))
+        n_queries = max(1, _ELEMENTS // (n_supports * queries.shape[1]))
+        sums = torch.zeros(len(queries), len(gallery.names))
+        blocks = zip(
+            gallery.supports.split(n_supports), gallery.owners.split(n_supports), strict=True
         )
-        sums = torch.zeros(len(queries), len(self._names)).index_add(1, owners, each)
-        return sums / owners.bincount()
+        for supports, owners in blocks:
+            scores = [
+                self.model.network.score(block[:, None], supports)
+                for block in queries.split(n_queries)
+            ]
+            sums.index_add_(1, owners, torch.cat(scores))
+        return sums / gallery.owners.bincount()
 
 
-def best_first(scores: Tensor, seed: int) -> list[list[int]]:
-    """The ways of each episode by score, ties in a random order; the first is what `choose` picks.
+def rank(scores: Tensor, seed: int) -> list[list[int]]:
+    """Order the classes of each episode by score; ties are in random order.
 
     Args:
-        scores: finite, ``(episodes, way)``.
-        seed: of the order of ties.
+        scores: Finite, ``(episodes, classes)``.
+        seed: Seed of the order of ties.
     """
     keys = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed)).numpy()
     order: list[list[int]] = np.lexsort((-keys, -scores.numpy()), axis=1).tolist()
     return order
 
 
-def _usable(images: Source | Sequence[Source]) -> list[ImageInput]:
-    """Those images read.
+def _read(images: ImageSource | Sequence[ImageSource]) -> list[ImageInput]:
+    """Read all images.
 
     Raises:
-        UserError: naming all that cannot be used.
+        UserError: Lists all images that cannot be used.
     """
-    alone = isinstance(images, str | os.PathLike | Image.Image | np.ndarray | ImageInput)
-    found = read_many([images] if alone else list(images))  # type: ignore[list-item, arg-type]
-    faults = [one for one in found if isinstance(one, ImageError)]
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        raise UserError(f"{len(faults)} images cannot be used:\n{told(faults)}".rstrip())
-    return [one for one in found if isinstance(one, ImageInput)]
+    sources: list[ImageSource] = [images] if is_single(images) else list(images)  # type: ignore
+    read = read_many(read_input, sources)
+    errors = [one for one in read if isinstance(one, ImageError)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise UserError(f"{len(errors)} images cannot be used:\n{list_errors(errors)}")
+    return [one for one in read if isinstance(one, ImageInput)]
+
+
+def _digest(model: TrainedModel) -> str:
+    """A hash of the network's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.network.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

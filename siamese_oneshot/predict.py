@@ -1,4 +1,4 @@
-"""Recognize your own images: ``python -m siamese_oneshot.predict support=… query=…``."""
+"""Classify images: ``python -m siamese_oneshot.predict support=<folder> query=<images>``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 def predict_task(cfg: DictConfig) -> None:
-    """Rank the classes of ``cfg.support`` for the images of ``cfg.query``."""
-    from siamese_oneshot.prediction.runner import predict  # PyTorch is loaded here
+    """Classify the images of ``cfg.query`` with the classes of ``cfg.support``."""
+    from siamese_oneshot.prediction.runner import predict  # not above: --help need not load torch
 
-    predict(cfg)
+    predict(**{str(name): cfg[name] for name in cfg if name != "hydra"})
 
 
 def main() -> None:
     """Entry point."""
-    run_hydra(predict_task, "predict", paths=["model", "support", "query", "output_dir"])
+    run_hydra(predict_task, "predict", paths=["weights", "support", "query", "output_dir"])
 
 
 if __name__ == "__main__":

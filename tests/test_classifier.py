@@ -16,12 +16,10 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from siamese_oneshot import OneShotClassifier
-from siamese_oneshot.classifier import best_first
-from siamese_oneshot.data.image_folder.decode import ImageError, load_image
-from siamese_oneshot.data.image_folder.image_input import ImageInput, read_given
-from siamese_oneshot.evaluation.embeddings import ComputeConfig, embed
+from siamese_oneshot.classifier import rank
+from siamese_oneshot.data.image_folder.image_input import ImageError, ImageInput, load_image, read_input
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.evaluation.embeddings import score_episodes
+from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes
 from siamese_oneshot.runs.checkpoint import TrainedModel
 from siamese_oneshot.utils.errors import UserError
 
@@ -33,7 +31,7 @@ class Pixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = SimpleNamespace(size=SIZE)
+        self.encoder = SimpleNamespace(image_size=SIZE)
         self.embedded = 0
 
     def embed(self, images: Tensor) -> Tensor:
@@ -92,11 +90,11 @@ def test_symbols_are_recognised_however_they_are_drawn(tmp_path: Path) -> None:
     for kind, path in zip(KINDS, paths, strict=True):
         plain = symbol(kind, 300, 2).rotate(4, fillcolor=255)
         Image.merge("RGB", [plain, plain.point(lambda v: 255 - v // 2), plain]).save(path)
-    predictions = enrolled().rank(paths)
+    predictions = enrolled().predict(paths)
     assert [prediction.best.name for prediction in predictions] == list(KINDS)
-    assert [prediction.path for prediction in predictions] == paths
+    assert [prediction.image.path for prediction in predictions] == paths
     for prediction, path in zip(predictions, paths, strict=True):
-        assert np.array_equal(prediction.image.ink, load_image(path).ink)
+        assert np.array_equal(prediction.image.normalized.strokes, load_image(path).strokes)
         scores = [one.score for one in prediction.classes]
         assert scores == sorted(scores, reverse=True)
         total = sum(math.exp(score) for score in scores)
@@ -110,11 +108,11 @@ def test_scores_are_those_of_episodes_with_as_many_shots() -> None:
         made.add_class(kind, [symbol(kind, shift=shift) for shift in shots])
     queries = [symbol(kind, shift=3) for kind in KINDS]
     supports = [symbol(kind, shift=shift) for kind in KINDS for shift in shots]
-    every = made.seen([read_given(one) for one in [*queries, *supports]])
-    table = embed(Pixels(), every, torch.arange(len(every)), ComputeConfig("cpu", "32-true"), "")
+    pixels = made.network_input([read_input(one) for one in [*queries, *supports]])
+    table = Embeddings(torch.arange(len(pixels)), pixels.flatten(1).float() / 255)
     asked = torch.arange(4, 16).reshape(1, 4, 3).repeat(4, 1, 1)
     wanted = score_episodes(table, torch.arange(4), asked, Pixels().score)
-    for prediction, row in zip(made.rank(queries), wanted, strict=True):
+    for prediction, row in zip(made.predict(queries), wanted, strict=True):
         got = {one.name: one.score for one in prediction.classes}
         assert [got[kind] for kind in KINDS] == pytest.approx(row.tolist(), rel=1e-5)
 
@@ -125,10 +123,12 @@ def test_classes_may_have_different_numbers_of_images() -> None:
     made.add_class("two", symbol("ring"))
     made.add_class("one", [symbol("bar"), symbol("hook")])
     assert made.classes == ("one", "two")
-    (prediction,) = made.rank(symbol("cross", shift=3))
+    (prediction,) = made.predict(symbol("cross", shift=3))
     query, *others = (
-        made.seen([read_given(symbol("cross", shift=3)), *(read_given(symbol(k)) for k in KINDS)])
-        .pixels.numpy()
+        made.network_input(
+            [read_input(symbol("cross", shift=3)), *(read_input(symbol(k)) for k in KINDS)]
+        )
+        .numpy()
         .astype(float)
     )
     apart = {k: -10 * np.abs(query - o).mean() / 255 for k, o in zip(KINDS, others, strict=True)}
@@ -139,9 +139,9 @@ def test_classes_may_have_different_numbers_of_images() -> None:
 
 def test_images_enrolled_between_two_episode_tasks_count() -> None:
     made = enrolled()
-    (before,) = made.rank(symbol("ring"))
+    (before,) = made.predict(symbol("ring"))
     made.add_class("cross", symbol("ring"))
-    (after,) = made.rank(symbol("ring"))
+    (after,) = made.predict(symbol("ring"))
     scores = [{one.name: one.score for one in prediction.classes} for prediction in (before, after)]
     assert scores[1]["cross"] == pytest.approx(scores[0]["cross"] / 2)
     assert scores[1]["ring"] == scores[0]["ring"]
@@ -149,26 +149,26 @@ def test_images_enrolled_between_two_episode_tasks_count() -> None:
 
 def test_every_image_is_embedded_once() -> None:
     made = enrolled()
-    network = made.trained.network
-    made.rank([symbol("bar"), symbol("ring")])
+    network = made.model.network
+    made.predict([symbol("bar"), symbol("ring")])
     assert network.embedded == 4 + 2
-    made.rank([symbol("bar")])
+    made.predict([symbol("bar")])
     assert network.embedded == 4 + 2 + 1
 
 
 def test_the_network_sees_areas_averaged() -> None:
-    given = read_given(symbol("hook"))
-    blocks = given.normalized.ink.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
-    assert np.array_equal(enrolled().seen([given]).pixels[0].numpy(), blocks)
+    given = read_input(symbol("hook"))
+    blocks = given.normalized.strokes.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
+    assert np.array_equal(enrolled().network_input([given])[0].numpy(), blocks)
 
 
 def test_known_is_what_scores_above_the_threshold() -> None:
     query = symbol("cross", shift=3)
-    (prediction,) = enrolled().rank(query)
+    (prediction,) = enrolled().predict(query)
     assert prediction.known is None
     best = prediction.best.score
-    assert enrolled(best).rank(query)[0].known is False
-    assert enrolled(best - 1e-4).rank(query)[0].known is True
+    assert enrolled(best).predict(query)[0].known is False
+    assert enrolled(best - 1e-4).predict(query)[0].known is True
     trained = TrainedModel("pixels", Pixels(), {}, reject_threshold=-3.0)  # type: ignore[arg-type]
     assert OneShotClassifier(trained).reject_threshold == -3
     assert OneShotClassifier(trained, 0.0).reject_threshold == 0
@@ -177,14 +177,14 @@ def test_known_is_what_scores_above_the_threshold() -> None:
 def test_a_single_class_is_certain_but_may_be_unknown() -> None:
     made = classifier(below=-0.5)
     made.add_class("cross", symbol("cross"))
-    same, other = made.rank([symbol("cross"), symbol("ring")])
+    same, other = made.predict([symbol("cross"), symbol("ring")])
     assert (same.best.probability, same.known) == (1, True)
     assert (other.best.probability, other.known) == (1, False)
 
 
 def test_ties_are_broken_at_random_as_choose_does() -> None:
     scores = torch.randint(3, (200, 6), generator=torch.Generator().manual_seed(1)).float()
-    order = best_first(scores, 7)
+    order = rank(scores, 7)
     picks = choose(scores, torch.Generator().manual_seed(7))
     assert [row[0] for row in order] == picks.tolist()
     for row, values in zip(order, scores, strict=True):
@@ -193,7 +193,7 @@ def test_ties_are_broken_at_random_as_choose_does() -> None:
     made = classifier(Constant())
     for kind in KINDS:
         made.add_class(kind, symbol(kind))
-    bests = [prediction.best.name for prediction in made.rank([symbol("ring")] * 200)]
+    bests = [prediction.best.name for prediction in made.predict([symbol("ring")] * 200)]
     assert min(bests.count(kind) for kind in KINDS) > 25
 
 
@@ -201,19 +201,19 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
     made = classifier(Constant(math.nan))
     made.add_class("cross", symbol("cross"))
     with pytest.raises(UserError, match="no numbers"):
-        made.rank(symbol("cross"))
+        made.predict(symbol("cross"))
 
 
 def test_what_cannot_be_enrolled(tmp_path: Path) -> None:
     made = classifier()
-    with pytest.raises(UserError, match="no class is enrolled"):
-        made.rank(symbol("cross"))
-    with pytest.raises(UserError, match="alef: a class needs one image"):
+    with pytest.raises(UserError, match="there are no classes yet"):
+        made.predict(symbol("cross"))
+    with pytest.raises(UserError, match="images=.*one or more images of alef"):
         made.add_class("alef", [])
-    with pytest.raises(UserError, match="name must be a text"):
+    with pytest.raises(UserError, match="name=.*a text"):
         made.add_class("  ", symbol("cross"))
     blank = Image.new("L", (50, 50), 255)
-    with pytest.raises(ImageError, match=r"image 2 \(given in memory\): no image"):
+    with pytest.raises(ImageError, match=r"image 2: no strokes"):
         made.add_class("alef", [symbol("cross"), blank])
     with pytest.raises(UserError, match=r"(?s)2 images.*image 1.*gone\.png: there is no such"):
         made.add_class("alef", [blank, tmp_path / "gone.png"])
@@ -236,7 +236,7 @@ def test_a_folder_is_enrolled_and_what_is_left_out_is_told(
     made = classifier()
     assert made.add_folder(tmp_path) == ()
     assert made.classes == tuple(sorted(KINDS))
-    assert made.rank(tmp_path / "bar" / "1.png")[0].best.name == "bar"
+    assert made.predict(tmp_path / "bar" / "1.png")[0].best.name == "bar"
     (tmp_path / "bar" / "2.png").write_text("no image")
     with caplog.at_level(logging.WARNING):
         (fault,) = classifier().add_folder(tmp_path)
@@ -246,26 +246,26 @@ def test_a_folder_is_enrolled_and_what_is_left_out_is_told(
     with pytest.raises(UserError, match=r"2\.png: it is text"):
         made.add_folder(tmp_path, "stop")
     assert made.classes == ()
-    with pytest.raises(UserError, match="on_error=maybe is unknown"):
+    with pytest.raises(UserError, match="on_error=maybe: it must be"):
         made.add_folder(tmp_path, "maybe")
 
 
 def test_predictions_can_be_printed() -> None:
-    text = repr(enrolled().rank(symbol("cross"))[0])
-    assert "Candidate(name='cross'" in text
+    text = repr(enrolled().predict(symbol("cross"))[0])
+    assert "ClassScore(name='cross'" in text
     assert "array" not in text
 
 
 def test_what_was_read_is_not_read_again() -> None:
-    given = read_given(symbol("cross"))
+    given = read_input(symbol("cross"))
     assert isinstance(given, ImageInput)
-    assert enrolled().rank(given)[0].given is given
+    assert enrolled().predict(given)[0].image is given
 
 
 def test_importing_the_package_loads_no_torch() -> None:
     code = (
         "import sys, siamese_oneshot; assert 'torch' not in sys.modules; "
-        "siamese_oneshot.Classifier; assert 'torch' in sys.modules"
+        "siamese_oneshot.OneShotClassifier; assert 'torch' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     import siamese_oneshot

@@ -94,7 +94,7 @@ def command(
         *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out"
     ) -> tuple[int, str, str]:
         GlobalHydra.instance().clear()
-        words = ["predict", f"support={support}", f"query={query}", f"output_dir={out}", "model=a run"]
+        words = ["predict", f"support={support}", f"query={query}", f"output_dir={out}", "weights=a run"]
         monkeypatch.setattr(sys, "argv", [*words, *line])
         monkeypatch.setenv("COLUMNS", "120")
         code: Any = 0
@@ -127,7 +127,7 @@ def test_labeled_queries_are_results_and_counted(command: Command, place: Path) 
     assert all(query["right"] and query["known"] for query in found["queries"])
     low, high = wilson(6, 6)
     assert found["accuracy"] == {"correct": 6, "n": 6, "value": 1, "low": low, "high": high}
-    assert f"6 of 6 right: 100.0% (95% interval {100 * low:.1f}-100.0%)" in shown
+    assert f"Accuracy: 100.0% (6 of 6 correct, 95% interval {100 * low:.1f}-100.0%)" in shown
     assert "bar ü/blue.png" in shown
     assert (found["notes"], found["skipped"]) == ([], [])
     assert found["settings"]["support"] == SUPPORT
@@ -172,7 +172,7 @@ def test_bad_images_are_named_and_skipped(command: Command, place: Path) -> None
     skipped = {Path(one["path"]).name: one["why"] for one in content()["skipped"]}
     assert sorted(skipped) == ["blank.png", "cut.bmp", "nobody", "words.png"]
     assert code == 0
-    assert "Skipped, 4:" in shown
+    assert "Skipped 4:" in shown
     for name, why in skipped.items():
         assert f"{name}: {why}" in shown
     assert content()["accuracy"]["n"] == 6
@@ -195,8 +195,8 @@ def test_a_query_that_is_also_a_support_does_not_count(command: Command, place: 
 def test_folders_that_are_no_class_are_not_counted(command: Command, place: Path) -> None:
     shutil.move(place / QUERY / "ring", place / QUERY / "round")
     _, shown, _ = command()
-    assert "4 of 4 right" in shown
-    assert "no such class is enrolled: round." in shown
+    assert "4 of 4 correct" in shown
+    assert "that name no class are not counted: round." in shown
 
 
 def test_one_image_a_class_and_one_query(command: Command, place: Path) -> None:
@@ -208,7 +208,7 @@ def test_one_image_a_class_and_one_query(command: Command, place: Path) -> None:
     assert "1 query, 3 classes" in shown
     assert "unknown" in shown
     assert content()["accuracy"] is None
-    assert "right" not in shown
+    assert "correct" not in shown
 
 
 def test_no_verdict_without_a_threshold(command: Command, place: Path) -> None:
@@ -225,7 +225,7 @@ def test_one_class_is_said_to_mean_little(command: Command, place: Path) -> None
     for kind in KINDS[:2]:
         shutil.rmtree(place / SUPPORT / kind)
     _, shown, _ = command()
-    assert "Only one class is enrolled" in shown
+    assert "There is only one class" in shown
     assert {row["probability"] for row in rows()} == {"1.0"}
 
 
@@ -235,7 +235,7 @@ def test_a_solid_patch_in_a_support_is_pointed_at(command: Command, place: Path)
     ImageDraw.Draw(image).rectangle((75, 20, 120, 70), fill="black")
     image.save(path)
     _, shown, _ = command()
-    assert "A solid patch was found in a support" in shown
+    assert "A support has a solid patch" in shown
     assert "β [1]/ring/1.png" in shown
 
 
@@ -284,7 +284,7 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
     draw(place / "here" / "~nobody there.png", "ring", 90, "black", "white")
     os.chdir(place / "here")
     support, out, run = (f"../{one}" for one in (SUPPORT, "out", "a run"))
-    code, _, errors = command(f"model={run}", support=support, query=".", out=out)
+    code, _, errors = command(f"weights={run}", support=support, query=".", out=out)
     assert (code, errors) == (0, "")
     (query,) = content("../out")["queries"]
     assert (query["path"], query["classes"][0]["name"]) == ("~nobody there.png", "ring")
@@ -293,17 +293,17 @@ def test_queries_here_may_be_called_like_users(command: Command, place: Path) ->
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (["top_k=0"], 1, "top_k=0: it must be a whole number"),
-        (["top_k=1.5"], 1, "top_k=1.5: it must be a whole number"),
-        (["top_k=true"], 1, "top_k=True: it must be a whole number"),
+        (["top_k=0"], 1, "top_k=0: it must be an integer, 1 or more"),
+        (["top_k=1.5"], 1, "top_k=1.5: it must be an integer, 1 or more"),
+        (["top_k=true"], 1, "top_k=true: it must be an integer, 1 or more"),
         (["reject_threshold=high"], 1, "reject_threshold=high: it must be a number"),
         (["reject_threshold=nan"], 1, "reject_threshold=nan: it must be a number"),
-        (["on_error=ignore"], 1, "on_error=ignore is unknown; there are skip, stop"),
-        (["support="], 1, "support has no value yet"),
-        (["query=null"], 1, "query has no value yet"),
+        (["on_error=ignore"], 1, "on_error=ignore: it must be one of skip, stop"),
+        (["support="], 1, "support=: it must be a path"),
+        (["query=null"], 1, "query=null: it must be a path"),
         (["query=~nobody there/x"], 1, "a path begins with ~ and the name of no user"),
         (["query=nowhere"], 1, "nowhere: there is no such file or folder"),
-        (["model=pretraned"], 1, "Did you mean pretrained?"),
+        (["weights=pretraned"], 1, "Did you mean pretrained?"),
         (["suport=x"], 2, "Did you mean support=x?"),
         (["output_dir=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
     ],

@@ -1,1 +1,1 @@
-"""From a folder of supports and some queries to a table, files and a contact sheet."""
+"""The predict command: from a folder of supports and some queries to a table and files."""

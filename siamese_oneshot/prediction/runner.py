@@ -1,121 +1,212 @@
-"""A prediction from the first image to the last file."""
+"""Classify the images of a folder and summarize the answers."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
-import math
 import tempfile
 import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
-from rich.console import Console
+from siamese_oneshot.classifier import OneShotClassifier, Prediction
+from siamese_oneshot.data.image_folder.folder import (
+    LabeledImages,
+    check_errors,
+    load_queries,
+    load_supports,
+)
+from siamese_oneshot.data.image_folder.image_input import ImageError, ImageInput
+from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.utils import check
+from siamese_oneshot.utils.errors import ArgumentError
 
-from siamese_oneshot.classifier import OneShotClassifier
-from siamese_oneshot.data.image_folder.support_query import judge, load_queries, load_supports, told
-from siamese_oneshot.prediction.contact_sheet import write_sheet
-from siamese_oneshot.prediction.record import shown, table_of, write_csv, write_json
-from siamese_oneshot.prediction.results import Outcome
-from siamese_oneshot.utils.errors import UserError
+_PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fills one
 
 
-def predict(cfg: DictConfig) -> Outcome:
-    """Rank the classes of ``cfg.support`` for each image of ``cfg.query``; print and write that.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The predictions for a folder of queries.
+
+    Attributes:
+        classifier: With the classes of the supports.
+        supports, queries: The images, and the errors of those that were skipped.
+        predictions: One per query.
+        settings: The arguments of `predict`.
+    """
+
+    classifier: OneShotClassifier
+    supports: LabeledImages
+    queries: LabeledImages
+    predictions: Sequence[Prediction]
+    settings: dict[str, Any]
+
+    @cached_property
+    def expected(self) -> list[str | None]:
+        """The true class of each query whose folder is named after a class."""
+        classes = set(self.classifier.classes)
+        return [name if name in classes else None for name, _ in self.queries.images]
+
+    @cached_property
+    def repeated(self) -> list[bool]:
+        """Whether each query is one of the support files, or has the same bytes."""
+        supports = {_digest(image.path) for _, image in self.supports.images}
+        return [_digest(prediction.image.path) in supports for prediction in self.predictions]
+
+    @cached_property
+    def right(self) -> list[bool | None]:
+        """Whether each prediction is correct; None if it does not count."""
+        rows = zip(self.predictions, self.expected, self.repeated, strict=True)
+        return [
+            None if name is None or repeated else prediction.best.name == name
+            for prediction, name, repeated in rows
+        ]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """``known``, ``unknown`` or, without a threshold, an empty text."""
+        words = {True: "known", False: "unknown", None: ""}
+        return [words[prediction.known] for prediction in self.predictions]
+
+    @property
+    def accuracy(self) -> dict[str, Any] | None:
+        """Accuracy on the queries with a true class, with Wilson's 95% interval."""
+        answers = [one for one in self.right if one is not None]
+        if not answers:
+            return None
+        correct, n = sum(answers), len(answers)
+        low, high = wilson(correct, n)
+        return {"correct": correct, "n": n, "value": correct / n, "low": low, "high": high}
+
+    @property
+    def skipped(self) -> tuple[ImageError, ...]:
+        """The errors of supports and queries."""
+        return self.supports.errors + self.queries.errors
+
+    @property
+    def notes(self) -> list[str]:
+        """Caveats of these predictions."""
+        notes = []
+        if len(self.classifier.classes) == 1:
+            notes.append("There is only one class, so its probability is always 100%.")
+        if self.classifier.reject_threshold is None:
+            notes.append(
+                "No verdict: this network has no threshold for unknown classes. Set "
+                "reject_threshold to the highest score of an unknown image."
+            )
+        copies = [
+            query.image.path
+            for query, repeated in zip(self.predictions, self.repeated, strict=True)
+            if repeated
+        ]
+        if copies:
+            subject = "1 query is" if len(copies) == 1 else f"{len(copies)} queries are"
+            notes.append(f"{subject} also a support and not counted: {_some(copies)}.")
+        patched = [image.path for _, image in self.supports.images if _has_patch(image)]
+        if patched:
+            notes.append(
+                "A support has a solid patch, perhaps a shadow, which may cause errors. See "
+                f"normalized.png and fix {_some(patched)}."
+            )
+        pairs = zip(self.queries.images, self.expected, strict=True)
+        others = sorted({name for (name, _), true in pairs if name is not None and true is None})
+        if others and self.accuracy is not None:
+            notes.append(f"Queries in folders that name no class are not counted: {_some(others)}.")
+        return notes
+
+
+def predict(
+    support: str | Path,
+    query: str | Path,
+    weights: str | Path = "pretrained",
+    top_k: int = 5,
+    reject_threshold: float | None = None,
+    on_error: str = "skip",
+    output_dir: str | Path | None = None,
+    trust: Collection[str] = (),
+) -> Outcome:
+    """Classify the queries, print a table, and write CSV, JSON and a contact sheet.
 
     Args:
-        cfg: the composed configuration of ``conf/predict.yaml``.
-
-    Returns:
-        What was found.
+        support: A folder of supports, see `load_supports`.
+        query: An image or a folder of images, see `load_queries`.
+        weights: Name, run folder or file of the network, see `OneShotClassifier.from_pretrained`.
+        top_k: Classes per query in the table and in the CSV file.
+        reject_threshold: See `OneShotClassifier`.
+        on_error: ``skip`` images that cannot be used, or ``stop`` and write nothing.
+        output_dir: A folder; None for ``outputs/predict/<time>``.
+        trust: See `OneShotClassifier.from_pretrained`.
 
     Raises:
-        UserError: whatever a user can mend.
+        UserError: If an argument, the network or the images cannot be used.
     """
-    began = time.monotonic()
-    settings = {
-        name: cfg[name]
-        for name in ("model", "support", "query", "top_k", "reject_threshold", "on_error")
-    }
-    _check(cfg)
-    judge((), cfg.on_error)
-    classifier = OneShotClassifier.load(str(cfg.model), cfg.reject_threshold, cfg.trust)
-    supports, queries = load_supports(cfg.support), load_queries(cfg.query)
-    judge(supports.faults + queries.faults, cfg.on_error)
-    for name, given in supports.images:
-        classifier.add_class(name or "", given)
-    predictions = classifier.rank([given for _, given in queries.images])
+    from siamese_oneshot.prediction.output import print_outcome, write_outcome
+
+    start = time.monotonic()
+    settings: dict[str, Any] = {"weights": weights, "support": support, "query": query}
+    for name, value in settings.items():
+        if value is None or value == "":
+            raise ArgumentError(name, value, "a path")
+        settings[name] = str(value)
+    settings |= {"top_k": top_k, "reject_threshold": reject_threshold, "on_error": on_error}
+    check.integer("top_k", top_k, 1)
+    check_errors((), on_error)
+    classifier = OneShotClassifier.from_pretrained(settings["weights"], reject_threshold, trust)
+    supports = load_supports(settings["support"], progress=True)
+    queries = load_queries(settings["query"], progress=True)
+    check_errors(supports.errors + queries.errors, on_error)
+    names, images = zip(*supports.images, strict=True)
+    classifier.add_images(names, images)
+    predictions = classifier.predict([image for _, image in queries.images])
     outcome = Outcome(classifier, supports, queries, predictions, settings)
-    folder = _written(outcome, cfg)
-    _print(outcome, cfg.top_k, folder, time.monotonic() - began)
+    folder = Path(output_dir).expanduser() if output_dir else None
+    default = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
+    parent = (folder or default).parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        # First into a temporary folder on the same disk: a full disk leaves all files or none.
+        nearby = folder if folder is not None and folder.is_dir() else parent
+        with tempfile.TemporaryDirectory(prefix=".predict", dir=nearby) as temporary:
+            write_outcome(outcome, top_k, Path(temporary))
+            folder = folder or _new_folder(default)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in Path(temporary).iterdir():
+                file.replace(folder / file.name)
+    except OSError as error:
+        reason = f"it cannot be written to: {error}"
+        raise ArgumentError("output_dir", folder or default, message=reason) from error
+    print_outcome(outcome, top_k, folder, time.monotonic() - start)
     return outcome
 
 
-def _check(cfg: DictConfig) -> None:
-    """Refuse settings that cannot be meant."""
-    for name in ("model", "support", "query"):
-        if cfg[name] in (None, ""):
-            raise UserError(f"{name} has no value yet; give one on the command line: {name}=…")
-    if type(cfg.top_k) is not int or cfg.top_k < 1:
-        raise UserError(f"top_k={cfg.top_k}: it must be a whole number, 1 or more")
-    below = cfg.reject_threshold
-    if below is not None and (type(below) not in (int, float) or not math.isfinite(below)):
-        raise UserError(f"reject_threshold={below}: it must be a number, or null for the network's")
-
-
-def _written(outcome: Outcome, cfg: DictConfig) -> Path:
-    """The files, and the folder that they are in."""
-    if cfg.output_dir in (None, ""):
-        folder = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
-    else:
-        folder = Path(cfg.output_dir).expanduser()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # On the folder's disk first, so that a full one leaves none of the files or all.
-        near = folder if folder.is_dir() else folder.parent
-        with tempfile.TemporaryDirectory(prefix=".predict", dir=near) as passing:
-            write_csv(outcome, cfg.top_k, Path(passing, "predictions.csv"))
-            write_json(outcome, Path(passing, "predictions.json"))
-            write_sheet(outcome, Path(passing, "normalized.png"))
-            if cfg.output_dir in (None, ""):
-                folder = _new_folder(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in Path(passing).iterdir():
-                file.replace(folder / file.name)
-    except OSError as problem:
-        raise UserError(f"output_dir={folder} cannot be written to: {problem}") from problem
-    return folder
-
-
-def _new_folder(wanted: Path) -> Path:
-    """That folder, or one with a number behind it where another run took it in the same second."""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
+def _new_folder(path: Path) -> Path:
+    """Create the folder, with a number if another run created it in the same second."""
     for number in itertools.count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
+        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
         with contextlib.suppress(FileExistsError):
             folder.mkdir()
             break
     return folder
 
 
-def _print(outcome: Outcome, top: int, folder: Path, seconds: float) -> None:
-    console = Console()
+def _some(names: Sequence[object]) -> str:
+    """The first five."""
+    return ", ".join(str(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
 
-    def say(text: str, style: str | None = None) -> None:
-        console.print(shown(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
-    console.print(table_of(outcome, top).rich())
-    found = outcome.accuracy
-    if found is not None:
-        say(
-            f"{found['correct']} of {found['n']} right: {100 * found['value']:.1f}% "
-            f"(95% interval {100 * found['low']:.1f}-{100 * found['high']:.1f}%)"
-        )
-    for note in outcome.notes:
-        say(note, "yellow")
-    if outcome.skipped:
-        say(f"Skipped, {len(outcome.skipped)}:\n{told(outcome.skipped)}".rstrip(), "yellow")
-    say(
-        f"predictions.csv, predictions.json and normalized.png (what the network sees: look at it) "
-        f"are in {folder}; {seconds:.1f} s"
-    )
+def _has_patch(image: ImageInput) -> bool:
+    """Whether the strokes fill a square that strokes of characters do not."""
+    from scipy.ndimage import minimum_filter
+
+    return bool(minimum_filter(image.normalized.strokes, _PATCH, mode="constant").any())
+
+
+def _digest(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

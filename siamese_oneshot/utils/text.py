@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -25,6 +26,12 @@ def did_you_mean(word: object, choices: Iterable[object], cutoff: float = 0.6) -
     """
     close = difflib.get_close_matches(str(word), [str(choice) for choice in choices], 1, cutoff)
     return f" Did you mean {close[0]}?" if close else ""
+
+
+def printable(text: object) -> str:
+    """Replace control characters and undecodable bytes by U+FFFD, to print a text safely."""
+    kinds = ("Cc", "Cs", "Zl", "Zp")
+    return "".join("\ufffd" if unicodedata.category(c) in kinds else c for c in str(text))
 
 
 def quoted(path: str | Path) -> str:

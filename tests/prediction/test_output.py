@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, read_given
-from siamese_oneshot.prediction.contact_sheet import Tile, draw_sheet
+from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, read_input
+from siamese_oneshot.prediction.output import Tile, draw_sheet
 
 COLUMNS, GAP, MARGIN, HEAD = 6, 4, 14, 40
 WIDE, HIGH = 2 * THUMBNAIL + GAP + MARGIN, THUMBNAIL + 38 + MARGIN
@@ -17,7 +17,7 @@ def given(mode: str = "RGB") -> ImageInput:
     """Dark red, with a black bar; or a bar on nothing."""
     image = Image.new("RGBA", (60, 30), (120, 0, 0, 255) if mode == "RGB" else (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (10, 13, 50, 17))
-    return read_given(image)
+    return read_input(image)
 
 
 def view(row: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The color of the paper under an image, however the light falls on it."""
+"""Estimate the color of the background of an image under uneven lighting."""
 
 from __future__ import annotations
 
@@ -8,65 +8,74 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-FAINTEST = 10 / 255  # the least difference between ink and paper
-_TERMS = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # powers of y and of x
-_SEEN = 3000  # pixels that the paper's color is fitted to
+MIN_CONTRAST = 10 / 255  # smallest difference between strokes and background
+_TERMS = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))  # exponents of y and of x
+_MAX_SAMPLES = 3000  # pixels that the surface is fitted to
 
 
-def quantile(values: Floats, share: float) -> float:
-    """The value with ``share`` of the others below it; NumPy's own is several times slower."""
-    place = int(share * (values.size - 1))
-    return float(np.partition(values, place, axis=None)[place])
+def quantile(values: Floats, q: float) -> float:
+    """The value at fraction ``q`` of the sorted values; several times faster than NumPy's."""
+    index = int(q * (values.size - 1))
+    return float(np.partition(values, index, axis=None)[index])
 
 
-def paper_color(colors: Floats, card: Mask) -> Floats:
-    """The paper's color at every pixel ``(h, w, 3)``: a quadratic surface that ink cannot bend.
+def background_color(colors: Floats, region: Mask) -> Floats:
+    """Fit a quadratic surface to the background's color, robust to strokes.
 
-    From one color, then a plane through the card's rim, then the surface: each is fitted again and
-    again to what is close to it.
+    Iteratively reweighted least squares: first a constant, then a plane through the region's
+    border, then the surface. Pixels far from the current fit get little weight.
+
+    Args:
+        colors: ``(h, w, 3)``, 0 … 1.
+        region: ``(h, w)``, the pixels of the sheet that is drawn on.
+
+    Returns:
+        The color at every pixel, ``(h, w, 3)``.
     """
     from scipy.ndimage import minimum_filter
 
-    across, down = (
+    x_powers, y_powers = (
         np.linspace(-1, 1, length, dtype=np.float32)[:, None] ** [0, 1, 2]
-        for length in (card.shape[1], card.shape[0])
+        for length in (region.shape[1], region.shape[0])
     )
-    rim = card & ~minimum_filter(card, 2 * max(1, min(card.shape) // 20) + 1, mode="constant")
+    size = 2 * max(1, min(region.shape) // 20) + 1
+    border = region & ~minimum_filter(region, size, mode="constant")
     surface = np.zeros((len(_TERMS), 3))
-    surface[0] = _first_guess(colors, card, rim)
-    for part, terms, fits, sure in ((rim, 3, 4, 0.15), (card, len(_TERMS), 6, 0.3)):
-        rows, columns = np.nonzero(part)
-        rows, columns = (where[:: len(rows) // _SEEN + 1] for where in (rows, columns))
-        basis = np.stack([down[rows, i] * across[columns, j] for i, j in _TERMS[:terms]], 1)
-        seen = colors[rows, columns]
-        for _ in range(fits):
-            square = ((seen - basis @ surface[:terms]) ** 2).sum(1)
-            near = max(4e-4, 6 * quantile(square, sure))
-            weight = 1 / (1 + square / near) ** 2
+    surface[0] = _initial_color(colors, region, border)
+    for pixels, n_terms, n_fits, q in ((border, 3, 4, 0.15), (region, len(_TERMS), 6, 0.3)):
+        rows, columns = np.nonzero(pixels)
+        rows, columns = (index[:: len(rows) // _MAX_SAMPLES + 1] for index in (rows, columns))
+        basis = np.stack([y_powers[rows, i] * x_powers[columns, j] for i, j in _TERMS[:n_terms]], 1)
+        samples = colors[rows, columns]
+        for _ in range(n_fits):
+            squared = ((samples - basis @ surface[:n_terms]) ** 2).sum(1)
+            scale = max(4e-4, 6 * quantile(squared, q))
+            weight = 1 / (1 + squared / scale) ** 2
             weighted = (basis * weight[:, None]).T
-            # A slight pull to a flat surface, for images of a few pixels.
-            pull = np.diag([0.0, *[1e-3 * weight.sum()] * (terms - 1)])
-            surface[:terms] = np.linalg.solve(weighted @ basis + pull, weighted @ seen)
-    paper = np.zeros((3, 3, 3))  # powers of y, powers of x, channels
+            # A small ridge penalty keeps the fit to a few pixels well-posed.
+            ridge = np.diag([0.0, *[1e-3 * weight.sum()] * (n_terms - 1)])
+            surface[:n_terms] = np.linalg.solve(weighted @ basis + ridge, weighted @ samples)
+    coefficients = np.zeros((3, 3, 3))  # exponent of y, exponent of x, channel
     for term, (i, j) in enumerate(_TERMS):
-        paper[i, j] = surface[term]
-    return np.stack([down @ paper[..., k] @ across.T for k in range(3)], -1).astype(np.float32)
+        coefficients[i, j] = surface[term]
+    channels = [y_powers @ coefficients[..., k] @ x_powers.T for k in range(3)]
+    return np.stack(channels, -1).astype(np.float32)
 
 
-def _first_guess(colors: Floats, card: Mask, rim: Mask) -> Floats:
-    """The median color of the card or of its rim, if they differ: the one likelier to be paper.
+def _initial_color(colors: Floats, region: Mask, border: Mask) -> Floats:
+    """The median color of the region or that of its border, whichever is likelier the background.
 
-    Each pixel is closer to one or to the other. Paper has more of the card, more of the rim, and
-    wider places than strokes are; two of the three make up for one that a bold or tightly cut
-    image takes away.
+    Each pixel is assigned to the nearer of the two. The background covers more of the region, more
+    of the border, and has wider parts than strokes. Two of these three signs suffice, since bold
+    strokes or a tight crop remove one.
     """
     from scipy.ndimage import distance_transform_cdt
 
-    one, other = np.median(colors[card], axis=0), np.median(colors[rim], axis=0)
-    way = one - other
-    if np.abs(way).max() < FAINTEST:
-        return one
-    closer = (colors - (one + other) / 2) @ way > 0
-    widest = [int(distance_transform_cdt(part & card).max()) for part in (closer, ~closer)]
-    evidence = closer[card].mean() + closer[rim].mean() + widest[0] / sum(widest)
-    return one if evidence > 1.5 else other
+    center, rim = np.median(colors[region], axis=0), np.median(colors[border], axis=0)
+    direction = center - rim
+    if np.abs(direction).max() < MIN_CONTRAST:
+        return center
+    nearer = (colors - (center + rim) / 2) @ direction > 0  # to the region's median
+    widest = [int(distance_transform_cdt(part & region).max()) for part in (nearer, ~nearer)]
+    evidence = nearer[region].mean() + nearer[border].mean() + widest[0] / sum(widest)
+    return center if evidence > 1.5 else rim

@@ -1,34 +1,59 @@
-"""Images as people have them, in files or in memory, each kept beside its normalized form."""
+"""Read an image from a file, bytes, a file object, PIL or NumPy, and normalize it."""
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from tqdm import tqdm
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from siamese_oneshot.data.image_folder.decode import ImageError, decoded, read_image
-from siamese_oneshot.data.image_folder.foreground import NoForeground, NormalizedImage, normalise
+from siamese_oneshot.data.image_folder.foreground import NoForeground, NormalizedImage, normalize
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import printable
 
-THUMBNAIL = 105  # pixels along the longer side: enough to look at
-_READERS = 4  # at once; each may hold 64 megapixels
+MAX_PIXELS = 64_000_000
+THUMBNAIL = 105  # pixels along the longer side
+_MAX_LISTED = 20  # errors in one message
+_THREADS = 4  # each may hold an image of 64 megapixels
 _MANY = 200  # images that are worth a progress bar
+# Formats with a signature, as content decides; none that starts a program, as EPS does.
+_FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class ImageError(UserError):
+    """An image that cannot be used.
+
+    Attributes:
+        path: Its file, or how messages call an image without a file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{printable(path)}: {printable(reason)}")
+        self.path = Path(path)
+        self.reason = reason
 
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """An image as it was given and as the network's convention has it.
+    """An image as it was passed in and as the network sees it.
 
     Attributes:
-        path: its file; None where it was given in memory.
-        thumbnail: the given image, RGBA, at most 105 pixels along a side.
-        normalized: the image that was found in it.
+        path: Its file; None if it has none.
+        thumbnail: The original image, RGBA, at most 105 pixels along a side.
+        normalized: Its strokes in Omniglot's convention.
     """
 
     path: Path | None
@@ -36,87 +61,250 @@ class ImageInput:
     normalized: NormalizedImage
 
 
-# A file, a PIL image, an array, or what has been read already.
-Source = str | os.PathLike[str] | Image.Image | NDArray[np.generic] | ImageInput
+ImageSource = (
+    str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.generic] | ImageInput
+)
 
 
-def read_given(source: Source, name: str = "an image given in memory") -> ImageInput:
-    """Read and normalise one image.
+def is_single(source: object) -> bool:
+    """Whether a value is one image rather than a sequence of images."""
+    kinds = str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray | ImageInput
+    return isinstance(source, kinds) or hasattr(source, "read")
+
+
+def read_input(source: ImageSource, name: str = "the image") -> ImageInput:
+    """Read and normalize one image.
 
     Args:
-        source: a file's path; a PIL image; or an array ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)``
-            of bool, of uint8, or of floats 0 … 1: gray, RGB or RGBA.
-        name: what to call one without a file in messages.
+        source: The path of a file; the bytes of a file or a binary file object; a PIL image; or an
+            array ``(h, w)``, ``(h, w, 3)`` or ``(h, w, 4)`` of bool, uint8 or floats 0 … 1: gray,
+            RGB or RGBA.
+        name: What messages call an image that has no path.
 
     Raises:
-        ImageError: it cannot be read, or nothing is drawn in it.
+        ImageError: If it cannot be read, or no strokes are visible in it.
     """
     if isinstance(source, ImageInput):
         return source
-    path: Path | None = None
-    if isinstance(source, str | os.PathLike):
-        path = _place(Path(source))
-        rgba = read_image(path)
-    else:
-        rgba = _rgba(source, name)
-    try:
-        normalized = normalise(rgba)
-    except NoForeground as blank:
-        raise ImageError(path or name, f"no image can be seen in it: {blank}") from blank
+    path = _expand(Path(source)) if isinstance(source, str | os.PathLike) else None
+    rgba = read_image(path or source, name)
     thumbnail = Image.fromarray(rgba)
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return ImageInput(path, thumbnail, normalized)
+    return ImageInput(path, thumbnail, _normalize(rgba, path or name))
 
 
-def read_many(sources: Sequence[Source]) -> list[ImageInput | ImageError]:
-    """Read images, several at once; a progress bar shows where there are many.
+def load_image(path: str | Path) -> NormalizedImage:
+    """Read an image file and normalize it.
+
+    Raises:
+        ImageError: If it cannot be read, or no strokes are visible in it.
+    """
+    return _normalize(read_image(path), path)
+
+
+def read_many(
+    read: Callable[[_T, str], _R], sources: Sequence[_T], progress: bool = False
+) -> list[_R | ImageError]:
+    """Read images in several threads.
+
+    Args:
+        read: Reads one image, such as `read_input`; takes a source and a name for messages.
+        sources: What ``read`` takes.
+        progress: Show a progress bar if there are many images.
 
     Returns:
-        In order: each image, or what is wrong with it.
+        In order: each image, or the error for it.
     """
 
-    def outcome(number: int) -> ImageInput | ImageError:
+    def read_one(index: int) -> _R | ImageError:
         try:
-            return read_given(sources[number], f"image {number + 1} (given in memory)")
-        except ImageError as fault:
-            return fault
+            return read(sources[index], f"image {index + 1}")
+        except ImageError as error:
+            return error
 
-    pool = ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
-        found = pool.map(outcome, range(len(sources)))
-        quiet = len(sources) <= _MANY
-        return list(tqdm(found, "reading", len(sources), leave=False, unit="", disable=quiet))
+        results = pool.map(read_one, range(len(sources)))
+        if progress and len(sources) > _MANY:
+            from tqdm import tqdm
+
+            return list(tqdm(results, "reading", len(sources), leave=False, unit=""))
+        return list(results)
     finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for all of them
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the remaining images
 
 
-def _place(path: Path) -> Path:
-    """The path with the user's folder for ``~``; one of a folder's files may be called ``~b``."""
+def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[np.uint8]:
+    """Read the pixels of an image, upright.
+
+    The content decides what a file is, never its suffix. Only the first frame of an animation is
+    read. Gray levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole
+    range.
+
+    Args:
+        source: As for `read_input`.
+        name: What messages call an image that has no path.
+
+    Returns:
+        uint8 ``(height, width, 4)``, red to alpha.
+
+    Raises:
+        ImageError: If it is missing, empty, no image, damaged, or larger than 64 megapixels.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _read_file(Path(source))
+    if isinstance(source, bytes | bytearray):
+        return _decode(io.BytesIO(source), name)
+    if isinstance(source, Image.Image):
+        return _pixels(source, name)
+    if isinstance(source, np.ndarray):
+        return _array_pixels(source, name)
+    if hasattr(source, "read"):
+        with _decoding(name):
+            content = source.read()
+        if isinstance(content, bytes):
+            return _decode(io.BytesIO(content), name)
+        raise ImageError(name, "the file object is in text mode; open it in binary mode")
+    kind = type(source).__name__
+    raise ImageError(
+        name, f"{kind} is neither a path, bytes, a file object, a PIL image nor a NumPy array"
+    )
+
+
+def list_errors(errors: Sequence[object]) -> str:
+    """One line for each of the first 20 errors, and how many more there are."""
+    lines = [f"  {error}" for error in errors[:_MAX_LISTED]]
+    if len(errors) > _MAX_LISTED:
+        lines.append(f"  and {len(errors) - _MAX_LISTED:,} more")
+    return "\n".join(lines)
+
+
+def _normalize(rgba: NDArray[np.uint8], name: str | Path) -> NormalizedImage:
+    try:
+        return normalize(rgba)
+    except NoForeground as error:
+        raise ImageError(name, f"no strokes are visible in it: {error}") from error
+
+
+def _expand(path: Path) -> Path:
+    """Replace ``~`` by the user's folder, unless a file of that name exists."""
     if os.path.lexists(path):
         return path
     try:
         return path.expanduser()
-    except RuntimeError as fault:
-        raise ImageError(path, "there is no such user") from fault
+    except RuntimeError as error:
+        raise ImageError(path, "there is no such user") from error
 
 
-def _rgba(source: Image.Image | NDArray[np.generic], name: str) -> NDArray[np.uint8]:
-    """uint8 ``(h, w, 4)`` of what is in memory."""
-    if isinstance(source, Image.Image):
-        return decoded(source, name)
-    if not isinstance(source, np.ndarray):
-        kind = type(source).__name__
-        raise ImageError(name, f"{kind} is neither a path, a PIL image nor a NumPy array")
-    if source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,), (4,)) or not source.size:
+def _read_file(path: Path) -> NDArray[np.uint8]:
+    if not os.path.exists(path):
+        dangling = os.path.islink(path)
+        reason = "the link points to nothing" if dangling else "there is no such file"
+        raise ImageError(path, reason)
+    if not os.path.isfile(path):
+        raise ImageError(path, "it is a folder" if os.path.isdir(path) else "it is not a file")
+    try:
+        # As a file object: given a path, Pillow maps uncompressed TIFFs into memory and then
+        # scrambles those with orientation 5 to 8.
+        with open(path, "rb") as file:
+            return _decode(file, path)
+    except OSError as error:
+        raise ImageError(path, f"it cannot be read ({error.strerror})") from error
+
+
+def _decode(file: BinaryIO, name: str | Path) -> NDArray[np.uint8]:
+    """The pixels of an image file."""
+    start = file.read(64)
+    file.seek(0)
+    if not start:
+        raise ImageError(name, "the file is empty")
+    if start.startswith(_PNG):
+        file = io.BytesIO(_without_text(file.read()))
+    Image.init()
+    with _decoding(name):
+        try:
+            image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+        except UnidentifiedImageError as error:
+            what = "it is text" if _is_text(start) else "its format is unknown"
+            raise ImageError(name, f"{what}, not an image; save it as PNG or JPEG") from error
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(name, _too_large(f"{image.width}×{image.height} pixels"))
+            return _pixels(image, name)
+
+
+def _without_text(png: bytes) -> bytes:
+    """A PNG file without its text chunks: Pillow refuses the whole image if they are long."""
+    kept, start = [png[: len(_PNG)]], len(_PNG)
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if png[start + 4 : start + 8] not in _PNG_TEXT:
+            kept.append(png[start:end])
+        start = end
+    return b"".join(kept)
+
+
+@contextmanager
+def _decoding(name: str | Path) -> Iterator[None]:
+    """Turn every error of a decoder into an `ImageError`."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(name, _too_large("far too many pixels")) from error
+    except MemoryError as error:
+        raise ImageError(name, "there is not enough memory to decode it") from error
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ImageError(name, f"the image is damaged or incomplete ({reason})") from error
+
+
+def _pixels(image: Image.Image, name: str | Path) -> NDArray[np.uint8]:
+    """RGBA pixels of an image that may not be decoded yet."""
+    if not image.width * image.height:
+        raise ImageError(name, f"it has {image.width}×{image.height} pixels")
+    with _decoding(name):
+        image.load()
+        try:
+            image.getexif()
+        except MemoryError:
+            raise
+        except Exception:  # damaged EXIF data: the orientation is unknown, the pixels are fine
+            upright = image
+        else:
+            upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I") or upright.mode == "F":
+            levels = np.nan_to_num(np.asarray(upright).astype(np.float64))
+            levels -= levels.min()
+            levels *= 255 / max(levels.max(), 1e-9)
+            upright = Image.fromarray(levels.round().astype(np.uint8))
+        return np.array(upright.convert("RGBA"))
+
+
+def _array_pixels(array: NDArray[np.generic], name: str | Path) -> NDArray[np.uint8]:
+    """RGBA pixels of a gray, RGB or RGBA array."""
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)) or not array.size:
         raise ImageError(
-            name, f"its shape is {source.shape}; it must be (h, w), (h, w, 3) or (h, w, 4)"
+            name, f"its shape is {array.shape}; it must be (h, w), (h, w, 3) or (h, w, 4)"
         )
-    if source.dtype != np.uint8:
-        if not (source.dtype.kind in "bf" and source.min() >= 0 and source.max() <= 1):
-            nan = ", NaN among them" if source.dtype.kind == "f" and np.isnan(source).any() else ""
+    if array.dtype != np.uint8:
+        number = array.dtype.kind in "bf"
+        values = cast(NDArray[np.float64], array)
+        if not (number and values.min() >= 0 and values.max() <= 1):
+            nan = " with NaN" if array.dtype.kind == "f" and np.isnan(values).any() else ""
             raise ImageError(
                 name,
-                f"its numbers are {source.dtype}{nan}; they must be uint8, bool or floats 0 … 1",
+                f"its dtype is {array.dtype}{nan}; it must be uint8, bool or floats in 0 … 1",
             )
-        source = (source.astype(np.float64) * 255).round().astype(np.uint8)
-    return np.array(Image.fromarray(np.ascontiguousarray(source)).convert("RGBA"))
+        array = (array.astype(np.float64) * 255).round().astype(np.uint8)
+    return np.array(Image.fromarray(np.ascontiguousarray(array)).convert("RGBA"))
+
+
+def _too_large(found: str) -> str:
+    return f"it has {found}; at most {MAX_PIXELS // 10**6} megapixels are read: make it smaller"
+
+
+def _is_text(start: bytes) -> bool:
+    text = start.decode("utf-8", "ignore")
+    return "\0" not in text and len(text.encode()) > len(start) - 4

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese_oneshot.data.image_folder.decode import load_image
-from siamese_oneshot.data.image_folder.folder import FolderFaulty, load_folder
+from siamese_oneshot.data.image_folder.image_input import load_image
+from siamese_oneshot.data.image_folder.folder import FolderError, load_folder
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -43,7 +43,7 @@ def test_classes_of_one_alphabet_named_after_the_root(letters):
     assert dataset.drawers.tolist() == [0, 1, 2, 0, 1]
     assert dataset.class_alphabets.tolist() == [0, 0]
     names = ("a/x.png", "a/y.png", "a/z.jpg", "b/10.png", "b/2.png")
-    expected = np.stack([load_image(letters / name).ink for name in names])
+    expected = np.stack([load_image(letters / name).strokes for name in names])
     assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
 
@@ -66,7 +66,7 @@ def test_names_are_sorted_as_they_are_composed(tmp_path):
     dataset = load_folder(tmp_path).dataset
     assert [name.split("/")[1] for name in dataset.class_names] == ["z", "\u00e9"]
     names = ("z/z.png", "z/e\u0301.png", "e\u0301/1.png")
-    expected = np.stack([load_image(tmp_path / name).ink for name in names])
+    expected = np.stack([load_image(tmp_path / name).strokes for name in names])
     assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
 
@@ -95,7 +95,7 @@ def spoilt(letters):
 BAD = {
     "a/cut.png": "damaged or incomplete",
     "b/notes.txt": "text",
-    "b/blank.png": "no image",
+    "b/blank.png": "no strokes are visible",
     "c": "empty",
     "d/only.png": "text",
     "d": "no image in this folder",
@@ -116,7 +116,7 @@ def test_bad_ones_are_skipped_and_named(spoilt, caplog):
 
 
 def test_or_stop_the_run_with_all_named(spoilt):
-    with pytest.raises(FolderFaulty) as caught:
+    with pytest.raises(FolderError) as caught:
         load_folder(spoilt, on_error="stop")
     for name, why in BAD.items():
         assert any(f" {name}: " in line and why in line for line in str(caught.value).split("\n"))
@@ -134,34 +134,34 @@ def test_an_empty_alphabet_among_alphabets(tmp_path):
 
 def test_images_at_different_depths(letters):
     draw(letters / "Greek/alpha/1.png")
-    with pytest.raises(FolderFaulty, match=r"a/x\.png and Greek/alpha/1\.png .* different depths"):
+    with pytest.raises(FolderError, match=r"a/x\.png and Greek/alpha/1\.png .* different depths"):
         load_folder(letters)
 
 
 def test_a_image_in_no_class(letters):
     draw(letters / "stray.png")
-    with pytest.raises(FolderFaulty, match=r"stray\.png lies in no class"):
+    with pytest.raises(FolderError, match=r"stray\.png is in no class"):
         load_folder(letters)
 
 
 def test_nested_too_deep(letters):
     draw(letters / "a/b/c/1.png")
-    with pytest.raises(FolderFaulty, match=r"a/b/c/1\.png is nested too deep"):
+    with pytest.raises(FolderError, match=r"a/b/c/1\.png is nested too deep"):
         load_folder(letters)
 
 
 def test_nothing_to_load(tmp_path):
-    with pytest.raises(FolderFaulty, match=r"no image in it\n.*\n.*root/class/image"):
+    with pytest.raises(FolderError, match=r"it has no image\n.*\n.*root/class/image"):
         load_folder(tmp_path)
-    with pytest.raises(FolderFaulty, match="no such folder"):
+    with pytest.raises(FolderError, match="no such folder"):
         load_folder(tmp_path / "none")
     file = tmp_path / "notes.txt"
     file.write_text("notes")
-    with pytest.raises(FolderFaulty, match="not a folder"):
+    with pytest.raises(FolderError, match="it is a file, not a folder"):
         load_folder(file)
-    with pytest.raises(FolderFaulty, match=r"no image can be used\n  notes\.txt: it is text"):
+    with pytest.raises(FolderError, match=r"no image can be used\n  notes\.txt: it is text"):
         load_folder(tmp_path)
-    with pytest.raises(UserError, match="on_error=ignore is unknown; there are skip, stop"):
+    with pytest.raises(UserError, match="on_error=ignore: it must be one of skip, stop"):
         load_folder(tmp_path, on_error="ignore")
 
 
@@ -171,5 +171,5 @@ def test_links(letters, tmp_path):
     link.symlink_to(letters)
     found = load_folder(link)
     assert len(found.dataset) == 5
-    assert found.skipped == ("a/loop: a link to a folder, which is not followed",)
+    assert found.skipped == ("a/loop: a link to a folder is not followed",)
     assert found.dataset.alphabet_names == ("Letters",)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_oneshot.data.image_folder.support_query import (
+from siamese_oneshot.data.image_folder.folder import (
     LabeledImages,
-    judge,
+    check_errors,
     load_queries,
     load_supports,
 )
@@ -27,7 +27,7 @@ def put(path: Path, row: int = 20) -> Path:
 
 
 def told(found: LabeledImages, root: Path) -> list[tuple[str, str]]:
-    return [(str(one.path.relative_to(root)), one.why) for one in found.faults]
+    return [(str(one.path.relative_to(root)), one.reason) for one in found.errors]
 
 
 def filed(found: LabeledImages, root: Path) -> list[tuple[str | None, str]]:
@@ -46,7 +46,7 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
         put(tmp_path / name) if name.endswith("png") else (tmp_path / name).write_text("")
     found = load_supports(tmp_path)
     assert filed(found, tmp_path) == [("a (x)", "a (x)/β.png"), ("b", "b/1.png"), ("b", "b/2.png")]
-    assert found.faults == ()
+    assert found.errors == ()
 
 
 def test_a_image_a_class(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_what_cannot_be_used_is_told(tmp_path: Path) -> None:
     assert reasons == {
         "b": "the folder is empty",
         "c": "no image in this folder can be used",
-        "d/e": "a folder within a class's is not read",
-        "loose.png": "it lies in no class's folder",
+        "d/e": "a folder inside a class's folder is not read",
+        "loose.png": "it is in no class's folder",
     }
 
 
@@ -95,7 +95,7 @@ def test_no_supports(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it is a file, not a folder"):
         load_supports(put(tmp_path / "x.png"))
     (tmp_path / "none" / "a").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"(?s)no image in it.*a: the folder is empty\nA folder"):
+    with pytest.raises(UserError, match=r"(?s)no image in it.*a: the folder is empty\nExpected"):
         load_supports(tmp_path / "none")
 
 
@@ -109,7 +109,7 @@ def test_queries_are_found_at_any_depth(tmp_path: Path) -> None:
         ("a", "a/1.png"), ("a", "a/2.png"), ("b", "a/b/1.png"), (None, "x.png"),
     ]  # fmt: skip
     assert dict(told(found, tmp_path)) == {
-        "c": "the folder is empty", "loop": "a link to a folder, which is not followed",
+        "c": "the folder is empty", "loop": "a link to a folder is not followed",
     }  # fmt: skip
     (alone,) = load_queries(tmp_path / "a" / "1.png").images
     assert (alone[0], alone[1].path) == (None, tmp_path / "a" / "1.png")
@@ -125,11 +125,11 @@ def test_no_queries(tmp_path: Path) -> None:
 
 def test_bad_images_stop_where_that_is_asked_for(tmp_path: Path) -> None:
     put(tmp_path / "a" / "1.png")
-    judge(load_supports(tmp_path).faults, "stop")
+    check_errors(load_supports(tmp_path).errors, "stop")
     (tmp_path / "b").mkdir()
-    faults = load_supports(tmp_path).faults
-    judge(faults, "skip")
+    faults = load_supports(tmp_path).errors
+    check_errors(faults, "skip")
     with pytest.raises(UserError, match=r"(?s)1 cannot be used.*b: the folder is empty"):
-        judge(faults, "stop")
-    with pytest.raises(UserError, match="on_error=no is unknown"):
-        judge((), "no")
+        check_errors(faults, "stop")
+    with pytest.raises(UserError, match="on_error=no: it must be one of"):
+        check_errors((), "no")

@@ -1,0 +1,275 @@
+"""Predictions as a table in the terminal, CSV, JSON and a contact sheet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+
+from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, list_errors
+from siamese_oneshot.prediction.runner import Outcome
+from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import printable
+
+_MAX_ROWS = 60  # of the table in the terminal
+_MIN_PROBABILITY = 0.005  # of the classes after the best in the table
+_COLUMNS = ("query", "expected", "verdict", "rank", "class", "probability", "score")
+_MARKS = {True: "✓", False: "✗", None: ""}
+
+_MAX_TILES = 120  # of supports and of queries on a contact sheet
+_TILES_PER_ROW = 6
+_GAP = 4  # between the two images of a tile
+_WIDTH = 2 * THUMBNAIL + _GAP
+_HEIGHT = THUMBNAIL + 38  # with two lines of text
+_MARGIN = 14
+_TITLE = 40  # height of a section's title
+_BLACK, _GRAY = "#202124", "#5f6368"
+_COLORS = {True: "#176b2c", False: "#b3261e", None: _BLACK}
+
+
+def write_outcome(outcome: Outcome, top_k: int, folder: Path) -> None:
+    """Write ``predictions.csv``, ``predictions.json`` and ``normalized.png``."""
+    write_csv(outcome, top_k, folder / "predictions.csv")
+    content = json.dumps(as_json(outcome), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "predictions.json").write_text(content, encoding="utf-8")
+    contact_sheet(outcome).save(folder / "normalized.png", "PNG")
+
+
+def print_outcome(outcome: Outcome, top_k: int, folder: Path, seconds: float) -> None:
+    """Print the table, accuracy, notes, skipped images and where the files are."""
+    console = Console()
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    console.print(as_table(outcome, top_k).rich())
+    accuracy = outcome.accuracy
+    if accuracy is not None:
+        value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
+        share = f"{accuracy['correct']} of {accuracy['n']}"
+        say(f"Accuracy: {value:.1f}% ({share} correct, 95% interval {low:.1f}-{high:.1f}%)")
+    for note in outcome.notes:
+        say(printable(note), "yellow")
+    if outcome.skipped:
+        say(f"Skipped {len(outcome.skipped)}:\n{list_errors(outcome.skipped)}", "yellow")
+    say(
+        "predictions.csv, predictions.json and normalized.png (check what the network sees) are in "
+        f"{printable(folder)}; {seconds:.1f} s"
+    )
+
+
+def as_table(outcome: Outcome, top_k: int) -> Table:
+    """The best classes of each query."""
+    labeled = any(name is not None for name in outcome.expected)
+    n_queries, n_classes = len(outcome.predictions), len(outcome.classifier.classes)
+    table = Table(
+        f"{n_queries:,} {'query' if n_queries == 1 else 'queries'}, "
+        f"{n_classes:,} {'class' if n_classes == 1 else 'classes'}",
+        ["query", *(["expected", ""] if labeled else []), "verdict", "classes, best first"],
+    )
+    root = Path(outcome.settings["query"]).expanduser()
+    rows = zip(outcome.predictions, outcome.expected, outcome.right, outcome.verdicts, strict=True)
+    for prediction, expected, right, verdict in list(rows)[:_MAX_ROWS]:
+        path = prediction.image.path
+        assert path is not None
+        name = path.name if path == root else path.relative_to(root)
+        truth = [printable(expected or "–"), _MARKS[right]] if labeled else []
+        best = "  ".join(
+            f"{printable(one.name)} {100 * one.probability:.1f}%"
+            for one in prediction.classes[:top_k]
+            if one is prediction.best or one.probability >= _MIN_PROBABILITY
+        )
+        table.add(printable(name), *truth, verdict or "–", best)
+    if n_queries > _MAX_ROWS:
+        table.note = f"{n_queries - _MAX_ROWS} more are in predictions.csv"
+    return table
+
+
+def write_csv(outcome: Outcome, top_k: int, path: Path) -> None:
+    """Write one row per query and rank."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        rows = zip(outcome.predictions, outcome.expected, outcome.verdicts, strict=True)
+        for prediction, expected, verdict in rows:
+            start = [_cell(prediction.image.path), _cell(expected or ""), verdict]
+            for rank, one in enumerate(prediction.classes[:top_k], 1):
+                writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """Settings, network, supports, all scores of all queries, and what was skipped."""
+    model = outcome.classifier.model
+    queries = zip(
+        outcome.predictions, outcome.expected, outcome.right, outcome.repeated, strict=True
+    )
+    content = {
+        "settings": outcome.settings,
+        "network": {
+            "name": model.name,
+            "parameters": model.parameters,
+            "size": model.size,
+            "metadata": model.metadata,
+        },
+        "reject_threshold": outcome.classifier.reject_threshold,
+        "classes": outcome.classifier.classes,
+        "supports": [
+            {"class": name, **_image_json(image)} for name, image in outcome.supports.images
+        ],
+        "queries": [
+            {
+                **_image_json(prediction.image),
+                "expected": expected,
+                "right": right,
+                "known": prediction.known,
+                "also_support": repeated,
+                "classes": [vars(one) for one in prediction.classes],
+            }
+            for prediction, expected, right, repeated in queries
+        ],
+        "accuracy": outcome.accuracy,
+        "notes": outcome.notes,
+        "skipped": [{"path": str(one.path), "why": one.reason} for one in outcome.skipped],
+    }
+    encodable: dict[str, Any] = _encodable(content)
+    return encodable
+
+
+def _image_json(image: ImageInput) -> dict[str, Any]:
+    found = image.normalized
+    return {
+        "path": str(image.path),
+        "box": found.box,
+        "stroke": round(found.stroke, 2),
+        "polarity": found.polarity,
+    }
+
+
+def _encodable(value: Any) -> Any:
+    """Replace bytes of file names that are not text by U+FFFD."""
+    if isinstance(value, str):
+        return os.fsencode(value).decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _cell(text: str | Path | None) -> str:
+    """A text that spreadsheets do not run as a formula."""
+    word: str = _encodable(str(text))
+    return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An image on a contact sheet with two lines of text below; the second has a color."""
+
+    image: ImageInput
+    lines: tuple[str, str]
+    color: str = _GRAY
+
+
+def contact_sheet(outcome: Outcome) -> Image.Image:
+    """Draw the supports and the queries as they are and as the network sees them."""
+    supports = [
+        Tile(image, (name or "", image.path.name if image.path else ""))
+        for name, image in outcome.supports.images
+    ]
+    queries = []
+    for prediction, expected, right, verdict in zip(
+        outcome.predictions, outcome.expected, outcome.right, outcome.verdicts, strict=True
+    ):
+        best = f"{prediction.best.name} {100 * prediction.best.probability:.0f}% {verdict}"
+        path = prediction.image.path
+        name = "/".join(part for part in (expected, path.name if path else "") if part)
+        lines = (name, f"{_MARKS[right]} {best}")
+        queries.append(Tile(prediction.image, lines, _COLORS[right]))
+    size = outcome.classifier.model.size
+    titles = (
+        f"Supports: {len(supports)}; left: original; right: what the network sees ({size}×{size})",
+        f"Queries: {len(queries)}; with the best class of each",
+    )
+    sections = list(zip(titles, (supports, queries), strict=True))
+    views = [
+        outcome.classifier.network_input([tile.image for tile in tiles[:_MAX_TILES]]).numpy()
+        for tiles in (supports, queries)
+    ]
+    return draw_sheet(sections, views)
+
+
+def draw_sheet(
+    sections: Sequence[tuple[str, Sequence[Tile]]], views: Sequence[Iterable[NDArray[np.uint8]]]
+) -> Image.Image:
+    """Draw tiles in rows, one section below the other.
+
+    Args:
+        sections: Title and tiles of each; tiles after the 120th are not drawn.
+        views: What the network sees of each tile: uint8 ``(size, size)``, 255 for strokes.
+    """
+    n_rows = [-(-min(len(tiles), _MAX_TILES) // _TILES_PER_ROW) for _, tiles in sections]
+    width = _MARGIN + _TILES_PER_ROW * (_WIDTH + _MARGIN)
+    height = _MARGIN + sum(_TITLE + rows * (_HEIGHT + _MARGIN) for rows in n_rows)
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    large, small = _font(17), _font(13)
+    top = _MARGIN
+    for (title, tiles), rows, images in zip(sections, n_rows, views, strict=True):
+        more = f" (the first {_MAX_TILES} are shown)" if len(tiles) > _MAX_TILES else ""
+        draw.text((_MARGIN, top + 6), title + more, _BLACK, large)
+        top += _TITLE
+        for index, (tile, view) in enumerate(zip(tiles[:_MAX_TILES], images, strict=False)):
+            row, column = divmod(index, _TILES_PER_ROW)
+            left, upper = _MARGIN + column * (_WIDTH + _MARGIN), top + row * (_HEIGHT + _MARGIN)
+            seen = Image.fromarray(255 - view).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+            for x, image in ((left, _square(tile.image)), (left + THUMBNAIL + _GAP, seen)):
+                sheet.paste(image, (x, upper))
+                frame = (x - 1, upper - 1, x + THUMBNAIL, upper + THUMBNAIL)
+                draw.rectangle(frame, outline="#bdc1c6")
+            for line, color in enumerate((_BLACK, tile.color)):
+                text = _fit(tile.lines[line], small)
+                draw.text((left, upper + THUMBNAIL + 3 + 17 * line), text, color, small)
+        top += rows * (_HEIGHT + _MARGIN)
+    return sheet
+
+
+def _square(image: ImageInput) -> Image.Image:
+    """The thumbnail centered in a square; transparency shows a checkerboard."""
+    rows, columns = np.indices((THUMBNAIL, THUMBNAIL)) // 7
+    board = np.where((rows + columns) % 2, 255, 222).astype(np.uint8)
+    square = Image.fromarray(board).convert("RGB")
+    thumbnail = image.thumbnail
+    zoom = max(1, THUMBNAIL // max(thumbnail.size))
+    size = (thumbnail.width * zoom, thumbnail.height * zoom)
+    thumbnail = thumbnail.resize(size, Image.Resampling.BOX)
+    if thumbnail.getchannel("A").getextrema()[0] == 255:
+        square.paste("#f1f3f4", (0, 0, THUMBNAIL, THUMBNAIL))
+    corner = ((THUMBNAIL - thumbnail.width) // 2, (THUMBNAIL - thumbnail.height) // 2)
+    square.paste(thumbnail, corner, thumbnail)
+    return square
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which has Greek, Cyrillic, Hebrew and Arabic letters, too."""
+    import matplotlib
+
+    path = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), size)
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """Put an ellipsis into the middle of a text that is too long."""
+    full = " ".join(printable(text).split())
+    fitted, half = full, len(full) // 2
+    while font.getlength(fitted) > _WIDTH:
+        half -= 1
+        fitted = f"{full[:half]}…{full[-half:]}"
+    return fitted
