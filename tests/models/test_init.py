@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -11,108 +12,93 @@ from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.init import initialize
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError
+
+WIDE = ([96, 96], [5, 3], [2, 1], 512)
 
 
-def build(init: str, seed: int = 0) -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [96, 96], [5, 3], [2, 1], embedding_dim=512)
-    return build_network(encoder, WeightedL1, init, seed)  # type: ignore[arg-type]
+def build(init: str, seed: int = 0, sizes: Any = WIDE, **options: Any) -> SiameseNetwork:
+    return build_network(partial(ConvEncoder, 16, *sizes, **options), WeightedL1, init, seed)
 
 
 def linear_or_conv(layer: nn.Module) -> nn.Conv2d | nn.Linear:
-    (found,) = (m for m in layer.modules() if isinstance(m, nn.Conv2d | nn.Linear))
-    return found
+    (module,) = (m for m in layer.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    return module
 
 
-def assert_normal(values: torch.Tensor, mean: float, spread: float) -> None:
-    """Mean and deviation within five standard errors, and tails as a normal's, not a uniform's."""
+def assert_normal(values: torch.Tensor | None, mean: float, std: float) -> None:
+    """Mean and deviation within five standard errors, and tails of a normal distribution."""
+    assert values is not None
     n = values.numel()
-    assert values.mean().item() == pytest.approx(mean, abs=5 * spread / math.sqrt(n))
-    assert values.std().item() == pytest.approx(spread, rel=5 / math.sqrt(2 * n))
+    if n == 1:
+        assert values.item() == pytest.approx(mean, abs=5 * std)
+        assert values.item() != mean
+        return
+    assert values.mean().item() == pytest.approx(mean, abs=5 * std / math.sqrt(n))
+    assert values.std().item() == pytest.approx(std, rel=5 / math.sqrt(2 * n))
     if n > 1000:
-        beyond = ((values - mean).abs() > 2 * spread).double().mean().item()
+        beyond = ((values - mean).abs() > 2 * std).double().mean().item()
         assert beyond == pytest.approx(0.0455, abs=0.02)
 
 
-def test_paper_start() -> None:
+def test_paper_init() -> None:
     layers = build("paper").named_layers
     assert list(layers) == ["conv1", "conv2", "dense", "output"]
     for name, layer in layers.items():
-        module = linear_or_conv(layer)
-        assert_normal(module.weight, 0.0, 0.01 if name.startswith("conv") else 0.2)
-        assert module.bias is not None
-        if len(module.bias) > 1:
-            assert_normal(module.bias, 0.5, 0.01)
-        else:
-            assert module.bias.item() == pytest.approx(0.5, abs=0.05)
-            assert module.bias.item() != 0.5
+        assert_normal(linear_or_conv(layer).weight, 0.0, 0.01 if name.startswith("conv") else 0.2)
+        assert_normal(linear_or_conv(layer).bias, 0.5, 0.01)
 
 
-def test_replication_start() -> None:
-    layers = build("replication").named_layers
+def test_replication_init() -> None:
+    layers = {
+        name: linear_or_conv(layer) for name, layer in build("replication").named_layers.items()
+    }
     for name in ("conv1", "conv2", "dense"):
-        assert_normal(linear_or_conv(layers[name]).weight, 0.0, 0.01)
-    assert (linear_or_conv(layers["conv1"]).bias == 0).all()
-    for name in ("conv2", "dense"):
-        assert_normal(linear_or_conv(layers[name]).bias, 0.5, 0.01)
-    output = linear_or_conv(layers["output"])
-    limit = math.sqrt(6 / (512 + 1))  # Glorot uniform
-    assert output.weight.abs().max().item() <= limit
-    assert output.weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.1)
-    assert output.bias.item() == pytest.approx(0.5, abs=0.05)
-    assert output.bias.item() != 0.5
+        assert_normal(layers[name].weight, 0.0, 0.01)
+    assert (layers["conv1"].bias == 0).all()  # type: ignore[union-attr, attr-defined]
+    for name in ("conv2", "dense", "output"):
+        assert_normal(layers[name].bias, 0.5, 0.01)
+    weight, limit = layers["output"].weight, math.sqrt(6 / (512 + 1))  # Glorot uniform
+    assert weight.abs().max().item() <= limit
+    assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.1)
 
 
-def test_torch_start_is_left_alone() -> None:
-    network = build("torch")
+def test_torch_init_changes_nothing() -> None:
+    network: Any = build("torch")
     before = {name: value.clone() for name, value in network.state_dict().items()}
     initialize(network.named_layers, "torch", 5)
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
-    assert (network.similarity.linear.weight == -0.1).all()  # type: ignore[union-attr]
+    assert (network.similarity.linear.weight == -0.1).all()
 
 
 @pytest.mark.parametrize("init", ["paper", "replication", "torch"])
-def test_the_seed_alone_decides(init: str) -> None:
-    torch.manual_seed(1)
-    first = build(init, seed=0).state_dict()
+def test_only_the_seed_decides_and_the_global_state_is_kept(init: str) -> None:
+    first = build(init).state_dict()
     torch.manual_seed(2)
-    again, other = build(init, seed=0).state_dict(), build(init, seed=1).state_dict()
+    before = torch.get_rng_state()
+    again, other = build(init).state_dict(), build(init, seed=1).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
     for name, value in first.items():
         assert torch.equal(value, again[name])
-    names = [name for name in first if name.endswith("weight") and "similarity" not in name]
-    assert all(not torch.equal(first[name], other[name]) for name in names)
+        if name.endswith("weight") and "similarity" not in name:
+            assert not torch.equal(value, other[name])
 
 
-@pytest.mark.parametrize("init", ["paper", "torch"])
-def test_the_global_generator_is_left_as_it_was(init: str) -> None:
-    before = torch.get_rng_state()
-    build(init)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_gpu_generators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeded: list[int] = []
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+def test_gpu_generators_are_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
     build("paper")
-    assert seeded == []
+    assert seeds == []
 
 
-def test_layers_do_not_share_draws() -> None:
-    """One generator goes through all layers: two of a shape start differently."""
-    encoder = partial(ConvEncoder, 16, [1, 1], [3, 3], [1, 1], embedding_dim=4)
-    layers = build_network(encoder, WeightedL1, "paper", 0).named_layers  # type: ignore[arg-type]
-    first, second = (linear_or_conv(layers[name]).weight for name in ("conv1", "conv2"))
-    assert not torch.equal(first, second)
+def test_layers_of_equal_shape_differ_and_batch_norm_is_kept() -> None:
+    layers: Any = build("paper", sizes=([1, 1], [3, 3], [1, 1], 4), batch_norm=True).named_layers
+    assert not torch.equal(layers["conv1"][0].weight, layers["conv2"][0].weight)
+    assert (layers["conv1"][1].weight == 1).all()
+    assert (layers["conv1"][1].bias == 0).all()
 
 
-def test_batch_norm_is_left_alone() -> None:
-    encoder = partial(ConvEncoder, 16, [4], [3], [2], embedding_dim=4, batch_norm=True)
-    norm = build_network(encoder, WeightedL1, "paper", 0).named_layers["conv1"][1]  # type: ignore
-    assert (norm.weight == 1).all()
-    assert (norm.bias == 0).all()
-
-
-def test_unknown_name() -> None:
-    with pytest.raises(UserError, match=r"glorot.*paper, replication, torch"):
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"^init=glorot.*paper, replication, torch"):
         build("glorot")

@@ -1,43 +1,42 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from siamese_oneshot.models.encoders import ConvEncoder
-from siamese_oneshot.models.siamese import SiameseNetwork, build_network
-from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.models.siamese import SiameseNetwork, build_model, build_network, per_layer
+from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
+from siamese_oneshot.utils.errors import ArgumentError
 
-PAPER = Path(__file__).parents[2] / "conf" / "model" / "paper.yaml"
-
-
-def small(seed: int = 0, **options: object) -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 1], embedding_dim=8, **options)  # type: ignore
-    return build_network(encoder, partial(WeightedL1, weight_init=-0.3), "torch", seed)  # type: ignore
+LAYERS = ["conv1", "conv2", "dense", "output"]
 
 
-def images(*lead: int) -> torch.Tensor:
-    return torch.rand(*lead, 1, 16, 16, generator=torch.Generator().manual_seed(sum(lead)))
+def build(**options: Any) -> Any:
+    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 1], 8, **options)
+    return build_network(encoder, partial(WeightedL1, weight_init=-0.3), "torch", 0)
+
+
+def images(*shape: int) -> Tensor:
+    return torch.rand(*shape, 1, 16, 16, generator=torch.Generator().manual_seed(sum(shape)))
 
 
 @pytest.fixture(scope="module")
 def paper() -> SiameseNetwork:
-    """The paper's network, from the configuration that +experiment=paper uses."""
-    settings = OmegaConf.create({"seed": 0, "model": OmegaConf.load(PAPER)})
-    return instantiate(settings.model).eval()
+    return build_model("paper").eval()
 
 
-def test_paper_has_38_951_745_parameters(paper: SiameseNetwork) -> None:
-    by_layer = {
+def test_the_papers_network_has_38_951_745_parameters(paper: SiameseNetwork) -> None:
+    counts = {
         name: sum(p.numel() for p in layer.parameters())
         for name, layer in paper.named_layers.items()
     }
-    assert by_layer == {
+    assert counts == {
         "conv1": 64 * 10 * 10 + 64,
         "conv2": 128 * 64 * 7 * 7 + 128,
         "conv3": 128 * 128 * 4 * 4 + 128,
@@ -45,30 +44,11 @@ def test_paper_has_38_951_745_parameters(paper: SiameseNetwork) -> None:
         "dense": 9216 * 4096 + 4096,
         "output": 4096 + 1,
     }
-    assert sum(p.numel() for p in paper.parameters()) == 38_951_745
+    assert sum(counts.values()) == 38_951_745
 
 
 @torch.no_grad()
-def test_paper_embeds_in_4096_numbers_between_0_and_1(paper: SiameseNetwork) -> None:
-    sides: list[tuple[int, ...]] = []
-    after = paper.encoder.after
-    hooks = [
-        part.register_forward_hook(lambda module, given, out: sides.append(tuple(out.shape)))
-        for part in after.values()  # type: ignore[union-attr, operator]
-    ]
-    image = (torch.rand(1, 1, 105, 105, generator=torch.Generator().manual_seed(0)) < 0.1).float()
-    embedding = paper.embed(image)
-    for hook in hooks:
-        hook.remove()
-    assert sides == [(1, 64, 48, 48), (1, 128, 21, 21), (1, 128, 9, 9), (1, 256, 6, 6)]
-    assert embedding.shape == (1, 4096)
-    # Strictly between in exact numbers; in float32 the paper's start rounds one unit in 16 to 1.
-    assert 0 < float(embedding.min()) < float(embedding.max()) <= 1
-    assert (embedding < 1).double().mean() > 0.9
-
-
-@torch.no_grad()
-def test_paper_equals_a_plain_sequential(paper: SiameseNetwork) -> None:
+def test_the_papers_network_equals_a_sequential(paper: SiameseNetwork) -> None:
     plain = nn.Sequential(
         nn.Conv2d(1, 64, 10), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(64, 128, 7), nn.ReLU(), nn.MaxPool2d(2),
@@ -78,52 +58,107 @@ def test_paper_equals_a_plain_sequential(paper: SiameseNetwork) -> None:
     )  # fmt: skip
     weights = list(paper.encoder.state_dict().values())
     plain.load_state_dict(dict(zip(plain.state_dict(), weights, strict=True)), assign=True)
-    one, other = torch.rand(2, 1, 1, 105, 105, generator=torch.Generator().manual_seed(1))
-    a, b = plain(one), plain(other)
-    output = paper.similarity.linear
-    logit = ((a - b).abs() * output.weight).sum(1) + output.bias  # type: ignore[union-attr, operator]
-    torch.testing.assert_close(paper(one, other), logit, rtol=1e-4, atol=1e-3)
+    first, second = torch.rand(2, 1, 1, 105, 105, generator=torch.Generator().manual_seed(1))
+    a, b = plain(first), plain(second)
+    output: Any = paper.similarity.linear
+    logits = ((a - b).abs() * output.weight).sum(1) + output.bias
+    torch.testing.assert_close(paper(first, second), logits, rtol=1e-4, atol=1e-3)
+    strokes = (first < 0.1).float()
+    embedding = paper.embed(strokes)
+    assert embedding.shape == (1, 4096)
+    # In float32 the paper's initialization rounds about one sigmoid in 16 to 1.
+    assert 0 < float(embedding.min()) < float(embedding.max()) <= 1
+    assert (embedding < 1).double().mean() > 0.9
 
 
-def test_logits_do_not_change_when_the_twins_swap() -> None:
-    network, one, other = small(), images(5), images(5).flip(0)
-    torch.testing.assert_close(network(one, other), network(other, one))
-    assert network(one, other).shape == (5,)
-    assert network(one, other).std() > 0
+def test_models_are_built_by_name() -> None:
+    default = build_model()
+    assert isinstance(default.similarity, CrossAttention)
+    assert default.encoder.image_size == 52
+    changed: Any = build_model({"name": "conv4_small", "seed": 5}, encoder={"embedding_dim": 32})
+    assert changed.similarity.linear.in_features == changed.encoder.embedding_dim == 32
+    seed_0 = build_model("conv4_small", encoder={"embedding_dim": 32})
+    assert not torch.equal(next(changed.parameters()), next(seed_0.parameters()))
+    with pytest.raises(ArgumentError, match=r"^model=resnet18: .*resnet"):
+        build_model("resnet18")
 
 
-def test_twins_are_one_encoder() -> None:
-    """Each twin's gradient lands on the same weights: what both give is the sum of the two."""
-    network, one, other = small(), images(3), images(3).flip(0)
-    weight = network.encoder.layers["conv1"][0].weight  # type: ignore[index, union-attr]
-    frozen_one, frozen_other = network.embed(one).detach(), network.embed(other).detach()
-    (both,) = torch.autograd.grad(network(one, other).sum(), weight)
-    (left,) = torch.autograd.grad(network.score(network.embed(one), frozen_other).sum(), weight)
-    (right,) = torch.autograd.grad(network.score(frozen_one, network.embed(other)).sum(), weight)
+def test_models_import_plain_pytorch() -> None:
+    """Neither the import nor building by name loads Lightning, Hydra or W&B."""
+    code = (
+        "import sys; from siamese_oneshot.models import *;"
+        "build_model('conv4_small'); build_loss('bce_pairs'); build_optimizer('adam');"
+        "heavy = {'pytorch_lightning', 'lightning_fabric', 'hydra', 'wandb', 'torchmetrics'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_logits_are_symmetric() -> None:
+    network, first, second = build(), images(5), images(5).flip(0)
+    logits = network(first, second)
+    assert logits.shape == (5,)
+    assert logits.std() > 0
+    torch.testing.assert_close(logits, network(second, first))
+
+
+def test_both_images_share_one_encoder() -> None:
+    """The gradient of a pair is the sum of the gradients through each image."""
+    network, first, second = build(), images(3), images(3).flip(0)
+    weight = network.encoder.layers["conv1"][0].weight
+    a, b = network.embed(first), network.embed(second)
+    (both,) = torch.autograd.grad(network(first, second).sum(), weight)
+    (left,) = torch.autograd.grad(network.score(a, b.detach()).sum(), weight)
+    (right,) = torch.autograd.grad(network.score(a.detach(), b).sum(), weight)
     torch.testing.assert_close(both, left + right)
     assert left.abs().sum() > 0
     assert right.abs().sum() > 0
 
 
 def test_embed_takes_any_leading_shape() -> None:
-    network, many = small(), images(2, 3, 4)
-    embeddings = network.embed(many)
+    network, batch = build(), images(2, 3, 4)
+    embeddings = network.embed(batch)
     assert embeddings.shape == (2, 3, 4, 8)
-    torch.testing.assert_close(embeddings[1, 2], network.embed(many[1, 2]))
+    torch.testing.assert_close(embeddings[1, 2], network.embed(batch[1, 2]))
+    torch.testing.assert_close(embeddings[1, 2, 3], network.embed(batch[1, 2, 3]))
 
 
-def test_one_image_alone() -> None:
-    network, one = small(), images(1)
-    torch.testing.assert_close(network.embed(one[0]), network.embed(one)[0])
-
-
-def test_named_layers_cover_every_parameter_once() -> None:
-    for network in (small(), small(batch_norm=True)):
+def test_named_layers_hold_every_parameter_once() -> None:
+    for network in (build(), build(batch_norm=True)):
         named = [id(p) for layer in network.named_layers.values() for p in layer.parameters()]
         assert sorted(named) == sorted(id(p) for p in network.parameters())
-        assert list(network.named_layers) == ["conv1", "conv2", "dense", "output"]
+        assert list(network.named_layers) == LAYERS
+    assert (build().similarity.linear.weight == -0.3).all()
 
 
-def test_constructor_options_reach_the_similarity() -> None:
-    assert (small().similarity.linear.weight == -0.3).all()  # type: ignore[union-attr]
-    assert small().similarity.linear.in_features == 8  # type: ignore[union-attr]
+def test_one_number_or_one_per_layer() -> None:
+    assert per_layer("lr", 3, LAYERS) == dict.fromkeys(LAYERS, 3.0)
+    every = {"conv1": 1.0, "conv2": 2.0, "dense": 3.0, "output": 4.0}
+    assert per_layer("lr", every, LAYERS) == every
+    mixed = per_layer("lr", {"default": 9, "dense": 0}, LAYERS)
+    assert list(mixed.items()) == [("conv1", 9), ("conv2", 9), ("dense", 0), ("output", 9)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"default": 1.0, "cnov2": 2.0}, r"lr\.cnov2=2\.0: .*Did you mean conv2\?"),
+        ({"default": 1.0, "dens": 2.0}, r"lr\.dens=2\.0: .*Did you mean dense\?"),
+        ({"default": 1.0, "ouptut": 2.0}, r"lr\.ouptut=2\.0: .*Did you mean output\?"),
+        ({"default": 1.0, "Conv1": 2.0}, r"lr\.Conv1=2\.0: .*Did you mean conv1\?"),
+        ({1: 0.1}, r"lr\.1=0\.1: there is no such layer"),
+        ({"conv1": 1.0, "dense": 2.0}, "lr=.*: it has no number for conv2, output and no default"),
+        *(
+            entry
+            for wrong in (-1e-9, float("nan"), float("inf"), "fast")
+            for entry in (
+                ({"default": 1.0, "dense": wrong}, rf"lr\.dense={wrong}: "),
+                (wrong, f"lr={wrong}: "),
+            )
+        ),
+    ],
+)
+def test_wrong_settings_name_the_layer(setting: Any, words: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{words}"):
+        per_layer("lr", setting, LAYERS)
