@@ -1,161 +1,230 @@
-"""A run's network as one small file: ``python -m siamese_oneshot.export RUN FILE.safetensors``."""
+"""A trained network as one small file with a card of its scores.
+
+    python -m siamese_oneshot.export RUN FILE.safetensors
+
+takes a run's folder that has been evaluated. A packaged network's name, or a .safetensors file, in
+place of RUN keeps the weights as they are, evaluates them, and writes header and card anew.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
+import dataclasses
 import shlex
+import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import BLIND
-from siamese_oneshot.runs.checkpoint import ROUNDED, TrainedModel, load_trained, save_trained
-from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.evaluation.record import (
+    FILE,
+    EvaluationRecord,
+    ModelRecord,
+    find_evaluation,
+    read_evaluation,
+)
+from siamese_oneshot.runs.checkpoint import (
+    ROUNDED,
+    TrainedModel,
+    find_weights,
+    load_trained,
+    save_trained,
+)
+from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import bare_key
 
-_FIGURES = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
+CARD_SCORES = (
+    "one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist",
+)  # fmt: skip
 
 
-def export(run: Path, file: Path, trust: Collection[str] = ()) -> Path:
-    """Write a run's network and its card; the card needs the run's evaluation.
+def export(
+    source: str | Path,
+    file: Path,
+    *,
+    evaluation: Path | None = None,
+    command: str | None = None,
+    trust: Collection[str] = (),
+) -> Path:
+    """Write a network and its card.
 
     Args:
-        run: a run's folder, with ``evaluation/evaluation.json`` in it.
-        file: ends in ``.safetensors``; the card goes beside it as ``.md``, too.
+        source: A run's folder, or the name or file of exported weights. Exported weights are
+            copied bit by bit and keep their thresholds; those of a run are rounded.
+        file: Ends in ``.safetensors``; the card is written beside it as ``.md``.
+        evaluation: An ``evaluation.json`` of this network alone. None takes the one in the run's
+            folder, or evaluates exported weights now.
+        command: The training command for the card; None takes the recorded one.
         trust: Names of modules outside the package whose classes the run may reference.
 
     Returns:
         The card's file.
 
     Raises:
-        UserError: no network, no evaluation, one of other data, split or lists than the run's own,
-            or a file of another kind.
+        UserError: If there is no network or no evaluation, the evaluation is of other data, split
+            or lists than the run's own, or the file has another suffix.
     """
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
-    found = _evaluation(run)
-    trained = load_trained(run, trust)
-    _check(run, trained, found)
+    weights = None if Path(source).is_dir() else find_weights(source)
+    if weights is not None and weights.suffix != ".safetensors":
+        raise UserError(f"{source} is not a run's folder or a .safetensors file")
+    record = _evaluation(source, weights, evaluation)
+    (model,) = record.models
+    trained = load_trained(source, trust)
+    result = _result(source)
+    _check(source, trained, record, model, result)
+    metadata = {**trained.metadata, **{key: trained.card.get(key) for key in ("command", "commit")}}
+    if result is not None:
+        metadata |= {"command": result.command, "commit": result.commit}
     card = {
-        "command": _portable(trained.metadata.get("command") or _recorded(run, "command")),
-        "commit": trained.metadata.get("commit") or _recorded(run, "commit"),
-        "trained_on": found["trained_on"],
-        "data_digest": found["data_digest"],
-        "scores": [score for score in found["scores"] if score["key"] in _FIGURES],
+        "command": command or _portable(metadata["command"] or "unknown"),
+        "commit": metadata["commit"] or "unknown",
+        "trained_on": model.trained_on,
+        "data_digest": record.data_digest,
+        "scores": [dataclasses.asdict(one) for one in model.scores if one.key in CARD_SCORES],
     }
-    metadata = {name: value for name, value in trained.metadata.items() if name not in card}
-    metadata["trained_on"] = card["trained_on"]
-    made = replace(
+    exported = replace(
         trained,
-        metadata=metadata,
+        metadata={key: value for key, value in trained.metadata.items() if key not in card}
+        | {"trained_on": model.trained_on},
         card=card,
-        threshold=found["threshold"],
-        reject_threshold=found["reject_threshold"],
     )
-    save_trained(made, file)
+    if weights is None:
+        exported = replace(
+            exported, threshold=model.threshold, reject_threshold=model.reject_threshold
+        )
+    save_trained(exported, file, weights)
     page = file.with_suffix(".md")
-    page.write_text(_page(made, file))
+    page.write_text(card_page(exported, model, file.name, was_rounded=weights is not None))
     return page
 
 
-def _evaluation(run: Path) -> dict[str, Any]:
-    if not run.is_dir():
-        raise UserError(f"{run} is not a run's folder: export takes one, after evaluate <folder>")
-    path = run / "evaluation" / "evaluation.json"
-    try:
-        content = json.loads(path.read_text())
-        (model,) = content["models"]
-        found: dict[str, Any] = {**content, **model}
-    except FileNotFoundError:
+def _evaluation(
+    source: str | Path, weights: Path | None, evaluation: Path | None
+) -> EvaluationRecord:
+    """The evaluation of one network: given, in the run's folder, or made now."""
+    if evaluation is None and weights is not None:
+        with TemporaryDirectory() as folder:
+            line = [str(source), f"output_dir={folder}", "logger=none", "plots=false"]
+            subprocess.run([sys.executable, "-m", "siamese_oneshot.evaluate", *line], check=True)
+            return read_evaluation(Path(folder) / FILE)
+    path = evaluation or find_evaluation(Path(source))
+    if path is None:
         raise UserError(
-            f"{path} does not exist: run python -m siamese_oneshot.evaluate {run} first"
-        ) from None
-    except (ValueError, KeyError, TypeError) as problem:
-        raise UserError(f"{path} is not the evaluation of one run: {problem}") from problem
-    return found
+            f"{source} has not been evaluated: first run python -m siamese_oneshot.evaluate "
+            f"{source}"
+        )
+    record = read_evaluation(path)
+    if len(record.models) != 1 or record.network is None:
+        raise UserError(f"{path} is not the evaluation of one network")
+    return record
 
 
-def _check(run: Path, trained: TrainedModel, found: dict[str, Any]) -> None:
-    """Stop where the card would tell what was found on other data, split or lists.
-
-    Lists are those of the run's result; validation's may be of another length.
-    """
-    own = {name: trained.metadata.get(name) for name in ("data_digest", "split")}
-    differ = [name for name, value in own.items() if value and found[name] != value]
+def _result(source: str | Path) -> RunResult | None:
     try:
-        lists = read_result(run).task_digests
+        return read_result(Path(source))
     except UserError:
-        lists = {}  # no run, but weights
-    tested = [one for one in found["scores"] if one["split"] == "test"]
-    asked = {f"test/{one['key']}": one["digest"] for one in tested}
-    differ += [key for key, digest in asked.items() if lists.get(key, digest) != digest]
+        return None  # weights, or a folder of weights
+
+
+def _check(
+    source: str | Path,
+    trained: TrainedModel,
+    record: EvaluationRecord,
+    model: ModelRecord,
+    result: RunResult | None,
+) -> None:
+    """Refuse an evaluation on other data, another split or other test lists than the run's own."""
+    evaluated = {"data_digest": record.data_digest, "split": model.split}
+    differ = [key for key, value in evaluated.items() if trained.metadata.get(key, value) != value]
+    digests = {} if result is None else result.task_digests
+    for score in model.scores:
+        key = f"{score.split}/{score.key}"
+        if score.split == "test" and digests.get(key, score.digest) != score.digest:
+            differ.append(key)
     if differ:
         raise UserError(
-            f"{run / 'evaluation'} is not of the run's own {', '.join(differ)}: run python -m "
-            f"siamese_oneshot.evaluate {run} again, with the data settings it was trained with"
+            f"the evaluation of {source} is not of the run's own {', '.join(differ)}: run python -m "
+            f"siamese_oneshot.evaluate {source} again, with the data settings of the training"
         )
 
 
-def _recorded(run: Path, name: str) -> str:
-    try:
-        return str(json.loads((run / "result.json").read_text())[name])
-    except (OSError, ValueError, KeyError):
-        return "unknown"
-
-
 def _portable(command: str) -> str:
-    """The command without the folders of the machine that it ran on."""
-    here = ("hydra.", "resume=", "data.root=")
-    return shlex.join(word for word in shlex.split(command) if not word.startswith(here))
+    """The command without folders of the machine that it ran on."""
+
+    def is_local(word: str) -> bool:
+        key = bare_key(word)
+        return key in ("resume", "data.root") or key.partition(".")[0] == "hydra"
+
+    return shlex.join(word for word in shlex.split(command) if not is_local(word))
 
 
-def _page(trained: TrainedModel, file: Path) -> str:
-    """The card for people."""
+def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded: bool) -> str:
+    """The card as Markdown.
+
+    Args:
+        trained: The exported network.
+        model: Its evaluation.
+        name: Name of the weights' file.
+        was_rounded: Whether the evaluated weights were those of the file, rounded.
+    """
     card, metadata = trained.card, trained.metadata
-    seen = ", whose alphabets trained, too" if metadata.get("split") in BLIND else ""
+    blind = (
+        ", whose alphabets are also training alphabets" if metadata.get("split") in BLIND else ""
+    )
+    rounding = "with its weights" if was_rounded else "before its weights were"
+    table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
+    for score in model.scores:
+        if score.key in CARD_SCORES:
+            protocol = "; ".join(filter(None, [score.auroc_and_eer, score.protocol]))
+            table.add(score.name, score.percent, f"{score.n:,}", protocol)
     lines = [
-        f"# {file.name}",
+        f"# {name}",
         "",
-        f"- network: {trained.parameters:,} parameters, images of {trained.size}x{trained.size}",
+        f"- network: {trained.parameters:,} parameters, {trained.size}x{trained.size} images",
         f"- experiment {metadata.get('experiment')}, seed {metadata.get('seed')}, split "
         f"{metadata.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
         f"- trained with `{card['command']}` at commit {card['commit']}",
-        "- evaluated with `python -m siamese_oneshot.evaluate <its folder>`, before its weights "
-        f"were rounded to {ROUNDED}",
-        f"- verification threshold {trained.threshold:.4f}, unknown below "
-        f"{trained.reject_threshold:.4f}; both chosen on validation{seen}",
+        f"- evaluated with `python -m siamese_oneshot.evaluate`, {rounding} rounded to {ROUNDED}",
+        f"- verification threshold {trained.threshold:.4f}, reject threshold for unknown classes "
+        f"{trained.reject_threshold:.4f}; both chosen on validation data{blind}",
         "",
-        "| score | % | 95% interval | episodes | protocol |",
-        "| --- | ---: | ---: | ---: | --- |",
+        table.markdown(),
     ]
-    lines += [
-        f"| {one['name']} | {100 * one['value']:.2f} | {100 * one['low']:.1f}-"
-        f"{100 * one['high']:.1f} | {one['n']:,} | {one['protocol']} |"
-        for one in card["scores"]
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a run's folder that has been evaluated")
-    parser.add_argument("file", type=Path, help="what to write; ends in .safetensors")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", help="an evaluated run's folder, or exported weights")
+    parser.add_argument("file", type=Path, help="the file to write; ends in .safetensors")
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="JSON", help="the evaluation.json to take scores from"
+    )
+    parser.add_argument("--command", help="the training command for the card")
     parser.add_argument(
         "--trust", action="append", default=[], metavar="MODULE",
         help="a module outside the package whose classes the run may reference; repeatable",
     )  # fmt: skip
-    arguments = parser.parse_args()
+    given = vars(parser.parse_args())
     try:
-        print(f"written: {arguments.file} and {export(arguments.run, arguments.file, arguments.trust)}")
+        file = given.pop("file")
+        print(f"written: {file} and {export(given.pop('source'), file, **given)}")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
-    except OSError as problem:
-        sys.exit(f"Error: {explain_machine(problem) or problem}")
+    except (OSError, subprocess.CalledProcessError) as problem:
+        reason = explain_machine(problem) if isinstance(problem, OSError) else None
+        sys.exit(f"Error: {reason or problem}")
 
 
 if __name__ == "__main__":

@@ -139,14 +139,15 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
 
 
-def save_trained(trained: TrainedModel, path: Path) -> None:
-    """Write a network as safetensors with quantized weights, completely or not at all.
+def save_trained(trained: TrainedModel, path: Path, weights: Path | None = None) -> None:
+    """Write a network as safetensors with rounded weights, atomically.
 
     Args:
         trained: With the card to store in the file.
         path: Ends in ``.safetensors``.
+        weights: A file of exported weights to copy bit by bit; None rounds the network's.
     """
-    from safetensors.torch import save
+    from safetensors.torch import load_file, save
 
     header = {
         "version": VERSION,
@@ -156,9 +157,10 @@ def save_trained(trained: TrainedModel, path: Path) -> None:
         "reject_threshold": trained.reject_threshold,
         "card": trained.card,
     }
-    weights = quantize(trained.network.state_dict())
+    tensors = quantize(trained.network.state_dict()) if weights is None else load_file(weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
-        file.write(save(weights, {_HEADER: json.dumps(header)}))
+        file.write(save(tensors, {_HEADER: json.dumps(header)}))
 
 
 def find_weights(where: str | Path) -> Path:
