@@ -15,7 +15,6 @@ COMMANDS = {
     "predict": "Recognize your own images from one or a few examples of each class.",
     "report": "Compare the runs of a folder or a sweep: tables, plots, HTML pages.",
     "export": "Export a trained network to ONNX or TorchScript.",
-    "benchmark": "Measure speed and memory of training and evaluation.",
     "dashboard": "Create a W&B report of a project's runs.",
     "wandb_sweep": "Print a sweep of conf/sweep as the definition of a W&B sweep.",
     "sweeps.replay": "Say what a pruner would have saved in a finished search.",

@@ -1,4 +1,4 @@
-"""A small config tree, a folder to run in, and ways to run a command line there."""
+"""A small configuration tree, a folder to run in, and ways to run a command line there."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import siamese_oneshot
-from siamese_oneshot.cli import run, run_hydra
+from siamese_oneshot import cli
+from siamese_oneshot.cli import run_hydra
 
 TREE = {
     "config.yaml": """
         defaults:
           - model: paper
-          - optim: sgd
+          - optimizer: sgd
           - _self_
           - override hydra/job_logging: disabled
           - override hydra/hydra_logging: disabled
@@ -34,9 +35,9 @@ TREE = {
           sweep: {dir: outputs/sweep, subdir: "${hydra.job.num}"}
     """,
     "model/paper.yaml": "{width: 64}",
-    "model/small.yaml": "{width: 8, depth: 2}",
-    "optim/sgd.yaml": "{lr: 0.1}",
-    "optim/adam.yaml": "{lr: 0.001}",
+    "model/conv4_small.yaml": "{width: 8, depth: 2}",
+    "optimizer/sgd.yaml": "{lr: 0.1}",
+    "optimizer/adam.yaml": "{lr: 0.001}",
     "experiment/paper.yaml": "# @package _global_\ntrainer: {max_steps: 99}",
     "sweep/pair.yaml": """
         # @package _global_
@@ -47,19 +48,19 @@ TREE = {
 
 DRIVER = """
 import signal
-# Who runs the tests in the background may have told their processes to ignore Ctrl-C.
+# Tests that run in the background may inherit a process that ignores Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys, time
 from pathlib import Path
-from siamese_oneshot.cli import run
-run.conf_dir = lambda: Path({conf!r})
+from siamese_oneshot import cli
+cli.conf_dir = lambda: Path({conf!r})
 def task(cfg):
     print("started", flush=True)
     if cfg.seed == 7:
         time.sleep(30)
     return 0.5
 try:
-    run.run_hydra(task)
+    cli.run_hydra(task)
 finally:
     print("heavy:", [name for name in ("torch", "pytorch_lightning") if name in sys.modules])
 """
@@ -67,14 +68,14 @@ finally:
 
 @pytest.fixture
 def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The tree, an empty folder to run in, and no trace wanted."""
+    """Write the tree, and change to an empty folder, without stack traces."""
     for name, text in TREE.items():
         file = tmp_path / "conf" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         lines = text.strip("\n").splitlines()
         indent = len(lines[0]) - len(lines[0].lstrip())
         file.write_text("\n".join(line[indent:] for line in lines) + "\n")
-    monkeypatch.setattr(run, "conf_dir", lambda: tmp_path / "conf")
+    monkeypatch.setattr(cli, "conf_dir", lambda: tmp_path / "conf")
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -89,7 +90,7 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def refused(conf: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Runs a command line that must exit; gives the exit code and what standard error showed."""
+    """Return a function that runs a failing command line: exit code and standard error."""
 
     def call(*line: str, task: Callable[[DictConfig], Any] = lambda cfg: None) -> tuple[int, str]:
         with pytest.raises(SystemExit) as stopped:
@@ -102,7 +103,7 @@ def refused(conf: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
 @pytest.fixture
 def driver(conf: Path, tmp_path: Path) -> list[str]:
-    """A command that runs the task in a process of its own, from a folder without conf/."""
+    """Return a command that runs the task in a process of its own."""
     script = tmp_path / "driver.py"
     script.write_text(DRIVER.format(conf=str(conf)))
     return [sys.executable, str(script)]
@@ -110,6 +111,6 @@ def driver(conf: Path, tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """For a process that must import this package."""
+    """Return the environment of a process that must import this package."""
     package = Path(siamese_oneshot.__file__).parent.parent
     return {**os.environ, "PYTHONPATH": str(package)}
