@@ -66,7 +66,7 @@ class ValidationPlots(Callback):
 
             augmentation = getattr(data.sampler, "augmentation", None)
             figures = validation_figures(
-                data.dataset, module.eval_results, module.network, augmentation, data.parts.train
+                data.dataset, module.eval_results, module.network, augmentation, data.split.train
             )
             for name, path in save_figures(figures, place).items():
                 for logger in loggers:

@@ -1,7 +1,6 @@
-"""The paper's affine augmentation, and a mild elastic one, for whole batches on any device.
+"""Augmentation of whole batches on any device: affine, elastic, and composite characters.
 
-An image here is ink on paper: 1 is ink and 0 is paper, so what comes in from outside the image
-is paper.
+Images are 0 for background and 1 for foreground; what enters from outside an image is background.
 """
 
 from __future__ import annotations
@@ -22,68 +21,77 @@ _SIDE = 105.0  # the paper states shifts in pixels of a 105 × 105 image
 
 @dataclass(frozen=True)
 class Warp:
-    """How each image of a batch is to be distorted; small, drawn on the CPU.
+    """A geometric transformation of each image of a batch; small, drawn on the CPU.
 
     Attributes:
-        matrix: float32 ``(n, 2, 3)``: where a point (x, y) goes, in coordinates in which the
-            image spans -1 … 1 with x to the right and y down.
-        bend: float32 ``(n, 2, g, g)`` or None: for a g × g grid over the distorted image, by how
-            much further away a point comes from, in the same units; smoothly interpolated between.
+        matrix: float32 ``(n, 2, 3)``: where a point (x, y) goes. The image spans -1 … 1, x points
+            to the right and y down.
+        displacement: float32 ``(n, 2, g, g)`` or None: on a g × g grid over the transformed image,
+            the displacement of the point that is sampled, bicubically interpolated in between.
     """
 
     matrix: Tensor
-    bend: Tensor | None = None
+    displacement: Tensor | None = None
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Number of images."""
         return len(self.matrix)
 
+    @classmethod
+    def identity(cls, n: int) -> Warp:
+        """No transformation of ``n`` images."""
+        return cls(torch.eye(2, 3).repeat(n, 1, 1))
+
     def after(self, first: Warp) -> Warp:
-        """``first``, then this. Bends add up as they stand, which is not what two looks would show:
-        they are noise alike in every direction, and the sum is as likely as what would be.
+        """``first``, then this.
+
+        Displacements are added as they are. That is not their exact composition, but they are
+        isotropic noise, and the sum has the same distribution.
         """
         linear = self.matrix[:, :, :2]
         shift = linear @ first.matrix[:, :, 2:] + self.matrix[:, :, 2:]
-        bends = [one for one in (self.bend, first.bend) if one is not None]
-        bend = sum(bends[1:], bends[0]) if bends else None
-        return Warp(torch.cat([linear @ first.matrix[:, :, :2], shift], 2), bend)
+        parts = [warp.displacement for warp in (self, first) if warp.displacement is not None]
+        displacement = sum(parts[1:], parts[0]) if parts else None
+        return Warp(torch.cat([linear @ first.matrix[:, :, :2], shift], 2), displacement)
 
-    def repeated(self, each: int) -> Warp:
-        """``each`` times in a row for every one."""
-        bend = None if self.bend is None else self.bend.repeat_interleave(each, 0)
-        return Warp(self.matrix.repeat_interleave(each, 0), bend)
+    def repeated(self, times: int) -> Warp:
+        """Each entry ``times`` times in a row."""
+        displacement = self.displacement
+        if displacement is not None:
+            displacement = displacement.repeat_interleave(times, 0)
+        return Warp(self.matrix.repeat_interleave(times, 0), displacement)
 
-    def turned(self, quarters: Tensor) -> Warp:
-        """The same, after a turn by ``quarters`` × 90°, int64 ``(n,)``; the bend stays as it is."""
-        cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarters]
-        sin = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarters]
+    def after_rot90(self, quarter_turns: Tensor) -> Warp:
+        """A rotation by ``quarter_turns`` × 90°, int64 ``(n,)``, then this."""
+        cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarter_turns]
+        sin = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarter_turns]
         return self.after(_linear(cos, -sin, sin, cos))
 
-    def mirrored(self, which: Tensor) -> Warp:
-        """The same, after left and right of some, bool ``(n,)``, were exchanged; likewise."""
-        sign = torch.where(which, -1.0, 1.0)
-        none, one = torch.zeros_like(sign), torch.ones_like(sign)
-        return self.after(_linear(sign, none, none, one))
+    def after_hflip(self, flipped: Tensor) -> Warp:
+        """A horizontal flip where ``flipped``, bool ``(n,)``, then this."""
+        sign = torch.where(flipped, -1.0, 1.0)
+        zero, one = torch.zeros_like(sign), torch.ones_like(sign)
+        return self.after(_linear(sign, zero, zero, one))
 
 
 def _linear(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Warp:
-    """The map ``((a, b), (c, d))`` of each image; ``(n,)`` each."""
+    """The map ``((a, b), (c, d))`` of each image; entries are ``(n,)``."""
     rows = torch.stack([torch.stack([a, b], -1), torch.stack([c, d], -1)], -2)
     return Warp(torch.cat([rows, torch.zeros(len(a), 2, 1)], 2))
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What augmentations are drawn from (paper, section 3.3); every range is uniform.
+    """Distribution of random warps (paper, section 3.3); all ranges are uniform.
 
     Attributes:
-        rotation: at most this many degrees either way (θ).
-        shear: at most this much either way, in x and in y on their own (ρx, ρy).
-        scale: smallest and largest zoom, in x and in y on their own (sx, sy).
-        shift: at most this many pixels of a 105 × 105 image either way, in x and in y (tx, ty).
-        probability: the chance that each of the seven components is used.
-        elastic: standard deviation of the grid's displacements, in pixels of 105; 0 is none.
-        grid: points of the elastic grid along a side.
+        rotation: Largest rotation in degrees, either way (θ).
+        shear: Largest shear either way, independent in x and y (ρx, ρy).
+        scale: Smallest and largest scale, independent in x and y (sx, sy).
+        shift: Largest shift in pixels of a 105 × 105 image, either way, in x and y (tx, ty).
+        probability: Probability with which each of the seven components is applied.
+        elastic: Standard deviation of the grid's displacements in pixels of 105; 0 for none.
+        grid: Points of the elastic grid along a side.
     """
 
     rotation: float = 10.0
@@ -95,80 +103,79 @@ class Augmentation:
     grid: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
+        """Check the values."""
         check.number("rotation", self.rotation, 0, 180)
         check.number("shear", self.shear, 0, below=1)
         low, high = check.numbers("scale", self.scale, 2, above=0)
         if low > high:
-            raise ArgumentError("scale", self.scale, message="the smaller zoom comes first")
+            raise ArgumentError("scale", self.scale, message="the smaller scale comes first")
         check.number("shift", self.shift, 0)
         check.fraction("probability", self.probability)
         check.number("elastic", self.elastic, 0)
         check.integer("grid", self.grid, 2)
 
     def draw(self, n: int, generator: torch.Generator) -> Warp:
-        """Draw ``n`` independent augmentations."""
+        """Draw ``n`` independent warps."""
         value = torch.rand(n, 7, generator=generator)
         used = torch.rand(n, 7, generator=generator) < self.probability
         low, high = self.scale
-        center = value * 2 - 1
-        theta = torch.where(used[:, 0], center[:, 0] * math.radians(self.rotation), 0.0)
-        shear = torch.where(used[:, 1:3], center[:, 1:3] * self.shear, 0.0)
+        centered = value * 2 - 1
+        theta = torch.where(used[:, 0], centered[:, 0] * math.radians(self.rotation), 0.0)
+        shear = torch.where(used[:, 1:3], centered[:, 1:3] * self.shear, 0.0)
         scale = torch.where(used[:, 3:5], low + value[:, 3:5] * (high - low), 1.0)
-        shift = torch.where(used[:, 5:7], center[:, 5:7] * (2 * self.shift / _SIDE), 0.0)
-        bend = None
+        shift = torch.where(used[:, 5:7], centered[:, 5:7] * (2 * self.shift / _SIDE), 0.0)
+        displacement = None
         if self.elastic > 0:
             noise = torch.randn(n, 2, self.grid, self.grid, generator=generator)
-            bend = noise * (2 * self.elastic / _SIDE)
-        return Warp(affine_matrix(theta, shear, scale, shift), bend)
+            displacement = noise * (2 * self.elastic / _SIDE)
+        return Warp(affine_matrix(theta, shear, scale, shift), displacement)
 
 
 def affine_matrix(theta: Tensor, shear: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Compose T = (θ, ρx, ρy, sx, sy, tx, ty): scale, then shear, then turn, then shift.
+    """The paper's T = (θ, ρx, ρy, sx, sy, tx, ty): scale, then shear, then rotate, then shift.
 
     Args:
-        theta: radians ``(n,)``; positive turns x towards y, clockwise on the screen.
+        theta: ``(n,)``, radians; positive rotates x towards y, clockwise on the screen.
         shear: ``(n, 2)``: ρx moves x by ρx·y, ρy moves y by ρy·x.
         scale: ``(n, 2)``.
-        shift: ``(n, 2)``, the image spanning -1 … 1.
+        shift: ``(n, 2)``, where the image spans -1 … 1.
 
     Returns:
         float32 ``(n, 2, 3)``: where points go.
     """
     cos, sin = theta.cos(), theta.sin()
-    turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    rotation = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
     one = torch.ones_like(theta)
-    slant = torch.stack(
+    shearing = torch.stack(
         [torch.stack([one, shear[:, 0]], -1), torch.stack([shear[:, 1], one], -1)], -2
     )
-    return torch.cat([turn @ slant @ torch.diag_embed(scale), shift[..., None]], 2)
+    return torch.cat([rotation @ shearing @ torch.diag_embed(scale), shift[..., None]], 2)
 
 
 def apply_warp(images: Tensor, warp: Warp) -> Tensor:
-    """Distort a batch in one pass.
+    """Transform a batch with one interpolation (bilinear, background outside).
 
     Args:
-        images: float ``(n, 1, side, side)``: 0 paper … 1 ink.
-        warp: one augmentation an image, on the same device.
+        images: float ``(n, 1, side, side)``, 0 background … 1 foreground.
+        warp: ``n`` warps on the same device.
 
     Returns:
-        float ``(n, 1, side, side)``, bilinear, with paper where nothing was.
+        float ``(n, 1, side, side)``.
     """
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 would shift the points
-        # grid_sample asks where each point of the result comes from: the inverse of the map.
+        # grid_sample needs the source of each point of the result: the inverse of the map.
         linear, shift = warp.matrix[:, :, :2], warp.matrix[:, :, 2:]
         (a, b), (c, d) = linear[:, 0].unbind(1), linear[:, 1].unbind(1)
         adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
         inverse = adjugate / (a * d - b * c)[:, None, None]
         back = torch.cat([inverse, -inverse @ shift], 2)
         side = images.shape[-1]
-        points, weights = _grid(
-            side, 0 if warp.bend is None else warp.bend.shape[-1], images.device
-        )
+        knots = 0 if warp.displacement is None else warp.displacement.shape[-1]
+        points, weights = _pixel_grid(side, knots, images.device)
         # One product for the whole batch; F.affine_grid makes a small one for each image.
         grid = (back.flatten(0, 1) @ points).unflatten(0, (-1, 2)).unflatten(2, (side, side))
-        if warp.bend is not None:
-            grid = grid + weights @ warp.bend @ weights.T
+        if warp.displacement is not None:
+            grid = grid + weights @ warp.displacement @ weights.T
         grid = grid.permute(0, 2, 3, 1)  # (n, side, side, 2)
         return F.grid_sample(
             images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
@@ -176,18 +183,91 @@ def apply_warp(images: Tensor, warp: Warp) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _grid(side: int, knots: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The pixels' centers as columns (x, y, 1), and what bends them.
+def _pixel_grid(side: int, knots: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Centers of the pixels, and the interpolation from the elastic grid to the pixels.
 
     Returns:
-        float32 ``(3, side²)``; and ``(side, knots)``: the share that each knot of a line has in
-        each pixel, bicubic, the first and the last knot at the ends.
+        float32 ``(3, side²)``: columns (x, y, 1); and ``(side, knots)``: bicubic weights of the
+        knots for each pixel of a line, with the first and the last knot at its ends.
     """
     centers = (torch.arange(side) * 2 + 1) / side - 1
     y, x = torch.meshgrid(centers, centers, indexing="ij")
     points = torch.stack([x.flatten(), y.flatten(), torch.ones(side * side)])
-    lines = torch.eye(knots)[None, None]
+    unit = torch.eye(knots)[None, None]
     weights = torch.zeros(side, 0)
     if knots:
-        weights = F.interpolate(lines, (knots, side), mode="bicubic", align_corners=True)[0, 0].T
+        weights = F.interpolate(unit, (knots, side), mode="bicubic", align_corners=True)[0, 0].T
     return points.to(device), weights.contiguous().to(device)
+
+
+@dataclass  # not frozen: Lightning moves it to the device field by field
+class Composite:
+    """The second images of composite characters, and how two images are composed.
+
+    Attributes:
+        other: int64 ``(alphabets, characters, drawers)``: index of the second image; the image
+            itself where nothing is composed.
+        normal: float32 ``(alphabets, 2)``: the images are cut along the line through their center
+            with this normal (x, y), and the first image is kept on the side to which it points. 0
+            superimposes the two.
+    """
+
+    other: Tensor
+    normal: Tensor
+
+    def shard(self, alphabets: slice) -> Composite:
+        """The part for some of the alphabets."""
+        return Composite(self.other[alphabets], self.normal[alphabets])
+
+
+def sample_composite(
+    indices: Tensor, count: int, generator: torch.Generator
+) -> tuple[Tensor, Composite]:
+    """Replace the characters of the first ``count`` alphabets by composite characters.
+
+    Half of an alphabet's characters are first parts, the others second parts. Each new character is
+    a different pair of them, the same for every drawer. Parts recur, so that some new characters
+    differ in one half only, as in real alphabets. With probability one half the images of an
+    alphabet are cut along a line of random direction, otherwise superimposed.
+
+    Args:
+        indices: int64 ``(alphabets, characters, drawers)`` with at least 4 characters.
+        count: Number of alphabets, 0 … alphabets.
+        generator: Source of randomness.
+
+    Returns:
+        Indices of the first images, of the same shape, and their second images.
+    """
+    alphabets, characters, _ = indices.shape
+    first, other = indices.clone(), indices.clone()
+    normal = torch.zeros(alphabets, 2)
+    for alphabet in range(count):
+        order = torch.randperm(characters, generator=generator)
+        firsts, seconds = order[: characters // 2], order[characters // 2 :]
+        pairs = torch.randperm(len(firsts) * len(seconds), generator=generator)[:characters]
+        first[alphabet] = indices[alphabet, firsts[pairs // len(seconds)]]
+        other[alphabet] = indices[alphabet, seconds[pairs % len(seconds)]]
+        direction, coin = torch.rand(2, generator=generator).tolist()
+        if coin < 0.5:
+            angle = direction * 2 * math.pi
+            normal[alphabet] = torch.tensor([math.cos(angle), math.sin(angle)])
+    return first, Composite(other, normal)
+
+
+def compose_images(first: Tensor, other: Tensor, normal: Tensor) -> Tensor:
+    """Compose images in pairs.
+
+    Args:
+        first, other: ``(n, 1, side, side)``, 0 background … 1 foreground.
+        normal: ``(n, 2)``: see `Composite`.
+
+    Returns:
+        ``(n, 1, side, side)``.
+    """
+    side = first.shape[-1]
+    centers = (torch.arange(side, device=first.device) * 2 + 1) / side - 1
+    x = normal[:, 0, None, None, None] * centers
+    y = normal[:, 1, None, None, None] * centers[:, None]
+    distance = x + y  # (n, 1, side, side)
+    both = torch.maximum(first, other)
+    return torch.where(distance > 0, first, torch.where(distance < 0, other, both))

@@ -1,4 +1,4 @@
-"""Who drew what, as tables: alphabet → class → images, for draws without Python loops."""
+"""ClassIndex: tables from alphabet to class to image, for sampling without Python loops."""
 
 from __future__ import annotations
 
@@ -6,139 +6,143 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
-_TRIES = 10_000  # a second or two
+_MAX_TRIES = 10_000  # a second or two
 
 
-def below(limit: Tensor, generator: torch.Generator) -> Tensor:
-    """One whole number in ``0 … limit - 1`` for every entry of ``limit``, all equally likely."""
-    share = torch.rand(limit.shape, generator=generator, dtype=torch.float64)
-    return torch.minimum((share * limit).long(), limit - 1)
+def random_below(limit: Tensor, generator: torch.Generator) -> Tensor:
+    """A uniform integer from 0 to ``limit - 1`` for every entry of ``limit``."""
+    uniform = torch.rand(limit.shape, generator=generator, dtype=torch.float64)
+    return torch.minimum((uniform * limit).long(), limit - 1)
 
 
 class ClassIndex:
-    """The images of one part (train, validation, test), by alphabet, class and drawer.
+    """The images of one part of a dataset (train, validation or test) by class and drawer.
 
-    Classes and alphabets are numbered afresh, 0 … K-1 and 0 … A-1, in the order of the images;
-    the classes of one alphabet stand side by side.
+    Classes and alphabets are renumbered 0 … K-1 and 0 … A-1 in the order of the dataset. The
+    classes of one alphabet are consecutive.
 
     Args:
-        images: all images.
+        dataset: All images.
         indices: int64 ``(m,)``: the images of this part.
 
     Attributes:
-        table: int64 ``(K, drawers)``: the position of each class's image by each drawer; -1 where
-            that drawer did not draw it.
-        counts: int64 ``(K,)``: how many images a class has.
-        class_alphabet: int64 ``(K,)``: the alphabet of each class.
-        first_class, classes_in: int64 ``(A,)``: where an alphabet's classes start, and how many.
-        names, class_names: of the alphabets and of the classes.
+        table: int64 ``(K, n_drawers)``: image of each class by each drawer, or -1.
+        packed: int64 ``(K, n_drawers)``: the same with the images first: ``packed[k, :counts[k]]``.
+        counts: int64 ``(K,)``: images per class.
+        class_alphabet: int64 ``(K,)``: alphabet of each class.
+        first_class, alphabet_sizes: int64 ``(A,)``: first class and number of classes of each
+            alphabet.
+        alphabet_names, class_names: Names.
 
     Raises:
-        UserError: no image at all.
+        UserError: If there is no image.
     """
 
     def __init__(self, dataset: CharacterDataset, indices: Tensor) -> None:
         if len(indices) == 0:
-            raise UserError("this part of the data is empty: choose another data.split")
-        numbers = dataset.classes[indices]
-        present = torch.unique(numbers)
-        order = torch.argsort(dataset.class_alphabets[present], stable=True)
-        present = present[order]
-        rank = torch.full((len(dataset.class_names),), -1)
-        rank[present] = torch.arange(len(present))
-        self._fellows: dict[tuple[int, int, int], tuple[int, ...]] = {}
+            raise UserError("This part of the data has no images. Choose another split.")
+        classes = dataset.classes[indices]
+        present = torch.unique(classes)
+        present = present[torch.argsort(dataset.class_alphabets[present], stable=True)]
+        new_number = torch.full((len(dataset.class_names),), -1)
+        new_number[present] = torch.arange(len(present))
+        self._common_drawers: dict[tuple[int, int, int], tuple[int, ...]] = {}
         self.indices = indices
-        self.drawers = int(dataset.drawers[indices].max()) + 1
-        self.table = torch.full((len(present), self.drawers), -1)
-        self.table[rank[numbers], dataset.drawers[indices]] = indices
+        self.n_drawers = int(dataset.drawers[indices].max()) + 1
+        self.table = torch.full((len(present), self.n_drawers), -1)
+        self.table[new_number[classes], dataset.drawers[indices]] = indices
         self.counts = (self.table >= 0).sum(1)
-        # A class's images first, then the gaps: row[:count] are the indices.
         self.packed = self.table.gather(
             1, torch.argsort((self.table < 0).int(), dim=1, stable=True)
         )
         alphabets, self.class_alphabet = torch.unique(
             dataset.class_alphabets[present], return_inverse=True
         )
-        self.classes_in = torch.bincount(self.class_alphabet)
-        self.first_class = torch.cumsum(self.classes_in, 0) - self.classes_in
-        self.names = tuple(dataset.alphabet_names[number] for number in alphabets.tolist())
-        self.class_names = tuple(dataset.class_names[number] for number in present.tolist())
+        self.alphabet_sizes = torch.bincount(self.class_alphabet)
+        self.first_class = torch.cumsum(self.alphabet_sizes, 0) - self.alphabet_sizes
+        self.alphabet_names = tuple(dataset.alphabet_names[k] for k in alphabets.tolist())
+        self.class_names = tuple(dataset.class_names[k] for k in present.tolist())
 
     def __len__(self) -> int:
-        """The number of classes."""
+        """Number of classes."""
         return len(self.table)
 
-    def large_enough(self, way: int, drawers: int = 1) -> list[int]:
-        """The alphabets of which so many drawers have ``way`` classes in common.
+    def eligible_alphabets(self, way: int, drawers: int) -> list[int]:
+        """Alphabets in which ``drawers`` drawers have ``way`` classes in common; maybe none."""
+        alphabets = range(len(self.alphabet_names))
+        return [k for k in alphabets if self.common_drawers(k, way, drawers)]
+
+    def excluded_alphabets(self, way: int, drawers: int = 1) -> list[str]:
+        """Names of the alphabets that are not eligible."""
+        eligible = self.eligible_alphabets(way, drawers)
+        return [name for k, name in enumerate(self.alphabet_names) if k not in eligible]
+
+    def require_alphabets(self, way: int, drawers: int = 1) -> list[int]:
+        """The eligible alphabets, at least one.
 
         Raises:
-            UserError: there is none, with the largest that there is.
+            ArgumentError: If there is none.
         """
-        if chosen := self.sharing(way, drawers):
-            return chosen
-        largest = int(self.classes_in.max())
-        name = self.names[int(self.classes_in.argmax())]
+        if eligible := self.eligible_alphabets(way, drawers):
+            return eligible
+        largest = int(self.alphabet_sizes.max())
+        name = self.alphabet_names[int(self.alphabet_sizes.argmax())]
         if largest < way:
-            raise UserError(
-                f"no alphabet has {way} characters; the largest, {name}, has {largest}: ask for a "
-                "smaller way (data.eval.way)"
+            message = (
+                f"no alphabet has {way} characters; the largest, {name}, has {largest}: use a "
+                "smaller way"
             )
-        raise UserError(
-            f"in no alphabet have {drawers} drawers {way} characters in common (the largest, "
-            f"{name}, has {largest}): ask for a smaller way (data.eval.way), or add images"
-        )
+        else:
+            message = (
+                f"in no alphabet do {drawers} drawers have {way} characters in common (the "
+                f"largest, {name}, has {largest}): use a smaller way, or add images"
+            )
+        raise ArgumentError("way", way, message=message)
 
-    def left_out(self, way: int, drawers: int = 1) -> list[str]:
-        """The names of the alphabets that are not ``large_enough``."""
-        able = self.sharing(way, drawers)
-        return [name for one, name in enumerate(self.names) if one not in able]
+    def common_drawers(self, alphabet: int, way: int, drawers: int) -> tuple[int, ...]:
+        """Some ``drawers`` drawers with ``way`` classes of an alphabet in common, or ()."""
+        key = alphabet, way, drawers
+        if key not in self._common_drawers:
+            drawn = self._rows(alphabet) >= 0
+            candidates = self.drawers_of(alphabet, way).tolist()
+            found = _common_drawers(drawn, way, drawers, candidates, [_MAX_TRIES])
+            self._common_drawers[key] = tuple(found or ())
+        return self._common_drawers[key]
 
-    def sharing(self, way: int, drawers: int) -> list[int]:
-        """The alphabets of which so many drawers have ``way`` classes in common; maybe none."""
-        return [one for one in range(len(self.names)) if self.fellows(one, way, drawers)]
+    def drawers_of(self, alphabet: int, way: int = 1) -> Tensor:
+        """int64, ascending: drawers with at least ``way`` images in an alphabet."""
+        counts = (self._rows(alphabet) >= 0).sum(0)
+        return (counts >= max(way, 1)).nonzero().flatten()
 
-    def fellows(self, alphabet: int, way: int, drawers: int) -> tuple[int, ...]:
-        """Some ``drawers`` who have drawn the same ``way`` classes of an alphabet; () for none."""
-        wanted = alphabet, way, drawers
-        if wanted not in self._fellows:
-            start = int(self.first_class[alphabet])
-            drawn = self.table[start : start + int(self.classes_in[alphabet])] >= 0
-            who = self.who(alphabet, way).tolist()
-            self._fellows[wanted] = tuple(_fellows(drawn, way, drawers, who, [_TRIES]) or ())
-        return self._fellows[wanted]
+    def common_classes(self, alphabet: int, drawers: Tensor) -> Tensor:
+        """int64: classes of an alphabet that all of these drawers have drawn."""
+        drawn = self._rows(alphabet)[:, drawers] >= 0
+        return self.first_class[alphabet] + drawn.all(1).nonzero().flatten()
 
-    def who(self, alphabet: int, way: int = 1) -> Tensor:
-        """The drawers with at least ``way`` images in an alphabet; int64, ascending."""
+    def _rows(self, alphabet: int) -> Tensor:
         start = int(self.first_class[alphabet])
-        rows = self.table[start : start + int(self.classes_in[alphabet])]
-        return ((rows >= 0).sum(0) >= max(way, 1)).nonzero().flatten()
-
-    def common(self, alphabet: int, drawers: Tensor) -> Tensor:
-        """The classes of an alphabet that every one of these drawers has drawn."""
-        start = int(self.first_class[alphabet])
-        rows = self.table[start : start + int(self.classes_in[alphabet])]
-        return start + (rows[:, drawers] >= 0).all(1).nonzero().flatten()
+        return self.table[start : start + int(self.alphabet_sizes[alphabet])]
 
 
-def _fellows(
-    drawn: Tensor, way: int, drawers: int, who: list[int], tries: list[int]
+def _common_drawers(
+    drawn: Tensor, way: int, drawers: int, candidates: list[int], tries: list[int]
 ) -> list[int] | None:
-    """The first ``drawers`` of those in ``who`` with ``way`` rows of ``drawn`` in common.
+    """The first ``drawers`` of the candidates with ``way`` rows of ``drawn`` in common.
 
-    Each in ``who`` has as many. Tries all choices, as far as the ``tries`` that are left allow.
+    A depth-first search that gives up after ``tries[0]`` steps. Each candidate has ``way`` rows.
     """
     if drawers == 0:
         return []
-    for number, one in enumerate(who[: len(who) - drawers + 1]):
+    for position, drawer in enumerate(candidates[: len(candidates) - drawers + 1]):
         tries[0] -= 1
         if tries[0] < 0:
             return None
-        common = drawn[drawn[:, one]]
-        later = torch.tensor(who[number + 1 :], dtype=torch.int64)
+        common = drawn[drawn[:, drawer]]
+        later = torch.tensor(candidates[position + 1 :], dtype=torch.int64)
         rest = later[common[:, later].sum(0) >= way].tolist()
-        found = _fellows(common, way, drawers - 1, rest, tries)
+        found = _common_drawers(common, way, drawers - 1, rest, tries)
         if found is not None:
-            return [one, *found]
+            return [drawer, *found]
     return None

@@ -1,213 +1,287 @@
-"""The LightningDataModule: indices travel through the loaders, pixels wait on the device."""
+"""Lightning data modules. Index tensors travel through the loaders; the pixels stay on the device.
+
+A training batch of the loader is a `BatchSpec`: which images, and how each is augmented. A
+validation, test or prediction batch is an int64 tensor of image indices. `on_after_batch_transfer`,
+which Lightning calls on the device, turns them into images; without a trainer call
+``datamodule.images_of(batch)``:
+
+    datamodule = OmniglotDataModule()
+    datamodule.prepare_data()
+    datamodule.setup()
+    for batch in datamodule.train_dataloader():
+        (images,) = datamodule.images_of(batch)  # (alphabets, characters, drawers, 1, 52, 52)
+"""
 
 from __future__ import annotations
 
+import inspect
 import signal
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.augmentation import Warp, apply_warp
-from siamese_oneshot.data.batch_spec import BatchSpec, RankShard, ResumableSampler
+from siamese_oneshot.data.augmentation import Composite, Warp, apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.composite import Composite, compose_images
+from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder.folder import OnError
-from siamese_oneshot.data.omniglot.edition import SIDE
-from siamese_oneshot.data.samplers import TrainingSampler
-from siamese_oneshot.data.sources import LoadedData, SyntheticConfig, load_source, mix_in_synthetic
+from siamese_oneshot.data.omniglot import BACKGROUND
+from siamese_oneshot.data.samplers import BatchSpec, RankShard, ResumableSampler, TrainingSampler
+from siamese_oneshot.data.sources import (
+    LoadedData,
+    Source,
+    SourceConfig,
+    load_source,
+    mix_in_synthetic,
+)
 from siamese_oneshot.data.splits import FIXED, Split, split_dataset
+from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import (
     EvalConfig,
     EvalTasks,
     make_test_tasks,
     make_validation_tasks,
 )
-from siamese_oneshot.data.training_summary import learned
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.config import describe, instantiate_plain
+from siamese_oneshot.utils.errors import ArgumentError
 
-_LARGEST = 512  # pixels along a side: Omniglot has 105, and all images are held in memory
+T = TypeVar("T")
+
+_MAX_SIZE = 512  # pixels along a side: all images are held in memory
 
 
 class OneShotDataModule(pl.LightningDataModule):
-    """Verification pairs and N-way episodes of one data set.
+    """Training batches, verification pairs and N-way episodes of one dataset.
 
-    A training batch reaches the LightningModule as a tuple of tensors on the device: ``(first,
-    second, same)`` for pairs, each ``(n, 1, side, side)`` and ``(n,)``; ``(images,)`` for whole
-    alphabets, ``(alphabets, characters, drawers, 1, side, side)``. A validation or test batch is
-    ``(indices, images)``: each image that the evaluation tasks asks about comes by once. Where several
-    processes train together, each has its part of every batch and of the evaluation tasks's images.
+    Batches after `on_after_batch_transfer`; images are float32, 0 background … 1 foreground, and
+    ``size`` is ``image_size``:
+
+    - training, ``PairSampler``: ``(first, second, same)``, ``(n, 1, size, size)`` twice and
+      float32 ``(n,)``;
+    - training, ``EpisodeSampler``: ``(images,)``, of shape ``(alphabets, characters, drawers, 1,
+      size, size)``;
+    - validation, test and prediction: ``(indices, images)``, int64 ``(n,)`` and
+      ``(n, 1, size, size)``. Each image of the evaluation tasks occurs once.
+
+    In distributed training each process has its part of every batch and of the evaluation images;
+    give the trainer ``use_distributed_sampler=False``.
 
     Args:
-        sampler: makes the training sampler.
-        image_size: pixels along a side, as the network reads them.
-        source, root, download, on_missing, glyphs, on_error: see ``load_source``.
-        extra_synthetic: alphabets for batches to mix in, which are asked about in no evaluation tasks.
-        split, held_out: see ``split_dataset``.
-        evaluation tasks: how long the frozen lists are.
-        seed: of the training sampler.
-        num_workers: processes that plan batches beside the training; 0 is fastest on small machines.
-        eval_batch_size: images that go through the encoder at once in validation and test.
+        sampler: Name of a file in ``conf/sampler``, a mapping with ``_target_``, or a
+            `TrainingSampler`.
+        image_size: Pixels along a side of the images that the network reads.
+        seed: Seed of the training batches.
+        source: A name (``omniglot``, ``synthetic``, ``folder``), a `CharacterDataset`, or a
+            function that returns one; see `load_source`.
+        root: Folder of the source; see `SourceConfig`, also for the next three.
+        download: Download Omniglot if it is not found.
+        on_missing: ``synthetic`` or None: what replaces Omniglot if it is not available.
+        on_error: ``skip`` or ``stop``: what a bad image in a folder does.
+        split: Name of the split; see `split_dataset`.
+        val_alphabets: Alphabets to validate with; None for those of the split.
+        eval: Sizes of the frozen lists of pairs and episodes.
+        synthetic: Generated alphabets of the source ``synthetic`` and of ``on_missing``.
+        extra_synthetic: Generated alphabets for training only; the sampler's ``n_synthetic`` says
+            how many of them a batch has.
+        num_workers: Processes that draw batches; 0 is fastest on small machines.
+        eval_batch_size: Images that are embedded at once in validation and test.
+
+    Attributes:
+        dataset: All images of the source, ``image_size`` pixels along a side; set by ``setup``, as
+            are the following ones.
+        split: Indices of the training, validation and test images.
+        train_index: The training images by class and drawer.
+        train_batches: The prepared sampler: item k is batch k of the run, as a `BatchSpec`.
+        validation, test: The evaluation tasks.
+        training_data: Description of the training images, such as ``27 background alphabets by 20
+            drawers (3 for validation)``.
+        warnings: What a reader of results must know, one sentence each.
+        digest: Hash of the source's images.
 
     Raises:
-        UserError: generated alphabets that no batch takes, or batches that want what is not there;
-            when loading, a split or alphabets to hold out that these images do not have.
+        ArgumentError: If an argument is out of range; in ``setup``, if the images do not have what
+            the split or the sampler needs.
     """
 
     def __init__(
         self,
-        sampler: TrainingSampler,
-        image_size: int,
-        seed: int,
-        source: str = "omniglot",
-        root: str | None = None,
+        sampler: str | Mapping[str, Any] | TrainingSampler = "episodic_ce",
+        image_size: int = 52,
+        seed: int = 0,
+        source: Source = "omniglot",
+        root: str | Path | None = None,
         download: bool = True,
         on_missing: str | None = "synthetic",
+        on_error: OnError = "skip",
         split: str = "lake",
         val_alphabets: Sequence[str] | None = None,
-        eval: EvalConfig | None = None,
-        synthetic: SyntheticConfig | None = None,
+        eval: EvalConfig | Mapping[str, Any] | None = None,
+        synthetic: SyntheticConfig | Mapping[str, Any] | None = None,
+        extra_synthetic: SyntheticConfig | Mapping[str, Any] | None = None,
         num_workers: int = 0,
         eval_batch_size: int = 256,
-        on_error: OnError = "skip",
-        extra_synthetic: SyntheticConfig | None = None,
     ) -> None:
         super().__init__()
-        self.sampler, self.image_size = (
-            sampler,
-            check.integer("image_size", image_size, 1, _LARGEST),
-        )
+        if isinstance(sampler, str | Mapping):
+            sampler = instantiate_plain(describe("sampler", sampler))
+        self.sampler: TrainingSampler = sampler  # type: ignore[assignment]
+        self.image_size = check.integer("image_size", image_size, 1, _MAX_SIZE)
         self.seed = check.seed("seed", seed)
-        self.source, self.root, self.download, self.on_missing = source, root, download, on_missing
-        self.rule, self.val_alphabets = split, val_alphabets
-        self.eval_config = eval or EvalConfig()
-        self.synthetic, self.extra_synthetic = (
-            synthetic or SyntheticConfig(),
-            extra_synthetic or SyntheticConfig(n_alphabets=0),
-        )
-        there = check.integer("n_alphabets", self.extra_synthetic.n_alphabets, 0)
-        if bool(there) != bool(sampler.n_synthetic):
-            raise UserError(
-                f"data.extra_synthetic.n_alphabets={there} says how many generated alphabets there are, "
-                f"sampler.n_synthetic={sampler.n_synthetic:g} how many a batch has of them: set both, "
-                "or neither; sampler=bce_pairs has none"
-            )
+        self.source, self.split_name, self.val_alphabets = source, split, val_alphabets
+        self.eval_config = _config(EvalConfig, eval, EvalConfig())
+        synthetic = _config(SyntheticConfig, synthetic, SyntheticConfig())
+        self.source_config = SourceConfig(root, download, on_missing, on_error, synthetic)
+        none = SyntheticConfig(n_alphabets=0, n_drawers=8)
+        self.extra_synthetic = _config(SyntheticConfig, extra_synthetic, none)
         self.num_workers = check.integer("num_workers", num_workers, 0)
         self.eval_batch_size = check.integer("eval_batch_size", eval_batch_size, 1)
-        self.on_error = on_error
+        n_extra = self.extra_synthetic.n_alphabets
+        n_synthetic = getattr(self.sampler, "n_synthetic", 0)
+        if bool(n_extra) != bool(n_synthetic):
+            message = (
+                f"the sampler's n_synthetic is {n_synthetic:g}: set both, the number of generated "
+                "alphabets and their mean number in a batch, or neither"
+            )
+            raise ArgumentError("extra_synthetic.n_alphabets", n_extra, message=message)
+        arguments = {
+            "sampler": self.sampler, "image_size": image_size, "seed": seed, "source": source,
+            "root": root, "download": download, "on_missing": on_missing, "on_error": on_error,
+            "split": split, "val_alphabets": val_alphabets, "eval": self.eval_config,
+            "synthetic": synthetic, "extra_synthetic": self.extra_synthetic,
+            "num_workers": num_workers, "eval_batch_size": eval_batch_size,
+        }  # fmt: skip
+        self.save_hyperparameters(_plain(arguments), logger=False)
         self.loaded: LoadedData | None = None
         self._pixels: Tensor | None = None
 
     def prepare_data(self) -> None:
-        """Fetch and decode once a machine, so that other processes find the cache."""
+        """Download and decode once per machine, so that other processes find the cache."""
         self.load()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load, divide and draw the frozen lists; the same for every stage."""
+        """Load and split the images and draw the frozen lists; the same for every stage."""
         self.load()
 
     def load(self) -> None:
-        """Do what ``setup`` promises, once."""
+        """What ``setup`` does; a second call does nothing."""
         if self.loaded is not None:
             return
-        full = load_source(
-            self.source,
-            SIDE,
-            self.synthetic,
-            self.root,
-            self.download,
-            self.on_missing,
-            self.on_error,
+        loaded = load_source(self.source, self.source_config)
+        self.warnings, self.digest = loaded.warnings, loaded.digest
+        # Split in full size, as an evaluation does: small images are more often equal.
+        self.split: Split = split_dataset(loaded.dataset, self.split_name, self.val_alphabets)
+        self._check_split(loaded.dataset.source)
+        self.dataset = loaded.dataset.resized(self.image_size)
+        self.train_index = ClassIndex(self.dataset, self.split.train)
+        validation = ClassIndex(self.dataset, self.split.validation)
+        self._all_images, extra = mix_in_synthetic(self.dataset, self.extra_synthetic)
+        synthetic = None if extra is None else ClassIndex(self._all_images, extra)
+        self.train_batches = self.sampler.prepare(self.train_index, self.seed, synthetic)
+        excluded = list(getattr(self.sampler, "excluded_alphabets", ()))
+        used = getattr(self.sampler, "n_synthetic_used", 0)
+        self.training_data = describe_training_data(
+            self.dataset.source, self.train_index, excluded, validation, used
         )
-        self.warnings, self.digest = full.warnings, full.digest
-        # Divided in full size, as in an evaluation: small images repeat each other more often.
-        self.parts: Split = split_dataset(full.dataset, self.rule, self.val_alphabets)
-        self.dataset = dataset = full.dataset.resized(self.image_size)
-        self.loaded = replace(full, dataset=dataset)
-        if self.parts.name != self.rule and self.source == dataset.source:
-            raise UserError(
-                f"data.split={self.rule}: it is of Omniglot's alphabets; data.source={self.source} "
-                f"is divided by data.split={self.parts.name}: give that, or leave it out"
-            )
-        if self.val_alphabets is not None and self.parts.name in FIXED:
-            if self.source == dataset.source:
-                raise UserError(
-                    f"data.val_alphabets={','.join(self.val_alphabets)}: data.split={self.parts.name} itself "
-                    "says what validates; leave it out, or choose another data.split"
-                )
-            self.val_alphabets = None  # alphabets of Omniglot, which could not be had
-        if self.parts.blind:
-            self.warnings += ("the validation alphabets were trained on: choose nothing by them",)
-        self.train_index = ClassIndex(dataset, self.parts.train)
-        self.everything, mixed = mix_in_synthetic(dataset, self.extra_synthetic)
-        extra = None if mixed is None else ClassIndex(self.everything, mixed)
-        self.stream = self.sampler.prepare(self.train_index, self.seed, extra)
-        out, taken = self.sampler.left_out, self.sampler.taken
-        small = list(out)
-        if extra is not None:
-            self.warnings += (f"{taken} generated alphabets were trained on, too",)
-            few = len(extra.names) - taken
-            small += [f"{few} of the generated alphabets"] if few else []
-        if small:
-            self.warnings += (f"not trained on, as too small for a batch: {', '.join(small)}",)
-        chosen_by = ClassIndex(dataset, self.parts.validation)
-        self.learned = learned(dataset.source, self.train_index, out, chosen_by, taken)
-        self.validation: EvalTasks = make_validation_tasks(chosen_by, self.eval_config)
+        if synthetic is not None:
+            self.warnings += (f"{used} generated alphabets were trained on, too",)
+            if unused := len(synthetic.alphabet_names) - used:
+                excluded.append(f"{unused} of the generated alphabets")
+        if excluded:
+            self.warnings += (f"not trained on, too small for a batch: {', '.join(excluded)}",)
+        self.validation: EvalTasks = make_validation_tasks(validation, self.eval_config)
         self.test: EvalTasks = make_test_tasks(
-            dataset, self.parts, self.loaded.runs, self.eval_config
+            self.dataset, self.split, loaded.runs, self.eval_config
         )
+        self.loaded = loaded
+
+    def _check_split(self, source: str) -> None:
+        """Refuse a split or validation alphabets that these images do not have.
+
+        Not if generated alphabets replace Omniglot, for which the settings were meant.
+        """
+        name, meant = self.split.name, self.source_config.on_missing is None
+        meant = meant or self.source != "omniglot" or source == "omniglot"
+        if name != self.split_name and meant:
+            message = f"it divides Omniglot's alphabets; images of {source} are split by {name}"
+            raise ArgumentError("split", self.split_name, message=message)
+        if self.val_alphabets is not None and name in FIXED:
+            if meant:
+                message = f"split={name} defines the validation alphabets itself"
+                value = ",".join(self.val_alphabets)
+                raise ArgumentError("val_alphabets", value, message=message)
+            self.val_alphabets = None
+        if self.split.blind:
+            self.warnings += (
+                "the validation alphabets were trained on: do not select a model by them",
+            )
 
     def train_dataloader(self) -> DataLoader[BatchSpec]:
-        """Plans of batches, in their own order."""
-        rank, world = self._place
+        """Training batches as `BatchSpec`, in the order of the run."""
+        rank, world_size = self._rank_and_world_size
+        batches = self.train_batches
+        if world_size > 1:
+            batches = RankShard(batches, rank, world_size)
         return DataLoader(
-            self.stream if world == 1 else RankShard(self.stream, rank, world),
+            batches,
             batch_size=None,
-            sampler=ResumableSampler(len(self.stream), self._steps_done),  # type: ignore[arg-type]
+            sampler=ResumableSampler(len(self.train_batches), self._batches_done),  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            worker_init_fn=_deaf,
-            # Of its own: else each start draws from the process's, which dropout draws from, too.
+            worker_init_fn=_ignore_signals,
+            # Otherwise each start of an epoch draws from the process's generator, as dropout does.
             generator=torch.Generator().manual_seed(self.seed),
         )
 
-    def _steps_done(self) -> int:
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """Indices of the images of the validation tasks."""
+        return self._index_loader(self.validation)
+
+    def test_dataloader(self) -> DataLoader[Tensor]:
+        """Indices of the images of the test tasks."""
+        return self._index_loader(self.test)
+
+    def predict_dataloader(self) -> DataLoader[Tensor]:
+        """Indices of the images of the test tasks."""
+        return self._index_loader(self.test)
+
+    def _index_loader(self, tasks: EvalTasks) -> DataLoader[Tensor]:
+        rank, world_size = self._rank_and_world_size
+        mine = tasks.indices.tensor_split(world_size)[rank]
+        batches: Any = list(mine.split(self.eval_batch_size))
+        return DataLoader(batches, batch_size=None, generator=torch.Generator().manual_seed(0))
+
+    @property
+    def _rank_and_world_size(self) -> tuple[int, int]:
         if self.trainer is None:
-            return 0
-        # batches, not optimizer steps, which are fewer where gradients are accumulated
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _batches_done(self) -> int | None:
+        if self.trainer is None:
+            return None
+        # Batches, not optimizer steps, of which there are fewer with gradient accumulation.
         progress = self.trainer.fit_loop.epoch_loop.batch_progress
         return int(progress.total.processed)  # type: ignore[attr-defined]
 
-    def val_dataloader(self) -> DataLoader[Tensor]:
-        """Positions of the validation evaluation tasks's images."""
-        return self._indices(self.validation)
-
-    def test_dataloader(self) -> DataLoader[Tensor]:
-        """Positions of the test evaluation tasks's images."""
-        return self._indices(self.test)
-
-    @property
-    def _place(self) -> tuple[int, int]:
-        """This process's number, and how many train together."""
-        return (
-            (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-        )
-
-    def _indices(self, eval_tasks: EvalTasks) -> DataLoader[Tensor]:
-        rank, world = self._place
-        chunks: Any = list(eval_tasks.indices.tensor_split(world)[rank].split(self.eval_batch_size))
-        return DataLoader(chunks, batch_size=None, generator=torch.Generator().manual_seed(0))
-
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
-        """Gather the pixels and distort them, all on the batch's device."""
+        """Lightning's hook on the device: `images_of`."""
+        return self.images_of(batch)
+
+    def images_of(self, batch: BatchSpec | Tensor) -> tuple[Tensor, ...]:
+        """Make the images of a batch of one of the loaders, on the batch's device.
+
+        Returns:
+            The tensors that the class describes, augmented in training.
+        """
         if isinstance(batch, Tensor):
             return batch, self.images(batch)
-        images = self.images(batch.indices, batch.matrix, batch.bend, batch.composite)
+        images = self.images(batch.indices, batch.matrix, batch.displacement, batch.composite)
         if batch.same is not None:
             return images[0], images[1], batch.same
         return (images,)
@@ -216,38 +290,138 @@ class OneShotDataModule(pl.LightningDataModule):
         self,
         indices: Tensor,
         matrix: Tensor | None = None,
-        bend: Tensor | None = None,
+        displacement: Tensor | None = None,
         composite: Composite | None = None,
     ) -> Tensor:
-        """The images at ``indices``, on their device.
+        """The images with these indices, on the indices' device.
 
         Args:
             indices: int64 of any shape.
-            matrix, bend: how to distort them, shaped as in ``BatchSpec``; None leaves them plain.
-            splice: what to join to them first.
+            matrix, displacement, composite: As in `BatchSpec`; None for plain images.
 
         Returns:
-            float32 ``(*indices.shape, 1, side, side)``: 0 paper … 1 ink.
+            float32 ``(*indices.shape, 1, image_size, image_size)``.
         """
-        assert self.loaded is not None, "call setup() first"
+        if self.loaded is None:
+            raise RuntimeError("call setup() first")
         if self._pixels is None or self._pixels.device != indices.device:
-            self._pixels = self.everything.pixels.to(indices.device)
-        found = self._at(indices)
+            self._pixels = self._all_images.pixels.to(indices.device)
+        images = self._plain_images(indices)
         if composite is not None:
             normal = composite.normal.repeat_interleave(composite.other[0].numel(), 0)
-            found = compose_images(found, self._at(composite.other), normal)
+            images = compose_images(images, self._plain_images(composite.other), normal)
         if matrix is not None:
-            flat = None if bend is None else bend.flatten(0, indices.ndim - 1)
-            found = apply_warp(found, Warp(matrix.flatten(0, indices.ndim - 1), flat))
-        return found.unflatten(0, indices.shape)
+            axis = indices.ndim - 1
+            flat = None if displacement is None else displacement.flatten(0, axis)
+            images = apply_warp(images, Warp(matrix.flatten(0, axis), flat))
+        return images.unflatten(0, indices.shape)
 
-    def _at(self, indices: Tensor) -> Tensor:
-        """Plain images, ``(n, 1, side, side)``."""
+    def _plain_images(self, indices: Tensor) -> Tensor:
+        """``(n, 1, image_size, image_size)``."""
         assert self._pixels is not None
         return self._pixels[indices.flatten()].unsqueeze(1).float().div_(255)
 
 
-def _deaf(worker: int) -> None:
-    """A terminal sends Ctrl-C to workers, too: the training decides when they end."""
+class OmniglotDataModule(OneShotDataModule):
+    """Omniglot, found on this machine or downloaded.
+
+    Args:
+        root: Folder of Omniglot's files; None searches for them, see `load_omniglot`.
+        **settings: As for `OneShotDataModule`.
+    """
+
+    def __init__(self, root: str | Path | None = None, **settings: Any) -> None:
+        super().__init__(source="omniglot", root=root, **settings)
+
+
+class ImageFolderDataModule(OneShotDataModule):
+    """A folder of images: ``class/image`` or ``alphabet/class/image``; see `load_folder`.
+
+    Args:
+        folder: The folder.
+        **settings: As for `OneShotDataModule`.
+    """
+
+    def __init__(self, folder: str | Path, **settings: Any) -> None:
+        settings = {"split": "ratio_60_20_20", **settings}
+        super().__init__(source="folder", root=folder, **settings)
+
+
+class SyntheticDataModule(OneShotDataModule):
+    """Generated alphabets: no file, no network, the same for equal settings.
+
+    Args:
+        synthetic: How much is generated.
+        **settings: As for `OneShotDataModule`.
+    """
+
+    def __init__(self, synthetic: SyntheticConfig | None = None, **settings: Any) -> None:
+        settings = {"split": "ratio_60_20_20", **settings}
+        super().__init__(source="synthetic", synthetic=synthetic, **settings)
+
+
+def describe_training_data(
+    source: str,
+    train: ClassIndex,
+    excluded: Sequence[str],
+    validation: ClassIndex,
+    n_synthetic: int,
+) -> str:
+    """Describe training data, as in ``27 background alphabets by 20 drawers (3 for validation)``.
+
+    Args:
+        source: Name of the data source.
+        train: The training images.
+        excluded: Training alphabets that no batch has.
+        validation: The validation images. Alphabets that are trained on do not count.
+        n_synthetic: Generated alphabets that batches have.
+    """
+    names = [name for name in train.alphabet_names if name not in excluded]
+    drawers = {
+        drawer
+        for k, name in enumerate(train.alphabet_names)
+        if name not in excluded
+        for drawer in train.drawers_of(k).tolist()
+    }
+    kind = "background " if source == "omniglot" and set(names) <= set(BACKGROUND) else ""
+    text = f"{len(names)} {kind}alphabet{'s' * (len(names) != 1)} by {len(drawers)} drawers"
+    if source != "omniglot":
+        text = f"{source}: {text}"
+    held_out = [name for name in validation.alphabet_names if name not in train.alphabet_names]
+    if held_out:
+        text += f" ({len(held_out)} for validation)"
+    return text + (f", and {n_synthetic} generated alphabets" if n_synthetic else "")
+
+
+def _plain(value: Any) -> Any:
+    """A hyperparameter as plain values; objects become mappings with ``_target_``."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, CharacterDataset):
+        return value.source
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, partial):
+        return {**_plain(value.func), **_plain(value.keywords)}
+    if hasattr(value, "__qualname__"):  # a class or a function
+        return {"_target_": f"{value.__module__}.{value.__qualname__}", "_partial_": True}
+    names = [name for name in inspect.signature(type(value)).parameters if hasattr(value, name)]
+    target = f"{type(value).__module__}.{type(value).__qualname__}"
+    return {"_target_": target, **{name: _plain(getattr(value, name)) for name in names}}
+
+
+def _config(kind: type[T], value: T | Mapping[str, Any] | None, default: T) -> T:
+    """A configuration object from itself, from a mapping, or from None."""
+    if not isinstance(value, Mapping):
+        return default if value is None else value
+    return instantiate_plain(value) if "_target_" in value else kind(**value)
+
+
+def _ignore_signals(worker: int) -> None:
+    """A terminal sends Ctrl-C to workers, too, but the training process decides when they end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

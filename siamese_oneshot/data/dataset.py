@@ -1,4 +1,4 @@
-"""The one in-memory type: images of characters, and who drew what in which alphabet."""
+"""CharacterDataset: images in memory with the class, the alphabet and the drawer of each."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from siamese_oneshot.utils.errors import ArgumentError
 
 
 def fingerprint(*tensors: Tensor) -> str:
-    """Sixteen hexadecimal digits that change when a number, a shape or the order changes."""
+    """Sixteen hexadecimal digits of a hash of the tensors' values, shapes and order."""
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(str(tuple(tensor.shape)).encode())
@@ -23,21 +28,24 @@ def fingerprint(*tensors: Tensor) -> str:
 
 
 @dataclass(frozen=True)
-class CharacterDataset:
+class CharacterDataset(Dataset[tuple[Tensor, int]]):
     """Images of characters with the class, the alphabet and the drawer of each.
 
-    Everything in ``data/`` makes one of these or takes one. Samplers, episodes and results speak of
-    an image by its *position* ``0 … n-1`` in here. Class names are written ``Alphabet/character``
-    and sorted, so that equal data have equal indices on every machine.
+    ``dataset[i]`` is a pair: the image, float32 ``(1, height, width)`` from 0 (background) to 1
+    (foreground), and its class index. Samplers and evaluation tasks refer to an image by its index
+    0 … n-1.
 
     Attributes:
-        pixels: uint8 ``(n, height, width)``: the share of ink, 0 (paper) … 255 (ink).
-        classes: int64 ``(n,)``: the class of each image, an index into ``class_names``.
-        drawers: int64 ``(n,)``: who drew it, 0 … (drawers - 1), within its alphabet.
-        class_names: one ``Alphabet/character`` per class.
-        alphabet_names: one name per alphabet.
-        class_alphabets: int64 ``(classes,)``: the alphabet of each class.
-        source: where they come from: ``omniglot``, ``synthetic`` or ``folder``.
+        pixels: uint8 ``(n, height, width)``: 0 (background) … 255 (foreground).
+        classes: int64 ``(n,)``: class of each image, an index into ``class_names``.
+        drawers: int64 ``(n,)``: drawer of each image, numbered from 0 within its alphabet.
+        class_names: ``Alphabet/character`` of each class.
+        alphabet_names: Name of each alphabet.
+        class_alphabets: int64 ``(classes,)``: alphabet of each class.
+        source: Name of the data source, such as ``omniglot``.
+
+    Raises:
+        ValueError: If the shapes or dtypes do not agree.
     """
 
     pixels: Tensor
@@ -49,7 +57,7 @@ class CharacterDataset:
     source: str
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not belong together."""
+        """Check that the arrays belong together."""
         n = len(self.pixels)
         if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 3:
             raise ValueError(
@@ -66,52 +74,124 @@ class CharacterDataset:
                 f"but {len(self.class_alphabets)} class alphabets"
             )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        images: ArrayLike | Tensor,
+        labels: Sequence[Any] | ArrayLike | Tensor,
+        alphabets: Sequence[str] | None = None,
+        drawers: Sequence[int] | None = None,
+        source: str = "arrays",
+    ) -> CharacterDataset:
+        """Make a dataset from images and labels.
+
+        Args:
+            images: ``(n, height, width)`` or ``(n, 1, height, width)``: uint8 from 0 (background)
+                to 255 (foreground), or float from 0 to 1.
+            labels: ``(n,)``: class of each image, an integer or a string.
+            alphabets: ``(n,)``: alphabet of each image. None puts all classes into one alphabet.
+            drawers: ``(n,)``: drawer of each image, from 0. None counts the k-th image of a class
+                as the k-th drawer's.
+            source: Name of the data source, for results.
+
+        Returns:
+            The images in the given order. Classes are sorted by alphabet and label.
+
+        Raises:
+            ArgumentError: If lengths differ, values are out of range, or a drawer has two images
+                of one class.
+        """
+        array = np.asarray(images)
+        if array.ndim == 4 and array.shape[1] == 1:
+            array = array[:, 0]
+        if array.ndim != 3 or 0 in array.shape:
+            raise ArgumentError("images", array.shape, "an array (n, height, width)")
+        if array.dtype != np.uint8:
+            if not np.issubdtype(array.dtype, np.floating) or not (
+                (array >= 0) & (array <= 1)
+            ).all():
+                raise ArgumentError("images", array.dtype, "uint8, or float from 0 to 1")
+            array = np.rint(array * 255).astype(np.uint8)
+        names = np.asarray(labels).tolist()
+        owners = ["alphabet"] * len(array) if alphabets is None else list(map(str, alphabets))
+        for argument, values in (("labels", names), ("alphabets", owners), ("drawers", drawers)):
+            if values is not None and len(values) != len(array):
+                message = f"{len(values)} values for {len(array)} images"
+                raise ArgumentError(argument, f"[{len(values)}]", message=message)
+        keys = list(zip(owners, names, strict=True))
+        alphabet_names = sorted(set(owners))
+        ordered = sorted(set(keys))
+        numbers = {key: k for k, key in enumerate(ordered)}
+        classes = [numbers[key] for key in keys]
+        if drawers is None:
+            counts = [0] * len(ordered)
+            drawn = []
+            for k in classes:
+                drawn.append(counts[k])
+                counts[k] += 1
+        else:
+            drawn = [int(drawer) for drawer in drawers]
+            if min(drawn) < 0 or len(set(zip(classes, drawn, strict=True))) < len(drawn):
+                expected = "0 or more, with one image per class and drawer"
+                raise ArgumentError("drawers", drawn, expected)
+        return cls(
+            pixels=torch.from_numpy(np.ascontiguousarray(array)),
+            classes=torch.tensor(classes),
+            drawers=torch.tensor(drawn),
+            class_names=tuple(f"{alphabet}/{label}" for alphabet, label in ordered),
+            alphabet_names=tuple(alphabet_names),
+            class_alphabets=torch.tensor([alphabet_names.index(name) for name, _ in ordered]),
+            source=source,
+        )
+
     def __len__(self) -> int:
-        """The number of images."""
+        """Number of images."""
         return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Image, float32 ``(1, height, width)`` from 0 to 1, and class index."""
+        return self.pixels[index, None].float() / 255, int(self.classes[index])
 
     @property
     def alphabets(self) -> Tensor:
-        """int64 ``(n,)``: the alphabet of each image."""
+        """int64 ``(n,)``: alphabet of each image."""
         return self.class_alphabets[self.classes]
 
     @cached_property
-    def ink(self) -> Tensor:
-        """int64 ``(n,)``: the sum of each image's pixels."""
+    def pixel_sums(self) -> Tensor:
+        """int64 ``(n,)``: sum of each image's pixels."""
         # NumPy sums bytes an order of magnitude faster than torch does.
         return torch.from_numpy(self.pixels.flatten(1).numpy().sum(1, dtype=np.int64))
 
     @property
     def digest(self) -> str:
-        """A hash of who drew what with how much ink; tells one data set from another.
-
-        Not of names, nor of where the ink is: a mirrored copy has the same.
-        """
-        return fingerprint(self.ink, self.classes, self.drawers, self.class_alphabets)
+        """Hash of the images' pixel sums, classes, drawers and alphabets; not of names."""
+        return fingerprint(self.pixel_sums, self.classes, self.drawers, self.class_alphabets)
 
     def indices(
         self, alphabets: Sequence[str] | None = None, drawers: Sequence[int] | None = None
     ) -> Tensor:
-        """The images of these alphabets by these drawers.
+        """Images of some alphabets by some drawers.
 
         Args:
-            alphabets: names; all where None.
-            drawers: drawer numbers from 0; all where None.
+            alphabets: Names; None for all.
+            drawers: Drawer numbers from 0; None for all.
 
         Returns:
             int64 indices in ascending order.
 
         Raises:
-            ValueError: a name that is not here, with the names that are.
+            ArgumentError: If an alphabet does not exist.
         """
         keep = torch.ones(len(self), dtype=torch.bool)
         if alphabets is not None:
             unknown = sorted(set(alphabets) - set(self.alphabet_names))
             if unknown:
-                raise ValueError(
+                message = (
                     f"no alphabet named {', '.join(unknown)}; "
                     f"there are {', '.join(self.alphabet_names)}"
                 )
+                raise ArgumentError("alphabets", ",".join(alphabets), message=message)
             numbers = torch.tensor([self.alphabet_names.index(name) for name in alphabets])
             keep &= torch.isin(self.alphabets, numbers)
         if drawers is not None:
@@ -119,52 +199,65 @@ class CharacterDataset:
         return keep.nonzero().flatten()
 
     def distinct(self, indices: Tensor) -> Tensor:
-        """``indices`` less every image that repeats an earlier one of its class bit for bit.
+        """``indices`` without images that equal an earlier image of their class bit for bit.
 
-        Omniglot holds one such repeat. Two copies of an image are not two images: a pair of
-        them would teach, and test, nothing.
+        Omniglot holds one such copy. A pair of two copies would neither teach nor test anything.
         """
         seen: dict[tuple[int, int], list[int]] = {}
         keep = []
-        ink = self.ink[indices].tolist()
-        for index, key in zip(
-            indices.tolist(), zip(self.classes[indices].tolist(), ink, strict=True), strict=True
-        ):
-            alike = seen.setdefault(key, [])  # equal images have equal ink, so compare few
-            if not any(torch.equal(self.pixels[index], self.pixels[other]) for other in alike):
+        keys = zip(
+            self.classes[indices].tolist(), self.pixel_sums[indices].tolist(), strict=True
+        )
+        for index, key in zip(indices.tolist(), keys, strict=True):
+            candidates = seen.setdefault(key, [])  # equal images have equal sums: compare few
+            if not any(torch.equal(self.pixels[index], self.pixels[k]) for k in candidates):
                 keep.append(index)
-                alike.append(index)
+                candidates.append(index)
         return torch.tensor(keep, dtype=torch.int64)
 
-    def resized(self, size: int, chunk: int = 2048) -> CharacterDataset:
-        """The same images as ``size`` × ``size`` images, by averaging areas (no aliasing)."""
-        if self.pixels.shape[-2:] == (size, size):
+    def resized(
+        self, size: int, bilinear: bool = False, batch_size: int = 2048
+    ) -> CharacterDataset:
+        """The dataset with images of ``size`` × ``size`` pixels.
+
+        Args:
+            size: Pixels along a side.
+            bilinear: Enlarge by bilinear interpolation. Otherwise, and for smaller sizes, areas
+                are averaged, which avoids aliasing.
+            batch_size: Images that are resized at once.
+        """
+        height, width = self.pixels.shape[-2:]
+        if (height, width) == (size, size):
             return self
         out = torch.empty((len(self), size, size), dtype=torch.uint8)
-        for start in range(0, len(self), chunk):
-            part = self.pixels[start : start + chunk, None].float()
-            out[start : start + chunk] = F.adaptive_avg_pool2d(part, size)[:, 0].round().byte()
+        for start in range(0, len(self), batch_size):
+            images = self.pixels[start : start + batch_size, None].float()
+            if bilinear and size > width:
+                images = F.interpolate(images, (size, size), mode="bilinear", align_corners=False)
+            else:
+                images = F.adaptive_avg_pool2d(images, size)
+            out[start : start + batch_size] = images[:, 0].round().byte()
         return replace(self, pixels=out)
 
-    def joined(self, others: CharacterDataset) -> CharacterDataset:
-        """These, then others of the same size, whose alphabets are others; the same ``source``.
+    def joined(self, extra: CharacterDataset) -> CharacterDataset:
+        """This dataset followed by another one with images of the same size.
 
         Raises:
-            ValueError: images of another size, or an alphabet that both have.
+            ValueError: If the sizes differ, or both have an alphabet of one name.
         """
-        twice = sorted(set(self.alphabet_names) & set(others.alphabet_names))
-        if twice or self.pixels.shape[1:] != others.pixels.shape[1:]:
-            raise ValueError(
-                f"both have {', '.join(twice)}" if twice else
-                f"{tuple(self.pixels.shape[1:])} and {tuple(others.pixels.shape[1:])} pixels"
-            )  # fmt: skip
-        alphabets = others.class_alphabets + len(self.alphabet_names)
+        twice = sorted(set(self.alphabet_names) & set(extra.alphabet_names))
+        if twice:
+            raise ValueError(f"both datasets have {', '.join(twice)}")
+        if self.pixels.shape[1:] != extra.pixels.shape[1:]:
+            sizes = tuple(self.pixels.shape[1:]), tuple(extra.pixels.shape[1:])
+            raise ValueError(f"images have {sizes[0]} and {sizes[1]} pixels")
+        alphabets = extra.class_alphabets + len(self.alphabet_names)
         return CharacterDataset(
-            torch.cat([self.pixels, others.pixels]),
-            torch.cat([self.classes, others.classes + len(self.class_names)]),
-            torch.cat([self.drawers, others.drawers]),
-            self.class_names + others.class_names,
-            self.alphabet_names + others.alphabet_names,
+            torch.cat([self.pixels, extra.pixels]),
+            torch.cat([self.classes, extra.classes + len(self.class_names)]),
+            torch.cat([self.drawers, extra.drawers]),
+            self.class_names + extra.class_names,
+            self.alphabet_names + extra.alphabet_names,
             torch.cat([self.class_alphabets, alphabets]),
             self.source,
         )

@@ -1,4 +1,4 @@
-"""N-way episodes: frozen lists of one-shot episodes, and the training batches that resemble them."""
+"""N-way K-shot episodes: frozen lists for evaluation, and training batches of whole alphabets."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import fingerprint
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
-_CHUNK = 1024  # episodes whose random keys are drawn at once
-_KEYS = 2**24  # fewer episodes where they would have more keys than so many; bounds memory
+_EPISODES_AT_ONCE = 1024  # episodes whose random keys are drawn together
+_MAX_KEYS = 2**24  # of one such draw; bounds memory
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """One-shot episodes: find the query's class among ``way`` classes of ``shot`` images each.
+    """N-way K-shot episodes: find the query's class among ``way`` classes of ``shot`` images each.
 
     Attributes:
-        queries: int64 ``(episodes,)``: indices in the images.
-        supports: int64 ``(episodes, way, shot)``: likewise; never by the query's drawer.
-        answers: int64 ``(episodes,)``: the way that is the query's class, anywhere in 0 … way-1.
+        queries: int64 ``(episodes,)``: image indices.
+        supports: int64 ``(episodes, way, shot)``: image indices, never by the query's drawer.
+        answers: int64 ``(episodes,)``: position of the query's class, 0 … way-1.
     """
 
     queries: Tensor
@@ -30,55 +30,55 @@ class Episodes:
     answers: Tensor
 
     def __len__(self) -> int:
-        """The number of episodes."""
+        """Number of episodes."""
         return len(self.queries)
 
     @property
     def way(self) -> int:
-        """How many classes there are to choose from."""
+        """Number of classes in an episode."""
         return self.supports.shape[1]
 
     @property
     def shot(self) -> int:
-        """How many images of each class are given."""
+        """Number of support images per class."""
         return self.supports.shape[2]
 
     @property
     def digest(self) -> str:
-        """The hash of the list."""
+        """Hash of the list."""
         return fingerprint(self.queries, self.supports, self.answers)
 
 
 def sample_runs(
     class_index: ClassIndex, runs: int, generator: torch.Generator, way: int = 20
 ) -> Episodes:
-    """Episodes by the paper's rule (section 4.3): runs of ``way`` episodes within one alphabet.
+    """Episodes by the paper's protocol (section 4.3): runs of ``way`` episodes in one alphabet.
 
-    A run takes an alphabet, ``way`` of its characters and two drawers; every character by the first
+    A run takes an alphabet, ``way`` of its characters and two drawers. Every character by the first
     drawer is compared with all characters by the second. Alphabets take turns in a random order.
-    Those of which no two drawers have ``way`` characters in common are left out
-    (``class_index.left_out`` names them).
+    Alphabets in which no two drawers have ``way`` characters in common are excluded
+    (``class_index.excluded_alphabets`` names them).
 
     Args:
-        class index: the part to draw from.
-        runs: how many runs; the list has ``runs * way`` episodes.
-        generator: the source of chance.
-        way: characters in a run.
+        class_index: The part to draw from.
+        runs: Number of runs.
+        generator: Source of randomness.
+        way: Characters in a run.
 
     Returns:
-        ``(runs * way)`` episodes of one shot; the supports of each run stand in a random order.
+        ``runs * way`` one-shot episodes; the supports of each run are in a random order.
 
     Raises:
-        UserError: in no alphabet have two drawers ``way`` characters in common.
+        ArgumentError: If no alphabet is large enough.
     """
     if way < 1 or runs < 1:
-        raise UserError(f"way and runs must be at least 1, got {way}, {runs}")
-    alphabets = class_index.large_enough(way, 2)
+        raise UserError(f"way and runs must be at least 1, not {way} and {runs}")
+    alphabets = class_index.require_alphabets(way, 2)
     turns = torch.randperm(len(alphabets), generator=generator)
     queries, supports, answers = [], [], []
     for run in range(runs):
         alphabet = alphabets[int(turns[run % len(alphabets)])]
-        classes, (first, second) = _classes_by(class_index, alphabet, way, 2, generator)
+        classes, (first, second) = _classes_and_drawers(class_index, alphabet, way, 2, generator)
         order = torch.randperm(way, generator=generator)
         queries.append(class_index.table[classes, first])
         supports.append(class_index.table[classes[order], second].expand(way, way))
@@ -97,38 +97,40 @@ def sample_episodes(
     """Independent N-way K-shot episodes, across all alphabets or within one.
 
     Args:
-        class index: the part to draw from.
-        episodes: how many.
-        generator: the source of chance.
-        way: distinct classes in an episode.
-        shot: support images of each class, by drawers other than the query's.
-        within_alphabet: take all classes of an episode from one alphabet (those with fewer than
-            ``way`` characters are left out), each alphabet equally often.
-
-    Returns:
-        The episodes.
+        class_index: The part to draw from.
+        episodes: Number of episodes.
+        generator: Source of randomness.
+        way: Distinct classes in an episode.
+        shot: Support images per class, by drawers other than the query's.
+        within_alphabet: Take all classes of an episode from one alphabet, each alphabet equally
+            often. Alphabets with fewer than ``way`` characters are excluded.
 
     Raises:
-        UserError: too few classes for ``way`` or too few drawers for ``shot``.
+        UserError: If there are too few classes for ``way`` or too few drawers for ``shot``.
     """
     if way < 1 or shot < 1 or episodes < 1:
-        raise UserError(f"way, shot and episodes must be at least 1, got {way}, {shot}, {episodes}")
-    if not within_alphabet and way > len(class_index):
-        raise UserError(f"{way}-way asked for, but this part has {len(class_index)} classes")
-    least = int(class_index.counts.argmin())
-    if int(class_index.counts[least]) < shot + 1:
-        remedy = "ask for fewer shots" if shot > 1 else "leave the class out"
         raise UserError(
-            f"{shot}-shot needs {shot + 1} images of each class, {class_index.class_names[least]} has "
-            f"{int(class_index.counts[least])}: add images, or {remedy}"
+            f"way, shot and episodes must be at least 1, not {way}, {shot} and {episodes}"
         )
-    eligible = torch.tensor(class_index.large_enough(way)) if within_alphabet else None
-    step = max(1, min(_CHUNK, _KEYS // max(len(class_index), way * class_index.drawers)))
-    parts = [
-        _some_episodes(class_index, min(step, episodes - done), way, shot, eligible, generator)
+    if not within_alphabet and way > len(class_index):
+        message = f"this part of the data has only {len(class_index)} classes"
+        raise ArgumentError("way", way, message=message)
+    fewest = int(class_index.counts.argmin())
+    if int(class_index.counts[fewest]) < shot + 1:
+        remedy = "use fewer shots" if shot > 1 else "remove the class"
+        raise UserError(
+            f"{shot}-shot needs {shot + 1} images of each class, "
+            f"{class_index.class_names[fewest]} has {int(class_index.counts[fewest])}: "
+            f"add images, or {remedy}"
+        )
+    eligible = torch.tensor(class_index.require_alphabets(way)) if within_alphabet else None
+    keys = max(len(class_index), way * class_index.n_drawers)
+    step = max(1, min(_EPISODES_AT_ONCE, _MAX_KEYS // keys))
+    drawn = [
+        _draw_episodes(class_index, min(step, episodes - done), way, shot, eligible, generator)
         for done in range(0, episodes, step)
     ]
-    return Episodes(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Episodes(*(torch.cat(column) for column in zip(*drawn, strict=True)))
 
 
 def sample_alphabet_batch(
@@ -138,59 +140,57 @@ def sample_alphabet_batch(
     drawers: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """A training batch: some alphabets, characters of each, each by the same few drawers.
+    """A training batch of some alphabets, with the same drawers for all characters of each.
 
-    Every character by one drawer can then be found among all characters by another drawer: the
-    comparisons of many one-shot episodes from few images.
+    Every character by one drawer can be looked for among all characters by another drawer, so that
+    a few images give the comparisons of many one-shot episodes.
 
     Args:
-        class index: the part to draw from.
-        alphabets: distinct alphabets.
-        characters: distinct characters of each alphabet.
-        drawers: distinct drawers of each alphabet.
-        generator: the source of chance.
+        class_index: The part to draw from.
+        alphabets: Distinct alphabets.
+        characters: Distinct characters of each alphabet.
+        drawers: Distinct drawers of each alphabet.
+        generator: Source of randomness.
 
     Returns:
-        int64 ``(alphabets, characters, drawers)`` indices.
+        int64 ``(alphabets, characters, drawers)`` image indices.
 
     Raises:
-        UserError: of too few alphabets have that many drawers that many characters in common.
+        ArgumentError: If too few alphabets have that many characters by that many drawers.
     """
-    eligible = torch.tensor(class_index.sharing(characters, drawers))
+    eligible = torch.tensor(class_index.eligible_alphabets(characters, drawers))
     if len(eligible) < alphabets:
-        raise UserError(
-            f"a batch of {alphabets} alphabets with {characters} characters by {drawers} drawers "
-            f"asked for, but {len(eligible)} have as many: lower sampler.n_alphabets, "
-            "sampler.n_way or sampler.n_drawers, or add images"
+        message = (
+            f"a batch needs {alphabets} alphabets with {characters} characters by {drawers} "
+            f"drawers in common, but {len(eligible)} have as many: lower n_alphabets, n_way or "
+            "n_drawers, or add images"
         )
+        raise ArgumentError("n_alphabets", alphabets, message=message)
     chosen = eligible[torch.randperm(len(eligible), generator=generator)[:alphabets]]
     rows = []
     for alphabet in chosen.tolist():
-        classes, by = _classes_by(class_index, alphabet, characters, drawers, generator)
+        classes, by = _classes_and_drawers(class_index, alphabet, characters, drawers, generator)
         rows.append(class_index.table[classes[:, None], by[None, :]])
     return torch.stack(rows)
 
 
-def _classes_by(
+def _classes_and_drawers(
     class_index: ClassIndex, alphabet: int, way: int, drawers: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """``way`` distinct classes of an alphabet and ``drawers`` distinct drawers of all of them.
-
-    There must be some: see ``class_index.fellows``.
-    """
-    for least in (1, way):  # at once where everybody drew everything; retried on ragged data
-        who = class_index.who(alphabet, least)
+    """``way`` distinct classes of an eligible alphabet, and ``drawers`` drawers of all of them."""
+    for least in (1, way):  # the first try succeeds where every drawer has drawn every class
+        candidates = class_index.drawers_of(alphabet, least)
         for _ in range(100):
-            by = who[torch.randperm(len(who), generator=generator)[:drawers]]
-            classes = class_index.common(alphabet, by)
+            by = candidates[torch.randperm(len(candidates), generator=generator)[:drawers]]
+            classes = class_index.common_classes(alphabet, by)
             if len(by) == drawers and len(classes) >= way:
                 return classes[torch.randperm(len(classes), generator=generator)[:way]], by
-    by = torch.tensor(class_index.fellows(alphabet, way, drawers))  # few can: these
-    classes = class_index.common(alphabet, by)
+    by = torch.tensor(class_index.common_drawers(alphabet, way, drawers))
+    classes = class_index.common_classes(alphabet, by)
     return classes[torch.randperm(len(classes), generator=generator)[:way]], by
 
 
-def _some_episodes(
+def _draw_episodes(
     class_index: ClassIndex,
     episodes: int,
     way: int,
@@ -206,14 +206,14 @@ def _some_episodes(
         keys[class_index.class_alphabet[None, :] != alphabet[:, None]] = -1.0
     classes = keys.topk(way, dim=1).indices
     answers = torch.randint(way, (episodes,), generator=generator)
-    asked = classes.gather(1, answers[:, None])[:, 0]
+    query_class = classes.gather(1, answers[:, None])[:, 0]
     drawn = class_index.table >= 0
-    drawer_keys = torch.rand(episodes, class_index.drawers, generator=generator)
-    drawer = drawer_keys.masked_fill(~drawn[asked], -1.0).argmax(1)
-    support_keys = torch.rand(episodes, way, class_index.drawers, generator=generator)
+    drawer_keys = torch.rand(episodes, class_index.n_drawers, generator=generator)
+    drawer = drawer_keys.masked_fill(~drawn[query_class], -1.0).argmax(1)
+    support_keys = torch.rand(episodes, way, class_index.n_drawers, generator=generator)
     support_keys.masked_fill_(~drawn[classes], -1.0)
     support_keys.scatter_(2, drawer[:, None, None].expand(episodes, way, 1), -1.0)
-    # Every class has shot + 1 images at least, so none of these is a gap or the query's drawer's.
-    best = support_keys.topk(shot, dim=2).indices
-    supports = class_index.table[classes[..., None], best]
-    return class_index.table[asked, drawer], supports, answers
+    # Every class has at least shot + 1 images, so none of these is -1 or by the query's drawer.
+    support_drawers = support_keys.topk(shot, dim=2).indices
+    supports = class_index.table[classes[..., None], support_drawers]
+    return class_index.table[query_class, drawer], supports, answers

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from siamese_oneshot.data.class_index import ClassIndex, below
+from siamese_oneshot.data.class_index import ClassIndex, random_below
 from siamese_oneshot.data.dataset import fingerprint
 from siamese_oneshot.utils.errors import UserError
 
-_TOLD = 5  # classes that an error names
+_MAX_NAMED = 5  # classes that an error names
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Pairs:
     """Pairs of images.
 
     Attributes:
-        first, second: int64 ``(n,)``: indices in the images; never equal.
-        same: float32 ``(n,)``: 1 where both show the same character, else 0.
-        within_alphabet: whether all different pairs are of one alphabet each.
+        first, second: int64 ``(n,)``: image indices; never equal.
+        same: float32 ``(n,)``: 1 for the same character, else 0.
+        within_alphabet: Whether both characters of every "different" pair share an alphabet.
     """
 
     first: Tensor
@@ -30,82 +30,83 @@ class Pairs:
     within_alphabet: bool = False
 
     def __len__(self) -> int:
-        """The number of pairs."""
+        """Number of pairs."""
         return len(self.first)
 
     @property
     def digest(self) -> str:
-        """The hash of the list."""
+        """Hash of the list."""
         return fingerprint(self.first, self.second, self.same)
 
 
 def sample_pairs(
     class_index: ClassIndex, n: int, generator: torch.Generator, within_alphabet: bool = False
 ) -> Pairs:
-    """Draw ``n`` pairs, half of them same, each alphabet as often as any other (section 3).
+    """Draw ``n`` pairs, half of them same, with equal numbers from each alphabet (section 3).
 
-    Among same and among different pairs, the first image's alphabet goes round all alphabets in a
-    random order, so that counts differ by one at most; its class and image are drawn with equal
-    chances. The second image is another image of that class, or an image of another class.
+    Among same and among different pairs, the alphabet of the first image cycles through all
+    alphabets in a random order, so that their counts differ by at most one. Its class and image
+    are uniform. The second image is another image of that class, or an image of another class.
 
     Args:
-        class index: the part to draw from.
-        n: how many; where odd, one more is different.
-        generator: the source of chance.
-        within_alphabet: take the other class of a "different" pair from the same alphabet, instead
-            of from an alphabet drawn with equal chances.
+        class_index: The part to draw from.
+        n: Number of pairs; if odd, there is one more different pair.
+        generator: Source of randomness.
+        within_alphabet: Draw the other class of a "different" pair from the same alphabet, instead
+            of from a uniformly drawn alphabet.
 
     Returns:
         The pairs in random order.
 
     Raises:
-        UserError: a class with one image, or an alphabet (or the whole part) with one class.
+        UserError: If a class has one image, or an alphabet (or the whole part) has one class.
     """
     if n < 1:
-        raise UserError(f"asked for {n} pairs: at least 1 is needed")
+        raise UserError(f"at least 1 pair is needed, not {n}")
     if int(class_index.counts.min()) < 2:
-        once = [
-            class_index.class_names[k]
-            for k in (class_index.counts < 2).nonzero().flatten().tolist()
-        ]
-        more = f" and {len(once) - _TOLD} more" if len(once) > _TOLD else ""
+        single = (class_index.counts < 2).nonzero().flatten().tolist()
+        names = ", ".join(class_index.class_names[k] for k in single[:_MAX_NAMED])
+        more = f" and {len(single) - _MAX_NAMED} more" if len(single) > _MAX_NAMED else ""
         raise UserError(
-            f"{', '.join(once[:_TOLD])}{more}: one image only, but a pair needs two of each "
-            "class that do not repeat each other bit for bit: add images, or leave the class out"
+            f"{names}{more}: one image only, but a pair needs two of each class that are not "
+            "equal bit for bit: add images, or remove the class"
         )
     same = _round_robin(class_index, n // 2, generator)
     different = _round_robin(class_index, n - n // 2, generator)
-    same_class = class_index.first_class[same] + below(class_index.classes_in[same], generator)
-    one, other = _two_dataset(class_index, same_class, generator)
-    left_class = class_index.first_class[different] + below(
-        class_index.classes_in[different], generator
-    )
-    right_class = _another_class(class_index, left_class, different, generator, within_alphabet)
-    left = class_index.packed[left_class, below(class_index.counts[left_class], generator)]
-    right = class_index.packed[right_class, below(class_index.counts[right_class], generator)]
+    sizes, start = class_index.alphabet_sizes, class_index.first_class
+    same_class = start[same] + random_below(sizes[same], generator)
+    same_first, same_second = _two_images(class_index, same_class, generator)
+    first_class = start[different] + random_below(sizes[different], generator)
+    second_class = _another_class(class_index, first_class, different, generator, within_alphabet)
+    first = _one_image(class_index, first_class, generator)
+    second = _one_image(class_index, second_class, generator)
     order = torch.randperm(n, generator=generator)
     return Pairs(
-        first=torch.cat([one, left])[order],
-        second=torch.cat([other, right])[order],
-        same=torch.cat([torch.ones(len(one)), torch.zeros(len(left))])[order],
+        first=torch.cat([same_first, first])[order],
+        second=torch.cat([same_second, second])[order],
+        same=torch.cat([torch.ones(len(same_first)), torch.zeros(len(first))])[order],
         within_alphabet=within_alphabet,
     )
 
 
 def _round_robin(class_index: ClassIndex, n: int, generator: torch.Generator) -> Tensor:
-    """``n`` alphabets, each as often as the others (± 1); int64 ``(n,)``."""
-    order = torch.randperm(len(class_index.names), generator=generator)
+    """int64 ``(n,)``: alphabets, each equally often (± 1)."""
+    order = torch.randperm(len(class_index.alphabet_names), generator=generator)
     return order[torch.arange(n) % len(order)]
 
 
-def _two_dataset(
+def _one_image(class_index: ClassIndex, classes: Tensor, generator: torch.Generator) -> Tensor:
+    return class_index.packed[classes, random_below(class_index.counts[classes], generator)]
+
+
+def _two_images(
     class_index: ClassIndex, classes: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Two different images of each class, every ordered two equally likely."""
+    """Two different images of each class; every ordered pair is equally likely."""
     counts = class_index.counts[classes]
-    one = below(counts, generator)
-    other = (one + 1 + below(counts - 1, generator)) % counts
-    return class_index.packed[classes, one], class_index.packed[classes, other]
+    first = random_below(counts, generator)
+    second = (first + 1 + random_below(counts - 1, generator)) % counts
+    return class_index.packed[classes, first], class_index.packed[classes, second]
 
 
 def _another_class(
@@ -115,20 +116,22 @@ def _another_class(
     generator: torch.Generator,
     within_alphabet: bool,
 ) -> Tensor:
-    """A class other than ``classes``, whose alphabets are given."""
-    lonely = class_index.classes_in < 2
-    number = len(class_index.names)
-    if (within_alphabet and bool(lonely.any())) or (number == 1 and bool(lonely.all())):
-        names = ", ".join(class_index.names[k] for k in lonely.nonzero().flatten().tolist())
-        raise UserError(f"no second character to differ from in {names}")
-    there = alphabets
-    if not within_alphabet and number > 1:
-        there = below(torch.full_like(alphabets, number), generator)
-        # An alphabet of one character cannot supply another one: go on to a different alphabet.
-        step = 1 + below(torch.full_like(alphabets, number - 1), generator)
-        there = torch.where((there == alphabets) & lonely[there], (there + step) % number, there)
-    counts, start = class_index.classes_in[there], class_index.first_class[there]
-    anywhere = start + below(counts, generator)
-    step = 1 + below((counts - 1).clamp(min=1), generator)
-    elsewhere = start + (classes - start + step) % counts
-    return torch.where(there == alphabets, elsewhere, anywhere)
+    """A class other than each of ``classes``, whose alphabets are given."""
+    single = class_index.alphabet_sizes < 2
+    count = len(class_index.alphabet_names)
+    if (within_alphabet and bool(single.any())) or (count == 1 and bool(single.all())):
+        names = [class_index.alphabet_names[k] for k in single.nonzero().flatten().tolist()]
+        raise UserError(f"{', '.join(names)}: one character only, but a different pair needs two")
+    chosen = alphabets
+    if not within_alphabet and count > 1:
+        chosen = random_below(torch.full_like(alphabets, count), generator)
+        # An alphabet of one character cannot supply another one: take a different alphabet.
+        step = 1 + random_below(torch.full_like(alphabets, count - 1), generator)
+        chosen = torch.where(
+            (chosen == alphabets) & single[chosen], (chosen + step) % count, chosen
+        )
+    sizes, start = class_index.alphabet_sizes[chosen], class_index.first_class[chosen]
+    any_class = start + random_below(sizes, generator)
+    step = 1 + random_below((sizes - 1).clamp(min=1), generator)
+    another = start + (classes - start + step) % sizes
+    return torch.where(chosen == alphabets, another, any_class)

@@ -1,75 +1,138 @@
-"""Training batches as plans: which images, distorted how. Pixels join later, on the device.
+"""Samplers of training batches.
 
-Batch number k of a run is a function of the seed and k alone, so it is the same whatever the number
-of workers, and a resumed run goes on with the batch it would have had.
+A sampler decides which images a batch holds and how each is augmented (`BatchSpec`); the data
+module makes the images from that on the device. Batch number k of a run depends on the seed and k
+alone, so that it does not depend on the number of workers, and a resumed run continues with the
+batch that it would have had.
+
+A sampler of your own needs the four members of `TrainingSampler`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
-from siamese_oneshot.data.augmentation import Augmentation, Warp
-from siamese_oneshot.data.batch_spec import BatchSpec, augmented_spec, upright
+from siamese_oneshot.data.augmentation import Augmentation, Composite, Warp, sample_composite
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.composite import composite
 from siamese_oneshot.data.episodes import sample_alphabet_batch
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError
 
 
 def generator_for(*numbers: int) -> torch.Generator:
-    """A generator of its own for every list of numbers (seed, purpose, step …)."""
+    """A random generator for a list of numbers (seed, purpose, step …)."""
     state = np.random.SeedSequence([number % 2**32 for number in numbers]).generate_state(1)
     return torch.Generator().manual_seed(int(state[0]))
 
 
-class TrainingSampler(Protocol):
-    """What makes plans: its length is an epoch's, its items go on past it.
+@dataclass
+class BatchSpec:
+    """The images of a training batch, and how each is augmented.
 
     Attributes:
-        kind: ``pairs`` or ``episode``.
-        n_synthetic: how many of a batch's alphabets are generated ones.
-        left_out: alphabets that no batch takes, by name; known when it is prepared.
-        taken: how many generated ones batches do take; likewise.
+        indices: int64 image indices: ``(2, n)`` for pairs, ``(alphabets, characters, drawers)`` for
+            episodes.
+        matrix: float32 ``(*indices.shape, 2, 3)``: see `Warp`. None for plain images.
+        displacement: float32 ``(*indices.shape, 2, g, g)``, or None: see `Warp`.
+        same: float32 ``(n,)``: 1 for a pair of one class, else 0. None for episodes.
+        composite: Images to compose with these before the augmentation, or None.
+    """
+
+    indices: Tensor
+    matrix: Tensor | None = None
+    displacement: Tensor | None = None
+    same: Tensor | None = None
+    composite: Composite | None = None
+
+    def shard(self, rank: int, world_size: int) -> BatchSpec:
+        """This process's part of the batch in distributed training.
+
+        All parts have the same size, and pairs and alphabets are not split. The mean of the parts'
+        losses is the loss of the batch unless a loss compares images of different alphabets or
+        pairs, as batch normalization and ``bce_all_pairs`` do.
+
+        Args:
+            rank: 0 … ``world_size - 1``.
+            world_size: Number of processes.
+
+        Raises:
+            ArgumentError: If the batch cannot be divided evenly.
+        """
+        unit, axis = ("alphabets", 0) if self.same is None else ("pairs", 1)
+        count = self.indices.shape[axis]
+        if count % world_size:
+            message = (
+                f"a batch of {count} {unit} cannot be divided among {world_size} devices: use "
+                "another number of devices or another batch size (the last batch of a fixed set "
+                "of pairs counts, too)"
+            )
+            raise ArgumentError("devices", world_size, message=message)
+        mine = slice(rank, None, world_size)
+        part = (slice(None),) * axis + (mine,)
+        return BatchSpec(
+            self.indices[part],
+            None if self.matrix is None else self.matrix[part],
+            None if self.displacement is None else self.displacement[part],
+            None if self.same is None else self.same[mine],
+            None if self.composite is None else self.composite.shard(mine),
+        )
+
+
+class TrainingSampler(Protocol):
+    """What the data module needs from a sampler.
+
+    Attributes:
+        kind: ``pairs`` or ``episode``; must equal the loss's ``sampler_kind``.
     """
 
     kind: str
-    n_synthetic: float
-    left_out: tuple[str, ...]
-    taken: int
 
     def prepare(
         self, class_index: ClassIndex, seed: int, synthetic: ClassIndex | None = None
     ) -> Dataset[BatchSpec]:
-        """Bind to the training part, a seed, and generated alphabets to mix in if there are any."""
+        """Bind to the training images and a seed; called once.
+
+        Args:
+            class_index: The training images.
+            seed: Seed of the batches.
+            synthetic: Generated alphabets to mix in, if there are any (``n_synthetic``).
+
+        Returns:
+            A dataset whose length is an epoch, and whose item k is batch k of the run, counted over
+            all epochs.
+        """
 
 
 class PairSampler(Dataset[BatchSpec]):
-    """Batches of verification pairs, indices ``(2, size)``: first twins, then second twins.
+    """Batches of verification pairs, half of them same: indices ``(2, batch_size)``.
 
     Args:
-        batch_size: pairs in a batch.
-        steps_per_epoch: batches in an epoch where pairs are drawn afresh.
-        within_alphabet: take "different" pairs from one alphabet.
-        n_fixed_pairs: a fixed set of this many pairs, each seen once an epoch (paper: 30,000, 90,000 or
-            150,000); where None, pairs are drawn afresh for every batch.
-        n_augmented_copies: distorted copies of each fixed pair beside the plain one (paper: 8). Their
-            augmentations are drawn once and stored.
-        augmentation: None for plain images; each twin has a draw of its own.
+        batch_size: Pairs in a batch.
+        steps_per_epoch: Batches in an epoch if pairs are drawn afresh.
+        within_alphabet: Draw both characters of a "different" pair from one alphabet.
+        n_fixed_pairs: Size of a fixed set of pairs, each seen once per epoch (paper: 30,000, 90,000
+            or 150,000). None draws fresh pairs for every batch.
+        n_augmented_copies: Augmented copies of each fixed pair in addition to the plain one (paper:
+            8). Their augmentations are drawn once.
+        augmentation: None for plain images. Each image has a draw of its own.
+
+    Raises:
+        ArgumentError: If an argument is out of range or lacks another one.
     """
 
     kind = "pairs"
-    n_synthetic = 0.0  # it mixes none in
-    left_out: tuple[str, ...] = ()
-    taken = 0
+    n_synthetic = 0.0
+    excluded_alphabets: tuple[str, ...] = ()
+    n_synthetic_used = 0
 
     def __init__(
         self,
@@ -83,99 +146,101 @@ class PairSampler(Dataset[BatchSpec]):
         self.batch_size = check.integer("batch_size", batch_size, 2)
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
         self.within_alphabet = check.boolean("within_alphabet", within_alphabet)
-        self.n_fixed_pairs = (
-            None if n_fixed_pairs is None else check.integer("n_fixed_pairs", n_fixed_pairs, 1)
-        )
+        self.n_fixed_pairs = n_fixed_pairs
+        if n_fixed_pairs is not None:
+            check.integer("n_fixed_pairs", n_fixed_pairs, 1)
         self.n_augmented_copies = check.integer("n_augmented_copies", n_augmented_copies, 0)
-        if n_fixed_pairs is not None and n_fixed_pairs < batch_size:
-            raise UserError(
-                f"sampler.n_fixed_pairs={n_fixed_pairs} pairs do not fill a batch of {batch_size}"
-            )
-        if n_augmented_copies and (n_fixed_pairs is None or augmentation is None):
-            raise UserError(
-                "sampler.n_augmented_copies needs sampler.n_fixed_pairs and sampler.augmentation"
-            )
         self.augmentation = augmentation
+        if n_fixed_pairs is not None and n_fixed_pairs < batch_size:
+            message = f"these pairs do not fill a batch of {batch_size}"
+            raise ArgumentError("n_fixed_pairs", n_fixed_pairs, message=message)
+        if n_augmented_copies and (n_fixed_pairs is None or augmentation is None):
+            message = "it needs n_fixed_pairs and augmentation"
+            raise ArgumentError("n_augmented_copies", n_augmented_copies, message=message)
 
     def prepare(
         self, class_index: ClassIndex, seed: int, synthetic: ClassIndex | None = None
     ) -> PairSampler:
-        """Bind to the training part and a seed; draws the fixed set if there is one."""
+        """Bind to the training images and a seed; draws the fixed set if there is one."""
         self.class_index, self.seed = class_index, seed
-        self._order: tuple[int, Tensor] | None = None
+        self._order: tuple[int, Tensor] | None = None  # epoch, and its order of the fixed pairs
         if self.n_fixed_pairs is not None:
             rng = generator_for(seed, 1)
             self.pairs = sample_pairs(class_index, self.n_fixed_pairs, rng, self.within_alphabet)
             if self.n_augmented_copies and self.augmentation is not None:
-                drawn = self.augmentation.draw(
-                    self.n_fixed_pairs * self.n_augmented_copies * 2, rng
-                )
                 shape = (self.n_fixed_pairs, self.n_augmented_copies, 2)
-                self.stored = drawn.matrix.unflatten(0, shape)
-                self.bends = None if drawn.bend is None else drawn.bend.unflatten(0, shape)
+                warp = self.augmentation.draw(math.prod(shape), rng)
+                self._matrix = warp.matrix.unflatten(0, shape)
+                self._displacement = (
+                    None if warp.displacement is None else warp.displacement.unflatten(0, shape)
+                )
         return self
 
     @property
-    def items(self) -> int:
+    def n_pairs(self) -> int:
         """Pairs seen in an epoch."""
-        fresh = self.steps_per_epoch * self.batch_size
-        return (
-            fresh
-            if self.n_fixed_pairs is None
-            else self.n_fixed_pairs * (1 + self.n_augmented_copies)
-        )
+        if self.n_fixed_pairs is None:
+            return self.steps_per_epoch * self.batch_size
+        return self.n_fixed_pairs * (1 + self.n_augmented_copies)
 
     def __len__(self) -> int:
         """Batches in an epoch; the last one of a fixed set may be smaller."""
-        return -(-self.items // self.batch_size)
+        return -(-self.n_pairs // self.batch_size)
 
     def __getitem__(self, number: int) -> BatchSpec:
         """Batch ``number`` of the run, counted over all epochs."""
-        return self._fresh(number) if self.n_fixed_pairs is None else self._stored(number)
+        return self._fresh(number) if self.n_fixed_pairs is None else self._fixed(number)
 
     def _fresh(self, number: int) -> BatchSpec:
         rng = generator_for(self.seed, 2, number)
         pairs = sample_pairs(self.class_index, self.batch_size, rng, self.within_alphabet)
         indices = torch.stack([pairs.first, pairs.second])
-        return augmented_spec(indices, self.augmentation, rng, same=pairs.same)
+        return _augmented(indices, self.augmentation, rng, same=pairs.same)
 
-    def _stored(self, number: int) -> BatchSpec:
+    def _fixed(self, number: int) -> BatchSpec:
         epoch, step = divmod(number, len(self))
         if self._order is None or self._order[0] != epoch:
-            shuffled = torch.randperm(self.items, generator=generator_for(self.seed, 3, epoch))
+            shuffled = torch.randperm(self.n_pairs, generator=generator_for(self.seed, 3, epoch))
             self._order = (epoch, shuffled)
         item = self._order[1][step * self.batch_size : (step + 1) * self.batch_size]
         pair, copy = item // (1 + self.n_augmented_copies), item % (1 + self.n_augmented_copies)
         indices = torch.stack([self.pairs.first[pair], self.pairs.second[pair]])
         same = self.pairs.same[pair]
         if not self.n_augmented_copies:
-            return augmented_spec(
-                indices, self.augmentation, generator_for(self.seed, 4, number), same=same
-            )
+            rng = generator_for(self.seed, 4, number)
+            return _augmented(indices, self.augmentation, rng, same=same)
         plain = copy == 0
-        matrix = self.stored[pair, copy - 1].transpose(0, 1).clone()
+        matrix = self._matrix[pair, copy - 1].transpose(0, 1).clone()
         matrix[:, plain] = torch.eye(2, 3)
-        bend = None
-        if self.bends is not None:
-            bend = self.bends[pair, copy - 1].transpose(0, 1).clone()
-            bend[:, plain] = 0.0
-        return BatchSpec(indices, matrix, bend, same)
+        displacement = None
+        if self._displacement is not None:
+            displacement = self._displacement[pair, copy - 1].transpose(0, 1).clone()
+            displacement[:, plain] = 0.0
+        return BatchSpec(indices, matrix, displacement, same)
 
 
 class EpisodeSampler(Dataset[BatchSpec]):
-    """Batches of whole alphabets, indices ``(alphabets, characters, drawers)``.
+    """Batches of whole alphabets: indices ``(n_alphabets, n_way, n_drawers)``.
+
+    The characters of an alphabet share their drawers, so that each character by one drawer can be
+    looked for among those by another drawer.
 
     Args:
-        n_alphabets, n_way, n_drawers: how many of each, distinct; those of an alphabet share the
-            drawers, so that one drawer's characters can be looked for among another's.
-        steps_per_epoch: batches in an epoch.
-        random_rot90: turn each alphabet by a random multiple of 90°, which makes another alphabet of it.
-        random_hflip: show half of the alphabets as in a mirror, likewise.
-        alphabet_augmentation: distort each alphabet as a whole, likewise: slanted, narrowed, bent; None for none.
-        n_synthetic: of a batch's alphabets so many are generated ones, where ``data.extra_synthetic`` has
-            them; a fraction is the chance of one more.
-        n_composite: so many have new characters, each made of two of the alphabet's; likewise.
-        augmentation: None for plain images; each image has a draw of its own.
+        n_alphabets: Distinct alphabets in a batch.
+        n_way: Distinct characters of each alphabet.
+        n_drawers: Distinct drawers of each alphabet.
+        steps_per_epoch: Batches in an epoch.
+        random_rot90: Rotate each alphabet by a random multiple of 90°, which makes new characters.
+        augmentation: None for plain images. Each image has a draw of its own.
+        random_hflip: Mirror each alphabet with probability one half.
+        alphabet_augmentation: Augmentation with one draw per alphabet, which makes new characters.
+        n_synthetic: Mean number of a batch's alphabets that are generated ones; a fraction is the
+            probability of one more.
+        n_composite: Mean number of a batch's alphabets with composite characters, each made of two
+            characters of the alphabet; a fraction is the probability of one more.
+
+    Raises:
+        ArgumentError: If an argument is out of range or does not fit another one.
     """
 
     kind = "episode"
@@ -197,48 +262,38 @@ class EpisodeSampler(Dataset[BatchSpec]):
         self.n_way = check.integer("n_way", n_way, 2)
         self.n_drawers = check.integer("n_drawers", n_drawers, 2)
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
-        self.random_rot90, self.augmentation = (
-            check.boolean("random_rot90", random_rot90),
-            augmentation,
-        )
-        self.random_hflip, self.alphabet_augmentation = (
-            check.boolean("random_hflip", random_hflip),
-            alphabet_augmentation,
-        )
-        bent = [
-            one.grid
-            for one in (alphabet_augmentation, augmentation)
-            if one is not None and one.elastic
-        ]
-        if len(set(bent)) > 1:
-            raise UserError(
-                f"sampler.alphabet_augmentation.grid={bent[0]}, but sampler.augmentation.grid={bent[1]}: both bend "
-                "the same grid, set them alike"
-            )
+        self.random_rot90 = check.boolean("random_rot90", random_rot90)
+        self.random_hflip = check.boolean("random_hflip", random_hflip)
+        self.augmentation, self.alphabet_augmentation = augmentation, alphabet_augmentation
         self.n_synthetic = check.number("n_synthetic", n_synthetic, 0, self.n_alphabets)
-        if self.n_synthetic == self.n_alphabets:
-            raise UserError(
-                f"sampler.n_synthetic={n_synthetic:g} of {n_alphabets} alphabets leaves no others: lower "
-                "it, or train on generated ones alone by data=synthetic"
-            )
         self.n_composite = check.number("n_composite", n_composite, 0, self.n_alphabets)
+        elastic = [one for one in (alphabet_augmentation, augmentation) if one and one.elastic]
+        if len(elastic) == 2 and elastic[0].grid != elastic[1].grid:
+            message = f"it must equal augmentation.grid={elastic[1].grid}: both displace one grid"
+            raise ArgumentError("alphabet_augmentation.grid", elastic[0].grid, message=message)
+        if self.n_synthetic == self.n_alphabets:
+            message = (
+                f"all of the {n_alphabets} alphabets of a batch would be generated ones: lower it, "
+                "or train on a synthetic data source"
+            )
+            raise ArgumentError("n_synthetic", n_synthetic, message=message)
         if n_composite and n_way < 4:
-            raise UserError(f"sampler.n_way={n_way}: sampler.n_composite needs at least 4")
+            raise ArgumentError("n_way", n_way, message="n_composite needs at least 4")
 
     def prepare(
         self, class_index: ClassIndex, seed: int, synthetic: ClassIndex | None = None
     ) -> EpisodeSampler:
-        """Bind to the training part, a seed and generated alphabets.
+        """Bind to the training images, a seed and generated alphabets.
 
         Raises:
-            UserError: a batch that these cannot fill.
+            ArgumentError: If the images cannot fill a batch.
         """
-        self.class_index, self.seed, self.extra = class_index, seed, synthetic
-        for more in range(1 + (self.n_synthetic % 1 > 0)):
-            self._indices(generator_for(seed, 2, 0), math.floor(self.n_synthetic) + more)
-        sizes = self.n_way, self.n_drawers
-        self.left_out = tuple(class_index.left_out(*sizes))
-        self.taken = 0 if synthetic is None else len(synthetic.sharing(*sizes))
+        self.class_index, self.seed, self.synthetic = class_index, seed, synthetic
+        for extra in range(1 + (self.n_synthetic % 1 > 0)):
+            self._draw_indices(generator_for(seed, 2, 0), math.floor(self.n_synthetic) + extra)
+        size = self.n_way, self.n_drawers
+        self.excluded_alphabets = tuple(class_index.excluded_alphabets(*size))
+        self.n_synthetic_used = len(synthetic.eligible_alphabets(*size)) if synthetic else 0
         return self
 
     def __len__(self) -> int:
@@ -248,47 +303,111 @@ class EpisodeSampler(Dataset[BatchSpec]):
     def __getitem__(self, number: int) -> BatchSpec:
         """Batch ``number`` of the run, counted over all epochs."""
         rng = generator_for(self.seed, 2, number)
-        indices = self._indices(rng, _some(self.n_synthetic, rng))
-        joined = None
+        indices = self._draw_indices(rng, _round_randomly(self.n_synthetic, rng))
+        composite = None
         if self.n_composite:
-            indices, joined = composite(indices, _some(self.n_composite, rng), rng)
-        before = self._of_alphabets(rng)
-        if before is not None:
-            before = before.repeated(indices[0].numel())
-        spec = augmented_spec(indices, self.augmentation, rng, before)
-        return replace(spec, composite=joined)
+            count = _round_randomly(self.n_composite, rng)
+            indices, composite = sample_composite(indices, count, rng)
+        warp = self._alphabet_warp(rng)
+        if warp is not None:
+            warp = warp.repeated(indices[0].numel())
+        return replace(_augmented(indices, self.augmentation, rng, warp), composite=composite)
 
-    def _indices(self, rng: torch.Generator, generated: int) -> Tensor:
-        """Images of whole alphabets, of which so many are generated."""
-        sizes = self.n_way, self.n_drawers, rng
-        parts = []
-        if self.n_alphabets > generated:
-            parts.append(
-                sample_alphabet_batch(self.class_index, self.n_alphabets - generated, *sizes)
-            )
-        if generated and self.extra is not None:
-            parts.append(sample_alphabet_batch(self.extra, generated, *sizes))
-        return torch.cat(parts)
+    def _draw_indices(self, rng: torch.Generator, n_synthetic: int) -> Tensor:
+        """Images ``(n_alphabets, n_way, n_drawers)``; the last ``n_synthetic`` are generated."""
+        size = self.n_way, self.n_drawers, rng
+        real = self.n_alphabets - n_synthetic
+        batches = [sample_alphabet_batch(self.class_index, real, *size)] if real else []
+        if n_synthetic and self.synthetic is not None:
+            batches.append(sample_alphabet_batch(self.synthetic, n_synthetic, *size))
+        return torch.cat(batches)
 
-    def _of_alphabets(self, rng: torch.Generator) -> Warp | None:
-        """What is done to each alphabet as a whole."""
+    def _alphabet_warp(self, rng: torch.Generator) -> Warp | None:
+        """One warp per alphabet, or None."""
         n = self.n_alphabets
-        quarters = torch.randint(4, (n,), generator=rng)
-        half = torch.rand(n, generator=rng) < 0.5 if self.random_hflip else None
-        if self.alphabet_augmentation is None and not self.random_rot90 and half is None:
+        quarter_turns = torch.randint(4, (n,), generator=rng)
+        flipped = torch.rand(n, generator=rng) < 0.5 if self.random_hflip else None
+        if self.alphabet_augmentation is None and not self.random_rot90 and flipped is None:
             return None
-        warp = (
-            upright(n)
-            if self.alphabet_augmentation is None
-            else self.alphabet_augmentation.draw(n, rng)
-        )
+        augmentation = self.alphabet_augmentation
+        warp = Warp.identity(n) if augmentation is None else augmentation.draw(n, rng)
         if self.random_rot90:
-            warp = warp.turned(quarters)
-        return warp if half is None else warp.mirrored(half)
+            warp = warp.after_rot90(quarter_turns)
+        return warp if flipped is None else warp.after_hflip(flipped)
 
 
-def _some(count: float, rng: torch.Generator) -> int:
-    """A whole number of things on average so many: a fraction is the chance of one more."""
-    share = count % 1
-    more = bool(share) and float(torch.rand((), generator=rng)) < share
-    return math.floor(count) + more
+class RankShard(Dataset[BatchSpec]):
+    """One process's part of every batch.
+
+    Args:
+        batches: A prepared sampler.
+        rank, world_size: See `BatchSpec.shard`.
+    """
+
+    def __init__(self, batches: Dataset[BatchSpec], rank: int, world_size: int) -> None:
+        self.batches, self.rank, self.world_size = batches, rank, world_size
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def __getitem__(self, number: int) -> BatchSpec:
+        """This process's part of batch ``number``."""
+        return self.batches[number].shard(self.rank, self.world_size)
+
+
+class ResumableSampler(Sampler[int]):
+    """Numbers of the batches of an epoch, from the batch at which the training stands.
+
+    A run that is resumed within an epoch is given a whole epoch of numbers and takes those that are
+    left. The numbers of successive epochs follow each other, however many batches of an epoch a
+    trainer takes (``limit_train_batches``).
+
+    Args:
+        steps: Batches in an epoch.
+        batches_done: Returns how many batches the run has trained on. It is called when an epoch
+            starts or is resumed. None without a trainer: then each iteration is the next epoch.
+    """
+
+    def __init__(self, steps: int, batches_done: Callable[[], int | None]) -> None:
+        self.steps, self.batches_done = steps, batches_done
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        """Numbers of one epoch, counted over all epochs."""
+        start = self.batches_done()
+        if start is None:
+            start = self._epoch * self.steps
+            self._epoch += 1
+        return iter(range(start, start + self.steps))
+
+
+def _augmented(
+    indices: Tensor,
+    augmentation: Augmentation | None,
+    rng: torch.Generator,
+    first: Warp | None = None,
+    same: Tensor | None = None,
+) -> BatchSpec:
+    """A batch with a draw of the augmentation for every image, applied after the warp ``first``."""
+    if augmentation is None and first is None:
+        return BatchSpec(indices, same=same)
+    n = indices.numel()
+    warp = Warp.identity(n) if augmentation is None else augmentation.draw(n, rng)
+    if first is not None:
+        warp = warp.after(first)
+    displacement = warp.displacement
+    if displacement is not None:
+        displacement = displacement.unflatten(0, indices.shape)
+    return BatchSpec(indices, warp.matrix.unflatten(0, indices.shape), displacement, same)
+
+
+def _round_randomly(mean: float, rng: torch.Generator) -> int:
+    """A random integer with this mean: rounded up with the probability of the fraction."""
+    fraction = mean % 1
+    up = bool(fraction) and float(torch.rand((), generator=rng)) < fraction
+    return math.floor(mean) + up

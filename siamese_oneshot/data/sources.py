@@ -1,10 +1,16 @@
-"""Where images come from, by name; and what happens when Omniglot cannot be had."""
+"""Data sources by name, and what happens if Omniglot is not available.
+
+A source of your own is a function that returns a `CharacterDataset`. Give it as ``source`` (in YAML
+a ``_target_``), or add it to `SOURCES` under a name.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,36 +18,28 @@ from torch import Tensor
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder.folder import OnError, load_folder
 from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
-from siamese_oneshot.data.synthetic.disk_cache import load_alphabets
-from siamese_oneshot.data.synthetic.generator import MOST_ALPHABETS
+from siamese_oneshot.data.synthetic import MAX_ALPHABETS, SyntheticConfig, load_alphabets
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.config import instantiate_plain
+from siamese_oneshot.utils.errors import ArgumentError
 
 log = logging.getLogger(__name__)
 
-_TOLD = 3  # of what was left out, in a warning; the log has more
-SOURCES = ("omniglot", "synthetic", "folder")
+_MAX_NAMED = 3  # skipped files that a warning names; the log has more
+_NOT_COMPARABLE = "no score is comparable with a published one"
 
-
-@dataclass(frozen=True)
-class SyntheticConfig:
-    """How many generated alphabets, characters of each (smallest, largest number) and drawers."""
-
-    n_alphabets: int = 50
-    n_characters: tuple[int, int] = (20, 40)
-    n_drawers: int = 20
-    seed: int = 0
+Source = str | CharacterDataset | Callable[[], CharacterDataset] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class LoadedData:
-    """Images, the official runs if they have any, and what a reader of results must know.
+    """A loaded source.
 
     Attributes:
-        images: in the size asked for.
-        runs: the official runs; None where there are none.
-        warnings: each in a sentence.
-        digest: of the images in their own size, so that it tells data sets apart and not sizes.
+        dataset: The images.
+        runs: Lake's runs, or None.
+        warnings: What a reader of results must know, one sentence each.
+        digest: Hash of the images in their original size.
     """
 
     dataset: CharacterDataset
@@ -49,100 +47,112 @@ class LoadedData:
     warnings: tuple[str, ...] = ()
     digest: str = ""
 
-    @classmethod
-    def of(
-        cls,
-        dataset: CharacterDataset,
-        size: int,
-        runs: OfficialRuns | None = None,
-        warnings: tuple[str, ...] = (),
-    ) -> LoadedData:
-        """Bring images to a size."""
-        return cls(dataset.resized(size), runs, warnings, dataset.digest)
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Settings of the sources; each reads those that concern it.
+
+    Attributes:
+        root: Folder of Omniglot's files (None searches, see `load_omniglot`) or of your images.
+        download: Download Omniglot if it is nowhere.
+        on_missing: ``synthetic`` uses generated alphabets if Omniglot is not available, with a
+            warning; None raises an error.
+        on_error: What a bad file in a folder of images does, see `load_folder`.
+        synthetic: Generated alphabets.
+    """
+
+    root: str | Path | None = None
+    download: bool = True
+    on_missing: str | None = None
+    on_error: OnError = "skip"
+    synthetic: SyntheticConfig = SyntheticConfig()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check.choice("on_missing", self.on_missing, ("synthetic", None))
+        check.boolean("download", self.download)
 
 
-def load_source(
-    source: str,
-    size: int,
-    synthetic: SyntheticConfig,
-    root: str | Path | None = None,
-    download: bool = True,
-    on_missing: str | None = None,
-    on_error: OnError = "skip",
-) -> LoadedData:
-    """Load ``omniglot`` or a person's own ``folder``, or draw ``synthetic``.
+def _omniglot(config: SourceConfig) -> LoadedData:
+    try:
+        loaded = load_omniglot(_text(config.root), config.download)
+    except OmniglotUnavailable as problem:
+        if config.on_missing is None:
+            raise
+        log.warning("%s", problem)
+        warning = f"OMNIGLOT IS NOT AVAILABLE: generated alphabets are used; {_NOT_COMPARABLE}"
+        log.warning("%s", warning)
+        return LoadedData(load_alphabets(config.synthetic), None, (warning,))
+    return LoadedData(loaded.dataset, loaded.runs)
+
+
+def _synthetic(config: SourceConfig) -> LoadedData:
+    warning = f"generated alphabets, not Omniglot: {_NOT_COMPARABLE}"
+    return LoadedData(load_alphabets(config.synthetic), None, (warning,))
+
+
+def _folder(config: SourceConfig) -> LoadedData:
+    root = _text(config.root)
+    if root is None:
+        raise ArgumentError("root", None, "the folder of your images")
+    folder = load_folder(root, config.on_error)
+    warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
+    if skipped := folder.skipped:
+        more = len(skipped) - _MAX_NAMED
+        named = "; ".join(skipped[:_MAX_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+        warnings.append(f"{len(skipped):,} skipped in {root}: {named}")
+    return LoadedData(folder.dataset, None, tuple(warnings))
+
+
+SOURCES: dict[str, Callable[[SourceConfig], LoadedData]] = {
+    "omniglot": _omniglot,
+    "synthetic": _synthetic,
+    "folder": _folder,
+}
+
+
+def load_source(source: Source, config: SourceConfig | None = None) -> LoadedData:
+    """Load a data source.
 
     Args:
-        source: one of ``SOURCES``.
-        size: pixels along a side of the images that come out.
-        glyphs: what to generate.
-        root: where Omniglot lies, looked for where None; or the person's folder.
-        download: fetch Omniglot where it is nowhere.
-        on_missing: ``synthetic`` to go on with generated alphabets where Omniglot cannot be had; None to
-            stop.
-        on_error: what a bad image in a folder does, see ``load_folder``.
-
-    Returns:
-        The images; with a warning where they are not what was asked for.
+        source: Name in `SOURCES`; or a dataset; or a function without arguments that returns one;
+            or a mapping with the ``_target_`` of such a function and its arguments.
+        config: Settings of the named sources.
 
     Raises:
-        OmniglotUnavailable: it cannot be had, and there is no on_missing.
-        UserError: an unknown source or on_missing, or a folder without a root.
+        OmniglotUnavailable: If Omniglot is not available and ``on_missing`` is None.
+        ArgumentError: If the source is unknown or returns no dataset, or a folder has no root.
     """
-    check.choice("source", source, SOURCES)
-    check.choice("on_missing", on_missing, ("synthetic", None))
-    check.boolean("download", download)
-    root = None if root is None else str(root)  # a folder may be called 2024
-    if source == "omniglot":
-        try:
-            found = load_omniglot(root, download)
-            return LoadedData.of(found.dataset, size, found.runs)
-        except OmniglotUnavailable as problem:
-            if on_missing is None:
-                raise
-            log.warning("%s", problem)
-            warning = (
-                "OMNIGLOT COULD NOT BE HAD: trained and tested on generated alphabets; "
-                "no figure here compares with a published one"
-            )
-            log.warning("%s", warning)
-            return LoadedData.of(_draw(synthetic), size, None, (warning,))
-    if source == "folder":
-        if root is None:
-            raise UserError("data=folder needs data.root=<folder of your images>")
-        own = load_folder(root, on_error)
-        warning = f"images of {root}, not Omniglot: no figure here compares with a published one"
-        return LoadedData.of(own.dataset, size, None, (warning, *_left_out(root, own.skipped)))
-    warning = "generated alphabets, not Omniglot: no figure here compares with a published one"
-    return LoadedData.of(_draw(synthetic), size, None, (warning,))
+    if isinstance(source, Mapping) and "_target_" in source:
+        source = instantiate_plain(source)
+    if isinstance(source, str):
+        check.choice("source", source, SOURCES)
+        loaded = SOURCES[source](config or SourceConfig())
+    else:
+        dataset = source() if callable(source) else source
+        if not isinstance(dataset, CharacterDataset):
+            expected = f"one of {', '.join(SOURCES)}, or a function that returns a CharacterDataset"
+            raise ArgumentError("source", type(dataset).__name__, expected)
+        loaded = LoadedData(dataset, None)
+        if dataset.source != "omniglot":
+            warning = f"images of {dataset.source}, not Omniglot: {_NOT_COMPARABLE}"
+            loaded = LoadedData(dataset, None, (warning,))
+    return replace(loaded, digest=loaded.dataset.digest)
 
 
 def mix_in_synthetic(
-    dataset: CharacterDataset, extra: SyntheticConfig
+    dataset: CharacterDataset, config: SyntheticConfig
 ) -> tuple[CharacterDataset, Tensor | None]:
-    """Generated alphabets beside others; never those that ``data=synthetic`` has.
+    """Append generated alphabets to a dataset; never those of the ``synthetic`` source.
 
     Returns:
-        All images, those given first, and the indices of the generated ones; None where
-        ``extra.n_alphabets`` is 0.
+        All images, and the indices of the generated ones; None if ``config.n_alphabets`` is 0.
     """
-    if not extra.n_alphabets:
+    if not config.n_alphabets:
         return dataset, None
-    size = dataset.pixels.shape[-1]
-    both = dataset.joined(_draw(extra, MOST_ALPHABETS, "data.extra_synthetic").resized(size))
-    return both, torch.arange(len(dataset), len(both))
+    extra = load_alphabets(config, first=MAX_ALPHABETS).resized(dataset.pixels.shape[-1])
+    return dataset.joined(extra), torch.arange(len(dataset), len(dataset) + len(extra))
 
 
-def _left_out(root: str | Path, skipped: tuple[str, ...]) -> tuple[str, ...]:
-    """One sentence for all that was left out; none where nothing was."""
-    if not skipped:
-        return ()
-    more = f"; and {len(skipped) - _TOLD:,} more" if len(skipped) > _TOLD else ""
-    return (f"{len(skipped):,} left out of {root}: {'; '.join(skipped[:_TOLD])}{more}",)
-
-
-def _draw(
-    synthetic: SyntheticConfig, first: int = 0, where: str = "data.synthetic"
-) -> CharacterDataset:
-    numbers = synthetic.n_alphabets, synthetic.n_characters, synthetic.n_drawers, synthetic.seed
-    return load_alphabets(*numbers, first=first, where=where)
+def _text(root: str | Path | None) -> str | None:
+    return None if root is None else str(root)  # a folder may be named 2024, a number in YAML

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: the rule of each publication, by name."""
+"""Splits into training, validation and test images, by the names of publications."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from torch import Tensor
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION, RUN_ALPHABETS, SMALL1, SMALL2
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
-# Held out of the 30 background alphabets to choose by; each has relatives among those that stay.
+# Validation alphabets of the 30 background alphabets; each has relatives among the others.
 VAL_ALPHABETS = ("Bengali", "Early_Aramaic", "Japanese_(katakana)")
-_HELD_OUT_OF = {"small1": ("Early_Aramaic",), "small2": ("Greek",)}
-_OFF_RUNS = tuple(name for name in EVALUATION if name not in RUN_ALPHABETS)
+_SMALL_VAL_ALPHABETS = {"small1": ("Early_Aramaic",), "small2": ("Greek",)}
+_NO_RUN_ALPHABETS = tuple(name for name in EVALUATION if name not in RUN_ALPHABETS)
 _TEST_DRAWERS = range(0, 4)
 _VALIDATION_DRAWERS = range(4, 8)
-_TRAIN_DRAWERS = range(8, 20)  # nobody among them drew for the official runs
+_TRAIN_DRAWERS = range(8, 20)  # none of them drew for Lake's runs
 _VINYALS_CLASSES = 1200  # of 1,623: the background, then Angelic … Gurmukhi's first 41
 
 RULES = {
-    "lake": "27 background alphabets train, 3 validate; the 20 evaluation alphabets test",
-    "koch": "30 background alphabets by 12 drawers train; the 10 evaluation alphabets of no"
-    " official run by 4 other drawers validate; the 10 of the official runs by 4 further drawers"
-    " test",
-    "koch40": "30 background alphabets and the 10 evaluation alphabets of no official run, less 3"
-    " that validate, train; the 10 of the official runs test",
-    "small1": "4 of the 5 alphabets of the first minimal background train, 1 validates; the 20"
-    " evaluation alphabets test",
-    "small2": "4 of the 5 alphabets of the second minimal background train, 1 validates; the 20"
-    " evaluation alphabets test",
-    "background": "all 30 background alphabets train, so nothing may be chosen by the validation"
-    " episodes, which are of 3 of them; the 20 evaluation alphabets test",
-    "minimal1": "all 5 alphabets of the first minimal background train, so nothing may be chosen by"
-    " the validation episodes, which are of one of them; the 20 evaluation alphabets test",
-    "minimal2": "all 5 alphabets of the second minimal background train, so nothing may be chosen"
-    " by the validation episodes, which are of one of them; the 20 evaluation alphabets test",
-    "vinyals": "the first 1,200 characters train, less 3 alphabets that validate; the other 423"
-    " test",
-    "ratio_60_20_20": "the first three fifths of the alphabets train, the next fifth validates, the last"
-    " fifth tests; with fewer than three alphabets, the same shares of each one's characters",
-}
-FIXED = ("koch", "ratio_60_20_20")  # they themselves say what validates
-# What is chosen with the one is trained, with everything, with the other.
+    "lake": "27 background alphabets for training, 3 for validation; the 20 evaluation alphabets"
+    " for test",
+    "koch": "30 background alphabets by 12 drawers for training; the 10 evaluation alphabets"
+    " without Lake's runs by 4 other drawers for validation; the 10 of Lake's runs by 4 further"
+    " drawers for test",
+    "koch40": "30 background alphabets and the 10 evaluation alphabets without Lake's runs for"
+    " training, except 3 for validation; the 10 of Lake's runs for test",
+    "small1": "4 of the 5 alphabets of the first minimal background for training, 1 for"
+    " validation; the 20 evaluation alphabets for test",
+    "small2": "4 of the 5 alphabets of the second minimal background for training, 1 for"
+    " validation; the 20 evaluation alphabets for test",
+    "background": "all 30 background alphabets for training; validation uses 3 of them, so that"
+    " it must not select a model; the 20 evaluation alphabets for test",
+    "minimal1": "all 5 alphabets of the first minimal background for training; validation uses one"
+    " of them, so that it must not select a model; the 20 evaluation alphabets for test",
+    "minimal2": "all 5 alphabets of the second minimal background for training; validation uses one"
+    " of them, so that it must not select a model; the 20 evaluation alphabets for test",
+    "vinyals": "the first 1,200 characters for training, except 3 alphabets for validation; the"
+    " other 423 for test",
+    "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"
+   }
+FIXED = ("koch", "ratio_60_20_20")  # splits that define their validation images themselves
+# Splits that train on their validation alphabets, and the split to select settings with instead.
 BLIND = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of the images of each part; no character is in two parts, but see ``blind``.
+    """Image indices of each part.
 
-    No alphabet is, either, but for Gurmukhi under ``vinyals`` and for ``shares`` of fewer than
-    three alphabets.
+    No character is in two parts except for validation under `BLIND` splits. No alphabet is, except
+    for Gurmukhi under ``vinyals`` and for ``ratio_60_20_20`` of fewer than three alphabets.
 
     Attributes:
-        name: the rule.
+        name: Name of the split.
         train, validation, test: int64 indices.
-        within-alphabet: int64 indices: the test characters by all drawers, for the long list of episodes.
+        test_all_drawers: int64 indices: the test characters by all drawers.
     """
 
     name: str
@@ -70,70 +70,76 @@ class Split:
 
     @property
     def blind(self) -> bool:
-        """The validation alphabets are among those that train: nothing may be chosen by them."""
+        """Whether the validation alphabets are trained on, so that they must not select a model."""
         return self.name in BLIND
 
 
 def split_dataset(
-    dataset: CharacterDataset, rule: str, val_alphabets: Sequence[str] | None = None
+    dataset: CharacterDataset, split: str, val_alphabets: Sequence[str] | None = None
 ) -> Split:
-    """Divide images by a rule of ``RULES``.
+    """Split a dataset.
 
-    An image that repeats another one of its part bit for bit is in no part. Images other than
-    Omniglot are always divided by ``shares``.
+    An image that equals an earlier one of its class bit for bit is in no part. Datasets other than
+    Omniglot are always split by ``ratio_60_20_20``.
 
     Args:
-        images: all of them.
-        rule: ``lake`` (Lake et al. 2019, original background), ``koch`` (paper, section 3.1:
-            30/10/10 alphabets, 12/4/4 drawers), ``koch40`` (the paper's 40/10), ``small1`` and
-            ``small2`` (Lake et al., minimal backgrounds), ``background``, ``minimal1`` and
-            ``minimal2`` (all of theirs, with nothing to choose by), ``vinyals`` (Vinyals et al.
-            2016, as the lists of Snell et al. 2017 have it) or ``shares``.
-        held_out: the training alphabets that validate instead (rules of ``FIXED`` do not ask);
-            where None: Early_Aramaic of ``small1``, Greek of ``small2``, else ``VAL_ALPHABETS``.
-
-    Returns:
-        The parts.
+        dataset: All images.
+        split: ``lake`` (Lake et al. 2019, original background), ``koch`` (paper, section 3.1:
+            30/10/10 alphabets, 12/4/4 drawers), ``koch40`` (the paper's 40/10 alphabets),
+            ``small1`` and ``small2`` (Lake et al., minimal backgrounds), ``background``,
+            ``minimal1`` and ``minimal2`` (all of these for training), ``vinyals`` (Vinyals et al.
+            2016, by the lists of Snell et al. 2017) or ``ratio_60_20_20``. `RULES` describes each.
+        val_alphabets: Training alphabets to validate with instead of the split's own, which are
+            Early_Aramaic (``small1``), Greek (``small2``) or `VAL_ALPHABETS`. Splits in `FIXED`
+            ignore it.
 
     Raises:
-        UserError: an unknown rule, alphabets to hold out that the rule does not train on, or too
-            few alphabets or characters to divide.
+        ArgumentError: If the split is unknown, or a validation alphabet is not one that it trains
+            on.
+        UserError: If there are too few alphabets or characters.
     """
-    check.choice("split", rule, RULES)
-    named = None if val_alphabets is None else check.names("val_alphabets", val_alphabets)
-    if dataset.source != "omniglot" or rule == "ratio_60_20_20":
-        return _made(dataset, "ratio_60_20_20", *_shares(dataset))
-    if rule == "koch":
-        return _made(
+    check.choice("split", split, RULES)
+    chosen = None if val_alphabets is None else check.names("val_alphabets", val_alphabets)
+    if dataset.source != "omniglot" or split == "ratio_60_20_20":
+        return _split_of(dataset, "ratio_60_20_20", *_by_ratio(dataset))
+    if split == "koch":
+        return _split_of(
             dataset,
-            rule,
+            split,
             dataset.indices(BACKGROUND, _TRAIN_DRAWERS),
-            dataset.indices(_OFF_RUNS, _VALIDATION_DRAWERS),
+            dataset.indices(_NO_RUN_ALPHABETS, _VALIDATION_DRAWERS),
             dataset.indices(RUN_ALPHABETS, _TEST_DRAWERS),
             dataset.indices(RUN_ALPHABETS),
         )
-    base = BLIND.get(rule, rule)
+    base = BLIND.get(split, split)
     small = {"small1": SMALL1, "small2": SMALL2}.get(base)
-    validate = _HELD_OUT_OF.get(base, VAL_ALPHABETS) if named is None else tuple(named)
-    strangers = sorted(set(validate) - set(small or BACKGROUND))
-    if strangers:
-        where = f"the alphabets of {rule}" if small else "the background alphabets"
-        raise UserError(f"data.val_alphabets names {', '.join(strangers)}, not among {where}")
-    if not validate:
-        raise UserError("data.val_alphabets is empty: at least one alphabet has to validate")
-    known = small or (BACKGROUND + _OFF_RUNS if rule == "koch40" else BACKGROUND)
-    own = known if rule in BLIND else [name for name in known if name not in validate]
-    train = dataset.indices(own)
-    test = dataset.indices(RUN_ALPHABETS if rule == "koch40" else EVALUATION)
-    if rule == "vinyals":
-        early = _indices_of(dataset, torch.arange(_VINYALS_CLASSES))
-        rest = [name for name in dataset.alphabet_names if name not in validate]
-        train = early[torch.isin(early, dataset.indices(rest))]
+    default = _SMALL_VAL_ALPHABETS.get(base, VAL_ALPHABETS)
+    validation = default if chosen is None else tuple(chosen)
+    unknown = sorted(set(validation) - set(small or BACKGROUND))
+    if unknown or not validation:
+        background = f"the alphabets of {split}" if small else "the background alphabets"
+        message = (
+            f"{', '.join(unknown)} not among {background}" if unknown else
+            "at least one alphabet is needed for validation"
+        )  # fmt: skip
+        raise ArgumentError("val_alphabets", ",".join(validation), message=message)
+    alphabets = small or (BACKGROUND + _NO_RUN_ALPHABETS if split == "koch40" else BACKGROUND)
+    if split not in BLIND:
+        alphabets = tuple(name for name in alphabets if name not in validation)
+    if not alphabets:
+        message = "no alphabet is left for training"
+        raise ArgumentError("val_alphabets", ",".join(validation), message=message)
+    train = dataset.indices(alphabets)
+    test = dataset.indices(RUN_ALPHABETS if split == "koch40" else EVALUATION)
+    if split == "vinyals":
+        early = _images_of(dataset, torch.arange(_VINYALS_CLASSES))
+        others = [name for name in dataset.alphabet_names if name not in validation]
+        train = early[torch.isin(early, dataset.indices(others))]
         test = test[~torch.isin(test, early)]
-    return _made(dataset, rule, train, dataset.indices(validate), test)
+    return _split_of(dataset, split, train, dataset.indices(validation), test)
 
 
-def _made(
+def _split_of(
     dataset: CharacterDataset,
     name: str,
     train: Tensor,
@@ -142,17 +148,17 @@ def _made(
     test_all_drawers: Tensor | None = None,
 ) -> Split:
     """The split without repeated images."""
-    parts = [dataset.distinct(part) for part in (train, validation, test)]
-    whole = parts[2] if test_all_drawers is None else dataset.distinct(test_all_drawers)
-    return Split(name, parts[0], parts[1], parts[2], whole)
+    train, validation, test = (dataset.distinct(one) for one in (train, validation, test))
+    all_drawers = test if test_all_drawers is None else dataset.distinct(test_all_drawers)
+    return Split(name, train, validation, test, all_drawers)
 
 
-def _indices_of(dataset: CharacterDataset, classes: Tensor) -> Tensor:
+def _images_of(dataset: CharacterDataset, classes: Tensor) -> Tensor:
     return torch.isin(dataset.classes, classes).nonzero().flatten()
 
 
-def _shares(dataset: CharacterDataset) -> list[Tensor]:
-    """Three fifths, a fifth and a fifth, of the alphabets or else of each alphabet's characters."""
+def _by_ratio(dataset: CharacterDataset) -> list[Tensor]:
+    """60, 20 and 20% of the alphabets or, if there are too few, of each alphabet's characters."""
     names = dataset.alphabet_names
     if len(names) >= 3:
         return [dataset.indices(names[part]) for part in _fifths(len(names))]
@@ -161,15 +167,15 @@ def _shares(dataset: CharacterDataset) -> list[Tensor]:
         classes = (dataset.class_alphabets == alphabet).nonzero().flatten()
         if len(classes) < 3:
             raise UserError(
-                f"{name} has {len(classes)} characters, which cannot be divided into training, "
+                f"{name} has {len(classes)} characters, which cannot be split into training, "
                 "validation and test: at least 3 characters, or 3 alphabets, are needed"
             )
-        for part, share in zip(parts, _fifths(len(classes)), strict=True):
-            part.append(classes[share])
-    return [_indices_of(dataset, torch.cat(part)) for part in parts]
+        for part, slice_ in zip(parts, _fifths(len(classes)), strict=True):
+            part.append(classes[slice_])
+    return [_images_of(dataset, torch.cat(part)) for part in parts]
 
 
 def _fifths(count: int) -> tuple[slice, slice, slice]:
-    """Three fifths, a fifth and a fifth of at least three, at least one each, in order."""
+    """Three fifths, one fifth and one fifth of at least three things, at least one each."""
     fifth = max(1, count // 5)
     return slice(-2 * fifth), slice(-2 * fifth, -fifth), slice(-fifth, None)

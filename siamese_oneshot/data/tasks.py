@@ -198,7 +198,7 @@ def make_test_tasks(
             "cross_alphabet",
             f"cross-alphabet {way}-way",
             f"{way}-way from the {len(all_drawers)} test characters of "
-            f"{len(all_drawers.names)} alphabets",
+            f"{len(all_drawers.alphabet_names)} alphabets",
             sample_episodes(all_drawers, config.n_cross_episodes, generator_for(seed, 4), way),
             comparable_with="cross_alphabet_20way" if omniglot and twenty else None,
         ),
@@ -333,7 +333,7 @@ def _way_curve(
             f"{series}_{way:02d}",
             f"{way}-way, {name} alphabets",
             f"{way}-way from {len(class_index)} {name} characters of "
-            f"{len(class_index.names)} alphabets",
+            f"{len(class_index.alphabet_names)} alphabets",
             sample_episodes(class_index, protocols.episodes_per_way, rng, way),
             series=series,
             comparable_with="cross_alphabet_21way" if comparable and way == 21 else None,
@@ -352,6 +352,6 @@ def _check_keys(tasks: Iterable[EpisodeTask]) -> None:
 
 def _alphabets(class_index: ClassIndex, way: int) -> str:
     """The number of alphabets that take part, and the names of those that are too small."""
-    excluded = class_index.left_out(way, 2)
+    excluded = class_index.excluded_alphabets(way, 2)
     note = f"; too small: {', '.join(excluded)}" if excluded else ""
-    return f"{len(class_index.names) - len(excluded)} alphabets{note}"
+    return f"{len(class_index.alphabet_names) - len(excluded)} alphabets{note}"

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.mnist import enlarged
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.splits import Split, split_dataset
 from siamese_oneshot.data.tasks import (
@@ -119,7 +118,7 @@ class TaskProvider:
         """MNIST enlarged to a size."""
         assert self.mnist is not None
         if size not in self._mnist:
-            self._mnist[size] = enlarged(self.mnist, size)
+            self._mnist[size] = self.mnist.resized(size, bilinear=True, batch_size=4096)
         return self._mnist[size]
 
     @cached_property

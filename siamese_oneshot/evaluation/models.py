@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from siamese_oneshot.data.omniglot.edition import SIDE
+from siamese_oneshot.data.omniglot import SIDE
 from siamese_oneshot.evaluation.baselines import BASELINES, Baseline
 from siamese_oneshot.evaluation.embeddings import PairScorer
 from siamese_oneshot.evaluation.ensembling import Ensemble, TestTimeAugmentation

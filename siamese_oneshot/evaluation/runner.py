@@ -14,8 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
-from siamese_oneshot.data.omniglot.edition import SIDE
-from siamese_oneshot.data.sources import load_source
+from siamese_oneshot.data.sources import SourceConfig, load_source
 from siamese_oneshot.evaluation.baselines import BASELINES
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
@@ -201,13 +200,14 @@ def _task_provider(cfg: DictConfig) -> TaskProvider:
     """Load the images."""
     data = cfg.data
     loaded = load_source(
-        data.source,
-        SIDE,
-        instantiate(data.synthetic, _convert_="all"),
-        data.root,
-        data.download,
-        data.on_missing,
-        data.on_error,
+        data.source if isinstance(data.source, str) else instantiate(data.source),
+        SourceConfig(
+            data.root,
+            data.download,
+            data.on_missing,
+            data.on_error,
+            instantiate(data.synthetic, _convert_="all"),
+        ),
     )
     return TaskProvider(
         loaded,

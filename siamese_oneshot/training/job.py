@@ -85,7 +85,7 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         {**plain, "metadata": run.metadata() | run.surroundings()},
         name=label.name,
         group=label.group,
-        tags=tags_of(cfg.name, run.data.dataset.source, run.data.parts.name),
+        tags=tags_of(cfg.name, run.data.dataset.source, run.data.split.name),
         best=METRICS,
         wandb_dir=label.wandb_dir,
     ) as loggers:

@@ -101,7 +101,7 @@ class Run:
             )
         self.data.load()
         self.module.metadata = self.metadata()
-        check_split(self.data.parts, cfg.callbacks)
+        check_split(self.data.split, cfg.callbacks)
         self.signals, self.exact_resume = SignalHandler(), ExactResume()
         self.callbacks: list[Callback] = [
             self.signals,
@@ -117,10 +117,10 @@ class Run:
             "seed": self.cfg.seed,
             "data_source": self.data.dataset.source,
             "data_digest": self.data.digest,
-            "split": self.data.parts.name,
+            "split": self.data.split.name,
             "val_alphabets": None if val_alphabets is None else list(val_alphabets),
             "n_extra_synthetic": self.data.extra_synthetic.n_alphabets,
-            "trained_on": self.data.learned,
+            "trained_on": self.data.training_data,
             "overrides": of_training(HydraConfig.get().overrides.task),
             **{name: self.environment[name] for name in ("command", "commit")},
         }
@@ -251,9 +251,9 @@ class Run:
             "%s: %s parameters, %s training images of %d classes (split %s), seed %d",
             self.cfg.name,
             f"{sum(weight.numel() for weight in module.parameters()):,}",
-            f"{len(data.parts.train):,}",
+            f"{len(data.split.train):,}",
             len(data.train_index),
-            data.parts.name,
+            data.split.name,
             self.cfg.seed,
         )
         log.info(
@@ -270,13 +270,13 @@ class Run:
             seed=self.cfg.seed,
             data_source=data.dataset.source,
             data_digest=data.digest,
-            data_split=data.parts.name,
-            trained_on=data.learned,
+            data_split=data.split.name,
+            trained_on=data.training_data,
             scores=list(scores),
             val_accuracy=scores[0].value if scores else best_validation(trainer),
             checkpoint=None if kept is None else _relative(kept, self.folder),
             steps=trainer.global_step,
-            epochs=trainer.global_step // len(data.stream),  # type: ignore[arg-type]
+            epochs=trainer.global_step // len(data.train_batches),  # type: ignore[arg-type]
             train_seconds=self.exact_resume.seconds,
             total_seconds=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),
@@ -306,7 +306,7 @@ def convolutions(run: Run) -> str:
     encoder = run.module.network.encoder
     if not isinstance(encoder, Encoder):
         return ""
-    images = run.data.stream[0].indices.numel()
+    images = run.data.train_batches[0].indices.numel()
     plain = (run.accelerator, run.precision) == ("cpu", "32-true")
     layers = encoder.by_fourier(images, plain)
     return f", {', '.join(layers)} by Fourier transform" if layers else ", direct convolutions"

@@ -1,20 +1,22 @@
-"""Omniglot (Lake, Salakhutdinov, Tenenbaum 2015): found, fetched, verified, cached, loaded."""
+"""Omniglot (Lake, Salakhutdinov and Tenenbaum 2015): located or downloaded, verified and cached."""
 
+from siamese_oneshot.data.omniglot.archive import OmniglotFaulty
 from siamese_oneshot.data.omniglot.edition import (
     BACKGROUND,
     EVALUATION,
     RUN_ALPHABETS,
+    SIDE,
     SMALL1,
     SMALL2,
 )
-from siamese_oneshot.data.omniglot.files import OmniglotFaulty, OmniglotUnavailable
-from siamese_oneshot.data.omniglot.loader import Omniglot, load_omniglot
-from siamese_oneshot.data.omniglot.official_runs import OfficialRuns
+from siamese_oneshot.data.omniglot.loader import OfficialRuns, Omniglot, load_omniglot
+from siamese_oneshot.data.omniglot.locate import OmniglotUnavailable
 
 __all__ = [
     "BACKGROUND",
     "EVALUATION",
     "RUN_ALPHABETS",
+    "SIDE",
     "SMALL1",
     "SMALL2",
     "OfficialRuns",

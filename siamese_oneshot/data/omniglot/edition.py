@@ -1,4 +1,4 @@
-"""What Omniglot holds: its alphabets, how many characters each has, digests of the pixels.
+"""Contents of Omniglot: alphabets, numbers of characters, and digests of the pixels.
 
 Lake, Salakhutdinov, Tenenbaum, "Human-level concept learning through probabilistic program
 induction", Science 2015; files at https://github.com/brendenlake/omniglot.
@@ -17,12 +17,12 @@ WAY = 20
 
 @dataclass(frozen=True)
 class ImageSet:
-    """One of the two image files.
+    """One of the two image sets.
 
     Attributes:
-        part: its name without ``.zip``.
-        characters: how many characters each alphabet has, alphabets in sorted order.
-        digest: SHA-256 of the bit-packed images (ink is 1, every row padded to whole bytes), by
+        part: Name of its file without ``.zip``.
+        characters: Number of characters of each alphabet, in sorted order.
+        digest: SHA-256 of the images packed to bits (foreground is 1, each padded to bytes), by
             alphabet, character and drawer.
     """
 
@@ -32,13 +32,13 @@ class ImageSet:
 
     @property
     def count(self) -> int:
-        """The number of images."""
+        """Number of images."""
         return DRAWERS * sum(self.characters.values())
 
 
 @dataclass(frozen=True)
 class Edition:
-    """Both image sets, and the SHA-256 of the official runs (int64 (3, 20, 20), little-endian)."""
+    """Both image sets, and the SHA-256 of Lake's runs (int64 (3, 20, 20), little-endian)."""
 
     background: ImageSet
     evaluation: ImageSet

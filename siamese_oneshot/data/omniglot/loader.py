@@ -1,45 +1,48 @@
-"""Omniglot: found or downloaded, verified, decoded once, and loaded in a fraction of a second.
+"""Loads Omniglot: located or downloaded, verified, decoded once, then cached.
 
-All 32,460 images of 1,623 characters in 50 alphabets by 20 people each, and the official runs.
-Whatever zip or folder they come from, the pixels are compared with pinned digests. So a cache that
-passed once is as good as any source, and a valid one needs no source files.
+All 32,460 images of 1,623 characters in 50 alphabets by 20 drawers each, and Lake's runs. Whatever
+zip or folder they come from, the pixels are compared with pinned digests. A valid cache therefore
+needs no source files.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from siamese_oneshot.data import cache as bitcache
+from siamese_oneshot.data import cache
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.omniglot.download import REPOSITORY
-from siamese_oneshot.data.omniglot.edition import (
-    DRAWERS,
-    OFFICIAL,
-    SIDE,
-)
-from siamese_oneshot.data.omniglot.files import (
-    PARTS,
-    OmniglotFaulty,
-    Place,
-    cache_home,
-    candidates,
-    missing,
-)
-from siamese_oneshot.data.omniglot.official_runs import OfficialRuns
-from siamese_oneshot.data.omniglot.search import Search
+from siamese_oneshot.data.omniglot.edition import DRAWERS, OFFICIAL, SIDE
+from siamese_oneshot.data.omniglot.locate import Search, root_place
 
-EDITION = OFFICIAL  # what is verified; tests put a small one here
+EDITION = OFFICIAL  # what is verified; tests replace it by a small one
+
+
+@dataclass(frozen=True, eq=False)
+class OfficialRuns:
+    """Lake's one-shot task: 20 runs of 20 tests against 20 supports, one of each class.
+
+    Lake et al., Science 2015; the paper's section 4.3 scores these 400 episodes. All images are of
+    the evaluation set.
+
+    Attributes:
+        tests: int64 (20, 20): by run, the image indices of item01 … item20.
+        supports: int64 (20, 20): by run, the image indices of class01 … class20.
+        answers: int64 (20, 20): for each test, the column of ``supports`` with the same character.
+    """
+
+    tests: Tensor
+    supports: Tensor
+    answers: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Omniglot:
-    """All images, background alphabets before evaluation alphabets, and the official runs."""
+    """All images, background alphabets before evaluation alphabets, and Lake's runs."""
 
     dataset: CharacterDataset
     runs: OfficialRuns
@@ -53,45 +56,37 @@ def load_omniglot(
     """Load Omniglot from its cache, from files found, or from the official repository.
 
     Args:
-        root: the folder with images_background, images_evaluation and all_runs (zips or folders).
-            Where None: ``$OMNIGLOT_ROOT``, ``./data/omniglot``, ``../shared/omniglot``, the cache.
-        download: fetch what is missing; with a ``root``, all_runs.zip alone.
-        cache_dir: where the cache and downloads are kept. Where None: ``$SIAMESE_ONESHOT_CACHE``,
-            else the user's cache folder.
+        root: Folder with images_background, images_evaluation and all_runs (zips or folders). None
+            searches ``$OMNIGLOT_ROOT``, ``./data/omniglot``, ``../shared/omniglot`` and the cache.
+        download: Download what is missing; with a ``root`` all_runs.zip only.
+        cache_dir: Folder of the cache and of downloads. None uses ``$SIAMESE_ONESHOT_CACHE`` or
+            the user's cache folder.
 
     Returns:
-        32,460 images (105×105, 0 paper and 255 ink, drawers 0 … 19), by alphabet, character and
-        drawer within the background and then the evaluation set; and the official runs.
+        32,460 images (105×105, 0 background and 255 foreground, drawers 0 … 19), by alphabet,
+        character and drawer within the background and then the evaluation set; and Lake's runs.
 
     Raises:
-        OmniglotUnavailable: there is nothing anywhere and no download.
-        OmniglotFaulty: ``root`` lacks the images, or what was found is incomplete or damaged and
-            nothing better can be had.
+        ArgumentError: If ``root`` lacks the images.
+        OmniglotUnavailable: If there is no file anywhere and no download.
+        OmniglotFaulty: If the files found are incomplete or damaged, and no others are available.
     """
-    home = cache_home(cache_dir)
-    given = None
-    if root is not None:
-        given = Place(Path(root).expanduser().absolute(), f"data.root={root}")
-        if not all(candidates(given.path, part) for part in PARTS[:2]):
-            raise OmniglotFaulty(
-                f"{given.called}: {missing(given.path)} ({given.path})\n"
-                "Put images_background, images_evaluation and all_runs there, as zips or unpacked "
-                f"({REPOSITORY}/tree/master/python), or leave data.root out to have Omniglot "
-                "looked for and downloaded."
-            )
+    home = cache.cache_home(cache_dir)
+    place = None if root is None else root_place(root)
     metadata = {
         "data": "omniglot",
         "digests": [EDITION.background.digest, EDITION.evaluation.digest, EDITION.runs_digest],
     }
-    path = home / f"omniglot-v{bitcache.FORMAT}.bits"
-    arrays = bitcache.remember(path, metadata, Search(EDITION, given, home, download).decode)
-    return _made(arrays["background"], arrays["evaluation"], arrays["runs"])
+    search = Search(EDITION, place, home, download)
+    path = home / f"omniglot-v{cache.FORMAT}.bits"
+    return _unpacked(cache.load_or_build(path, metadata, search.decode))
 
 
-def _made(background: NDArray[Any], evaluation: NDArray[Any], runs: NDArray[Any]) -> Omniglot:
+def _unpacked(arrays: dict[str, cache.Array]) -> Omniglot:
+    background, evaluation = arrays["background"], arrays["evaluation"]
     pixels = np.empty((len(background) + len(evaluation), SIDE, SIDE), np.uint8)
-    bitcache.unpack(background, pixels[: len(background)])
-    bitcache.unpack(evaluation, pixels[len(background) :])
+    cache.unpack(background, pixels[: len(background)])
+    cache.unpack(evaluation, pixels[len(background) :])
     characters = {**EDITION.background.characters, **EDITION.evaluation.characters}
     names = [f"{a}/character{i + 1:02d}" for a, count in characters.items() for i in range(count)]
     dataset = CharacterDataset(
@@ -105,5 +100,5 @@ def _made(background: NDArray[Any], evaluation: NDArray[Any], runs: NDArray[Any]
         ),
         source="omniglot",
     )
-    tests, supports, answers = torch.tensor(runs)  # a copy: the cache's arrays are read-only
+    tests, supports, answers = torch.tensor(arrays["runs"])  # a copy: the cache is read-only
     return Omniglot(dataset, OfficialRuns(tests, supports, answers))

@@ -1,0 +1,310 @@
+"""Reads and verifies Omniglot's zips or folders: the two image sets and Lake's runs.
+
+Nothing is unpacked to disk, so that no name in a zip can reach outside a folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import lzma
+import os
+import re
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from siamese_oneshot.data.cache import pack
+from siamese_oneshot.data.omniglot.edition import DRAWERS, RUNS, SIDE, WAY, ImageSet
+from siamese_oneshot.utils.errors import UserError
+
+MAX_ZIP_BYTES = 256 * 2**20  # the largest official zip has 9.5 MB
+MAX_MEMBER_BYTES = 64 * 2**10  # the largest official member has 980 bytes
+_MAX_NAMED = 8  # faults in one message
+_IMAGE = re.compile(r"\d{4}_(\d\d)\.png")
+_LABEL = re.compile(r".*item(\d\d)\.png\s+.*class(\d\d)\.png")
+
+# Raised by zipfile and its decompressors on damage, encryption and unknown methods.
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError,
+    IndexError,
+)  # fmt: skip
+
+Members = dict[str, dict[str, dict[int, list[str]]]]  # names by alphabet, character, drawer
+
+
+class OmniglotFaulty(UserError):
+    """Omniglot's files are incomplete or damaged, or the given folder has none."""
+
+
+class Archive:
+    """The files in a zip or below a folder.
+
+    Attributes:
+        names: Sorted, with ``/`` between the parts; without hidden files and ``__MACOSX``.
+
+    Raises:
+        OmniglotFaulty: If it cannot be read as a zip.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        try:
+            if path.is_dir():
+                # A folder with run01 … itself may also hold 32,000 images beside them.
+                files = path.glob("run[0-9][0-9]/**/*") if holds_runs(path) else path.rglob("*")
+                names = [file.relative_to(path).as_posix() for file in files if file.is_file()]
+            elif path.stat().st_size > MAX_ZIP_BYTES:
+                raise OmniglotFaulty(f"it is larger than {MAX_ZIP_BYTES} bytes")
+            else:
+                self._zip = zipfile.ZipFile(path)
+                names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
+        except zipfile.BadZipFile as fault:
+            raise OmniglotFaulty(f"it is not a zip file: {fault}{_web_page(path)}") from fault
+        except (OSError, ValueError, NotImplementedError, IndexError) as fault:
+            # An IndexError is a member without a name.
+            raise OmniglotFaulty(f"it cannot be read: {fault}") from fault
+        parts = {name: PurePosixPath(name).parts for name in names}
+        self.names = sorted(
+            name
+            for name, pieces in parts.items()
+            if pieces and not any(piece.startswith((".", "__MACOSX")) for piece in pieces)
+        )
+
+    def read(self, name: str) -> bytes:
+        """The content of one file.
+
+        Raises:
+            OmniglotFaulty: If it is damaged, or larger than any file of Omniglot.
+        """
+        try:
+            if self._zip is None:
+                with open(self.path / name, "rb") as handle:
+                    data = handle.read(MAX_MEMBER_BYTES + 1)
+            else:
+                with self._zip.open(name) as member:  # the size in its header may be wrong
+                    data = member.read(MAX_MEMBER_BYTES + 1)
+        except _UNREADABLE as fault:
+            raise OmniglotFaulty(f"{name} cannot be read: {fault}") from fault
+        if len(data) > MAX_MEMBER_BYTES:
+            raise OmniglotFaulty(f"{name} is larger than {MAX_MEMBER_BYTES} bytes")
+        return data
+
+    def __enter__(self) -> Archive:
+        """The archive."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the zip."""
+        if self._zip is not None:
+            self._zip.close()
+
+
+def holds_runs(folder: Path) -> bool:
+    """Whether a folder has Lake's runs directly below it."""
+    return os.path.isdir(folder / "run01")
+
+
+def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
+    """One image: bool (105, 105), True for foreground (black).
+
+    Raises:
+        OmniglotFaulty: If it is not a 105×105 PNG in black and white.
+    """
+    data = archive.read(name)
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if image.size != (SIDE, SIDE):
+                size = f"{image.width}×{image.height}"
+                raise OmniglotFaulty(f"{name} has {size} pixels, not {SIDE}×{SIDE}")
+            if image.mode == "1":
+                return ~np.asarray(image)
+            gray = np.asarray(image.convert("L"))  # a tool may have changed the mode
+    except Image.DecompressionBombError as fault:
+        raise OmniglotFaulty(f"{name} claims far more pixels than {SIDE}×{SIDE}") from fault
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as fault:
+        raise OmniglotFaulty(f"{name} is not an intact PNG image ({fault})") from fault
+    black: NDArray[np.bool_] = gray == 0
+    if not (black | (gray == 255)).all():
+        raise OmniglotFaulty(f"{name} has gray pixels; every one must be black or white")
+    return black
+
+
+def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
+    """All images of one set, verified.
+
+    Args:
+        archive: The files. Alphabet, character and drawer are read from the end of each name
+            (``Greek/character03/0396_07.png``); the folders above do not matter.
+        expected: What the set must hold.
+
+    Returns:
+        uint8 ``(count, 1379)``: bit-packed, by alphabet, character and drawer.
+
+    Raises:
+        OmniglotFaulty: What is missing, unexpected or wrong.
+    """
+    members, faults = _members(archive.names)
+    faults += _faults(members, expected)
+    if faults:
+        raise OmniglotFaulty(_joined("; ", faults, "faults"))
+    packed = np.empty((expected.count, (SIDE * SIDE + 7) // 8), np.uint8)
+    row = 0
+    for alphabet in sorted(members):
+        for character in sorted(members[alphabet]):
+            for drawer in range(1, DRAWERS + 1):
+                try:
+                    image = decode_image(archive, members[alphabet][character][drawer][0])
+                    packed[row] = pack(image[None])[0]
+                except OmniglotFaulty as fault:
+                    faults.append(str(fault))
+                row += 1
+    if faults:
+        raise OmniglotFaulty(_joined("; ", faults, "faults"))
+    digest = sha256(packed)
+    if digest != expected.digest:
+        raise OmniglotFaulty(
+            "all names and sizes are right, but the pixels are not those of Omniglot: "
+            f"their digest is {digest[:16]}…, not {expected.digest[:16]}…"
+        )
+    return packed
+
+
+def decode_runs(
+    archive: Archive, evaluation: NDArray[np.uint8], offset: int, digest: str
+) -> NDArray[np.int64]:
+    """Lake's runs: each image is found among the evaluation images by its pixels.
+
+    Args:
+        archive: The files of all_runs.zip.
+        evaluation: uint8 ``(n, 1379)``: the bit-packed evaluation set.
+        offset: Index of its first image in the dataset.
+        digest: SHA-256 of the right result.
+
+    Returns:
+        int64 ``(3, 20, 20)``: tests, supports and answers as in `OfficialRuns`.
+
+    Raises:
+        OmniglotFaulty: What is missing or wrong.
+    """
+    indices = {row.tobytes(): index for index, row in enumerate(evaluation, offset)}
+    by_ending = {"/".join(PurePosixPath(name).parts[-3:]): name for name in archive.names}
+    by_ending |= {"/".join(PurePosixPath(name).parts[-2:]): name for name in archive.names}
+    out = np.empty((3, RUNS, WAY), "<i8")
+
+    def member(ending: str) -> str:
+        if ending not in by_ending:
+            raise OmniglotFaulty(f"it has no {ending}")
+        return by_ending[ending]
+
+    for run in range(RUNS):
+        folder = f"run{run + 1:02d}"
+        for row, kind in enumerate(("test/item", "training/class")):
+            for column in range(WAY):
+                name = member(f"{folder}/{kind}{column + 1:02d}.png")
+                bits = pack(decode_image(archive, name)[None]).tobytes()
+                if bits not in indices:
+                    raise OmniglotFaulty(f"{name} is no image of the evaluation set")
+                out[row, run, column] = indices[bits]
+        out[2, run] = _answers(archive, member(f"{folder}/class_labels.txt"))
+    if sha256(out) != digest:
+        raise OmniglotFaulty("its images or labels are not those of Lake's runs")
+    return out.astype(np.int64)
+
+
+def sha256(array: NDArray[Any]) -> str:
+    """Hexadecimal SHA-256 of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _answers(archive: Archive, name: str) -> list[int]:
+    """For item01 … item20, the number (from 0) of the class image with the same character."""
+    lines = archive.read(name).decode("utf-8", "replace").splitlines()
+    pairs = [match.groups() for line in lines if (match := _LABEL.fullmatch(line.strip()))]
+    answer = {int(item) - 1: int(label) - 1 for item, label in pairs}
+    numbers = list(range(WAY))
+    if len(pairs) != WAY or sorted(answer) != numbers or sorted(answer.values()) != numbers:
+        raise OmniglotFaulty(f"{name} does not pair item01 … item20 with class01 … class20")
+    return [answer[item] for item in range(WAY)]
+
+
+def _members(names: Iterable[str]) -> tuple[Members, list[str]]:
+    """Image files by alphabet, character and drawer; and a fault for PNGs with other names."""
+    members: Members = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    other = []
+    for name in names:
+        pieces = PurePosixPath(name).parts
+        match = _IMAGE.fullmatch(pieces[-1])
+        if match and len(pieces) >= 3:
+            members[pieces[-3]][pieces[-2]][int(match[1])].append(name)
+        elif pieces[-1].endswith(".png"):
+            other.append(name)
+    fault = f"not named Alphabet/characterNN/NNNN_DD.png: {_joined(', ', other)}"
+    return members, [fault] if other else []
+
+
+def _faults(members: Members, expected: ImageSet) -> list[str]:
+    faults = [
+        f"alphabet {name} is missing ({count} characters)"
+        for name, count in expected.characters.items()
+        if name not in members
+    ]
+    faults += [
+        f"alphabet {name} does not belong to {expected.part}"
+        for name in sorted(members)
+        if name not in expected.characters
+    ]
+    for alphabet, count in expected.characters.items():
+        if alphabet not in members:
+            continue
+        characters = members[alphabet]
+        wanted = {f"character{number:02d}" for number in range(1, count + 1)}
+        title = f"{alphabet} has {len(characters)} characters, not {count}"
+        faults += _difference(title, wanted, characters.keys())
+        for character in sorted(wanted & characters.keys()):
+            drawers = characters[character]
+            faults += _difference(
+                f"{alphabet}/{character} has {len(drawers)} drawers, not {DRAWERS}",
+                {f"{number:02d}" for number in range(1, DRAWERS + 1)},
+                {f"{number:02d}" for number in drawers},
+            )
+            faults += [
+                f"two files for one image: {_joined(', ', files)}"
+                for files in drawers.values()
+                if len(files) > 1
+            ]
+    return faults
+
+
+def _difference(title: str, wanted: Collection[str], found: Collection[str]) -> list[str]:
+    lacking, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    notes = [f"missing {_joined(', ', lacking)}"] if lacking else []
+    notes += [f"extra {_joined(', ', extra)}"] if extra else []
+    return [f"{title}: {'; '.join(notes)}"] if notes else []
+
+
+def _joined(separator: str, texts: list[str], noun: str = "") -> str:
+    """The first texts, and how many more there are."""
+    more = len(texts) - _MAX_NAMED
+    rest = f"{separator}and {more} more {noun}".rstrip() if more > 0 else ""
+    return separator.join(texts[:_MAX_NAMED]) + rest
+
+
+def _web_page(path: Path) -> str:
+    with open(path, "rb") as handle:
+        start = handle.read(64).lstrip().lower()
+    return " (it is a web page)" if start.startswith((b"<!doctype", b"<html")) else ""
