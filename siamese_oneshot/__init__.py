@@ -1,23 +1,46 @@
-"""One-shot image recognition with twin (Siamese) networks.
+"""One-shot image recognition with Siamese networks.
 
-Importing this package costs nothing: PyTorch is loaded by the parts that need it.
+Importing this package is cheap: PyTorch is imported with the first class that needs it.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from siamese_oneshot.classifier import OneShotClassifier
+    from siamese_oneshot.data.datamodule import (
+        ImageFolderDataModule,
+        OmniglotDataModule,
+        OneShotDataModule,
+        SyntheticDataModule,
+    )
+    from siamese_oneshot.module import SiameseModule
 
 __version__ = "0.1.0"
-__all__ = ["OneShotClassifier", "__version__"]
+
+_MODULES = {
+    "ImageFolderDataModule": "data.datamodule",
+    "OmniglotDataModule": "data.datamodule",
+    "OneShotClassifier": "classifier",
+    "OneShotDataModule": "data.datamodule",
+    "SiameseModule": "module",
+    "SyntheticDataModule": "data.datamodule",
+}
+__all__ = [
+    "ImageFolderDataModule",
+    "OmniglotDataModule",
+    "OneShotClassifier",
+    "OneShotDataModule",
+    "SiameseModule",
+    "SyntheticDataModule",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for at its first use."""
-    if name == "OneShotClassifier":
-        from siamese_oneshot.classifier import OneShotClassifier
-
-        return OneShotClassifier
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a class at its first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
