@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def train_task(cfg: DictConfig) -> float:
     """Run one job; returns the validation one-shot accuracy of the kept checkpoint."""
-    from siamese_oneshot.training.job import train  # PyTorch is loaded here
+    from siamese_oneshot.training.command import train  # PyTorch is loaded here
 
     return train(cfg)
 

@@ -1,51 +1,175 @@
-"""Which checkpoints are kept, best by validation and latest, and which a training goes on from."""
+"""Checkpoints: written atomically with one predecessor, read safely, kept by validation or time."""
 
 from __future__ import annotations
 
 import logging
+import os
+import pickle
 import time
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
-from siamese_oneshot.callbacks.checkpoint_io import there_is
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.module import MONITOR
-from siamese_oneshot.utils import check, slurm
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import remove_strays
-from siamese_oneshot.utils.text import quoted
+from siamese_oneshot.utils.io import check_sums, previous, whole_file
 
 log = logging.getLogger(__name__)
 
+_DAMAGE = (
+    OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)  # fmt: skip
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """A plugin of Lightning's trainer: `write_checkpoint` and `read_checkpoint`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint, always with ``weights_only``."""
+        return read_checkpoint(Path(path))
+
+
+def checkpoint_exists(path: Path) -> bool:
+    """Whether a checkpoint or its predecessor exists."""
+    return path.is_file() or previous(path).is_file()
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint to a temporary file, sync it and move it to ``path``.
+
+    The checkpoint that it replaces is kept as ``previous(path)``.
+
+    Raises:
+        OSError: If it cannot be written, for instance because the disk is full. Both files are then
+            unchanged.
+    """
+    with whole_file(path, keep=previous(path)) as file:
+        recorder = _ErrorRecorder(file)
+        try:
+            torch.save(checkpoint, recorder)  # type: ignore[arg-type]
+        except RuntimeError as problem:  # PyTorch hides the file's own error
+            raise (recorder.error or problem) from problem
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU without executing anything that it holds.
+
+    If it is missing or damaged (all checksums are compared), its predecessor is read and the log
+    says so. The first process then also moves the predecessor to ``path`` and keeps the damaged
+    file as ``*.damaged.ckpt``.
+
+    Raises:
+        UserError: If neither can be read.
+    """
+    try:
+        return _load(path)
+    except _DAMAGE as problem:
+        reason = _first_line(problem)
+    older = previous(path)
+    try:
+        checkpoint = _load(older)
+    except FileNotFoundError:
+        if not is_first_process():  # the first process may just have moved it to `path`
+            with suppress(*_DAMAGE):
+                return _load(path)
+        raise UserError(
+            f"{path} cannot be read ({reason}), and it has no predecessor"
+        ) from None
+    except _DAMAGE as problem:
+        raise UserError(
+            f"{path} cannot be read ({reason}), nor can its predecessor ({_first_line(problem)}): "
+            "start anew in another folder"
+        ) from problem
+    if is_first_process():
+        log.warning("%s cannot be read (%s): its predecessor is loaded", path, reason)
+        try:  # otherwise the next write would keep the damaged file as predecessor
+            if path.exists():
+                os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+            os.replace(older, path)
+        except OSError as problem:
+            log.warning("%s cannot be renamed to %s: %s", older, path.name, problem)
+    return checkpoint
+
+
+def _load(path: Path) -> dict[str, Any]:
+    check_sums(path)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise ValueError("it is not a checkpoint of a training")
+    return checkpoint
+
+
+def _first_line(problem: BaseException) -> str:
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+
+
+class _ErrorRecorder:
+    """A file for `torch.save` that keeps the error of a failed write."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return int(self.file.write(data))
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's, whose memory of the best outlives that the run's folder is moved."""
+    """Lightning's ModelCheckpoint for run folders that may be moved: its state holds file names.
 
-    @property
-    def state_key(self) -> str:
-        """As Lightning's own, so that older runs can be resumed."""
-        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+    Args:
+        dirpath: Folder of the checkpoints.
+        filename: Name without suffix. If several checkpoints are kept and it holds no placeholder,
+            the step is added.
+        save_top_k: How many of the best checkpoints are kept; -1 keeps all.
+        **options: Other arguments of ModelCheckpoint.
+    """
+
+    def __init__(
+        self, dirpath: str, filename: str = "best", save_top_k: int = 1, **options: Any
+    ) -> None:
+        if save_top_k not in (0, 1) and "{" not in filename:
+            filename += "_{step:06d}"
+        super().__init__(dirpath, filename, save_top_k=save_top_k, **options)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is known of the best; files by their names."""
-        return self._renamed(super().state_dict(), Path())
+        """State with file names in place of paths."""
+        return self._in_folder(super().state_dict(), Path())
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with it, unless the best checkpoint is gone: then the next one is the best."""
+        """Restore the state, unless the best checkpoint is gone: then the next one is the best."""
         assert self.dirpath is not None
-        state = self._renamed(state_dict, Path(self.dirpath))
-        if not state["best_model_path"] or there_is(Path(state["best_model_path"])):
+        state = self._in_folder(state_dict, Path(self.dirpath))
+        if not state["best_model_path"] or checkpoint_exists(Path(state["best_model_path"])):
             super().load_state_dict(state)
             self.current_score = state["current_score"]
 
     @staticmethod
-    def _renamed(state: dict[str, Any], folder: Path) -> dict[str, Any]:
+    def _in_folder(state: dict[str, Any], folder: Path) -> dict[str, Any]:
         def moved(path: str) -> str:
             return str(folder / Path(path).name) if path else path
 
@@ -53,42 +177,41 @@ class BestCheckpoint(ModelCheckpoint):
         return {
             **state,
             **{name: moved(state[name]) for name in names},
-            "best_k_models": {moved(path): one for path, one in state["best_k_models"].items()},
+            "best_k_models": {moved(path): score for path, score in state["best_k_models"].items()},
             "dirpath": str(folder) if folder != Path() else "",
         }
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps ``last.ckpt``, to resume from: after each epoch, and within long ones.
+    """Writes ``last.ckpt``, from which a run is resumed: after each epoch, and within long ones.
 
-    Within an epoch ``SignalHandler`` has it made between two steps, so that a resumed run goes on
-    exactly.
+    Within an epoch, `SignalHandler` calls `save` between two steps, so that a resumed run is exact.
 
     Args:
-        dirpath: the folder of checkpoints.
-        minutes: without one after which it is time for the next.
+        dirpath: Folder of the checkpoints.
+        every_n_minutes: Longest time between two checkpoints, in minutes.
     """
 
     def __init__(self, dirpath: str, every_n_minutes: float = 10.0) -> None:
         self.path = Path(dirpath) / "last.ckpt"
-        self.minutes = check.number("every_n_minutes", every_n_minutes, 0)
-        self._step, self._time = 0, 0.0
+        self.every_n_minutes = check.number("every_n_minutes", every_n_minutes, 0)
+        self._step, self._time = 0, 0.0  # of the last checkpoint
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """There is one of this step, or nothing worth one."""
+        """Start the clock; the current step needs no checkpoint."""
         self._step, self._time = trainer.global_step, time.monotonic()
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for one within the epoch; ``SignalHandler`` asks between two steps."""
-        return time.monotonic() - self._time > 60 * self.minutes
+        """Whether the last checkpoint is older than ``every_n_minutes``."""
+        return time.monotonic() - self._time > 60 * self.every_n_minutes
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep every epoch's end."""
-        self.keep(trainer)
+        """Save at the end of every epoch."""
+        self.save(trainer)
 
-    def keep(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint unless there is one of this step."""
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write the checkpoint unless it is of this step."""
         if trainer.global_step > self._step and not trainer.sanity_checking:
             for logger in trainer.loggers:
                 if isinstance(logger, ResumableCSVLogger):
@@ -97,79 +220,8 @@ class LastCheckpoint(Checkpoint):
             self._step, self._time = trainer.global_step, time.monotonic()
 
 
-def starting_point(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint that a training in a folder goes on from.
-
-    Args:
-        resume: a run's folder or a checkpoint, as ``resume=`` has it; None for a new training,
-            which goes on nevertheless where Slurm runs its job again.
-        folder: of the run.
-
-    Returns:
-        Its path; None to start from the beginning.
-    """
-    last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
-    if is_first_process():  # others would remove what it is writing
-        remove_strays(last.parent)
-    if resume is None and not restarted:
-        return None
-    if resume is not None and resume.endswith(".ckpt") and not (restarted and there_is(last)):
-        last = Path(resume)
-    if there_is(last):
-        log.info("going on from %s", last)
-        return last
-    if HydraConfig.get().mode == RunMode.RUN and is_first_process():
-        log.warning("%s has no checkpoint yet: starting from the beginning", folder)
-    return None
-
-
-def check_new(resume: str | None, folder: Path) -> None:
-    """Refuse to train anew over a run; in a sweep a job that has to begin again may.
-
-    Args:
-        resume: as ``resume=`` has it.
-        folder: of the run.
-
-    Raises:
-        UserError: what to do instead.
-    """
-    if resume is not None or slurm.is_restarted() or not is_first_process():
-        return
-    single = HydraConfig.get().mode == RunMode.RUN
-    if single and there_is(folder / "checkpoints" / "last.ckpt"):
-        raise UserError(
-            f"{folder} holds a run already: go on with it by resume={quoted(folder)}, give another "
-            "hydra.run.dir, or remove it"
-        )
-
-
-def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
-    """The checkpoint that a run keeps: the best one of its first ModelCheckpoint, else the last.
-
-    Args:
-        trainer: After its fit.
-        folder: The run's folder.
-
-    Returns:
-        Its path; None where there is none.
-    """
-    best = _model_checkpoint(trainer)
-    path = Path((best and best.best_model_path) or folder / "checkpoints" / "last.ckpt")
-    return path if there_is(path) else None
-
-
-def best_validation(trainer: pl.Trainer) -> float | None:
-    """Validation one-shot accuracy of the kept checkpoint so far, 0 … 1; None before the first.
-
-    Where checkpoints are chosen by another metric, or not chosen, it is the last accuracy.
-    """
-    best = _model_checkpoint(trainer)
-    error = trainer.callback_metrics.get(MONITOR)
-    if best is not None and best.monitor == MONITOR:
-        error = best.best_model_score
-    return None if error is None else 1.0 - float(error)
-
-
-def _model_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
-    found = (one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
-    return next((one for one in found if one.monitor is not None), None)
+def best_checkpoint(trainer: pl.Trainer) -> ModelCheckpoint | None:
+    """The first ModelCheckpoint of a trainer that monitors a metric."""
+    callbacks = trainer.checkpoint_callbacks
+    monitoring = (c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor is not None)
+    return next(monitoring, None)

@@ -1,4 +1,4 @@
-"""An exponential average of the weights that forgets its first steps."""
+"""Exponential moving average (EMA) of the weights."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from siamese_oneshot.utils import check
 
 
 class EMA(WeightAveraging):
-    """Lightning's weight averaging with the decay rising to ``decay`` as ``(1 + n) / (10 + n)``.
+    """Lightning's weight averaging; the decay after n steps is ``min(decay, (1 + n) / (10 + n))``.
 
-    Without the ramp the random start would weigh ``decay ** n`` after n steps, which for short
-    trainings is most of the average. The average is what is validated, kept and tested.
+    With a constant decay the random initial weights would keep a share of ``decay ** n``, which is
+    most of the average in a short training. The average is validated, kept and tested.
 
     Args:
-        decay: the share of the old average that stays at each step, in the long run.
+        decay: Share of the old average that each step keeps, 0 … 1.
     """
 
     def __init__(self, decay: float) -> None:
         self.decay = check.fraction("decay", decay)
-        self._count: int | None = None
+        self._count: int | None = None  # steps in the average; None until it is read
         super().__init__(use_buffers=True)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Make the average; how many steps are in it is known when a checkpoint has been loaded."""
+        """Create the average. A checkpoint that is loaded later brings its own count of steps."""
         super().setup(trainer, pl_module, stage)
         self._count = None
 
@@ -40,35 +40,35 @@ class EMA(WeightAveraging):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Take a step's weights in, without asking a GPU how many there were, as PyTorch's does."""
+        """Update the average. PyTorch's update reads the count from the GPU, which waits for it."""
         if trainer.global_step <= self._latest_update_step:
             return
         assert self._average_model is not None
         if self._count is None:
             self._count = int(self._average_model.n_averaged)
         n = self._count
-        parts: dict[bool, tuple[list[Tensor], list[Tensor]]] = {True: ([], []), False: ([], [])}
+        averaged: tuple[list[Tensor], list[Tensor]] = [], []
+        copied: tuple[list[Tensor], list[Tensor]] = [], []
         pairs = zip(_tensors(self._average_model.module), _tensors(pl_module), strict=True)
         for average, current in pairs:  # the first step, and counters of batch norm, are copied
-            averages, currents = parts[n > 0 and average.is_floating_point()]
-            averages.append(average)
-            currents.append(current)
-        if parts[True][0]:
-            keep = min(self.decay, (1 + n) / (10 + n))
-            torch._foreach_lerp_(*parts[True], 1 - keep)
-        if parts[False][0]:
-            torch._foreach_copy_(*parts[False])
+            lists = averaged if n > 0 and average.is_floating_point() else copied
+            lists[0].append(average)
+            lists[1].append(current)
+        if averaged[0]:
+            torch._foreach_lerp_(*averaged, 1 - min(self.decay, (1 + n) / (10 + n)))
+        if copied[0]:
+            torch._foreach_copy_(*copied)
         self._count = n + 1
         self._average_model.n_averaged.fill_(self._count)
         self._latest_update_step = trainer.global_step
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the average in place for the module's hook, which compares the embeddings next."""
+        """Keep the average in place for the module's hook, which compares embeddings next."""
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give training its own weights back, before checkpoints are written."""
+        """Put the training weights back, before checkpoints are written."""
         super().on_validation_epoch_end(trainer, pl_module)
 
 
 def _tensors(module: torch.nn.Module) -> list[Tensor]:
-    return [one.detach() for one in (*module.parameters(), *module.buffers())]
+    return [tensor.detach() for tensor in (*module.parameters(), *module.buffers())]

@@ -1,4 +1,4 @@
-"""Checkpoint content, beside Lightning's own, that makes a resumed run bit-exact."""
+"""What Lightning's checkpoints lack so that a resumed run is bit-exact."""
 
 from __future__ import annotations
 
@@ -19,30 +19,29 @@ _KEY = "exact_resume"
 
 
 class ExactResume(Callback):
-    """Makes a resumed run continue exactly as if it had not been stopped.
+    """Makes a resumed run continue bit for bit as if it had not been stopped.
 
-    A checkpoint also gets the state of all random generators, the metrics of the last validation
-    and the training time so far. Each private method below replaces
-    something that Lightning 2.6 does differently on resume.
+    It adds to a checkpoint the states of all random generators, the metrics of the last validation
+    and the training time. Each private method corrects one thing that Lightning 2.6 does on resume.
     """
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] | None = None
         self._patience: dict[EarlyStopping, int] = {}
         self._groups: list[list[dict[str, Any]]] = []
-        self._seconds_before, self._began, self._ended = 0.0, 0.0, 0.0
+        self._seconds_before = self._start = self._end = 0.0
 
     @property
     def seconds(self) -> float:
-        """Training time, summed over all parts of a resumed run."""
-        if not self._began:
+        """Training time, summed over all legs of a resumed run."""
+        if not self._start:
             return self._seconds_before
-        return self._seconds_before + (self._ended or time.monotonic()) - self._began
+        return self._seconds_before + (self._end or time.monotonic()) - self._start
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what is missing."""
+        """Add the states, and count only steps that are complete."""
         metrics = trainer.callback_metrics
         checkpoint[_KEY] = {
             "rng": rng_state(),
@@ -54,7 +53,7 @@ class ExactResume(Callback):
             part["ready"] = part["started"] = part["processed"]
         progress["is_last_batch"] = False  # of the batch that was about to start
         if progress["current"]["processed"] < trainer.num_training_batches:
-            # Where max_steps ends within an epoch, more steps would continue in that epoch.
+            # If max_steps ends within an epoch, a larger max_steps continues that epoch.
             epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
             for part in (epochs["total"], epochs["current"]):
                 part["processed"] = part["completed"]
@@ -62,29 +61,25 @@ class ExactResume(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Keep what was added until everything is set up."""
+        """Keep the states until training starts."""
         self._loaded = checkpoint.get(_KEY, {"metrics": {}})
         self._seconds_before = float(self._loaded.get("seconds", 0.0))
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         self._patience = {c: c.patience for c in callbacks if isinstance(c, EarlyStopping)}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the settings of the optimizers before the checkpoint's are loaded."""
-        self._began, self._ended = time.monotonic(), 0.0
+        """Remember the configured settings of the optimizers; the checkpoint overwrites them."""
+        self._start, self._end = time.monotonic(), 0.0
         self._groups = [settings_of(optimizer) for optimizer in trainer.optimizers]
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_end(self, *args: Any, **kwargs: Any) -> None:
         """Stop the clock."""
-        self._ended = time.monotonic()
+        self._end = time.monotonic()
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Stop the clock."""
-        self._ended = time.monotonic()
+    on_exception = on_fit_end
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore everything."""
+        """Restore the states."""
         for logger in trainer.loggers:
             if isinstance(logger, ResumableCSVLogger):
                 logger.rewind(trainer.global_step)
@@ -100,7 +95,7 @@ class ExactResume(Callback):
         self._loaded = None
 
     def _start_next_epoch(self, trainer: pl.Trainer) -> None:
-        """Lightning would repeat the end of an epoch that was complete."""
+        """Lightning would repeat the end of an epoch that is complete."""
         loop = trainer.fit_loop
         if loop.restarted_on_epoch_end:
             loop.epoch_progress.increment_completed()
@@ -109,13 +104,13 @@ class ExactResume(Callback):
             loop.epoch_loop.reset_restart_stage()
 
     def _restart_data(self, trainer: pl.Trainer) -> None:
-        """The data loader was started at batch 0, before the checkpoint was loaded."""
+        """Lightning starts the data loader at batch 0, before it loads the checkpoint."""
         fetcher = trainer.fit_loop._data_fetcher
         assert fetcher is not None
         iter(fetcher)
 
     def _stay_stopped(self, trainer: pl.Trainer) -> None:
-        """Lightning forgets that it was to stop early. A larger patience given now continues."""
+        """Lightning forgets that early stopping has stopped; a larger patience now continues."""
         for callback, patience in self._patience.items():
             exhausted = callback.stopping_reason == EarlyStoppingReason.PATIENCE_EXHAUSTED
             if exhausted and callback.wait_count < patience:
@@ -136,12 +131,12 @@ class ExactResume(Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Correct the step that loggers get: Lightning 2.6 counts one too many after a resume."""
+        """Correct the step of loggers: Lightning counts one too many after a resume."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
 
 def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """The settings of the parameter groups, without the parameters."""
+    """Settings of the parameter groups, without the parameters."""
     return [
         {key: value for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups
@@ -149,54 +144,54 @@ def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
 
 
 def set_settings(optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
-    """Set the parameter groups, but keep how far the schedule has moved them.
+    """Apply new settings to the parameter groups and keep the progress of the schedule.
 
     Args:
-        optimizer: As a checkpoint has left it; equal settings change nothing.
-        groups: What ``settings_of`` gave for the same optimizer when it was new.
+        optimizer: As loaded from a checkpoint. Equal settings change nothing.
+        groups: `settings_of` of the same optimizer when it was new.
     """
-    for group, wanted in zip(optimizer.param_groups, groups, strict=True):
-        before, now = group.get("initial_lr"), wanted.get("initial_lr")
-        if now is None:  # no schedule
-            lr = wanted["lr"]
-        elif now == before:
+    for group, new in zip(optimizer.param_groups, groups, strict=True):
+        old_lr, new_lr = group.get("initial_lr"), new.get("initial_lr")
+        if new_lr is None:  # no schedule
+            lr = new["lr"]
+        elif new_lr == old_lr:
             lr = group["lr"]
         else:
-            lr = group["lr"] * now / before if before else now
-        momentum = group.get("momentum")  # moved by the schedule, too
-        group.update(wanted, lr=lr)
+            lr = group["lr"] * new_lr / old_lr if old_lr else new_lr
+        momentum = group.get("momentum")  # the schedule changes it, too
+        group.update(new, lr=lr)
         if momentum is not None:
             group["momentum"] = momentum
 
 
 def seed_all(seed: int) -> None:
-    """Seed every global random generator of the process."""
+    """Seed all global random generators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
     torch.manual_seed(seed)
 
 
 def rng_state() -> dict[str, Any]:
-    """The state of every global random generator, as tensors and plain values."""
+    """States of all global random generators, as tensors and plain values."""
     state = np.random.get_state()  # noqa: NPY002
     kind, keys, position, has_gauss, gauss = cast("tuple[str, Any, int, int, float]", state)
-    version, numbers, second = random.getstate()
+    version, numbers, next_gauss = random.getstate()
     states: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
-        "python": [version, torch.tensor(numbers), second],
+        "python": [version, torch.tensor(numbers), next_gauss],
     }
     if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()  # of this device: all processes draw alike
+        states["cuda"] = torch.cuda.get_rng_state()  # of this device; all processes draw alike
     return states
 
 
 def set_rng_state(states: dict[str, Any]) -> None:
-    """Set every global random generator to what ``rng_state`` gave."""
+    """Restore the states of `rng_state`."""
     torch.set_rng_state(states["torch"])
     kind, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
-    version, numbers, second = states["python"]
-    random.setstate((version, tuple(numbers.tolist()), second))
+    version, numbers, next_gauss = states["python"]
+    random.setstate((version, tuple(numbers.tolist()), next_gauss))
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])

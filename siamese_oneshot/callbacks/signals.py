@@ -1,4 +1,4 @@
-"""Signals: a training ends between two steps, with a checkpoint of the last one."""
+"""Signals: a training ends between two steps, with a checkpoint of the last step."""
 
 from __future__ import annotations
 
@@ -21,132 +21,132 @@ from siamese_oneshot.utils.errors import Stopped
 
 log = logging.getLogger(__name__)
 
-_BY_HAND = 0.5  # seconds between two presses of Ctrl-C; some wrappers pass one on twice
+_DOUBLE = 0.5  # seconds; some wrappers pass a single Ctrl-C on twice
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_REQUEUING = ("SIGUSR1", "SIGUSR2")
 
 
 class StopTraining(Exception):
-    """Ends Lightning's loops where all of the last step is done."""
+    """Leaves Lightning's loops between two steps."""
 
 
 class SignalHandler(Callback):
-    """Notes signals while a run goes on, and ends its training at the next step.
+    """Ends a training between two steps when a signal arrives.
 
-    Ctrl-C, SIGTERM and SIGHUP end it; a second Ctrl-C ends the process at once. The signals by
-    which Slurm announces that it takes the machine away, SIGUSR1 and SIGUSR2, end it and queue the
-    job again. A SIGTERM that submitit has taken over makes a checkpoint, and training goes on.
+    Ctrl-C, SIGTERM and SIGHUP end the run; a second Ctrl-C ends the process at once. SIGUSR1 and
+    SIGUSR2, with which Slurm announces a preemption, end the run and requeue the job. If submitit
+    handles SIGTERM, that signal saves a checkpoint and training continues.
 
-    A context, within which signals are noted; one that comes when nothing is trained raises
-    ``Stopped``. To be the first of a trainer's callbacks: what others do as a step begins is of
-    that step, and not of the checkpoint before it.
+    Use it as a context manager around the run. Outside of training, a signal raises `Stopped`. It
+    must be the trainer's first callback, because what other callbacks do at the start of a step
+    belongs to that step and not to the checkpoint before it.
 
     Attributes:
-        asked: the signal that asked for the end; None so far.
+        received: The signal that ends the run; None before it.
     """
 
     def __init__(self) -> None:
-        self.asked: int | None = None
-        self._keep = self._training = False
-        self._since = 0.0
-        self._before: dict[int, Any] = {}
+        self.received: int | None = None
+        self._save_requested = self._is_training = False
+        self._time = 0.0  # when the signal arrived
+        self._previous: dict[int, Any] = {}  # the handlers that were installed before
 
     def __enter__(self) -> SignalHandler:
-        """Note signals from here on."""
-        for name in (*_ENDING, "SIGUSR1", "SIGUSR2"):
+        """Install the handlers."""
+        for name in (*_ENDING, *_REQUEUING):
             signum = getattr(signal, name, None)
             if signum is None or threading.current_thread() is not threading.main_thread():
                 continue
-            before = signal.getsignal(signum)
-            mine = name in _ENDING or callable(before) or slurm.job() is not None
-            if mine and before not in (signal.SIG_IGN, None):
-                self._before[signum] = before
+            handler = signal.getsignal(signum)
+            handled = name in _ENDING or callable(handler) or slurm.job() is not None
+            if handled and handler not in (signal.SIG_IGN, None):
+                self._previous[signum] = handler
         self._install()
         return self
 
     def __exit__(self, *problem: object) -> None:
-        """Leave signals to whom they belonged."""
-        for signum, before in self._before.items():
-            signal.signal(signum, before)
+        """Restore the previous handlers."""
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
 
     def _install(self) -> None:
-        for signum in self._before:
-            signal.signal(signum, self._note)
+        for signum in self._previous:
+            signal.signal(signum, self._handle)
 
     @property
     def requeues(self) -> bool:
-        """Whether the signal says that the job is to be queued again."""
-        return self.asked is not None and signal.Signals(self.asked).name not in _ENDING
+        """Whether the job is to be queued again."""
+        return self.received is not None and signal.Signals(self.received).name in _REQUEUING
 
     def end(self) -> None:
-        """End the process's work as the signal asks for.
+        """End the process as the signal demands.
 
         Raises:
-            Stopped: with the signal's exit code.
-            SystemExit: by submitit, which has queued the job again.
+            Stopped: With the signal's exit code.
+            SystemExit: By submitit, after it has requeued the job.
         """
-        signum = self.asked or signal.SIGINT
+        signum = self.received or signal.SIGINT
         if self.requeues:
-            before = self._before.get(signum)
-            if callable(before):
-                before(signum, None)
+            handler = self._previous.get(signum)
+            if callable(handler):
+                handler(signum, None)
             else:
                 slurm.requeue()
         raise Stopped(signum)
 
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        name, before = signal.Signals(signum).name, self._before[signum]
-        if signum == signal.SIGTERM and slurm.is_taken(before):
-            before(signum, frame)
-            self._keep = True
-        elif self.asked is not None:
-            by_hand = signum == signal.SIGINT
-            if by_hand and time.monotonic() - self._since > _BY_HAND:
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        handler = self._previous[signum]
+        if signum == signal.SIGTERM and slurm.is_taken(handler):
+            handler(signum, frame)
+            self._save_requested = True
+        elif self.received is not None:
+            if signum == signal.SIGINT and time.monotonic() - self._time > _DOUBLE:
                 print("stopped at once", file=sys.stderr, flush=True)
                 os._exit(Stopped(signum).code)
         else:
-            self.asked, self._since = int(signum), time.monotonic()
-            if not self._training:
+            self.received, self._time = int(signum), time.monotonic()
+            if not self._is_training:
                 raise Stopped(signum)
-            again = "; Ctrl-C again to stop at once" if signum == signal.SIGINT else ""
-            log.info("%s: stopping after this step%s", name, again)
+            again = "; press Ctrl-C again to stop at once" if signum == signal.SIGINT else ""
+            log.info("%s: stopping after this step%s", signal.Signals(signum).name, again)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals back, of which Lightning has taken some."""
-        self._training = True
+        """Install the handlers again, because Lightning has replaced some."""
+        self._is_training = True
         self._install()
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """All of the last step is done, and the next one has not begun: the time to stop."""
-        latest = [one for one in trainer.callbacks if isinstance(one, LastCheckpoint)]  # type: ignore[attr-defined]
-        asked = self.asked is not None
-        keep = asked or self._keep or any(one.is_due for one in latest)
-        if trainer.world_size > 1:  # processes must agree, or they wait for each other
-            asked, keep = any_of(trainer, asked, keep)
-        if keep:
-            self._keep = False
-            for callback in latest:
-                callback.keep(trainer)
-        if asked:
+        """Save and stop between two steps: the last one is complete, the next has not begun."""
+        checkpoints = [c for c in trainer.callbacks if isinstance(c, LastCheckpoint)]  # type: ignore[attr-defined]
+        stop = self.received is not None
+        save = stop or self._save_requested or any(c.is_due for c in checkpoints)
+        if trainer.world_size > 1:  # processes that disagree would wait for each other
+            stop, save = any_of(trainer, stop, save)
+        if save:
+            self._save_requested = False
+            for checkpoint in checkpoints:
+                checkpoint.save(trainer)
+        if stop:
             self._agree(trainer)
             raise StopTraining
 
     def _agree(self, trainer: pl.Trainer) -> None:
-        """Have all processes stop for one reason: a signal may reach one of them a step late."""
+        """Agree on one reason in all processes; a signal may reach one of them a step late."""
         requeues = self.requeues
         if trainer.world_size > 1:
             (requeues,) = any_of(trainer, requeues)
         if requeues and not self.requeues:
-            self.asked = int(signal.SIGUSR1)
-        self.asked = self.asked or int(signal.SIGTERM)
+            self.received = int(signal.SIGUSR1)
+        self.received = self.received or int(signal.SIGTERM)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """There is no next step any more."""
-        self._training = False
+        """From here on, signals raise `Stopped`."""
+        self._is_training = False
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """There is no next step any more."""
-        self._training = False
+        """Likewise after an error."""
+        self._is_training = False

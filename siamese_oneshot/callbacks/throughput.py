@@ -1,4 +1,4 @@
-"""What a training does beside its loss: images a second, waiting for data, gradients."""
+"""Throughput: images per second, time spent waiting for data, gradient norms."""
 
 from __future__ import annotations
 
@@ -11,35 +11,31 @@ from pytorch_lightning.callbacks import Callback
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from siamese_oneshot.models.siamese import SiameseNetwork
-
 
 class Throughput(Callback):
-    """Logs, whenever Lightning logs, over the steps since the last time:
+    """Logs every ``log_every_n_steps`` steps:
 
-    ``speed/images_per_second`` of all processes, validation left out; ``speed/data_wait``, the
-    share of that time spent waiting for a batch; ``gradient_norm/<layer>`` and
-    ``gradient_norm/all`` of the step, before any clipping.
+    - ``speed/images_per_second``: training images of all processes, without validation;
+    - ``speed/data_wait``: share of the time spent waiting for batches, 0 … 1;
+    - ``gradient_norm/<layer>`` and ``gradient_norm/all``: of this step, before clipping.
     """
 
     def __init__(self) -> None:
-        self._mark = time.perf_counter()
-        self._waited = self._worked = 0.0
+        self._time = time.perf_counter()
+        self._waiting = self._computing = 0.0  # seconds since the last log
         self._images = 0
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave out what lay between two epochs."""
-        self._mark = time.perf_counter()
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave out what came before a run that is resumed within an epoch."""
-        self._mark = time.perf_counter()
+        """Do not count the time before training."""
+        self._time = time.perf_counter()
+
+    on_train_epoch_start = on_train_start  # nor the time between two epochs
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The batch is here."""
-        self._waited += self._lap()
+        """The batch has arrived."""
+        self._waiting += self._lap()
 
     def on_train_batch_end(
         self,
@@ -50,41 +46,41 @@ class Throughput(Callback):
         batch_idx: int,
     ) -> None:
         """The step is done."""
-        self._worked += self._lap()
+        self._computing += self._lap()
         self._images += images_in(batch)
         if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        seconds = max(self._waited + self._worked, 1e-9)
+        seconds = max(self._waiting + self._computing, 1e-9)
         pl_module.log_dict(
             {
-                "speed/pictures_per_second": self._images * trainer.world_size / seconds,
-                "speed/data_wait": self._waited / seconds,
+                "speed/images_per_second": self._images * trainer.world_size / seconds,
+                "speed/data_wait": self._waiting / seconds,
             }
         )
-        self._waited = self._worked = 0.0
+        self._waiting = self._computing = 0.0
         self._images = 0
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """The gradients are whole."""
+        """Log the gradient norms."""
         if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        network: SiameseNetwork = pl_module.network  # type: ignore[assignment]
-        norms = {name: _norm(layer) for name, layer in network.named_layers.items()}
-        norms["all"] = torch.stack([*norms.values()]).norm()
-        pl_module.log_dict({f"gradient_norm/{name}": norm for name, norm in norms.items()})
+        layers: dict[str, torch.nn.Module] = pl_module.network.named_layers  # type: ignore
+        norms = {f"gradient_norm/{name}": _norm(layer) for name, layer in layers.items()}
+        norms["gradient_norm/all"] = torch.stack([*norms.values()]).norm()
+        pl_module.log_dict(norms)
 
     def _lap(self) -> float:
-        before, self._mark = self._mark, time.perf_counter()
-        return self._mark - before
+        before, self._time = self._time, time.perf_counter()
+        return self._time - before
 
 
 def images_in(batch: Any) -> int:
-    """How many images ``(…, 1, side, side)`` a training batch holds."""
+    """Number of images ``(..., 1, image_size, image_size)`` in a training batch."""
     images = [part for part in batch if part.ndim >= 4]
     return sum(part.numel() // (part.shape[-1] * part.shape[-2]) for part in images)
 
 
 def _norm(layer: torch.nn.Module) -> torch.Tensor:
-    return get_total_norm([weight.grad for weight in layer.parameters() if weight.grad is not None])
+    return get_total_norm([p.grad for p in layer.parameters() if p.grad is not None])

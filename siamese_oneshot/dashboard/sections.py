@@ -90,7 +90,7 @@ def _mistakes() -> list[Any]:
 
 def _speed() -> list[Any]:
     return [
-        _lines("images a second", "speed/pictures_per_second"),
+        _lines("images a second", "speed/images_per_second"),
         _lines("waiting for data, share", "speed/data_wait"),
         _bars("seconds of training", "seconds"),
     ]

@@ -14,13 +14,18 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
-from siamese_oneshot.callbacks.checkpoint_io import AtomicCheckpointIO, read_checkpoint
-from siamese_oneshot.callbacks.checkpoints import best_validation, kept_checkpoint, starting_point
+from siamese_oneshot.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    best_checkpoint,
+    checkpoint_exists,
+    read_checkpoint,
+)
 from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
@@ -28,22 +33,15 @@ from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
-from siamese_oneshot.module import SiameseModule
-from siamese_oneshot.runs.result import (
-    RunResult,
-    print_result,
-    resume_line,
-    write_result,
-)
+from siamese_oneshot.module import MONITOR, SiameseModule
+from siamese_oneshot.runs.checkpoint import untrusted_targets
+from siamese_oneshot.runs.result import RunResult, print_result, resume_line, write_result
 from siamese_oneshot.training.config_checks import check_split
 from siamese_oneshot.training.launch import end_others, number_of
+from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.hardware import (
-    choose_accelerator,
-    choose_precision,
-    keep_freed_memory,
-)
+from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
 from siamese_oneshot.utils.io import remove_strays
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 
@@ -138,7 +136,7 @@ class Run:
     ) -> pl.Trainer:
         """Lightning's trainer as conf/trainer describes it; alone it leaves nothing behind."""
         sync = self.cfg.trainer.get("sync_batchnorm")
-        arguments = {
+        arguments: dict[str, Any] = {
             "accelerator": self.accelerator,
             "precision": self.precision,
             "callbacks": list(callbacks),
@@ -150,15 +148,10 @@ class Run:
             # Statistics over the whole batch of all processes, which PyTorch has on GPUs only.
             "sync_batchnorm": self.accelerator in ("gpu", "cuda") if sync is None else sync,
         }
-        settings = {key: value for key, value in self.cfg.trainer.items() if key not in arguments}
-        try:
-            return instantiate({**settings, **changes}, **arguments, _convert_="all")
-        except Exception as error:
-            if isinstance(error.__cause__, (TypeError, ValueError)):
-                raise UserError(
-                    f"trainer: Lightning refuses the settings: {error.__cause__}"
-                ) from error
-            raise
+        trainer: pl.Trainer = instantiate(
+            self.cfg.trainer, **arguments, **changes, _convert_="all"
+        )
+        return trainer
 
     def go(self) -> float:
         """Fit, then evaluate the kept checkpoint. A result is written however this ends.
@@ -181,11 +174,10 @@ class Run:
                     self._write(self._result(trainer, status, scores))
                 kept = kept_checkpoint(trainer, self.folder)
                 if kept is not None and status != "pruned" and not self.signals.requeues:
-                    ended, status = status, "failed"
-                    scores = self.evaluate(
-                        trainer, kept, test=self.cfg.test and ended == "finished"
-                    )
-                    status = ended
+                    fit_status, status = status, "failed"  # unless the evaluation succeeds
+                    test = self.cfg.test and fit_status == "finished"
+                    scores = self.evaluate(trainer, kept, test)
+                    status = fit_status
             except (KeyboardInterrupt, SystemExit):  # Lightning ends with the latter after Ctrl-C
                 status = "interrupted"
             except OSError as problem:
@@ -207,9 +199,9 @@ class Run:
 
     def fit(self, trainer: pl.Trainer) -> str:
         """Train, from the last checkpoint where there is one; returns the status at the end."""
-        checkpoint = starting_point(self.cfg.resume, self.folder)
+        checkpoint = checkpoint_to_resume(self.cfg.resume, self.folder)
         handler = signal.getsignal(signal.SIGINT)
-        if hasattr(trainer.strategy.launcher, "procs"):  # it starts other processes
+        if hasattr(trainer.strategy.launcher, "procs"):  # Lightning starts the other processes
             atexit.register(end_others, trainer.strategy.launcher)
         try:
             trainer.fit(self.module, self.data, ckpt_path=checkpoint, weights_only=True)
@@ -222,13 +214,13 @@ class Run:
         except SystemExit:  # Lightning's end after Ctrl-C, which leaves signals ignored
             signal.signal(signal.SIGINT, handler)
             return "interrupted"
-        if self.signals.asked is not None:
+        if self.signals.received is not None:
             return "interrupted"
-        pruned = any(isinstance(one, Pruning) and one.pruned for one in self.callbacks)
+        pruned = any(isinstance(c, Pruning) and c.pruned for c in self.callbacks)
         return "pruned" if pruned else "finished"
 
     def evaluate(self, trainer: pl.Trainer, checkpoint: Path, test: bool) -> list[Score]:
-        """Validate the kept checkpoint, then, if asked, open the test lists: once, here."""
+        """Validate the kept checkpoint. The test lists are evaluated once, here, if ``test``."""
         self.module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
         # Without callbacks: an average of the weights must not be swapped in again.
         evaluator = self.trainer(**_FINAL)
@@ -238,7 +230,7 @@ class Run:
         if test:
             (metrics,) = evaluator.test(self.module, self.data, verbose=False)
             for logger in self.loggers:
-                if isinstance(logger, ResumableCSVLogger):  # evaluated earlier, and killed then
+                if isinstance(logger, ResumableCSVLogger):  # drop rows of a killed evaluation
                     logger.rewind(trainer.global_step)
                 logger.log_metrics(dict(metrics), step=trainer.global_step)
                 logger.save()
@@ -256,10 +248,24 @@ class Run:
             data.split.name,
             self.cfg.seed,
         )
+        encoder, fourier = module.network.encoder, list[str]()
+        if isinstance(encoder, Encoder):
+            in_float32 = (self.accelerator, self.precision) == ("cpu", "32-true")
+            fourier = encoder.by_fourier(data.train_batches[0].indices.numel(), in_float32)
+        convolutions = f"{', '.join(fourier)} by Fourier transform" if fourier else "direct"
         log.info(
-            "%s, %s%s; results in %s",
-            self.accelerator, self.precision, convolutions(self), self.folder,
+            "%s, %s, convolutions: %s; results in %s",
+            self.accelerator, self.precision, convolutions, self.folder,
         )  # fmt: skip
+        outside = untrusted_targets(module.hparams["model"])
+        if outside:
+            modules = list(dict.fromkeys(name.rpartition(".")[0] for name in outside))
+            log.warning(
+                "This run uses %s, which is not part of siamese_oneshot: pass trust=%s to "
+                "evaluate, predict and export.",
+                ", ".join(dict.fromkeys(outside)),
+                modules[0] if len(modules) == 1 else f"[{','.join(modules)}]",
+            )
 
     def _result(self, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
         kept, data = kept_checkpoint(trainer, self.folder), self.data
@@ -301,15 +307,50 @@ class Run:
             log.warning("The result cannot be written: %s", problem)
 
 
-def convolutions(run: Run) -> str:
-    """How convolutions are computed in training, for the log."""
-    encoder = run.module.network.encoder
-    if not isinstance(encoder, Encoder):
-        return ""
-    images = run.data.train_batches[0].indices.numel()
-    plain = (run.accelerator, run.precision) == ("cpu", "32-true")
-    layers = encoder.by_fourier(images, plain)
-    return f", {', '.join(layers)} by Fourier transform" if layers else ", direct convolutions"
+def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
+    """The checkpoint from which a training continues.
+
+    Args:
+        resume: A run's folder or a checkpoint. None starts a new training, unless Slurm runs the
+            job again.
+        folder: The run's folder.
+
+    Returns:
+        Its path; None to start from the beginning.
+    """
+    last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
+    if is_first_process():  # another process would remove what the first one is writing
+        remove_strays(last.parent)
+    if resume is None and not restarted:
+        return None
+    requeued = restarted and checkpoint_exists(last)  # then `resume` was for the first start
+    if resume is not None and resume.endswith(".ckpt") and not requeued:
+        last = Path(resume)
+    if checkpoint_exists(last):
+        log.info("resuming from %s", last)
+        return last
+    if HydraConfig.get().mode == RunMode.RUN and is_first_process():
+        log.warning("%s has no checkpoint yet: starting from the beginning", folder)
+    return None
+
+
+def kept_checkpoint(trainer: pl.Trainer, folder: Path) -> Path | None:
+    """The checkpoint that is evaluated: the best one, or the last if none is selected."""
+    best = best_checkpoint(trainer)
+    path = Path((best and best.best_model_path) or folder / "checkpoints" / "last.ckpt")
+    return path if checkpoint_exists(path) else None
+
+
+def best_validation(trainer: pl.Trainer) -> float | None:
+    """Validation one-shot accuracy of the kept checkpoint, 0 … 1; None before the first validation.
+
+    If checkpoints are selected by another metric or not at all, it is the last accuracy.
+    """
+    best = best_checkpoint(trainer)
+    error = trainer.callback_metrics.get(MONITOR)
+    if best is not None and best.monitor == MONITOR:
+        error = best.best_model_score
+    return None if error is None else 1.0 - float(error)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -67,7 +67,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metrics(
         full,
         "epoch,step,lr/a,lr/b,momentum/a,train/loss,gradient_norm/all,"
-        "speed/pictures_per_second,speed/data_wait,val/one_shot_accuracy,val/one_shot_ci_low,"
+        "speed/images_per_second,speed/data_wait,val/one_shot_accuracy,val/one_shot_ci_low,"
         "val/one_shot_ci_high,val/verification_accuracy,val/verification_auroc",
         "0,9,,,,,,,,0.25,0.2242,0.2778,0.5,0.5125",
         "0,9,0.5,0.25,0.9,2.5,1.5,100,0.01,,,,,",

@@ -117,7 +117,7 @@ def test_of_a_run_the_checkpoint_before_a_damaged_one_is_taken(
         "siamese_oneshot.models.siamese.torch.load",
         "siamese_oneshot.models.siamese.Tensor",
         "siamese_oneshot.models.nothing.Here",
-        "siamese_oneshot.training.job.train",
+        "siamese_oneshot.training.command.train",
         "siamese_oneshot.models",
         "",
     ],

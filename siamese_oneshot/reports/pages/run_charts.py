@@ -43,7 +43,7 @@ def run_charts(curves: Curves, trials: int | None) -> list[Chart]:
             log=True,
         ),
         _lines(
-            "speed", "Speed", "images a second", _only(curves, "speed/pictures_per_second"), low=0
+            "speed", "Speed", "images a second", _only(curves, "speed/images_per_second"), low=0
         ),
         _lines(
             "wait",

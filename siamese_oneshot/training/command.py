@@ -1,4 +1,4 @@
-"""The main job: one run of a configuration, logged to CSV and W&B."""
+"""The command ``python -m siamese_oneshot.train``: one run, in a folder that it holds alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_oneshot.callbacks.checkpoints import check_new
+from siamese_oneshot.callbacks.checkpoints import checkpoint_exists
 from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers import build_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
@@ -28,11 +28,13 @@ from siamese_oneshot.training.launch import (
     train_apart,
 )
 from siamese_oneshot.training.run import Run
+from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.errors import Busy
+from siamese_oneshot.utils.errors import Busy, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator
+from siamese_oneshot.utils.text import quoted
 
-_ORPHANS = 8.0  # seconds after which the workers of a killed process have noticed
+_LOCK_TIMEOUT = 8.0  # seconds; the workers of a killed process end within them
 METRICS = {
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
@@ -46,17 +48,17 @@ METRICS = {
 
 
 def train(cfg: DictConfig) -> float:
-    """Train, validate and test one network as configured.
+    """Train, validate and test one network.
 
     Args:
-        cfg: the composed configuration of ``conf/``.
+        cfg: The composed configuration of ``conf/``.
 
     Returns:
-        The one-shot accuracy on validation episodes, 0 … 1, of the checkpoint that is kept.
+        Validation one-shot accuracy of the kept checkpoint, 0 … 1; NaN if nothing was validated.
 
     Raises:
-        UserError: whatever a user can mend.
-        KeyboardInterrupt: after Ctrl-C, when what there is has been written down.
+        UserError: For mistakes that the user can correct.
+        KeyboardInterrupt: After a signal, when the checkpoint and the result are written.
     """
     quieten()
     check_settings(cfg)
@@ -67,8 +69,9 @@ def train(cfg: DictConfig) -> float:
         return train_apart(folder, hydra.overrides.hydra)
     if hydra.mode == RunMode.RUN:
         check_started(devices, cfg.trainer.num_nodes, hydra.overrides.hydra)
-    with _alone_in(folder):
-        check_new(cfg.resume, folder)
+    with _locked(folder):
+        if hydra.mode == RunMode.RUN and not slurm.is_restarted():
+            _check_new(cfg.resume, folder)
         return _train(cfg, folder)
 
 
@@ -97,13 +100,23 @@ def _train(cfg: DictConfig, folder: Path) -> float:
                 log_result(loggers, run.result, folder)
 
 
+def _check_new(resume: str | None, folder: Path) -> None:
+    """Refuse to start a new training in the folder of another run."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if resume is None and is_first_process() and checkpoint_exists(last):
+        raise UserError(
+            f"{folder} already holds a run: continue it with resume={quoted(folder)}, choose "
+            "another hydra.run.dir, or remove the folder"
+        )
+
+
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the run's folder against a second process that would train in it."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep a second process from training in the folder."""
     if not is_first_process():
         yield
         return
-    lock = FileLock(folder / JOB_LOCK, timeout=_ORPHANS)
+    lock = FileLock(folder / JOB_LOCK, timeout=_LOCK_TIMEOUT)
     try:
         lock.acquire()
     except Timeout:
