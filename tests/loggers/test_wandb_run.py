@@ -48,7 +48,7 @@ def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
     before = os.environ.get("WANDB_MODE")
     with wandb_run(
         tmp_path,
-        {"seed": 0, "optim": {"lr": 0.1}},
+        {"seed": 0, "optimizer": {"lr": 0.1}},
         project="p",
         group="sweep",
         name="a name",
@@ -63,7 +63,7 @@ def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
     assert (run["run_group"], run["job_type"], run["tags"]) == ("sweep", "train", ["paper"])
     end = back.end
     assert (end["name"], end["state"], end["exit_code"]) == ("a name", "finished", 0)
-    assert end["config"] == {"seed": 0, "optim": {"lr": 0.1}}
+    assert end["config"] == {"seed": 0, "optimizer": {"lr": 0.1}}
     assert end["summary"]["val/one_shot_accuracy"] == {"max": 0.9}, "the best, not the last"
     assert back.points("val/one_shot_accuracy") == [(1, 0.5), (2, 0.9), (3, 0.7)]
 
@@ -165,7 +165,7 @@ def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkey
 def test_a_logger_that_cannot_be_made_is_done_without(tmp_path: Path, caplog):
     with wandb_run(tmp_path, {}, project="p", best={"val/loss": "worst"}) as logger:
         assert logger is None
-    assert "going on without W&B" in caplog.text
+    assert "continuing without W&B" in caplog.text
     assert summary(tmp_path)["exit_code"] == 1
 
 
@@ -189,7 +189,7 @@ def test_no_failure_of_wandb_reaches_the_job(tmp_path: Path, monkeypatch, caplog
     monkeypatch.setattr(wandb, "init", broken)
     with wandb_run(tmp_path, {}, project="p") as logger:
         assert logger is None
-    assert "going on without W&B" in caplog.text
+    assert "continuing without W&B" in caplog.text
 
 
 def test_only_the_first_process_logs(tmp_path: Path, monkeypatch):
@@ -207,7 +207,7 @@ def test_modes(monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     assert choose_mode("auto") == "online"
-    with pytest.raises(UserError, match=r"logger\.mode"):
+    with pytest.raises(UserError, match="mode=onlin"):
         choose_mode("onlin")
 
 

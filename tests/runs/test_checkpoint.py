@@ -1,42 +1,58 @@
-"""Networks come back as they were, and nothing in a file is run."""
+"""Networks are found by name, folder or file, load as they were, and no code in a file is run."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from safetensors.torch import save_file
 
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.splits import split_dataset
-from siamese_oneshot.data.tasks import EvalConfig, first_episodes, indices_of, make_validation_tasks
-from siamese_oneshot.evaluation.evaluator import answer
+from siamese_oneshot.data.tasks import (
+    EvalConfig,
+    first_episodes,
+    indices_of,
+    make_validation_tasks,
+)
 from siamese_oneshot.evaluation.embeddings import Embeddings
-from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained, save_trained
-from siamese_oneshot.runs.checkpoint import PRETRAINED
+from siamese_oneshot.evaluation.evaluator import answer
+from siamese_oneshot.runs.checkpoint import (
+    PRETRAINED,
+    VERSION,
+    TrainedModel,
+    dequantize,
+    find_weights,
+    load_pretrained,
+    load_trained,
+    quantize,
+    runs_in,
+    save_trained,
+    untrusted_targets,
+)
+from siamese_oneshot.utils.config import instantiate_plain
 from siamese_oneshot.utils.errors import UserError
 
-ENCODER = "siamese_oneshot.models.encoders.ConvEncoder"
-BUILD = "siamese_oneshot.models.siamese.build_network"
-FACTS = {"experiment": "tiny", "seed": 3, "split": "koch", "data_source": "omniglot"}
+METADATA = {"experiment": "tiny", "seed": 3, "split": "koch", "data_source": "omniglot"}
 
 
-def description(**options: Any) -> dict[str, Any]:
+def description(**encoder: Any) -> dict[str, Any]:
     return {
-        "_target_": BUILD,
+        "_target_": "siamese_oneshot.models.siamese.build_network",
         "_convert_": "all",
         "encoder": {
-            "_target_": ENCODER, "_partial_": True, "size": 16, "filters": [4], "kernels": [3],
-            "pools": [2], "units": 8, "batch_norm": True, **options,
+            "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True,
+            "image_size": 16, "filters": [4], "kernels": [3], "pool_sizes": [2],
+            "embedding_dim": 8, "batch_norm": True, **encoder,
         },
-        "comparator": {
+        "similarity": {
             "_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True,
         },
         "init": "torch",
@@ -44,15 +60,22 @@ def description(**options: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def checkpoint(folder: Path, header: dict[str, Any] | None = None, **extra: Any) -> Path:
-    """A run's folder with a checkpoint in it."""
-    made = instantiate(description())
-    made.encoder.layers["conv1"][1].running_mean += 0.25  # as after training
-    state = {f"network.{name}": value for name, value in made.state_dict().items()}
-    header = {"version": 1, "network": description(), "metadata": FACTS, **(header or {})}
-    path = folder / "checkpoints" / "best.ckpt"
+def checkpoint(run: Path, header: dict[str, Any] | None = None, **extra: Any) -> Path:
+    """Write ``checkpoints/best.ckpt`` into a run's folder."""
+    network = instantiate_plain(description())
+    network.encoder.layers["conv1"][1].running_mean += 0.25  # as after training
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    header = {"version": VERSION, "network": description(), "metadata": METADATA, **(header or {})}
+    path = run / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": state, "siamese_oneshot": header, **extra}, path)
+    return path
+
+
+def empty_checkpoint(run: Path, name: str = "best.ckpt") -> Path:
+    path = run / "checkpoints" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
     return path
 
 
@@ -61,87 +84,132 @@ def embeddings(trained: TrainedModel) -> torch.Tensor:
     return trained.network.embed(images)
 
 
-def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_run_loads_as_it_was(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, {"threshold": -0.5, "reject_threshold": 1.25})
     by_folder, by_file = load_trained(tmp_path), load_trained(path)
-    assert by_folder.metadata == FACTS
+    assert by_folder.metadata == METADATA
     assert (by_folder.threshold, by_folder.reject_threshold) == (-0.5, 1.25)
     assert (by_folder.size, by_folder.parameters) == (16, 4 * 9 + 2 * 4 + (4 * 49 + 1) * 8 + 9)
-    assert not by_folder.network.training
     state = by_folder.network.state_dict()
     for name, value in torch.load(path, weights_only=True)["state_dict"].items():
         assert torch.equal(state[name.removeprefix("network.")], value)
     assert torch.equal(embeddings(by_folder), embeddings(by_file))
 
 
+def test_a_pretrained_network_can_be_frozen_or_trained(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    for trainable in (False, True):
+        network = load_pretrained(path, trainable)
+        assert network.training == trainable
+        assert {weight.requires_grad for weight in network.parameters()} == {trainable}
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, load_trained(path).network.state_dict()[name])
+
+
 def test_exported_weights_are_those_of_the_run_in_16_bits(tmp_path: Path) -> None:
     checkpoint(tmp_path, {"threshold": -0.5})
     run = load_trained(tmp_path)
-    file = tmp_path / "made" / "tiny.safetensors"
+    file = tmp_path / "exported" / "tiny.safetensors"
     save_trained(run, file)
     again = load_trained(file)
-    assert (again.metadata, again.threshold, again.reject_threshold) == (FACTS, -0.5, None)
+    assert (again.metadata, again.threshold, again.reject_threshold) == (METADATA, -0.5, None)
     for name, value in run.network.state_dict().items():
-        assert again.network.state_dict()[name].dtype == value.dtype
-        torch.testing.assert_close(
-            again.network.state_dict()[name], value, rtol=2**-10, atol=2**-24
-        )
+        stored = again.network.state_dict()[name]
+        assert stored.dtype == value.dtype
+        torch.testing.assert_close(stored, value, rtol=2**-10, atol=2**-24)
     torch.testing.assert_close(embeddings(again), embeddings(run), rtol=0, atol=2e-3)
     assert file.stat().st_size < 2.1 * run.parameters + 3000
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_of_a_run_the_checkpoint_before_a_damaged_one_is_taken(
+def test_the_previous_checkpoint_replaces_a_damaged_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     path = checkpoint(tmp_path, {"threshold": 0.5})
-    whole = path.read_bytes()
+    content = path.read_bytes()
     weights = torch.load(path, weights_only=True)["state_dict"]
-    place = whole.index(max(weights.values(), key=torch.numel).numpy().tobytes())
-    flipped = whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :]
-    path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else flipped)
+    offset = content.index(max(weights.values(), key=torch.numel).numpy().tobytes())
+    flipped = content[:offset] + bytes([content[offset] ^ 8]) + content[offset + 1 :]
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else flipped)
     with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
         load_trained(tmp_path)
-    path.with_name("best.previous.ckpt").write_bytes(whole)
+    path.with_name("best.previous.ckpt").write_bytes(content)
     assert load_trained(tmp_path).threshold == 0.5
-    assert "the one before it is taken" in caplog.text
-    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):  # named itself
+    assert "its predecessor is loaded" in caplog.text
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):  # only for a folder
         load_trained(path)
 
 
+@pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize(
-    "target",
+    ("target", "message"),
     [
-        "os.system",
-        "siamese_oneshot.models.encoders.torch.hub.load",  # reachable, but not ours
-        "siamese_oneshot.models.siamese.torch.load",
-        "siamese_oneshot.models.siamese.Tensor",
-        "siamese_oneshot.models.nothing.Here",
-        "siamese_oneshot.training.command.train",
-        "siamese_oneshot.models",
-        "",
+        ("os.system", "Refusing to load .*: it references os.system, and only classes of "
+         "siamese_oneshot.models are trusted. Pass trust=MODULE to allow it."),
+        ("siamese_oneshot.training.command.train", "Refusing to load"),
+        ("siamese_oneshot.models", "Refusing to load"),
+        ("", "Refusing to load"),
+        ("siamese_oneshot.models.encoders.torch.hub.load", "no such class"),  # only imported there
+        ("siamese_oneshot.models.siamese.torch.load", "no such class"),
+        ("siamese_oneshot.models.nothing.Here", "no such class"),
+        ("siamese_oneshot.models.siamese.Tensor", "only classes of"),
     ],
-)
-@pytest.mark.parametrize("deep", [False, True])
-def test_a_file_cannot_name_what_is_called(tmp_path: Path, target: str, deep: bool) -> None:
+)  # fmt: skip
+def test_a_file_cannot_choose_what_is_called(
+    tmp_path: Path, target: str, message: str, nested: bool
+) -> None:
     wanted = description()
-    if deep:
+    if nested:
         wanted["encoder"]["filters"] = [{"a": [{"_target_": target, "command": "true"}]}]
     else:
         wanted["_target_"] = target
     path = checkpoint(tmp_path, {"network": wanted})
-    with pytest.raises(UserError, match="to be called"):
+    with pytest.raises(UserError, match=message):
         load_trained(path)
 
 
-def test_interpolations_are_not_plain_values(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path, {"network": description(activation="${oc.env:HOME}")})
-    with pytest.raises(UserError, match="not a plain value"):
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A user's module with an encoder of its own, and a function that is only imported there."""
+    (tmp_path / "my_models.py").write_text(
+        "from os import system\n"
+        "from siamese_oneshot.models.encoders import ConvEncoder\n"
+        "class MyEncoder(ConvEncoder):\n"
+        '    """An encoder from outside the package."""\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "my_models"
+    sys.modules.pop("my_models", None)
+
+
+def test_classes_of_a_trusted_module_load(tmp_path: Path, stranger: str) -> None:
+    own = description(_target_="my_models.MyEncoder")
+    path = checkpoint(tmp_path / "run", {"network": own})
+    with pytest.raises(UserError, match=r"best\.ckpt: it references my_models\.MyEncoder"):
         load_trained(path)
+    assert "my_models" not in sys.modules, "a module that is not trusted is not imported"
+    for trust in ("my_models", ["other", "my_models"]):
+        network = load_pretrained(path, trust=trust)
+        assert type(network.encoder).__name__ == "MyEncoder"
+    exported = tmp_path / "own.safetensors"
+    save_trained(load_trained(path, stranger), exported)
+    with pytest.raises(UserError, match="Refusing to load"):
+        load_trained(exported)
+    assert load_trained(exported, stranger).description == own
+    hidden = checkpoint(tmp_path / "b", {"network": description(_target_="my_models.system")})
+    with pytest.raises(UserError, match="only classes of"):  # imported there, not defined there
+        load_trained(hidden, stranger)
+
+
+def test_untrusted_targets_are_named(stranger: str) -> None:
+    own = description(_target_="my_models.MyEncoder")
+    assert untrusted_targets(description()) == []
+    assert untrusted_targets(own) == ["my_models.MyEncoder"]
+    assert untrusted_targets(own, stranger) == []
 
 
 class Trap:
-    """A pickle that makes a file when it is loaded."""
+    """A pickle that creates a folder when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -151,39 +219,33 @@ class Trap:
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    sprung = tmp_path / "sprung"
-    path = checkpoint(tmp_path, None, more=Trap(sprung))
-    with pytest.raises(UserError, match="not a plain checkpoint"):
-        load_trained(path)
+    created = tmp_path / "created"
     plain = tmp_path / "plain.ckpt"
-    plain.write_bytes(pickle.dumps(Trap(sprung)))
-    with pytest.raises(UserError, match="not a plain checkpoint"):
-        load_trained(plain)
-    assert not sprung.exists()
+    plain.write_bytes(pickle.dumps(Trap(created)))
+    for path in (checkpoint(tmp_path, None, more=Trap(created)), plain):
+        with pytest.raises(UserError, match="not a plain checkpoint"):
+            load_trained(path)
+    assert not created.exists()
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     path = checkpoint(tmp_path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
-        load_trained(path)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match=r"best\.ckpt is no checkpoint of this package"):
         load_trained(path)
     checkpoint(tmp_path, {"version": 99})
-    with pytest.raises(UserError, match="version 99"):
+    with pytest.raises(UserError, match=f"version 99; this package reads version {VERSION}"):
         load_trained(path)
-    checkpoint(tmp_path, {"network": description(units=9)})
+    checkpoint(tmp_path, {"network": description(embedding_dim=9)})
     with pytest.raises(UserError, match="does not hold a network"):
         load_trained(path)
-    empty = tmp_path / "foreign.safetensors"
-    save_file({"x": torch.zeros(1)}, empty)
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(1)}, foreign)
     with pytest.raises(UserError, match="does not hold a network"):
-        load_trained(empty)
-    empty.write_bytes(b"\xff" * 40)
+        load_trained(foreign)
+    foreign.write_bytes(b"\xff" * 40)
     with pytest.raises(UserError, match="cannot be read"):
-        load_trained(empty)
+        load_trained(foreign)
 
 
 @pytest.mark.parametrize("name", sorted(PRETRAINED))
@@ -198,17 +260,84 @@ def test_packaged_weights_have_a_card(name: str) -> None:
 
 
 @pytest.mark.omniglot
-@pytest.mark.parametrize(("name", "right"), [("pretrained", 174), ("dense", 112)])
-def test_real_packaged_networks_recognise_as_they_did(omniglot, name: str, right: int) -> None:
-    """The first 200 of the episodes that they were chosen by; arithmetic may tip one or two."""
+@pytest.mark.parametrize(("name", "correct"), [("pretrained", 174), ("dense", 112)])
+def test_packaged_networks_answer_real_episodes(omniglot, name: str, correct: int) -> None:
+    """The first 200 validation episodes; arithmetic may change one or two answers."""
     trained, dataset = load_trained(name), omniglot.dataset
     split = split_dataset(dataset, trained.metadata["split"])
-    (task,) = make_validation_tasks(
-        ClassIndex(dataset, split.validation), EvalConfig()
-    ).episode_tasks
-    asked = first_episodes(task, 200)
-    seen = indices_of([asked])
-    parts = {key: getattr(dataset, key)[seen] for key in ("pixels", "classes", "drawers")}
+    tasks = make_validation_tasks(ClassIndex(dataset, split.validation), EvalConfig())
+    task = first_episodes(tasks.episode_tasks[0], 200)
+    indices = indices_of([task])
+    parts = {key: getattr(dataset, key)[indices] for key in ("pixels", "classes", "drawers")}
     pixels = replace(dataset, **parts).resized(trained.size).pixels
-    table = Embeddings(seen, trained.network.embed(pixels[:, None].float() / 255))
-    assert answer(asked, table, trained.network.score).correct == pytest.approx(right, abs=2)
+    table = Embeddings(indices, trained.network.embed(pixels[:, None].float() / 255))
+    assert answer(task, table, trained.network.score).correct == pytest.approx(correct, abs=2)
+
+
+def test_packaged_weights_are_small() -> None:
+    assert sum(find_weights(name).stat().st_size for name in PRETRAINED) <= 4 * 2**20
+
+
+@pytest.mark.parametrize("result", ["{}", '{"version": 2, "checkpoint": 5}', "\x00"])
+def test_the_best_checkpoint_or_the_last_represents_a_run(tmp_path: Path, result: str) -> None:
+    last = empty_checkpoint(tmp_path, "last.ckpt")
+    assert find_weights(tmp_path) == find_weights(last) == last
+    best = empty_checkpoint(tmp_path)
+    (tmp_path / "result.json").write_text(result)  # damaged: it does not name the kept one
+    assert find_weights(tmp_path) == best
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("pretraned", "Did you mean pretrained"),
+        ("nowhere/at/all", "There is no network"),
+        ("notes.txt", r"neither a \.ckpt nor"),
+        ("folder", r"no checkpoints/best\.ckpt"),
+    ],
+)
+def test_missing_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("notes.txt").write_text("x")
+    with pytest.raises(UserError, match=message):
+        find_weights(where)
+
+
+def test_runs_of_a_sweep_are_sorted(tmp_path: Path) -> None:
+    for name in ("2_seed=2", "0_seed=0", "10_seed=1"):
+        empty_checkpoint(tmp_path / name)
+    (tmp_path / "3_failed" / "checkpoints").mkdir(parents=True)
+    assert [run.name for run in runs_in(tmp_path)] == ["0_seed=0", "10_seed=1", "2_seed=2"]
+    assert runs_in(tmp_path / "0_seed=0") == [tmp_path / "0_seed=0"]
+
+
+def test_quantization_error_is_at_most_half_a_step() -> None:
+    rng = torch.Generator().manual_seed(0)
+    large = torch.randn(200, 1000, generator=rng)
+    large[3] = 0.0
+    large[5] *= 1e-4
+    weights = {
+        "large.weight": large,
+        "small.weight": torch.randn(20, 10, generator=rng),
+        "conv.weight": torch.randn(64, 64, 5, 5, generator=rng),
+        "bias": torch.randn(200, generator=rng),
+        "count": torch.tensor(7),
+    }
+    packed = quantize(weights)
+    half = ("small.weight", "conv.weight", "bias")
+    assert packed["large.weight"].dtype == torch.int8
+    assert {packed[name].dtype for name in half} == {torch.float16}
+    restored = dequantize(packed)
+    assert list(restored) == list(weights)
+    error = (restored["large.weight"] - large).abs().amax(1)
+    assert (error <= 0.5001 * large.abs().amax(1) / 127 + 1e-12).all()
+    assert float(error.max()) > 0
+    for name in half:
+        assert torch.equal(restored[name], weights[name].half().float())
+    assert torch.equal(restored["count"], weights["count"])
+    again = dequantize(quantize(restored))
+    for name, value in restored.items():
+        torch.testing.assert_close(again[name], value, rtol=1e-6, atol=1e-9)

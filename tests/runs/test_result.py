@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from rich.console import Console
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.runs.result import (
     RunResult,
-    environment,
     print_result,
     read_result,
     write_result,
@@ -24,7 +22,7 @@ from siamese_oneshot.utils.errors import UserError
 
 @pytest.fixture
 def result() -> RunResult:
-    score = Score.from_counts("lake_runs", "test", "official 20-way runs", "how", 368, 400, "abc")
+    score = Score.from_counts("lake_runs", "test", "Lake's runs", "how", 368, 400, "abc", way=20)
     return RunResult(
         status="finished",
         experiment="paper",
@@ -70,7 +68,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, result: RunResult):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"version": 1}', '{"version": 1, "scores": 3}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 2}', '{"version": 2, "scores": 3}'])
 def test_a_damaged_file_is_named(tmp_path: Path, content: str):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(UserError, match=r"result\.json is damaged"):
@@ -83,13 +81,6 @@ def test_a_missing_or_newer_file_is_named(tmp_path: Path):
     (tmp_path / "result.json").write_text('{"version": 99}')
     with pytest.raises(UserError, match="version 99"):
         read_result(tmp_path)
-
-
-def test_the_environment_is_plain(result: RunResult):
-    found = environment()
-    assert found["packages"]["torch"].startswith("2.")
-    json.dumps(found)
-    replace(result, **found)
 
 
 @pytest.mark.parametrize("width", [80, 200])
@@ -112,11 +103,5 @@ def test_brackets_are_printed_and_the_resume_command_survives_a_shell(
     text = console.export_text()
     for expected in ("runs [bold]", "[red] episodes", "no [italic] files", result.checkpoint):
         assert expected in text
-    command = next(line for line in text.splitlines() if "go on with" in line)
+    command = next(line for line in text.splitlines() if "resume with" in line)
     assert shlex.split(command)[-1] == f"resume={folder}"
-
-
-def test_the_command_can_be_pasted(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train.py", "name=two words", "data.alphabets=[a,b]"])
-    command = shlex.split(environment()["command"])
-    assert command[-2:] == ["name=two words", "data.alphabets=[a,b]"]

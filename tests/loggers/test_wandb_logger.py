@@ -10,8 +10,8 @@ import pytest
 import wandb
 from wandb_files import parts_of, wandb_run, without_account
 
+from siamese_oneshot.loggers import wandb_logger
 from siamese_oneshot.loggers.wandb_logger import LoggedHistory
-from siamese_oneshot.runs import wandb_past
 
 ROWS = 200  # more than one of W&B's blocks of 32 KiB
 
@@ -43,7 +43,7 @@ def past_of(place: Path, content: bytes) -> LoggedHistory:
 
 def warnings(caplog: pytest.LogCaptureFixture) -> str:
     """What the reading said, without what W&B has logged."""
-    said = [one for one in caplog.records if one.name == wandb_past.log.name]
+    said = [one for one in caplog.records if one.name == wandb_logger.log.name]
     return "\n".join(one.getMessage() for one in said)
 
 
@@ -87,7 +87,7 @@ def test_a_reader_that_hangs_is_stopped(
 ) -> None:
     file = file_of(tmp_path)
     os.mkfifo(file)  # who opens it waits for a writer
-    monkeypatch.setattr(wandb_past, "_PATIENCE", 3.0)
+    monkeypatch.setattr(wandb_logger, "_TIMEOUT", 3.0)
     began = time.monotonic()
     assert LoggedHistory.of(tmp_path, "ours", {}) == LoggedHistory()
     assert 3 <= time.monotonic() - began < 30
