@@ -1,10 +1,8 @@
-"""Sweeps of a task that scores at once: what is tested is who runs, how often, and what is kept."""
+"""Sweeps of a task that ends at once: tests count which jobs run, how often, and what is kept."""
 
 from __future__ import annotations
 
 import gc
-import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,17 +12,18 @@ import pytest
 import yaml
 from cached_conf import each_line_composed_once
 from hydra.core.hydra_config import HydraConfig
+from made_jobs import result_of
 from omegaconf import DictConfig
 
-from siamese_oneshot.cli import conf_dir, run, run_hydra, suggest
-from siamese_oneshot.sweeps.grid import GridSweeper
-from siamese_oneshot.sweeps.search import SearchSweeper
+from siamese_oneshot import cli
+from siamese_oneshot.cli import conf_dir, run_hydra, suggest
+from siamese_oneshot.runs.result import write_result
 
 SETTINGS = {  # what these sweeps change, and what a sweeper reads
     "data": {"source": "omniglot", "split": "lake"},
-    "optim": {"lr": 1e-3, "weight_decay": 0.05, "warmup": 0.1},
-    "objective": {"smoothing": 0.1},
-    "callbacks": {"averaging": {"decay": 0.99}},
+    "optimizer": {"lr": 1e-3, "weight_decay": 0.05, "warmup": 0.1},
+    "loss": {"smoothing": 0.1},
+    "callbacks": {"ema": {"decay": 0.99}},
 }
 MODEL = {"encoder": {"_target_": "builtins.dict", "_partial_": True}}  # of any shape
 
@@ -52,8 +51,7 @@ class Bench:
         self.resumes.append(cfg.resume)
         status = self.act(cfg, folder) or "finished"
         value = self.score(cfg)
-        content = {"status": status, "val_accuracy": None if math.isnan(value) else value}
-        (folder / "result.json").write_text(json.dumps(content))
+        write_result(folder, result_of(value, status=status))
         self.finished[folder.name] += 1
         return value
 
@@ -70,7 +68,7 @@ class Bench:
 def small_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our sweeps, samplers and pruners on a config that takes a third of the time to compose."""
     folder = tmp_path_factory.mktemp("conf")
-    for name in ("sweep", "sampler", "pruner", "hydra"):
+    for name in ("sweep", "hydra"):
         (folder / name).symlink_to(conf_dir() / name)
     real = yaml.safe_load((conf_dir() / "config.yaml").read_text())
     own = {name: real[name] for name in ("name", "seed", "resume", "test", "hydra")}
@@ -82,14 +80,14 @@ def small_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def quick_driver() -> Iterator[None]:
+def composed_once() -> Iterator[None]:
     with each_line_composed_once():
         yield
     gc.unfreeze()
 
 
 @pytest.fixture
-def real_bench(tmp_path: Path, quick_driver: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def real_bench(tmp_path: Path, composed_once: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """With all of conf/."""
     monkeypatch.chdir(tmp_path)
     gc.freeze()  # a driver collects garbage after each job: not among all that was imported, too
@@ -100,5 +98,5 @@ def real_bench(tmp_path: Path, quick_driver: None, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def bench(real_bench: Bench, small_conf: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(run, "conf_dir", lambda: small_conf)
+    monkeypatch.setattr(cli, "conf_dir", lambda: small_conf)
     return real_bench

@@ -18,7 +18,7 @@ from hydra.types import HydraContext
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps import driver
-from siamese_oneshot.sweeps.grid import GridSweeper, combinations, take_places
+from siamese_oneshot.sweeps.grid import GridSweeper, assign_numbers, combinations
 from siamese_oneshot.sweeps.job import Job, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
 
@@ -55,12 +55,12 @@ def test_jobs_are_known_by_their_settings_and_new_ones_get_numbers_of_their_own(
     before = jobs_of("b=0,1", "a=2")
     before[0].attempts, before[1].attempts, before[1].error = 1, 3, "lost"
     jobs = jobs_of("a=1,2", "b=0,1")
-    take_places(jobs, before)
+    assign_numbers(jobs, before)
     assert [(job.name, job.attempts) for job in jobs] == [
         ("2_a=1,b=0", 0), ("3_a=1,b=1", 0), ("0_b=0", 1), ("1_b=1", 0),
     ]  # fmt: skip
     twice = jobs_of("a=1,1")
-    take_places(twice, jobs_of("a=1,1"))
+    assign_numbers(twice, jobs_of("a=1,1"))
     assert [job.number for job in twice] == [0, 1]
 
 
@@ -86,7 +86,7 @@ def test_an_ablation_changes_the_experiment_of_the_command_line() -> None:
 
 def test_a_grid_that_validates_on_what_it_trains_on_says_so(bench, capsys) -> None:
     assert bench.run("data.split=background", "seed=0", "-m") == 0
-    said = "data.split=background trains on its validation alphabets: choose nothing"
+    said = "data.split=background trains on its validation alphabets: do not choose"
     assert said in capsys.readouterr().out
 
 
@@ -122,7 +122,7 @@ def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> 
     assert bench.run(*LINE) == 1
     printed = capsys.readouterr().err
     assert "2 of 4 jobs failed" in printed
-    remedy = "lower the sizes of the batches, of the network or of the data (out of memory)"
+    remedy = "use a smaller batch, network or data set (out of memory)"
     assert f"1_lr=0.001,seed=1: there is not enough memory: {remedy}" in printed
     assert len(bench.finished) == 2
     broken = False
@@ -143,6 +143,19 @@ def test_a_failed_job_that_went_on_by_itself_fails_no_sweep(bench) -> None:
     assert bench.run("resume=outputs/default/s/1_seed=1") == 0
     assert bench.run(*line) == 0
     assert set(bench.finished.values()) == {1}
+
+
+def test_the_winner_is_named_with_its_settings_and_commands(bench, capsys) -> None:
+    bench.score = lambda cfg: 0.9 if cfg.seed == 1 and cfg.optimizer.lr == 0.001 else 0.5
+    assert bench.run(*LINE) == 0
+    printed = capsys.readouterr().out
+    assert "best of 4: job 1, validation 90.00%, optimizer.lr=0.001, seed=1\n" in printed
+    command = "python -m siamese_oneshot.train"
+    assert f"{command} optimizer.lr=0.001 seed=1 test=true hydra.mode=RUN\n" in printed
+    folder = bench.folder / "outputs/default/s/1_lr=0.001,seed=1"
+    assert f"{command} resume={folder} trainer.max_steps=<more>\n" in printed
+    assert bench.run("-m", "data.split=background", "seed=0,1") == 0
+    assert "best of" not in capsys.readouterr().out, "its validation scores cannot choose"
 
 
 def test_a_nan_is_a_failure(bench, capsys) -> None:
@@ -226,7 +239,7 @@ def test_another_sweep_of_that_name_is_refused(bench, capsys) -> None:
 
 
 def test_a_wrong_value_stops_the_sweep_before_it_begins(bench, capsys) -> None:
-    assert bench.run("-m", "model=conv4_small,smal", "hydra.sweeper.name=s") == 2
+    assert bench.run("-m", "model=small,smal", "hydra.sweeper.name=s") == 2
     assert "smal" in capsys.readouterr().err
     assert not bench.begun
 
@@ -272,7 +285,7 @@ def test_a_launcher_that_runs_several_has_all_at_once_and_after_a_loss_a_few(
 
 
 def test_a_queue_that_would_take_all_has_a_few_after_a_loss(bench, losing, monkeypatch) -> None:
-    monkeypatch.setattr(driver, "_FEW", 2)
+    monkeypatch.setattr(driver, "_MAX_RETRY", 2)
     monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: most)
     assert bench.run("-m", "seed=0,1,2,3", "hydra.sweeper.name=s") == 1
     assert losing == [4, 2, 1, 1, 1, 1, 2]
@@ -305,7 +318,7 @@ def test_an_attempt_that_left_a_trace_counts(tmp_path) -> None:
 
 def test_of_several_the_complete_ones_are_told_of_at_once(bench, monkeypatch) -> None:
     told = []
-    monkeypatch.setattr(driver, "_GLANCE", 0.01)
+    monkeypatch.setattr(driver, "_POLL", 0.01)
     monkeypatch.setattr(driver.log, "info", lambda text, *of: told.append(text % of))
 
     def act(cfg, folder):

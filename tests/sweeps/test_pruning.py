@@ -1,4 +1,4 @@
-"""Scores on the way reach the trial; a hopeless training ends, and says so."""
+"""Validation scores reach the trial, and a pruned training stops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from siamese_oneshot.sweeps.search import open_study
 
 
 class Validated:
-    """As much of a trainer as the callback looks at."""
+    """The parts of a trainer that the callback reads."""
 
     def __init__(self) -> None:
         self.is_global_zero, self.sanity_checking, self.should_stop = True, False, False
@@ -95,7 +95,7 @@ def test_a_moved_sweeps_trial_is_found_and_a_search_that_is_gone_is_not_waited_f
     (there / "study.db").unlink()
     callback, _ = trained(there / "0", [0.1, 0.0], optuna.pruners.ThresholdPruner(lower=0.5))
     assert not callback.pruned
-    assert "its search is gone" in caplog.text
+    assert "the search of this job is gone" in caplog.text
     assert not (there / "study.db").exists()
 
 
@@ -105,7 +105,7 @@ def test_a_run_of_no_search_is_left_alone(tmp_path: Path) -> None:
     assert not trainer.should_stop
 
 
-def test_other_processes_hear_of_it(folders: list[Path]) -> None:
+def test_all_processes_are_pruned(folders: list[Path]) -> None:
     callback, trainer = Pruning(str(folders[0])), Validated()
     trainer.is_global_zero = False
     trainer.strategy.broadcast = lambda value: True  # what the first process found

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from siamese_oneshot.sweeps.replay import Replay, in_orders, main, replay
+from siamese_oneshot.sweeps.replay import Replay, main, replay, summarize
 from siamese_oneshot.sweeps.search import open_study
 from siamese_oneshot.utils.errors import UserError
 
@@ -28,21 +28,21 @@ def test_the_median_rule_by_hand(tmp_path: Path) -> None:
     study = searched(
         tmp_path, [0.4, 0.5, 0.8], [0.4, 0.7, 0.9], [0.4, 0.55, 0.95], [0.4, 0.65, 0.7]
     )
-    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)  # no matter
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=1)
     assert replay(study, pruner) == Replay(
         trials=4, pruned=2, validations=12, spent=3 + 3 + 2 + 3, best=0.95, best_kept=0.9
     )
 
 
-def test_who_prunes_nothing_keeps_the_best(tmp_path: Path) -> None:
+def test_a_pruner_that_prunes_nothing_keeps_the_best(tmp_path: Path) -> None:
     found = replay(searched(tmp_path, [0.1, 0.2], [0.3, 0.1]), optuna.pruners.NopPruner())
     assert (found.pruned, found.spent, found.best_kept) == (0, 4, 0.2)
-    assert "0% of the training spared; best score kept 20.00%" in str(found)
+    assert "0% of the training saved; best score kept 20.00%" in str(found)
 
 
 def test_in_another_order_another_trial_is_pruned(tmp_path: Path) -> None:
-    """Ascending curves spare nothing; in any order with the best first, the others are pruned."""
+    """Ascending curves save nothing; in any order with the best first, the others are pruned."""
     study = searched(tmp_path, *([0.1 * n, 0.1 * n] for n in range(1, 5)))
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=0)
     assert replay(study, pruner).pruned == 0
@@ -53,14 +53,14 @@ def test_in_another_order_another_trial_is_pruned(tmp_path: Path) -> None:
     assert all(one.spent == 8 - one.pruned for one in orders)
 
 
-def test_orders_in_a_sentence() -> None:
+def test_a_summary_of_several_orders() -> None:
     one = Replay(trials=4, pruned=2, validations=16, spent=8, best=0.9, best_kept=0.9)
     other = Replay(trials=4, pruned=1, validations=16, spent=12, best=0.9, best_kept=0.88)
-    assert in_orders([one, other]) == (
-        "in 2 random orders of the trials: 38% of the training spared (25-50); best score kept in "
+    assert summarize([one, other]) == (
+        "in 2 random orders of the trials: 38% of the training saved (25-50); best score kept in "
         "1, else up to 2.00 points less"
     )
-    assert in_orders([one]).endswith("best score kept in all")
+    assert summarize([one]).endswith("best score kept in all")
 
 
 def test_a_search_without_finished_trials_is_refused(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     main([str(tmp_path), "--pruner", "median", "--orders", "3"])
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("0 of 1 trials pruned, 3 of 3 validations")
-    assert second.startswith("in 3 random orders of the trials: 0% of the training spared (0-0)")
+    assert second.startswith("in 3 random orders of the trials: 0% of the training saved (0-0)")
 
 
 def test_a_folder_that_was_renamed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

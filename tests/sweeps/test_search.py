@@ -11,9 +11,9 @@ import optuna
 import pytest
 
 from siamese_oneshot.sweeps.job import Job
-from siamese_oneshot.sweeps.search import SearchSweeper
-from siamese_oneshot.sweeps.search import INFEASIBLE, JOB, open_study
+from siamese_oneshot.sweeps.search import INFEASIBLE, JOB, SearchSweeper, open_study
 
+KEY = "optimizer.lr"
 LINE = ["+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
 COMPLETE = optuna.trial.TrialState.COMPLETE
 PRUNED = optuna.trial.TrialState.PRUNED
@@ -32,7 +32,7 @@ def states(bench) -> list[optuna.trial.TrialState]:
 
 def peak(cfg) -> float:
     """Best at 1e-2."""
-    return 1.0 - abs(math.log10(cfg.optim.lr) + 2) / 3
+    return 1.0 - abs(math.log10(cfg.optimizer.lr) + 2) / 3
 
 
 def test_trials_are_told_and_the_total_is_the_total(bench, capsys) -> None:
@@ -50,8 +50,9 @@ def test_trials_are_told_and_the_total_is_the_total(bench, capsys) -> None:
     assert len({trial.params["optimizer.lr"] for trial in trials}) == 5, "no draw is repeated"
     best = max(trials, key=lambda trial: trial.value)
     printed = capsys.readouterr().out
-    assert f"best of 5: trial {best.number}" in printed
-    assert f"optimizer.lr={best.params['optimizer.lr']} test=true hydra.mode=RUN" in printed
+    score = f"validation {100 * best.value:.2f}%"
+    assert f"best of 5: job {best.number}, {score}, optimizer.lr={best.params[KEY]}\n" in printed
+    assert f"optimizer.lr={best.params[KEY]} test=true hydra.mode=RUN" in printed
 
 
 def test_it_draws_as_a_plain_loop_of_optuna_would(bench) -> None:
@@ -112,9 +113,9 @@ def test_in_a_moved_folder_a_trial_goes_on_and_finds_its_study_there(bench) -> N
     ("bad", "says"),
     [
         ("hydra.sweeper.name=2024", "hydra.sweeper.name=2024: it must be a text"),
-        ("hydra.sweeper.parallel=two", "hydra.sweeper.parallel=two: it must be a whole number"),
-        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: it must be a whole number"),
-        ("hydra.sweeper.seed=x", "hydra.sweeper.seed=x: it must be a whole number"),
+        ("hydra.sweeper.parallel=two", "hydra.sweeper.parallel=two: it must be an integer"),
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: it must be an integer"),
+        ("hydra.sweeper.seed=x", "hydra.sweeper.seed=x: it must be an integer"),
         ("hydra.sweeper.pruner.n_warmup_steps=-1", "MedianPruner refuses its settings"),
     ],
 )
@@ -237,14 +238,14 @@ def study_of(folder: Path, name: str | None = None) -> optuna.Study:
 
 def test_jobs_get_the_sampled_settings(bench) -> None:
     seen = {}
-    bench.act = lambda cfg, folder: seen.update({folder.name: cfg.optim.lr})
+    bench.act = lambda cfg, folder: seen.update({folder.name: cfg.optimizer.lr})
     assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
     assert list(seen.values()) == [trial.params["optimizer.lr"] for trial in study(bench).trials]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp"])
 def test_every_sampler_searches(bench, sampler: str) -> None:
-    assert bench.run(*LINE, f"sampler={sampler}", "hydra.sweeper.n_trials=2") == 0
+    assert bench.run(*LINE, f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.n_trials=2") == 0
     assert states(bench) == [COMPLETE] * 2
 
 

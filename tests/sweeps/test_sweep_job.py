@@ -1,15 +1,27 @@
-"""A job's folder: its name, its file, its outcome."""
+"""A sweep's folder and its jobs: names, files, outcomes, locks."""
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from made_jobs import result_of
 
-from siamese_oneshot.sweeps.job import Job, Outcome
+from siamese_oneshot.runs.result import write_result
+from siamese_oneshot.sweeps.job import (
+    JOB_LOCK,
+    Job,
+    Outcome,
+    await_orphan,
+    command_of,
+    jobs_in,
+    open_sweep,
+    sweep_of,
+)
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.text import bare_key, folder_name, short_keys
 
 
 def test_the_name_says_what_is_swept_in_short() -> None:
@@ -20,28 +32,11 @@ def test_the_name_says_what_is_swept_in_short() -> None:
     assert Job(4, ["seed=1"], []).name == "4"
 
 
-def test_short_keys_are_as_long_as_it_takes() -> None:
-    keys = ["a.conv1.kernel", "a.conv2.kernel", "a.units"]
-    assert list(short_keys(keys).values()) == ["conv1.kernel", "conv2.kernel", "units"]
-    assert short_keys(["optimizer.lr", "lr", "units2"]) == {
-        "optimizer.lr": "optimizer.lr",
-        "lr": "lr",
-        "units2": "units2",
-    }
-
-
 def test_a_long_name_fits_a_file_system_and_keeps_the_number() -> None:
     keys = [f"group.number{n}" for n in range(60)]
     name = Job(7, [f"{key}=1" for key in keys], keys).name
     assert name.startswith("7_number0=1")
     assert len(name.encode()) <= 120
-
-
-def test_other_overrides_never_share_a_folder() -> None:
-    texts = [["a=1/2"], ["a=1-2"], ["a=1 2"], ["a=" + "x" * 200], ["a=" + "x" * 201], ["a='1'"]]
-    names = [folder_name(text) for text in texts]
-    assert len(set(names)) == len(names)
-    assert all(len(name) < 120 and "/" not in name for name in names)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -58,7 +53,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
         Job.read(tmp_path)
 
 
-def test_attempts_count_from_anew_after_a_checkpoint(tmp_path: Path) -> None:
+def test_a_checkpoint_resets_the_attempts(tmp_path: Path) -> None:
     job = Job(0, [], [])
     job.begin(tmp_path)
     job.begin(tmp_path)
@@ -73,27 +68,106 @@ def test_attempts_count_from_anew_after_a_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "complete"),
+    ("status", "value", "expected", "complete"),
     [
-        ('{"status": "finished", "val_accuracy": 0.5}', "finished", True),
-        ('{"status": "pruned", "val_accuracy": 0.5}', "pruned", True),
-        ('{"status": "finished", "val_accuracy": null}', "failed", False),
-        ('{"status": "failed", "val_accuracy": null}', "failed", False),
-        ('{"status": "interrupted", "val_accuracy": 0.5}', "unfinished", False),
-        ('{"status": "fini', "unfinished", False),
-        ("[1]", "unfinished", False),
-        ("", "unfinished", False),
+        ("finished", 0.5, "finished", True),
+        ("pruned", 0.5, "pruned", True),
+        ("finished", None, "failed", False),
+        ("failed", None, "failed", False),
+        ("interrupted", 0.5, "unfinished", False),
     ],
 )
-def test_the_outcome_is_the_results(tmp_path: Path, text: str, status: str, complete: bool) -> None:
+def test_the_outcome_is_read_from_the_result(
+    tmp_path: Path, status: str, value: float | None, expected: str, complete: bool
+) -> None:
     assert Outcome.of(tmp_path).status == "new"
-    (tmp_path / "result.json").write_text(text)
+    write_result(tmp_path, result_of(value, status=status))
     outcome = Outcome.of(tmp_path)
-    assert (outcome.status, outcome.complete) == (status, complete)
+    assert (outcome.status, outcome.complete) == (expected, complete)
 
 
-@pytest.mark.parametrize(
-    "text", ["optimizer.lr=1", "+optimizer.lr=a=b", "++optimizer.lr=1", "~optimizer.lr"]
-)
-def test_the_bare_key(text: str) -> None:
-    assert bare_key(text) == "optimizer.lr"
+@pytest.mark.parametrize("text", ['{"status": "fini', "[1]", ""])
+def test_a_damaged_result_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "result.json").write_text(text)
+    assert Outcome.of(tmp_path) == Outcome("unfinished")
+
+
+def test_the_same_sweep_may_be_opened_again_and_no_other(tmp_path: Path) -> None:
+    for _ in range(2):
+        with open_sweep(tmp_path, ["a=1"], {"b": "1,2"}):
+            pass
+    with (
+        pytest.raises(UserError, match=r"holds another sweep(.|\n)*a=1(.|\n)*a=2"),
+        open_sweep(tmp_path, ["a=2"], {"b": "1,2"}),
+    ):
+        pass
+    with pytest.raises(UserError, match="another sweep"), open_sweep(tmp_path, ["a=1"], {}):
+        pass
+
+
+def test_the_command_is_the_latest_one(tmp_path: Path) -> None:
+    assert command_of(tmp_path) == ""
+    for command in ("train a=1 hydra.sweeper.n_trials=2", "train a=1 hydra.sweeper.n_trials=3"):
+        with open_sweep(tmp_path, ["a=1"], {}, command):
+            assert command_of(tmp_path) == command
+    with pytest.raises(UserError), open_sweep(tmp_path, ["a=2"], {}, "train a=2"):
+        pass
+    assert command_of(tmp_path) == "train a=1 hydra.sweeper.n_trials=3"
+    older = '{"version": 1, "arguments": ["a=1"], "params": {}'
+    for text in (older + "}", older + ', "command": 1}', older, "[]"):
+        (tmp_path / "sweep.json").write_text(text)
+        assert command_of(tmp_path) == ""
+    (tmp_path / "sweep.json").write_text(older + "}")
+    with open_sweep(tmp_path, ["a=1"], {}, "train a=1"):
+        assert command_of(tmp_path) == "train a=1"
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with (
+        open_sweep(tmp_path, [], {}),
+        pytest.raises(UserError, match="another process runs"),
+        open_sweep(tmp_path, [], {}),
+    ):
+        pass
+
+
+def test_a_damaged_sweep_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"), open_sweep(tmp_path, [], {}):
+        pass
+
+
+def test_a_job_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+    await_orphan(tmp_path)  # no process ever trained there
+    assert not (tmp_path / JOB_LOCK).exists()
+    lock = FileLock(tmp_path / JOB_LOCK, thread_local=False)
+    lock.acquire()
+    ended: list[bool] = []
+    waiting = threading.Thread(target=lambda: ended.append(await_orphan(tmp_path) is None))
+    waiting.start()
+    waiting.join(0.3)
+    assert not ended
+    lock.release()
+    waiting.join(10)
+    assert ended == [True]
+
+
+def test_jobs_are_found_by_number_and_damaged_ones_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in (10, 2):
+        Job(number, [], []).write(tmp_path / str(number))
+    (tmp_path / "report").mkdir()
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "job.json").write_text("{")
+    assert [job.number for job, _, _ in jobs_in(tmp_path)] == [2, 10]
+    assert "damaged" in caplog.text
+    assert jobs_in(tmp_path / "nowhere") == []
+
+
+def test_the_sweep_of_its_folder_and_of_a_jobs(tmp_path: Path) -> None:
+    job = tmp_path / "s" / "0"
+    job.mkdir(parents=True)
+    assert sweep_of(job) is None
+    (tmp_path / "s" / "sweep.json").touch()
+    assert sweep_of(job) == sweep_of(tmp_path / "s") == tmp_path / "s"

@@ -1,0 +1,46 @@
+"""Hints for messages, and the spelling of overrides."""
+
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from siamese_oneshot.utils.text import bare_key, did_you_mean, folder_name, quoted, short_keys
+
+
+def test_the_most_similar_choice_is_offered() -> None:
+    assert did_you_mean("denze", ["conv1", "dense", "output"]) == " Did you mean dense?"
+    assert did_you_mean("xyz", ["conv1", "dense"]) == ""
+    assert did_you_mean("xyz", ["conv1", "dense"], cutoff=0.0) != ""
+    assert did_you_mean(3, []) == ""
+
+
+@pytest.mark.parametrize("path", ["a b", "it's", "a\\", "\\'", "a\\\\'b", "", "β=1,2", "[x]"])
+def test_hydra_reads_a_quoted_path_back(path: str) -> None:
+    (override,) = OverridesParser.create().parse_overrides([f"a={quoted(path)}"])
+    assert override.value() == path
+
+
+@pytest.mark.parametrize(
+    "text", ["optimizer.lr=1", "+optimizer.lr=a=b", "++optimizer.lr=1", "~optimizer.lr"]
+)
+def test_the_bare_key(text: str) -> None:
+    assert bare_key(text) == "optimizer.lr"
+
+
+@pytest.mark.parametrize(
+    ("keys", "short"),
+    [
+        (["a.conv1.kernel", "a.conv2.kernel", "a.dim"], ["conv1.kernel", "conv2.kernel", "dim"]),
+        (["optimizer.lr", "lr", "dim2"], ["optimizer.lr", "lr", "dim2"]),
+    ],
+)
+def test_short_keys_are_as_long_as_it_takes(keys: list[str], short: list[str]) -> None:
+    assert short_keys(keys) == dict(zip(keys, short, strict=True))
+
+
+def test_different_overrides_never_share_a_folder() -> None:
+    texts = [["a=1/2"], ["a=1-2"], ["a=1 2"], ["a=" + "x" * 200], ["a=" + "x" * 201], ["a='1'"]]
+    names = [folder_name(text) for text in texts]
+    assert len(set(names)) == len(names)
+    assert all(len(name) < 120 and "/" not in name for name in names)
