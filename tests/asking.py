@@ -1,4 +1,4 @@
-"""Asks an entry point for something within this process, composing each configuration only once."""
+"""Runs an entry point that must refuse its settings, in this process."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ SMALL = {  # a training of two steps on generated alphabets, and an evaluation a
     ),
     "evaluate": (
         "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3", "data.synthetic.n_characters=[5,5]",
-        "data.synthetic.n_drawers=3", "data.eval.way=3", "mnist=false", "pictures=false",
+        "data.synthetic.n_drawers=3", "data.eval.way=3", "mnist=false", "plots=false",
     ),
-    "predict": ("support=support", "query=query", "out=out"),
+    "predict": ("support=support", "query=query", "output_dir=out"),
 }  # fmt: skip
 EPISODES = ("sampler.n_alphabets=1", "sampler.n_way=3", "sampler.n_drawers=2")
 
 
 def ask(command: str, line: Sequence[str], folder: Path) -> str:
-    """Run a command in ``folder`` that must be refused; what it says.
+    """Run a command in ``folder`` that must be refused; returns its message.
 
     Args:
         command: of ``TASKS``.
@@ -56,12 +56,12 @@ def ask(command: str, line: Sequence[str], folder: Path) -> str:
         Exception: it failed otherwise.
     """
     parsed = OverridesParser.create().parse_overrides(list(line))
-    groups = tuple(text for text, one in zip(line, parsed, strict=True) if _chooses(one))
+    groups = tuple(text for text, o in zip(line, parsed, strict=True) if _chooses(o))
     cfg = _composed(command, groups).copy()
     OmegaConf.set_struct(cfg, False)
-    for one in parsed:
-        if not _chooses(one):
-            OmegaConf.update(cfg, one.key_or_group, one.value(), merge=False)
+    for override in parsed:
+        if not _chooses(override):
+            OmegaConf.update(cfg, override.key_or_group, override.value(), merge=False)
     cfg.hydra.runtime.output_dir, cfg.hydra.job.num = str(folder), 0
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
@@ -75,13 +75,16 @@ def ask(command: str, line: Sequence[str], folder: Path) -> str:
 
 
 def _chooses(override: Any) -> bool:
-    return override.key_or_group in ("objective", "optim", "model", "batches")
+    return override.key_or_group in ("loss", "optimizer", "model", "sampler", "logger", "callbacks")
 
 
 @cache
 def _composed(command: str, groups: tuple[str, ...]) -> DictConfig:
     own = () if command != "train" or "loss=bce_pairs" in groups else EPISODES
-    small = [text for text in SMALL[command] if not ("model=dense" in groups and "filters" in text)]
+    chosen = {text.partition("=")[0] for text in groups}
+    small = [text for text in SMALL[command] if text.partition("=")[0] not in chosen]
+    if "model=dense" in groups:
+        small = [text for text in small if "filters" not in text]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose(TASKS[command][0], [*groups, *small, *own], return_hydra_config=True)

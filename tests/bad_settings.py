@@ -1,272 +1,182 @@
-"""Settings that cannot be meant: the command, the settings, and what the answer must say."""
+"""Settings that are refused: overrides | parts of the one line that answers.
+
+The answer must also name the last override's key, as ``key=``, unless the row begins with ``!``.
+"""
 
 from __future__ import annotations
 
-SGD = "optimizer=paper_sgd"
-PAIRS = "loss=bce_pairs"
+TRAIN = r"""
+seed=-1 | seed=-1 | an integer from 0
+seed=abc | an integer
+seed=null | an integer
+seed=99999999999999999999 | an integer
+seed=4294967296 | from 0 to 4294967295
+test=maybe | true or false
+name=2024 | a text
+name=null | a text
+channels_last=maybe | true or false
+trainer.max_steps=abc | an integer
+trainer.max_steps=1.5 | an integer
+trainer.max_steps=nan | an integer
+trainer.max_epochs=-7 | -1 or more
+! trainer.max_steps=-1 | trainer.max_steps | needs an end
+trainer.accelerator=nonsense | cpu
+trainer.accelerator=tpu | cpu
+trainer.precision=8 | 32-true
+trainer.accelerator=cpu trainer.precision=16-mixed | needs a GPU
+trainer.devices=0 | from 1 to
+trainer.devices=9999 | from 1 to
+trainer.devices=abc | from 1 to
+trainer.devices=-1 | from 1 to
+trainer.num_nodes=0 | 1 or more
+trainer.log_every_n_steps=0 | 1 or more
+trainer.gradient_clip_val=nan | above 0
+trainer.gradient_clip_val=-1 | above 0
+! +trainer.max_step=9 | trainer.max_step: | Did you mean trainer.max_steps?
+optimizer.lr=-1 | 0 or more
+optimizer.lr=nan | number
+optimizer.lr=inf | number
+optimizer.lr=abc | number
+optimizer.lr=[1,2] | [1, 2] | number
+! optimizer.lr={conv9:1} | optimizer.lr.conv9 | Did you mean conv
+! optimizer.lr={conv1:1} | optimizer.lr | default
+optimizer.weight_decay=-1 | 0 or more
+optimizer.weight_decay=abc | number
+optimizer.warmup=2 | from 0 to 1
+optimizer.min_lr_ratio=-1 | from 0 to 1
+optimizer.betas=[0.9,1] | below 1
+optimizer.betas=0.9 | list of 2 numbers
+optimizer=paper_sgd +optimizer.momentum.conv1=2 | from 0 to 1
+optimizer=paper_sgd optimizer.decay=nan | from 0 to 1
+optimizer=paper_sgd optimizer.momentum_epochs=-1 | 0 or more
+loss.l2=-1 | 0 or more
+loss.l2=abc | number
+loss.smoothing=nan | from 0 to 1
+loss=episodic_hinge loss.margin=0 | above 0
+sampler.n_alphabets=0 | 1 or more
+! sampler.n_alphabets=99 | 99 | sampler.n_alphabets
+! sampler.n_way=99 | 99 | sampler.n_way
+sampler.n_way=2.5 | an integer
+! sampler.n_drawers=99 | 99 | sampler.n_drawers
+sampler.steps_per_epoch=0 | 1 or more
+sampler.random_rot90=maybe | true or false
+loss=bce_pairs sampler.batch_size=0 | 2 or more
+loss=bce_pairs sampler.batch_size=abc | an integer
+loss=bce_pairs sampler.n_fixed_pairs=1 | sampler.n_fixed_pairs=1
+loss=bce_pairs sampler.n_augmented_copies=-1 | 0 or more
+! loss=bce_pairs sampler=episodic_ce sampler.n_alphabets=1 sampler.n_way=3 | sampler=bce_pairs
+sampler.augmentation=none | null
+sampler.augmentation.rotation=nan | from 0 to 180
+sampler.augmentation.shear=1 | below 1
+sampler.augmentation.scale=[2,1] | [2, 1]
+sampler.augmentation.scale=1 | 2 numbers above 0
+sampler.augmentation.shift=inf | 0 or more
+sampler.augmentation.probability=2 | from 0 to 1
+sampler.augmentation.elastic=-1 | 0 or more
+sampler.augmentation.grid=1 | 2 or more
+sampler.alphabet_augmentation=false | null
+sampler.alphabet_augmentation.rotation=-1 | from 0 to 180
+sampler.alphabet_augmentation.scale=[2,1] | [2, 1]
+sampler.n_synthetic=-1 | from 0 to 1
+! sampler.n_synthetic=0.5 | n_synthetic | extra_synthetic
+sampler.n_composite=9 | from 0 to 1
+! sampler.n_composite=1 sampler.n_way=3 | n_way | 4
+! model.encoder.image_size=0 data.image_size=0 | image_size=0 | from 1 to
+! data.image_size=100000 | image_size=100000 | from 1 to
+! model.encoder.image_size=3 data.image_size=3 | model.encoder | conv | 3x3
+! model.encoder.kernels=[50,3,3,3] | model.encoder | conv1 | 50x50 | 24x24
+! model.encoder.kernels=[5,3,3] | model.encoder | 4, 3, 4, 4
+model.encoder.kernels=[5,3,3,x] | [5, 3, 3, | integers
+model.encoder.filters=[2,2,2,-4] | 1 or more
+model.encoder.strides=[0,1,1,1] | 1 or more
+! model.encoder.pool_sizes=[9,9,9,9] | model.encoder | conv2 | 9x9 pool
+model.encoder.pool_sizes=[1,2,2,0] | 1 or more
+model.encoder.padding=full | valid, same
+model.encoder.batch_norm=1 | true or false
+model.encoder.local_dim=-1 | 0 or more
+model.encoder.dropout=2 | from 0 to 1
+model.encoder.embedding_dim=0 | 1 or more
+model.encoder.activation=gelu | relu
+model.encoder.background_value=nan | number
+model=dense model.encoder.hidden=[0] | 1 or
+! model=cross_attention model.encoder.local_dim=0 | local_dim=0 | 1 or more
+! model=cross_attention model.similarity.local_dim=7 | model.similarity | 7
+! model=cross_attention model.similarity.heads=7 | heads | 7
+model=cross_attention model.similarity.channelwise_l1=2 | true or
+model.similarity.weight_init=abc | number
+model.init=he | paper, replication, torch
+model.encoder._target_=siamese_oneshot.models.conv_encoder.Nothing | no such class
+model.encoder._target_=os.system
+data.source=tiff | omniglot, synthetic, folder
+data.on_missing=nothing | synthetic, null
+data.download=maybe | true or false
+data.split=lakes | lake, koch
+! data.split=koch | split=koch | Omniglot | ratio_60_20_20
+data.val_alphabets=Greek | list of names
+data.num_workers=-1 | 0 or more
+data.eval_batch_size=0 | 1 or more
+data.eval.way=1 | 2 or more
+! data.eval.way=99 | way=99
+data.eval.way=2.5 | an integer
+data.eval.n_pairs=abc | an integer
+data.eval.test_runs=-1 | 1 or more
+data.eval.pairs_within_alphabet=maybe | true
+data.extra_synthetic.n_alphabets=-1 | 0 or more
+data.synthetic.n_alphabets=0 | from 1 to 999
+data.synthetic.n_characters=[9,3] | [9, 3]
+! data.synthetic.n_drawers=1 | drawers
+! data.extra_synthetic.n_alphabets=2 sampler.n_synthetic=0.5 data.extra_synthetic.n_drawers=0 | drawers=0
+callbacks.early_stopping=false | null
+callbacks.validation_plots=false | null
+callbacks.ema.decay=2 | from 0 to 1
+callbacks.early_stopping.patience=abc | an integer
+! callbacks.early_stopping.mode=abc | Lightning | `mode` can be min, max
+! callbacks.progress.refresh_rate=abc | refresh_rate
+callbacks.last_checkpoint.every_n_minutes=abc | 0 or more
+callbacks.last_checkpoint.every_n_minutes=-1 | 0 or more
+logger=wandb logger.wandb.mode=sometimes | offline, disabled
+logger=wandb logger.wandb.tags=null | list of names
+logger=wandb logger.wandb.project=2024 | a text
+logger=wandb logger.wandb.name=12 | a text
+logger=wandb logger.wandb.tags=baseline | list of names
+logger=wandb logger.wandb.init_timeout=abc | 0 or more
+logger=wandb logger.wandb.finish_timeout=-1 | 0 or more
+! logger=wandb +logger.wandb.tag=[a] | logger.wandb.tag | Did you mean
+"""
+PREDICT = r"""
+top_k=0 | 1 or more
+top_k=all | an integer
+reject_threshold=nan | number
+on_error=ignore | skip, stop
+! support=null | support has no value yet
+! weights=pretraned | Did you mean pretrained?
+"""
+EVALUATE = r"""
+! models=pixel-l3 | Did you mean pixel-l
+! models=[] | models | empty
+accelerator=quantum | cpu
+precision=7 | 32-true
+eval_batch_size=0 | 1 or more
+plots=some | true or false
+protocols.max_way=0 | 1 or more
+! models=chance split=lakes | split=lakes | lake, koch
+logger=wandb logger.wandb.mode=sometimes | offline, disabled
+"""
 
-# command, settings, parts of the one line that answers
-BAD_SETTINGS: list[tuple[str, list[str], list[str]]] = [
-    ("train", ["seed=-1"], ["seed=-1", "whole number from 0"]),
-    ("train", ["seed=abc"], ["seed=abc", "whole number"]),
-    ("train", ["seed=null"], ["seed=null", "whole number"]),
-    ("train", ["seed=99999999999999999999"], ["seed=9999", "whole number"]),
-    ("train", ["seed=4294967296"], ["seed=4294967296", "from 0 to"]),
-    (
-        "train",
-        ["sampler.alphabet_augmentation.rotation=-1"],
-        ["sampler.alphabet_augmentation.rotation=-1", "from 0 to 180"],
-    ),
-    ("train", ["test=maybe"], ["test=maybe", "true or false"]),
-    ("train", ["trainer.max_steps=abc"], ["trainer.max_steps=abc", "whole number"]),
-    ("train", ["trainer.max_steps=1.5"], ["trainer.max_steps=1.5", "whole number"]),
-    ("train", ["trainer.max_steps=nan"], ["trainer.max_steps=nan", "whole number"]),
-    ("train", ["trainer.max_epochs=-7"], ["trainer.max_epochs=-7", "-1 or more"]),
-    ("train", ["trainer.max_steps=-1"], ["trainer.max_steps", "needs an end"]),
-    ("train", ["trainer.accelerator=nonsense"], ["trainer.accelerator=nonsense", "cpu"]),
-    ("train", ["trainer.accelerator=tpu"], ["trainer.accelerator=tpu", "there are auto, cpu"]),
-    ("train", ["trainer.precision=8"], ["trainer.precision=8", "32-true"]),
-    ("train", ["trainer.devices=0"], ["trainer.devices=0", "from 1 to"]),
-    ("train", ["trainer.devices=9999"], ["trainer.devices=9999", "from 1 to"]),
-    ("train", ["trainer.devices=abc"], ["trainer.devices=abc", "from 1 to"]),
-    ("train", ["trainer.devices=-1"], ["trainer.devices=-1", "from 1 to"]),
-    ("train", ["trainer.num_nodes=0"], ["trainer.num_nodes=0", "1 or more"]),
-    ("train", ["+trainer.max_step=9"], ["trainer.max_step:", "Did you mean trainer.max_steps?"]),
-    ("train", ["+trainer.deterministic=true"], ["trainer.deterministic: there is no such"]),
-    ("train", ["+logger.wandb.tag=[a]"], ["logger.wandb.tag:", "Did you mean logger.wandb.tags?"]),
-    ("train", ["callbacks.early_stopping=false"], ["callbacks.early_stopping=false", "null"]),
-    ("train", ["callbacks.validation_plots=false"], ["callbacks.validation_plots=false", "null"]),
-    ("train", ["sampler.augmentation=none"], ["sampler.augmentation=none", "null"]),
-    (
-        "train",
-        ["sampler.alphabet_augmentation=false"],
-        ["sampler.alphabet_augmentation=false", "null"],
-    ),
-    ("train", ["name=2024"], ["name=2024", "a text"]),
-    ("train", ["name=null"], ["name=null", "a text"]),
-    ("train", ["trainer.channels_last=maybe"], ["trainer.channels_last=maybe", "true or false"]),
-    ("train", ["trainer.log_every_n_steps=0"], ["trainer.log_every_n_steps=0", "1 or more"]),
-    ("train", ["trainer.gradient_clip_val=nan"], ["trainer.gradient_clip_val=nan", "above 0"]),
-    ("train", ["trainer.gradient_clip_val=-1"], ["trainer.gradient_clip_val=-1", "above 0"]),
-    ("train", ["optimizer.lr=-1"], ["optimizer.lr=-1", "0 or more"]),
-    ("train", ["optimizer.lr=nan"], ["optimizer.lr=nan", "number"]),
-    ("train", ["optimizer.lr=inf"], ["optimizer.lr=inf", "number"]),
-    ("train", ["optimizer.lr=abc"], ["optimizer.lr=abc", "number"]),
-    ("train", ["optimizer.lr=[1,2]"], ["optimizer.lr=[1, 2]", "number"]),
-    ("train", ["optimizer.lr={conv9:1}"], ["optimizer.lr.conv9", "Did you mean conv"]),
-    ("train", ["optimizer.lr={conv1:1}"], ["optimizer.lr", "no default"]),
-    ("train", ["optimizer.weight_decay=-1"], ["optimizer.weight_decay=-1", "0 or more"]),
-    ("train", ["optimizer.weight_decay=abc"], ["optimizer.weight_decay=abc", "number"]),
-    ("train", ["optimizer.warmup=2"], ["optimizer.warmup=2", "from 0 to 1"]),
-    ("train", ["optimizer.min_lr_ratio=-1"], ["optimizer.min_lr_ratio=-1", "from 0 to 1"]),
-    ("train", ["optimizer.betas=[0.9,1]"], ["optimizer.betas=[0.9, 1]", "below 1"]),
-    ("train", ["optimizer.betas=0.9"], ["optimizer.betas=0.9", "list of 2 numbers"]),
-    ("train", [SGD, "+optimizer.momentum.conv1=2"], ["optimizer.momentum.conv1=2", "from 0 to 1"]),
-    ("train", [SGD, "optimizer.decay=nan"], ["optimizer.decay=nan", "from 0 to 1"]),
-    ("train", [SGD, "optimizer.momentum_epochs=-1"], ["optimizer.momentum_epochs=-1", "0 or more"]),
-    ("train", ["loss.l2=-1"], ["loss.l2=-1", "0 or more"]),
-    ("train", ["loss.l2=abc"], ["loss.l2=abc", "number"]),
-    ("train", ["loss.smoothing=nan"], ["loss.smoothing=nan", "from 0 to 1"]),
-    ("train", ["loss=episodic_hinge", "loss.margin=0"], ["loss.margin=0", "above 0"]),
-    ("train", ["sampler.n_alphabets=0"], ["sampler.n_alphabets=0", "1 or more"]),
-    ("train", ["sampler.n_alphabets=99"], ["99 alphabets", "lower sampler.n_alphabets"]),
-    ("train", ["sampler.n_way=99"], ["99 characters", "sampler.n_way"]),
-    ("train", ["sampler.n_way=2.5"], ["sampler.n_way=2.5", "whole number"]),
-    ("train", ["sampler.n_drawers=99"], ["by 99 drawers", "sampler.n_drawers"]),
-    ("train", ["sampler.steps_per_epoch=0"], ["sampler.steps_per_epoch=0", "1 or more"]),
-    ("train", ["sampler.random_rot90=maybe"], ["sampler.random_rot90=maybe", "true or false"]),
-    ("train", [PAIRS, "sampler.batch_size=0"], ["sampler.batch_size=0", "2 or more"]),
-    ("train", [PAIRS, "sampler.batch_size=abc"], ["sampler.batch_size=abc", "whole number"]),
-    ("train", [PAIRS, "sampler.n_fixed_pairs=1"], ["sampler.n_fixed_pairs=1", "do not fill"]),
-    (
-        "train",
-        [PAIRS, "sampler.n_augmented_copies=-1"],
-        ["sampler.n_augmented_copies=-1", "0 or more"],
-    ),
-    (
-        "train",
-        [PAIRS, "sampler=episodic_ce", "sampler.n_alphabets=1", "sampler.n_way=3"],
-        ["sampler=bce_pairs", "set both alike"],
-    ),
-    (
-        "train",
-        ["sampler.augmentation.rotation=nan"],
-        ["sampler.augmentation.rotation=nan", "from 0 to 180"],
-    ),
-    ("train", ["sampler.augmentation.shear=1"], ["sampler.augmentation.shear=1", "below 1"]),
-    ("train", ["sampler.augmentation.scale=[2,1]"], ["sampler.augmentation.scale=[2, 1]", "first"]),
-    (
-        "train",
-        ["sampler.augmentation.scale=1"],
-        ["sampler.augmentation.scale=1", "2 numbers above 0"],
-    ),
-    ("train", ["sampler.augmentation.shift=inf"], ["sampler.augmentation.shift=inf", "0 or more"]),
-    (
-        "train",
-        ["sampler.augmentation.probability=2"],
-        ["sampler.augmentation.probability=2", "from 0 to 1"],
-    ),
-    (
-        "train",
-        ["sampler.augmentation.elastic=-1"],
-        ["sampler.augmentation.elastic=-1", "0 or more"],
-    ),
-    ("train", ["sampler.augmentation.grid=1"], ["sampler.augmentation.grid=1", "2 or more"]),
-    (
-        "train",
-        ["model.encoder.image_size=0", "data.image_size=0"],
-        ["model.encoder.image_size=0", "from 1 to"],
-    ),
-    ("train", ["data.image_size=100000"], ["model.encoder.image_size=100000", "from 1 to"]),
-    (
-        "train",
-        ["model.encoder.image_size=3", "data.image_size=3"],
-        ["conv", "3x3", "smaller kernels"],
-    ),
-    ("train", ["model.encoder.kernels=[50,3,3,3]"], ["conv1", "50x50", "24x24"]),
-    ("train", ["model.encoder.kernels=[5,3,3]"], ["model.encoder", "got 4, 3, 4, 4"]),
-    ("train", ["model.encoder.kernels=[5,3,3,x]"], ["model.encoder.kernels=[5, 3, 3", "whole"]),
-    ("train", ["model.encoder.filters=[2,2,2,-4]"], ["model.encoder.filters", "1 or more"]),
-    ("train", ["model.encoder.strides=[0,1,1,1]"], ["model.encoder.strides", "1 or more"]),
-    ("train", ["model.encoder.pool_sizes=[9,9,9,9]"], ["conv2", "9x9 pool"]),
-    ("train", ["model.encoder.padding=full"], ["model.encoder.padding=full", "valid, same"]),
-    ("train", ["model.encoder.batch_norm=1"], ["model.encoder.batch_norm=1", "true or false"]),
-    ("train", ["model.encoder.local_dim=-1"], ["model.encoder.local_dim=-1", "0 or more"]),
-    ("train", ["model.encoder.dropout=2"], ["model.encoder.dropout=2", "from 0 to 1"]),
-    (
-        "train",
-        ["model=cross_attention", "model.encoder.local_dim=0"],
-        ["model.similarity.local_dim=0", "1 or more"],
-    ),
-    (
-        "train",
-        ["model=cross_attention", "model.similarity.local_dim=7"],
-        ["no square map of descriptors of 7"],
-    ),
-    ("train", ["model=cross_attention", "model.similarity.heads=7"], ["7 heads cannot share"]),
-    (
-        "train",
-        ["model=cross_attention", "model.similarity.channelwise_l1=2"],
-        ["differences=2", "true or"],
-    ),
-    ("train", ["model.encoder.embedding_dim=0"], ["model.encoder.embedding_dim=0", "1 or more"]),
-    ("train", ["model.encoder.activation=gelu"], ["model.encoder.activation=gelu", "relu"]),
-    (
-        "train",
-        ["model.encoder.background_value=nan"],
-        ["model.encoder.background_value=nan", "number"],
-    ),
-    ("train", ["model.similarity.weight_init=abc"], ["model.similarity.weight_init=abc", "number"]),
-    ("train", ["model.init=he"], ["model.init=he", "paper, replication, torch"]),
-    ("train", ["model=dense", "model.encoder.hidden=[0]"], ["model.encoder.hidden=[0]", "1 or"]),
-    (
-        "train",
-        ["model.encoder._target_=siamese_oneshot.models.encoders.Nothing"],
-        ["model.encoder._target_=siamese_oneshot.models.encoders.Nothing", "no such class"],
-    ),
-    ("train", ["model.encoder._target_=os.system"], ["model.encoder._target_=os.system"]),
-    ("train", ["sampler.n_synthetic=-1"], ["sampler.n_synthetic=-1", "from 0 to 1"]),
-    (
-        "train",
-        ["sampler.n_synthetic=0.5"],
-        ["sampler.n_synthetic=0.5", "data.extra_synthetic.n_alphabets", "set both"],
-    ),
-    (
-        "train",
-        ["data.extra_synthetic.n_alphabets=-1"],
-        ["data.extra_synthetic.n_alphabets=-1", "0 or more"],
-    ),
-    (
-        "train",
-        [
-            "data.extra_synthetic.n_alphabets=2",
-            "data.extra_synthetic.n_drawers=0",
-            "sampler.n_synthetic=0.5",
-        ],
-        ["data.extra_synthetic.n_drawers=0", "1 or more"],
-    ),
-    ("train", ["sampler.n_composite=9"], ["sampler.n_composite=9", "from 0 to 1"]),
-    (
-        "train",
-        ["sampler.n_composite=1", "sampler.n_way=3"],
-        ["sampler.n_way=3", "needs at least 4"],
-    ),
-    ("train", ["data.source=tiff"], ["data.source=tiff", "omniglot, glyphs, folder"]),
-    ("train", ["data.on_missing=nothing"], ["data.on_missing=nothing", "glyphs, null"]),
-    ("train", ["data.download=maybe"], ["data.download=maybe", "true or false"]),
-    ("train", ["data.split=lakes"], ["data.split=lakes", "lake, koch"]),
-    ("train", ["data.split=koch"], ["data.split=koch", "Omniglot's", "data.split=ratio_60_20_20"]),
-    ("train", ["data.val_alphabets=Greek"], ["data.val_alphabets=Greek", "list of names"]),
-    ("train", ["data.num_workers=-1"], ["data.num_workers=-1", "0 or more"]),
-    ("train", ["data.eval_batch_size=0"], ["data.eval_batch_size=0", "1 or more"]),
-    ("train", ["data.eval.way=1"], ["data.eval.way=1", "2 or more"]),
-    ("train", ["data.eval.way=99"], ["no alphabet has 99 characters", "data.eval.way"]),
-    ("train", ["data.eval.way=2.5"], ["data.eval.way=2.5", "whole number"]),
-    ("train", ["data.eval.n_pairs=abc"], ["data.eval.n_pairs=abc", "whole number"]),
-    ("train", ["data.eval.test_runs=-1"], ["data.eval.test_runs=-1", "1 or more"]),
-    (
-        "train",
-        ["data.eval.pairs_within_alphabet=maybe"],
-        ["data.eval.pairs_within_alphabet=maybe", "true"],
-    ),
-    ("train", ["data.synthetic.n_alphabets=0"], ["data.synthetic.n_alphabets=0", "from 1 to 999"]),
-    (
-        "train",
-        ["data.synthetic.n_characters=[9,3]"],
-        ["data.synthetic.n_characters=[9, 3]", "first"],
-    ),
-    ("train", ["data.synthetic.n_drawers=1"], ["by 2 drawers", "add images"]),
-    ("train", ["callbacks.ema.decay=2"], ["callbacks.ema.decay=2", "from 0 to 1"]),
-    (
-        "train",
-        ["callbacks.early_stopping.patience=abc"],
-        ["callbacks.early_stopping.patience=abc", "whole number"],
-    ),
-    (
-        "train",
-        ["callbacks.checkpoint.monitor=val/verification_accuracy"],
-        ["callbacks.checkpoint.monitor=val/verification_accuracy", "val/one_shot_error"],
-    ),
-    ("train", ["callbacks.checkpoint.save_top_k=3"], ["callbacks.checkpoint.save_top_k=3", "1"]),
-    (
-        "train",
-        ["trainer.precision=16-mixed", "trainer.accelerator=cpu"],
-        ["trainer.precision=16-mixed", "needs a GPU"],
-    ),
-    ("train", ["callbacks.early_stopping.mode=abc"], ["Lightning", "`mode` can be min, max"]),
-    ("train", ["callbacks.progress.refresh=abc"], ["callbacks.progress.refresh=abc", "number"]),
-    (
-        "train",
-        ["callbacks.last_checkpoint.every_n_minutes=abc"],
-        ["callbacks.last_checkpoint.every_n_minutes=abc", "0 or more"],
-    ),
-    (
-        "train",
-        ["callbacks.last_checkpoint.every_n_minutes=-1"],
-        ["callbacks.last_checkpoint.every_n_minutes=-1", "0 or more"],
-    ),
-    ("train", ["logger.wandb.mode=sometimes"], ["logger.wandb.mode=sometimes", "offline, disabled"]),
-    ("train", ["logger.wandb.tags=null"], ["logger.wandb.tags=null", "list of names"]),
-    ("train", ["logger.wandb.project=2024"], ["logger.wandb.project=2024", "a text"]),
-    ("train", ["logger.wandb.name=12"], ["logger.wandb.name=12", "a text"]),
-    ("train", ["logger.wandb.tags=baseline"], ["logger.wandb.tags=baseline", "list of names"]),
-    ("train", ["logger.wandb.init_timeout=abc"], ["logger.wandb.init_timeout=abc", "0 or more"]),
-    ("train", ["logger.wandb.finish_timeout=-1"], ["logger.wandb.finish_timeout=-1", "0 or more"]),
-    ("predict", ["top=0"], ["top=0", "1 or more"]),
-    ("predict", ["top=all"], ["top=all", "whole number"]),
-    ("predict", ["reject_threshold=nan"], ["reject_threshold=nan", "number"]),
-    ("predict", ["on_error=ignore"], ["on_error=ignore", "skip, stop"]),
-    ("predict", ["support=null"], ["support has no value yet"]),
-    ("predict", ["run=pretraned"], ["Did you mean pretrained?"]),
-    ("evaluate", ["run=pixel-l3"], ["Did you mean pixel-l"]),
-    ("evaluate", ["run=[]"], ["run is empty"]),
-    ("evaluate", ["accelerator=quantum"], ["accelerator=quantum", "cpu"]),
-    ("evaluate", ["precision=7"], ["precision=7", "32-true"]),
-    ("evaluate", ["chunk=0"], ["chunk=0", "1 or more"]),
-    ("evaluate", ["pictures=some"], ["pictures=some", "true or false"]),
-    ("evaluate", ["protocols.max_way=0"], ["protocols.max_way=0", "1 or more"]),
-    ("evaluate", ["logger.wandb.mode=sometimes"], ["logger.wandb.mode=sometimes", "offline, disabled"]),
-    ("evaluate", ["logger.wandb.tags=baseline"], ["logger.wandb.tags=baseline", "list of names"]),
-    ("evaluate", ["logger.wandb.init_timeout=abc"], ["logger.wandb.init_timeout=abc", "0 or more"]),
-    ("evaluate", ["run=chance", "split=lakes"], ["split=lakes", "lake, koch"]),
+
+def _rows(command: str, table: str) -> list[tuple[str, list[str], list[str]]]:
+    rows = []
+    for text in table.strip().splitlines():
+        line, *parts = (part.strip() for part in text.removeprefix("!").split(" | "))
+        overrides = line.split()
+        key = overrides[-1].partition("=")[0].lstrip("+")
+        rows.append((command, overrides, parts if text.startswith("!") else [f"{key}=", *parts]))
+    return rows
+
+
+# command, overrides, parts of the answer
+BAD_SETTINGS = [
+    *_rows("train", TRAIN),
+    *_rows("predict", PREDICT),
+    *_rows("evaluate", EVALUATE),
 ]

@@ -124,7 +124,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         before.mkdir()
         ask("train", [*FOLDER[1:-1], "data.root=nowhere"], before)
         with contextlib.suppress(AssertionError):  # it is not refused
-            ask("predict", [*PREDICT[1:], "out=before"], before)
+            ask("predict", [*PREDICT[1:], "output_dir=before"], before)
         root = os.geteuid() == 0
         if root:
             os.seteuid(65534)
@@ -150,7 +150,7 @@ def test_a_full_disk_for_the_cache_costs_only_the_cache(
 def test_a_full_disk_for_results(place: Path, tiny_disk: Path) -> None:
     good()
     (tiny_disk / "filler").write_bytes(bytes(60 * 2**10))
-    told = refused(place, [*PREDICT, f"out={tiny_disk}/out"], [f"out={tiny_disk}", "No space left"])
+    told = refused(place, [*PREDICT, f"output_dir={tiny_disk}/out"], [f"output_dir={tiny_disk}", "No space left"])
     assert "\n" not in told
     assert {path.name for path in tiny_disk.rglob("*")} <= {"filler", "out"}
 
@@ -170,7 +170,7 @@ def test_a_full_disk_for_a_run(tiny_disk: Path, capsys: pytest.CaptureFixture[st
         (0o000, [*PREDICT, "support=shut"]),
         (0o000, [*PREDICT, "query=shut"]),
         (0o000, [*FOLDER[:-1], "data.root=shut"]),
-        (0o555, [*PREDICT, "out=shut/out"]),
+        (0o555, [*PREDICT, "output_dir=shut/out"]),
     ],
 )
 def test_a_folder_that_permissions_close(nobody: Path, mode: int, command: list[str]) -> None:
@@ -224,5 +224,5 @@ def test_a_process_ends_in_one_line(place: Path) -> None:
     environment.pop("SIAMESE_ONESHOT_TRACE", None)
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: seed=-1: it must be a whole number")
+    assert done.stderr.startswith("Error: seed=-1: it must be an integer")
     assert done.stderr.count("\n") == 1

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.models.encoders import ResidualEncoder
 from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.utils.config import group_options
 
 
 @cache
@@ -26,29 +27,32 @@ def composed(*line: str, hydra: bool = False) -> DictConfig:
 EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 
+ON_MISSING = {"quick": "synthetic", "synthetic": "synthetic"}  # other experiments stop
+
+
+def check_parts(cfg: DictConfig, build: bool = True) -> None:
+    """The sampler fits the loss, and network and optimizer can be built."""
+    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
+    assert data.sampler.kind == loss.sampler_kind
+    if build:
+        instantiate(cfg.optimizer)(instantiate(cfg.model).named_layers, 1)
+
+
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
         "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick", "replication",
     }  # fmt: skip
 
 
-GO_ON = {
-    "quick": "synthetic",
-    "synthetic": "synthetic",
-}  # without Omniglot; others compare, and stop
-
-
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_an_experiment_says_its_command_and_can_be_built(path: Path) -> None:
-    first, command, *_ = path.read_text(encoding="utf-8").splitlines()
+def test_an_experiment_names_its_command_and_can_be_built(path: Path) -> None:
+    first, _, command, *_ = path.read_text(encoding="utf-8").splitlines()
     assert first == "# @package _global_"
     assert command == f"# python -m siamese_oneshot.train +experiment={path.stem}"
     cfg = composed(f"+experiment={path.stem}")
     assert cfg.name == path.stem
-    assert cfg.data.on_missing == GO_ON.get(path.stem)
-    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
-    assert data.sampler.kind == loss.batches
-    instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
+    assert cfg.data.on_missing == ON_MISSING.get(path.stem)
+    check_parts(cfg)
 
 
 KOCH = {  # Koch, Zemel, Salakhutdinov 2015
@@ -88,26 +92,16 @@ def test_an_experiment_has_the_values_of_its_publication(name: str) -> None:
     assert found == FAITHFUL[name]
 
 
-OBJECTIVES = sorted(path.stem for path in (conf_dir() / "objective").glob("*.yaml"))
+@pytest.mark.parametrize("name", group_options("loss"))
+def test_a_loss_brings_its_sampler(name: str) -> None:
+    check_parts(composed(f"loss={name}"), build=False)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_an_loss_brings_the_batches_that_it_learns_from(name: str) -> None:
-    cfg = composed(f"loss={name}")
-    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
-    assert data.sampler.kind == loss.batches
-
-
-ABLATIONS = sorted(path.stem for path in (conf_dir() / "ablation").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("name", ABLATIONS)
+@pytest.mark.parametrize("name", group_options("ablation"))
 def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
     cfg = composed(f"+ablation={name}")
     assert (cfg == composed()) is (name == "nothing")
-    data, loss = instantiate(cfg.data), instantiate(cfg.loss)
-    assert data.sampler.kind == loss.batches
-    instantiate(cfg.optim)(instantiate(cfg.model).named_layers, 1)
+    check_parts(cfg)
 
 
 @pytest.mark.parametrize("line", [["model=resnet_cross_attention"], ["+experiment=modern_gpu"]])

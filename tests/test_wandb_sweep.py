@@ -57,7 +57,7 @@ def test_an_agents_command_line_is_one_training(monkeypatch: pytest.MonkeyPatch)
     assert cfg.hydra.mode.name == "RUN"
     assert cfg.hydra.run.dir == "outputs/paper/abc123"
     assert list(cfg.model.encoder.kernels) == [3, 3, 3, 3]
-    assert cfg.optim.lr.conv1 == 1e-4
+    assert cfg.optimizer.lr.conv1 == 1e-4
     assert cfg.test is False
 
 
@@ -103,7 +103,7 @@ def test_the_command_lines_range_wins() -> None:
     definition = wandb_sweep(["+sweep=optimizer", "optimizer.lr=interval(0,1)"])
     assert definition["parameters"]["optimizer.lr"]["max"] == 1.0
     assert len(definition["parameters"]) == 4
-    parameters = wandb_sweep(["+sweep=ablation", "++ablation=affine,style"])["parameters"]
+    parameters = wandb_sweep(["+sweep=ablation", "++ablation=affine,elastic"])["parameters"]
     assert {*parameters} == {"++ablation", "seed"}
 
 
@@ -113,7 +113,7 @@ def test_a_team_is_named_where_there_is_one() -> None:
 
 
 def test_an_interval_needs_a_search() -> None:
-    with pytest.raises(UserError, match=r"optim\.lr: .*add \+sweep=search"):
+    with pytest.raises(UserError, match=r"optimizer\.lr: .*add \+sweep=search"):
         wandb_sweep(["optimizer.lr=interval(1e-4,1e-2)"])
     assert wandb_sweep(["+sweep=search", "optimizer.lr=interval(1e-4,1e-2)"])["method"] == "bayes"
 

@@ -74,7 +74,7 @@ class SearchSweeper(SweepDriver):
                 "'optimizer.lr=tag(log,interval(1e-4,1e-1))', or choose +sweep=optimizer"
             )
         self.fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-        refuse_blind_search(blind_split(self.composed(self.fixed)))
+        refuse_blind_search(self.composed(self.fixed))
         self.open()
         at_once = self.at_once(_MAX_TOGETHER)
         # The sweep's lock protects a study of its own; a shared storage has no lock.
@@ -259,17 +259,15 @@ def why_infeasible(cfg: DictConfig) -> str | None:
     return None
 
 
-def refuse_blind_search(split: str | None) -> None:
+def refuse_blind_search(cfg: DictConfig) -> None:
     """Refuse a search by the validation scores of alphabets that are trained on.
-
-    Args:
-        split: The split that trains on its validation alphabets, see `blind_split`.
 
     Raises:
         UserError: Names the split to search with.
     """
     from siamese_oneshot.data.splits import BLIND
 
+    split = blind_split(cfg)
     if split is not None:
         raise UserError(
             f"data.split={split} trains on its validation alphabets, so their scores cannot choose "
