@@ -1,1 +1,1 @@
-"""Many runs as one table: what a sweep tried, what came of it, and what mattered."""
+"""Reports on runs and sweeps: tables, and self-contained HTML pages with interactive charts."""

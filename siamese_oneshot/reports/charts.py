@@ -1,95 +1,547 @@
-"""The history of a sweep and the importance of its settings as images."""
+"""Interactive charts of runs and sweeps, drawn with Bokeh.
+
+Colors come in pairs for a light and a dark page: charts are drawn in the light ones, and the page's
+script replaces them where the reader prefers a dark page. Lines, marks and axes have a contrast of
+at least 3 to 1 with the page, text of 7 to 1; the grid is fainter on purpose.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from siamese_oneshot.plots.style import BLUE, GRAY, ORANGE, SKY, bare, heading, new_figure
-from siamese_oneshot.reports.importance import Importance
-from siamese_oneshot.reports.job import Job, Sweep
-from siamese_oneshot.reports.value import cut
-from siamese_oneshot.utils.text import short_keys
+from siamese_oneshot.reports.aggregate import Importance
+from siamese_oneshot.reports.read import ACCURACY, Curve, Run, Sweep
+from siamese_oneshot.reports.tables import settings_text
+from siamese_oneshot.reports.values import (
+    Value,
+    format_value,
+    identity,
+    is_numeric,
+    shorten,
+    spans_decades,
+)
+from siamese_oneshot.utils.overrides import short_keys
+from siamese_oneshot.utils.tables import Table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+PAGE, TEXT = ("#ffffff", "#14171c"), ("#1c1f23", "#e7eaee")
+GRID, AXIS = ("#e4e6e9", "#30353d"), ("#8a9099", "#777f8a")
+BEST = ("#b45309", "#f0a63a")
+LINES = (  # blue and orange first, which the color-blind can tell apart
+    ("#0068a3", "#5cb8f0"), ("#b45309", "#f0a63a"), ("#00735a", "#35c79b"), ("#b3261e", "#ff8a7a"),
+    ("#7b3fa0", "#cf9fee"), ("#5f6670", "#aab2bd"), ("#0f7a85", "#4fd0dd"), ("#8a5a00", "#dcc069"),
+)  # fmt: skip
+RAMP = (  # from low to high: high is dark on a light page and bright on a dark one
+    ("#7f8fa9", "#5a6b8c"), ("#6f86b0", "#5f7ba8"), ("#5d7cb6", "#648cc2"), ("#4a71b9", "#6b9dd8"),
+    ("#3665b8", "#74b0e6"), ("#2458ad", "#80c1ee"), ("#164b9c", "#92d1f3"), ("#0d3e87", "#a8dff6"),
+    ("#083170", "#c1ecfa"), ("#042559", "#dcf7ff"),
+)  # fmt: skip
+DARK_OF_LIGHT = dict((PAGE, TEXT, GRID, AXIS, *LINES, *RAMP, BEST))
+_DASHES = ("solid", "dashed", "dotted")
+_FONT = "system-ui, sans-serif"
+_MAX_POINTS = 500  # of a line
+_MAX_ALL_POINTS = 60_000  # of the lines of all jobs
+_MAX_LINES = 24  # of a chart
+_MAX_NAMED_JOBS = 8  # more lines than these are colored by score
+_MAX_ROWS = 250  # of the table of validations
+_MAX_BARS = 20
+_MAX_AXES = 8
+_GAP = 0.22  # between tick labels, as a share of an axis: they must not touch on a phone
+ABSENT = "not set"  # the value of a setting that a run lacks
 
-_MOST_BARS = 20
+Figure = Any  # Bokeh's; its declared types are wider than what a new figure holds
 
 
-def draw_history(sweep: Sweep) -> Figure | None:
-    """The validation score by job, and the best so far; None where no job has a score."""
-    from matplotlib.ticker import MaxNLocator
+@dataclass(frozen=True)
+class CurveChart:
+    """Which metrics are drawn over the steps of a training, and how.
 
-    scored = [job for job in sweep.jobs if job.validation is not None]
+    Attributes:
+        key: of the element on the page.
+        title, axis: over the chart and beside its vertical axis.
+        metrics: labels by metric name.
+        group: every metric of this group, see ``metric_group``.
+        scale: factor of the values.
+        log: draw on a logarithmic axis if all values are positive; None: if they span two decades.
+        digits: of a value under the pointer, in Bokeh's notation.
+    """
+
+    key: str
+    title: str
+    axis: str
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
+    scale: float = 1.0
+    log: bool | None = False
+    digits: str = "0.[0000]"
+
+
+VERIFICATION = {
+    "val/verification_accuracy": "accuracy",
+    "val/verification_auroc": "AUROC",
+    "val/verification_eer": "equal error rate",
+}
+CURVE_CHARTS = (
+    CurveChart("verification", "Verification on the validation set", "%", VERIFICATION, scale=100),
+    CurveChart("loss", "Training loss and its parts", "loss", group="train"),
+    CurveChart("learning-rate", "Learning rate", "learning rate", group="lr", log=None,
+               digits="0.00e+0"),
+    CurveChart("momentum", "Momentum", "momentum", group="momentum", log=None),
+    CurveChart("gradient-norm", "Gradient norm before clipping", "norm", group="gradient_norm",
+               log=True, digits="0.00e+0"),
+    CurveChart("speed", "Throughput", "images per second",
+               {"speed/images_per_second": "images per second"}),
+    CurveChart("data-wait", "Time spent waiting for data", "% of the time",
+               {"speed/data_wait": "waiting for data"}, scale=100),
+)  # fmt: skip
+
+
+def metric_group(name: str) -> tuple[str, str]:
+    """Group and label of a metric.
+
+    ``train/loss`` is ``loss`` of ``train``. Lightning's LearningRateMonitor logs ``lr-SGD/conv1``,
+    which is ``conv1`` of ``lr``, and ``lr-SGD/conv1-momentum``, which is ``conv1`` of ``momentum``.
+    """
+    group, _, label = name.partition("/")
+    rate, _, _ = group.partition("-")
+    if rate != "lr":
+        return group, label or name
+    start, _, kind = name.rpartition("-")
+    if kind in ("momentum", "weight_decay"):
+        return kind, start.partition("/")[2] or "all layers"
+    return rate, label or "all layers"
+
+
+@dataclass
+class Chart:
+    """A chart, and what stands for it if it cannot be seen.
+
+    Attributes:
+        key: of the element on the page.
+        title: over the chart.
+        description: what it shows, with numbers.
+        item: Bokeh's JSON.
+        table: the numbers; None if they are elsewhere on the page.
+        height: in pixels.
+    """
+
+    key: str
+    title: str
+    description: str
+    item: str
+    table: Table | None
+    height: int
+
+    @classmethod
+    def of(
+        cls, key: str, title: str, description: str, figure: Figure, table: Table | None = None
+    ) -> Chart:
+        """The chart of a figure, whose JSON can stand within a ``<script>``."""
+        from bokeh.embed import json_item
+
+        text = json.dumps(json_item(figure), separators=(",", ":"), allow_nan=False)
+        item = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return cls(key, title, description, item, table, figure.height)
+
+
+def run_charts(curves: Mapping[str, Curve], episodes: int | None) -> list[Chart]:
+    """The charts of one run.
+
+    Args:
+        curves: logged metrics.
+        episodes: of a validation; None if unknown.
+    """
+    charts = [_validation_chart(curves, episodes)]
+    charts += [_curve_chart(spec, curves) for spec in CURVE_CHARTS]
+    return [chart for chart in charts if chart is not None]
+
+
+def sweep_charts(sweep: Sweep, importance: Importance) -> list[Chart]:
+    """The charts of a sweep."""
+    charts = [
+        _all_validations(sweep),
+        _history(sweep),
+        _importance_chart(importance),
+        _parallel_coordinates(sweep, importance),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def _validation_chart(curves: Mapping[str, Curve], episodes: int | None) -> Chart | None:
+    curve = curves.get(ACCURACY)
+    if curve is None:
+        return None
+    from bokeh.models import ColumnDataSource
+
+    figure = _new_figure("step", "one-shot accuracy, %")
+    low, high = (curves.get(f"val/one_shot_ci_{end}", Curve()) for end in ("low", "high"))
+    band = low.steps == high.steps == curve.steps
+    if band:
+        sides = {"low": [100 * v for v in low.values], "high": [100 * v for v in high.values]}
+        source = ColumnDataSource({"step": curve.steps, **sides})
+        figure.varea("step", "low", "high", source=source, color=LINES[0][0], alpha=0.18)
+    (line, *_) = _add_line(figure, "one-shot", curve, 0, scale=100, dots=True)
+    _add_hover(figure, [line], [("step", "@step"), ("one-shot", "@value{0.00} %")])
+    best = max(range(len(curve.steps)), key=lambda n: curve.values[n])
+    points = [
+        f"{name} {100 * curve.values[n]:.2f}% at step {curve.steps[n]:,}"
+        for name, n in (("first", 0), ("best", best), ("last", -1))
+    ]
+    text = f"One-shot accuracy on the validation set, {len(curve.steps)} validations: "
+    text += f"{', '.join(points)}."
+    if band:
+        text += " Band: 95% interval" + (f" for {episodes:,} episodes." if episodes else ".")
+    headings = [">step", ">one-shot %", *([">low %", ">high %"] if band else [])]
+    others = [curves.get(name, Curve()) for name in VERIFICATION]
+    by_step = [dict(zip(other.steps, other.values, strict=True)) for other in others]
+    table = Table("Every validation", [*headings, *(f">{n} %" for n in VERIFICATION.values())])
+    for n in range(max(0, len(curve.steps) - _MAX_ROWS), len(curve.steps)):
+        values = [curve.values[n], *([low.values[n], high.values[n]] if band else [])]
+        rest = [other.get(curve.steps[n]) for other in by_step]
+        cells = ["-" if value is None else f"{100 * value:.2f}" for value in [*values, *rest]]
+        table.add(f"{curve.steps[n]:,}", *cells)
+    if len(curve.steps) > _MAX_ROWS:
+        table.note = f"The last {_MAX_ROWS} of {len(curve.steps):,}; csv/ has all."
+    return Chart.of("validation", "One-shot accuracy on the validation set", text, figure, table)
+
+
+def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
+    chosen = {label: curves[name] for name, label in spec.metrics.items() if name in curves}
+    for name, curve in curves.items():
+        group, label = metric_group(name)
+        if spec.group and group == spec.group:
+            chosen[label] = curve
+    if not chosen:
+        return None
+    lines = merged(chosen)
+    shown = lines[:_MAX_LINES]
+    values = [value for _, curve in shown for value in curve.values]
+    log = min(values) > 0 and (spec.log if spec.log is not None else spans_decades(values))
+    figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
+    entries = []
+    for n, (name, curve) in enumerate(shown):
+        drawn = _add_line(figure, shorten(name, 40), curve, n, scale=spec.scale)
+        entries.append((shorten(name, 28), drawn))
+    tips = [("line", "$name"), ("step", "@step"), (spec.axis, f"@value{{{spec.digits}}}")]
+    _add_hover(figure, [drawn[0] for _, drawn in entries], tips)
+    if len(entries) > 1:
+        _add_legend(figure, entries)
+    table = Table(spec.title, ["line", ">first", ">last", ">lowest", ">highest"])
+    for name, curve in shown:
+        ends = (curve.values[0], curve.values[-1], min(curve.values), max(curve.values))
+        table.add(name, *(f"{spec.scale * value:.4g}" for value in ends))
+    parts = [f"{shorten(row[0], 40)} from {row[1]} to {row[2]}" for row in table.rows[:6]]
+    if len(table.rows) > 6:
+        parts.append(f"{len(table.rows) - 6} more lines")
+    first = min(curve.steps[0] for _, curve in shown)
+    last = max(curve.steps[-1] for _, curve in shown)
+    text = f"{spec.title} ({spec.axis}), steps {first:,} to {last:,}: {', '.join(parts)}."
+    if len(lines) > len(shown):
+        table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
+    return Chart.of(spec.key, spec.title, text, figure, table)
+
+
+def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
+    """One line for curves that are equal, named after all of them."""
+    groups: list[tuple[list[str], Curve]] = []
+    for name, curve in curves.items():
+        names = next((names for names, other in groups if other == curve), None)
+        if names is None:
+            groups.append(([name], curve))
+        else:
+            names.append(name)
+    if len(groups) == 1 and len(groups[0][0]) > 2:
+        return [(f"all {len(groups[0][0])} layers", groups[0][1])]
+    return [
+        (", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more", curve)
+        for names, curve in groups
+    ]
+
+
+def _all_validations(sweep: Sweep) -> Chart | None:
+    runs = [run for run in sweep.runs if ACCURACY in run.curves]
+    if not runs:
+        return None
+    figure = _new_figure("step", "one-shot accuracy, %", height=360)
+    runs.sort(key=lambda run: run.val_accuracy or 0.0)  # the best is drawn last
+    limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
+    drawn, entries = [], []
+    for run, share in zip(runs, _score_ranks(runs), strict=True):
+        name = shorten(f"{run.number}: {settings_text(run.settings, sweep.keys)}", 90)
+        curve = run.curves[ACCURACY].thinned(limit)
+        if len(runs) <= _MAX_NAMED_JOBS:
+            lines = _add_line(figure, name, curve, run.number, scale=100, dots=True)
+            entries.append((run.number, name, lines))
+        else:
+            source = _source(curve, name, 100)
+            width = 3 if run is runs[-1] else 1.5
+            lines = [figure.line("step", "value", source=source, color=_ramp(share),
+                                 line_width=width, name=name)]  # fmt: skip
+        drawn.append(lines[0])
+    tips = [("job", "$name"), ("step", "@step"), ("one-shot", "@value{0.00} %")]
+    _add_hover(figure, drawn, tips)
+    if entries:
+        entries.sort(key=lambda entry: entry[0])
+        short = all(len(name) <= 44 for _, name, _ in entries)  # fits a phone
+        named = [(name if short else f"job {n}", lines) for n, name, lines in entries]
+        _add_legend(figure, named, columns=1 if short else 4)
+    text = f"One-shot accuracy on the validation set over the steps of {len(runs)} jobs"
+    if runs[-1].val_accuracy is not None:
+        text += f"; the highest is job {runs[-1].number}: {100 * runs[-1].val_accuracy:.2f}%"
+    text += "." if entries else ". The stronger the color, the better the job."
+    return Chart.of("validations", "Validation of every job", text, figure)
+
+
+def _history(sweep: Sweep) -> Chart | None:
+    from bokeh.models import ColumnDataSource
+
+    scored = [run for run in sweep.runs if run.val_accuracy is not None]
     if not scored:
         return None
-    figure = new_figure(7.5, 4.4)
-    axes = figure.subplots()
-    finished = [job for job in scored if job.counts]
-    pruned = [job for job in scored if job.status == "pruned"]
-    rest = [job for job in scored if job.status not in ("finished", "pruned")]
-    best: list[tuple[int, float]] = []
-    for job in finished:
-        best.append((job.number, max([_percent(job), *(value for _, value in best[-1:])])))
-    if best:  # to the last job, finished or not
-        best.append((max(job.number for job in sweep.jobs), best[-1][1]))
-        axes.step(
-            *zip(*best, strict=True), where="post", color=ORANGE, label="best finished so far"
-        )
-    for jobs, name, options in (
-        (finished, "finished", {"marker": "o", "color": BLUE}),
-        (pruned, "pruned", {"marker": "o", "edgecolors": BLUE, "facecolors": "none"}),
-        (
-            rest,
-            "not finished, best so far",
-            {"marker": "s", "edgecolors": GRAY, "facecolors": "none"},
-        ),
-    ):
-        if jobs:
-            places = [job.number for job in jobs]
-            heights = [_percent(job) for job in jobs]
-            axes.scatter(places, heights, s=28, zorder=3, label=f"{name} ({len(jobs)})", **options)  # type: ignore[arg-type]
-    axes.set(xlabel="job", ylabel="validation one-shot accuracy, %")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.ticklabel_format(axis="y", useOffset=False)
-    first, last = min(job.number for job in sweep.jobs), max(job.number for job in sweep.jobs)
-    axes.set_xlim(first - 0.5 - 0.01 * (last - first), last + 0.5 + 0.01 * (last - first))
-    axes.grid(axis="y", color="#eeeeee")
-    missing = len(sweep.jobs) - len(scored)
-    note = f"; {missing} without a score" if missing else ""
-    heading(figure, f"validation score by job{note}", 7.5, 11)
-    bare(axes)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    return figure
+    figure = _new_figure("job", "validation accuracy, %")
+    finished = [run for run in scored if run.comparable]
+    pruned = [run for run in scored if run.status == "pruned"]
+    rest = [run for run in scored if run.status not in ("finished", "pruned")]
+    entries: list[tuple[str, list[Any]]] = []
+    if finished:
+        bests = [max(map(_percent, finished[: n + 1])) for n in range(len(finished))]
+        numbers = [run.number for run in finished] + [max(run.number for run in sweep.runs)]
+        heights = [*bests, bests[-1]]
+        best = figure.step(numbers, heights, mode="after", color=BEST[0], line_width=2)
+        entries.append(("best finished so far", [best]))
+    drawn = []
+    for name, runs, marker, alpha in (
+        ("finished", finished, "circle", 1), ("pruned", pruned, "circle", 0),
+        ("not finished, best so far", rest, "square", 0),
+    ):  # fmt: skip
+        if runs:
+            columns: dict[str, list[Any]] = _columns(runs, sweep.keys)
+            columns |= {"x": [run.number for run in runs], "y": columns["validation"]}
+            source = ColumnDataSource(columns)
+            marks = figure.scatter("x", "y", source=source, marker=marker, size=8,
+                                   color=LINES[0][0], fill_alpha=alpha)  # fmt: skip
+            drawn.append(marks)
+            entries.append((f"{name} ({len(runs)})", [marks]))
+    _add_hover(figure, drawn, [*_JOB_TIPS, ("status", "@status")])
+    _add_legend(figure, entries, columns=1)
+    figure.xaxis.ticker.min_interval = 1
+    text = f"Best accuracy on the validation set by job. {sweep.summary()}."
+    if finished:
+        top = max(finished, key=_percent)
+        text += f" The best finished job is {top.number}: {_percent(top):.2f}%."
+    return Chart.of("history", "Validation score by job", text, figure)
 
 
-def draw_importance(importance: Importance) -> Figure | None:
-    """A bar a setting, the most important on top; None where there is no ranking."""
-    shown = importance.shares[:_MOST_BARS]
-    if not shown:
+def _importance_chart(importance: Importance) -> Chart | None:
+    shares = importance.shares[:_MAX_BARS]
+    if not shares:
         return None
-    names = short_keys([one.key for one in importance.shares])
-    figure = new_figure(7.5, 1.3 + 0.3 * len(shown))
-    axes = figure.subplots()
-    places = range(len(shown), 0, -1)
-    axes.barh(places, [100 * one.share for one in shown], color=SKY, height=0.7)
-    for place, one in zip(places, shown, strict=True):
-        words = f"{100 * one.share:.1f}" + (f"  ({one.jobs} jobs)" if one.lacking else "")
-        axes.annotate(words, (100 * one.share, place), (4, 0), textcoords="offset points",
-                      va="center", fontsize=8)  # fmt: skip
-    axes.set_yticks(places, [cut(names[one.key], 36) for one in shown])
-    axes.tick_params(axis="y", labelsize=9, length=0)
-    axes.set(
-        xlim=(0, 118 * max(one.share for one in shown) or 1),
-        xlabel="share of what all settings tell of the better half, %",
-    )
-    rest = len(importance.shares) - len(shown)
-    note = f"; {rest} less important ones are left out" if rest else ""
-    heading(figure, f"importance of the settings for the validation score{note}", 7.5, 11)
-    bare(axes)
-    return figure
+    names = short_keys([share.key for share in importance.shares])
+    labels = [f"{n}. {shorten(names[share.key], 26)}" for n, share in enumerate(shares, 1)]
+    figure = _new_figure("share, %", "", height=80 + 26 * len(shares), y_range=labels[::-1])
+    figure.x_range.start = 0
+    widths = [100 * share.share for share in shares]
+    bars = figure.hbar(y=labels, right=widths, height=0.7, color=LINES[0][0])
+    _add_hover(figure, [bars], [("setting", "@y"), ("share", "@right{0.0} %")])
+    told = ", ".join(f"{share.key} {100 * share.share:.1f}%" for share in shares[:6])
+    text = f"Importance for the validation score, as a share of all settings: {told}."
+    return Chart.of("importance", "Importance of the settings", text, figure)
 
 
-def _percent(job: Job) -> float:
-    assert job.validation is not None
-    return 100 * job.validation
+def _parallel_coordinates(sweep: Sweep, importance: Importance) -> Chart | None:
+    """An axis for each setting, one below the other, and a line for each finished job."""
+    from bokeh.models import ColumnDataSource
+
+    runs = sorted(sweep.finished(), key=lambda run: run.val_accuracy or 0.0)
+    keys = chosen_keys(runs, sweep.keys, importance)
+    if len(runs) < 2 or not keys:
+        return None
+    scales = [scale_of([run.settings.get(key, ABSENT) for run in runs]) for key in keys]
+    scales.append(scale_of([round(_percent(run), 2) for run in runs]))
+    names = short_keys(sweep.keys)
+    titles = [
+        shorten(names[key], 18) + (" (log)" if scale.log else "")
+        for key, scale in zip(keys, scales, strict=False)
+    ] + ["validation %"]
+    rows = list(range(len(scales) - 1, -1, -1))
+    size: dict[str, Any] = {"x_range": (-0.03, 1.03), "y_range": (-0.55, rows[0] + 0.75)}
+    figure = _new_figure("", "", height=90 + 62 * len(scales), **size)
+    figure.xaxis.visible = figure.yaxis.visible = False
+    figure.grid.grid_line_color = None
+    columns = _columns(runs, sweep.keys)
+    columns["x"] = [[scale.positions[n] for scale in scales] for n in range(len(runs))]
+    columns |= {"y": [rows] * len(runs), "color": [_ramp(share) for share in _score_ranks(runs)]}
+    lines = figure.multi_line("x", "y", source=ColumnDataSource(columns), line_color="color",
+                              line_width=1.8, hover_line_color=BEST[0],
+                              hover_line_width=4)  # fmt: skip
+    _add_hover(figure, [lines], _JOB_TIPS)
+    look: dict[str, Any] = {
+        "text_color": TEXT[0], "text_font": {"value": _FONT}, "background_fill_color": PAGE[0],
+        "background_fill_alpha": 0.75,
+    }  # fmt: skip
+    ends = {"x0": [0] * len(rows), "x1": [1] * len(rows), "y0": rows, "y1": rows}
+    figure.segment(**ends, color=AXIS[0])
+    figure.text(x=[0] * len(rows), y=rows, text=titles, text_font_size="12px",
+                text_font_style="bold", text_baseline="bottom", y_offset=-9, **look)  # fmt: skip
+    for row, scale in zip(rows, scales, strict=True):
+        for place, label in scale.ticks:
+            align = "left" if place < 0.01 else "right" if place > 0.99 else "center"
+            figure.text(x=[place], y=[row], text=[shorten(label, 9)], text_font_size="11px",
+                        text_align=align, text_baseline="top", y_offset=5, **look)  # fmt: skip
+    text = f"A line for each of {len(runs)} finished jobs over {', '.join(titles)}."
+    text += " The stronger the color, the better the job."
+    if len(sweep.keys) > len(keys):
+        rest = len(sweep.keys) - len(keys)
+        text += f" {rest} settings that matter less or do not differ are left out."
+    if len({run.data for run in runs}) > 1:
+        text += " The data differ between jobs, so their scores do not compare."
+    return Chart.of("parallel", "Finished jobs by setting", text, figure)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Positions of values on an axis, 0 … 1, its tick labels, and whether it is logarithmic."""
+
+    positions: list[float]
+    ticks: list[tuple[float, str]]
+    log: bool = False
+
+
+def scale_of(values: Sequence[Value]) -> Scale:
+    """An axis for the values of a setting: numbers by size or logarithm, others at equal steps."""
+    log = False
+    if is_numeric(values):
+        numbers = sorted({float(value) for value in values})  # type: ignore[arg-type]
+        log = spans_decades(numbers)
+        measured = [math.log(number) if log else number for number in numbers]
+        low, span = measured[0], measured[-1] - measured[0]
+        places = [(number - low) / span if span else 0.5 for number in measured]
+        where = {identity(number): place for number, place in zip(numbers, places, strict=True)}
+        labels = [format_value(int(n) if n.is_integer() and n < 1e6 else n) for n in numbers]
+    else:
+        kinds = {identity(value): value for value in values if value != ABSENT}
+        present = list(kinds.values())
+        key: Any = None if is_numeric(present) else format_value
+        ordered = ([ABSENT] if ABSENT in values else []) + sorted(present, key=key)
+        last = len(ordered) - 1
+        where = {identity(value): n / last if last else 0.5 for n, value in enumerate(ordered)}
+        places = [where[identity(value)] for value in ordered]
+        labels = [format_value(value) for value in ordered]
+    ticks = list(zip(places, labels, strict=True))
+    kept = ticks[:1]
+    for tick in ticks[1:-1]:
+        if tick[0] - kept[-1][0] >= _GAP and ticks[-1][0] - tick[0] >= _GAP:
+            kept.append(tick)
+    kept += ticks[1:][-1:]
+    return Scale([where[identity(value)] for value in values], kept, log)
+
+
+def chosen_keys(runs: Sequence[Run], keys: Sequence[str], importance: Importance) -> list[str]:
+    """At most ``_MAX_AXES`` settings that differ between runs, the most important first."""
+    differing = [
+        key
+        for key in keys
+        if len({(key in run.settings, identity(run.settings.get(key))) for run in runs}) > 1
+    ]
+    ranked = [share.key for share in importance.shares if share.key in differing]
+    return [*ranked, *(key for key in differing if key not in ranked)][:_MAX_AXES]
+
+
+_JOB_TIPS = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
+
+
+def _columns(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
+    """What is shown of a job under the pointer; Bokeh escapes it."""
+    return {
+        "job": [run.number for run in runs],
+        "validation": [_percent(run) for run in runs],
+        "settings": [shorten(settings_text(run.settings, keys), 160) for run in runs],
+        "status": [run.status for run in runs],
+    }
+
+
+def _percent(run: Run) -> float:
+    assert run.val_accuracy is not None
+    return 100 * run.val_accuracy
+
+
+def _score_ranks(runs: Sequence[Run]) -> list[float]:
+    """Each validation score between the lowest (0) and the highest (1)."""
+    scores = [run.val_accuracy or 0.0 for run in runs]
+    low, high = min(scores), max(scores)
+    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
+
+
+def _ramp(share: float) -> str:
+    return RAMP[round(share * (len(RAMP) - 1))][0]
+
+
+def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
+    from bokeh.models import BoxZoomTool, ResetTool
+    from bokeh.plotting import figure
+
+    made: Figure = figure(
+        height=height, sizing_mode="stretch_width", tools=[BoxZoomTool(), ResetTool()],
+        toolbar_location="above", x_axis_label=x, y_axis_label=y, background_fill_color=None,
+        border_fill_color=None, outline_line_color=None, min_border_right=12, **options,
+    )  # fmt: skip
+    made.toolbar.logo = None
+    made.grid.grid_line_color = GRID[0]
+    for axis in made.axis:
+        axis.axis_line_color = axis.major_tick_line_color = AXIS[0]
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = TEXT[0]
+        axis.major_label_text_font = axis.axis_label_text_font = _FONT
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
+        axis.axis_label_text_font_style = "normal"
+    return made
+
+
+def _add_line(
+    figure: Figure, name: str, curve: Curve, n: int, *, scale: float = 1.0, dots: bool = False
+) -> list[Any]:
+    """Draw a line; color and dash follow from its number. Returns what a legend entry toggles."""
+    color, dash = LINES[n % len(LINES)][0], _DASHES[n // len(LINES) % len(_DASHES)]
+    source = _source(curve, name, scale)
+    drawn = [figure.line("step", "value", source=source, color=color, line_dash=dash, line_width=2,
+                         name=name)]  # fmt: skip
+    if dots or len(curve.steps) < 3:
+        drawn.append(figure.scatter("step", "value", source=source, color=color, size=5))
+    return drawn
+
+
+def _source(curve: Curve, name: str, scale: float) -> Any:
+    """The points in Bokeh's packed form, a few kilobytes for a line."""
+    import numpy as np
+    from bokeh.models import ColumnDataSource
+
+    thin = curve.thinned(_MAX_POINTS)
+    values = (scale * np.array(thin.values)).astype(np.float32)
+    columns = {"step": np.array(thin.steps, dtype=np.int32), "value": values}
+    return ColumnDataSource(columns, name=name)
+
+
+def _add_hover(figure: Figure, drawn: Sequence[Any], tips: Sequence[tuple[str, str]]) -> None:
+    from bokeh.models import HoverTool
+
+    figure.add_tools(HoverTool(renderers=list(drawn), tooltips=list(tips)))
+
+
+def _add_legend(
+    figure: Figure, entries: Sequence[tuple[str, Sequence[Any]]], columns: int = 2
+) -> None:
+    """A legend below the chart, so that it covers nothing; a click hides a line."""
+    from bokeh.core.properties import value
+    from bokeh.models.annotations import Legend, LegendItem
+
+    items = [LegendItem(label=value(name), renderers=list(drawn)) for name, drawn in entries]
+    legend = Legend(
+        items=items, location="top_left", click_policy="hide", ncols=columns,
+        label_text_color=TEXT[0], label_text_font=_FONT, label_text_font_size="12px",
+        background_fill_color=None, border_line_color=None, inactive_fill_color=PAGE[0], spacing=2,
+    )  # fmt: skip
+    figure.add_layout(legend, "below")
+    figure.height += 22 * -(-len(items) // columns)

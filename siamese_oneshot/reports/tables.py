@@ -1,167 +1,229 @@
-"""The tables of a report: settings over seeds, jobs, importance, and what was left out."""
+"""The tables of a report, and its Markdown, CSV and JSON files."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from siamese_oneshot.reports.groups import Group, Mean, shared_scores
-from siamese_oneshot.reports.importance import Importance
-from siamese_oneshot.reports.job import Data, LeftOut, Sweep
-from siamese_oneshot.reports.value import Value, cut, shown
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.reports.aggregate import Group, Importance, Mean, shared_scores
+from siamese_oneshot.reports.read import DataInfo, LeftOut, Run, Sweep
+from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
+from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.overrides import short_keys
 from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import short_keys
 
-_ERROR = 160  # letters of an error in a table; report.json has all
-_ROWS = 12  # of a table in the terminal
-_VALUE = 40  # letters of a setting's value
+VERSION = 2  # of report.json
+_MAX_ERROR = 160  # characters; report.json has all
+_MAX_TERMINAL = 12  # rows
+MAX_ROWS = 1000  # of a page, which has to load
+_MAX_SETTINGS = 20  # columns
+_MAX_SCORES = 8  # columns
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the sortable table of jobs.
+
+    Attributes:
+        text: what is shown.
+        order: the sort key: a number, or text in a column without numbers; empty sorts last.
+    """
+
+    text: str
+    order: str
+
+
+@dataclass(frozen=True)
+class JobsTable:
+    """All jobs: headings as in ``Table``, and the jobs of the rows."""
+
+    headings: list[str]
+    rows: list[list[Cell]]
+    runs: list[Run]
+    note: str
+
+    def plain(self, title: str) -> Table:
+        """The table as text."""
+        rows: list[Sequence[str]] = [[cell.text for cell in row] for row in self.rows]
+        return Table(title, self.headings, rows, self.note)
+
+
+def jobs_table(sweep: Sweep) -> JobsTable:
+    """A row for each job in order; of very many jobs those with the best validation scores."""
+    runs = sweep.runs
+    if len(runs) > MAX_ROWS:
+        best = sorted(runs, key=lambda run: -(run.val_accuracy or -1.0))[:MAX_ROWS]
+        runs = sorted(best, key=lambda run: run.number)
+    keys, names = sweep.keys[:_MAX_SETTINGS], short_keys(sweep.keys)
+    titles = {name: s.name for run in sweep.runs for name, s in run.of_split("test").items()}
+    tests = list(titles)[:_MAX_SCORES]
+    several_data = len({run.data for run in sweep.runs if run.data is not None}) > 1
+    numeric = {
+        key: is_numeric([run.settings[key] for run in runs if key in run.settings]) for key in keys
+    }
+    headings = [">job", "status", ">validation %"]
+    headings += [f">{shorten(titles[name], 40)} %" for name in tests]
+    headings += [(">" if numeric[key] else "") + shorten(names[key], 40) for key in keys]
+    headings += [">seed", *(["data"] if several_data else []), ">training", "error"]
+    rows = []
+    for run in runs:
+        row = [_number(run.number, str(run.number)), Cell(run.status, run.status)]
+        row.append(_score(run.val_accuracy, _validation_score(run)))
+        for name in tests:
+            score = run.scores.get(name)
+            row.append(_score(None if score is None else score.value, score))
+        for key in keys:
+            value = run.settings.get(key)
+            text = shorten(format_value(value), 60) if key in run.settings else "-"
+            order = repr(value) if numeric[key] else text
+            row.append(Cell(text, order if key in run.settings else ""))
+        row.append(_number(run.seed, str(run.seed)))
+        if several_data:
+            row.append(Cell(data_text(run.data), data_text(run.data)))
+        row.append(_number(run.seconds, time_text(run.seconds)))
+        error = shorten(" ".join(run.error.split()), _MAX_ERROR)
+        rows.append([*row, Cell(error, error)])
+    notes = ["For an unfinished job: the best validation score so far."]
+    if len(sweep.runs) > MAX_ROWS:
+        notes.append(f"The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all.")
+    if len(sweep.keys) > _MAX_SETTINGS:
+        notes.append(f"The first {_MAX_SETTINGS} of {len(sweep.keys)} settings; jobs.csv has all.")
+    return JobsTable(headings, rows, runs, " ".join(notes))
+
+
+def _validation_score(run: Run) -> Score | None:
+    scores = run.of_split("validation").values()
+    return next((score for score in scores if score.value == run.val_accuracy), None)
+
+
+def _score(value: float | None, score: Score | None) -> Cell:
+    if value is None:
+        return Cell("-", "")
+    text = f"{100 * value:.2f}"
+    if score is not None:
+        text += f" ({100 * score.low:.1f}-{100 * score.high:.1f}, n={score.n:,})"
+    return Cell(text, repr(value))
+
+
+def _number(value: float | None, text: str) -> Cell:
+    return Cell("-", "") if value is None else Cell(text, repr(value))
 
 
 def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
-    """A row for each combination of settings, best validation first."""
+    """A row for each combination of settings, best validation score first."""
     scores = shared_scores(groups)
     several = len({(group.data, *sorted(group.digests().items())) for group in groups}) > 1
-    headings = [
-        "settings",
-        "jobs",
-        ">seeds",
-        ">validation %",
-        *(f">{title} %" for title in scores.values()),
-    ]
-    title = "settings by validation, mean ± 95% interval over seeds"
+    title = "Settings by validation score: mean ± 95% interval over seeds"
     if groups and not several:
         title += f" ({data_text(groups[0].data)})"
+    headings = ["settings", "jobs", ">seeds", ">validation %"]
+    headings += [f">{name} %" for name in scores.values()]
     table = Table(title, [*(["data"] if several else []), *headings])
     for group in groups:
-        numbers = ", ".join(str(job.number) for job in group.jobs)
-        row = [settings_text(group.settings, sweep.keys), numbers, str(len(group.jobs))]
-        row += [mean_text(group.validation), *(_of_seeds(group, name) for name in scores)]
-        table.add(*([_told_apart(group, groups)] if several else []), *row)
-    waiting = len(sweep.jobs) - len(sweep.finished())
-    if waiting:
-        ones = "1 job is" if waiting == 1 else f"{waiting} jobs are"
-        table.note = f"{ones} not in it, for want of a finished training's score."
+        row = [_distinct_data(group, groups)] if several else []
+        row.append(settings_text(group.settings, sweep.keys))
+        row += [", ".join(str(run.number) for run in group.runs), str(len(group.runs))]
+        row.append(mean_text(group.val_accuracy))
+        for name in scores:
+            mean = group.score(name)
+            fewer = mean is not None and mean.n < len(group.runs)
+            row.append(mean_text(mean) + (f" ({mean.n} seeds)" if mean and fewer else ""))
+        table.add(*row)
+    rest = len(sweep.runs) - len(sweep.finished())
+    if rest:
+        table.note = f"Without {rest} job{'' if rest == 1 else 's'} that did not finish training."
     return table
 
 
-def _of_seeds(group: Group, name: str) -> str:
-    """A score's mean, and of how many seeds where some of the group's jobs do not have it."""
-    mean = group.score(name)
-    if mean is None or mean.count == len(group.jobs):
-        return mean_text(mean)
-    return f"{mean_text(mean)} ({mean.count} of them)"
-
-
-def first_rows(table: Table) -> Table:
-    """As much of a long table as a terminal has room for."""
-    more = len(table.rows) - _ROWS
-    if more <= 0:
-        return table
-    notes = [f"{more} more are in report.md.", table.note]
-    return Table(table.title, table.headings, table.rows[:_ROWS], " ".join(filter(None, notes)))
-
-
-def jobs_table(sweep: Sweep) -> Table:
-    """Every job in order, whatever came of it."""
-    titles: dict[str, str] = {}
-    for job in sweep.jobs:
-        for name, score in job.scores.items():
-            if name.startswith("test/"):
-                titles.setdefault(name, score.name)
-    split = len({job.data for job in sweep.jobs if job.data is not None}) > 1
-    table = Table(
-        f"jobs ({sweep.described()})",
-        [
-            ">job",
-            "settings",
-            ">seed",
-            *(["data"] if split else []),
-            "status",
-            ">validation %",
-            *(f">{title} % (95% interval)" for title in titles.values()),
-            ">training",
-            "error",
-        ],
-    )
-    for job in sweep.jobs:
-        tests = ["-" if (one := job.scores.get(name)) is None else one.percent for name in titles]
-        table.add(
-            str(job.number),
-            settings_text(job.settings, sweep.keys),
-            "-" if job.seed is None else str(job.seed),
-            *([data_text(job.data)] if split else []),
-            job.status,
-            percent(job.validation),
-            *tests,
-            time_text(job.seconds),
-            cut(" ".join(job.error.split()), _ERROR),
-        )
-    table.note = "Of a job that has not finished: the best validation score so far."
-    return table
-
-
-def importance_table(importance: Importance, keys: Sequence[str]) -> Table | None:
-    """The settings by what they tell; None where there is nothing to rank."""
-    if not importance.shares:
-        return None
-    table = Table(
-        "importance of the settings",
-        [">rank", "setting", ">share %", ">jobs"],
-        note="How well a setting tells the better half of the finished jobs from all (PED-ANOVA), "
-        "as a share of what all settings tell; with few jobs a hint, no more.",
-    )
-    for rank, one in enumerate(importance.shares, 1):
-        jobs = f"{one.jobs} ({one.lacking} lack it)" if one.lacking else str(one.jobs)
-        table.add(str(rank), one.key, f"{100 * one.share:.1f}", jobs)
-    return table
-
-
-def left_out_table(left_out: Sequence[LeftOut]) -> Table | None:
-    """What could not be used; None where there is nothing."""
-    if not left_out:
-        return None
-    table = Table("left out", ["what", "why"])
-    for one in left_out:
-        table.add(one.what, cut(" ".join(one.why.split()), 2 * _ERROR))
-    return table
-
-
-def settings_text(settings: Mapping[str, Value], keys: Sequence[str]) -> str:
-    """``lr=0.002, units=512``; what a job lacks is not mentioned."""
-    names = short_keys(keys)
-    told = [f"{names[key]}={cut(shown(settings[key]), _VALUE)}" for key in keys if key in settings]
-    return ", ".join(told) or "-"
-
-
-def data_text(data: Data | None) -> str:
-    """``default, omniglot, split lake``."""
-    return "-" if data is None else f"{data.experiment}, {data.source}, split {data.split}"
-
-
-def _told_apart(group: Group, groups: Sequence[Group]) -> str:
-    """The data of a group, with its digests where the words are those of another group's."""
+def _distinct_data(group: Group, groups: Sequence[Group]) -> str:
+    """The data of a group, with digests where the words are the same as another group's."""
     text = data_text(group.data)
-    alike = [one for one in groups if data_text(one.data) == text]
-    digests = {one.data.digest for one in alike if one.data is not None}
-    if len(digests) > 1 and group.data is not None:
+    alike = [other for other in groups if data_text(other.data) == text]
+    if group.data is not None and len({g.data.digest for g in alike if g.data is not None}) > 1:
         text += f", images {group.data.digest[:8]}"
-    mine = group.digests()
-    for name, digest in mine.items():
-        if any(one.digests().get(name, digest) != digest for one in alike):
+    for name, digest in group.digests().items():
+        if any(other.digests().get(name, digest) != digest for other in alike):
             text += f", {name} list {digest[:8]}"
     return text
 
 
+def importance_table(importance: Importance) -> Table | None:
+    """The settings by importance; None if they are not ranked."""
+    if not importance.shares:
+        return None
+    headings = [">rank", "setting", ">share %", ">jobs"]
+    table = Table("Importance of the settings", headings)
+    table.note = (
+        "PED-ANOVA: how differently a setting is distributed among the better half of the finished "
+        "jobs and among all, as a share of the sum over settings."
+    )
+    for rank, share in enumerate(importance.shares, 1):
+        jobs = f"{share.jobs} ({share.lacking} lack it)" if share.lacking else str(share.jobs)
+        table.add(str(rank), share.key, f"{100 * share.share:.1f}", jobs)
+    return table
+
+
+def left_out_table(left_out: Sequence[LeftOut]) -> Table | None:
+    """What could not be used; None if there is nothing."""
+    if not left_out:
+        return None
+    table = Table("Left out", ["what", "why"])
+    for item in left_out:
+        table.add(item.what, shorten(" ".join(item.why.split()), 2 * _MAX_ERROR))
+    return table
+
+
+def scores_table(title: str, scores: Sequence[Score]) -> Table:
+    """Scores of a run with intervals, sizes and protocols."""
+    headings = ["set", "score", ">%", ">95% interval", ">n", ">AUROC", ">EER %", "protocol"]
+    table = Table(title, headings)
+    for score in scores:
+        interval = f"{100 * score.low:.1f}-{100 * score.high:.1f}"
+        auroc = "-" if score.auroc is None else f"{score.auroc:.4f}"
+        numbers = [percent(score.value), interval, f"{score.n:,}", auroc, percent(score.eer)]
+        table.add(score.split, shorten(score.name, 80), *numbers, score.protocol)
+    return table
+
+
+def first_rows(table: Table, limit: int = _MAX_TERMINAL) -> Table:
+    """The first rows of a long table."""
+    more = len(table.rows) - limit
+    if more <= 0:
+        return table
+    note = " ".join(filter(None, [f"{more:,} more rows are in report.md.", table.note]))
+    return Table(table.title, table.headings, table.rows[:limit], note)
+
+
+def settings_text(settings: Mapping[str, Value], keys: Sequence[str]) -> str:
+    """``lr=0.002, units=512``; settings that a job lacks are left out."""
+    names = short_keys(keys)
+    known = [key for key in keys if key in settings]
+    parts = [f"{names[key]}={shorten(format_value(settings[key]), 40)}" for key in known]
+    return ", ".join(parts) or "-"
+
+
+def data_text(data: DataInfo | None) -> str:
+    """``default, omniglot, split lake``."""
+    return "-" if data is None else f"{data.experiment}, {data.source}, split {data.split}"
+
+
 def mean_text(mean: Mean | None) -> str:
-    """``96.75 ± 0.62``, in %; a lone seed has no interval."""
+    """``96.75 ± 0.62`` in %; a single seed has no interval."""
     if mean is None:
         return "-"
-    return f"{100 * mean.value:.2f} ± " + (
-        "-" if mean.margin is None else f"{100 * mean.margin:.2f}"
-    )
+    margin = "" if mean.margin is None else f" ± {100 * mean.margin:.2f}"
+    return f"{100 * mean.value:.2f}{margin}"
 
 
 def percent(share: float | None) -> str:
-    """A share in %; ``-`` where there is none."""
+    """A share in %, or ``-``."""
     return "-" if share is None else f"{100 * share:.2f}"
 
 
@@ -175,3 +237,103 @@ def time_text(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def write_markdown(path: Path, title: str, parts: Sequence[Table | str], command: str) -> None:
+    """Write tables and lines under a title."""
+    texts = [f"# {title}\n", "Charts and a page for each run: [index.html](index.html)\n"]
+    texts += [part.markdown() if isinstance(part, Table) else f"{part}\n" for part in parts]
+    fence = "```" if "```" not in command else "````"
+    texts.append(f"Made with\n\n{fence}\n{command}\n{fence}\n")
+    write_text(path, "\n".join(texts))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, whole or not at all; what is not valid Unicode is replaced."""
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8", "replace"))
+
+
+def job_columns(sweep: Sweep) -> tuple[list[str], list[list[Value]]]:
+    """Headings and a row of plain values for each job; None is unknown."""
+    names = list(dict.fromkeys(name for run in sweep.runs for name in run.scores))
+    headings = ["number", "folder", "status", "seed", "experiment", "data", "split", "val_accuracy"]
+    headings += [f"{name}{end}" for name in names for end in ("", "_ci_low", "_ci_high", "_n")]
+    headings += ["train_seconds", "steps", "attempts", *sweep.keys, "error"]
+    rows = []
+    for run in sweep.runs:
+        data = run.data
+        row: list[Value] = [run.number, run.label, run.status, run.seed]
+        row += [None] * 3 if data is None else [data.experiment, data.source, data.split]
+        row.append(run.val_accuracy)
+        for name in names:
+            s = run.scores.get(name)
+            row += [None] * 4 if s is None else [s.value, s.low, s.high, s.n]
+        row += [run.seconds, None if run.result is None else run.result.steps]
+        row.append(None if run.job is None else run.job.attempts)
+        row += [run.settings.get(key) for key in sweep.keys]
+        rows.append([*row, run.error or None])
+    return headings, rows
+
+
+def write_csv(path: Path, sweep: Sweep) -> None:
+    """Write a row for each job; unknown is empty, a setting of ``null`` is that word."""
+    headings, rows = job_columns(sweep)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(headings)
+    for run, row in zip(sweep.runs, rows, strict=True):
+        null = {key for key in sweep.keys if key in run.settings and run.settings[key] is None}
+        pairs = zip(headings, row, strict=True)
+        writer.writerow(["null" if name in null else _csv_cell(value) for name, value in pairs])
+    write_text(path, text.getvalue())
+
+
+def _csv_cell(value: Value) -> Value:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def write_json(
+    path: Path,
+    sweep: Sweep,
+    groups: Sequence[Group],
+    importance: Importance,
+    left_out: Sequence[LeftOut],
+    command: str,
+) -> None:
+    """Write the whole report in plain values."""
+    headings, rows = job_columns(sweep)
+    fixed = [name for name in headings if name not in sweep.keys]
+    jobs = []
+    for run, row in zip(sweep.runs, rows, strict=True):
+        values = dict(zip(headings, row, strict=True))
+        scores = {name: asdict(score) for name, score in run.scores.items()}
+        jobs.append({n: values[n] for n in fixed} | {"settings": run.settings, "scores": scores})
+    content: dict[str, Any] = {
+        "version": VERSION,
+        "command": command,
+        "folders": [str(folder) for folder in sweep.folders],
+        "statuses": sweep.statuses(),
+        "keys": sweep.keys,
+        "settings": [_group_content(group) for group in groups],
+        "jobs": jobs,
+        "importance": [asdict(share) for share in importance.shares],
+        "importance_note": importance.why,
+        "left_out": [asdict(item) for item in left_out],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, f"{text}\n")
+
+
+def _group_content(group: Group) -> dict[str, Any]:
+    means = {name: group.score(name) for name in group.digests()}
+    return {
+        "settings": group.settings,
+        "data": None if group.data is None else asdict(group.data),
+        "jobs": [run.number for run in group.runs],
+        "seeds": [run.seed for run in group.runs],
+        "val_accuracy": asdict(group.val_accuracy),
+        "scores": {name: asdict(mean) for name, mean in means.items() if mean is not None},
+    }

@@ -1,1 +1,0 @@
-"""A page of HTML for the sweep and one for each run: whole in itself, no network, no server."""

@@ -1,0 +1,533 @@
+"""Runs and sweeps, read from their folders; every file may be missing or damaged."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from siamese_oneshot.evaluation.record import FILE as EVALUATION
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.reports.values import (
+    Value,
+    escape_resolvers,
+    identity,
+    leaves,
+    parse_text,
+    path_text,
+    to_value,
+)
+from siamese_oneshot.runs.result import FILE as RESULT
+from siamese_oneshot.runs.result import RunResult, read_result
+from siamese_oneshot.sweeps.job import COMPLETE, Job
+from siamese_oneshot.sweeps.job import FILE as JOB
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.overrides import bare_key, is_of_training
+
+ACCURACY = "val/one_shot_accuracy"
+STATUSES = ("finished", "pruned", "failed", "interrupted", "unfinished")
+CONFIG = ".hydra/config.yaml"
+_MARKERS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")  # any of them marks a run's folder
+_OUTPUTS = ("report.json", EVALUATION)  # mark folders that hold no run
+_LOCATIONS = ("root", "num_workers", "dirpath", "folder")  # settings that say where, not what
+_MAX_COLUMNS = 300  # of metrics.csv
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The training data of a run; runs that differ in it are never averaged.
+
+    Attributes:
+        experiment: name of the experiment.
+        source, digest, split: the images, their hash, and the rule that divides them.
+        trained_on: the training data in words; empty if unknown.
+    """
+
+    experiment: str
+    source: str
+    digest: str
+    split: str
+    trained_on: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that the report could not use, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass
+class Curve:
+    """One metric over the steps of a training: steps ascend, values are finite."""
+
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def thinned(self, limit: int) -> Curve:
+        """At most about ``limit`` points: the lowest and the highest of each stretch.
+
+        The first, the last, the lowest and the highest point of the curve always stay.
+        """
+        count = len(self.steps)
+        if count <= limit:
+            return self
+        stretch = -(-2 * count // max(2, limit - 2))
+        kept = {0, count - 1}
+        for start in range(0, count, stretch):
+            indices = range(start, min(start + stretch, count))
+            kept.add(min(indices, key=self.values.__getitem__))
+            kept.add(max(indices, key=self.values.__getitem__))
+        chosen = sorted(kept)
+        return Curve([self.steps[n] for n in chosen], [self.values[n] for n in chosen])
+
+
+@dataclass
+class Run:
+    """One training run: a job of a sweep, or a run of its own.
+
+    Attributes:
+        folder: the run's folder.
+        label: the folder as the report shows it.
+        number: of the job in its sweep, from 0; else the position in the report.
+        status: one of ``STATUSES``; ``unfinished`` if there is no readable result.
+        seed: None if unknown.
+        data: None if there is no result.
+        val_accuracy: best validation one-shot accuracy, 0 … 1; of an unfinished run the best so far.
+        scores: by ``split/key``.
+        settings: those that differ between the runs of the report, by dotted key.
+        error: why it failed; empty if it did not.
+        result: of ``result.json``; None if there is none that can be used.
+        job: of ``job.json``; likewise.
+        overrides: of the command line, by key.
+        config: of ``.hydra/config.yaml``, interpolations unresolved; None if it cannot be read.
+        curves: every logged metric.
+        problems: what is wrong with the folder's files.
+    """
+
+    folder: Path
+    label: str = ""
+    number: int = -1
+    status: str = "unfinished"
+    seed: int | None = None
+    data: DataInfo | None = None
+    val_accuracy: float | None = None
+    scores: dict[str, Score] = field(default_factory=dict)
+    settings: dict[str, Value] = field(default_factory=dict)
+    error: str = ""
+    result: RunResult | None = None
+    job: Job | None = None
+    overrides: dict[str, str] = field(default_factory=dict)
+    config: Any = None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its validation score compares with others: it was trained to the end."""
+        return self.status == "finished" and self.val_accuracy is not None
+
+    @property
+    def seconds(self) -> float | None:
+        """Training time, if known."""
+        return None if self.result is None else self.result.train_seconds
+
+    def of_split(self, split: str) -> dict[str, Score]:
+        """The scores of one split."""
+        return {name: score for name, score in self.scores.items() if score.split == split}
+
+    def value(self, key: str) -> tuple[bool, Value]:
+        """Whether the run has a setting, and its value.
+
+        The value comes from the configuration, else from the option chosen for the group of that
+        name, else from the command line, and last it is an interpolation as written.
+        """
+        from omegaconf import DictConfig, OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            found: Any = OmegaConf.select(self._omegaconf, key, default=_MISSING)
+            if OmegaConf.is_list(found):
+                found = OmegaConf.to_container(found, resolve=True)
+        except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
+            found = _MISSING
+        known = found is not _MISSING and not isinstance(found, DictConfig)
+        value = to_value(found) if known else None
+        if known and not (isinstance(value, str) and "${" in value):
+            return True, value
+        if key in self._choices:
+            return True, to_value(self._choices[key])
+        if key in self.overrides:
+            return True, parse_text(self.overrides[key])
+        return known, value
+
+    @cached_property
+    def _omegaconf(self) -> Any:
+        from omegaconf import OmegaConf
+
+        return OmegaConf.create(
+            escape_resolvers(self.config if isinstance(self.config, dict) else {})
+        )
+
+    @cached_property
+    def _choices(self) -> dict[str, Any]:
+        """The options of configuration groups; the file is long and rarely needed."""
+        content = self.yaml(".hydra/hydra.yaml")
+        try:
+            return dict(content["hydra"]["runtime"]["choices"])
+        except (TypeError, KeyError, ValueError):
+            return {}
+
+    def yaml(self, name: str) -> Any:
+        """The content of a YAML file; None if it is missing or damaged."""
+        import yaml
+
+        try:
+            return yaml.safe_load((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            self.problems.append(f"{name} is damaged ({str(error).splitlines()[0]}) and not used")
+            return None
+
+
+@dataclass
+class Sweep:
+    """All runs of a report.
+
+    Attributes:
+        folders: as they were named.
+        runs: by number.
+        keys: settings that differ between runs, without the seed.
+        left_out: what could not be used.
+    """
+
+    folders: list[Path]
+    runs: list[Run]
+    keys: list[str]
+    left_out: list[LeftOut]
+
+    @property
+    def name(self) -> str:
+        """The first folder's name."""
+        return path_text(Path(self.folders[0].resolve().name)) or "/"
+
+    def finished(self) -> list[Run]:
+        """The runs whose validation scores compare."""
+        return [run for run in self.runs if run.comparable]
+
+    def statuses(self) -> dict[str, int]:
+        """How many runs have each status."""
+        found = [run.status for run in self.runs]
+        return {status: found.count(status) for status in (*STATUSES, *found) if status in found}
+
+    def summary(self) -> str:
+        """``12 jobs: 9 finished, 3 pruned``."""
+        counts = ", ".join(f"{count} {status}" for status, count in self.statuses().items())
+        return f"{len(self.runs)} job{'' if len(self.runs) == 1 else 's'}: {counts}"
+
+
+def read_sweep(folders: Sequence[Path]) -> Sweep:
+    """Read every run below some folders; nothing in them is changed.
+
+    Args:
+        folders: of sweeps, of runs, or of folders of these.
+
+    Returns:
+        The runs; ``left_out`` names what is damaged or missing.
+
+    Raises:
+        UserError: If a folder does not exist or there is no run at all.
+    """
+    found, left_out = find_runs(folders)
+    if not found:
+        names = ", ".join(map(str, folders))
+        raise UserError(
+            f"there is no run in {names}: name a sweep's folder, as in outputs/default/<time>_sweep"
+        )
+    runs = [_read_run(folder) for folder in found]
+    base = Path(os.path.commonpath({r.parent if r == f else r for f, r in found.items()}))
+    keys = differing_keys(runs)
+    for run in runs:
+        run.label = path_text(run.folder.relative_to(base))
+        for key in keys:
+            known, value = run.value(key)
+            if known:
+                run.settings[key] = value
+        left_out += [LeftOut(run.label, problem) for problem in run.problems]
+    counts = Counter(run.number for run in runs)
+    if max(counts.values()) > 1 or min(counts) < 0:  # of several sweeps, or of no sweep
+        for number, run in enumerate(runs):
+            run.number = number
+    return Sweep(list(folders), sorted(runs, key=lambda run: run.number), keys, left_out)
+
+
+def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[LeftOut]]:
+    """Find the folders of runs, each once, in natural order; links are not followed.
+
+    Returns:
+        The named folder of each run's folder, and the folders that should hold a run but do not.
+
+    Raises:
+        UserError: If a folder does not exist.
+    """
+    found: dict[Path, Path] = {}
+    empty: list[LeftOut] = []
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise UserError(f"{folder} is not a folder: name a sweep's folder or those of its jobs")
+        root = folder.resolve()
+        below = list(_runs_below(root, empty))
+        if not below:
+            empty.append(LeftOut(path_text(folder), "there is no run in it"))
+        for run in below:
+            found.setdefault(run, root)
+    return found, list(dict.fromkeys(empty))
+
+
+def _runs_below(folder: Path, empty: list[LeftOut]) -> Iterator[Path]:
+    if any(os.path.exists(folder / marker) for marker in _MARKERS):
+        yield folder
+        return
+    without: list[Path] = []
+    any_run = False
+    for child in _subfolders(folder, empty):
+        empty_below: list[LeftOut] = []
+        runs = list(_runs_below(child, empty_below))
+        if runs:
+            any_run = True
+            empty += empty_below
+            yield from runs
+        elif not any(os.path.exists(child / name) for name in _OUTPUTS):
+            without.append(child)
+    if any_run:  # else the parent is reported as a whole
+        why = f"it has none of {', '.join(_MARKERS)}"
+        empty += [LeftOut(path_text(child), why) for child in without]
+
+
+def _subfolders(folder: Path, unreadable: list[LeftOut]) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError as error:
+        unreadable.append(LeftOut(path_text(folder), f"it cannot be read: {error.strerror}"))
+        return []
+    visible = [name for name in names if name[0] != "." and name != "wandb"]
+    return [folder / name for name in sorted(visible, key=natural_order)]
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A sort key by which ``10_x`` follows ``9_x``."""
+    words = re.split(r"(\d+)", name)
+    return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
+
+
+def _read_run(folder: Path) -> Run:
+    run = Run(folder)
+    try:
+        run.job = Job.read(folder)
+    except UserError as error:
+        run.problems.append(f"{_relative(error, folder)}; not used")
+    if os.path.exists(folder / RESULT):
+        try:
+            run.result = read_result(folder)
+            _check_kinds(run.result)
+        except (UserError, RecursionError) as error:
+            run.result, run.error = None, _relative(error, folder)
+            run.problems.append(f"{run.error}; counted as unfinished")
+    lines: Any = run.job.overrides if run.job else run.result.overrides if run.result else None
+    if not lines:
+        lines = run.yaml(".hydra/overrides.yaml")
+    for line in map(str, lines if isinstance(lines, list) else []):
+        text = "removed" if line[:1] == "~" else line.partition("=")[2]
+        run.overrides[bare_key(line)] = text
+    run.config = run.yaml(CONFIG)
+    run.curves = read_curves(folder, run.problems)
+    known, seed = run.value("seed")
+    run.seed = seed if known and isinstance(seed, int) else None
+    if run.job is not None:
+        run.number = run.job.number
+    if run.result is not None:
+        _take_result(run, run.result)
+    done = run.status in COMPLETE and run.val_accuracy is not None
+    if run.job is not None and run.job.error and not done:
+        run.error = run.job.error.strip()
+        run.status = "failed" if run.result is None else run.status
+    if run.val_accuracy is None:
+        logged = run.curves.get(ACCURACY, Curve()).values
+        run.val_accuracy = max(filter(is_share, logged), default=None)
+    if run.result is None and run.job is None and run.val_accuracy is None:
+        run.problems.append("it has neither a result nor a validation score yet")
+    return run
+
+
+def _take_result(run: Run, result: RunResult) -> None:
+    run.status, run.seed = result.status, result.seed
+    run.data = DataInfo(
+        result.experiment, result.data_source, result.data_digest, result.data_split,
+        result.trained_on,
+    )  # fmt: skip
+    for score in result.scores:
+        if is_share(score.value):
+            run.scores[f"{score.split}/{score.key}"] = score
+        else:
+            run.problems.append(f"{score.name} is {score.value}, not a share from 0 to 1")
+    if is_share(result.val_accuracy):
+        run.val_accuracy = result.val_accuracy
+        return
+    if result.val_accuracy is not None:
+        why = f"its validation score is {result.val_accuracy}, not a share from 0 to 1"
+        run.problems.append(why)
+    if run.status == "finished":
+        run.status, run.error = "failed", "it ended without a validation score that is a number"
+        run.problems.append("it has no validation score that is a number")
+
+
+def _check_kinds(result: RunResult) -> None:
+    """Refuse values that no table can show."""
+    numbers = {"val_accuracy": result.val_accuracy, "train_seconds": result.train_seconds}
+    numbers |= {score.name: score.value for score in result.scores}
+    for name, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise UserError(f"{RESULT} is damaged ({name} is {value!r}, not a number)")
+    if not isinstance(result.status, str) or not isinstance(result.overrides, list):
+        raise UserError(f"{RESULT} is damaged (status or overrides are of the wrong kind)")
+
+
+def _relative(error: Exception, folder: Path) -> str:
+    return str(error).replace(f"{folder}/", "")
+
+
+def is_share(value: float | None) -> bool:
+    """Whether a value is a number from 0 to 1."""
+    return value is not None and math.isfinite(value) and 0 <= value <= 1
+
+
+def differing_keys(runs: Sequence[Run]) -> list[str]:
+    """The settings that were swept or that differ between runs, without the seed.
+
+    Two runs may agree in all overrides and still differ in their configurations, as when a default
+    has changed between them; those settings are included.
+
+    Returns:
+        Dotted keys in the order of their first mention.
+    """
+    jobs = [run.job for run in runs if run.job is not None]
+    swept = dict.fromkeys(bare_key(str(key)) for job in jobs for key in job.swept)
+    keys = [key for key in swept if key != "seed"]
+    for key in dict.fromkeys(key for run in runs for key in run.overrides):
+        if key not in swept and is_of_training(key):
+            values = [run.value(key) for run in runs]
+            if len({(known, identity(value)) for known, value in values}) > 1:
+                keys.append(key)
+    first_of: dict[tuple[Any, ...], dict[str, Value]] = {}
+    differing: set[str] = set()
+    for run in runs:
+        config = run.config if isinstance(run.config, dict) else {}
+        own = {key: value for key, value in leaves(config).items() if _says_what(key)}
+        settings = tuple((known, identity(value)) for known, value in map(run.value, keys))
+        first = first_of.setdefault(settings, own)
+        shared = first.keys() & own.keys()
+        differing |= {key for key in shared if identity(first[key]) != identity(own[key])}
+    return [*keys, *sorted(differing - set(keys))]
+
+
+def _says_what(key: str) -> bool:
+    return key != "" and is_of_training(key) and not set(key.split(".")) & set(_LOCATIONS)
+
+
+def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
+    """Every column of ``csv/**/metrics.csv``, by name.
+
+    A resumed run has a file for each start. A later file replaces the earlier ones from its first
+    step on, so that a step that was repeated appears once. What cannot be read is added to
+    ``problems``.
+    """
+    found: dict[str, dict[int, float]] = {}
+    paths = (folder / "csv").rglob("metrics.csv")
+    for path in sorted(paths, key=lambda path: natural_order(str(path))):
+        try:
+            columns = _read_columns(path)
+        except (OSError, csv.Error) as error:
+            problems.append(f"{path_text(path.relative_to(folder))} cannot be read: {error}")
+            continue
+        first = min((step for column in columns.values() for step in column), default=math.inf)
+        for name, column in found.items():
+            found[name] = {step: value for step, value in column.items() if step < first}
+        for name, column in columns.items():
+            found.setdefault(name, {}).update(column)
+    return {
+        name: Curve(sorted(column), [column[step] for step in sorted(column)])
+        for name, column in found.items()
+        if column
+    }
+
+
+def _read_columns(path: Path) -> dict[str, dict[int, float]]:
+    columns: dict[str, dict[int, float]] = {}
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        lines = csv.reader(file)
+        names = next(lines, [])[:_MAX_COLUMNS]
+        if "step" not in names:
+            return {}
+        position = names.index("step")
+        for line in lines:
+            step = _number(line[position]) if position < len(line) else None
+            if step is None or not 0 <= step < 2**31:
+                continue
+            for name, text in zip(names, line, strict=False):
+                value = _number(text) if text and name != "step" else None
+                if value is not None:
+                    columns.setdefault(name, {})[int(step)] = value
+    return columns
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:  # a line that was being written
+        return None
+    return value if math.isfinite(value) else None
+
+
+@dataclass
+class Evaluation:
+    """The scores of the last ``evaluate`` of a run.
+
+    Attributes:
+        source, digest, split: the images that were evaluated on, and how they are divided.
+        scores: of every list.
+        alphabets: of the list within alphabets, one for each alphabet.
+    """
+
+    source: str = ""
+    digest: str = ""
+    split: str = ""
+    scores: list[Score] = field(default_factory=list)
+    alphabets: list[Score] = field(default_factory=list)
+
+
+def check_scores(scores: Iterable[Score]) -> list[Score]:
+    """Refuse scores that no table can show.
+
+    Raises:
+        ValueError: If a value is not a share or a text is not a text.
+    """
+    checked = list(scores)
+    for score in checked:
+        for number in (score.value, score.low, score.high):
+            if not isinstance(number, int | float) or not is_share(number):
+                raise ValueError(f"{score.name} is {number}, not a share from 0 to 1")
+        texts = (score.name, score.protocol, score.split, score.key)
+        if not isinstance(score.n, int) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a score is of the wrong kind")
+    return checked

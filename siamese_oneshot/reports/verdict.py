@@ -1,0 +1,155 @@
+"""The comparison of a run or a sweep with published results, in one sentence and in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from siamese_oneshot.evaluation.intervals import wilson
+from siamese_oneshot.evaluation.literature import (
+    ComparedModel,
+    comparison,
+    table_of,
+    training_data,
+)
+from siamese_oneshot.evaluation.published import Published, reference
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.reports.aggregate import Group
+from siamese_oneshot.reports.read import DataInfo, Sweep
+from siamese_oneshot.utils.tables import Table
+
+PROTOCOL = "within_alphabet_20way"  # of the paper's main result
+_MIN_SEEDS = 5  # for an interval over seeds; with fewer, the episodes of all seeds are pooled
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One sentence, and where the score stands to the paper's: above, below, open or none."""
+
+    text: str
+    tone: str
+
+
+def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
+    """Compare the score under the paper's main protocol with the paper and with humans.
+
+    Args:
+        scores: of one run.
+        data: training data of the run; None if unknown.
+    """
+    score = next((score for score in scores if score.comparable_with == PROTOCOL), None)
+    if score is None:
+        return Verdict(_not_comparable(scores, data), "none")
+    tone, against = _against(score.low, score.high)
+    text = f"{_with_interval(score)} on {score.name}, test set, {score.n:,} episodes: {against}."
+    return Verdict(f"{text} {_about_paper(data)}", tone)
+
+
+def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
+    """Compare the settings with the best validation score, over their seeds."""
+    if not groups:
+        return Verdict("No job has finished yet.", "none")
+    best = groups[0]
+    numbers = ", ".join(str(run.number) for run in best.runs)
+    mean = best.val_accuracy
+    text = f"Best validation score: job{'s' if mean.n > 1 else ''} {numbers}"
+    text += f" with {100 * mean.value:.2f}%"
+    if mean.margin is not None:
+        text += f" ± {100 * mean.margin:.2f} (mean and 95% interval of {mean.n} seeds)"
+    tested = {
+        run.number: score
+        for run in best.runs
+        for score in run.scores.values()
+        if score.comparable_with == PROTOCOL
+    }
+    if len(tested) < 2:
+        run = next((run for run in best.runs if run.number in tested), best.runs[0])
+        verdict = run_verdict(list(run.scores.values()), best.data)
+        whose = f"Job {run.number}: " if tested and mean.n > 1 else ""
+        return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone)
+    scores = list(tested.values())
+    of_test = best.score(f"{scores[0].split}/{scores[0].key}")
+    assert of_test is not None
+    assert of_test.margin is not None
+    text += f". Test set, {scores[0].name}: mean {100 * of_test.value:.2f}%"
+    if len(scores) >= _MIN_SEEDS:
+        low, high = of_test.value - of_test.margin, min(1.0, of_test.value + of_test.margin)
+        text += f", 95% interval {_range(low, high)} over {len(scores)} seeds"
+    else:
+        n = sum(score.n for score in scores)
+        low, high = wilson(sum(score.correct for score in scores), n)
+        text += f", 95% interval {_range(low, high)} over the {n:,} pooled episodes"
+        text += f" of {len(scores)} seeds"
+    tone, against = _against(low, high)
+    return Verdict(f"{text}: {against}. {_about_paper(best.data)}", tone)
+
+
+def published_tables(
+    models: Sequence[tuple[str, DataInfo | None, Sequence[Score]]],
+) -> list[Table]:
+    """Tables of own scores among published ones, for each protocol with any of ours.
+
+    Args:
+        models: the name, the training data and the scores of each run.
+    """
+    compared = [
+        ComparedModel(name, training_data(data.source, data.split, data.trained_on), scores)
+        for name, data, scores in models
+        if data is not None
+    ]
+    tables = comparison(compared).items()
+    return [
+        table_of(title, rows, ">% (95% interval)")
+        for title, rows in tables
+        if any(row.ours for row in rows)
+    ]
+
+
+def _against(low: float, high: float) -> tuple[str, str]:
+    paper, paper_text = _placed(low, high, reference(PROTOCOL, "koch2015"), "the paper's")
+    _, human_text = _placed(low, high, reference(PROTOCOL, "humans"), "humans'")
+    return paper, f"{paper_text}, and {human_text}"
+
+
+def _placed(low: float, high: float, other: Published, whose: str) -> tuple[str, str]:
+    """Where an interval lies to a published value: a tone, and words."""
+    value = f"{other.value:.1f}%"
+    if 100 * low > other.value:
+        return "above", f"above {whose} {value}"
+    if 100 * high < other.value:
+        return "below", f"below {whose} {value}"
+    interval = f"95% interval {_range(low, high)} contains {other.value:.1f}"
+    return "open", f"not distinguishable from {whose} {value} ({interval})"
+
+
+def _about_paper(data: DataInfo | None) -> str:
+    """How certain the paper's value is, and how its training data differ."""
+    paper = reference(PROTOCOL, "koch2015")
+    low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
+    text = f"The paper's value has an interval of its own: {_range(low, high)}, {paper.n} episodes."
+    if data is not None and data.split != paper.split:
+        own = training_data(data.source, data.split, data.trained_on)
+        text += f" The paper trained on {paper.trained_on}, this run on {own} (split {data.split})."
+    return text
+
+
+def _not_comparable(scores: Sequence[Score], data: DataInfo | None) -> str:
+    validation = next((score for score in scores if score.split == "validation"), None)
+    text = ""
+    if validation is not None:
+        text = f"{_with_interval(validation)} on {validation.name}, {validation.n:,} episodes. "
+    if data is None:
+        return text + "There is no result yet to compare with published results."
+    if data.source != "omniglot":
+        return text + f"Published results are on Omniglot: {data.source} does not compare."
+    if any(score.split == "test" for score in scores):
+        return text + "No test score follows a protocol of the paper."
+    return text + "The test set was not used, so nothing compares with published results."
+
+
+def _with_interval(score: Score) -> str:
+    return f"{100 * score.value:.2f}% (95% interval {_range(score.low, score.high)})"
+
+
+def _range(low: float, high: float) -> str:
+    return f"{100 * low:.1f}-{100 * high:.1f}"
