@@ -1,4 +1,4 @@
-"""Many runs as one table, with its pages: ``python -m siamese_oneshot.report FOLDER …``."""
+"""Tables and HTML pages of runs and sweeps: ``python -m siamese_oneshot.report FOLDER …``."""
 
 from __future__ import annotations
 
@@ -17,25 +17,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point.
 
     Raises:
-        SystemExit: 1 where there is nothing to report, 2 for a wrong command line, 130 for Ctrl-C.
+        SystemExit: 1 if there is nothing to report, 2 for a wrong command line, 130 for Ctrl-C.
     """
-    line = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(line)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = vars(_parser().parse_args(words))
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("siamese_oneshot").setLevel(logging.INFO)  # where W&B's run is
+    logging.getLogger("siamese_oneshot").setLevel(logging.INFO)
     try:
-        from siamese_oneshot.reports.report import make_report  # here: --help need not load torch
+        from siamese_oneshot.reports.build import make_report  # late: --help loads no torch
 
-        make_report(
-            arguments.folders,
-            arguments.output,
-            command=shlex.join(["python", "-m", "siamese_oneshot.report", *line]),
-            wandb=arguments.wandb,
-            project=arguments.project,
-            entity=arguments.entity,
-        )
-    except UserError as problem:
-        sys.exit(f"Error: {problem}")
+        command = shlex.join(["python", "-m", "siamese_oneshot.report", *words])
+        make_report(**arguments, command=command)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
@@ -44,16 +38,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m siamese_oneshot.report",
-        description="All jobs of sweeps as tables, images and pages to open in a browser: means "
-        "over seeds, what each job came to, which settings mattered; curves and images of each "
-        "run. Half-finished and damaged folders will do.",
+        description="Report on runs and sweeps: tables (Markdown, CSV, JSON) and HTML pages with "
+        "curves, plots, mean scores over seeds and the importance of settings. Unfinished and "
+        "damaged runs are listed as such.",
     )
     add = parser.add_argument
-    add("folders", nargs="+", type=Path, metavar="FOLDER", help="of a sweep, a run, or several")
-    add("--output", type=Path, help="where the report goes (default: report in the first folder)")
-    add("--wandb", choices=MODES, default="auto", help="the sweep's summary run (default: auto)")
-    add("--project", default="siamese_oneshot", help="of W&B (default: siamese_oneshot)")
-    add("--entity", help="of W&B: whose project (default: your own)")
+    add("folders", nargs="+", type=Path, metavar="FOLDER", help="folder of a sweep or a run")
+    add("--output", type=Path, help="folder of the report (default: report in the first FOLDER)")
+    add("--wandb", choices=MODES, default="auto", help="W&B mode of the report (default: auto)")
+    add("--project", default="siamese_oneshot", help="W&B project (default: siamese_oneshot)")
+    add("--entity", help="W&B entity that owns the project (default: yours)")
     return parser
 
 

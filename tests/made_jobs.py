@@ -10,17 +10,23 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.runs.result import RunResult, write_result
 
 
-def scores_of(right: dict[str, int], episodes: int = 1000, digest: str = "d") -> list[Score]:
-    """Scores by ``split/key``: so many right answers of a thousand."""
-    made = []
-    for name, correct in right.items():
+COMPARABLE = {"lake_runs": "within_alphabet_20way", "verification": "verification"}
+
+
+def scores_of(correct: dict[str, int], n: int = 1000, digest: str = "d") -> list[Score]:
+    """Scores of Omniglot by ``split/key``, each with so many right answers of ``n``."""
+    scores = []
+    for name, right in correct.items():
         split, key = name.split("/")
-        made.append(
+        comparable = COMPARABLE.get(key) if split == "test" else None
+        kind = "verification" if key == "verification" else "one_shot"
+        scores.append(
             Score.from_counts(
-                key, split, f"{key} list", "how", correct, episodes, f"{digest}-{key}"
+                key, split, f"{key} list", "how", right, n, f"{digest}-{key}", kind=kind,
+                comparable_with=comparable,
             )
-        )
-    return made
+        )  # fmt: skip
+    return scores
 
 
 def result_of(validation: float | None, seed: int = 0, **changes: Any) -> RunResult:

@@ -42,7 +42,7 @@ def test_the_wheel_holds_every_config_and_module(wheel: Path) -> None:
     modules = {str(f.relative_to(ROOT)) for f in (ROOT / "siamese_oneshot").rglob("*.py")}
     assert "siamese_oneshot/conf/config.yaml" in configs
     assert configs | modules <= held
-    pages = "siamese_oneshot/reports/pages/templates"
+    pages = "siamese_oneshot/reports/templates"
     templates = {f"{pages}/{file.name}" for file in (ROOT / pages).iterdir()}
     assert {f"{pages}/base.html", f"{pages}/style.css", f"{pages}/page.js"} <= templates <= held
     assert not [name for name in held if name.startswith(("tests/", "conf/", "outputs/"))]

@@ -165,7 +165,9 @@ def importance_of(sweep: Sweep) -> Importance:
         return Importance(why="no setting differs between finished jobs")
     needed = max(MIN_JOBS, 2 * len(having))
     if len(runs) < needed:
-        return Importance(why=f"too few jobs to rank settings: {len(runs)} finished, {needed} needed")
+        return Importance(
+            why=f"too few jobs to rank settings: {len(runs)} finished, {needed} needed"
+        )
     if len({run.val_accuracy for run in runs}) == 1:
         return Importance(why="all finished jobs have the same validation score")
     shares: list[Share] = []

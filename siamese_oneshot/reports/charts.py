@@ -24,8 +24,8 @@ from siamese_oneshot.reports.values import (
     shorten,
     spans_decades,
 )
-from siamese_oneshot.utils.overrides import short_keys
 from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import short_keys
 
 PAGE, TEXT = ("#ffffff", "#14171c"), ("#1c1f23", "#e7eaee")
 GRID, AXIS = ("#e4e6e9", "#30353d"), ("#8a9099", "#777f8a")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +30,8 @@ from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.sweeps.job import COMPLETE, Job
 from siamese_oneshot.sweeps.job import FILE as JOB
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.overrides import bare_key, is_of_training
+from siamese_oneshot.utils.run_info import is_of_training
+from siamese_oneshot.utils.text import bare_key
 
 ACCURACY = "val/one_shot_accuracy"
 STATUSES = ("finished", "pruned", "failed", "interrupted", "unfinished")
@@ -102,7 +104,7 @@ class Run:
         status: one of ``STATUSES``; ``unfinished`` if there is no readable result.
         seed: None if unknown.
         data: None if there is no result.
-        val_accuracy: best validation one-shot accuracy, 0 … 1; of an unfinished run the best so far.
+        val_accuracy: best validation one-shot accuracy, 0 … 1; the best so far if unfinished.
         scores: by ``split/key``.
         settings: those that differ between the runs of the report, by dotted key.
         error: why it failed; empty if it did not.
@@ -377,7 +379,7 @@ def _take_result(run: Run, result: RunResult) -> None:
         result.trained_on,
     )  # fmt: skip
     for score in result.scores:
-        if is_share(score.value):
+        if is_usable(score):
             run.scores[f"{score.split}/{score.key}"] = score
         else:
             run.problems.append(f"{score.name} is {score.value}, not a share from 0 to 1")
@@ -395,7 +397,6 @@ def _take_result(run: Run, result: RunResult) -> None:
 def _check_kinds(result: RunResult) -> None:
     """Refuse values that no table can show."""
     numbers = {"val_accuracy": result.val_accuracy, "train_seconds": result.train_seconds}
-    numbers |= {score.name: score.value for score in result.scores}
     for name, value in numbers.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise UserError(f"{RESULT} is damaged ({name} is {value!r}, not a number)")
@@ -410,6 +411,20 @@ def _relative(error: Exception, folder: Path) -> str:
 def is_share(value: float | None) -> bool:
     """Whether a value is a number from 0 to 1."""
     return value is not None and math.isfinite(value) and 0 <= value <= 1
+
+
+def is_usable(score: Score) -> bool:
+    """Whether tables and charts can show a score."""
+    shares = (score.value, score.low, score.high)
+    extra = [number for number in (score.auroc, score.eer, score.threshold) if number is not None]
+    texts = (score.name, score.protocol, score.split, score.key)
+    return (
+        all(isinstance(number, int | float) for number in (*shares, *extra))
+        and all(map(is_share, shares))
+        and all(map(math.isfinite, extra))
+        and isinstance(score.n, int)
+        and all(isinstance(text, str) for text in texts)
+    )
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:
@@ -501,7 +516,7 @@ def _number(text: str) -> float | None:
 
 @dataclass
 class Evaluation:
-    """The scores of the last ``evaluate`` of a run.
+    """The scores of an evaluation after the training.
 
     Attributes:
         source, digest, split: the images that were evaluated on, and how they are divided.
@@ -509,25 +524,31 @@ class Evaluation:
         alphabets: of the list within alphabets, one for each alphabet.
     """
 
-    source: str = ""
-    digest: str = ""
-    split: str = ""
-    scores: list[Score] = field(default_factory=list)
-    alphabets: list[Score] = field(default_factory=list)
+    source: str
+    digest: str
+    split: str
+    scores: list[Score]
+    alphabets: list[Score]
 
 
-def check_scores(scores: Iterable[Score]) -> list[Score]:
-    """Refuse scores that no table can show.
-
-    Raises:
-        ValueError: If a value is not a share or a text is not a text.
-    """
-    checked = list(scores)
-    for score in checked:
-        for number in (score.value, score.low, score.high):
-            if not isinstance(number, int | float) or not is_share(number):
-                raise ValueError(f"{score.name} is {number}, not a share from 0 to 1")
-        texts = (score.name, score.protocol, score.split, score.key)
-        if not isinstance(score.n, int) or not all(isinstance(text, str) for text in texts):
-            raise ValueError("a score is of the wrong kind")
-    return checked
+def read_evaluation(run: Run) -> Evaluation | None:
+    """Read the scores of a later evaluation; None if there is none that can be used."""
+    path = run.folder / "evaluation" / EVALUATION
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        model = next(model for model in content["models"] if model["kind"] == "network")
+        texts = content["data_source"], content["data_digest"], model["split"]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("the data are not named")
+        scores, alphabets = ([Score(**s) for s in model[name]] for name in ("scores", "alphabets"))
+        for score in [*scores, *alphabets]:
+            if not is_usable(score):
+                raise ValueError(f"{score.name} is not a share from 0 to 1")
+        return Evaluation(*texts, scores, alphabets)
+    except FileNotFoundError:
+        return None
+    except StopIteration:
+        run.problems.append(f"evaluation/{EVALUATION} holds no network")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        run.problems.append(f"evaluation/{EVALUATION} is damaged ({error}) and not used")
+    return None

@@ -15,8 +15,8 @@ from siamese_oneshot.reports.aggregate import Group, Importance, Mean, shared_sc
 from siamese_oneshot.reports.read import DataInfo, LeftOut, Run, Sweep
 from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
 from siamese_oneshot.utils.io import whole_file
-from siamese_oneshot.utils.overrides import short_keys
 from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import short_keys
 
 VERSION = 2  # of report.json
 _MAX_ERROR = 160  # characters; report.json has all
@@ -119,15 +119,16 @@ def _number(value: float | None, text: str) -> Cell:
 def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
     """A row for each combination of settings, best validation score first."""
     scores = shared_scores(groups)
-    several = len({(group.data, *sorted(group.digests().items())) for group in groups}) > 1
+    data = [_distinct_data(group, groups) for group in groups]
+    several = len(set(data)) > 1
     title = "Settings by validation score: mean ± 95% interval over seeds"
     if groups and not several:
         title += f" ({data_text(groups[0].data)})"
     headings = ["settings", "jobs", ">seeds", ">validation %"]
     headings += [f">{name} %" for name in scores.values()]
     table = Table(title, [*(["data"] if several else []), *headings])
-    for group in groups:
-        row = [_distinct_data(group, groups)] if several else []
+    for group, text in zip(groups, data, strict=True):
+        row = [text] if several else []
         row.append(settings_text(group.settings, sweep.keys))
         row += [", ".join(str(run.number) for run in group.runs), str(len(group.runs))]
         row.append(mean_text(group.val_accuracy))

@@ -86,11 +86,14 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
 
 def published_tables(
     models: Sequence[tuple[str, DataInfo | None, Sequence[Score]]],
-) -> list[Table]:
+) -> list[tuple[Table, list[int]]]:
     """Tables of own scores among published ones, for each protocol with any of ours.
 
     Args:
         models: the name, the training data and the scores of each run.
+
+    Returns:
+        Each table, and which of its rows are ours.
     """
     compared = [
         ComparedModel(name, training_data(data.source, data.split, data.trained_on), scores)
@@ -99,7 +102,7 @@ def published_tables(
     ]
     tables = comparison(compared).items()
     return [
-        table_of(title, rows, ">% (95% interval)")
+        (table_of(title, rows, ">% (95% interval)"), [n for n, row in enumerate(rows) if row.ours])
         for title, rows in tables
         if any(row.ours for row in rows)
     ]

@@ -1,145 +1,233 @@
-"""What the images say, read back from the figures."""
+"""What the charts show, read back from Bokeh's JSON."""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
-from siamese_oneshot.reports.charts import draw_history, draw_importance
-from siamese_oneshot.reports.importance import Importance, Share
-from siamese_oneshot.reports.job import Data, Job, Sweep
-from siamese_oneshot.reports.parallel import ABSENT, chosen_keys, draw_parallel, scale_of
+from siamese_oneshot.reports import charts
+from siamese_oneshot.reports.aggregate import Importance, Share
+from siamese_oneshot.reports.charts import (
+    ABSENT,
+    Chart,
+    chosen_keys,
+    merged,
+    metric_group,
+    run_charts,
+    scale_of,
+    sweep_charts,
+)
+from siamese_oneshot.reports.read import Curve, DataInfo, Run, Sweep
+
+Rows = list[tuple[str, float | None, dict[str, Any]]]
 
 
-def swept(rows: list[tuple[str, float | None, dict[str, Any]]]) -> Sweep:
+def swept(rows: Rows) -> Sweep:
     keys = list(dict.fromkeys(key for *_, settings in rows for key in settings))
-    jobs = [
-        Job(Path(str(n)), str(n), n, status, settings, validation=validation)
-        for n, (status, validation, settings) in enumerate(rows)
+    runs = [
+        Run(Path(str(n)), str(n), n, status, settings=settings, val_accuracy=score)
+        for n, (status, score, settings) in enumerate(rows)
     ]
-    return Sweep([Path()], jobs, keys, [])
+    return Sweep([Path()], runs, keys, [])
 
 
-def test_history() -> None:
-    rows = [("finished", 0.5), ("pruned", 0.9), ("finished", 0.4), ("finished", 0.75)]
-    rows += [("failed", None), ("unfinished", 0.2)]  # type: ignore[list-item]
-    figure = draw_history(swept([(*row, {}) for row in rows]))
-    assert figure is not None
-    (axes,) = figure.axes
-    (line,) = axes.lines
-    # The best of the finished ones only, drawn on to the last job.
-    assert line.get_xydata().tolist() == [[0, 50], [2, 50], [3, 75], [5, 75]]
-    marks = {one.get_label(): one for one in axes.collections}
-    assert marks["finished (3)"].get_offsets().tolist() == [[0, 50], [2, 40], [3, 75]]
-    assert marks["pruned (1)"].get_offsets().tolist() == [[1, 90]]
-    assert len(marks["pruned (1)"].get_facecolors()) == 0, "hollow"
-    assert len(marks["finished (3)"].get_facecolors()) == 1
-    assert marks["not finished, best so far (1)"].get_offsets().tolist() == [[5, 20]]
-    assert "1 without a score" in figure.get_suptitle()
-    assert draw_history(swept([("failed", None, {})])) is None
+def sweep_chart(key: str, sweep: Sweep, importance: Importance | None = None) -> Chart | None:
+    found = sweep_charts(sweep, importance or Importance())
+    return next((chart for chart in found if chart.key == key), None)
 
 
-def test_history_of_none_finished() -> None:
-    figure = draw_history(swept([("pruned", 0.5, {})]))
-    assert figure is not None
-    assert list(figure.axes[0].lines) == []
+def columns(chart: Chart | None) -> list[dict[str, Any]]:
+    """The data of each source of a chart, in order."""
+    assert chart is not None
+    found: list[dict[str, Any]] = []
+
+    def visit(value: Any) -> None:
+        if isinstance(value, dict):
+            if value.get("name") == "ColumnDataSource":
+                found.append({k: plain(v) for k, v in value["attributes"]["data"]["entries"]})
+            for item in value.values():
+                visit(item)
+        elif isinstance(value, list):
+            for item in value:
+                visit(item)
+
+    visit(json.loads(chart.item))
+    return found
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict) and value.get("type") == "ndarray":
+        raw = gzip.decompress(base64.b64decode(value["array"]["data"]))
+        return np.frombuffer(raw, value["dtype"]).tolist()
+    return value
+
+
+def test_history_shows_the_best_finished_job_so_far() -> None:
+    rows: Rows = [("finished", 0.5, {}), ("pruned", 0.9, {}), ("finished", 0.4, {}),
+                  ("finished", 0.75, {}), ("failed", None, {}), ("unfinished", 0.2, {})]  # fmt: skip
+    chart = sweep_chart("history", swept(rows))
+    found = columns(chart)
+    # Of finished jobs only, and on to the last job.
+    assert {"x": [0, 2, 3, 5], "y": [50, 50, 75, 75]} in found
+    marks = [(c["x"], c["y"]) for c in found if "status" in c]
+    assert marks == [([0, 2, 3], [50, 40, 75]), ([1], [90]), ([5], [20])]
+    assert chart is not None
+    assert "The best finished job is 3: 75.00%" in chart.description
+    assert sweep_chart("history", swept([("failed", None, {})])) is None
 
 
 def test_importance_bars() -> None:
     shares = [Share("optimizer.lr", 0.75, 8, 0), Share("a." + "long_" * 20, 0.25, 5, 3)]
-    figure = draw_importance(Importance(shares))
-    assert figure is not None
-    (axes,) = figure.axes
-    assert [bar.get_width() for bar in axes.patches] == [75, 25]
-    assert axes.patches[0].get_y() > axes.patches[1].get_y(), "the most important on top"
-    labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels[0] == "lr"
-    assert len(labels[1]) == 36
-    assert [text.get_text() for text in axes.texts] == ["75.0", "25.0  (5 jobs)"]
-    assert draw_importance(Importance()) is None
+    chart = sweep_chart("importance", swept([]), Importance(shares))
+    (bars,) = columns(chart)
+    assert bars["right"] == [75, 25]
+    assert bars["y"][0] == "1. lr"
+    assert sweep_chart("importance", swept([])) is None
 
 
 def test_scales() -> None:
     line = scale_of([0, 5, 10])
-    assert (line.places, line.logarithmic) == ([0, 0.5, 1], False)
+    assert (line.positions, line.log) == ([0, 0.5, 1], False)
     assert line.ticks == [(0, "0"), (0.5, "5"), (1, "10")]
     decades = scale_of([1e-4, 1e-3, 1e-2])
-    assert decades.logarithmic
-    assert decades.places == pytest.approx([0, 0.5, 1])
+    assert decades.log
+    assert decades.positions == pytest.approx([0, 0.5, 1])
     words = scale_of(["b", "a", True, "c", "c"])
-    assert words.places == pytest.approx([1 / 3, 0, 1, 2 / 3, 2 / 3])
+    assert words.positions == pytest.approx([1 / 3, 0, 1, 2 / 3, 2 / 3])
     assert [label for _, label in words.ticks] == ["a", "b", "c", "true"]
     absent = scale_of([10, ABSENT, 9])
-    assert absent.places == [1, 0, 0.5], "at the bottom"
+    assert absent.positions == [1, 0, 0.5]
     assert [label for _, label in absent.ticks] == ["not set", "9", "10"]
+    assert scale_of([3, 3]).positions == [0.5, 0.5]
 
 
-def test_labels_along_an_axis_do_not_touch() -> None:
-    for values in ([1, 2, 3, 4, 100], list(range(40)), [10 ** (-n / 3) for n in range(30)]):
-        places = [place for place, _ in scale_of(values).ticks]
-        assert len(places) >= 2
-        assert (places[0], places[-1]) == (0, 1), "both ends are told"
-        gaps = [high - low for low, high in pairwise(places)]
-        assert min(gaps) >= 0.07
-    assert len(scale_of([f"word {n}" for n in range(50)]).ticks) <= 14
+@pytest.mark.parametrize(
+    "values",
+    [[1, 2, 3, 4, 100], list(range(40)), [10 ** (-n / 3) for n in range(30)],
+     [f"word {n}" for n in range(50)]],
+)  # fmt: skip
+def test_tick_labels_do_not_touch(values: list[Any]) -> None:
+    places = [place for place, _ in scale_of(values).ticks]
+    assert (places[0], places[-1]) == (0, pytest.approx(1)), "both ends are labeled"
+    assert min(high - low for low, high in pairwise(places)) >= 0.22
 
 
 def test_parallel_coordinates() -> None:
-    rows: list[tuple[str, float | None, dict[str, Any]]] = [
+    rows: Rows = [
         ("finished", 0.9, {"optimizer.lr": 0.1, "kind": "a", "same": 1}),
         ("finished", 0.5, {"optimizer.lr": 0.001, "kind": "b", "same": 1}),
         ("finished", 0.7, {"optimizer.lr": 0.01, "same": 1}),
         ("pruned", 0.99, {"optimizer.lr": 5.0, "kind": "c", "same": 2}),
     ]
     sweep = swept(rows)
-    figure = draw_parallel(
-        sweep, Importance([Share("kind", 0.9, 2, 1), Share("optimizer.lr", 0.1, 3, 0)])
-    )
-    assert figure is not None
-    axes, bar = figure.axes
-    jobs = [line for line in axes.lines if line.get_marker() == "o"]
-    # From the worst to the best: kind (not set, a, b), then the logarithm of lr.
-    assert [line.get_ydata().tolist() for line in jobs] == [
-        pytest.approx([1, 0]),
-        pytest.approx([0, 0.5]),
-        pytest.approx([0.5, 1]),
-    ]
-    assert jobs[-1].get_zorder() > jobs[0].get_zorder(), "the best is drawn on top"
-    colors = [to_hex(line.get_color()) for line in jobs]
-    assert (colors[0], colors[-1]) == ("#440154", "#fde725")
-    assert bar.get_ylim() == (50, 90)
-    labels = [text.get_text() for text in axes.texts]
-    assert {"kind", "lr\n(log)", "not set", "a", "b", "0.1", "0.001"} <= set(labels)
-    assert "same" not in labels
+    ranked = Importance([Share("kind", 0.9, 2, 1), Share("optimizer.lr", 0.1, 3, 0)])
+    chart = sweep_chart("parallel", sweep, ranked)
+    (lines,) = [c for c in columns(chart) if "settings" in c]
+    # From the worst job to the best: kind (not set, a, b), logarithm of lr, validation.
+    expected = [[1, 0, 0], [0, 0.5, 0.5], [0.5, 1, 1]]
+    assert lines["x"] == [pytest.approx(row) for row in expected]
+    assert lines["job"] == [1, 2, 0]
+    assert (lines["color"][0], lines["color"][-1]) == (charts.RAMP[0][0], charts.RAMP[-1][0])
+    assert chart is not None
+    assert "over kind, lr (log), validation %" in chart.description
+    assert "do not compare" not in chart.description
+    sweep.runs[0].data = DataInfo("default", "omniglot", "d", "lake")
+    chart = sweep_chart("parallel", sweep)
+    assert chart is not None
+    assert "scores do not compare" in chart.description
 
 
-def test_at_most_eight_axes_the_most_important() -> None:
+def test_parallel_coordinates_have_at_most_eight_settings() -> None:
     names = [f"k{n}" for n in range(12)]
     sweep = swept([("finished", 0.1 * n, dict.fromkeys(names, n)) for n in range(3)])
     ranked = Importance([Share("k11", 0.9, 3, 0), Share("k10", 0.1, 3, 0)])
-    chosen = chosen_keys(sweep.jobs, sweep.keys, ranked)
-    assert chosen == ["k11", "k10", "k0", "k1", "k2", "k3", "k4", "k5"]
-    figure = draw_parallel(sweep, ranked)
-    assert figure is not None
-    assert "4 less important settings are left out" in figure.get_suptitle()
+    keys = ["k11", "k10", "k0", "k1", "k2", "k3", "k4", "k5"]
+    assert chosen_keys(sweep.runs, sweep.keys, ranked) == keys
+    chart = sweep_chart("parallel", sweep, ranked)
+    assert chart is not None
+    assert "4 settings that matter less" in chart.description
+    for rows in ([("finished", 0.5, {"a": 1})], 2 * [("finished", 0.5, {"a": 1})]):
+        assert sweep_chart("parallel", swept(rows)) is None  # type: ignore[arg-type]
 
 
-def test_scores_of_different_data_do_not_compare() -> None:
-    sweep = swept([("finished", 0.5, {"a": 1}), ("finished", 0.6, {"a": 2})])
-    figure = draw_parallel(sweep, Importance())
-    assert figure is not None
-    assert "do not compare" not in figure.get_suptitle()
-    sweep.jobs[0].data = Data("default", "omniglot", "d", "lake")
-    figure = draw_parallel(sweep, Importance())
-    assert figure is not None
-    assert "do not compare" in figure.get_suptitle().replace("\n", " ")
+@pytest.mark.parametrize("jobs", [3, 9])
+def test_the_validation_curves_of_all_jobs(jobs: int) -> None:
+    sweep = swept([("finished", 0.1 * n, {"a": n}) for n in range(1, jobs + 1)])
+    for run in sweep.runs[1:]:
+        run.curves = {"val/one_shot_accuracy": Curve([1, 2], [0.0, run.val_accuracy or 0])}
+    chart = sweep_chart("validations", sweep)
+    assert chart is not None
+    assert [c["value"][-1] for c in columns(chart)] == pytest.approx(
+        [10.0 * n for n in range(2, jobs + 1)], rel=1e-6
+    )
+    assert f"the highest is job {jobs - 1}: {10 * jobs}.00%" in chart.description
 
 
-def test_no_parallel_coordinates_of_one_job_or_one_setting() -> None:
-    assert draw_parallel(swept([("finished", 0.5, {"a": 1})]), Importance()) is None
-    same = [("finished", 0.5, {"a": 1}), ("finished", 0.6, {"a": 1})]
-    assert draw_parallel(swept(same), Importance()) is None  # type: ignore[arg-type]
+def test_metrics_belong_to_groups() -> None:
+    names = ("train/loss", "lr", "lr/conv1", "lr-AdamW", "lr-SGD/conv1", "lr-SGD/conv1-momentum",
+             "lr-AdamW-momentum", "momentum", "train/a/b")  # fmt: skip
+    assert [metric_group(name) for name in names] == [
+        ("train", "loss"), ("lr", "all layers"), ("lr", "conv1"), ("lr", "all layers"),
+        ("lr", "conv1"), ("momentum", "conv1"), ("momentum", "all layers"),
+        ("momentum", "momentum"), ("train", "a/b"),
+    ]  # fmt: skip
+
+
+def test_equal_curves_share_a_line() -> None:
+    one, other = Curve([1], [0.5]), Curve([1], [0.25])
+    assert merged({"a": one, "b": other, "c": one}) == [("a, c", one), ("b", other)]
+    assert merged({"a": one, "b": one, "c": one}) == [("all 3 layers", one)]
+    assert merged({"a": one, "b": one, "c": one, "d": one, "e": other})[0][0] == "a and 3 more"
+    rates = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
+    (chart,) = run_charts(rates, None)
+    assert chart.key == "learning-rate"
+    assert len(columns(chart)) == 1, "one line"
+    assert chart.table is not None
+    assert [list(row) for row in chart.table.rows] == [
+        ["all 3 layers", "0.5", "0.25", "0.25", "0.5"]
+    ]
+
+
+def luminance(color: str) -> float:
+    """Of WCAG 2."""
+    parts = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colors_can_be_seen_on_light_and_dark_pages() -> None:
+    assert math.isclose(contrast("#000000", "#ffffff"), 21)
+    pairs = (*charts.LINES, *charts.RAMP, charts.BEST, charts.AXIS)
+    for side in (0, 1):
+        page = charts.PAGE[side]
+        assert contrast(charts.TEXT[side], page) >= 7
+        assert min(contrast(pair[side], page) for pair in pairs) >= 3
+    table = charts.DARK_OF_LIGHT
+    assert all(table[light] == dark for light, dark in pairs), "one dark color for a light one"
+    assert not set(table) & set(table.values()), "a dark color is not replaced again"
+
+
+def test_the_style_sheet_can_be_read_in_light_and_dark() -> None:
+    path = Path(charts.__file__).parent / "templates" / "style.css"
+    light, _, rest = path.read_text().partition("@media")
+    for text in (light, rest.partition("* {")[0]):
+        block = text.split("{")[-1].split("}")[0].replace("\n", "").replace(" ", "")
+        found = dict(line.split(":") for line in block.split(";") if line.startswith("--"))
+        for name in ("text", "soft", "link", "good", "bad", "open"):
+            for ground in ("page", "box"):
+                assert contrast(found[f"--{name}"], found[f"--{ground}"]) >= 4.5, (name, ground)
+        for ground in ("warn", "own"):
+            assert contrast(found["--text"], found[f"--{ground}"]) >= 4.5

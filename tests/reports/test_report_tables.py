@@ -1,4 +1,4 @@
-"""The words of the tables."""
+"""The texts of the tables."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from pathlib import Path
 
 from made_jobs import make_job, result_of, scores_of
 
-from siamese_oneshot.reports.groups import group_jobs
-from siamese_oneshot.reports.importance import Importance, Share
-from siamese_oneshot.reports.job import LeftOut
-from siamese_oneshot.reports.sweep import read_sweep
+from siamese_oneshot.reports.aggregate import Importance, Share, group_runs
+from siamese_oneshot.reports.read import LeftOut, read_sweep
 from siamese_oneshot.reports.tables import (
     first_rows,
     importance_table,
@@ -22,24 +20,28 @@ from siamese_oneshot.reports.tables import (
 from siamese_oneshot.utils.tables import Table
 
 
+def rows_of(table: Table | None) -> list[list[str]]:
+    assert table is not None
+    return [list(row) for row in table.rows]
+
+
 def test_settings_table(tmp_path: Path) -> None:
-    for number, (lr, seed, validation) in enumerate(
-        ((0.1, 0, 0.8), (0.2, 0, 0.95), (0.1, 1, 0.82))
-    ):
+    for number, (lr, validation) in enumerate(((0.1, 0.8), (0.2, 0.95), (0.1, 0.82))):
         scores = scores_of({"test/lake_runs": 960 + 10 * number, "validation/one_shot": 1})
-        make_job(tmp_path, number, {"optimizer.lr": lr}, result_of(validation, seed, scores=scores))
+        result = result_of(validation, number // 2, scores=scores)
+        make_job(tmp_path, number, {"optimizer.lr": lr}, result)
     make_job(tmp_path, 3, {"optimizer.lr": 0.3}, None)
     sweep = read_sweep([tmp_path])
-    table = settings_table(sweep, group_jobs(sweep)[0])
-    headings = ["settings", "jobs", ">seeds", ">validation %", ">official list %"]
+    table = settings_table(sweep, group_runs(sweep)[0])
+    headings = ["settings", "jobs", ">seeds", ">validation %", ">lake_runs list %"]
     assert list(table.headings) == headings
     # 80 and 82: t(1) = 12.7062 standard errors of 1; 96 and 98 likewise
-    assert [list(row) for row in table.rows] == [
-        ["lr=0.2", "1", "1", "95.00 ± -", "97.00 ± -"],
+    assert rows_of(table) == [
+        ["lr=0.2", "1", "1", "95.00", "97.00"],
         ["lr=0.1", "0, 2", "2", "81.00 ± 12.71", "97.00 ± 12.71"],
     ]
     assert "split lake" in table.title
-    assert table.note.startswith("1 job is not in it")
+    assert table.note == "Without 1 job that did not finish training."
 
 
 def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
@@ -47,8 +49,8 @@ def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
         scores = scores_of({"test/lake_runs": 960 + 10 * seed}) if seed else []
         make_job(tmp_path, seed, {"a": 1}, result_of(0.8, seed, scores=scores))
     sweep = read_sweep([tmp_path])
-    (row,) = settings_table(sweep, group_jobs(sweep)[0]).rows
-    assert list(row[2:]) == ["3", "80.00 ± 0.00", "97.50 ± 6.35 (2 of them)"]
+    (row,) = rows_of(settings_table(sweep, group_runs(sweep)[0]))
+    assert row[2:] == ["3", "80.00 ± 0.00", "97.50 ± 6.35 (2 seeds)"]
 
 
 def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
@@ -57,51 +59,46 @@ def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
         result = result_of(0.9 - number / 10, scores=scores, data_split=split)
         make_job(tmp_path, number, {"a": 1}, result)
     sweep = read_sweep([tmp_path])
-    table = settings_table(sweep, group_jobs(sweep)[0])
-    assert [row[0] for row in table.rows] == [
-        "default, omniglot, split lake, test/lake_runs list x-offici",
+    assert [row[0] for row in rows_of(settings_table(sweep, group_runs(sweep)[0]))] == [
+        "default, omniglot, split lake, test/lake_runs list x-lake_r",
         "default, omniglot, split koch",
-        "default, omniglot, split lake, test/lake_runs list other-of",
+        "default, omniglot, split lake, test/lake_runs list other-la",
     ]
-    assert [row[3] for row in jobs_table(sweep).rows] == [
-        f"default, omniglot, split {name}" for name in ("lake", "koch", "lake")
-    ]
+    jobs = jobs_table(sweep)
+    column = jobs.headings.index("data")
+    texts = [row[column].text for row in jobs.rows]
+    assert texts == [f"default, omniglot, split {name}" for name in ("lake", "koch", "lake")]
 
 
 def test_jobs_table(tmp_path: Path) -> None:
     scores = scores_of({"test/lake_runs": 960})
     make_job(tmp_path, 0, {"optimizer.lr": 0.1}, result_of(0.8, 5, scores=scores))
-    make_job(
-        tmp_path, 1, {"optimizer.lr": 0.2}, None, error="ValueError: bad\n  | shape", logged=[0.5]
-    )
-    table = jobs_table(read_sweep([tmp_path]))
-    assert [list(row) for row in table.rows] == [
-        ["0", "lr=0.1", "5", "finished", "80.00", "96.00 (94.6-97.0)", "1 min 15 s", ""],
-        ["1", "lr=0.2", "-", "failed", "50.00", "-", "-", "ValueError: bad | shape"],
+    make_job(tmp_path, 1, {"optimizer.lr": 0.2}, None, error="ValueError: bad\n  | shape",
+             logged=[0.5])  # fmt: skip
+    jobs = jobs_table(read_sweep([tmp_path]))
+    assert rows_of(jobs.plain("Jobs")) == [
+        ["0", "finished", "80.00", "96.00 (94.6-97.0, n=1,000)", "0.1", "5", "1 min 15 s", ""],
+        ["1", "failed", "50.00", "-", "0.2", "-", "-", "ValueError: bad | shape"],
     ]
-    assert table.title == "jobs (2 jobs: 1 finished, 1 failed)"
+    assert [cell.order for cell in jobs.rows[1]][:6] == ["1", "failed", "0.5", "", "0.2", ""]
 
 
 def test_importance_and_left_out() -> None:
     shares = [Share("optimizer.lr", 0.75, 8, 0), Share("units", 0.25, 5, 3)]
-    table = importance_table(Importance(shares), ["optimizer.lr", "units"])
-    assert table is not None
-    assert [list(row) for row in table.rows] == [
+    assert rows_of(importance_table(Importance(shares))) == [
         ["1", "optimizer.lr", "75.0", "8"],
         ["2", "units", "25.0", "5 (3 lack it)"],
     ]
-    assert importance_table(Importance(why="so"), []) is None
+    assert importance_table(Importance(why="so")) is None
     assert left_out_table([]) is None
-    excuses = left_out_table([LeftOut("3_job", "two\nlines")])
-    assert excuses is not None
-    assert [list(row) for row in excuses.rows] == [["3_job", "two lines"]]
+    assert rows_of(left_out_table([LeftOut("3_job", "two\nlines")])) == [["3_job", "two lines"]]
 
 
-def test_a_terminal_shows_the_first_rows() -> None:
+def test_the_terminal_shows_the_first_rows() -> None:
     table = Table("t", ["a"], [[str(n)] for n in range(15)], note="so.")
     short = first_rows(table)
-    assert [row[0] for row in short.rows] == [str(n) for n in range(12)]
-    assert short.note == "3 more are in report.md. so."
+    assert rows_of(short) == [[str(n)] for n in range(12)]
+    assert short.note == "3 more rows are in report.md. so."
     assert first_rows(short) is short
 
 

@@ -1,22 +1,21 @@
 "use strict";
-// The two things that a page does by itself: it draws its charts, in dark colours where the reader
-// wants a dark page, and it sorts its tables.
+// Draws the charts, in dark colors if the reader prefers a dark page, and sorts tables.
 (function () {
   const wantsDark = matchMedia("(prefers-color-scheme: dark)");
-  const byFinger = matchMedia("(pointer: coarse)").matches;
+  const coarsePointer = matchMedia("(pointer: coarse)").matches;
   const dark = JSON.parse(document.getElementById("dark").textContent);
   const drawn = [];
 
-  function coloured(value) {
+  function inDark(value) {
     if (typeof value === "string") return Object.hasOwn(dark, value) ? dark[value] : value;
-    if (Array.isArray(value)) return value.map(coloured);
+    if (Array.isArray(value)) return value.map(inDark);
     if (value !== null && typeof value === "object") {
-      for (const key of Object.keys(value)) value[key] = coloured(value[key]);
+      for (const key of Object.keys(value)) value[key] = inDark(value[key]);
     }
     return value;
   }
 
-  // A finger that drags over a chart scrolls the page; the zoom is a tap on its tool away.
+  // On a touch screen a drag scrolls the page; zooming takes a tap on its tool first.
   function withoutDrag(value) {
     if (value === null || typeof value !== "object") return;
     if (value.name === "Toolbar" && value.attributes) value.attributes.active_drag = null;
@@ -26,14 +25,14 @@
   async function draw() {
     Bokeh.set_log_level("warn");
     while (drawn.length) drawn.pop().clear();
-    for (const place of document.querySelectorAll(".plot")) {
-      const text = document.getElementById(place.id.replace("chart-", "data-")).textContent;
+    for (const element of document.querySelectorAll(".plot")) {
+      const text = document.getElementById(element.id.replace("chart-", "data-")).textContent;
       const item = JSON.parse(text);
-      if (wantsDark.matches) coloured(item);
-      if (byFinger) withoutDrag(item);
-      place.replaceChildren();
-      place.style.minHeight = place.dataset.height + "px";
-      drawn.push(await Bokeh.embed.embed_item(item, place));
+      if (wantsDark.matches) inDark(item);
+      if (coarsePointer) withoutDrag(item);
+      element.replaceChildren();
+      element.style.minHeight = element.dataset.height + "px";
+      drawn.push(await Bokeh.embed.embed_item(item, element));
     }
     document.documentElement.dataset.drawn = "yes";
   }
@@ -44,9 +43,9 @@
     return { text, number };
   }
 
-  function compare(one, other) {
-    const numbers = !Number.isNaN(one.number) && !Number.isNaN(other.number);
-    return numbers ? one.number - other.number : one.text.localeCompare(other.text);
+  function compare(a, b) {
+    const numbers = !Number.isNaN(a.number) && !Number.isNaN(b.number);
+    return numbers ? a.number - b.number : a.text.localeCompare(b.text);
   }
 
   function makeSortable(table) {
@@ -59,16 +58,16 @@
       heading.replaceChildren(button);
       button.addEventListener("click", () => {
         const up = heading.getAttribute("aria-sort") !== "ascending";
-        headings.forEach((one) => one.removeAttribute("aria-sort"));
+        headings.forEach((cell) => cell.removeAttribute("aria-sort"));
         heading.setAttribute("aria-sort", up ? "ascending" : "descending");
         const rows = [...body.rows].map((row) => ({ row, key: order(row.cells[column]) }));
-        rows.sort((one, other) => {
-          if (one.key.text === "" || other.key.text === "") {  // what is not known comes last
-            return (one.key.text === "") - (other.key.text === "");
+        rows.sort((a, b) => {
+          if (a.key.text === "" || b.key.text === "") {  // unknown values come last
+            return (a.key.text === "") - (b.key.text === "");
           }
-          return (up ? 1 : -1) * compare(one.key, other.key);
+          return (up ? 1 : -1) * compare(a.key, b.key);
         });
-        body.append(...rows.map((one) => one.row));
+        body.append(...rows.map((item) => item.row));
       });
     });
   }

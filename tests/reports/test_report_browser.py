@@ -51,7 +51,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [f"{step},{right / 2000},{1 / step},0.1" for step in (1, 2, 3)]
         header = f"step,val/one_shot_accuracy,train/loss,train/{EVIL}"
         (place / "metrics.csv").write_text("\n".join([header, *lines]))
-        validation_plots = made / "pictures" / "step_000003"
+        validation_plots = made / "plots" / "step_000003"
         validation_plots.mkdir(parents=True)
         pixels = np.zeros((300, 900, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(validation_plots / "mistakes.png")

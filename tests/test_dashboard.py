@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from wandb_files import ReadBack, parts_of, without_account
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.dashboard.__main__ import main
+from siamese_oneshot.dashboard import main
 from siamese_oneshot.sweeps.job import Job
 
 pytest.importorskip("wandb_workspaces", reason='pip install -e ".[dashboard]"')
@@ -33,7 +33,7 @@ def test_the_definition_has_its_sections(capsys: pytest.CaptureFixture[str]) -> 
     made = dry_run(capsys, "--project", "p", "--entity", "e")
     found = made["workspace"]["spec"]["section"]["panelBankConfig"]["sections"]
     assert [one["name"] for one in found if one["panels"]] == [
-        "Results against the paper", "Learning", "Mistakes", "Speed", "Sweep",
+        "Test results", "Learning", "Mistakes", "Speed", "Sweep",
     ]  # fmt: skip
     kinds = {panel["viewType"] for one in found for panel in one["panels"]}
     assert {"Run History Line Plot", "Bar Chart", "Parallel Coordinates Plot"} <= kinds

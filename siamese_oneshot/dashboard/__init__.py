@@ -1,1 +1,0 @@
-"""The W&B workspace and report of the project, as code."""

@@ -1,0 +1,134 @@
+"""Self-contained HTML: templates with everything escaped; style, scripts and plots inline."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import warnings
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from siamese_oneshot.reports.charts import DARK_OF_LIGHT
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from PIL import Image
+
+MAX_PAGE = 5_000_000  # bytes
+GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report knows its own pages
+MAX_PLOTS = 2_600_000  # characters of all plots of a page together
+_MAX_PLOT = 700_000  # of one
+_SMALL_FILE = 100_000  # bytes of a PNG that is taken as it is
+_MAX_WIDTH = 1400  # pixels: twice what a page shows, for sharp screens
+_MIN_WIDTH = 200
+_MAX_PIXELS = 60_000_000  # of an image that is opened
+_COLORS = 64  # plots have few
+
+
+def render(template: str, **content: Any) -> bytes:
+    """Render a page as UTF-8.
+
+    Texts from a run's folder may hold anything: the templates escape all of them, and the page's
+    policy allows only its own two scripts, by their hashes.
+    """
+    scripts = [_bokeh(), _text("page.js")] if content.get("charts") else [_text("page.js")]
+    digests = [base64.b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
+    sources = " ".join(f"'sha256-{digest}'" for digest in digests)
+    policy = (  # styles are free, because Bokeh makes them as it draws
+        f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    page = _environment().get_template(template)
+    text = page.render(
+        **content, generator=GENERATOR, policy=policy, style=_text("style.css"), scripts=scripts,
+        dark=json.dumps(DARK_OF_LIGHT),
+    )  # fmt: skip
+    return text.encode("utf-8", "replace")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader(__package__ or ""), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+@cache
+def _bokeh() -> str:
+    """BokehJS without widgets, tables, WebGL and maps; minified (BSD license)."""
+    from bokeh.resources import Resources
+
+    bundle = Resources(mode="inline", components=["bokeh"], minified=True).js_raw[0]
+    if "</script" in bundle.lower():
+        raise ValueError("BokehJS contains </script and cannot stand within a page")
+    return bundle.replace("\r\n", "\n")
+
+
+@cache
+def _text(name: str) -> str:
+    path = files(__package__ or "").joinpath("templates", name)
+    return path.read_text(encoding="utf-8")
+
+
+def embed_png(path: Path, limit: int) -> tuple[str, int, int]:
+    """Pack a PNG into a ``data:`` address, scaled down and with fewer colors if need be.
+
+    Args:
+        path: of the PNG.
+        limit: characters that it may take.
+
+    Returns:
+        Address, width and height.
+
+    Raises:
+        OSError: If it cannot be read, is not a PNG or is damaged.
+        ValueError: If it has too many pixels or does not fit.
+    """
+    from PIL import Image
+
+    limit = min(limit, _MAX_PLOT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path, formats=["PNG"]) as opened:
+                if opened.width * opened.height > _MAX_PIXELS:
+                    raise ValueError(f"it has {opened.width} x {opened.height} pixels")
+                small_file = path.stat().st_size <= min(_SMALL_FILE, limit * 3 // 4)
+                if opened.width <= _MAX_WIDTH and small_file:
+                    opened.load()  # raises if it is damaged
+                    return _address(path.read_bytes()), *opened.size
+                image = opened.convert("RGBA")
+        except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(str(error)) from error
+    white = Image.new("RGBA", image.size, "white")
+    plain = Image.alpha_composite(white, image).convert("RGB")
+    width = min(_MAX_WIDTH, plain.width)
+    while width >= _MIN_WIDTH:
+        size = (width, max(1, round(plain.height * width / plain.width)))
+        scaled = plain if size == plain.size else plain.resize(size, Image.Resampling.LANCZOS)
+        address = _packed(scaled)
+        if len(address) <= limit:
+            return address, *size
+        width = int(0.95 * width * min(0.9, math.sqrt(limit / len(address))))
+    raise ValueError("there is no room left for it on the page")
+
+
+def _packed(image: Image.Image) -> str:
+    from PIL import Image
+
+    palette = image.quantize(_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    file = io.BytesIO()
+    palette.save(file, "PNG")
+    return _address(file.getvalue())
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

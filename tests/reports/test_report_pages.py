@@ -1,0 +1,497 @@
+"""The pages of a report, read back: structure, numbers, links, escaping, size, damage."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from made_jobs import make_job, result_of, scores_of
+from PIL import Image
+from reading import Element, read_page, table_of
+
+from siamese_oneshot.evaluation.published import PROTOCOLS
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.report import main
+from siamese_oneshot.reports import html
+from siamese_oneshot.reports.html import MAX_PAGE, embed_png
+from siamese_oneshot.reports.pages import PLOTS, plot_text
+from siamese_oneshot.reports.read import Curve, Evaluation
+
+WITHIN = PROTOCOLS["within_alphabet_20way"]
+AFTER = "Scores of the evaluation after training"
+EVIL = "<script>alert(1)</script>\"'&<b>"
+
+
+def report(*folders: Path, output: Path) -> Path:
+    main([*map(str, folders), "--output", str(output), "--wandb", "disabled"])
+    return output
+
+
+def draw(path: Path, width: int = 300, height: int = 200, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_metrics(folder: Path, header: str, *lines: str) -> None:
+    path = folder / "csv" / "version_0" / "metrics.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *lines]) + "\n")
+
+
+def write_evaluation(run: Path, scores: list[Score], source: str = "omniglot") -> None:
+    data = {"data_source": source, "data_digest": "drawn" if source == "omniglot" else "other"}
+    model = {"kind": "network", "split": "lake", "alphabets": [], "scores": [*map(vars, scores)]}
+    (run / "evaluation").mkdir(exist_ok=True)
+    (run / "evaluation" / "evaluation.json").write_text(json.dumps({**data, "models": [model]}))
+
+
+def score_of(key: str, right: int, n: int, name: str = "", **fields: Any) -> Score:
+    return Score.from_counts(key, "test", name or f"{key} list", "how", right, n, "d", **fields)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two settings by two seeds, one of them with everything; an unfinished job; damage."""
+    folder = tmp_path_factory.mktemp("pages") / "my sweep"
+    rows = ((0.1, 0, 850), (0.1, 1, 870), (0.01, 0, 950), (0.01, 1, 970))
+    for number, (lr, seed, right) in enumerate(rows):
+        scores = scores_of({"validation/one_shot": right - 100, "test/lake_runs": right})
+        result = result_of((right - 100) / 1000, seed, scores=scores, warnings=["on few images"])
+        config = {"seed": seed, "optimizer": {"lr": lr, "own": 7}}
+        make_job(folder, number, {"optimizer.lr": lr, "seed": seed}, result, config=config,
+                 logged=[0.2, (right - 100) / 1000])  # fmt: skip
+    full = folder / "0_job"
+    write_metrics(
+        full,
+        "epoch,step,lr-SGD/a,lr-SGD/b,lr-SGD/a-momentum,train/loss,gradient_norm/all,"
+        "speed/images_per_second,speed/data_wait,val/one_shot_accuracy,val/one_shot_ci_low,"
+        "val/one_shot_ci_high,val/verification_accuracy,val/verification_auroc",
+        "0,9,,,,,,,,0.25,0.2242,0.2778,0.5,0.5125",
+        "0,9,0.5,0.25,0.9,2.5,1.5,100,0.01,,,,,",
+        "1,19,0.4,0.2,0.9,1.5,1.25,90,0.02,,,,,",
+        "1,19,,,,,,,,0.75,0.7222,0.7758,0.875,0.9375",
+    )
+    for step in (10, 20):
+        for name in ("verification_scores", "mistakes", "episode"):
+            draw(full / "plots" / f"step_{step:06d}" / f"{name}.png", seed=step)
+    draw(full / "evaluation" / "plots" / "accuracy_vs_way.png")
+    curve = score_of("way_curve_test_02", 3, 4, way=2, series="way_curve_test")
+    write_evaluation(full, [curve, score_of("few_shot_5way_1shot", 3, 4, "5-way 1-shot")])
+    make_job(folder, 4, {"optimizer.lr": 2.0}, None, logged=[0.5])
+    (make_job(folder, 5, {"optimizer.lr": 3.0}, None) / "result.json").write_text("{")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report(sweep, output=tmp_path_factory.mktemp("report"))
+
+
+def every_page(folder: Path) -> list[Path]:
+    return [folder / "index.html", *sorted((folder / "runs").glob("*.html"))]
+
+
+def check_page(path: Path) -> Element:
+    """What holds of every page: whole in itself, sound, small, and open to everybody."""
+    assert path.stat().st_size <= MAX_PAGE
+    page = read_page(path)
+    (root,) = page.all("html")
+    assert root.attributes["lang"] == "en"
+    assert page.all("title")[0].text
+    assert "width=device-width" in str([one.attributes for one in page.all("meta")])
+    levels = [int(one.name[1]) for one in page.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    ids = [
+        e.attributes["id"]
+        for e in page.all(*{e.name for e in _every(page)})
+        if "id" in e.attributes
+    ]
+    assert len(ids) == len(set(ids))
+    for element in _every(page):
+        for name, value in element.attributes.items():
+            assert not name.startswith("on"), "no script in an attribute"
+            if name == "src" or (name == "href" and element.name == "link"):
+                assert value.startswith("data:")
+            if name == "href" and element.name == "a" and not value.startswith("#"):
+                assert re.match(r"[a-z]+:", value) is None, "relative"
+                assert (path.parent / unquote(value)).is_file()
+            if name == "href" and value.startswith("#"):
+                assert value[1:] in ids
+    for image in page.all("img"):
+        assert image.attributes["alt"]
+    for table in page.all("table"):
+        assert table.all("caption")[0].text
+        assert all(cell.attributes["scope"] in ("row", "col") for cell in table.all("th"))
+    for plot in page.all("div"):
+        if plot.attributes.get("class") == "plot":
+            assert plot.attributes["role"] == "img"
+            assert re.search(r"\d", plot.attributes["aria-label"])
+            key = plot.attributes["id"].removeprefix("chart-")
+            (data,) = [s for s in page.all("script") if s.attributes.get("id") == f"data-{key}"]
+            assert json.loads("".join(map(str, data.children)))["root_id"]
+    _check_policy(page)
+    return page
+
+
+def _every(element: Element) -> list[Element]:
+    found = []
+    for child in element.children:
+        if isinstance(child, Element):
+            found += [child, *_every(child)]
+    return found
+
+
+def _check_policy(page: Element) -> None:
+    (policy,) = [
+        one.attributes["content"]
+        for one in page.all("meta")
+        if one.attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    allowed = set(re.findall(r"'sha256-([^']+)'", policy))
+    assert "unsafe-inline" not in policy.partition("style-src")[0]
+    assert "unsafe-eval" not in policy
+    running = [s for s in page.all("script") if "type" not in s.attributes]
+    texts = ["".join(map(str, one.children)) for one in running]
+    assert {base64.b64encode(sha256(one.encode()).digest()).decode() for one in texts} == allowed
+    for style in page.all("style"):
+        assert "url(" not in style.text
+        assert "@import" not in style.text
+
+
+def verdict_of(page: Element) -> str:
+    (text,) = [p.text for p in page.all("p") if p.attributes.get("class", "")[:7] == "verdict"]
+    return text
+
+
+def warnings_of(page: Element) -> str:
+    return " ".join(p.text for p in page.all("p") if p.attributes.get("class") == "warning")
+
+
+def test_every_page_is_sound_and_self_contained(pages: Path) -> None:
+    found = every_page(pages)
+    assert [path.name for path in found] == ["index.html", *(f"{n}_job.html" for n in range(6))]
+    for path in found:
+        check_page(path)
+
+
+def test_links_lead_through_the_sweep(pages: Path) -> None:
+    index = read_page(pages / "index.html")
+    rows = [a.attributes["href"] for a in index.all("a") if "runs/" in a.attributes["href"]]
+    assert rows == [f"runs/{number}_job.html" for number in range(6)]
+    path: Path | None = (pages / rows[0]).resolve()
+    walked = []
+    while path is not None:
+        walked.append(path.name)
+        (nav,) = read_page(path).all("nav")
+        links = {a.attributes.get("rel", "up"): a.attributes["href"] for a in nav.all("a")}
+        assert (path.parent / links["up"]).resolve() == (pages / "index.html").resolve()
+        path = (path.parent / unquote(links["next"])).resolve() if "next" in links else None
+    assert walked == [f"{number}_job.html" for number in range(6)]
+    (nav,) = read_page(pages / "runs" / "3_job.html").all("nav")
+    assert [a.attributes["href"] for a in nav.all("a")][1] == "2_job.html"
+
+
+def test_the_numbers_of_a_run_are_those_of_its_result(pages: Path, sweep: Path) -> None:
+    page = read_page(pages / "runs" / "0_job.html")
+    assert page.all("h1")[0].text == "default: 0_job"
+    scores = json.loads((sweep / "0_job" / "result.json").read_text())["scores"]
+    rows = table_of(page, "Scores at the end of training").rows()
+    assert rows[1:] == [
+        [s["split"], s["name"], f"{100 * s['value']:.2f}",
+         f"{100 * s['low']:.1f}-{100 * s['high']:.1f}", f"{s['n']:,}", "-", "-", s["protocol"]]
+        for s in scores
+    ]  # fmt: skip
+    assert rows[2][2:5] == ["85.00", "82.7-87.1", "1,000"], "Wilson's interval of 850 in 1,000"
+    assert table_of(page, AFTER).rows()[1:] == [
+        ["test", "5-way 1-shot", "75.00", "30.1-95.4", "4", "-", "-", "how"]
+    ]
+    beside = [row[:3] for row in table_of(page, WITHIN).rows()]
+    assert ["here: this run, lake_runs list", "85.00 (82.7-87.1)", "1,000"] in beside
+    verdict = verdict_of(page)
+    assert verdict.startswith("85.00% (95% interval 82.7-87.1) on lake_runs list, test set, 1,000")
+    assert "below the paper's 92.0%, and below humans' 95.5%" in verdict
+    for words in ("on few images", "drawn", "32-true", "1 min 15 s", str(sweep / "0_job")):
+        assert words in page.text
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "evaluated_on", "expected"),
+    [
+        ("omniglot", "omniglot", "99.00 (98.2-99.5)"),  # replaces the run's own score
+        ("omniglot", "folder", "50.00 (46.9-53.1)"),  # other data stay apart
+        ("synthetic", "omniglot", "99.00 (98.2-99.5)"),  # only the evaluation compares
+    ],
+)
+def test_a_later_evaluation(
+    tmp_path: Path, trained_on: str, evaluated_on: str, expected: str
+) -> None:
+    own = scores_of({("test/lake_runs" if trained_on == "omniglot" else "test/other"): 500})
+    result = result_of(0.5, scores=own, data_source=trained_on)
+    run = make_job(tmp_path, 0, {"a": 1}, result)
+    protocol = "within_alphabet_20way" if evaluated_on == "omniglot" else None
+    later = score_of("lake_runs", 990, 1000, comparable_with=protocol)
+    write_evaluation(run, [later], evaluated_on)
+    page = check_page(report(run, output=tmp_path / "out") / "index.html")
+    (row,) = [row for row in table_of(page, WITHIN).rows() if row[0].startswith("here")]
+    assert row[:2] == ["here: this run, lake_runs list", expected]
+    assert row[3] == "data=synthetic" or trained_on == "omniglot"
+    assert verdict_of(page).startswith(expected[:5])
+    apart = f", on {evaluated_on} (split lake)" if trained_on != evaluated_on else ""
+    assert table_of(page, AFTER + apart).rows()
+
+
+def test_the_curves_of_a_run(pages: Path) -> None:
+    page = read_page(pages / "runs" / "0_job.html")
+    keys = [d.attributes["id"] for d in page.all("div") if d.attributes.get("class") == "plot"]
+    assert keys == [
+        f"chart-{key}"
+        for key in ("validation", "verification", "loss", "learning-rate", "momentum",
+                    "gradient-norm", "speed", "data-wait")
+    ]  # fmt: skip
+    assert table_of(page, "Every validation").rows()[1:] == [
+        ["9", "25.00", "22.42", "27.78", "50.00", "51.25", "-"],
+        ["19", "75.00", "72.22", "77.58", "87.50", "93.75", "-"],
+    ]
+    rates = table_of(page, "Learning rate").rows()[1:]
+    assert rates == [["a", "0.5", "0.4", "0.4", "0.5"], ["b", "0.25", "0.2", "0.2", "0.25"]]
+    assert table_of(page, "Momentum").rows()[1:] == [["a", "0.9", "0.9", "0.9", "0.9"]]
+    waiting = table_of(page, "Time spent waiting for data").rows()
+    assert waiting[1] == ["waiting for data", "1", "2", "1", "2"]
+    (data,) = [s for s in page.all("script") if s.attributes.get("id") == "data-validation"]
+    item = "".join(map(str, data.children))
+    assert json.loads(item)["doc"]["version"]
+    assert '"low"' in item, "the band"
+
+
+def test_a_chart_without_intervals(tmp_path: Path) -> None:
+    run = make_job(tmp_path, 0, {"a": 1}, None, logged=[0.5, 0.75])
+    page = check_page(report(run, output=tmp_path / "out") / "index.html")
+    rows = table_of(page, "Every validation").rows()
+    assert rows[0][:3] == ["step", "one-shot %", "accuracy %"]
+    assert [row[1] for row in rows[1:]] == ["50.00", "75.00"]
+
+
+def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
+    page = read_page(pages / "runs" / "0_job.html")
+    headings = [element.text for element in page.all("h3")][-2:]
+    assert headings == ["Validation set, at step 20", "Test set, from the evaluation"]
+    titles = [element.text for element in page.all("strong")][-4:]
+    names = ("episode", "mistakes", "verification_scores", "accuracy_vs_way")
+    assert titles == [f"{PLOTS[name].title}." for name in names]
+    alts = [one.attributes["alt"] for one in page.all("img")]
+    assert len(alts) == 4, "the last validation that was drawn, and the evaluation"
+    assert "Validation set at step 20: one-shot accuracy 75.00%." in alts[0]
+    assert "Validation set at step 20: verification accuracy 87.50%, AUROC 93.75%." in alts[2]
+    assert "Test set: 2-way 75.0%." in alts[3]
+
+
+def test_captions_tell_numbers() -> None:
+    curves = {"val/one_shot_accuracy": Curve([9, 19], [0.25, 0.5])}
+    scores = [score_of("lake_runs", 300, 400), score_of("within_alphabet", 9, 10)]
+    alphabet = score_of("within_alphabet/x", 3, 4, alphabet="Old_Church")
+    evaluation = Evaluation("omniglot", "d", "lake", scores, [alphabet])
+    for name, step, end in (
+        ("episode", 10, "at step 10: one-shot accuracy 25.00%."),  # the trainer counts from 0
+        ("per_alphabet", 20, "at step 20: one-shot accuracy 50.00%."),
+        ("episode", 15, "Validation set at step 15."),
+        ("filters", 20, "Drawn at step 20."),
+        ("per_alphabet", None, "Test set: Old Church 75.0%."),
+        ("episode_correct", None, "75.00% of 400 are correct (lake_runs list)."),
+        ("confusions", None, "Test set: 90.00% of 10 are correct (within_alphabet list)."),
+        ("some_thing", None, "The plot some_thing."),
+    ):
+        assert plot_text(name, step, curves, evaluation).endswith(end), name
+
+
+def test_the_table_of_jobs(pages: Path) -> None:
+    page = read_page(pages / "index.html")
+    assert page.all("h1")[0].text == "Sweep my sweep (default)"
+    (table,) = [one for one in page.all("table") if one.attributes.get("class") == "sortable"]
+    rows = table.rows()
+    assert rows[0] == [
+        "job", "status", "validation %", "lake_runs list %", "lr", "seed", "training", "error",
+    ]  # fmt: skip
+    assert rows[3][:6] == [
+        "2", "finished", "85.00 (82.7-87.1, n=1,000)", "95.00 (93.5-96.2, n=1,000)", "0.01", "0",
+    ]  # fmt: skip
+    assert rows[5][:3] == ["4", "unfinished", "50.00"]
+    orders = [[c.attributes.get("data-order") for c in r.all("td", "th")] for r in table.all("tr")]
+    assert [row[4] for row in orders[1:]] == ["0.1", "0.1", "0.01", "0.01", "2.0", "3.0"]
+    assert orders[6][2] == "", "unknown"
+
+
+def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> None:
+    page = read_page(pages / "index.html")
+    caption = "Settings by validation score: mean ± 95% interval over seeds"
+    caption += " (default, omniglot, split lake)"
+    # 85 and 87: t(1) = 12.7062 standard errors of 1
+    assert table_of(page, caption).rows()[1] == [
+        "lr=0.01", "2, 3", "2", "86.00 ± 12.71", "96.00 ± 12.71",
+    ]  # fmt: skip
+    beside = table_of(page, WITHIN).rows()
+    values = {row[0]: row[1] for row in beside}
+    assert values["here: job 3 (lr=0.01), lake_runs list"] == "97.00 (95.7-97.9)"
+    assert values["convolutional Siamese net"] == "92.0"
+    numbers = [float(row[1].split()[0]) for row in beside[1:]]
+    assert numbers == sorted(numbers, reverse=True)
+    own = [tr for tr in page.all("tr") if tr.attributes.get("class") == "own"]
+    assert len(own) == 4, "ours are marked"
+    assert "too few jobs to rank settings: 4 finished, 10 needed" in page.text
+
+
+def test_settings_that_differ_from_the_defaults(pages: Path) -> None:
+    page = read_page(pages / "runs" / "2_job.html")
+    rows = table_of(page, "Settings that differ from the defaults").rows()
+    assert ["optimizer.lr", "0.01", "0.002"] in rows
+    assert ["optimizer.own", "7", "not set"] in rows
+    assert "seed" not in [row[0] for row in rows], "0 is the default"
+
+
+def test_damaged_and_unfinished_runs(pages: Path, sweep: Path) -> None:
+    four, five = (read_page(pages / "runs" / f"{n}_job.html") for n in (4, 5))
+    assert "has not ended" in warnings_of(four)
+    assert "result.json is damaged" in warnings_of(five)
+    assert f"python -m siamese_oneshot.train 'resume={sweep}/4_job'" in four.text
+    assert "the best validation score so far is 50.00%" in four.text
+    assert "resume=" not in read_page(pages / "runs" / "0_job.html").text
+    left_out = table_of(read_page(pages / "index.html"), "Left out").rows()
+    assert left_out[1][0] == "5_job"
+
+
+def test_the_command_that_continues_is_the_sweeps(tmp_path: Path) -> None:
+    alone = result_of(0.5, command="python -m siamese_oneshot.train resume=s/0_job")
+    make_job(tmp_path / "s", 0, {"seed": 0}, alone)
+    make_job(tmp_path / "s", 1, {"seed": 1}, None)
+    content = {"version": 1, "arguments": ["seed=0,1"], "params": {}}
+    for command in ("", "python -m siamese_oneshot.train -m seed=0,1"):
+        more = {"command": command} if command else {}
+        (tmp_path / "s" / "sweep.json").write_text(json.dumps(content | more))
+        page = read_page(report(tmp_path / "s", output=tmp_path / "out") / "index.html")
+        label = "The command that continues this sweep"
+        found = [one for one in page.all("pre") if one.attributes["aria-label"] == label]
+        assert [one.text for one in found] == ([command] if command else [])
+
+
+def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:
+    folder = tmp_path / "a <b>&amp; sweep"
+    for number in range(4):
+        scores = [
+            Score.from_counts("lake_runs", "test", EVIL, EVIL, number + 1, 9, EVIL,
+                              comparable_with="within_alphabet_20way"),
+            Score.from_counts("one_shot", "validation", EVIL, EVIL, 1, 9, EVIL),
+        ]  # fmt: skip
+        result = result_of(
+            0.1 * number, 0, scores=scores, warnings=[EVIL], command=EVIL, hardware=EVIL,
+            packages={EVIL: EVIL}, commit=EVIL, checkpoint=EVIL, python=EVIL, precision=EVIL,
+            experiment=EVIL, data_split=EVIL, trained_on=EVIL,
+        )  # fmt: skip
+        settings = {"optimizer.lr": number, f"model.{EVIL}": f"{EVIL}{number}"}
+        run = make_job(folder, number, settings, result, error=EVIL, config={EVIL: {EVIL: EVIL}})
+        header = f'epoch,step,"train/{EVIL.replace(chr(34), chr(34) * 2)}",val/one_shot_accuracy'
+        write_metrics(run, header, "0,1,0.5,0.5", "0,2,0.25,0.75")
+        draw(run / "plots" / "step_000002" / "a'\"&<b>.png")
+        (run / "train.log").write_text(EVIL)
+    run.rename(folder / "3_<img src=x onerror=alert(1)>")
+    out = report(folder, output=tmp_path / "out")
+    for path in every_page(out):
+        page = check_page(path)
+        assert EVIL in page.text
+        assert not page.all("b")
+        running = [one for one in page.all("script") if "type" not in one.attributes]
+        assert len(running) == 2
+        for data in page.all("script"):
+            assert "type" not in data.attributes or "<" not in data.text
+    assert "onerror" in read_page(sorted((out / "runs").glob("3_*"))[0]).all("h1")[0].text
+
+
+def test_a_page_resolves_nothing_of_this_environment(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PAGES_SECRET", "hunter2")
+    config = {"a": "${oc.env:PAGES_SECRET}", "b": "${a}", "c": 5, "d": "${c}", "e": ["${c}"]}
+    swept = {"a": 1, "b": 2, "c": 5}
+    make_job(tmp_path / "s", 0, swept, result_of(0.5), config=config)
+    make_job(tmp_path / "s", 1, {**swept, "a": 3}, result_of(0.6), config={**config, "a": 3})
+    out = report(tmp_path / "s", output=tmp_path / "out")
+    assert not [p for p in out.rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
+    page = read_page(out / "runs" / "0_job.html")
+    (text,) = [
+        pre.text for pre in page.all("pre") if pre.attributes["aria-label"] == "Full configuration"
+    ]
+    assert text == "a: ${oc.env:PAGES_SECRET} b: ${oc.env:PAGES_SECRET} c: 5 d: 5 e: - 5"
+
+
+def test_a_page_stays_small_whatever_is_in_the_folder(tmp_path: Path) -> None:
+    run = make_job(tmp_path / "s", 0, {"a": 1}, result_of(0.5), config={"x": ["y" * 100] * 9000})
+    names = [f"{kind}/{n}" for kind in ("train", "gradient_norm", "lr") for n in range(60)]
+    numbers = np.random.default_rng(0).random((1000, len(names)))
+    lines = [f"{n},0.5," + ",".join(map("{:.9f}".format, row)) for n, row in enumerate(numbers)]
+    write_metrics(run, ",".join(["step", "val/one_shot_accuracy", *names]), *lines)
+    for number in range(2):
+        draw(run / "plots" / "step_000001" / f"{number}.png", 500, 500, seed=number)
+    (run / "train.log").write_text("z" * 10_000_000)
+    out = report(tmp_path / "s", output=tmp_path / "out")
+    page = check_page(out / "runs" / "0_job.html")
+    letters = sum(len(image.attributes["src"]) for image in page.all("img"))
+    assert letters > 400_000
+    rest = (out / "runs" / "0_job.html").stat().st_size - letters
+    assert rest + html.MAX_PLOTS < MAX_PAGE, "with as many plots as there is room for"
+    assert "The first 24 of 60 lines" in page.text
+
+
+def test_a_single_run_is_one_page_and_pages_of_an_earlier_report_go(tmp_path: Path) -> None:
+    for number in range(2):
+        make_job(tmp_path / "s", number, {"a": number}, result_of(0.5))
+    out = report(tmp_path / "s", output=tmp_path / "out")
+    (out / "runs" / "mine.html").write_text("<html>")
+    report(tmp_path / "s" / "1_job", output=out)
+    assert [path.name for path in (out / "runs").iterdir()] == ["mine.html"]
+    page = check_page(out / "index.html")
+    assert page.all("h1")[0].text == "default: 1_job"
+    assert not page.all("nav")
+
+
+def test_files_that_are_not_plots(tmp_path: Path) -> None:
+    run = make_job(tmp_path / "s", 0, {"a": 1}, result_of(0.5))
+    plots = run / "plots" / "step_000001"
+    png = draw(plots / "episode.png").read_bytes()
+    (plots / "filters.png").write_bytes(png[:200])
+    (plots / "confusions.png").write_bytes(b"<svg onload=alert(1)>")
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "evaluation.json").write_text("[1")
+    page = check_page(report(tmp_path / "s", output=tmp_path / "out") / "runs" / "0_job.html")
+    assert len(page.all("img")) == 1
+    for name in ("step_000001/filters.png", "step_000001/confusions.png", "evaluation.json is dam"):
+        assert name in warnings_of(page)
+
+
+def test_plots_shrink_until_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = draw(tmp_path / "a.png", 300, 150)
+    large, small = embed_png(path, 100_000), embed_png(path, 25_000)
+    assert len(large[0]) > 30_000
+    for (address, *size), limit in ((large, 100_000), (small, 25_000)):
+        assert len(address) <= limit
+        opened = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+        assert [*opened.size] == size
+        assert size[0] / size[1] == pytest.approx(2, abs=0.03)
+    assert small[1] < large[1] == 300
+    with pytest.raises(ValueError, match="no room left"):
+        embed_png(path, 500)
+    path = draw(tmp_path / "b.png", 40, 30)
+    address, *_ = embed_png(path, html.MAX_PLOTS)
+    assert base64.b64decode(address.partition(",")[2]) == path.read_bytes(), "small ones as is"
+    monkeypatch.setattr(html, "_MAX_PIXELS", 1199)
+    with pytest.raises(ValueError, match="40 x 30 pixels"):
+        embed_png(path, html.MAX_PLOTS)

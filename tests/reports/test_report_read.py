@@ -1,0 +1,271 @@
+"""What is read of complete, unfinished and damaged folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_jobs import make_job, result_of, scores_of
+from omegaconf import OmegaConf
+
+from siamese_oneshot.reports.read import Curve, Sweep, find_runs, natural_order, read_curves, read_sweep
+from siamese_oneshot.reports.values import (
+    escape_resolvers,
+    format_value,
+    identity,
+    is_numeric,
+    parse_text,
+    shorten,
+    spans_decades,
+    to_value,
+)
+from siamese_oneshot.utils.errors import UserError
+
+
+def problems(sweep: Sweep, label: str) -> str:
+    return "; ".join(item.why for item in sweep.left_out if item.what == label)
+
+
+def test_runs_are_found_once_in_natural_order(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    for number in (10, 9):
+        make_job(sweep, number, {}, result_of(0.5))
+    (sweep / "9_job" / "checkpoints").mkdir()
+    (sweep / "linked").symlink_to(sweep / "9_job")
+    found, left_out = find_runs([sweep, sweep / "10_job"])
+    assert [folder.name for folder in found] == ["9_job", "10_job"]
+    assert left_out == []
+    assert natural_order("2_x") < natural_order("10_a")
+
+
+def test_folders_without_a_run_are_named(tmp_path: Path) -> None:
+    make_job(tmp_path / "a" / "b", 0, {}, None)
+    for name in ("a/empty/deep", "a/wandb/run", "a/.cache", "a/report", "a/evaluation", "c"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a/report/report.json").touch()
+    (tmp_path / "a/evaluation/evaluation.json").touch()
+    found, left_out = find_runs([tmp_path / "a", tmp_path / "c"])
+    assert [folder.name for folder in found] == ["0_job"]
+    assert [Path(item.what).name for item in left_out] == ["empty", "c"]
+    with pytest.raises(UserError, match="nowhere is not a folder"):
+        find_runs([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="there is no run in"):
+        read_sweep([tmp_path / "c"])
+
+
+def test_statuses(tmp_path: Path) -> None:
+    make_job(tmp_path, 0, {"a": 1}, result_of(0.9, seed=3, scores=scores_of({"test/lake_runs": 7})))
+    make_job(tmp_path, 1, {"a": 2}, result_of(None, status="pruned"), logged=[0.2, 0.4, 0.3])
+    make_job(tmp_path, 2, {"a": 3}, None, error="RuntimeError: out of memory")
+    make_job(tmp_path, 3, {"a": 4}, result_of(0.5, status="interrupted"), logged=[0.9])
+    make_job(tmp_path, 10, {"a": 5}, None, logged=[0.1, 0.6], config={"seed": 8})
+    sweep = read_sweep([tmp_path])
+    assert [(run.number, run.status, run.val_accuracy, run.seed) for run in sweep.runs] == [
+        (0, "finished", 0.9, 3),
+        (1, "pruned", 0.4, 0),
+        (2, "failed", None, None),
+        (3, "interrupted", 0.5, 0),
+        (10, "unfinished", 0.6, 8),
+    ]
+    first = sweep.runs[0]
+    assert sweep.runs[2].error == "RuntimeError: out of memory"
+    assert first.scores["test/lake_runs"].correct == 7
+    assert first.result is not None
+    assert first.job is not None
+    assert (first.seconds, first.result.steps, first.job.attempts) == (75, 100, 1)
+    assert [run.comparable for run in sweep.runs] == [True, False, False, False, False]
+    counts = "5 jobs: 1 finished, 1 pruned, 1 failed, 1 interrupted, 1 unfinished"
+    assert sweep.summary() == counts
+    assert sweep.left_out == []
+
+
+def test_an_error_is_forgotten_once_the_job_is_complete(tmp_path: Path) -> None:
+    for number, status in enumerate(("finished", "pruned", "interrupted")):
+        make_job(tmp_path, number, {"a": 1}, result_of(0.5, status=status), error="it was lost")
+    assert [run.error for run in read_sweep([tmp_path]).runs] == ["", "", "it was lost"]
+
+
+def test_values_come_from_configuration_then_choices_then_command_line(tmp_path: Path) -> None:
+    config = {
+        "optimizer": {"lr": 0.002, "wd": "${optimizer.lr}", "at": "${hydra:x}"},
+        "model": {"f": [1, 2]},
+    }
+    overrides = {"+optimizer.lr": "1e-1", "optimizer.wd": 7, "optimizer.at": "x", "model": "big",
+                 "model.f": 0, "only": "[1, 2]"}  # fmt: skip
+    first = make_job(tmp_path, 0, overrides, result_of(0.5), config=config)
+    choices = {"hydra": {"runtime": {"choices": {"model": "small"}}}}
+    (first / ".hydra" / "hydra.yaml").write_text(json.dumps(choices))
+    make_job(tmp_path, 1, {"model": "big"}, result_of(0.5))
+    settings = [run.settings for run in read_sweep([tmp_path]).runs]
+    assert settings[0] == {
+        "optimizer.lr": 0.002,
+        "optimizer.wd": 0.002,
+        "optimizer.at": "x",
+        "model": "small",
+        "model.f": "[1,2]",
+        "only": "[1,2]",
+    }
+    assert settings[1] == {"model": "big"}
+
+
+def test_without_job_json_differing_settings_count_as_swept(tmp_path: Path) -> None:
+    same = {"trainer.max_steps": 5, "logger": "none"}
+    for seed, lr in enumerate((0.1, 0.2)):
+        settings = {**same, "optimizer.lr": lr, "seed": seed}
+        last = make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10), told=False)
+    sweep = read_sweep([tmp_path])
+    assert sweep.keys == ["optimizer.lr"]
+    assert [run.settings for run in sweep.runs] == [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
+    assert [run.number for run in sweep.runs] == [0, 1]
+    alone = read_sweep([last])
+    assert (alone.keys, alone.runs[0].label, alone.runs[0].val_accuracy) == ([], "1_job", 0.6)
+
+
+def test_a_default_that_changed_between_runs_is_a_difference(tmp_path: Path) -> None:
+    for number, steps in enumerate((100, 200, 200)):
+        config = {"seed": number, "trainer": {"max_steps": steps}, "data": {"root": f"/{number}"}}
+        config |= {"new": 1} if number else {}
+        make_job(tmp_path, number, {"seed": number}, result_of(0.5), told=False, config=config)
+    sweep = read_sweep([tmp_path])
+    assert sweep.keys == ["trainer.max_steps"]
+    assert [run.settings["trainer.max_steps"] for run in sweep.runs] == [100, 200, 200]
+
+
+def test_runs_of_several_sweeps_are_numbered_by_position(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in (0, 1):
+            make_job(tmp_path / name, number, {"x": name}, result_of(0.5))
+    sweep = read_sweep([tmp_path / "b", tmp_path / "a"])
+    assert [run.number for run in sweep.runs] == [0, 1, 2, 3]
+    assert [run.settings["x"] for run in sweep.runs] == ["b", "b", "a", "a"]
+    alike = read_sweep([tmp_path / "a" / "0_job", tmp_path / "b" / "0_job"])
+    assert [run.label for run in alike.runs] == ["a/0_job", "b/0_job"]
+
+
+def test_damage_is_reported_and_never_fatal(tmp_path: Path) -> None:
+    other_version = json.dumps({"version": 9, "scores": []})
+    texts = {
+        "result.json": ['{"version": 2, "stat', "[1]", other_version, "\x00\xff"],
+        "job.json": ["{", "[]", json.dumps({"version": 9}), json.dumps({"version": 1})],
+        ".hydra/config.yaml": ["a: [", "\t- x", "just words", ""],
+    }
+    for number, (name, content) in enumerate((n, c) for n in texts for c in texts[n]):
+        folder = make_job(tmp_path, number, {"a": 1}, result_of(0.5), logged=[0.25])
+        (folder / name).write_bytes(content.encode("latin-1"))
+    sweep = read_sweep([tmp_path])
+    damaged, rest = sweep.runs[:4], sweep.runs[4:]
+    assert [(run.status, run.val_accuracy) for run in damaged] == [("unfinished", 0.25)] * 4
+    assert all("result.json" in problems(sweep, run.label) for run in damaged)
+    assert "version 9" in damaged[2].error
+    assert all("job.json is damaged" in problems(sweep, f"{n}_job") for n in range(4, 8))
+    assert "version 9" in problems(sweep, "6_job")
+    assert [run.number for run in sweep.runs] == list(range(12))
+    assert all("config.yaml is damaged" in problems(sweep, f"{n}_job") for n in (8, 9))
+    assert problems(sweep, "10_job") == problems(sweep, "11_job") == ""
+    assert all(run.comparable for run in rest)
+
+
+def test_scores_that_are_not_shares(tmp_path: Path) -> None:
+    make_job(tmp_path, 0, {"a": 1}, result_of(None), logged=[0.4])
+    for number, value in ((1, "NaN"), (2, '"high"'), (3, "1.5")):
+        folder = make_job(tmp_path, number, {"a": 1}, result_of(0.75))
+        text = (folder / "result.json").read_text().replace("0.75", value)
+        (folder / "result.json").write_text(text)
+    for number, old, new in ((4, '"value": 0.5', '"value": null'), (5, '"auroc": null', '"auroc": NaN')):
+        result = result_of(0.5, scores=scores_of({"test/a": 500, "test/b": 500}))
+        folder = make_job(tmp_path, number, {"a": 1}, result)
+        text = (folder / "result.json").read_text().replace(old, new, 1)
+        (folder / "result.json").write_text(text)
+    sweep = read_sweep([tmp_path])
+    assert [run.val_accuracy for run in sweep.runs] == [0.4, None, None, None, 0.5, 0.5]
+    statuses = ["failed", "failed", "unfinished", "failed", "finished", "finished"]
+    assert [run.status for run in sweep.runs] == statuses
+    assert "without a validation score" in sweep.runs[0].error
+    assert [list(run.scores) for run in sweep.runs[4:]] == [["test/b"], ["test/b"]]
+    for number, words in enumerate(
+        ("no validation score", "nan", "'high'", "1.5", "a list", "a list")
+    ):
+        assert words in problems(sweep, f"{number}_job")
+
+
+def test_a_job_that_never_began_is_reported(tmp_path: Path) -> None:
+    make_job(tmp_path, 0, {"a": 1}, None, told=False)
+    sweep = read_sweep([tmp_path])
+    assert (sweep.runs[0].status, sweep.runs[0].val_accuracy) == ("unfinished", None)
+    assert "neither a result nor" in problems(sweep, "0_job")
+
+
+def write_metrics(folder: Path, version: int, text: str) -> None:
+    path = folder / "csv" / f"version_{version}" / "metrics.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+
+def test_a_resumed_run_is_one_history(tmp_path: Path) -> None:
+    write_metrics(tmp_path, 0, "step,a,b\n1,0.1,\n2,0.2,5\n3,0.3,\n4,0.4,6\n")
+    write_metrics(tmp_path, 2, "step,a\n3,0.7\n9,0.9\n")
+    write_metrics(tmp_path, 10, "step,a\n9,1.5\n")
+    found: list[str] = []
+    assert read_curves(tmp_path, found) == {
+        "a": Curve([1, 2, 3, 9], [0.1, 0.2, 0.7, 1.5]),
+        "b": Curve([2], [5.0]),
+    }, "steps that were repeated appear once"
+    assert found == []
+
+
+def test_curves_of_files_that_were_being_written(tmp_path: Path) -> None:
+    write_metrics(tmp_path, 0, "step,a\n1,nan\n2,inf\n3,x\n,4\n-1,4\n5,0.5\n1e99,3\n6")
+    write_metrics(tmp_path, 1, "")
+    write_metrics(tmp_path, 2, "no,steps\n1,2\n")
+    assert read_curves(tmp_path, []) == {"a": Curve([5], [0.5])}
+
+
+def test_thinning_keeps_ends_and_extremes() -> None:
+    values = np.random.default_rng(0).random(10_007).tolist()
+    values[4321], values[8765] = 7.0, -7.0
+    curve = Curve(list(range(10_007)), values)
+    thin = curve.thinned(500)
+    assert 300 < len(thin.steps) <= 500
+    assert thin.steps == sorted(set(thin.steps))
+    assert (thin.steps[0], thin.steps[-1]) == (0, 10_006)
+    assert (max(thin.values), min(thin.values)) == (7.0, -7.0)
+    assert all(values[step] == value for step, value in zip(thin.steps, thin.values, strict=True))
+    assert curve.thinned(20_000) is curve
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-3", 0.001), ("12", 12), ("-3.5", -3.5), ("True", True), ("null", None),
+     ("'a, b'", "a, b"), ("[64, 64]", "[64,64]"), ("nan", "nan"), ("adamw", "adamw")],
+)  # fmt: skip
+def test_values_of_overrides(text: str, value: object) -> None:
+    assert identity(parse_text(text)) == identity(value)
+
+
+def test_no_resolver_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VALUE_SECRET", "hunter2")
+    written = {
+        "a": "${oc.env:VALUE_SECRET}",
+        "b": ["x ${oc.env:VALUE_SECRET} ${c}", "${a}", "${c}"],
+        "c": 5,
+        "d": r"\${oc.env:VALUE_SECRET}",
+        "e": {"f": "${oc.env:${g}}", "h": "12:30 at ${c}"},
+        "g": "VALUE_SECRET",
+    }
+    found = OmegaConf.to_container(OmegaConf.create(escape_resolvers(written)), resolve=True)
+    assert found == {**written, "b": [written["b"][0], written["a"], 5]}
+
+
+def test_values_are_compared_and_formatted() -> None:
+    assert to_value([64, 64.0, None, [True]]) == parse_text("[64, 64, null, [true]]")
+    assert to_value(float("inf")) == "inf"
+    assert identity(1) == identity(1.0) != identity(True)
+    assert is_numeric([1, 2.5])
+    assert not is_numeric([1, True])
+    assert not is_numeric([1, "a"])
+    assert [spans_decades(v) for v in ([0.001, 0.1], [0.001, 0.09], [0, 100])] == [True, False, False]
+    texts = [format_value(value) for value in (0.000123456, True, None, 4096, 0.5)]
+    assert texts == ["0.0001235", "true", "null", "4096", "0.5"]
+    assert [shorten(text, 10) for text in ("abcdefghij", "abcdefghijk")] == ["abcdefghij", "abcde…hijk"]

@@ -1,0 +1,95 @@
+"""The comparison with published results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_jobs import make_job, result_of, scores_of
+
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.reports.aggregate import group_runs
+from siamese_oneshot.reports.read import DataInfo, read_sweep
+from siamese_oneshot.reports.verdict import Verdict, published_tables, run_verdict, sweep_verdict
+
+LAKE, KOCH = (DataInfo("default", "omniglot", "d", split) for split in ("lake", "koch"))
+
+
+def lake_runs(right: int) -> list[Score]:
+    return scores_of({"test/lake_runs": right}, n=400)
+
+
+@pytest.mark.parametrize(
+    ("right", "tone", "words"),
+    [
+        (398, "above", "above the paper's 92.0%, and above humans' 95.5%"),
+        (384, "above", "above the paper's 92.0%, and not distinguishable from humans' 95.5% "
+                       "(95% interval 93.6-97.5 contains 95.5)"),
+        (366, "open", "not distinguishable from the paper's 92.0% (95% interval 88.4-93.9 contains "
+                      "92.0), and below humans' 95.5%"),
+        (300, "below", "below the paper's 92.0%, and below humans' 95.5%"),
+    ],
+)  # fmt: skip
+def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
+    verdict = run_verdict(lake_runs(right), LAKE)
+    assert verdict.tone == tone
+    assert words in verdict.text
+    assert f"{right / 4:.2f}% (95% interval" in verdict.text
+    assert "on lake_runs list, test set, 400 episodes" in verdict.text
+    assert "an interval of its own: 88.9-94.3, 400 episodes" in verdict.text, "Wilson, 368 of 400"
+    assert "this run on 27 background alphabets" in verdict.text
+    assert "(split lake)" in verdict.text
+    assert "split" not in run_verdict(lake_runs(right), KOCH).text
+
+
+def test_a_score_that_follows_no_published_protocol_is_not_compared() -> None:
+    synthetic = DataInfo("default", "synthetic", "d", "ratio_60_20_20")
+    assert "synthetic does not compare" in run_verdict([], synthetic).text
+    validation = scores_of({"validation/one_shot": 3}, n=4)
+    text = run_verdict(validation, LAKE).text
+    assert text.startswith("75.00% (95% interval 30.1-95.4) on one_shot list, 4 episodes.")
+    assert "test set was not used" in text
+    assert "no result yet" in run_verdict([], None).text
+    other = run_verdict(scores_of({"test/koch_protocol": 300}), LAKE)
+    assert (other.tone, "No test score follows" in other.text) == ("none", True)
+    assert published_tables([("x", LAKE, scores_of({"test/koch_protocol": 300}))]) == []
+    ((table, own),) = published_tables([("x", LAKE, lake_runs(400))])
+    assert own == [0], "best first"
+    assert table.rows[0][:2] == ("here: x, lake_runs list", "100.00 (99.0-100.0)")
+
+
+def verdict_of(folder: Path, *rows: tuple[int, int, float, int | None]) -> Verdict:
+    """Of runs with a learning rate, a seed, a validation score and right answers of 100."""
+    for number, (lr, seed, validation, right) in enumerate(rows):
+        scores = [] if right is None else scores_of({"test/lake_runs": right}, n=100)
+        result = result_of(validation, seed, scores=scores)
+        make_job(folder, number, {"lr": lr, "seed": seed}, result)
+    sweep = read_sweep([folder])
+    return sweep_verdict(sweep, group_runs(sweep)[0])
+
+
+def test_a_sweep_is_judged_by_the_best_on_validation_with_pooled_episodes(tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, (1, 0, 0.505, 100), (2, 0, 0.55, 94), (2, 1, 0.54, 92))
+    # validation 55 and 54: t(1) = 12.7062 standard errors of 0.5; test: Wilson, 186 of 200
+    assert verdict.text.startswith("Best validation score: jobs 1, 2 with 54.50% ± 6.35")
+    assert "Test set, lake_runs list: mean 93.00%, 95% interval 88.6-95.8 over the 200 pooled" in (
+        verdict.text
+    )
+    assert "of 2 seeds: not distinguishable from the paper's 92.0%" in verdict.text
+    assert verdict.tone == "open"
+
+
+def test_five_seeds_have_an_interval_over_seeds(tmp_path: Path) -> None:
+    # 97, 98, 99, 98, 98: mean 98, standard error 0.3162, t(4) = 2.7764
+    rights = enumerate((97, 98, 99, 98, 98))
+    verdict = verdict_of(tmp_path, *((1, seed, 0.5, right) for seed, right in rights))
+    assert "mean 98.00%, 95% interval 97.1-98.9 over 5 seeds: above the paper's" in verdict.text
+    assert verdict.tone == "above"
+
+
+def test_one_tested_seed_of_several_speaks_for_itself(tmp_path: Path) -> None:
+    verdict = verdict_of(tmp_path, (1, 0, 0.50, None), (1, 1, 0.51, 93), (1, 2, 0.52, None))
+    assert "of 3 seeds). Job 1: 93.00% (95% interval 86.3-96.6)" in verdict.text
+    assert verdict.tone == "open"
+    empty = sweep_verdict(read_sweep([tmp_path]), [])
+    assert empty == Verdict("No job has finished yet.", "none")
