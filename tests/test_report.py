@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -163,12 +164,12 @@ def test_a_dead_wandb_is_a_warning(
             raise ConnectionError("the service has died")
 
     class Run:
-        def __enter__(self) -> Dead:
-            return Dead()
+        def __init__(self, **_: Any) -> None: ...
 
-        def __exit__(self, *_: object) -> None: ...
+        def open(self, *_: Any, **__: Any) -> contextlib.nullcontext[Dead]:
+            return contextlib.nullcontext(Dead())
 
-    monkeypatch.setattr(build, "wandb_run", lambda *_, **__: Run())
+    monkeypatch.setattr(build, "WandbRun", Run)
     main([str(sweep), "--wandb", "offline"])
     assert "the report is not on W&B: the service has died" in caplog.text
     assert (sweep / "report" / "report.json").exists()

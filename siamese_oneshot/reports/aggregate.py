@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from siamese_oneshot.evaluation.intervals import mean_interval
+from siamese_oneshot.evaluation.significance import mean_interval
 from siamese_oneshot.reports.read import DataInfo, LeftOut, Run, Sweep
 from siamese_oneshot.reports.values import (
     Value,

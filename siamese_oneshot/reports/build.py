@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.loggers.run_name import tags_of
-from siamese_oneshot.loggers.wandb_run import wandb_run
+from siamese_oneshot.loggers.wandb_run import WandbRun
 from siamese_oneshot.reports.aggregate import Group, Importance, group_runs, importance_of
 from siamese_oneshot.reports.pages import write_pages
 from siamese_oneshot.reports.read import Sweep, read_sweep
@@ -103,16 +103,15 @@ def _log_to_wandb(
     """
     config = {"folders": [str(folder) for folder in sweep.folders], "settings": sweep.keys}
     datas = [run.data for run in sweep.runs if run.data is not None]
-    tags = [tag for data in datas for tag in tags_of(data.experiment, data.source, data.split, [])]
+    tags = [tag for data in datas for tag in tags_of(data.experiment, data.source, data.split)]
     try:
-        with wandb_run(
+        with WandbRun(**options).open(
             folder,
             config,
             group=sweep.name,
             name=f"report {sweep.name}",
             tags=[*dict.fromkeys(tags)],
             job_type="report",
-            **options,
         ) as logger:
             if logger is None:
                 return

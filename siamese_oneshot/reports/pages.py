@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from siamese_oneshot.evaluation.literature import training_data
+from siamese_oneshot.evaluation.record import ModelRecord
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Group, Importance
 from siamese_oneshot.reports.charts import run_charts, sweep_charts
@@ -21,11 +21,10 @@ from siamese_oneshot.reports.read import (
     CONFIG,
     Curve,
     DataInfo,
-    Evaluation,
     LeftOut,
     Run,
     Sweep,
-    read_evaluation,
+    evaluation_of,
 )
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
@@ -195,21 +194,21 @@ def _remove_other_pages(folder: Path, names: set[str]) -> None:
 
 def run_page(run: Run) -> dict[str, Any]:
     """What the template of a run's page takes."""
-    evaluation = read_evaluation(run)
     scores = list(run.scores.values())
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
     tables = [scores_table("Scores at the end of training", scores)]
-    if evaluation is not None:
-        title = "Scores of the evaluation after training"
-        tested = [score for score in evaluation.scores if score.split == "test"]
-        data = _evaluated_data(run, evaluation)
+    found = evaluation_of(run)
+    model = None if found is None else found[1]
+    if found is not None:
+        data, title = found[0], "Scores of the evaluation after training"
+        tested = [score for score in found[1].scores if score.split == "test"]
         if data == run.data:  # the evaluation replaces the run's own scores of the same lists
             latest = {(score.split, score.key): score for score in [*scores, *tested]}
             by_data = [(data, list(latest.values()))]
         else:
-            title += f", on {evaluation.source} (split {evaluation.split})"
+            title += f", on {data.source} (split {data.split})"
             by_data.append((data, tested))
-        listed = [score for score in evaluation.scores if score.series not in _WAY_CURVES]
+        listed = [score for score in found[1].scores if score.series not in _WAY_CURVES]
         tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
     verdict = next((verdict for verdict in verdicts if verdict.tone != "none"), verdicts[0])
@@ -218,7 +217,7 @@ def run_page(run: Run) -> dict[str, Any]:
         "title": f"{_experiment([run])}: {path_text(Path(run.folder.name))}",
         "run": run,
         "verdict": verdict,
-        "plots": _plot_groups(run, evaluation),  # before the warnings, to which it adds
+        "plots": _plot_groups(run, model),  # before the warnings, to which it adds
         "warnings": _warnings(run),
         "resume": "" if run.status in COMPLETE else _resume_command(run),
         "tables": [table for table in tables if table.rows],
@@ -238,15 +237,6 @@ def _experiment(runs: Sequence[Run]) -> str:
     return shorten(", ".join(dict.fromkeys([*names, *models])), 80) or "unknown experiment"
 
 
-def _evaluated_data(run: Run, evaluation: Evaluation) -> DataInfo | None:
-    """What the evaluation was on, with the experiment and the training data of the run."""
-    if run.data is None:
-        return None
-    words = training_data(run.data.source, run.data.split, run.data.trained_on)
-    source = (evaluation.source, evaluation.digest, evaluation.split)
-    return DataInfo(run.data.experiment, *source, words)
-
-
 def _warnings(run: Run) -> list[str]:
     """What a reader of the scores must know, and what is wrong with the folder."""
     warnings = [str(text) for text in run.result.warnings] if run.result is not None else []
@@ -263,7 +253,7 @@ def _resume_command(run: Run) -> str:
     return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={path_text(run.folder)}"])
 
 
-def _plot_groups(run: Run, evaluation: Evaluation | None) -> list[tuple[str, list[dict[str, Any]]]]:
+def _plot_groups(run: Run, model: ModelRecord | None) -> list[tuple[str, list[dict[str, Any]]]]:
     """The plots of the last validation that was drawn and of the evaluation, under headings."""
     drawn = {
         int(digits): folder
@@ -289,7 +279,7 @@ def _plot_groups(run: Run, evaluation: Evaluation | None) -> list[tuple[str, lis
             room -= len(address)
             label = path_text(Path(name))
             title = PLOTS[name].title if name in PLOTS else label.replace("_", " ")
-            alt = plot_text(name, step, run.curves, evaluation)
+            alt = plot_text(name, step, run.curves, model)
             plots.append({"data": address, "width": width, "height": height, "title": title,
                           "alt": alt})  # fmt: skip
         if plots:
@@ -298,7 +288,7 @@ def _plot_groups(run: Run, evaluation: Evaluation | None) -> list[tuple[str, lis
 
 
 def plot_text(
-    name: str, step: int | None, curves: Mapping[str, Curve], evaluation: Evaluation | None
+    name: str, step: int | None, curves: Mapping[str, Curve], model: ModelRecord | None
 ) -> str:
     """The caption of a plot: what it shows, of which set, and the scores that belong to it.
 
@@ -306,7 +296,7 @@ def plot_text(
         name: of the plot.
         step: of the training at which it was drawn; None: by the evaluation.
         curves: of the training.
-        evaluation: None if there is none.
+        model: results of the evaluation; None if there is none.
     """
     kind = PLOTS.get(name)
     if kind is None:
@@ -316,13 +306,13 @@ def plot_text(
         known = [f"{label} {100 * v:.2f}%" for label, v in values.items() if v is not None]
         where = "Validation set" if kind.metrics else "Drawn"
         return f"{kind.text} {where} at step {step:,}{': ' if known else ''}{', '.join(known)}."
-    test = [s for s in evaluation.scores if s.split == "test"] if evaluation else []
+    test = [s for s in model.scores if s.split == "test"] if model else []
     told: list[str] = []
     if name == "accuracy_vs_way":
         curve = [score for score in test if score.series == "way_curve_test"]
         told = [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
-    elif name == "per_alphabet" and evaluation:
-        of_each = [(score.alphabet or score.name, score.value) for score in evaluation.alphabets]
+    elif name == "per_alphabet" and model:
+        of_each = [(score.alphabet or score.name, score.value) for score in model.alphabets]
         told = [f"{name.replace('_', ' ')} {100 * value:.1f}%" for name, value in of_each]
     else:
         found = [score for key in kind.test_keys for score in test if score.key == key][:1]

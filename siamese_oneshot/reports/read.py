@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.record import FILE as EVALUATION
+from siamese_oneshot.evaluation.record import ModelRecord, find_evaluation, read_evaluation
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.values import (
     Value,
@@ -514,41 +514,21 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@dataclass
-class Evaluation:
-    """The scores of an evaluation after the training.
-
-    Attributes:
-        source, digest, split: the images that were evaluated on, and how they are divided.
-        scores: of every list.
-        alphabets: of the list within alphabets, one for each alphabet.
-    """
-
-    source: str
-    digest: str
-    split: str
-    scores: list[Score]
-    alphabets: list[Score]
-
-
-def read_evaluation(run: Run) -> Evaluation | None:
-    """Read the scores of a later evaluation; None if there is none that can be used."""
-    path = run.folder / "evaluation" / EVALUATION
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        model = next(model for model in content["models"] if model["kind"] == "network")
-        texts = content["data_source"], content["data_digest"], model["split"]
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError("the data are not named")
-        scores, alphabets = ([Score(**s) for s in model[name]] for name in ("scores", "alphabets"))
-        for score in [*scores, *alphabets]:
-            if not is_usable(score):
-                raise ValueError(f"{score.name} is not a share from 0 to 1")
-        return Evaluation(*texts, scores, alphabets)
-    except FileNotFoundError:
+def evaluation_of(run: Run) -> tuple[DataInfo, ModelRecord] | None:
+    """The data and the scores of an evaluation after training; None if there is none to use."""
+    path = find_evaluation(run.folder)
+    if path is None:
         return None
-    except StopIteration:
-        run.problems.append(f"evaluation/{EVALUATION} holds no network")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        run.problems.append(f"evaluation/{EVALUATION} is damaged ({error}) and not used")
-    return None
+    try:
+        record = read_evaluation(path)
+    except UserError as error:
+        run.problems.append(f"{_relative(error, run.folder)}; not used")
+        return None
+    model = record.network
+    if model is None or not all(map(is_usable, [*model.scores, *model.alphabets])):
+        why = "holds no network" if model is None else "holds a score that is not a share"
+        run.problems.append(f"{path_text(path.relative_to(run.folder))} {why}; not used")
+        return None
+    experiment = "" if run.data is None else run.data.experiment
+    source = (record.data_source, record.data_digest, model.split)
+    return DataInfo(experiment, *source, model.trained_on), model

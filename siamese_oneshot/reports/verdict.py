@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from siamese_oneshot.evaluation.intervals import wilson
-from siamese_oneshot.evaluation.literature import (
+from siamese_oneshot.evaluation.published import (
     ComparedModel,
+    Published,
     comparison,
-    table_of,
-    training_data,
+    comparison_table,
+    reference,
 )
-from siamese_oneshot.evaluation.published import Published, reference
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.reports.aggregate import Group
 from siamese_oneshot.reports.read import DataInfo, Sweep
 from siamese_oneshot.utils.tables import Table
@@ -96,15 +96,13 @@ def published_tables(
         Each table, and which of its rows are ours.
     """
     compared = [
-        ComparedModel(name, training_data(data.source, data.split, data.trained_on), scores)
+        ComparedModel(name, data.trained_on, scores)
         for name, data, scores in models
         if data is not None
     ]
-    tables = comparison(compared).items()
     return [
-        (table_of(title, rows, ">% (95% interval)"), [n for n, row in enumerate(rows) if row.ours])
-        for title, rows in tables
-        if any(row.ours for row in rows)
+        (comparison_table(protocol, rows), [n for n, row in enumerate(rows) if row.ours])
+        for protocol, rows in comparison(compared).items()
     ]
 
 
@@ -131,8 +129,9 @@ def _about_paper(data: DataInfo | None) -> str:
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
     text = f"The paper's value has an interval of its own: {_range(low, high)}, {paper.n} episodes."
     if data is not None and data.split != paper.split:
-        own = training_data(data.source, data.split, data.trained_on)
-        text += f" The paper trained on {paper.trained_on}, this run on {own} (split {data.split})."
+        text += f" The paper trained on {paper.trained_on}, this run on "
+        text += f"{data.trained_on or 'unknown data'}"
+        text += f" (split {data.split})."
     return text
 
 

@@ -19,12 +19,13 @@ from PIL import Image
 from reading import Element, read_page, table_of
 
 from siamese_oneshot.evaluation.published import PROTOCOLS
+from siamese_oneshot.evaluation.record import EvaluationRecord, ModelRecord, write_evaluation
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
 from siamese_oneshot.reports.html import MAX_PAGE, embed_png
 from siamese_oneshot.reports.pages import PLOTS, plot_text
-from siamese_oneshot.reports.read import Curve, Evaluation
+from siamese_oneshot.reports.read import Curve
 
 WITHIN = PROTOCOLS["within_alphabet_20way"]
 AFTER = "Scores of the evaluation after training"
@@ -49,11 +50,10 @@ def write_metrics(folder: Path, header: str, *lines: str) -> None:
     path.write_text("\n".join([header, *lines]) + "\n")
 
 
-def write_evaluation(run: Path, scores: list[Score], source: str = "omniglot") -> None:
-    data = {"data_source": source, "data_digest": "drawn" if source == "omniglot" else "other"}
-    model = {"kind": "network", "split": "lake", "alphabets": [], "scores": [*map(vars, scores)]}
-    (run / "evaluation").mkdir(exist_ok=True)
-    (run / "evaluation" / "evaluation.json").write_text(json.dumps({**data, "models": [model]}))
+def add_evaluation(run: Path, scores: list[Score], source: str = "omniglot") -> None:
+    model = ModelRecord("run", "network", f"data={source}", "lake", scores, [], 0.0, 0.0)
+    record = EvaluationRecord([model], source, "drawn" if source == "omniglot" else "other")
+    write_evaluation(run / "evaluation", record)
 
 
 def score_of(key: str, right: int, n: int, name: str = "", **fields: Any) -> Score:
@@ -87,7 +87,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
             draw(full / "plots" / f"step_{step:06d}" / f"{name}.png", seed=step)
     draw(full / "evaluation" / "plots" / "accuracy_vs_way.png")
     curve = score_of("way_curve_test_02", 3, 4, way=2, series="way_curve_test")
-    write_evaluation(full, [curve, score_of("few_shot_5way_1shot", 3, 4, "5-way 1-shot")])
+    add_evaluation(full, [curve, score_of("few_shot_5way_1shot", 3, 4, "5-way 1-shot")])
     make_job(folder, 4, {"optimizer.lr": 2.0}, None, logged=[0.5])
     (make_job(folder, 5, {"optimizer.lr": 3.0}, None) / "result.json").write_text("{")
     return folder
@@ -244,11 +244,10 @@ def test_a_later_evaluation(
     run = make_job(tmp_path, 0, {"a": 1}, result)
     protocol = "within_alphabet_20way" if evaluated_on == "omniglot" else None
     later = score_of("lake_runs", 990, 1000, comparable_with=protocol)
-    write_evaluation(run, [later], evaluated_on)
+    add_evaluation(run, [later], evaluated_on)
     page = check_page(report(run, output=tmp_path / "out") / "index.html")
     (row,) = [row for row in table_of(page, WITHIN).rows() if row[0].startswith("here")]
     assert row[:2] == ["here: this run, lake_runs list", expected]
-    assert row[3] == "data=synthetic" or trained_on == "omniglot"
     assert verdict_of(page).startswith(expected[:5])
     apart = f", on {evaluated_on} (split lake)" if trained_on != evaluated_on else ""
     assert table_of(page, AFTER + apart).rows()
@@ -303,7 +302,7 @@ def test_captions_tell_numbers() -> None:
     curves = {"val/one_shot_accuracy": Curve([9, 19], [0.25, 0.5])}
     scores = [score_of("lake_runs", 300, 400), score_of("within_alphabet", 9, 10)]
     alphabet = score_of("within_alphabet/x", 3, 4, alphabet="Old_Church")
-    evaluation = Evaluation("omniglot", "d", "lake", scores, [alphabet])
+    model = ModelRecord("run", "network", "", "lake", scores, [alphabet], 0.0, 0.0)
     for name, step, end in (
         ("episode", 10, "at step 10: one-shot accuracy 25.00%."),  # the trainer counts from 0
         ("per_alphabet", 20, "at step 20: one-shot accuracy 50.00%."),
@@ -314,7 +313,7 @@ def test_captions_tell_numbers() -> None:
         ("confusions", None, "Test set: 90.00% of 10 are correct (within_alphabet list)."),
         ("some_thing", None, "The plot some_thing."),
     ):
-        assert plot_text(name, step, curves, evaluation).endswith(end), name
+        assert plot_text(name, step, curves, model).endswith(end), name
 
 
 def test_the_table_of_jobs(pages: Path) -> None:
