@@ -25,7 +25,7 @@ from siamese_oneshot.models.siamese import (
     per_layer,
 )
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.config import describe, instantiate_plain
+from siamese_oneshot.utils.config import build_option
 
 
 def build_loss(spec: str | Mapping[str, Any] = "episodic_ce", **changes: Any) -> Any:
@@ -36,7 +36,7 @@ def build_loss(spec: str | Mapping[str, Any] = "episodic_ce", **changes: Any) ->
             or a description with ``_target_``.
         **changes: Settings that differ, such as ``l2=1e-4``.
     """
-    return instantiate_plain(describe("loss", spec, **changes))
+    return build_option("loss", spec, **changes)
 
 
 class RegularizedLoss:

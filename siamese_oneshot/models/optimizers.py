@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from siamese_oneshot.models.siamese import LayerSetting, per_layer
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.config import describe, instantiate_plain
+from siamese_oneshot.utils.config import build_option
 
 
 @dataclass
@@ -49,7 +49,7 @@ def build_optimizer(
     Returns:
         A function of the network's named layers and the number of training steps.
     """
-    return instantiate_plain(describe("optimizer", spec, **changes))
+    return build_option("optimizer", spec, **changes)
 
 
 class PaperSGD(Optimizer):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from siamese_oneshot.models.init import initialize
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.config import describe, instantiate_plain
+from siamese_oneshot.utils.config import build_option
 from siamese_oneshot.utils.errors import ArgumentError
 from siamese_oneshot.utils.text import did_you_mean
 
@@ -84,7 +84,7 @@ def build_model(
             settings that differ; or a description with ``_target_``.
         **changes: Settings that differ, such as ``seed=1`` or ``encoder={"image_size": 64}``.
     """
-    return instantiate_plain(describe("model", spec, **changes))
+    return build_option("model", spec, **changes)
 
 
 def per_layer(argument: str, setting: LayerSetting, layers: Iterable[str]) -> dict[str, float]:

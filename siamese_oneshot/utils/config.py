@@ -79,6 +79,14 @@ def describe(group: str, spec: str | Mapping[str, Any], **changes: Any) -> dict[
     return group_defaults(group, settings.pop("name"), settings)
 
 
+def build_option(group: str, spec: str | Mapping[str, Any], **changes: Any) -> Any:
+    """Build an option, see `describe`; its description becomes its attribute ``description``."""
+    description = describe(group, spec, **changes)
+    built = instantiate_plain(description)
+    built.description = description
+    return built
+
+
 def instantiate_plain(description: Any, trusted: Iterable[str] | None = None) -> Any:
     """Build the object that a description names; other values are returned as they are.
 
