@@ -1,0 +1,41 @@
+"""The script in docs/python.md runs as it stands, and the pages keep to their size."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def code_of(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_script_of_the_python_page_runs(tmp_path: Path) -> None:
+    script = code_of(ROOT / "docs/python.md")[0]
+    assert sum(bool(line) and not line.startswith("#") for line in script.splitlines()) <= 25
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    accuracy = float(re.findall(r"10-way one-shot (0\.\d+)", done.stdout)[0])
+    assert accuracy > 0.3  # three times chance
+    best, truth = re.findall(r"name='([^']+)'.*\) (\S+)$", done.stdout, re.MULTILINE)[0]
+    assert best == truth
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_pages_are_short_and_link_to_what_is_there(page: Path) -> None:
+    text = page.read_text()
+    assert len(text.splitlines()) <= (150 if page.name == "README.md" else 120)
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / target).exists(), target
