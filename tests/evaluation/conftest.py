@@ -1,9 +1,9 @@
-"""Desks for every test here; what sits at them is in ``comparing``."""
+"""Task providers for every test here; the models are in ``eval_models``."""
 
 from __future__ import annotations
 
 import pytest
-from comparing import MORE, SIZE, mnist_like
+from eval_models import CONFIG, PROTOCOLS, mnist_like
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
@@ -12,11 +12,15 @@ from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 @pytest.fixture
 def task_provider(dataset: CharacterDataset) -> TaskProvider:
-    """Without digits."""
-    return TaskProvider(LoadedData(dataset, None), None, "ratio_60_20_20", None, SIZE, MORE)
+    """Without MNIST."""
+    return TaskProvider(
+        LoadedData(dataset, None), None, "ratio_60_20_20", None, CONFIG, PROTOCOLS
+    )
 
 
 @pytest.fixture
-def task_provider_with_mnist(dataset: CharacterDataset) -> TaskProvider:
-    """With ten classes that look like digits to a machine."""
-    return TaskProvider(LoadedData(dataset, None), mnist_like(), "ratio_60_20_20", None, SIZE, MORE)
+def with_mnist(dataset: CharacterDataset) -> TaskProvider:
+    """With ten classes of noise in place of MNIST."""
+    return TaskProvider(
+        LoadedData(dataset, None), mnist_like(), "ratio_60_20_20", None, CONFIG, PROTOCOLS
+    )

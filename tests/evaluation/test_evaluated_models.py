@@ -9,7 +9,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from siamese_oneshot.evaluation.models import BASELINES, combined, find_models
+from siamese_oneshot.evaluation.models import BASELINES, combine, find_models
 from siamese_oneshot.utils.run_info import of_training
 from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.errors import UserError
@@ -53,7 +53,7 @@ def test_baselines_by_name() -> None:
         "guessing", "pixel 1-NN, L1", "pixel 1-NN, L2", "modified Hausdorff distance",
     ]  # fmt: skip
     assert all(one.trained is None and one.size == 105 and one.setting is None for one in models)
-    assert models[3].most_episodes == 400
+    assert models[3].max_episodes == 400
     assert models[1].scorer.norm == 1  # type: ignore[attr-defined]
     assert models[2].scorer.norm == 2  # type: ignore[attr-defined]
 
@@ -143,7 +143,7 @@ def test_what_is_not_there(
 
 
 def test_views_are_of_networks_only() -> None:
-    network, baseline = combined(find_models(["pretrained", "pixel-l2"]), views=3)
+    network, baseline = combine(find_models(["pretrained", "pixel-l2"]), views=3)
     assert (network.name, baseline.name) == ("pretrained, 3 views", "pixel 1-NN, L2")
     assert len(network.scorer.matrix) == 2  # type: ignore[attr-defined, arg-type]
     assert str(network.setting) == "default"
@@ -153,7 +153,7 @@ def test_views_are_of_networks_only() -> None:
 def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:
     for seed in range(3):
         a_run(tmp_path / f"seed{seed}", seed, status="finished")
-    *members, whole = combined(find_models([str(tmp_path), "chance"]), ensemble=True)
+    *members, whole = combine(find_models([str(tmp_path), "chance"]), ensemble=True)
     assert [one.name for one in members] == ["seed0", "seed1", "seed2", "guessing"]
     assert (whole.name, whole.members, whole.setting) == ("ensemble of 3", 3, None)
     assert whole.parameters == 3 * members[0].parameters > 0
@@ -162,9 +162,9 @@ def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:
 
 def test_an_ensemble_of_one_or_of_two_kinds_is_refused() -> None:
     with pytest.raises(UserError, match="two networks or more"):
-        combined(find_models(["pretrained", "chance"]), ensemble=True)
+        combine(find_models(["pretrained", "chance"]), ensemble=True)
     with pytest.raises(UserError, match="one size"):
-        combined(find_models(["pretrained", "dense"]), ensemble=True)
+        combine(find_models(["pretrained", "dense"]), ensemble=True)
 
 
 @pytest.mark.parametrize(
@@ -178,5 +178,5 @@ def test_an_ensemble_is_of_networks_that_learned_from_the_same(
     a_run(tmp_path / "b", 1, status="finished", **other)
     (value,) = other.values()
     with pytest.raises(UserError, match="ensemble=true needs networks of one") as caught:
-        combined(find_models([str(tmp_path)]), ensemble=True)
+        combine(find_models([str(tmp_path)]), ensemble=True)
     assert str(value) in str(caught.value)

@@ -6,20 +6,20 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
-from comparing import MACHINE, SIZE, guessing, network, pixels
+from eval_models import COMPUTE, SIZE, guessing, network, pixels
 
 from siamese_oneshot.evaluation.evaluator import confusions
-from siamese_oneshot.evaluation.evaluator import Outcome, evaluate_model
+from siamese_oneshot.evaluation.model_evaluation import Outcome, evaluate_model
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import PairedTest
 from siamese_oneshot.evaluation.tables import (
     alphabets_table,
     confusions_table,
-    figures_table,
-    literature_tables,
+    scores_table,
+    published_tables,
     paired_table,
-    settings_table,
+    seeds_table,
     ways_table,
 )
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider
@@ -28,7 +28,7 @@ from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 @pytest.fixture
 def outcomes(task_provider_with_mnist: TaskProvider) -> list[Outcome]:
     models = [network("a", 0), network("b", 1), pixels(), pixels("slow", most=15)]
-    return [evaluate_model(one, task_provider_with_mnist, MACHINE) for one in models]
+    return [evaluate_model(one, task_provider_with_mnist, COMPUTE) for one in models]
 
 
 def score(outcome: Outcome, key: str, split: str = "test") -> Score:
@@ -42,17 +42,17 @@ def test_percent() -> None:
 
 
 def test_one_model_has_its_protocols_in_full(outcomes: list[Outcome]) -> None:
-    table = figures_table(outcomes[:1])
+    table = scores_table(outcomes[:1])
     listed = {row[0]: row for row in table.rows}
-    for key in ("within_alphabet", "cross_alphabet", "mnist", "unknown", "few_5_1"):
+    for key in ("within_alphabet", "cross_alphabet", "mnist", "open_set", "few_shot_5way_1shot"):
         one = score(outcomes[0], key)
         assert listed[one.name] == (one.name, one.percent, f"{one.episodes:,}", one.protocol)
     assert not any("6-way across" in name for name in listed)  # the ways have their own table
 
 
 def test_several_models_stand_side_by_side(outcomes: list[Outcome]) -> None:
-    assert score(outcomes[0], "cross_alphabet").percent in str(figures_table(outcomes[:3]).rows)
-    table = figures_table(outcomes)
+    assert score(outcomes[0], "cross_alphabet").percent in str(scores_table(outcomes[:3]).rows)
+    table = scores_table(outcomes)
     assert table.headings == ["score", ">a", ">b", ">pixels", ">slow"]
     one = score(outcomes[0], "cross_alphabet")
     (row,) = [row for row in table.rows if row[0] == f"{one.name}, 60 episodes"]
@@ -64,14 +64,14 @@ def test_figures_of_another_list_are_marked(outcomes: list[Outcome]) -> None:
     one, two = outcomes[:2]
     changed = [replace(each, digest="other") if each.key == "cross_alphabet" else each
                for each in two.scores]  # fmt: skip
-    table = figures_table([one, replace(two, scores=changed)])
+    table = scores_table([one, replace(two, scores=changed)])
     marked = {row[0].split(",")[0] for row in table.rows if row[2].endswith(" *")}
     assert marked == {score(one, "cross_alphabet").name}
     assert "*: another list than the first column's" in table.note
 
 
 def test_seeds_of_one_setting_have_a_mean(outcomes: list[Outcome]) -> None:
-    table = settings_table(outcomes)
+    table = seeds_table(outcomes)
     assert table is not None
     (row,) = [row for row in table.rows if row[1] == score(outcomes[0], "cross_alphabet").name]
     values = [100 * score(outcome, "cross_alphabet").value for outcome in outcomes[:2]]
@@ -79,7 +79,7 @@ def test_seeds_of_one_setting_have_a_mean(outcomes: list[Outcome]) -> None:
     assert row[2:4] == ("2", f"{fmean(values):.2f}")
     assert row[5] == f"{stdev(values):.2f}"
     assert row[6] == ", ".join(f"{value:.2f}" for value in values)
-    assert settings_table(outcomes[1:]) is None  # one network and baselines
+    assert seeds_table(outcomes[1:]) is None  # one network and baselines
 
 
 def test_a_seed_counts_once_and_other_settings_not_at_all(outcomes: list[Outcome]) -> None:
@@ -92,25 +92,25 @@ def test_a_seed_counts_once_and_other_settings_not_at_all(outcomes: list[Outcome
             replace(outcomes[1], model=replace(outcomes[1].model, trained=other)),
         ]
 
-    assert settings_table(changed()) is not None
-    assert settings_table(changed(seed=outcomes[0].model.metadata["seed"])) is None
-    assert settings_table(changed(overrides=["optimizer.lr=1"])) is None
-    assert settings_table(changed(data_digest="another")) is None
+    assert seeds_table(changed()) is not None
+    assert seeds_table(changed(seed=outcomes[0].model.metadata["seed"])) is None
+    assert seeds_table(changed(overrides=["optimizer.lr=1"])) is None
+    assert seeds_table(changed(data_digest="another")) is None
 
 
 def test_what_has_not_finished_is_in_no_mean(outcomes: list[Outcome]) -> None:
     stopped = replace(outcomes[1], model=replace(network("c", 2), finished=False))
-    table = settings_table([*outcomes[:2], stopped])
+    table = seeds_table([*outcomes[:2], stopped])
     assert table is not None
     assert {row[2] for row in table.rows} == {"2"}
     assert table.note.endswith(" Left out, as they have not finished: c.")
-    assert settings_table([outcomes[0], stopped]) is None
+    assert seeds_table([outcomes[0], stopped]) is None
 
 
 def test_an_interval_stays_within_what_an_accuracy_can_be(outcomes: list[Outcome]) -> None:
     scores = [replace(outcomes[0].scores[0], value=value) for value in (0.1, 0.9)]
     ends = [replace(one, scores=[mine]) for one, mine in zip(outcomes, scores, strict=False)]
-    table = settings_table(ends)
+    table = seeds_table(ends)
     assert table is not None
     assert table.rows[0][4] == "0.00-100.00"
 
@@ -151,11 +151,11 @@ def test_paired_rows() -> None:
 def test_ours_stand_among_the_published_of_the_same_protocol(
     task_provider_with_mnist: TaskProvider,
 ) -> None:
-    few = replace(evaluate_model(guessing(), task_provider_with_mnist, MACHINE), split="koch")
+    few = replace(evaluate_model(guessing(), task_provider_with_mnist, COMPUTE), split="koch")
     words = {one.protocol: one.protocol.replace("5-way", "20-way") for one in few.scores}
     scores = [replace(one, protocol=words[one.protocol]) for one in few.scores]
     outcome = replace(few, scores=scores)
-    tables = {table.title: table for table in literature_tables([outcome])}
+    tables = {table.title: table for table in published_tables([outcome])}
     (within,) = [table for title, table in tables.items() if "within one alphabet" in title]
     everyone = [row[0] for row in within.rows]
     assert len(everyone) == len(published("within")) + 1
@@ -163,9 +163,9 @@ def test_ours_stand_among_the_published_of_the_same_protocol(
     assert values == sorted(values, reverse=True)
     (ours,) = [row for row in within.rows if row[0].startswith("here: guessing")]
     assert ours[3] == "nothing"
-    elsewhere = next(iter(literature_tables([replace(outcome, split="lake")])))
+    elsewhere = next(iter(published_tables([replace(outcome, split="lake")])))
     assert not any("here" in row[0] for row in elsewhere.rows)  # not the paper's alphabets
-    for table in literature_tables([few]):  # 5-way
+    for table in published_tables([few]):  # 5-way
         if "20-way" in table.title:
             assert not any("here" in row[0] for row in table.rows)
     (mnist,) = [table for title, table in tables.items() if "MNIST" in title]
@@ -178,10 +178,10 @@ def test_pairs_within_one_alphabet_stand_beside_no_published_ones(
     found = []
     for within in (False, True):
         task_provider.size = replace(SIZE, within_alphabet=within)
-        task_provider._eval_tasks.clear()
-        outcome = evaluate_model(pixels(most=30), task_provider, MACHINE)
+        task_provider._tasks.clear()
+        outcome = evaluate_model(pixels(most=30), task_provider, COMPUTE)
         assert ("within one alphabet" in score(outcome, "verification").protocol) is within
-        (table,) = [one for one in literature_tables([outcome]) if one.title == "same or different"]
+        (table,) = [one for one in published_tables([outcome]) if one.title == "same or different"]
         found.append(any("here" in row[0] for row in table.rows))
     assert found == [True, False]
 
@@ -198,5 +198,5 @@ def test_classes_taken_for_each_other(outcomes: list[Outcome]) -> None:
         for row, one in zip(table.rows, found, strict=False):
             so_far += one.times
             share = so_far / (results.n - results.correct)
-            assert row[:4] == (names[one.one], names[one.other], str(one.times), str(one.chances))
+            assert row[:4] == (names[one.first], names[one.second], str(one.times), str(one.n))
             assert row[4] == f"{100 * share:.1f}"

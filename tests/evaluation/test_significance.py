@@ -1,56 +1,100 @@
+"""Intervals and McNemar's test against scipy and against counts."""
+
 from __future__ import annotations
 
+import math
 from itertools import product
 from math import comb
 
 import pytest
 import torch
-from comparing import MACHINE, network, pixels
+from eval_models import COMPUTE, network, pixels
+from scipy import stats
 
-from siamese_oneshot.evaluation.evaluator import evaluate_model
-from siamese_oneshot.evaluation.significance import PairedTest, mcnemar, paired_tests
-from siamese_oneshot.evaluation.model_evaluation import TaskProvider
-
-
-@pytest.mark.parametrize(("mine", "theirs"), [(0, 0), (1, 0), (5, 1), (3, 3), (2, 9)])
-def test_mcnemar_equals_the_count_of_coin_tosses(mine: int, theirs: int) -> None:
-    one = torch.tensor([True] * mine + [False] * theirs + [True, False])
-    other = torch.tensor([False] * mine + [True] * theirs + [True, False])
-    n = mine + theirs
-    tail = sum(comb(n, k) for k in range(n + 1) if comb(n, k) <= comb(n, mine)) / 2**n
-    assert mcnemar(one, other) == (mine, theirs, pytest.approx(tail))
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
+from siamese_oneshot.evaluation.significance import (
+    PairedTest,
+    mcnemar,
+    mean_interval,
+    paired_tests,
+    wilson,
+)
 
 
-def test_the_first_against_each_other_on_the_same_episodes(task_provider: TaskProvider) -> None:
-    outcomes = [
-        evaluate_model(one, task_provider, MACHINE)
-        for one in (network(), pixels(), pixels("slow", most=15))
+def test_wilson_is_the_root_of_its_defining_equation() -> None:
+    # The bounds are the proportions that 368/400 lies 1.96 standard errors away from.
+    for end in wilson(368, 400):
+        distance = abs(0.92 - end) / math.sqrt(end * (1 - end) / 400)
+        assert distance == pytest.approx(1.959964, abs=1e-4)
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 20), (20, 20), (1, 3), (9700, 10_000)])
+def test_wilson_agrees_with_scipy_and_stays_in_range(correct: int, n: int) -> None:
+    low, high = wilson(correct, n)
+    expected = stats.binomtest(correct, n).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert 0 <= low <= correct / n <= high <= 1
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 0), (5, 4), (-1, 4)])
+def test_what_is_not_a_proportion(correct: int, n: int) -> None:
+    with pytest.raises(ValueError, match="not a proportion"):
+        wilson(correct, n)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
+@pytest.mark.parametrize("count", [2, 3, 10, 200])
+def test_mean_interval_agrees_with_scipy(level: float, count: int) -> None:
+    values = [math.sin(k) for k in range(count)]
+    mean, low, high = mean_interval(values, level)
+    expected = stats.t.interval(level, count - 1, loc=mean, scale=stats.sem(values))
+    assert (low, high) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), [([0.9, float("nan")], "not a finite number"), ([0.9], "two or more")]
+)
+def test_values_without_an_interval(values: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mean_interval(values)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (5, 1), (3, 3), (2, 9)])
+def test_mcnemar_equals_the_count_of_coin_tosses(first: int, second: int) -> None:
+    one = torch.tensor([True] * first + [False] * second + [True, False])
+    other = torch.tensor([False] * first + [True] * second + [True, False])
+    n = first + second
+    tail = sum(comb(n, k) for k in range(n + 1) if comb(n, k) <= comb(n, first)) / 2**n
+    assert mcnemar(one, other) == (first, second, pytest.approx(tail))
+
+
+def test_the_first_model_against_each_other_on_the_same_episodes(
+    task_provider: TaskProvider,
+) -> None:
+    models = network(), pixels(), pixels("slow", limit=15)
+    results = [
+        (one.name, evaluate_model(one, task_provider, COMPUTE).results) for one in models
     ]
-    tests = paired_tests(outcomes, ("within_alphabet", "cross_alphabet", "mnist"))
-    assert [(one.other, one.key) for one in tests] == list(
-        product(
-            ("pixels", "slow"), ("within_alphabet", "cross_alphabet")
-        )  # nobody was asked about digits
+    tests = paired_tests(results, ("within_alphabet", "cross_alphabet", "mnist"))
+    assert [(one.second, one.key) for one in tests] == list(
+        product(("pixels", "slow"), ("within_alphabet", "cross_alphabet"))  # no MNIST here
     )
-    for one, outcome in zip(tests, [outcomes[1]] * 2 + [outcomes[2]] * 2, strict=True):
-        first = outcomes[0].results[one.key].right[: one.episodes]
-        second = outcome.results[one.key].right[: one.episodes]
-        assert one.episodes == (15 if one.other == "slow" else len(first))
-        assert one.difference == pytest.approx(float(first.float().mean() - second.float().mean()))
-        assert one.only_one == sum(
-            a and not b for a, b in zip(first.tolist(), second.tolist(), strict=True)
-        )
+    for test in tests:
+        first = results[0][1][test.key].is_correct[: test.n]
+        second = dict(results)[test.second][test.key].is_correct[: test.n]
+        assert test.n == (15 if test.second == "slow" else len(first))
+        assert test.difference == pytest.approx(float(first.float().mean() - second.float().mean()))
+        assert test.only_first == int((first & ~second).sum())
 
 
 def test_other_episodes_are_not_compared(
-    task_provider: TaskProvider, task_provider_with_mnist: TaskProvider
+    task_provider: TaskProvider, with_mnist: TaskProvider
 ) -> None:
-    one = evaluate_model(network(), task_provider, MACHINE)
-    task_provider_with_mnist.size = type(task_provider.size)(
-        **{**vars(task_provider.size), "seed": 7}
-    )
-    other = evaluate_model(pixels(), task_provider_with_mnist, MACHINE)
-    assert paired_tests([one, other], ("within_alphabet", "cross_alphabet")) == []
+    one = evaluate_model(network(), task_provider, COMPUTE)
+    with_mnist.config = type(with_mnist.config)(**{**vars(with_mnist.config), "seed": 7})
+    other = evaluate_model(pixels(), with_mnist, COMPUTE)
+    pair = [("a", one.results), ("b", other.results)]
+    assert paired_tests(pair, ("within_alphabet", "cross_alphabet")) == []
 
 
 def test_difference() -> None:

@@ -24,7 +24,7 @@ from siamese_oneshot.plots import (
     draw_episode,
     draw_filters,
     draw_mistakes,
-    draw_ways,
+    draw_accuracy_vs_way,
     save,
 )
 from siamese_oneshot.plots.episodes import worst_mistakes
@@ -217,7 +217,7 @@ def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> 
 
 def test_a_saved_image_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ways.png"
-    save(draw_ways({"a": [(1, 1.0, 1.0, 1.0), (2, 0.5, 0.4, 0.6)]}), path)
+    save(draw_accuracy_vs_way({"a": [(1, 1.0, 1.0, 1.0), (2, 0.5, 0.4, 0.6)]}), path)
     with Image.open(path) as image:
         assert image.size == (975, 652)
     save(draw_filters(torch.ones(1, 1, 3, 3)), path.with_name("filters.png"), dpi=50)
@@ -234,12 +234,12 @@ def test_confusions(dataset: CharacterDataset) -> None:
     figure = draw_confusions(dataset, one, count=1, each=2)
     first, second = cells(figure)
     found = confusions(one, dataset.classes)[0]
-    for axes, number in ((first, found.one), (second, found.other)):
+    for axes, number in ((first, found.first), (second, found.second)):
         assert axes.get_title() == readable(dataset.class_names[number])
         left = np.asarray(axes.images[0].get_array())[:, : dataset.pixels.shape[2]]
         image = dataset.pixels[int((dataset.classes == number).nonzero()[0])]
         assert np.array_equal(left, 255 - image.numpy())
-    assert first.get_ylabel() == f"{found.times} of\n{found.chances}"
+    assert first.get_ylabel() == f"{found.times} of\n{found.n}"
 
 
 def test_nothing_was_mixed_up(dataset: CharacterDataset) -> None:

@@ -1,10 +1,12 @@
+"""Scores from a table of embeddings, against loops."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import Tensor
 
-from siamese_oneshot.evaluation import scoring
+from siamese_oneshot.evaluation import embeddings as module
 from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes, score_pairs
 
 INDICES = torch.tensor([2, 3, 7, 11, 12, 20, 31])
@@ -35,7 +37,7 @@ def test_lookup_keeps_the_shape(embeddings: Embeddings) -> None:
 
 @pytest.mark.parametrize("missing", [0, 4, 32, -1])
 def test_a_image_that_was_not_embedded(embeddings: Embeddings, missing: int) -> None:
-    with pytest.raises(KeyError, match="not embedded"):
+    with pytest.raises(KeyError, match="no embedding"):
         embeddings[torch.tensor([2, missing])]
 
 
@@ -52,7 +54,7 @@ def test_refuses_what_cannot_be_looked_up() -> None:
 def test_episodes_equal_a_double_loop(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, shot: int, elements: int
 ) -> None:
-    monkeypatch.setattr(scoring, "_ELEMENTS", elements)
+    monkeypatch.setattr(module, "_ELEMENTS", elements)
     rng = torch.Generator().manual_seed(1)
     queries = INDICES[torch.randint(7, (11,), generator=rng)]
     supports = INDICES[torch.randint(7, (11, 2, shot), generator=rng)]
@@ -68,7 +70,7 @@ def test_episodes_equal_a_double_loop(
 def test_pairs_equal_a_loop(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, elements: int
 ) -> None:
-    monkeypatch.setattr(scoring, "_ELEMENTS", elements)
+    monkeypatch.setattr(module, "_ELEMENTS", elements)
     rng = torch.Generator().manual_seed(2)
     first, second = INDICES[torch.randint(7, (2, 10), generator=rng)]
     scores = score_pairs(embeddings, first, second, compare)
@@ -78,7 +80,7 @@ def test_pairs_equal_a_loop(
 
 def test_memory_is_bounded(embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more numbers are compared at once than _ELEMENTS allows."""
-    monkeypatch.setattr(scoring, "_ELEMENTS", 60)
+    monkeypatch.setattr(module, "_ELEMENTS", 60)
     seen: list[int] = []
 
     def watched(one: Tensor, other: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from matplotlib.colors import to_rgb
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.plots import draw_map
-from siamese_oneshot.plots.embedding_map import apart, colors_of, places_of
+from siamese_oneshot.plots import draw_embedding_map
+from siamese_oneshot.plots.embedding_map import spread, distinct_colors, tsne
 from siamese_oneshot.plots.style import LINES
 
 
@@ -19,18 +19,18 @@ def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -
     indices = torch.arange(36)  # AlphabetA
     vectors = torch.nn.functional.one_hot(dataset.classes[indices], 6).float() * 4
     vectors += torch.randn(36, 6, generator=torch.Generator().manual_seed(0)) * 0.1
-    places = places_of(vectors, 0)
-    assert np.array_equal(places, places_of(vectors, 0))
+    places = tsne(vectors, 0)
+    assert np.array_equal(places, tsne(vectors, 0))
     assert places.min() == 0
     assert places.max() == 1
     centers = np.stack([places[6 * k : 6 * k + 6].mean(0) for k in range(6)])
     nearest = np.linalg.norm(places[:, None] - centers, axis=2).argmin(1)
     assert nearest.tolist() == [k // 6 for k in range(36)]
-    figure = draw_map(dataset, indices, vectors)
+    figure = draw_embedding_map(dataset, indices, vectors)
     canvas = np.asarray(figure.axes[0].images[0].get_array())
     assert (canvas < 1).any(axis=2).sum() > 1000
     assert "AlphabetA: 6 characters, 36 images" in figure.get_suptitle()
-    again = draw_map(dataset, indices, vectors).axes[0].images[0].get_array()
+    again = draw_embedding_map(dataset, indices, vectors).axes[0].images[0].get_array()
     assert np.array_equal(canvas, np.asarray(again))
     inks = np.unique(canvas.reshape(-1, 3), axis=0)
     for color in LINES[:6]:  # one for each class
@@ -40,18 +40,18 @@ def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -
 @pytest.mark.parametrize("value", [0.0, 0.3])
 def test_a_collapsed_network_has_no_map(dataset: CharacterDataset, value: float) -> None:
     with pytest.raises(ValueError, match="all embeddings are the same"):
-        draw_map(dataset, torch.arange(36), torch.full((36, 16), value))
+        draw_embedding_map(dataset, torch.arange(36), torch.full((36, 16), value))
 
 
 def test_places_move_apart_and_no_further() -> None:
     rng = np.random.default_rng(0)
     crowd = np.vstack([rng.normal(0.3, 0.01, (30, 2)), [[0.3, 0.3]] * 3, [[0.9, 0.8]]])
-    moved = apart(crowd, 0.05)
+    moved = spread(crowd, 0.05)
     lengths = np.linalg.norm(moved[:, None] - moved, axis=2) + np.eye(len(moved))
     assert lengths.min() > 0.045
     assert np.array_equal(moved[-1], crowd[-1])  # alone already
     assert np.abs(moved[:-1].mean(0) - crowd[:-1].mean(0)).max() < 1e-9
-    corner = apart(np.zeros((9, 2)), 0.3)
+    corner = spread(np.zeros((9, 2)), 0.3)
     assert corner.min() >= 0
     assert corner.max() <= 1
 
@@ -59,7 +59,7 @@ def test_places_move_apart_and_no_further() -> None:
 def test_neighbours_differ_in_color() -> None:
     """Ten on a line with three colors: by hand, equal colors are at least two apart."""
     line = np.stack([np.arange(10.0), np.zeros(10)], 1)
-    colors = colors_of(line, 3)
+    colors = distinct_colors(line, 3)
     assert colors[:4] == [0, 1, 2, 0]
     assert all(one != other for one, other in pairwise(colors))
     assert set(colors) == {0, 1, 2}

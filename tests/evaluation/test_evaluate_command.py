@@ -42,7 +42,7 @@ def test_a_sweep_and_a_baseline(
     shown = capsys.readouterr().out
     for one in content["models"]:
         assert {score["key"] for score in one["scores"]} >= {
-            "one_shot", "within_alphabet", "cross_alphabet", "paper", "verification", "unknown", "ways_test_04",
+            "one_shot", "within_alphabet", "cross_alphabet", "koch_protocol", "verification", "open_set", "way_curve_test_04",
         }  # fmt: skip
         assert one["split"] == "ratio_60_20_20"
         wrong = {key: score["n"] - score["correct"] for score in one["scores"]
@@ -82,7 +82,7 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     (model,) = content["models"]
     assert model["metadata"]["experiment"] == "tiny"
     assert model["threshold"] < 10
-    assert len(model["right"]["paper"]["answers"]) == 2 * 5
+    assert len(model["right"]["koch_protocol"]["answers"]) == 2 * 5
     run(monkeypatch, f"run={folder}", "pictures=false", "views=2")  # stands apart
     assert json.loads((folder / "evaluation" / "evaluation.json").read_text()) == content
     other = json.loads((folder / "evaluation_2_views" / "evaluation.json").read_text())

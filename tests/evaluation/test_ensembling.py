@@ -1,4 +1,4 @@
-"""Views and ensembles, against means worked out one by one."""
+"""Test-time augmentation and ensembles against means computed one by one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.utils.errors import UserError
 
 
-def network(seed: int, units: int = 8) -> SiameseNetwork:
-    encoder = partial(ConvEncoder, 16, [4], [3], [2], units=units)
+def network(seed: int, dim: int = 8) -> SiameseNetwork:
+    encoder = partial(ConvEncoder, 16, [4], [3], [2], embedding_dim=dim)
     return build_network(encoder, WeightedL1, "torch", seed).eval()  # type: ignore[arg-type]
 
 
@@ -40,29 +40,29 @@ def test_views_are_averaged(images: Tensor) -> None:
     assert torch.allclose(TestTimeAugmentation(net, 3, seed=3).embed(images), mean, atol=1e-6)
 
 
-def test_a_view_does_not_depend_on_its_neighbours(images: Tensor) -> None:
-    made = TestTimeAugmentation(PixelNearestNeighbor(2), 4, Augmentation(probability=1.0))
+def test_a_view_does_not_depend_on_its_neighbors(images: Tensor) -> None:
+    made = TestTimeAugmentation(PixelNearestNeighbor("l2"), 4, Augmentation(probability=1.0))
     whole = made.embed(images)
-    assert not torch.allclose(whole, PixelNearestNeighbor(2).embed(images))
+    assert not torch.allclose(whole, PixelNearestNeighbor("l2").embed(images))
     alone = torch.cat([made.embed(one[None]) for one in images])
     assert torch.allclose(whole, alone, atol=1e-6)
 
 
 def test_views_stand_where_they_are_meant_in_coarse_arithmetic() -> None:
     images = torch.rand(4, 1, 105, 105, generator=torch.Generator().manual_seed(1)).round()
-    made = TestTimeAugmentation(PixelNearestNeighbor(2), 2, Augmentation(probability=1.0))
+    made = TestTimeAugmentation(PixelNearestNeighbor("l2"), 2, Augmentation(probability=1.0))
     exact = made.embed(images)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(made.embed(images), exact)
 
 
 def test_no_view_is_refused() -> None:
-    with pytest.raises(UserError, match="views=0"):
+    with pytest.raises(UserError, match="n_views=0"):
         TestTimeAugmentation(network(0), 0)
 
 
 def test_an_ensemble_scores_by_the_mean(images: Tensor) -> None:
-    members = [network(0), network(1, units=6), network(2)]
+    members = [network(0), network(1, dim=6), network(2)]
     whole = Ensemble(members)
     embedded = whole.embed(images)
     assert embedded.shape == (5, 8 + 6 + 8)

@@ -1,0 +1,193 @@
+"""One model on all lists: which lists they are, and counts against direct ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from eval_models import COMPUTE, CONFIG, PROTOCOLS, chance, mnist_like, network, pixels
+from torch import Tensor, nn
+
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.sources import LoadedData
+from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model, primary
+from siamese_oneshot.evaluation.models import EvaluatedModel
+from siamese_oneshot.utils.errors import UserError
+
+
+class Counting(PixelNearestNeighbor):
+    """Keeps every image that is embedded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def embed(self, images: Tensor) -> Tensor:
+        self.seen += list(images)
+        return super().embed(images)
+
+
+def provider(dataset: CharacterDataset, digest: str = "") -> TaskProvider:
+    loaded = LoadedData(dataset, None, (), digest)
+    return TaskProvider(loaded, mnist_like(), "ratio_60_20_20", None, CONFIG, PROTOCOLS)
+
+
+def test_models_keep_the_split_that_they_were_trained_with(task_provider: TaskProvider) -> None:
+    assert task_provider.tasks(network()).split.name == "ratio_60_20_20"
+    stranger = network(split="koch", data_source="omniglot")  # trained on other data
+    assert task_provider.tasks(stranger).split.name == "ratio_60_20_20"
+    assert task_provider.tasks(network()).test is task_provider.tasks(pixels()).test  # drawn once
+    assert task_provider.tasks(pixels()).dataset is task_provider.tasks(network()).dataset
+    assert task_provider.tasks(pixels()).dataset.pixels.shape[-1] == 16
+
+
+def test_other_images_of_the_same_source_are_refused(dataset: CharacterDataset) -> None:
+    task_provider = provider(dataset, "these")
+    for known in ({"data_digest": "these"}, {}, {"data_digest": "x", "data_source": "folder"}):
+        assert task_provider.tasks(network(**known)).split.name == "ratio_60_20_20"
+    with pytest.raises(UserError, match="tiny was trained on other synthetic images than these"):
+        task_provider.tasks(network(data_digest="others"))
+
+
+def test_mnist_in_a_size(with_mnist: TaskProvider) -> None:
+    assert with_mnist.mnist_of(20).pixels.shape == (90, 20, 20)
+    assert with_mnist.mnist_of(20) is with_mnist.mnist_of(20)
+    assert with_mnist.mnist_task.way == 10
+
+
+@pytest.mark.omniglot
+def test_a_forced_split_may_not_test_training_classes(omniglot) -> None:
+    def task_provider(forced: str | None) -> TaskProvider:
+        loaded = LoadedData(omniglot.dataset, omniglot.runs)
+        return TaskProvider(loaded, None, "lake", forced, CONFIG, PROTOCOLS)
+
+    known = {"data_source": "omniglot"}
+    assert task_provider(None).tasks(pixels()).split.name == "lake"
+    assert task_provider(None).tasks(network(split="koch", **known)).split.name == "koch"
+    assert task_provider("vinyals").tasks(network(split="lake", **known)).split.name == "vinyals"
+    with pytest.raises(UserError, match="trained or selected with split=koch40 on Angelic"):
+        task_provider("lake").tasks(network(split="koch40", **known))
+    with pytest.raises(UserError, match=r"split=koch on Angelic.*which split=lake tests"):
+        task_provider("lake").tasks(network(split="koch", **known))
+    chosen = network(split="lake", val_alphabets=["Greek"], **known)
+    validation = task_provider(None).tasks(chosen).split.validation
+    names = omniglot.dataset.alphabets[validation].unique().tolist()
+    assert [omniglot.dataset.alphabet_names[one] for one in names] == ["Greek"]
+
+
+def test_each_image_is_embedded_once(with_mnist: TaskProvider) -> None:
+    counting = Counting()
+    outcome = evaluate_model(EvaluatedModel("counting", counting, 16), with_mnist, COMPUTE)
+    assert len(counting.seen) == outcome.images
+    assert outcome.images <= len(with_mnist.loaded.dataset) + 90
+    assert outcome.comparisons > 10 * outcome.images
+    bits = torch.stack(counting.seen).flatten(1)
+    assert len(torch.unique(bits, dim=0)) == len(bits)
+
+
+def test_scores_that_are_not_finite_are_refused(task_provider: TaskProvider) -> None:
+    model = network("broken")
+    assert isinstance(model.scorer, nn.Module)
+    for weight in model.scorer.parameters():
+        weight.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="broken produces scores that are not finite"):
+        evaluate_model(model, task_provider, COMPUTE)
+
+
+def test_accuracies_equal_slow_counts(
+    task_provider: TaskProvider, dataset: CharacterDataset
+) -> None:
+    outcome = evaluate_model(pixels(), task_provider, COMPUTE)
+    flat = dataset.pixels.flatten(1).double() / 255
+    for key in (
+        "within_alphabet", "cross_alphabet", "few_shot_5way_5shot", "way_curve_test_04",
+        "way_curve_train_06",
+    ):  # fmt: skip
+        results = outcome.results[key]
+        episodes, correct = results.task.episodes, 0
+        for query, ways, truth in zip(
+            episodes.queries, episodes.supports, episodes.answers, strict=True
+        ):
+            scores = [-float((flat[query] - flat[shots]).norm(dim=-1).mean()) for shots in ways]
+            assert sorted(scores)[-1] > sorted(scores)[-2]  # no tie here
+            correct += max(range(len(scores)), key=scores.__getitem__) == int(truth)
+        assert (results.correct, results.n) == (correct, len(episodes))
+
+
+def test_all_scores_are_there_once_and_thresholds_come_from_validation(
+    with_mnist: TaskProvider,
+) -> None:
+    def metric(outcome: object) -> float:
+        return 0.25
+
+    outcome = evaluate_model(network(), with_mnist, COMPUTE, {"quarter": metric})
+    assert outcome.summary == {"quarter": 0.25}
+    keys = [(score.split, score.key) for score in outcome.scores]
+    assert len(set(keys)) == len(keys)
+    ways = [f"way_curve_{name}_{way:02d}" for name in ("test", "train") for way in range(1, 7)]
+    assert {key for split, key in keys if split == "test"} == {
+        "within_alphabet", "cross_alphabet", "koch_protocol", "few_shot_5way_1shot",
+        "few_shot_5way_5shot", "verification", "open_set", "mnist", "assigned_within_alphabet",
+        *ways,
+    }  # fmt: skip
+    assert {key for split, key in keys if split == "validation"} == {"one_shot", "verification"}
+    assert outcome.test.verification.threshold == outcome.validation.verification.threshold
+    scores = {score.key: score for score in outcome.scores if score.split == "test"}
+    assert scores["mnist"].n == PROTOCOLS.mnist_episodes
+    assert scores["way_curve_test_01"].value == 1.0
+    assert scores["open_set"].n == 2 * scores["within_alphabet"].n
+    assert scores["assigned_within_alphabet"].n == scores["within_alphabet"].n
+    assert scores["few_shot_5way_5shot"].shot == 5
+    assert {one.kind for one in outcome.scores} == {
+        "one_shot", "verification", "open_set", "assignment",
+    }  # fmt: skip
+    assert outcome.curve("way_curve_test") == {
+        way: scores[f"way_curve_test_{way:02d}"] for way in range(1, 7)
+    }
+
+
+def test_the_first_network_is_plotted() -> None:
+    class Holder:
+        def __init__(self, model: EvaluatedModel) -> None:
+            self.model = model
+
+    models = [Holder(one) for one in (pixels(), chance(), network("a"), network("b"))]
+    assert primary(models).model.name == "a"  # type: ignore[arg-type]
+    assert primary(models[:2]).model.name == "pixels"  # type: ignore[arg-type]
+
+
+def test_open_set_is_scored_at_validations_threshold(task_provider: TaskProvider) -> None:
+    outcome = evaluate_model(pixels(), task_provider, COMPUTE)
+    results, correct = outcome.results["within_alphabet"], 0
+    for scores, truth in zip(
+        results.scores.tolist(), results.task.episodes.answers.tolist(), strict=True
+    ):
+        others = [score for way, score in enumerate(scores) if way != truth]
+        correct += max(scores) > outcome.reject_threshold
+        correct += max(others) <= outcome.reject_threshold
+    (score,) = [score for score in outcome.scores if score.key == "open_set"]
+    assert score.correct == correct
+
+
+def test_chance_scores_one_in_way_on_every_list(with_mnist: TaskProvider) -> None:
+    for score in evaluate_model(chance(), with_mnist, COMPUTE).scores:
+        if score.kind in ("one_shot", "assignment"):
+            assert score.way is not None
+            spread = 4.5 * (1 / score.way * (1 - 1 / score.way) / score.n) ** 0.5
+            assert score.value == pytest.approx(1 / score.way, abs=spread + 1e-9), score.key
+
+
+def test_slow_models_answer_the_first_episodes_of_each_list(task_provider: TaskProvider) -> None:
+    whole, part = (
+        evaluate_model(one, task_provider, COMPUTE) for one in (pixels(), pixels(limit=15))
+    )
+    for key, results in part.results.items():
+        assert results.n == min(15, whole.results[key].n)
+        assert torch.equal(results.picks, whole.results[key].picks[:15])
+        if whole.results[key].n > 15:
+            assert "the first 15 of" in results.task.protocol
+    skipping = replace(pixels(), skip_series=("few_shot", "way_curve_test"))
+    outcome = evaluate_model(skipping, task_provider, COMPUTE)
+    assert {one.series for one in outcome.scores} == {None, "way_curve_train"}
