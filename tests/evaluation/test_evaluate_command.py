@@ -1,23 +1,24 @@
-"""The command from its line to its files, on generated alphabets."""
+"""The command from its line to its files, on synthetic alphabets."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-from test_subjects import a_run
+from eval_models import make_run
 
 from siamese_oneshot import evaluate
 from siamese_oneshot.evaluation.models import find_models
-from siamese_oneshot.evaluation.runner import _folder, _folders
+from siamese_oneshot.evaluation.record import read_evaluation
+from siamese_oneshot.evaluation.runner import _folders, _output_dir
 
 SMALL = [
     "data=synthetic", "data.synthetic.n_alphabets=5", "data.synthetic.n_characters=[6,7]",
-    "data.synthetic.n_drawers=4", "data.eval.way=5", "data.eval.n_pairs=40", "data.eval.test_runs=6",
-    "data.eval.val_runs=6", "data.eval.koch_runs=2", "data.eval.n_cross_episodes=40",
-    "protocols.max_way=4", "protocols.episodes_per_way=20", "protocols.few_shot_episodes=20",
-    "mnist=false", "logger=none", "accelerator=cpu", "precision=32-true",
+    "data.synthetic.n_drawers=4", "data.eval.way=5", "data.eval.n_pairs=40",
+    "data.eval.test_runs=6", "data.eval.val_runs=6", "data.eval.koch_runs=2",
+    "data.eval.n_cross_episodes=40", "protocols.max_way=4", "protocols.episodes_per_way=20",
+    "protocols.few_shot_episodes=20", "mnist=false", "logger=none", "accelerator=cpu",
+    "precision=32-true",
 ]  # fmt: skip
 
 
@@ -31,33 +32,33 @@ def test_a_sweep_and_a_baseline(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for seed in (0, 1):
-        a_run(tmp_path / "my sweep" / f"{seed}_seed={seed}", seed, status="finished")
-    run(monkeypatch, "my sweep", "chance", "out=made here", "pictures=false")
-    content = json.loads((tmp_path / "made here" / "evaluation.json").read_text())
-    names = [one["name"] for one in content["models"]]
-    assert names == ["0_seed=0", "1_seed=1", "guessing"]
-    assert [one["kind"] for one in content["models"]] == ["network", "network", "baseline"]
-    assert content["data_source"] == "synthetic"
-    assert any("not Omniglot" in warning for warning in content["warnings"])
+        make_run(tmp_path / "my sweep" / f"{seed}_seed={seed}", seed, status="finished")
+    run(monkeypatch, "my sweep", "chance", "output_dir=made here", "plots=false")
+    record = read_evaluation(tmp_path / "made here" / "evaluation.json")
+    assert [(one.name, one.kind) for one in record.models] == [
+        ("0_seed=0", "network"), ("1_seed=1", "network"), ("chance", "baseline"),
+    ]  # fmt: skip
+    assert record.data_source == "synthetic"
+    assert any("not Omniglot" in warning for warning in record.warnings)
     shown = capsys.readouterr().out
-    for one in content["models"]:
-        assert {score["key"] for score in one["scores"]} >= {
-            "one_shot", "within_alphabet", "cross_alphabet", "koch_protocol", "verification", "open_set", "way_curve_test_04",
+    for model in record.models:
+        assert {score.key for score in model.scores} >= {
+            "one_shot", "within_alphabet", "cross_alphabet", "koch_protocol", "verification",
+            "open_set", "way_curve_test_04",
         }  # fmt: skip
-        assert one["split"] == "ratio_60_20_20"
-        wrong = {key: score["n"] - score["correct"] for score in one["scores"]
-                 if (key := score["key"]) in ("one_shot", "within_alphabet")}  # fmt: skip
-        assert wrong == {key: sum(two["times"] for two in mixed) for key, mixed in
-                         one["confused_lists"].items()}  # fmt: skip
-        (across,) = [score for score in one["scores"] if score["key"] == "cross_alphabet"]
-        assert f"{100 * across['value']:.2f}" in shown
-    assert {(one["one"], one["other"]) for one in content["paired"]} == {
-        ("0_seed=0", "1_seed=1"), ("0_seed=0", "guessing"),
+        assert model.split == "ratio_60_20_20"
+        scores = {score.key: score for score in model.scores}
+        for key in ("one_shot", "within_alphabet"):
+            wrong = scores[key].n - scores[key].correct
+            assert wrong == sum(pair["times"] for pair in model.confusions[key])
+        assert f"{100 * scores['cross_alphabet'].value:.2f}" in shown
+    assert {(one["first"], one["second"]) for one in record.paired_tests} == {
+        ("0_seed=0", "1_seed=1"), ("0_seed=0", "chance"),
     }  # fmt: skip
     page = (tmp_path / "made here" / "evaluation.md").read_text()
-    assert "several runs of one setting" in page
-    assert page.count(": classes that 0_seed=0 takes for each other") == 2
-    assert "Koch" not in page  # published figures are of Omniglot
+    assert "Accuracy over seeds" in page
+    assert page.count("Most frequent confusions of 0_seed=0") == 2
+    assert "Koch et al." not in page  # published accuracies are of Omniglot and MNIST
     assert not (tmp_path / "outputs").exists()
 
 
@@ -67,8 +68,8 @@ def test_a_packaged_network_writes_into_no_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     Path("dense").mkdir()
     models = find_models(["dense"])
-    assert _folder(None, ["dense"], models, 1).parent == tmp_path / "outputs" / "evaluate"
-    assert _folder(None, ["./dense"], models, 1) == tmp_path / "dense" / "evaluation"
+    assert _output_dir(None, ["dense"], models, 1).parent == tmp_path / "outputs" / "evaluate"
+    assert _output_dir(None, ["./dense"], models, 1) == tmp_path / "dense" / "evaluation"
     assert _folders(["dense", "chance", "./dense"]) == [Path("dense")]
 
 
@@ -76,17 +77,61 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = a_run(tmp_path / "run", 0)
-    run(monkeypatch, f"run={folder}", "pictures=false")
-    content = json.loads((folder / "evaluation" / "evaluation.json").read_text())
-    (model,) = content["models"]
-    assert model["metadata"]["experiment"] == "tiny"
-    assert model["threshold"] < 10
-    assert len(model["right"]["koch_protocol"]["answers"]) == 2 * 5
-    run(monkeypatch, f"run={folder}", "pictures=false", "views=2")  # stands apart
-    assert json.loads((folder / "evaluation" / "evaluation.json").read_text()) == content
-    other = json.loads((folder / "evaluation_2_views" / "evaluation.json").read_text())
-    assert [one["name"] for one in other["models"]] == ["run, 2 views"]
+    folder = make_run(tmp_path / "run", 0)
+    run(monkeypatch, f"models={folder}", "plots=false")
+    path = folder / "evaluation" / "evaluation.json"
+    (model,) = read_evaluation(path).models
+    assert model.metadata["experiment"] == "tiny"
+    assert len(model.predictions["koch_protocol"]["is_correct"]) == 2 * 5
+    before = path.read_text()
+    run(monkeypatch, f"models={folder}", "plots=false", "tta_views=2")  # goes elsewhere
+    assert path.read_text() == before
+    other = read_evaluation(folder / "evaluation_2_views" / "evaluation.json")
+    assert [one.name for one in other.models] == ["run, 2 views"]
+
+
+STRANGER = '''
+import torch
+from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.episodes import sample_episodes
+from siamese_oneshot.data.tasks import EpisodeTask
+
+class Mean:
+    """Compares the mean gray value."""
+    def embed(self, images):
+        return images.flatten(1).mean(1, keepdim=True)
+    def score(self, one, other):
+        return -(one - other).abs().sum(-1)
+
+def three_way(dataset, split, seed):
+    classes = ClassIndex(dataset, split.test_all_drawers)
+    rng = torch.Generator().manual_seed(seed)
+    yield EpisodeTask("three_way", "3-way", "3-way, own rule", sample_episodes(classes, 12, rng, 3))
+
+def worst_alphabet(outcome):
+    return min(score.value for score in outcome.alphabets)
+'''
+
+
+def test_a_baseline_a_protocol_and_a_summary_metric_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stranger_eval.py").write_text(STRANGER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run(
+        monkeypatch, "mean", "output_dir=here", "plots=false",
+        "+baselines.mean={_target_:siamese_oneshot.evaluation.baselines.Baseline,title:mean gray,"
+        "scorer:{_target_:stranger_eval.Mean,_partial_:true}}",
+        "+data.eval.protocols.three_way={_target_:stranger_eval.three_way,_partial_:true}",
+        "+summary_metrics.worst_alphabet={_target_:stranger_eval.worst_alphabet,_partial_:true}",
+    )  # fmt: skip
+    (model,) = read_evaluation(tmp_path / "here" / "evaluation.json").models
+    assert model.name == "mean gray"
+    (score,) = [score for score in model.scores if score.key == "three_way"]
+    assert (score.way, score.n, score.protocol) == (3, 12, "3-way, own rule")
+    assert model.summary == {"worst_alphabet": min(one.value for one in model.alphabets)}
+    assert "worst_alphabet" in capsys.readouterr().out
 
 
 def test_a_wrong_name_is_one_line(

@@ -1,61 +1,27 @@
+"""Models by name, folder and file; ensembles and test-time augmentation."""
+
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from eval_models import make_run
 
 from siamese_oneshot.evaluation.models import BASELINES, combine, find_models
-from siamese_oneshot.utils.run_info import of_training
-from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.errors import UserError
-
-NETWORK: dict[str, Any] = {
-    "_target_": "siamese_oneshot.models.siamese.build_network",
-    "encoder": {
-        "_target_": "siamese_oneshot.models.encoders.DenseEncoder", "_partial_": True,
-        "size": 12, "hidden": [4], "units": 3,
-    },
-    "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},
-    "init": "torch",
-    "seed": 0,
-}  # fmt: skip
-
-
-def a_run(
-    folder: Path, seed: int, overrides: Sequence[str] = (), status: str = "", **known: Any
-) -> Path:
-    network = instantiate({**NETWORK, "seed": seed}, _convert_="all")
-    state = {f"network.{name}": value for name, value in network.state_dict().items()}
-    metadata: dict[str, Any] = {"experiment": "tiny", "seed": seed, "split": "ratio_60_20_20"}
-    metadata |= {"data_source": "synthetic", "overrides": of_training([*overrides, f"seed={seed}"])}
-    metadata |= known
-    header = {"version": 1, "network": {**NETWORK, "_convert_": "all"}, "metadata": metadata}
-    path = folder / "checkpoints" / "best.ckpt"
-    path.parent.mkdir(parents=True)
-    torch.save({"state_dict": state, "siamese_oneshot": header}, path)
-    (folder / ".hydra").mkdir()
-    if status:
-        result = RunResult(
-            status, "tiny", seed, "synthetic", "", "ratio_60_20_20", [], *[None] * 2, *[0] * 4, ""
-        )
-        write_result(folder, result)
-    return folder
-
 
 def test_baselines_by_name() -> None:
     models = find_models(list(BASELINES))
     assert [one.name for one in models] == [
-        "guessing", "pixel 1-NN, L1", "pixel 1-NN, L2", "modified Hausdorff distance",
+        "chance", "pixel 1-NN, L1", "pixel 1-NN, L2", "pixel 1-NN, cosine",
+        "modified Hausdorff distance",
     ]  # fmt: skip
     assert all(one.trained is None and one.size == 105 and one.setting is None for one in models)
-    assert models[3].max_episodes == 400
-    assert models[1].scorer.norm == 1  # type: ignore[attr-defined]
-    assert models[2].scorer.norm == 2  # type: ignore[attr-defined]
+    assert models[4].max_episodes == 400
+    assert [one.scorer.metric for one in models[1:4]] == ["l1", "l2", "cosine"]  # type: ignore
 
 
 def test_packaged_networks_by_name() -> None:
@@ -66,9 +32,9 @@ def test_packaged_networks_by_name() -> None:
 
 def test_a_sweep_stands_for_its_runs(tmp_path: Path) -> None:
     for seed in (0, 1):
-        a_run(tmp_path / "sweep" / f"{seed}_seed={seed}", seed, status="finished")
+        make_run(tmp_path / "sweep" / f"{seed}_seed={seed}", seed, status="finished")
     models = find_models([str(tmp_path / "sweep"), "chance"])
-    assert [one.name for one in models] == ["0_seed=0", "1_seed=1", "guessing"]
+    assert [one.name for one in models] == ["0_seed=0", "1_seed=1", "chance"]
     assert [str(one.setting) for one in models] == ["tiny", "tiny", "None"]
     assert models[0].setting == models[1].setting
     first, second = (one.scorer.state_dict() for one in models[:2])  # type: ignore[attr-defined]
@@ -76,7 +42,7 @@ def test_a_sweep_stands_for_its_runs(tmp_path: Path) -> None:
 
 
 def test_a_run_and_its_checkpoint(tmp_path: Path) -> None:
-    run = a_run(tmp_path / "run", 3)
+    run = make_run(tmp_path / "run", 3)
     file = str(run / "checkpoints" / "best.ckpt")
     assert [one.name for one in find_models([file])] == ["best"]
     assert [one.name for one in find_models([str(run), file, str(run)])] == ["run"]
@@ -85,7 +51,7 @@ def test_a_run_and_its_checkpoint(tmp_path: Path) -> None:
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     for sweep in ("lr/seeds", "small/seeds"):
         for seed in (0, 1):
-            a_run(tmp_path / sweep / f"{seed}_seed={seed}", seed, status="finished")
+            make_run(tmp_path / sweep / f"{seed}_seed={seed}", seed, status="finished")
     found = find_models([str(tmp_path / "lr/seeds"), str(tmp_path / "small/seeds")])
     assert [one.name for one in found] == [
         "lr/seeds/0_seed=0", "lr/seeds/1_seed=1", "small/seeds/0_seed=0", "small/seeds/1_seed=1",
@@ -102,7 +68,7 @@ def test_of_a_sweep_only_what_has_finished_is_compared(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number, status in enumerate(("finished", "pruned", "interrupted", "")):
-        a_run(tmp_path / "sweep" / str(number), number, status=status)
+        make_run(tmp_path / "sweep" / str(number), number, status=status)
     assert [one.name for one in find_models([str(tmp_path / "sweep")])] == ["0"]
     assert [line.split(" is left out: ")[1] for line in caplog.messages] == [
         "pruned", "interrupted", "unfinished",
@@ -112,14 +78,14 @@ def test_of_a_sweep_only_what_has_finished_is_compared(
         ("0", True), ("1", False), ("2", False), ("3", False),
     ]  # fmt: skip
     shutil.rmtree(tmp_path / "sweep/0")
-    with pytest.raises(UserError, match="no run that has finished"):
+    with pytest.raises(UserError, match="no finished run"):
         find_models([str(tmp_path / "sweep")])
 
 
 def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
-    a_run(tmp_path / "a", 0, ["optimizer.lr=1e-3", "logger=none", "data.root=here"])
-    a_run(tmp_path / "b", 1, ["logger.wandb.mode=offline", "optimizer.lr=1e-3"])
-    a_run(tmp_path / "c", 2, ["optimizer.lr=1e-1"])
+    make_run(tmp_path / "a", 0, ["optimizer.lr=1e-3", "logger=none", "data.root=here"])
+    make_run(tmp_path / "b", 1, ["logger.wandb.mode=offline", "optimizer.lr=1e-3"])
+    make_run(tmp_path / "c", 2, ["optimizer.lr=1e-1"])
     first, second, other = (find_models([str(tmp_path / name)])[0].setting for name in "abc")
     assert first == second != other
     assert str(first) == "tiny optimizer.lr=1e-3"
@@ -130,7 +96,7 @@ def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
     [
         (["hausdorf"], "Did you mean hausdorff"),
         (["outputs/nowhere"], "there is no outputs/nowhere"),
-        ([], "run is empty"),
+        ([], "models is empty"),
         (["."], "holds no run"),
     ],
 )
@@ -143,7 +109,7 @@ def test_what_is_not_there(
 
 
 def test_views_are_of_networks_only() -> None:
-    network, baseline = combine(find_models(["pretrained", "pixel-l2"]), views=3)
+    network, baseline = combine(find_models(["pretrained", "pixel-l2"]), tta_views=3)
     assert (network.name, baseline.name) == ("pretrained, 3 views", "pixel 1-NN, L2")
     assert len(network.scorer.matrix) == 2  # type: ignore[attr-defined, arg-type]
     assert str(network.setting) == "default"
@@ -152,18 +118,18 @@ def test_views_are_of_networks_only() -> None:
 
 def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:
     for seed in range(3):
-        a_run(tmp_path / f"seed{seed}", seed, status="finished")
+        make_run(tmp_path / f"seed{seed}", seed, status="finished")
     *members, whole = combine(find_models([str(tmp_path), "chance"]), ensemble=True)
-    assert [one.name for one in members] == ["seed0", "seed1", "seed2", "guessing"]
-    assert (whole.name, whole.members, whole.setting) == ("ensemble of 3", 3, None)
+    assert [one.name for one in members] == ["seed0", "seed1", "seed2", "chance"]
+    assert (whole.name, whole.n_networks, whole.setting) == ("ensemble of 3", 3, None)
     assert whole.parameters == 3 * members[0].parameters > 0
     assert whole.metadata["split"] == "ratio_60_20_20"
 
 
 def test_an_ensemble_of_one_or_of_two_kinds_is_refused() -> None:
-    with pytest.raises(UserError, match="two networks or more"):
+    with pytest.raises(UserError, match="two or more networks"):
         combine(find_models(["pretrained", "chance"]), ensemble=True)
-    with pytest.raises(UserError, match="one size"):
+    with pytest.raises(UserError, match="one image size"):
         combine(find_models(["pretrained", "dense"]), ensemble=True)
 
 
@@ -174,8 +140,8 @@ def test_an_ensemble_of_one_or_of_two_kinds_is_refused() -> None:
 def test_an_ensemble_is_of_networks_that_learned_from_the_same(
     tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    a_run(tmp_path / "a", 0, status="finished")
-    a_run(tmp_path / "b", 1, status="finished", **other)
+    make_run(tmp_path / "a", 0, status="finished")
+    make_run(tmp_path / "b", 1, status="finished", **other)
     (value,) = other.values()
     with pytest.raises(UserError, match="ensemble=true needs networks of one") as caught:
         combine(find_models([str(tmp_path)]), ensemble=True)

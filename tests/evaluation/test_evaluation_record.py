@@ -1,0 +1,100 @@
+"""evaluation.json is read as it was written, or refused; scores keep their types."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eval_models import COMPUTE, network
+
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
+from siamese_oneshot.evaluation.record import (
+    EvaluationRecord,
+    find_evaluation,
+    read_evaluation,
+    write_evaluation,
+)
+from siamese_oneshot.evaluation.runner import model_record
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.utils.errors import UserError
+
+
+@pytest.fixture
+def record(task_provider: TaskProvider) -> EvaluationRecord:
+    outcome = evaluate_model(network(), task_provider, COMPUTE, {"half": lambda _: 0.5})
+    return EvaluationRecord([model_record(outcome)], "synthetic", "abc", commit="123")
+
+
+def test_what_was_written_is_read(tmp_path: Path, record: EvaluationRecord) -> None:
+    path = write_evaluation(tmp_path, record)
+    assert read_evaluation(path) == record
+    assert record.network is record.models[0]
+    verification = [one for one in record.models[0].scores if one.kind == "verification"]
+    assert all(one.auroc is not None and one.eer is not None for one in verification)
+    (koch,) = record.models[0].predictions.values()
+    assert len(koch["is_correct"]) == 4 * 5
+    assert record.models[0].summary == {"half": 0.5}
+
+
+def test_it_is_found_in_a_run_and_in_its_own_folder(
+    tmp_path: Path, record: EvaluationRecord
+) -> None:
+    assert find_evaluation(tmp_path) is None
+    (tmp_path / "evaluation").mkdir()
+    path = write_evaluation(tmp_path / "evaluation", record)
+    assert find_evaluation(tmp_path) == find_evaluation(tmp_path / "evaluation") == path
+
+
+def change(content: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split("/")
+    part: Any = content
+    for name in parents:
+        part = part[int(name) if name.isdigit() else name]
+    part[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("version", 1, "version 1; this package reads 2"),
+        ("models", [1], "damaged"),
+        ("models/0/scores/0/value", "0.9", "value='0.9' of a score"),
+        ("models/0/scores/0/way", True, "way=True of a score"),
+        ("models/0/scores/0/value", float("nan"), "not finite"),
+        ("models/0/scores/0/surprise", 1, "damaged"),
+        ("models/0/split", None, "split is not str"),
+        ("data_digest", 7, "data_digest is not str"),
+    ],
+)
+def test_what_is_damaged_is_refused(
+    tmp_path: Path, record: EvaluationRecord, path: str, value: Any, message: str
+) -> None:
+    file = write_evaluation(tmp_path, record)
+    content = json.loads(file.read_text())
+    change(content, path, value)
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=message):
+        read_evaluation(file)
+
+
+@pytest.mark.parametrize("text", ["", "[1", "[]", "7"])
+def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "evaluation.json").write_text(text)
+    with pytest.raises(UserError, match="damaged"):
+        read_evaluation(tmp_path / "evaluation.json")
+    with pytest.raises(UserError, match="does not exist: run evaluate first"):
+        read_evaluation(tmp_path / "nothing.json")
+
+
+def test_a_score_has_its_share_and_interval() -> None:
+    score = Score.from_counts("k", "test", "n", "p", 9, 10, "d", way=5, shot=1)
+    assert score.value == 0.9
+    assert score.percent == "90.00 (59.6-98.2)"
+    assert score.auroc_and_eer == ""
+    assert dataclasses.replace(score, auroc=0.99621, eer=0.02258).auroc_and_eer == (
+        "AUROC 0.9962, EER 2.26%"
+    )
+    assert Score.from_dict(dataclasses.asdict(score)) == score
