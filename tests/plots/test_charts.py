@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from siamese_oneshot.plots import draw_per_alphabet, draw_verification_scores, draw_accuracy_vs_way
+from siamese_oneshot.data.augmentation import Augmentation
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.plots.charts import (
+    draw_accuracy_vs_way,
+    draw_augmentations,
+    draw_filters,
+    draw_per_alphabet,
+    draw_verification_scores,
+)
 
 
 def test_ways() -> None:
@@ -16,18 +25,21 @@ def test_ways() -> None:
     lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
     assert lines["a"] == [[1, 100], [3, 50]]
     assert lines["b"] == [[2, 70]]
-    assert lines["guessing"] == [[1, 100], [2, 50], [3, pytest.approx(100 / 3)]]
+    assert lines["chance"] == [[1, 100], [2, 50], [3, pytest.approx(100 / 3)]]
     # A single point is drawn as one; the names stand in the order of the curves' ends.
     assert [line.get_marker() for line in axes.lines] == ["o", "", "None"]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a", "guessing"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a", "chance"]
     (_, band) = axes.collections
     assert {40, 60} <= set(np.round(band.get_paths()[0].vertices[:, 1]).tolist())
 
 
 def test_alphabets_best_on_top() -> None:
-    figure = draw_per_alphabet([("Low_er", 0.25, 0.2, 0.3), ("High", 0.75, 0.7, 0.9)], way=7)
+    def score(name: str, value: float, low: float, high: float) -> Score:
+        return Score("k", "test", name, "", value, 0, 0, low, high, "", way=7)
+
+    figure = draw_per_alphabet([score("Low_er", 0.25, 0.2, 0.3), score("High", 0.75, 0.7, 0.9)])
     (axes,) = figure.axes
-    assert axes.get_xlabel().startswith("7-way accuracy")
+    assert axes.get_xlabel().startswith("within-alphabet 7-way accuracy")
     assert [bar.get_width() for bar in axes.patches] == [25, 75]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["Low er", "High"]
     assert [text.get_text() for text in axes.texts] == ["25.0", "75.0"]
@@ -59,17 +71,59 @@ def test_wild_scores_do_not_squeeze_the_others(wild: float, count: int) -> None:
     (axes,) = draw_verification_scores(logits, same, 0.0).axes
     assert axes.get_xlim() == pytest.approx((-2.08, 2.08))
     assert sum(bar.get_height() for bar in axes.patches) == 100
-    assert f"; {count} beyond" in axes.figure.get_suptitle()
+    assert f"; {count} outliers" in axes.figure.get_suptitle()
 
 
-def test_a_threshold_beyond_all_scores_is_inside_the_chart() -> None:
+def test_a_threshold_outside_all_scores_is_inside_the_chart() -> None:
     (axes,) = draw_verification_scores(torch.linspace(-2, -1, 9), torch.arange(9) % 2, 0.5).axes
     low, high = axes.get_xlim()
     assert low < -2
     assert high > 0.5
-    assert "beyond" not in axes.figure.get_suptitle()
+    assert "outliers" not in axes.figure.get_suptitle()
 
 
 def test_equal_scores_have_a_chart() -> None:
     (axes,) = draw_verification_scores(torch.full((4,), 1.5), torch.tensor([0.0, 1, 0, 1]), 1.5).axes
     assert axes.get_xlim() == pytest.approx((0.98, 2.02))
+
+
+def test_filters_are_scaled_about_zero() -> None:
+    weight = torch.randn(10, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    (drawn,) = draw_filters(weight).axes
+    image = drawn.images[0]
+    assert image.get_clim() == (-1, 1)
+    sheet = np.asarray(image.get_array())
+    for number, kernel in enumerate(weight[:, 0].numpy()):
+        top, left = number // 8 * 4, number % 8 * 4
+        shown = sheet[top : top + 3, left : left + 3]
+        assert np.allclose(shown, kernel / np.abs(kernel).max())
+    assert np.isnan(sheet[3]).all()
+    assert np.isnan(sheet[4:, 8:]).all()
+
+
+def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> None:
+    plain = dataset.pixels[:2, None].float() / 255
+    side = dataset.pixels.shape[-1]
+    figure = draw_augmentations(plain, Augmentation(), torch.Generator().manual_seed(0), copies=3)
+    (drawn,) = figure.axes
+    sheet = np.asarray(drawn.images[0].get_array())
+    assert sheet.shape == (2 * (side + 4) - 4, 4 * (side + 4) - 4)
+    first, second = sheet[:side], sheet[side + 4 :]
+    columns = [slice(at, at + side) for at in range(0, sheet.shape[1], side + 4)]
+    assert np.array_equal(first[:, columns[0]], 255 - dataset.pixels[0].numpy())
+    assert np.array_equal(second[:, columns[0]], 255 - dataset.pixels[1].numpy())
+    assert not np.array_equal(first[:, columns[0]], first[:, columns[1]])
+    assert not np.array_equal(first[:, columns[1]], first[:, columns[2]])
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "augmented"]
+    assert "rotation ±10°, shear ±0.3, scale 0.8-1.2" in " ".join(figure.get_suptitle().split())
+
+
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_no_title_is_wider_than_its_figure(count: int) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = draw_filters(torch.ones(count, 1, 3, 3))
+    FigureCanvasAgg(figure).draw()
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 > 0
+    assert box.x1 < figure.bbox.x1

@@ -10,8 +10,12 @@ import torch
 from matplotlib.colors import to_rgb
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.plots import draw_embedding_map
-from siamese_oneshot.plots.embedding_map import spread, distinct_colors, tsne
+from siamese_oneshot.plots.embedding_map import (
+    distinct_colors,
+    draw_embedding_map,
+    spread,
+    tsne,
+)
 from siamese_oneshot.plots.style import LINES
 
 
@@ -39,7 +43,7 @@ def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
 def test_a_collapsed_network_has_no_map(dataset: CharacterDataset, value: float) -> None:
-    with pytest.raises(ValueError, match="all embeddings are the same"):
+    with pytest.raises(ValueError, match="all embeddings are equal"):
         draw_embedding_map(dataset, torch.arange(36), torch.full((36, 16), value))
 
 
@@ -56,7 +60,7 @@ def test_places_move_apart_and_no_further() -> None:
     assert corner.max() <= 1
 
 
-def test_neighbours_differ_in_color() -> None:
+def test_neighbors_differ_in_color() -> None:
     """Ten on a line with three colors: by hand, equal colors are at least two apart."""
     line = np.stack([np.arange(10.0), np.zeros(10)], 1)
     colors = distinct_colors(line, 3)
