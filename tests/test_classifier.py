@@ -1,11 +1,13 @@
-"""Classes are enrolled and ranked as the slow, obvious way does it."""
+"""OneShotClassifier: scores as the slow, obvious way computes them, threads, files, inputs."""
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,9 +31,10 @@ SIZE = 21
 class Pixels(nn.Module):
     """Embeds an image as its pixels; the score is minus their mean distance, times ten."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 10.0) -> None:
         super().__init__()
         self.encoder = SimpleNamespace(image_size=SIZE)
+        self.scale = nn.Parameter(torch.tensor(scale))
         self.embedded = 0
 
     def embed(self, images: Tensor) -> Tensor:
@@ -40,7 +43,7 @@ class Pixels(nn.Module):
         return images.flatten(1)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
-        return -10 * (one - other).abs().mean(-1)
+        return -self.scale * (one - other).abs().mean(-1)
 
 
 class Constant(Pixels):
@@ -200,7 +203,7 @@ def test_ties_are_broken_at_random_as_choose_does() -> None:
 def test_scores_that_are_no_numbers_are_refused() -> None:
     made = classifier(Constant(math.nan))
     made.add_class("cross", symbol("cross"))
-    with pytest.raises(UserError, match="no numbers"):
+    with pytest.raises(UserError, match="not finite"):
         made.predict(symbol("cross"))
 
 
@@ -262,12 +265,133 @@ def test_what_was_read_is_not_read_again() -> None:
     assert enrolled().predict(given)[0].image is given
 
 
-def test_importing_the_package_loads_no_torch() -> None:
+def test_images_may_be_files_bytes_file_objects_and_arrays(tmp_path: Path) -> None:
+    made = enrolled()
+    (expected,) = made.predict(symbol("ring"))
+    path = tmp_path / "ring.png"
+    symbol("ring").save(path)
+    with open(path, "rb") as file:
+        sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), file,
+                   symbol("ring"), np.asarray(symbol("ring"))]  # fmt: skip
+        for prediction in made.predict(sources):
+            assert prediction.classes == expected.classes
+    for alone in (path.read_bytes(), io.BytesIO(path.read_bytes())):
+        (prediction,) = made.predict(alone)
+        assert prediction.classes == expected.classes
+    with open(path, encoding="latin-1") as text, pytest.raises(ImageError, match="text mode"):
+        made.predict(text)  # type: ignore[arg-type]
+
+
+def test_saved_classes_are_loaded_without_images(tmp_path: Path) -> None:
+    made, path = enrolled(below=-2.5), tmp_path / "symbols.safetensors"
+    made.add_class("cross", symbol("cross", shift=3))
+    before = made.predict([symbol(kind, shift=2) for kind in KINDS])
+    made.save(path)
+    loaded = OneShotClassifier.load(path, made.model)
+    assert (loaded.classes, loaded.reject_threshold) == (made.classes, -2.5)
+    after = loaded.predict([symbol(kind, shift=2) for kind in KINDS])
+    assert [(one.classes, one.known) for one in after] == [(o.classes, o.known) for o in before]
+    assert path.stat().st_size < 5 * SIZE * SIZE * 4 + 2000  # five embeddings and their names
+    loaded.add_class("new", symbol("bar"))
+    assert loaded.classes == (*KINDS, "new")
+    with pytest.raises(UserError, match="other weights than those of pixels"):
+        OneShotClassifier.load(path, classifier(Pixels(scale=2.0)).model)
+    path.write_bytes(path.read_bytes()[:-9])
+    for damaged in (path, tmp_path / "none.safetensors"):
+        with pytest.raises(UserError, match=r"is not a file of OneShotClassifier\.save"):
+            OneShotClassifier.load(damaged, made.model)
+
+
+def test_a_packaged_network_is_found_again_by_the_name_in_the_file(tmp_path: Path) -> None:
+    made = OneShotClassifier.from_pretrained("dense", reject_threshold=0.5)
+    for kind in KINDS:
+        made.add_class(kind, symbol(kind))
+    made.save(tmp_path / "a.safetensors")
+    loaded = OneShotClassifier.load(tmp_path / "a.safetensors")
+    query = symbol("hook", shift=2)
+    assert loaded.predict(query)[0].classes == made.predict(query)[0].classes
+    assert (loaded.model.name, loaded.reject_threshold) == ("dense", 0.5)
+
+
+def test_threads_may_add_and_predict_at_once() -> None:
+    made = enrolled()
+    expected = [one.classes for one in made.predict([symbol(kind) for kind in KINDS])]
+
+    def work(number: int) -> bool:
+        kind = KINDS[number % 4]
+        if number % 3 == 0:
+            made.add_class(f"more {number}", symbol(kind))
+        classes = made.predict(symbol(kind))[0].classes
+        old = {one.name: one.score for one in classes if one.name in KINDS}
+        assert sum(one.probability for one in classes) == pytest.approx(1)
+        return old == {one.name: one.score for one in expected[number % 4]}
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(48)))
+    assert set(made.classes) == {*KINDS, *(f"more {number}" for number in range(0, 48, 3))}
+
+
+def test_blocks_of_queries_and_classes_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = enrolled()
+    made.add_class("cross", symbol("cross", shift=3))
+    queries = [symbol(kind, shift=2) for kind in KINDS]
+    expected = made.predict(queries)
+    largest = []
+    score = made.model.network.score
+
+    def watched(one: Tensor, other: Tensor) -> Tensor:
+        largest.append(torch.broadcast_shapes(one.shape, other.shape).numel())
+        return score(one, other)
+
+    monkeypatch.setattr(made.model.network, "score", watched)
+    for elements in (1, 2 * SIZE**2, 6 * SIZE**2):
+        monkeypatch.setattr("siamese_oneshot.classifier._ELEMENTS", elements)
+        largest.clear()
+        for prediction, wanted in zip(made.predict(queries), expected, strict=True):
+            scores = {one.name: one.score for one in prediction.classes}
+            assert scores == pytest.approx({one.name: one.score for one in wanted.classes})
+        assert max(largest) <= max(elements, SIZE**2)
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    made = classifier()
+    image = read_input(symbol("cross"))
+    made.add_class("cross", [image] * 201)
+    made.predict([symbol("cross")] * 201)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_control_characters_of_names_stay_out_of_messages(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "a\x1b[31m\x07"
+    with pytest.raises(UserError) as caught:
+        classifier().add_class(name, [])
+    (tmp_path / name).mkdir()
+    symbol("bar").save(tmp_path / name / "1.png")
+    (tmp_path / name / "2\x9b.png").write_text("words")
+    made = classifier()
+    (error,) = made.add_folder(tmp_path)
+    assert made.classes == (name,)
+    for text in (str(caught.value), caplog.text, str(error)):
+        assert "a\ufffd[31m\ufffd" in text
+        assert not {"\x1b", "\x07", "\x9b"} & set(text)
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf, "high", True])
+def test_a_threshold_is_a_finite_number(threshold: object) -> None:
+    with pytest.raises(ValueError, match="reject_threshold="):
+        classifier(below=threshold)  # type: ignore[arg-type]
+
+
+def test_importing_the_classifier_loads_only_what_it_needs() -> None:
     code = (
         "import sys, siamese_oneshot; assert 'torch' not in sys.modules; "
-        "siamese_oneshot.OneShotClassifier; assert 'torch' in sys.modules"
+        "siamese_oneshot.OneShotClassifier; assert 'torch' in sys.modules; "
+        "print({'hydra', 'omegaconf', 'wandb', 'pytorch_lightning', 'matplotlib'} & {*sys.modules})"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
     import siamese_oneshot
 
     with pytest.raises(AttributeError, match="no attribute 'Recognizer'"):

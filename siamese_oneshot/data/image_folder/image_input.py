@@ -225,8 +225,8 @@ def _decode(file: BinaryIO, name: str | Path) -> NDArray[np.uint8]:
         try:
             image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
         except UnidentifiedImageError as error:
-            what = "it is text" if _is_text(start) else "its format is unknown"
-            raise ImageError(name, f"{what}, not an image; save it as PNG or JPEG") from error
+            what = "it is text, not an image" if _is_text(start) else "its format is unknown"
+            raise ImageError(name, f"{what}; save it as PNG or JPEG") from error
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(name, _too_large(f"{image.width}×{image.height} pixels"))
