@@ -260,7 +260,7 @@ class OneShotClassifier:
             "classes": gallery.names,
             "reject_threshold": self.reject_threshold,
             "model": self.model.name,
-            "weights": _digest(self.model),
+            "weights": weights_digest(self.model),
         }
         tensors = {"owners": gallery.owners, "supports": gallery.supports}
         with whole_file(Path(path)) as file:
@@ -285,21 +285,23 @@ class OneShotClassifier:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})[_HEADER])
-                owners, supports = file.get_tensor("owners"), file.get_tensor("supports")
-            if header["version"] != _VERSION or len(owners) != len(supports):
+                owners, supports = file.get_tensor("owners").long(), file.get_tensor("supports")
+            names, name, digest = header["classes"], header["model"], header["weights"]
+            threshold = header["reject_threshold"]
+            if header["version"] != _VERSION:
                 raise ValueError(f"it is of version {header['version']}, not {_VERSION}")
-            gallery = _Gallery(tuple(header["classes"]), owners, supports)
-            name, digest = header["model"], header["weights"]
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            if owners.shape != supports.shape[:1] or set(owners.tolist()) != {*range(len(names))}:
+                raise ValueError("its classes and embeddings do not match")
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
             raise UserError(f"{path} is not a file of OneShotClassifier.save: {error}") from error
         model = model or load_trained(name, trust)
-        if _digest(model) != digest:
+        if weights_digest(model) != digest:
             raise UserError(
                 f"{path} was saved with other weights than those of {model.name}: pass the network "
                 f"{name} as model, or add the images anew"
             )
-        classifier = cls(model, header["reject_threshold"])
-        classifier._gallery = gallery
+        classifier = cls(model, threshold)
+        classifier._gallery = _Gallery(tuple(map(str, names)), owners, supports)
         return classifier
 
     def network_input(self, images: Sequence[ImageInput]) -> Tensor:
@@ -366,7 +368,7 @@ def _read(images: ImageSource | Sequence[ImageSource]) -> list[ImageInput]:
     return [one for one in read if isinstance(one, ImageInput)]
 
 
-def _digest(model: TrainedModel) -> str:
+def weights_digest(model: TrainedModel) -> str:
     """A hash of the network's weights."""
     digest = hashlib.sha256()
     for name, value in sorted(model.network.state_dict().items()):

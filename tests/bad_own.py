@@ -1,4 +1,4 @@
-"""A person's own images, networks and digits, spoilt; and what the answer must say.
+"""Damaged images, networks and digits, and what the error message must say.
 
 Each function writes into the working folder, in which ``support``, ``query`` and ``symbols`` are
 good folders of images, and gives the command that must be refused.
@@ -6,6 +6,7 @@ good folders of images, and gives the command that must be refused.
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
@@ -17,23 +18,12 @@ from typing import Any
 
 import torch
 from bad_omniglot import vast_png
-from hydra.utils import instantiate
 from PIL import Image, ImageDraw
+from tiny_network import checkpoint, header, state_dict
 
 Make = Callable[[], list[str]]  # the command and its settings
 FOLDER = ["train", "data.source=folder", "data.split=ratio_60_20_20", "data.root=symbols"]
 PREDICT = ["predict", "support=support", "query=query"]
-NETWORK = {
-    "_target_": "siamese_oneshot.models.siamese.build_network",
-    "_convert_": "all",
-    "encoder": {
-        "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True, "size": 16,
-        "filters": [2], "kernels": [3], "pools": [2], "units": 4,
-    },
-    "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},
-    "init": "torch",
-    "seed": 1,
-}  # fmt: skip
 
 
 def draw(path: str, slope: int) -> None:
@@ -124,13 +114,11 @@ def few_classes() -> list[str]:
 
 def run(edit: Callable[[dict[str, Any]], Any] = lambda content: None) -> list[str]:
     """A run whose checkpoint is edited before it is written."""
-    state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
-    header = {"version": 1, "network": json.loads(json.dumps(NETWORK)), "metadata": {"seed": 1}}
-    content = {"state_dict": state, "siamese_oneshot": header}
+    content = copy.deepcopy(checkpoint())
     edit(content)
     Path("run/checkpoints").mkdir(parents=True)
     torch.save(content, "run/checkpoints/best.ckpt")
-    return [*PREDICT, "run=run"]
+    return [*PREDICT, "weights=run"]
 
 
 def edited_run(edit: Callable[[dict[str, Any]], Any]) -> Make:
@@ -158,10 +146,9 @@ def spoilt_export(spoil: Callable[[bytes], bytes]) -> Make:
     def make() -> list[str]:
         from safetensors.torch import save
 
-        header = {"version": 1, "network": NETWORK}
-        whole = save(instantiate(NETWORK).state_dict(), {"siamese_oneshot": json.dumps(header)})
+        whole = save(state_dict(), {"siamese_oneshot": json.dumps(header())})
         Path("net.safetensors").write_bytes(spoil(whole))
-        return [*PREDICT, "run=net.safetensors"]
+        return [*PREDICT, "weights=net.safetensors"]
 
     return make
 
@@ -171,7 +158,7 @@ def mnist(images: bytes, labels: bytes = b"", suffix: str = "") -> Make:
         Path("mnist").mkdir()
         Path(f"mnist/t10k-images-idx3-ubyte{suffix}").write_bytes(images)
         Path(f"mnist/t10k-labels-idx1-ubyte{suffix}").write_bytes(labels)
-        return ["evaluate", "run=chance", "mnist=mnist"]
+        return ["evaluate", "models=chance", "mnist=mnist"]
 
     return make
 
@@ -225,15 +212,15 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
     ("an empty image", only("query/x.png", b"", PREDICT), ["x.png", "the file is empty"]),
     ("an image of nothing",
      lambda: [empty("query"), Image.new("L", (30, 30), 200).save("query/x.png"), PREDICT][2],
-     ["x.png", "no image can be seen"]),
+     ["x.png", "no strokes are visible"]),
     ("a decompression bomb", only("query/x.png", vast_png(), PREDICT), ["x.png", "megapixels"]),
     ("links in a circle", links_in_a_circle, ["query/up", "not followed", "query/self"]),
-    ("a pipe, which would never end", pipe, ["pipe.png", "it is no file"]),
+    ("a pipe, which would never end", pipe, ["pipe.png", "it is not a file"]),
     ("a name that is no text", odd_names, ["no image"]),
-    ("results into a file", lambda: [*PREDICT, "out=query/q0.png"], ["out=query/q0.png"]),
-    ("no such run", lambda: [*PREDICT, "run=nowhere"], ["no network at nowhere", "pretrained"]),
-    ("a folder that is no run", lambda: [*PREDICT, "run=query"], ["query has no checkpoints"]),
-    ("an image as network", lambda: [*PREDICT, "run=query/q0.png"], ["neither a .ckpt nor"]),
+    ("results into a file", lambda: [*PREDICT, "output_dir=query/q0.png"], ["output_dir=query/q0.png"]),
+    ("no such run", lambda: [*PREDICT, "weights=nowhere"], ["no network nowhere", "pretrained"]),
+    ("a folder that is no run", lambda: [*PREDICT, "weights=query"], ["query has no checkpoints"]),
+    ("an image as network", lambda: [*PREDICT, "weights=query/q0.png"], ["neither a .ckpt nor"]),
     ("a truncated checkpoint", spoilt_run(lambda data: data[: len(data) // 2]),
      ["best.ckpt", "damaged"]),
     ("an empty checkpoint", spoilt_run(lambda data: b""), ["best.ckpt", "damaged"]),
@@ -246,20 +233,20 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
      ["best.ckpt", "no checkpoint of this package"]),
     ("a checkpoint of another version",
      edited_run(lambda c: c["siamese_oneshot"].update(version=7)),
-     ["best.ckpt", "version 7", "reads 1"]),
+     ["best.ckpt", "version 7", "reads version 2"]),
     ("a checkpoint of another architecture", edited_run(larger), ["best.ckpt", "size mismatch"]),
     ("a checkpoint that is a list", spoilt_run(lambda data: pickle.dumps([1])), ["best.ckpt"]),
     ("a checkpoint whose header is text", edited_run(lambda c: c.update(siamese_oneshot="x")),
      ["best.ckpt"]),
     ("a checkpoint that calls something else", edited_run(foreign),
-     ["best.ckpt", "wants os.mkdir to be called"]),
+     ["best.ckpt", "references os.mkdir"]),
     ("truncated weights", spoilt_export(lambda data: data[:-40]), ["net.safetensors"]),
     ("a web page as weights", spoilt_export(lambda data: HTML), ["net.safetensors", "be read"]),
     ("weights with a vast header", spoilt_export(lambda data: b"\xff" * 8 + data[8:]),
      ["net.safetensors", "be read"]),
     ("weights without a header", spoilt_export(lambda data: data.replace(b"siamese_o", b"x" * 9)),
      ["net.safetensors"]),
-    ("no digits", lambda: ["evaluate", "run=chance", "mnist=nowhere"], ["MNIST", "nowhere"]),
+    ("no digits", lambda: ["evaluate", "models=chance", "mnist=nowhere"], ["MNIST", "nowhere"]),
     ("digits of another kind", mnist(idx(7, 1)), ["t10k-images", "no IDX file of images"]),
     ("truncated digits", mnist(idx(2051, 10, 28, 28, data=b"x")), ["[10, 28, 28]", "1 bytes"]),
     ("a gzip bomb as digits", mnist(BOMB, BOMB, ".gz"), ["larger than any of MNIST's"]),

@@ -27,23 +27,28 @@ from pathlib import Path
 import numpy as np
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
 from PIL import Image
 from safetensors.torch import save
+from tiny_network import NETWORK, checkpoint, header, state_dict
 
 from siamese_oneshot.cli.overrides import unquoted, with_paths
-from siamese_oneshot.data import bitcache
-from siamese_oneshot.data.image_folder.decode import read_image
+from siamese_oneshot.classifier import OneShotClassifier, weights_digest
+from siamese_oneshot.data import cache as bit_cache
+from siamese_oneshot.data.image_folder.image_input import read_image
 from siamese_oneshot.data.mnist import load_mnist
 from siamese_oneshot.data.omniglot.contents import decode_image
 from siamese_oneshot.data.omniglot.files import Members
+from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.sweeps.job import FILE, Job
+from siamese_oneshot.utils.config import instantiate_plain
 from siamese_oneshot.utils.errors import UserError
 
 SECONDS = 10.0
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+MODEL = TrainedModel("x", instantiate_plain(NETWORK), NETWORK)
 
 
 class Hang(BaseException):
@@ -75,39 +80,34 @@ def idx(magic: int, *shape: int) -> bytes:
     return head + bytes(k % 10 for k in range(int(np.prod(shape))))
 
 
-NETWORK = {
-    "_target_": "siamese_oneshot.models.siamese.build_network",
-    "_convert_": "all",
-    "encoder": {
-        "_target_": "siamese_oneshot.models.encoders.DenseEncoder", "_partial_": True, "size": 2,
-        "hidden": [2], "units": 2,
-    },
-    "comparator": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},
-    "init": "torch", "seed": 0,
-}  # fmt: skip
-HEADER = {"version": 1, "network": NETWORK, "metadata": {"seed": 0}, "threshold": 0.5, "card": {}}
-
-
 def exported() -> bytes:
-    return save(instantiate(NETWORK).state_dict(), {"siamese_oneshot": json.dumps(HEADER)})
+    return save(state_dict(), {"siamese_oneshot": json.dumps(header(threshold=0.5, card={}))})
 
 
-def checkpoint() -> bytes:
+def saved_checkpoint() -> bytes:
     buffer = io.BytesIO()
-    state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
-    torch.save({"siamese_oneshot": HEADER, "state_dict": state}, buffer)
+    torch.save(checkpoint(), buffer)
     return buffer.getvalue()
+
+
+def gallery() -> bytes:
+    """Classes that a classifier has saved."""
+    metadata = {"siamese_oneshot_classes": json.dumps({
+        "version": 1, "classes": ["a", "b"], "reject_threshold": None, "model": "x",
+        "weights": weights_digest(MODEL),
+    })}  # fmt: skip
+    return save({"owners": torch.tensor([0, 1, 1]), "supports": torch.rand(3, 64)}, metadata)
 
 
 def cache() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        bitcache.write(Path(folder, "x"), {"data": 1}, {"a": np.arange(40, dtype=np.uint8)})
+        bit_cache.write(Path(folder, "x"), {"data": 1}, {"a": np.arange(40, dtype=np.uint8)})
         return Path(folder, "x").read_bytes()
 
 
 JOB = json.dumps({"version": 1, "number": 0, "overrides": ["a=1"], "swept": ["a"], "attempts": 1,
                   "error": None, "trial": None}).encode()  # fmt: skip
-RESULT = json.dumps({"version": 1, "status": "finished", "experiment": "x", "seed": 0,
+RESULT = json.dumps({"version": 2, "status": "finished", "experiment": "x", "seed": 0,
                      "data_source": "synthetic", "data_digest": "0", "data_split": "ratio_60_20_20",
                      "scores": [], "val_accuracy": 0.5, "checkpoint": None, "steps": 1, "epochs": 1,
                      "train_seconds": 1.0, "total_seconds": 1.0, "precision": "32-true",
@@ -150,8 +150,8 @@ def read_mnist(folder: Path, data: bytes, suffix: str = "") -> None:
 def read_words(folder: Path, data: bytes) -> None:
     """Whatever path is typed, Hydra reads it back as it was."""
     text = data.decode("utf-8", "surrogateescape").replace("\0", "")
-    (line,) = with_paths([f"out={text}"], ["out"])
-    if line.startswith("out='"):
+    (line,) = with_paths([f"output_dir={text}"], ["output_dir"])
+    if line.startswith("output_dir='"):
         found = OverridesParser.create().parse_overrides([line])[0].value()
         assert found == unquoted(text), (text, line, found)
 
@@ -160,7 +160,7 @@ def read_words(folder: Path, data: bytes) -> None:
 READERS: dict[str, tuple[list[bytes], Callable[[Path, bytes], object]]] = {
     "png": ([encoded("PNG"), encoded("PNG", "1"), encoded("PNG", "P"), encoded("PNG", "RGBA")],
             lambda folder, data: read_image(put(folder, "x", data))),
-    "picture": ([encoded(kind) for kind in ("JPEG", "GIF", "BMP", "TIFF", "PPM", "ICO", "WEBP")],
+    "image": ([encoded(kind) for kind in ("JPEG", "GIF", "BMP", "TIFF", "PPM", "ICO", "WEBP")],
                 lambda folder, data: read_image(put(folder, "x", data))),
     "zip": ([zipped(zipfile.ZIP_STORED), zipped(zipfile.ZIP_DEFLATED), zipped(zipfile.ZIP_LZMA)],
             read_zip),
@@ -169,15 +169,17 @@ READERS: dict[str, tuple[list[bytes], Callable[[Path, bytes], object]]] = {
                lambda folder, data: read_mnist(folder, data, ".gz")),
     "safetensors": ([exported()],
                     lambda folder, data: load_trained(put(folder, "x.safetensors", data))),
-    "ckpt": ([checkpoint()], lambda folder, data: load_trained(put(folder, "x.ckpt", data))),
-    "cache": ([cache()], lambda folder, data: bitcache.read(put(folder, "x", data), {"data": 1})),
+    "classes": ([gallery()], lambda folder, data: OneShotClassifier.load(
+        put(folder, "x.safetensors", data), MODEL)),
+    "ckpt": ([saved_checkpoint()], lambda folder, data: load_trained(put(folder, "x.ckpt", data))),
+    "cache": ([cache()], lambda folder, data: bit_cache.read(put(folder, "x", data), {"data": 1})),
     "job.json": ([JOB], lambda folder, data: Job.read(put(folder, FILE, data).parent)),
     "result.json": ([RESULT],
                     lambda folder, data: read_result(put(folder, "result.json", data).parent)),
     "path": ([WORDS], read_words),
 }  # fmt: skip
-ALLOWED = (UserError, bitcache.CacheFault)
-SHARES = {"ckpt": 0.3, "picture": 1.5, "png": 3.0, "zip": 2.0}  # of the inputs; 1 where not here
+ALLOWED = (UserError, bit_cache.CacheFault)
+SHARES = {"ckpt": 0.3, "image": 1.5, "png": 3.0, "zip": 2.0}  # of the inputs; 1 where not here
 
 
 def spoilt(seeds: list[bytes], rng: random.Random) -> bytes:
@@ -245,7 +247,7 @@ def fuzz(count: int, seed: int) -> tuple[Counter[str], list[tuple[str, str, byte
     """
     rng = random.Random(seed)
     ended: Counter[str] = Counter()
-    eval_results = []
+    findings = []
     names = list(READERS)
     weights = [SHARES.get(name, 1.0) for name in names]
     with tempfile.TemporaryDirectory() as top, warnings.catch_warnings():
@@ -262,12 +264,12 @@ def fuzz(count: int, seed: int) -> tuple[Counter[str], list[tuple[str, str, byte
             except ALLOWED:
                 ended[f"{name} refused"] += 1
             except (Exception, Hang) as problem:
-                eval_results.append((name, f"{type(problem).__name__}: {problem}"[:200], data))
-        strangers = [
+                findings.append((name, f"{type(problem).__name__}: {problem}"[:200], data))
+        escaped = [
             path for path in Path(top).rglob("*") if path.is_file() and path.parent != folder
         ]
-        eval_results += [("escape", str(path), b"") for path in strangers]
-    return ended, eval_results
+        findings += [("escape", str(path), b"") for path in escaped]
+    return ended, findings
 
 
 def main() -> None:
@@ -276,15 +278,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     began = time.monotonic()
-    ended, eval_results = fuzz(asked.count, asked.seed)
+    ended, findings = fuzz(asked.count, asked.seed)
     for name, number in sorted(ended.items()):
         print(f"{name}: {number:,}")
-    for (reader, what), number in Counter(finding[:2] for finding in eval_results).most_common(40):
-        example = next(data for name, said, data in eval_results if (name, said) == (reader, what))
+    for (reader, what), number in Counter(one[:2] for one in findings).most_common(40):
+        example = next(data for name, said, data in findings if (name, said) == (reader, what))
         print(f"FOUND {number} x {reader}: {what}\n  {example[:300]!r}")
-    total = sum(ended.values()) + len(eval_results)
-    print(f"{total:,} inputs, {len(eval_results)} findings, {time.monotonic() - began:.0f} s")
-    raise SystemExit(bool(eval_results))
+    total = sum(ended.values()) + len(findings)
+    print(f"{total:,} inputs, {len(findings)} findings, {time.monotonic() - began:.0f} s")
+    raise SystemExit(bool(findings))
 
 
 if __name__ == "__main__":

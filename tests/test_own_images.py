@@ -127,10 +127,10 @@ def test_evaluation_export_and_answers(
             export(run, tmp_path / "other.safetensors")
     (run / "evaluation" / "evaluation.json").write_text(json.dumps(found))
 
-    classifier = OneShotClassifier.load(tmp_path / "mine.safetensors")
+    classifier = OneShotClassifier.from_pretrained(tmp_path / "mine.safetensors")
     for sign in sorted((images / "alphabet 0").iterdir()):
         classifier.add_class(sign.name, [sign / "1.png"])
-    (prediction,) = classifier.rank([images / "alphabet 0" / "sign 3" / "1.png"])
+    (prediction,) = classifier.predict([images / "alphabet 0" / "sign 3" / "1.png"])
     assert prediction.best.name == "sign 3"  # nothing is nearer than the very same image
     assert sum(one.probability for one in prediction.classes) == pytest.approx(1)
 

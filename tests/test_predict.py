@@ -16,26 +16,12 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from PIL import Image, ImageDraw
+from tiny_network import checkpoint
 
 from siamese_oneshot import predict
 from siamese_oneshot.evaluation.significance import wilson
 
-NETWORK = {
-    "_target_": "siamese_oneshot.models.siamese.build_network",
-    "_convert_": "all",
-    "encoder": {
-        "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True, "image_size": 21,
-        "filters": [4], "kernels": [3], "pool_sizes": [2], "embedding_dim": 64, "batch_norm": False,
-    },
-    "similarity": {
-        "_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True,
-        "weight_init": -1.0,
-    },
-    "init": "torch",
-    "seed": 1,
-}  # fmt: skip
 SUPPORT, QUERY = "my symbols (x)/β [1]", "queries, a=b"
 KINDS = ("=cross", "ring", "bar ü")
 Command = Callable[..., tuple[int, str, str]]  # exit code, standard output, standard error
@@ -71,16 +57,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(folder: Path, reject_threshold: float | None) -> None:
     """A run's folder, its network untrained: it knows equal images and no more."""
-    state = {f"network.{name}": v for name, v in instantiate(NETWORK).state_dict().items()}
-    header = {
-        "version": 2,
-        "network": NETWORK,
-        "metadata": {"seed": 1},
-        "reject_threshold": reject_threshold,
-    }
     path = folder / "a run" / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": state, "siamese_oneshot": header}, path)
+    torch.save(checkpoint(reject_threshold=reject_threshold), path)
 
 
 @pytest.fixture
