@@ -36,8 +36,7 @@ from siamese_oneshot.classifier import OneShotClassifier, weights_digest
 from siamese_oneshot.data import cache as bit_cache
 from siamese_oneshot.data.image_folder.image_input import read_image
 from siamese_oneshot.data.mnist import load_mnist
-from siamese_oneshot.data.omniglot.contents import decode_image
-from siamese_oneshot.data.omniglot.files import Members
+from siamese_oneshot.data.omniglot.archive import Archive, decode_image
 from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.sweeps.job import FILE, Job
@@ -125,11 +124,11 @@ def put(folder: Path, name: str, data: bytes) -> Path:
 
 
 def read_zip(folder: Path, data: bytes) -> None:
-    with Members(put(folder, "x.zip", data)) as members:
-        for name in members.names[:9]:
+    with Archive(put(folder, "x.zip", data)) as archive:
+        for name in archive.names[:9]:
             if name.endswith(".png"):
-                decode_image(members, name)
-            members.read(name)
+                decode_image(archive, name)
+            archive.read(name)
 
 
 def read_mnist(folder: Path, data: bytes, suffix: str = "") -> None:
