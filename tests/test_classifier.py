@@ -19,9 +19,14 @@ from torch import Tensor, nn
 
 from siamese_oneshot import OneShotClassifier
 from siamese_oneshot.classifier import rank
-from siamese_oneshot.data.image_folder.image_input import ImageError, ImageInput, load_image, read_input
-from siamese_oneshot.evaluation.metrics import choose
+from siamese_oneshot.data.image_folder.image_input import (
+    ImageError,
+    ImageInput,
+    load_image,
+    read_input,
+)
 from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes
+from siamese_oneshot.evaluation.metrics import choose
 from siamese_oneshot.runs.checkpoint import TrainedModel
 from siamese_oneshot.utils.errors import UserError
 

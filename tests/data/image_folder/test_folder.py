@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese_oneshot.data.image_folder.image_input import load_image
 from siamese_oneshot.data.image_folder.folder import FolderError, load_folder
+from siamese_oneshot.data.image_folder.image_input import load_image
 from siamese_oneshot.utils.errors import UserError
 
 

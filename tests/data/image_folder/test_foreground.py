@@ -182,7 +182,9 @@ def test_a_solid_bar_on_transparent_is_ink_and_a_solid_card_with_a_image_is_pape
     small = np.zeros((300, 300, 4), np.uint8)
     small[100:220, 100:220] = painted(strokes("H", (120, 120), 6), (0, 0, 90))
     assert normalize(small).polarity == "dark on light"
-    assert alike(normalize(small).strokes > 0, normalize(painted(strokes("H"))).strokes > 0, 2) > 0.97
+    assert (
+        alike(normalize(small).strokes > 0, normalize(painted(strokes("H"))).strokes > 0, 2) > 0.97
+    )
 
 
 def test_dots_and_filled_parts_stay():
