@@ -1,110 +1,108 @@
-"""Images of how a training goes, by its validation: what the network confuses and how surely."""
+"""Plots of the validation during training: what the network confuses, and with which scores."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 
+from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.evaluation.evaluator import EpisodeResults
 from siamese_oneshot.utils import check
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
 
 class ValidationPlots(Callback):
-    """Draws validation as it stands after every so many epochs and at the end.
+    """Plots the last validation after every few epochs and at the end of training.
 
-    PNGs go to ``<folder>/step_000270/`` and, with a table of the worst mistakes, to W&B. Nothing of
-    the test lists is looked at.
+    The plots go to ``<folder>/step_000270/*.png`` and to W&B as ``plots/<name>``, with a table of
+    the worst mistakes. Test data are never read. Data modules other than `OneShotDataModule` are
+    not plotted.
 
     Args:
-        folder: for the images.
-        every_n_epochs: epochs between two albums.
-        mistakes: rows of the table.
+        folder: Folder of the plots.
+        every_n_epochs: Epochs between two sets of plots.
+        mistakes: Rows of the table of mistakes.
     """
 
     def __init__(self, folder: str, every_n_epochs: int = 6, mistakes: int = 24) -> None:
-        self.folder, self.every = (
-            Path(folder),
-            check.integer("every_n_epochs", every_n_epochs, 1),
-        )
+        self.folder = Path(folder)
+        self.every_n_epochs = check.integer("every_n_epochs", every_n_epochs, 1)
         self.mistakes = check.integer("mistakes", mistakes, 0)
-        self._drawn = 0  # the step of the last album
+        self._step = 0  # of the last plots
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """What was trained before, where a run goes on, is not drawn again."""
-        self._drawn = trainer.global_step
+        """A resumed run does not plot its last validation again."""
+        self._step = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw where it is time."""
-        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every == 0:
-            self._draw(trainer, pl_module)
+        """Plot if enough epochs have passed."""
+        if not trainer.sanity_checking and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._plot(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw how it ended."""
-        if trainer.global_step > self._drawn:
-            self._draw(trainer, pl_module)
+        """Plot the last validation."""
+        if trainer.global_step > self._step:
+            self._plot(trainer, pl_module)
 
-    def _draw(self, trainer: pl.Trainer, module: Any) -> None:
-        if not trainer.is_global_zero or module.eval_results is None:
+    def _plot(self, trainer: pl.Trainer, module: Any) -> None:
+        data, results = trainer.datamodule, module.eval_results  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or results is None or not isinstance(data, OneShotDataModule):
             return
-        self._drawn = trainer.global_step
-        place = self.folder / f"step_{trainer.global_step:06d}"
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        loggers = [one for one in trainer.loggers if isinstance(one, WandbLogger)]
-        try:
-            from siamese_oneshot.plots.figures import save_figures, validation_figures
+        from siamese_oneshot.plots.figures import save_figures, validation_figures  # slow to import
 
-            augmentation = getattr(data.sampler, "augmentation", None)
+        step = self._step = trainer.global_step
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        augmentation = getattr(data.sampler, "augmentation", None)
+        try:
             figures = validation_figures(
-                data.dataset, module.eval_results, module.network, augmentation, data.split.train
+                data.dataset, results, module.network, augmentation, data.split.train
             )
-            for name, path in save_figures(figures, place).items():
-                for logger in loggers:
-                    logger.log_image(f"plots/{name}", [str(path)], step=self._drawn)
-            rows = mistakes_table(data.dataset, module.eval_results.results[0], self.mistakes)
+            saved = save_figures(figures, self.folder / f"step_{step:06d}")
+            rows = mistakes_table(data.dataset, results.results[0], self.mistakes)
             for logger in loggers:
-                _log_table(logger, rows, self._drawn)
-        except (ValueError, RuntimeError, OSError) as problem:  # an image is not worth a training
-            log.warning("the images at step %d could not be made: %s", self._drawn, problem)
+                for name, path in saved.items():
+                    logger.log_image(f"plots/{name}", [str(path)], step=step)
+                _log_table(logger, rows, step)
+        except (ValueError, RuntimeError, OSError) as problem:  # training is worth more
+            log.warning("the plots at step %d cannot be made: %s", step, problem)
 
 
 def mistakes_table(
     dataset: CharacterDataset, results: EpisodeResults, count: int
 ) -> list[tuple[Any, ...]]:
-    """The worst mistakes, furthest ahead first.
+    """The worst mistakes, sorted by how far the wrong support is ahead.
 
     Returns:
-        Of each the images of query, right and chosen support (uint8, black on white), the classes
-        of the two, and what they scored.
+        Rows of: images of the query, the correct and the predicted support (uint8, black on white);
+        classes of the two supports; their scores.
     """
     from siamese_oneshot.plots.episodes import worst_mistakes
 
     episodes = results.task.episodes
     rows = []
     for index in worst_mistakes(results, count):
-        answer, pick = int(episodes.answers[index]), int(results.picks[index])
-        places = [int(episodes.supports[index, way, 0]) for way in (answer, pick)]
-        names = [dataset.class_names[int(dataset.classes[place])] for place in places]
-        scores = [float(results.scores[index, way]) for way in (answer, pick)]
-        shown = [int(episodes.queries[index]), *places]
-        images = [255 - dataset.pixels[one].numpy() for one in shown]
-        rows.append((*images, *names, *scores))
+        ways = int(episodes.answers[index]), int(results.picks[index])
+        supports = [int(episodes.supports[index, way, 0]) for way in ways]
+        shown = [int(episodes.queries[index]), *supports]
+        images = [255 - dataset.pixels[image].numpy() for image in shown]
+        classes = [dataset.class_names[int(dataset.classes[support])] for support in supports]
+        rows.append((*images, *classes, *[float(results.scores[index, way]) for way in ways]))
     return rows
 
 
 def _log_table(logger: WandbLogger, rows: list[tuple[Any, ...]], step: int) -> None:
     import wandb
 
-    columns = ["query", "right", "chosen", "right is", "chosen is", "right scored", "chosen scored"]
-    cells = [[*(wandb.Image(one) for one in row[:3]), *row[3:]] for row in rows]
+    columns = [
+        "query", "correct", "predicted", "correct class", "predicted class", "correct score",
+        "predicted score",
+    ]  # fmt: skip
+    cells = [[*(wandb.Image(image) for image in row[:3]), *row[3:]] for row in rows]
     logger.log_table("mistakes", columns=columns, data=cells, step=step)
