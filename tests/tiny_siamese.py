@@ -1,4 +1,4 @@
-"""A tiny network, its data, trainers and losses, shared by the tests of training."""
+"""A tiny network with data and trainers, shared by the tests of training and callbacks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from siamese_oneshot.data import datamodule
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.samplers import PairSampler
-from siamese_oneshot.data.sources import LoadedData
-from siamese_oneshot.data.tasks import EvalConfig, EvalTasks
-from siamese_oneshot.evaluation.embeddings import Embeddings
+from siamese_oneshot.data.tasks import EvalConfig
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.losses import PairBCELoss
 from siamese_oneshot.models.optimizers import OptimizerSetup, adam
@@ -29,7 +26,7 @@ from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.module import SiameseModule
 
 CALLBACKS = Path(__file__).parents[1] / "conf" / "callbacks"
-STEPS = 3  # an epoch
+STEPS = 3  # of an epoch
 Data = Callable[..., OneShotDataModule]
 
 
@@ -41,30 +38,24 @@ def network(**options: Any) -> SiameseNetwork:
 def module(
     loss: Any = None, make_optimizer: Callable[..., OptimizerSetup] | None = None, **options: Any
 ) -> SiameseModule:
-    built = options.pop("network", None) or network()
-    built.description = {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0}
+    model = options.pop("network", None) or network()
+    model.description = {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0}
     make_optimizer = make_optimizer or partial(adam, lr=3e-3)
     options = {"ema_decay": None, **options}
-    return SiameseModule(built, loss or PairBCELoss(), make_optimizer, **options)
+    return SiameseModule(model, loss or PairBCELoss(), make_optimizer, **options)
 
 
 def trainer(callbacks: Sequence[pl.Callback] = (), **options: Any) -> pl.Trainer:
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "accelerator": "cpu", "max_epochs": 2, "logger": False, "log_every_n_steps": 1,
         "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0,
-        "enable_checkpointing": any(isinstance(one, ModelCheckpoint) for one in callbacks),
+        "enable_checkpointing": any(isinstance(c, ModelCheckpoint) for c in callbacks),
     }  # fmt: skip
-    return pl.Trainer(callbacks=list(callbacks), **(usual | options))
-
-
-def embedded(net: SiameseNetwork, made: OneShotDataModule, eval_tasks: EvalTasks) -> Embeddings:
-    net.eval()
-    with torch.no_grad():
-        return Embeddings(eval_tasks.indices, net.embed(made.images(eval_tasks.indices)))
+    return pl.Trainer(callbacks=list(callbacks), **(defaults | options))
 
 
 class Losses(pl.Callback):
-    """Notes every step's loss."""
+    """Keeps the loss of every step."""
 
     def __init__(self) -> None:
         self.values: list[float] = []
@@ -73,16 +64,17 @@ class Losses(pl.Callback):
         self.values.append(float(outputs["loss"]))
 
 
-def configured(tmp_path: Path) -> list[pl.Callback]:
-    """The checkpoints and early stopping of conf/callbacks, as the job makes them."""
+def configured(folder: Path) -> list[Any]:
+    """Best checkpoint, early stopping and last checkpoint of conf/callbacks/default.yaml."""
     settings = OmegaConf.load(CALLBACKS / "default.yaml")
-    settings.checkpoint.dirpath = settings.last_checkpoint.dirpath = str(tmp_path)
-    return [instantiate(settings[name]) for name in ("checkpoint", "early_stopping", "last_checkpoint")]
+    settings.checkpoint.dirpath = settings.last_checkpoint.dirpath = str(folder)
+    names = ("checkpoint", "early_stopping", "last_checkpoint")
+    return [instantiate(settings[name]) for name in names]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Networks this small lose more to waking threads than they win."""
+    """Several threads are slower with networks of this size."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -90,17 +82,19 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def data(dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch) -> Data:
-    """The real data module on look-alikes: 2 alphabets train, 1 validates, 1 tests."""
-    monkeypatch.setattr(datamodule, "load_source", lambda *a, **k: LoadedData(dataset, None))
+def data(dataset: CharacterDataset) -> Data:
+    """The data module on blobs: 2 training alphabets, 1 for validation, 1 for the test."""
 
     def make(
         sampler: Any = None, cls: type[OneShotDataModule] = OneShotDataModule
     ) -> OneShotDataModule:
         config = EvalConfig(n_pairs=40, val_runs=6, test_runs=4, n_cross_episodes=20, way=5)
         sampler = sampler or PairSampler(16, steps_per_epoch=STEPS)
-        made = cls(sampler=sampler, image_size=16, seed=0, eval=config, eval_batch_size=7)
-        made.load()
-        return made
+        loaded = cls(
+            sampler, image_size=16, source=dataset, split="ratio_60_20_20", eval=config,
+            eval_batch_size=7,
+        )  # fmt: skip
+        loaded.load()
+        return loaded
 
     return make

@@ -55,6 +55,11 @@ class TrainingProgressBar(TQDMProgressBar):
             loss = float(trainer.callback_metrics["train/loss"])
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
+    def on_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Close the bar, so that an error starts on a line of its own."""
+        if self._train_progress_bar is not None:
+            self._train_progress_bar.close()
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the scores of a validation as a line that stays."""
         super().on_validation_end(trainer, pl_module)

@@ -119,6 +119,8 @@ class SignalHandler(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop between two steps: the last one is complete, the next has not begun."""
+        if batch_idx % trainer.accumulate_grad_batches:  # a checkpoint has no gradients
+            return
         checkpoints = [c for c in trainer.callbacks if isinstance(c, LastCheckpoint)]  # type: ignore[attr-defined]
         stop = self.received is not None
         save = stop or self._save_requested or any(c.is_due for c in checkpoints)

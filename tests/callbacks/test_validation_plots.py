@@ -1,4 +1,4 @@
-"""Images on the way: which, when, and of what."""
+"""Plots during training: which, when, and the table of mistakes."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import WandbLogger
+from tiny_siamese import STEPS, Data, module, trainer
+from torch.utils.data import DataLoader, TensorDataset
 
-from siamese_oneshot.callbacks.validation_plots import ValidationPlots, mistakes_table, ways_curve
+from siamese_oneshot.callbacks.validation_plots import ValidationPlots, mistakes_table
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.evaluator import EpisodeResults
-from siamese_oneshot.training import validation_plots
+from siamese_oneshot.plots import figures
+from siamese_oneshot.plots.episodes import worst_mistakes
 
 
-def results() -> EpisodeResults:
-    """Three episodes of 2 ways: right, wrong by 1, wrong by 3."""
+def test_the_table_begins_with_the_worst_mistake() -> None:
+    """Three episodes of 2 ways: correct, wrong by 1, wrong by 3."""
     episodes = Episodes(
         queries=torch.tensor([0, 1, 2]),
-        supports=torch.tensor([[[3], [4]], [[3], [4]], [[3], [4]]]),
+        supports=torch.tensor([[[3], [4]]] * 3),
         answers=torch.tensor([0, 1, 0]),
     )
     scores = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
-    return EpisodeResults(
-        EpisodeTask("within", "title", "protocol", episodes), scores, scores.argmax(1)
-    )
-
-
-def dataset() -> CharacterDataset:
-    return CharacterDataset(
+    task = EpisodeTask("within_alphabet", "title", "protocol", episodes)
+    dataset = CharacterDataset(
         pixels=torch.arange(5, dtype=torch.uint8)[:, None, None].expand(5, 4, 4).contiguous(),
         classes=torch.tensor([0, 1, 0, 0, 1]),
         drawers=torch.zeros(5, dtype=torch.int64),
@@ -40,68 +40,81 @@ def dataset() -> CharacterDataset:
         class_alphabets=torch.tensor([0, 0]),
         source="folder",
     )
-
-
-def test_the_table_begins_with_the_worst() -> None:
-    rows = mistakes_table(dataset(), results(), 10)
-    assert [[int(cell.flat[0]) for cell in row[:3]] for row in rows] == [
-        [255 - 2, 255 - 3, 255 - 4],
-        [255 - 1, 255 - 4, 255 - 3],
-    ]
+    rows = mistakes_table(dataset, EpisodeResults(task, scores, scores.argmax(1)), 10)
+    assert [[255 - int(cell.flat[0]) for cell in row[:3]] for row in rows] == [[2, 3, 4], [1, 4, 3]]
     assert [row[3:] for row in rows] == [("A/x", "A/y", 0.0, 3.0), ("A/y", "A/x", 1.0, 2.0)]
 
 
-def test_the_curve_ends_at_the_episodes_own_accuracy() -> None:
-    ((way, share, low, high),) = ways_curve(results())
-    assert (way, share) == (2, pytest.approx(1 / 3))
-    assert low < share < high
+def folders(
+    data: Data, folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, error: str = ""
+) -> list[str]:
+    """The plots after so many epochs of a training that plots every second one."""
 
+    def draw() -> None:
+        if error:
+            raise ValueError(error)
 
-class Page:
-    """Stands for a figure."""
-
-
-def drawn_at(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, fails: bool = False
-) -> Any:
-    """The names of the folders after so many epochs of 10 steps."""
-
-    def one(module: Any, data: Any) -> Any:
-        def draw() -> Page:
-            if fails:
-                raise ValueError("no image")
-            return Page()
-
-        yield "trial", draw
-
-    monkeypatch.setattr(validation_plots, "_pictures", one)
-    monkeypatch.setattr("siamese_oneshot.plots.save", lambda figure, path: path.touch())
-    callback = ValidationPlots(str(folder), every_n_epochs=2)
-    module = SimpleNamespace(eval_results=SimpleNamespace(results=[results()]))
-    trainer = SimpleNamespace(
-        sanity_checking=False,
-        is_global_zero=True,
-        loggers=[],
-        datamodule=SimpleNamespace(dataset=dataset()),
-    )
-    for epoch in range(epochs):
-        trainer.current_epoch, trainer.global_step = epoch, 10 * (epoch + 1)
-        callback.on_validation_end(trainer, module)  # type: ignore[arg-type]
-    callback.on_train_end(trainer, module)  # type: ignore[arg-type]
+    monkeypatch.setattr(figures, "validation_figures", lambda *a: iter([("episode", draw)]))
+    monkeypatch.setattr(figures, "save", lambda figure, path: path.touch())
+    plots = ValidationPlots(str(folder), every_n_epochs=2)
+    trainer([plots], max_epochs=epochs).fit(module(), data())
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
 
 
-def test_every_so_many_epochs_and_once_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("epochs", "plotted"), [(5, [2, 4, 5]), (4, [2, 4])])
+def test_every_second_epoch_and_once_at_the_end(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, plotted: list[int]
 ) -> None:
-    steps = [path.partition("/")[0] for path in drawn_at(tmp_path / "five", monkeypatch, 5)]
-    assert steps == ["step_000020", "step_000040", "step_000050"]
-    steps = [path.partition("/")[0] for path in drawn_at(tmp_path / "four", monkeypatch, 4)]
-    assert steps == ["step_000020", "step_000040"]
+    expected = [f"step_{epoch * STEPS:06d}/episode.png" for epoch in plotted]
+    assert folders(data, tmp_path, monkeypatch, epochs) == expected
 
 
-def test_a_image_that_fails_costs_no_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_plot_that_fails_does_not_end_the_training(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert drawn_at(tmp_path, monkeypatch, 1, fails=True) == []
-    assert "could not be made: no image" in caplog.text
+    assert folders(data, tmp_path, monkeypatch, 1, "no image") == []
+    assert "the plot episode cannot be made: no image" in caplog.text
+
+
+def test_the_plots_and_the_table_reach_wandb(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: dict[str, Any] = {}
+
+    class Wandb(WandbLogger):
+        def __init__(self) -> None:
+            pass
+
+        def log_image(self, key: str, images: list[Any], step: Any = None, **kwargs: Any) -> None:
+            calls[key] = (images, step)
+
+        def log_table(self, key: str, columns: Any = None, data: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
+            calls[key] = (columns, data)
+
+    plots, fitted = ValidationPlots(str(tmp_path), every_n_epochs=1), module()
+    trainer([plots], max_epochs=1).fit(fitted, data())
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setattr(wandb, "Image", lambda pixels: pixels.shape)
+    run: Any = SimpleNamespace(
+        loggers=[Wandb()], global_step=7, is_global_zero=True, datamodule=data()
+    )
+    plots._plot(run, fitted)
+    names = {
+        "episode", "mistakes", "confusions", "per_alphabet", "accuracy_vs_way", "filters",
+        "verification_scores",
+    }  # fmt: skip
+    assert {key.removeprefix("plots/") for key in calls if key.startswith("plots/")} == names
+    assert calls["plots/episode"] == ([str(tmp_path / "step_000007" / "episode.png")], 7)
+    columns, rows = calls["mistakes"]
+    assert all(len(row) == len(columns) for row in rows)
+    assert fitted.eval_results is not None
+    assert len(rows) == len(worst_mistakes(fitted.eval_results.results[0], 24)) > 0
+
+
+def test_loaders_of_labels_are_not_plotted(tmp_path: Path) -> None:
+    labels = torch.arange(12) % 3
+    loader = DataLoader(TensorDataset(torch.rand(12, 1, 16, 16), labels), 12)
+    fit: pl.Trainer = trainer([ValidationPlots(str(tmp_path), 1)], max_epochs=1)
+    fit.fit(module(), loader, loader)
+    assert fit.global_step == 1
+    assert not [*tmp_path.iterdir()]
