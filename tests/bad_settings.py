@@ -55,16 +55,16 @@ loss.smoothing=nan | from 0 to 1
 loss=episodic_hinge loss.margin=0 | above 0
 sampler.n_alphabets=0 | 1 or more
 ! sampler.n_alphabets=99 | 99 | sampler.n_alphabets
-! sampler.n_way=99 | 99 | sampler.n_way
+! sampler.n_way=99 | sampler. | 99 characters
 sampler.n_way=2.5 | an integer
-! sampler.n_drawers=99 | 99 | sampler.n_drawers
+! sampler.n_drawers=99 | sampler. | 99 drawers
 sampler.steps_per_epoch=0 | 1 or more
 sampler.random_rot90=maybe | true or false
 loss=bce_pairs sampler.batch_size=0 | 2 or more
 loss=bce_pairs sampler.batch_size=abc | an integer
 loss=bce_pairs sampler.n_fixed_pairs=1 | sampler.n_fixed_pairs=1
 loss=bce_pairs sampler.n_augmented_copies=-1 | 0 or more
-! loss=bce_pairs sampler=episodic_ce sampler.n_alphabets=1 sampler.n_way=3 | sampler=bce_pairs
+! loss=bce_pairs sampler=episodic_ce sampler.n_alphabets=1 sampler.n_way=3 | loss=bce_pairs
 sampler.augmentation=none | null
 sampler.augmentation.rotation=nan | from 0 to 180
 sampler.augmentation.shear=1 | below 1
@@ -121,8 +121,8 @@ data.eval.way=2.5 | an integer
 data.eval.n_pairs=abc | an integer
 data.eval.test_runs=-1 | 1 or more
 data.eval.pairs_within_alphabet=maybe | true
-data.extra_synthetic.n_alphabets=-1 | 0 or more
-data.synthetic.n_alphabets=0 | from 1 to 999
+data.extra_synthetic.n_alphabets=-1 | an integer
+data.synthetic.n_alphabets=0 | an integer
 data.synthetic.n_characters=[9,3] | [9, 3]
 ! data.synthetic.n_drawers=1 | drawers
 ! data.extra_synthetic.n_alphabets=2 sampler.n_synthetic=0.5 data.extra_synthetic.n_drawers=0 | drawers=0
@@ -148,7 +148,7 @@ top_k=0 | 1 or more
 top_k=all | an integer
 reject_threshold=nan | number
 on_error=ignore | skip, stop
-! support=null | support has no value yet
+support=null | a path
 ! weights=pretraned | Did you mean pretrained?
 """
 EVALUATE = r"""

@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from siamese_oneshot.utils import check
+
 
 class TrainingProgressBar(TQDMProgressBar):
     """One bar from the first step to the last, and a line for each validation.
@@ -18,7 +20,7 @@ class TrainingProgressBar(TQDMProgressBar):
     """
 
     def __init__(self, refresh_rate: int = 1) -> None:
-        super().__init__(refresh_rate=refresh_rate)
+        super().__init__(refresh_rate=check.integer("refresh_rate", refresh_rate, 0))
 
     def init_train_tqdm(self) -> Tqdm:
         """The bar; where the output is no terminal, it is drawn every 30 seconds."""

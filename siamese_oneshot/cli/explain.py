@@ -14,7 +14,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from siamese_oneshot.cli.suggest import hint, nearest
+from siamese_oneshot.cli.suggest import hint, keys_of, nearest
 from siamese_oneshot.utils.errors import ArgumentError, UserError, shown
 
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
@@ -50,6 +50,8 @@ def explain(error: BaseException, cfg: DictConfig | None) -> str | None:
     """
     causes = list(_causes(error))
     node = _node(causes)
+    if cfg is not None and (unknown := _unknown_argument(causes, cfg)):
+        return unknown
     refused = [cause for cause in causes if isinstance(cause, ArgumentError)]
     if refused:
         return _refused_argument(refused[-1], causes, cfg)
@@ -61,8 +63,7 @@ def explain(error: BaseException, cfg: DictConfig | None) -> str | None:
             return f"{key} has no value yet; give one on the command line: {key}=…"
         if type(cause).__name__ == "MisconfigurationException":  # Lightning's, not imported here
             return f"PyTorch Lightning refuses the settings: {cause}"
-    unknown = None if cfg is None else _unknown_argument(causes, cfg)
-    return unknown or _wrong_target(causes) or explain_machine(error)
+    return _wrong_target(causes) or explain_machine(error)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -104,9 +105,9 @@ def _refused_argument(
         return depth, not key.startswith(f"{node}."), not _has_value(cfg, key, error), len(key)
 
     parent, _, rest = error.argument.rpartition(".")
-    keys = [key for key in _keys(tree) if f".{key}".endswith(f".{error.argument}")]
+    keys = [key for key in keys_of(tree) if f".{key}".endswith(f".{error.argument}")]
     if not keys and parent:
-        keys = [f"{key}.{rest}" for key in _keys(tree) if f".{key}".endswith(f".{parent}")]
+        keys = [f"{key}.{rest}" for key in keys_of(tree) if f".{key}".endswith(f".{parent}")]
     if keys:
         return str(error.renamed(min(keys, key=rank)))
     return f"{node}: {error}" if node else str(error)
@@ -134,14 +135,6 @@ def _has_value(cfg: DictConfig, key: str, error: ArgumentError) -> bool:
     return shown(plain) == shown(given)
 
 
-def _keys(tree: Any, start: str = "") -> Iterator[str]:
-    """Yield the dotted path of every key in nested mappings."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield f"{start}{key}"
-            yield from _keys(value, f"{start}{key}.")
-
-
 def _targets(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every node with a ``_target_``, with its path."""
     if isinstance(tree, dict):
@@ -165,9 +158,10 @@ def _unknown_argument(causes: list[BaseException], cfg: DictConfig) -> str | Non
             if names is not None and match[1] not in names:
                 start = "".join(f"{part}." for part in path)
                 meant = hint([start + name for name in nearest(match[1], names)])
+                listed = f" Its arguments: {', '.join(names)}."
                 return (
                     f"{start}{match[1]}: {node['_target_']} has no argument {match[1]}."
-                    f"{meant}\nIts arguments: {', '.join(names)}."
+                    f"{meant or listed}"
                 )
     return None
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from siamese_oneshot.utils.errors import UserError
@@ -67,50 +66,44 @@ class Settings:
             extra: One more folder of configurations (``--config-dir``).
         """
         groups = dict[str, tuple[str, ...]]()
-        for folder in (conf, extra):
-            if folder is not None:
-                with _loader(folder) as loader:
-                    for group, options in _groups(loader):
-                        groups[group] = (*groups.get(group, ()), *options)
-        choices = [] if extra is None else [f"hydra.searchpath=[{quoted(f'file://{extra}')}]"]
-        base = list(choices)
-        for override in _parsed(overrides):
-            group, names = override.key_or_group, _options(override)
-            if names and all(_is_option(groups, group, name) for name in names):
-                choices.append(f"{_sign(override)}{group}={names[0]}")
-        with _loader(conf) as loader:
+        base = [] if extra is None else [f"hydra.searchpath=[{quoted(f'file://{extra}')}]"]
+        for folder in filter(None, (extra, conf)):
+            with initialize_config_dir(str(folder), version_base="1.3"):
+                for group, options in _groups(GlobalHydra.instance().config_loader()):
+                    groups[group] = (*groups.get(group, ()), *options)
+        choices = [
+            f"{_sign(override)}{override.key_or_group}={names[0]}"
+            for override in _parsed(overrides)
+            if (names := _options(override))
+            and all(_is_option(groups, override.key_or_group, name) for name in names)
+        ]
+        with initialize_config_dir(str(conf), version_base="1.3"):
             try:
-                cfg = loader.load_configuration(config_name, choices, RunMode.RUN)
+                cfg = compose(config_name, [*base, *choices], return_hydra_config=True)
             except HydraException:
-                cfg = loader.load_configuration(config_name, base, RunMode.RUN)
+                cfg = compose(config_name, base, return_hydra_config=True)
         tree = OmegaConf.to_container(cfg, resolve=False)
-        return cls(groups, frozenset(cfg.hydra.runtime.choices), frozenset(_paths(tree)))
+        return cls(groups, frozenset(cfg.hydra.runtime.choices), frozenset(keys_of(tree)))
 
     def plus(self, name: str) -> str:
         """Return the ``+`` that choosing an option of a group needs, or ""."""
         return "+" if name in self.groups and name not in self.chosen else ""
 
 
-@contextlib.contextmanager
-def _loader(folder: Path) -> Iterator[ConfigLoader]:
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        yield GlobalHydra.instance().config_loader()
-
-
-def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[tuple[str, list[str]]]:
     """Yield every config group with its options."""
     for name in loader.list_groups(parent):
         group = f"{parent}/{name}" if parent else name
-        yield group, tuple(loader.get_group_options(group, ObjectType.CONFIG))
+        yield group, loader.get_group_options(group, ObjectType.CONFIG)
         yield from _groups(loader, group)
 
 
-def _paths(tree: Any, start: str = "") -> Iterator[str]:
+def keys_of(tree: Any, start: str = "") -> Iterator[str]:
     """Yield the dotted path of every key in nested mappings."""
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield f"{start}{key}"
-            yield from _paths(value, f"{start}{key}.")
+            yield from keys_of(value, f"{start}{key}.")
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
@@ -134,14 +127,12 @@ def _value(override: Override) -> str:
 
 def _options(override: Override) -> list[str]:
     """Return the option names that an override of a group asks for."""
+    value: Any = override.value()
+    values = value if isinstance(value, list) else [value]
     if override.is_sweep_override():
-        values: list[object] = []
-        if override.is_discrete_sweep() and not isinstance(override.value(), Glob):
-            values = list(override.sweep_string_iterator())
-    else:
-        value = override.value()
-        values = list(value) if isinstance(value, list) else [value]
-    return [value for value in values if isinstance(value, str)]
+        listed = override.is_discrete_sweep() and not isinstance(value, Glob)
+        values = list(override.sweep_string_iterator()) if listed else []
+    return [name for name in values if isinstance(name, str)]
 
 
 def _is_option(groups: dict[str, tuple[str, ...]], group: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of arguments. Each raises `ArgumentError`, a ValueError that names the argument.
+"""Checks of arguments: each returns the value, or raises `ArgumentError` naming the argument.
 
 The command line adds which configuration key the argument came from.
 """
@@ -6,22 +6,24 @@ The command line adds which configuration key the argument came from.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from siamese_oneshot.utils.errors import ArgumentError
-from siamese_oneshot.utils.text import did_you_mean
+
+_T = TypeVar("_T")
+_INF = math.inf
 
 
 def number(
     argument: str,
     value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
+    low: float = -_INF,
+    high: float = _INF,
     *,
-    above: float = -math.inf,
-    below: float = math.inf,
+    above: float = -_INF,
+    below: float = _INF,
 ) -> float:
     """Return a finite number within bounds.
 
@@ -37,10 +39,10 @@ def number(
         ArgumentError: If the value is not a number, is NaN or infinite, or is out of bounds.
     """
     numeric = isinstance(value, Real) and not isinstance(value, bool)
-    found = float(value) if numeric else math.nan
-    if not (math.isfinite(found) and low <= found <= high and above < found < below):
+    result = float(value) if numeric else math.nan
+    if not (math.isfinite(result) and low <= result <= high and above < result < below):
         raise ArgumentError(argument, value, f"a number{_bounds(low, high, above, below)}")
-    return found
+    return result
 
 
 def fraction(argument: str, value: Any) -> float:
@@ -48,7 +50,7 @@ def fraction(argument: str, value: Any) -> float:
     return number(argument, value, 0, 1)
 
 
-def integer(argument: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
+def integer(argument: str, value: Any, low: float = -_INF, high: float = _INF) -> int:
     """Return an integer from ``low`` to ``high``."""
     numeric = isinstance(value, Integral) and not isinstance(value, bool)
     if not numeric or not low <= int(value) <= high:
@@ -64,34 +66,30 @@ def seed(argument: str, value: Any) -> int:
 def integers(
     argument: str,
     value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
+    low: float = -_INF,
+    high: float = _INF,
     count: int | None = None,
 ) -> list[int]:
     """Return a list of integers from ``low`` to ``high``; ``count`` is its length if given."""
-    try:
-        return [integer(argument, one, low, high) for one in _entries(argument, value, count)]
-    except ArgumentError:
-        expected = f"a list of {_many(count)}integers{_bounds(low, high)}"
-        raise ArgumentError(argument, value, expected) from None
+    expected = f"integers{_bounds(low, high)}"
+    return _list(argument, value, count, expected, lambda entry: integer("", entry, low, high))
 
 
 def numbers(
     argument: str,
     value: Any,
     count: int,
-    low: float = -math.inf,
+    low: float = -_INF,
     *,
-    above: float = -math.inf,
-    below: float = math.inf,
+    above: float = -_INF,
+    below: float = _INF,
 ) -> list[float]:
     """Return a list of ``count`` numbers within bounds."""
-    try:
-        entries = _entries(argument, value, count)
-        return [number(argument, one, low, above=above, below=below) for one in entries]
-    except ArgumentError:
-        expected = f"a list of {_many(count)}numbers{_bounds(low, math.inf, above, below)}"
-        raise ArgumentError(argument, value, expected) from None
+
+    def entry_of(entry: Any) -> float:
+        return number("", entry, low, above=above, below=below)
+
+    return _list(argument, value, count, f"numbers{_bounds(low, _INF, above, below)}", entry_of)
 
 
 def boolean(argument: str, value: Any) -> bool:
@@ -103,8 +101,7 @@ def boolean(argument: str, value: Any) -> bool:
 
 def names(argument: str, value: Any) -> list[str]:
     """Return a list of names."""
-    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if not listed or not all(isinstance(one, str) for one in value):
+    if not _is_list(value) or not all(isinstance(name, str) for name in value):
         raise ArgumentError(argument, value, "a list of names, as in [one,two]")
     return list(value)
 
@@ -123,50 +120,42 @@ def mapping(argument: str, value: Any) -> None:
         raise ArgumentError(argument, value, "null, for none, or a mapping of settings")
 
 
-def known_keys(argument: str, settings: Mapping[Any, Any], keys: Sequence[str]) -> None:
-    """Refuse a mapping with keys that nothing reads.
-
-    Raises:
-        ArgumentError: Names the unknown key and the nearest known one.
-    """
-    for key in settings:
-        if key not in keys:
-            hint = did_you_mean(key, keys)
-            message = f"there is no such setting.{hint} Choices: {', '.join(keys)}"
-            raise ArgumentError(f"{argument}.{key}", settings[key], message=message)
-
-
 def choice(argument: str, value: Any, choices: Collection[str | None]) -> Any:
     """Return one of ``choices``; None among them stands for null."""
     if (value is not None and not isinstance(value, str)) or value not in choices:
-        listed = ", ".join("null" if one is None else one for one in choices)
+        listed = ", ".join("null" if name is None else name for name in choices)
         raise ArgumentError(argument, value, f"one of {listed}")
     return value
 
 
-def _entries(argument: str, value: Any, count: int | None) -> list[Any]:
-    # OmegaConf's lists are sequences, but not Python lists.
-    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    if not listed or (count is not None and len(value) != count):
-        raise ArgumentError(argument, value, "a list")
-    return list(value)
+def _list(
+    argument: str, value: Any, count: int | None, expected: str, entry_of: Callable[[Any], _T]
+) -> list[_T]:
+    if _is_list(value) and count in (None, len(value)):
+        try:
+            return [entry_of(entry) for entry in value]
+        except ArgumentError:
+            pass
+    many = "" if count is None else f"{count} "
+    raise ArgumentError(argument, value, f"a list of {many}{expected}")
 
 
-def _many(count: int | None) -> str:
-    return "" if count is None else f"{count} "
+def _is_list(value: Any) -> bool:
+    """Whether a value is a list; OmegaConf's lists are sequences, but not Python lists."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _bounds(low: float, high: float, above: float = -math.inf, below: float = math.inf) -> str:
+def _bounds(low: float, high: float, above: float = -_INF, below: float = _INF) -> str:
     parts = []
-    if low > -math.inf and high < math.inf:
+    if low > -_INF and high < _INF:
         parts.append(f" from {_digits(low)} to {_digits(high)}")
-    elif low > -math.inf:
+    elif low > -_INF:
         parts.append(f", {_digits(low)} or more")
-    elif high < math.inf:
+    elif high < _INF:
         parts.append(f", {_digits(high)} or less")
-    if above > -math.inf:
+    if above > -_INF:
         parts.append(f" above {_digits(above)}")
-    if below < math.inf:
+    if below < _INF:
         parts.append(f"{' and' if parts else ''} below {_digits(below)}")
     return "".join(parts)
 

@@ -8,6 +8,7 @@ arguments. ``_partial_: true`` asks for a ``functools.partial`` in place of the 
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
 from functools import cache, partial
@@ -136,10 +137,19 @@ def _built(description: Any) -> Any:
     if "_target_" not in description:
         return values
     arguments = _built(description.get("_args_", []))
-    call = _found(str(description["_target_"]))
-    if description.get("_partial_", False):
-        return partial(call, *arguments, **values)
-    return call(*arguments, **values)
+    target, is_partial = str(description["_target_"]), description.get("_partial_", False)
+    call = _found(target)
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # of some built-in functions
+        signature = None
+    if signature is not None:
+        try:
+            (signature.bind_partial if is_partial else signature.bind)(*arguments, **values)
+        except TypeError as problem:
+            message = f"it cannot be called with these arguments: {problem}"
+            raise ArgumentError("_target_", target, message=message) from problem
+    return partial(call, *arguments, **values) if is_partial else call(*arguments, **values)
 
 
 def _found(target: str) -> Any:

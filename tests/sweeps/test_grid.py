@@ -6,15 +6,14 @@ import itertools
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.types import HydraContext
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps import driver
@@ -78,7 +77,7 @@ def test_an_ablation_changes_the_experiment_of_the_command_line() -> None:
     sweeper = GridSweeper(params={"+ablation": "affine,elastic"})
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        sweeper.hydra_context = HydraContext(loader, Callbacks())
+        sweeper.hydra_context = SimpleNamespace(config_loader=loader)
         jobs = combinations(sweeper._parsed(["+experiment=quick", "+sweep=ablation"]))
         found = [compose("config", job.overrides).sampler.augmentation for job in jobs]
     assert [(one.probability, one.elastic) for one in found] == [(0.0, 1.6), (0.39, 0.0)]
