@@ -18,12 +18,7 @@ class Convolution(nn.Conv2d):
     All implementations agree up to rounding, so their weights are interchangeable.
 
     Args:
-        in_channels: Input channels.
-        out_channels: Output channels.
-        kernel: Side of the kernel.
-        stride: Stride.
-        margin: Zeros on every side.
-        bias: Whether there is a bias.
+        in_channels, out_channels, kernel, stride, margin, bias: As for ``nn.Conv2d``.
         impl: ``direct`` uses PyTorch's own; ``fourier`` uses the frequency domain whenever the
             stride is 1, in the precision of the weights; ``auto`` uses it for batches in float32
             on a CPU for which it is faster.
@@ -64,14 +59,7 @@ class Convolution(nn.Conv2d):
         return super().forward(images)
 
     def by_fourier(self, n_images: int, height: int, width: int, plain: bool) -> bool:
-        """Whether a batch goes through the frequency domain.
-
-        Args:
-            n_images: Images in the batch.
-            height: Height of the images.
-            width: Width of the images.
-            plain: Whether the batch is float32 on a CPU, without autocast.
-        """
+        """Whether a batch uses the frequency domain; ``plain`` is float32 on a CPU, no autocast."""
         if self.impl == "direct" or self.stride[0] != 1:
             return False
         if self.impl == "fourier":

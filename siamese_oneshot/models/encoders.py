@@ -23,12 +23,7 @@ ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": 
 
 
 class IntensityScale(nn.Module):
-    """Map intensities from 0 (background) … 1 (foreground) to the values that a network reads.
-
-    Args:
-        background_value: Value of an intensity of 0.
-        foreground_value: Value of an intensity of 1.
-    """
+    """Map intensities 0 … 1 to ``background_value`` … ``foreground_value``."""
 
     def __init__(self, background_value: float, foreground_value: float) -> None:
         super().__init__()
@@ -72,16 +67,9 @@ class Encoder(nn.Module):
         dropout: float,
         activation: str,
     ) -> None:
-        """Add ``dense`` and, with local descriptors, ``local``.
+        """Add ``dense``, which reads ``(channels, size, size)``, and ``local`` if there is one.
 
-        Args:
-            channels: Channels of the features.
-            size: Side of the features that ``dense`` reads.
-            map_size: Side of the map that ``local`` reads.
-            global_dim: Size of the global embedding.
-            local_dim: Length of a local descriptor; 0 for none.
-            dropout: Dropout rate of the input of ``dense``.
-            activation: Activation of the global embedding.
+        ``local`` reads ``(channels, map_size, map_size)``. The other arguments are the encoder's.
         """
         global_dim = check.integer("embedding_dim", global_dim, 1)
         local_dim = check.integer("local_dim", local_dim, 0)
@@ -90,19 +78,14 @@ class Encoder(nn.Module):
         self.activation = ACTIVATIONS[check.choice("activation", activation, ACTIVATIONS)]()
         if local_dim:
             self.layers["local"] = nn.Conv2d(channels, local_dim, 1)
-        self.map_size, self.local_dim = (map_size, local_dim) if local_dim else (0, 0)
+        self.map_size, self.local_dim = (map_size if local_dim else 0), local_dim
         self.embedding_dim = global_dim + self.map_size**2 * local_dim
 
     def embedding(self, features: Tensor, feature_map: Tensor) -> Tensor:
-        """Compute the embedding from the last features.
+        """Compute the embedding from what ``dense`` and ``local`` read.
 
-        Args:
-            features: ``(n, channels, size, size)``.
-            feature_map: ``(n, channels, map_size, map_size)``; unused without local descriptors.
-
-        Returns:
-            ``(n, embedding_dim)``: the global embedding, then the local descriptors in row-major
-            order, each of unit length, as ``CrossAttention`` reads them.
+        Returns ``(n, embedding_dim)``: the global embedding, then the local descriptors in
+        row-major order, each of unit length, as ``CrossAttention`` reads them.
         """
         global_embedding = self.activation(self.layers["dense"](self.dropout(features.flatten(1))))
         if not self.map_size:
@@ -111,12 +94,7 @@ class Encoder(nn.Module):
         return torch.cat([global_embedding, F.normalize(descriptors, dim=-1).flatten(1)], 1)
 
     def by_fourier(self, n_images: int, plain: bool) -> list[str]:
-        """Layers whose convolutions all use the frequency domain; shortcuts do not count.
-
-        Args:
-            n_images: Images in a batch.
-            plain: Whether the batch is float32 on a CPU, without autocast.
-        """
+        """Layers that use the frequency domain, see `Convolution.by_fourier`; not shortcuts."""
         return [
             name
             for name, size in self.input_sizes.items()

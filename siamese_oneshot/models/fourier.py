@@ -25,8 +25,7 @@ class Shape:
     """The sizes of a convolution of stride 1 with a square kernel.
 
     Attributes:
-        height: Height of the input in pixels.
-        width: Width of the input in pixels.
+        height, width: Size of the input in pixels.
         kernel: Side of the kernel.
         margin: Zeros on every side of the input.
     """
@@ -124,8 +123,7 @@ class _Matrices:
     Attributes:
         input_rows: ``(down * 2, height)``.
         input_columns: ``(across * 3, 2 * width)``, with Gauss's three factors.
-        kernel_rows: As ``input_rows``, for the kernel.
-        kernel_columns: As ``input_columns``, for the kernel.
+        kernel_rows, kernel_columns: The same for the kernel.
         output_columns: ``(2 * columns, across * 3)``, from Gauss's products.
         output_rows: ``(rows, down * 2)``.
     """

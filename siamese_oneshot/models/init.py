@@ -55,16 +55,7 @@ INITS: dict[str, Callable[[dict[str, nn.Module], torch.Generator], None]] = {
 
 
 def initialize(layers: dict[str, nn.Module], name: str, seed: int) -> None:
-    """Initialize named layers, first to last, with one generator.
-
-    Args:
-        layers: Layers by name.
-        name: ``paper``, ``replication`` or ``torch``.
-        seed: Seed of the generator.
-
-    Raises:
-        ArgumentError: If the name is unknown.
-    """
+    """Initialize named layers, first to last, with one generator; ``name`` is one of `INITS`."""
     INITS[check.choice("init", name, INITS)](layers, torch.Generator().manual_seed(seed))
 
 

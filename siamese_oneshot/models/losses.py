@@ -18,12 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from siamese_oneshot.models.siamese import (
-    LayerSetting,
-    SiameseNetwork,
-    check_per_layer,
-    per_layer,
-)
+from siamese_oneshot.models.siamese import LayerSetting, SiameseNetwork, check_per_layer, per_layer
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import build_option
 
@@ -40,10 +35,10 @@ def build_loss(spec: str | Mapping[str, Any] = "episodic_ce", **changes: Any) ->
 
 
 class RegularizedLoss:
-    """Base of the losses: the L2 term.
+    """Base of the losses, which adds the L2 term.
 
     Args:
-        l2: L2 weight of all layers, or a mapping from layer names.
+        l2: L2 weight of all layers, or a mapping from layer names; every loss below takes it.
     """
 
     def __init__(self, l2: LayerSetting = 0.0) -> None:
@@ -57,11 +52,7 @@ class RegularizedLoss:
 
 
 class PairBCELoss(RegularizedLoss):
-    """Cross-entropy of "same class" plus one L2 weight per layer (Koch et al. 2015, section 3.2).
-
-    Args:
-        l2: L2 weight of all layers, or a mapping from layer names.
-    """
+    """Cross-entropy of "same class" plus an L2 weight per layer (Koch et al. 2015, section 3.2)."""
 
     sampler_kind = "pairs"
 
@@ -78,9 +69,6 @@ class AllPairsBCELoss(RegularizedLoss):
 
     Each image is embedded once and compared with all others. Same and different pairs weigh half
     each, as in the paper's sampler.
-
-    Args:
-        l2: L2 weight of all layers, or a mapping from layer names.
     """
 
     sampler_kind = "episode"
@@ -108,7 +96,7 @@ class EpisodicCrossEntropyLoss(RegularizedLoss):
     do (Vinyals et al. 2016, section 2.2), with the network's score in place of a cosine.
 
     Args:
-        l2: L2 weight of all layers, or a mapping from layer names.
+        l2: As for ``RegularizedLoss``.
         smoothing: Label smoothing in [0, 1].
     """
 
@@ -137,7 +125,7 @@ class EpisodicHingeLoss(RegularizedLoss):
 
     Args:
         margin: Margin between positive and hardest negative, in logits; above 0.
-        l2: L2 weight of all layers, or a mapping from layer names.
+        l2: As for ``RegularizedLoss``.
     """
 
     sampler_kind = "episode"
@@ -164,9 +152,6 @@ class SupConLoss(RegularizedLoss):
     own score, with a learned scale, replaces cosine and temperature.
 
     Reference: Khosla et al. 2020, "Supervised Contrastive Learning", equation 2.
-
-    Args:
-        l2: L2 weight of all layers, or a mapping from layer names.
     """
 
     sampler_kind = "episode"
@@ -190,13 +175,8 @@ class SupConLoss(RegularizedLoss):
 def _episode_scores(network: SiameseNetwork, images: Tensor) -> Tensor:
     """Scores of the classes by each two drawers of an alphabet.
 
-    Args:
-        network: The network.
-        images: ``(alphabets, classes, drawers, 1, size, size)``.
-
-    Returns:
-        ``(alphabets * drawers * (drawers - 1) / 2, classes, classes)``: rows are the classes by the
-        first drawer, columns those by the second.
+    Returns ``(alphabets * drawers * (drawers - 1) / 2, classes, classes)``: rows are the classes by
+    the first drawer, columns those by the second.
     """
     embeddings = network.embed(images)  # (alphabets, classes, drawers, embedding_dim)
     drawers = embeddings.shape[2]

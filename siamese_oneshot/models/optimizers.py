@@ -1,7 +1,8 @@
 """Optimizers with settings per layer: the paper's SGD, Adam, and AdamW with warm-up and cosine.
 
-Each function takes the network's named layers and the number of training steps, and returns an
-``OptimizerSetup``. Any function of this form can take the place of those below.
+Each function takes ``layers`` (the network's named layers), ``total_steps`` (the number of training
+steps) and its settings, and returns an ``OptimizerSetup``. Any function of this form can take the
+place of those below.
 """
 
 from __future__ import annotations
@@ -23,13 +24,7 @@ from siamese_oneshot.utils.config import build_option
 
 @dataclass
 class OptimizerSetup:
-    """An optimizer with its schedule.
-
-    Attributes:
-        optimizer: The optimizer.
-        scheduler: Its schedule; None for constant learning rates.
-        interval: When the schedule steps: every ``step`` or every ``epoch``.
-    """
+    """An optimizer, its schedule (None if constant), and when that steps: ``step`` or ``epoch``."""
 
     optimizer: Optimizer
     scheduler: LRScheduler | None = None
@@ -128,13 +123,9 @@ def paper_sgd(
     """The paper's optimizer and schedule.
 
     Args:
-        layers: Named layers of the network.
-        total_steps: Unused.
         lr: η of each layer (the paper searches 1e-4 … 1e-1).
         momentum: μ of each layer (the paper searches 0 … 1).
-        decay: See ``PaperSchedule``.
-        momentum_start: ``start`` of ``PaperSchedule``.
-        momentum_epochs: ``epochs`` of ``PaperSchedule``.
+        decay, momentum_start, momentum_epochs: ``decay``, ``start``, ``epochs`` of the schedule.
     """
     lrs = per_layer("lr", lr, layers)
     targets = per_layer("momentum", momentum, layers)
@@ -179,8 +170,6 @@ def adamw(
     """AdamW with linear warm-up and a cosine schedule.
 
     Args:
-        layers: Named layers of the network.
-        total_steps: Number of training steps.
         lr: Peak learning rate of each layer.
         weight_decay: Decay of weights; not of biases, norms and the similarity's weights.
         warmup: Fraction of the steps that warm up, in [0, 1].

@@ -250,12 +250,10 @@ def test_all_pairs_embeds_each_image_once(network: SiameseNetwork) -> None:
 
 def test_bfloat16_autocast_is_close_to_float64(network: SiameseNetwork) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        pairs = PairBCELoss(L2)(network, *PAIRS)["loss"]
-        episode = EpisodicCrossEntropyLoss()(network, images(1, 4, 2))["loss"]
-    assert pairs.dtype == episode.dtype == torch.float32
+        loss = PairBCELoss(L2)(network, *PAIRS)["loss"]
+    assert loss.dtype == torch.float32
     exact = slow_pairs(network, *PAIRS) + slow_l2(network, L2)
-    assert pairs.item() == pytest.approx(exact, rel=0.01)
-    assert episode.item() == pytest.approx(slow_cross_entropy(network, images(1, 4, 2)), rel=0.01)
+    assert loss.item() == pytest.approx(exact, rel=0.01)
 
 
 @pytest.mark.parametrize("loss", [EpisodicCrossEntropyLoss(), AllPairsBCELoss()])
@@ -272,6 +270,7 @@ def test_a_bfloat16_step_is_close_to_float64(loss: Any, batch_norm: bool) -> Non
     with torch.autocast("cpu", torch.bfloat16):
         value = loss(low, batch)["loss"]
     exact = loss(high, batch.double())["loss"]
+    assert value.dtype == torch.float32
     assert value.item() == pytest.approx(exact.item(), rel=2**-7)
     if batch_norm:
         ours, true = (

@@ -24,7 +24,7 @@ from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.utils.errors import ArgumentError
 
 LAYERS = ("conv1", "conv2", "dense", "output")
-Setup = Callable[..., OptimizerSetup]
+Setup = Callable[..., Any]
 
 
 def build() -> SiameseNetwork:
@@ -32,7 +32,7 @@ def build() -> SiameseNetwork:
     return build_network(encoder, WeightedL1, "torch", 0)
 
 
-def paper(network: SiameseNetwork, **changed: Any) -> OptimizerSetup:
+def paper(network: SiameseNetwork, **changed: Any) -> Any:
     settings = {
         "lr": 0.1, "momentum": 0.9, "decay": 0.99, "momentum_start": 0.5, "momentum_epochs": 4,
     }  # fmt: skip
@@ -106,8 +106,6 @@ def test_paper_sgd_continues_from_its_state() -> None:
     resumed = copy.deepcopy(network)
     again = paper(resumed)
     again.optimizer.load_state_dict(copy.deepcopy(setup.optimizer.state_dict()))
-    assert again.scheduler is not None
-    assert setup.scheduler is not None
     again.scheduler.load_state_dict(copy.deepcopy(setup.scheduler.state_dict()))
     expected, weights = descend(network, setup, 3), descend(resumed, again, 3)
     for name, value in expected.items():
@@ -161,7 +159,6 @@ def test_paper_schedule_by_epochs() -> None:
         expected = {name: lr * 0.99**epoch for name, lr in lrs.items()}
         assert by_layer(setup, "lr") == pytest.approx(expected)
         setup.optimizer.step()
-        assert setup.scheduler is not None
         setup.scheduler.step()
     immediate = paper(build(), momentum_epochs=0)
     assert set(by_layer(immediate, "momentum").values()) == {0.9}
@@ -172,8 +169,6 @@ def test_a_resumed_paper_schedule_uses_its_own_settings() -> None:
     network, resumed = build(), build()
     first, second = paper(network), paper(resumed, decay=0.9, momentum_epochs=8)
     descend(network, first, 2)
-    assert first.scheduler is not None
-    assert second.scheduler is not None
     second.scheduler.load_state_dict(first.scheduler.state_dict())
     descend(resumed, second, 1)
     assert by_layer(second, "lr")["dense"] == pytest.approx(0.1 * 0.9**3)
@@ -214,7 +209,7 @@ def test_adam_is_torchs_with_a_constant_rate() -> None:
 
 def test_adamw_warms_up_and_follows_a_cosine() -> None:
     peak = {"default": 0.2, "dense": 0.4}
-    setup = adamw(build().named_layers, 20, peak, 0.1, 0.2, 0.1, (0.9, 0.99))
+    setup: Any = adamw(build().named_layers, 20, peak, 0.1, 0.2, 0.1, (0.9, 0.99))
     assert setup.interval == "step"
     factors = [0.25, 0.5, 0.75, 1.0]  # 4 of 20 steps warm up
     factors += [0.1 + 0.9 * (1 + math.cos(math.pi * k / 16)) / 2 for k in range(17)] + [0.1, 0.1]
@@ -222,7 +217,6 @@ def test_adamw_warms_up_and_follows_a_cosine() -> None:
         for name, lr in by_layer(setup, "lr").items():
             assert lr == pytest.approx((0.4 if name.startswith("dense") else 0.2) * factor)
         setup.optimizer.step()
-        assert setup.scheduler is not None
         setup.scheduler.step()
 
 
