@@ -363,19 +363,15 @@ def _differences(run: Run) -> Table | None:
 @cache
 def _defaults(overrides: tuple[str, ...]) -> dict[str, Value] | None:
     """The configuration of an experiment without other overrides; None if it cannot be made."""
-    from hydra import version
-    from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra._internal.utils import create_config_search_path
+    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
-    from hydra.types import RunMode
     from omegaconf import OmegaConf
 
-    from siamese_oneshot.cli import conf_dir
+    from siamese_oneshot.utils.config import conf_dir
 
-    version.setbase("1.3")
-    loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
     try:
-        config = loader.load_configuration("config", list(overrides), RunMode.RUN)
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = compose("config", list(overrides))
     except HydraException:
         return None
     plain = OmegaConf.to_container(config, resolve=False)
