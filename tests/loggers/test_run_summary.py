@@ -96,7 +96,7 @@ def test_the_end_of_a_run_is_read_back(tmp_path: Path) -> None:
     assert auto.summary["delta_vs_koch2015/one_shot"] == pytest.approx(4.0)
     (table,) = [name for name in auto.files if name.startswith("media/table/comparison")]
     content = json.loads((auto.folder / "files" / table).read_text())
-    assert content["columns"][:4] == ["protocol", "who", "value", "n"]
+    assert content["columns"][:4] == ["protocol", "method", "value", "n"]
     assert len(content["data"]) == len(compared(ended()))
     models = [[one for one in back.artifacts if one["type"] == "model"] for back in (auto, always)]
     assert [len(found) for found in models] == [0, 1], "auto uploads nothing offline"

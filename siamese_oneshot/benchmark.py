@@ -1,0 +1,274 @@
+"""Measure speed, alone or against another git revision.
+
+    python -m siamese_oneshot.benchmark train                     # step time, images per second
+    python -m siamese_oneshot.benchmark train --experiment paper --against HEAD~10
+    python -m siamese_oneshot.benchmark network evaluate start sweep
+
+``--against`` checks a revision out into a temporary git worktree and runs both in turn (A B A B …),
+each as a process of its own, so that a busy machine slows both down. A revision whose settings have
+other names takes them from ``--against-overrides``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.tables import Table, wide_console
+
+ROOT = Path(__file__).resolve().parents[1]
+_THROUGHPUT = ("speed/images_per_second", "speed/pictures_per_second")  # by revision
+_TRAIN = ("-m", "siamese_oneshot.train")
+Values = dict[str, float]  # by what was measured, with its unit
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout of the code, with settings for its commands in its own names."""
+
+    name: str
+    root: Path
+    overrides: Sequence[str] = ()
+
+    def run(self, *words: str, folder: str) -> float:
+        """Run ``python`` with this checkout's package; returns the seconds that it took."""
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "WANDB_MODE": "disabled"}
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        seconds = time.perf_counter() - began
+        if done.returncode:
+            raise UserError(f"{self.name}: {' '.join(words)} failed:\n{done.stderr[-2000:]}")
+        return seconds
+
+
+def measure_train(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """Trainings of N and 3 N steps: their difference is free of start-up and evaluation."""
+    seconds = []
+    for steps in (options.steps, 3 * options.steps):
+        line = ["logger=none", "test=false", "trainer.log_every_n_steps=1"]
+        line += [f"trainer.max_steps={steps}", f"hydra.run.dir={folder}/{steps}"]
+        seconds.append(
+            code.run(*_TRAIN, *_experiment(options), *line, *code.overrides, folder=folder)
+        )
+    step = (seconds[1] - seconds[0]) / (2 * options.steps)
+    values = {"train: s/step": step, "train: rest, s": seconds[0] - options.steps * step}
+    rate = images_per_second(Path(folder, str(3 * options.steps)))
+    return values if rate is None else {**values, "train: images/s": rate}
+
+
+def images_per_second(run: Path) -> float | None:
+    """The median throughput in ``metrics.csv``, without the first two steps."""
+    for path in run.glob("csv/version_*/metrics.csv"):
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        for column in _THROUGHPUT:
+            rates = [float(row[column]) for row in rows if row.get(column)]
+            if len(rates) > 2:
+                return median(rates[2:])
+    return None
+
+
+def measure_sweep(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """What each further job of a sweep costs, with one training step each."""
+    seconds = []
+    for jobs in (1, 3):
+        line = ["-m", f"seed=range({jobs})", "trainer.max_steps=1", "logger=none", "test=false"]
+        line += [f"hydra.sweep.dir={folder}/{jobs}", *_experiment(options), *code.overrides]
+        seconds.append(code.run(*_TRAIN, *line, folder=folder))
+    return {"sweep: s/job": (seconds[1] - seconds[0]) / 2}
+
+
+def measure_start(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """How long commands take before they do anything."""
+    return {
+        "start: import, s": code.run("-c", "import siamese_oneshot", folder=folder),
+        "start: train --help, s": code.run(*_TRAIN, "--help", folder=folder),
+        "start: train --cfg job, s": code.run(*_TRAIN, "--cfg", "job", folder=folder),
+    }
+
+
+def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """An evaluation as a command and, for this checkout, its parts in this process."""
+    line = ["-m", "siamese_oneshot.evaluate", options.model, "logger=none", "mnist=false"]
+    values = {"evaluate: command, s": code.run(*line, *code.overrides, folder=folder)}
+    if code.root != ROOT:
+        return values
+    from siamese_oneshot.data.datamodule import OmniglotDataModule
+    from siamese_oneshot.evaluation.embeddings import ComputeConfig, embed
+    from siamese_oneshot.evaluation.evaluator import evaluate_tasks
+    from siamese_oneshot.runs.checkpoint import load_trained
+
+    times = [time.perf_counter()]
+    trained = load_trained(options.model)
+    times.append(time.perf_counter())
+    data = OmniglotDataModule(image_size=trained.size)
+    data.setup()
+    times.append(time.perf_counter())
+    compute, indices = ComputeConfig("cpu", "32-true"), data.test.indices
+    table = embed(trained.network, data.dataset, indices, compute, options.model)
+    times.append(time.perf_counter())
+    evaluate_tasks(data.test, table, trained.network.score, threshold=0.0)
+    times.append(time.perf_counter())
+    parts = ("load network", "load data and draw tasks", "embed images", "score tasks")
+    seconds = [after - before for before, after in pairwise(times)]
+    values |= {f"evaluate: {part}, s": value for part, value in zip(parts, seconds, strict=True)}
+    return {**values, "evaluate: embed, images/s": len(indices) / seconds[2]}
+
+
+def measure_network(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """The network alone on random images, in this process."""
+    import torch
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from siamese_oneshot.utils.config import conf_dir, instantiate_plain
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", [*_experiment(options), *code.overrides])
+    network = instantiate_plain(OmegaConf.to_container(cfg.model, resolve=True))
+    n, side = options.batch_size, network.encoder.image_size
+    images = torch.rand(n, 1, side, side)
+    gradient = _fastest(lambda: network.embed(images).square().mean().backward())
+    with torch.no_grad():
+        embeddings = network.embed(images)
+        embed = _fastest(lambda: network.embed(images))
+        score = _fastest(lambda: network.score(embeddings[:, None], embeddings))
+    return {
+        "network: embed, images/s": n / embed,
+        "network: embed and gradient, images/s": n / gradient,
+        "network: score, pairs/s": n * n / score,
+    }
+
+
+MEASURES: dict[str, Callable[[Checkout, argparse.Namespace, str], Values]] = {
+    "train": measure_train,
+    "network": measure_network,
+    "evaluate": measure_evaluate,
+    "start": measure_start,
+    "sweep": measure_sweep,
+}
+
+
+def compare(
+    measure: Callable[[Checkout], Values], checkouts: Sequence[Checkout], repeats: int
+) -> Table:
+    """Measure one or two checkouts in turn.
+
+    Returns:
+        The median of each value and, for two checkouts, the ratio of the second to the first: its
+        median, lowest and highest over the rounds.
+    """
+    values: dict[str, list[list[float]]] = defaultdict(lambda: [[] for _ in checkouts])
+    for _ in range(repeats):
+        for number, code in enumerate(checkouts):
+            for name, value in measure(code).items():
+                values[name][number].append(value)
+    names = [code.name for code in checkouts]
+    headings = ["measured", *(f">{name}" for name in names)]
+    if len(names) == 2:
+        headings += [f">{names[1]} / {names[0]}", ">lowest-highest"]
+    table = Table(f"median of {repeats}", headings)
+    for name, columns in values.items():
+        row = [name, *(f"{median(column):.4g}" if column else "-" for column in columns)]
+        if len(names) == 2:
+            ratios = [second / first for first, second in zip(*columns, strict=False)]
+            row += [f"{median(ratios):.3f}"] if ratios else ["-"]
+            row += [f"{min(ratios):.3f}-{max(ratios):.3f}"] if ratios else ["-"]
+        table.add(*row)
+    return table
+
+
+@contextmanager
+def worktree(revision: str) -> Iterator[Path]:
+    """A temporary checkout of a git revision.
+
+    Raises:
+        UserError: There is no such revision.
+    """
+    git = ["git", "-C", str(ROOT), "worktree"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "checkout"))
+        done = subprocess.run(
+            [*git, "add", "--detach", path, revision], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise UserError(f"--against {revision}: {done.stderr.strip()}")
+        try:
+            yield Path(path)
+        finally:
+            subprocess.run([*git, "remove", "--force", path], capture_output=True)
+
+
+def _experiment(options: argparse.Namespace) -> list[str]:
+    return [f"+experiment={options.experiment}"] if options.experiment else []
+
+
+def _fastest(work: Callable[[], object], repeats: int = 5) -> float:
+    """Seconds of the fastest call, after one to warm up."""
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds[1:])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(
+        prog="python -m siamese_oneshot.benchmark",
+        description="Measure the speed of this checkout, alone or against another git revision.",
+    )
+    add = parser.add_argument
+    add("what", nargs="*", metavar="WHAT", help=f"of {', '.join(MEASURES)} (default: train)")
+    add("--experiment", help="of conf/experiment (default: the default experiment)")
+    add("--model", default="pretrained", help="for evaluate (default: pretrained)")
+    add("--steps", type=int, default=10, help="of the shorter training (default: 10)")
+    add("--batch-size", type=int, default=64, help="images, for network (default: 64)")
+    add("--repeats", type=int, default=3, help="rounds (default: 3)")
+    add("--overrides", nargs="*", default=[], help="further settings of the commands")
+    add("--against", metavar="REVISION", help="a git revision to compare with")
+    add("--against-overrides", nargs="*", help="its settings (default: those of --overrides)")
+    options = parser.parse_args(argv)
+    wanted = options.what or ["train"]
+    if not {*wanted} <= {*MEASURES} or min(options.steps, options.repeats, options.batch_size) < 1:
+        parser.error(f"WHAT is of {', '.join(MEASURES)}; numbers must be 1 or more")
+    if options.against and "network" in wanted:
+        parser.error("network runs in this process and cannot be measured --against a revision")
+    try:
+        with worktree(options.against) if options.against else nullcontext() as root:
+            checkouts = [Checkout("this", ROOT, options.overrides)]
+            if root is not None:
+                overrides = options.against_overrides
+                overrides = options.overrides if overrides is None else overrides
+                checkouts.append(Checkout(options.against, root, overrides))
+            for name in wanted:
+                table = compare(partial(_measured, name, options), checkouts, options.repeats)
+                wide_console().print(table.rich())
+    except UserError as problem:
+        sys.exit(f"Error: {problem}")
+
+
+def _measured(name: str, options: argparse.Namespace, code: Checkout) -> Values:
+    with tempfile.TemporaryDirectory() as folder:
+        return MEASURES[name](code, options, folder)
+
+
+if __name__ == "__main__":
+    main()

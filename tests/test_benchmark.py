@@ -1,0 +1,85 @@
+"""The benchmark command: checkouts in turn, throughput of a run, one tiny measure."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from siamese_oneshot import benchmark
+from siamese_oneshot.benchmark import ROOT, Checkout, compare, images_per_second, main
+
+
+def test_checkouts_take_turns_and_ratios_are_of_rounds() -> None:
+    turns, seconds = [], {"this": iter([2.0, 4.0, 8.0]), "old": iter([3.0, 8.0, 4.0])}
+
+    def measure(code: Checkout) -> benchmark.Values:
+        turns.append(code.name)
+        return {"s": next(seconds[code.name])} | ({"own": 1.0} if code.name == "this" else {})
+
+    table = compare(measure, [Checkout("this", ROOT), Checkout("old", ROOT)], 3)
+    assert turns == ["this", "old"] * 3
+    assert table.rows[0] == ("s", "4", "4", "1.500", "0.500-2.000")
+    assert table.rows[1] == ("own", "1", "-", "-", "-"), "only one of them has it"
+
+
+@pytest.mark.parametrize("column", ["speed/images_per_second", "speed/pictures_per_second"])
+def test_throughput_leaves_out_the_first_steps(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "csv" / "version_0" / "metrics.csv"
+    path.parent.mkdir(parents=True)
+    assert images_per_second(tmp_path) is None
+    path.write_text(f"step,{column},x\n" + "".join(f"{n},{n}.0,\n{n},,1\n" for n in range(7)))
+    assert images_per_second(tmp_path) == 4.0
+
+
+def test_steps_are_the_difference_of_two_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, seconds = [], iter([7.0, 11.0])
+
+    def run(self: Checkout, *words: str, folder: str) -> float:
+        lines.append(words)
+        return next(seconds)
+
+    monkeypatch.setattr(Checkout, "run", run)
+    monkeypatch.setattr(benchmark, "wide_console", lambda: Console())
+    main(["train", "--steps", "2", "--repeats", "1", "--experiment", "paper", "--overrides", "a=1"])
+    assert Console.printed == [("train: s/step", "1"), ("train: rest, s", "5")]
+    assert [word for word in lines[1] if word.startswith("trainer.max")] == ["trainer.max_steps=6"]
+    assert "+experiment=paper" in lines[0]
+    assert lines[0][-1] == "a=1"
+
+
+class Console:
+    printed: list[tuple[str, ...]] = []  # noqa: RUF012
+
+    def print(self, table) -> None:
+        columns = [[*column.cells] for column in table.columns]
+        self.printed.extend(zip(*columns, strict=True))
+
+
+def test_the_network_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["network", "--repeats", "1", "--batch-size", "2", "--experiment", "quick"]
+    main(line)
+    printed = capsys.readouterr().out
+    for name in ("embed, images/s", "embed and gradient, images/s", "score, pairs/s"):
+        assert name in printed
+
+
+@pytest.mark.parametrize(
+    "line", [["nothing"], ["train", "--steps", "0"], ["network", "--against", "HEAD"]]
+)
+def test_wrong_command_lines_are_refused(line: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(line)
+    assert stop.value.code == 2
+
+
+def test_an_unknown_revision_is_one_line() -> None:
+    with pytest.raises(SystemExit, match=r"^Error: --against no-such-revision: "):
+        main(["start", "--against", "no-such-revision"])
+
+
+def test_time_is_of_the_fastest_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: float(next(ticks)))
+    assert benchmark._fastest(lambda: None) == 1.0
