@@ -58,7 +58,7 @@ PATTERNS = {
     r"\bsampler\.(turns|mirrors|style|distortion)\b": "the sampler's names",
     r"\bobjective=|\bconf/objective\b|\bobjective/": "loss",
     r"(?<!torch\.)(?<!import )\boptim\.|\boptim=|\bconf/optim\b": "optimizer",
-    r"\bbatches=|\bbatches\.(?=[a-z_])": "sampler",
+    r"\bbatches=|\bbatches\.(?!append|py)(?=[a-z_])": "sampler",
     r"\bfallback=|\bdata\.fallback\b": "on_missing",
     r"\bdata\.(exam|glyphs)\b": "data.eval, data.synthetic",
     r"\bsplit=shares\b": "ratio_60_20_20",
@@ -76,7 +76,8 @@ ALLOWED = [
     ("trial", r"sweep|optuna|study|prun|search|hydra|replay|importance", ""),
     ("trial", "", r"(?i)optuna|study|search|Koch|Lake|paper|publi"),  # their own words
     ("comparator", r"published\.yaml|docs/", "(?i)attentive recurrent comparators"),
-    ("same or different|splic", r"^docs/|README", ""),
+    ("same or different|splic", r"^docs/|README|published", ""),
+    ("desk", "image_folder", "(?i)desk|border"),  # on which a photographed sheet lies
     ("grey", "", "aria-labelledby"),
 ]
 
