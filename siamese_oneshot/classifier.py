@@ -39,7 +39,7 @@ from siamese_oneshot.evaluation.embeddings import check_finite_scores
 from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError, UserError
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import printable
 
 log = logging.getLogger(__name__)
@@ -263,7 +263,7 @@ class OneShotClassifier:
             "weights": weights_digest(self.model),
         }
         tensors = {"owners": gallery.owners, "supports": gallery.supports}
-        with whole_file(Path(path)) as file:
+        with atomic_write(Path(path)) as file:
             file.write(save(tensors, {_HEADER: json.dumps(header)}))
 
     @classmethod

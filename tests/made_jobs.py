@@ -9,7 +9,6 @@ from typing import Any
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.runs.result import RunResult, write_result
 
-
 COMPARABLE = {"lake_runs": "within_alphabet_20way", "verification": "verification"}
 
 

@@ -20,7 +20,7 @@ from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import check_sums, previous, whole_file
+from siamese_oneshot.utils.io import atomic_write, check_sums, previous
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
         OSError: If it cannot be written, for instance because the disk is full. Both files are then
             unchanged.
     """
-    with whole_file(path, keep=previous(path)) as file:
+    with atomic_write(path, keep=previous(path)) as file:
         recorder = _ErrorRecorder(file)
         try:
             torch.save(checkpoint, recorder)  # type: ignore[arg-type]

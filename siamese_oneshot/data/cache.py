@@ -20,7 +20,7 @@ import platformdirs
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 Array = NDArray[Any]
 FORMAT = 2
@@ -89,7 +89,7 @@ def write(path: Path, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) 
     checksum = 0
     for chunk in chunks:
         checksum = zlib.crc32(chunk, checksum)
-    with whole_file(path) as handle:
+    with atomic_write(path) as handle:
         handle.write(_MAGIC + checksum.to_bytes(4, "little"))
         handle.writelines(chunks)
 

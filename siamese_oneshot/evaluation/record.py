@@ -11,7 +11,7 @@ from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -95,7 +95,7 @@ def write_evaluation(folder: Path, record: EvaluationRecord) -> Path:
     """Write ``evaluation.json`` atomically."""
     content = {"version": VERSION, **dataclasses.asdict(record)}
     path = folder / FILE
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
     return path
 
@@ -134,7 +134,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
 def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:
     """Write tables as ``evaluation.md`` atomically."""
     path = folder / "evaluation.md"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write("\n".join([f"# {title}\n", *(table.markdown() for table in tables)]).encode())
     return path
 

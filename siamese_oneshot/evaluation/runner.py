@@ -71,10 +71,10 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     ensemble = check.boolean("ensemble", cfg.ensemble)
     baselines = {**BASELINES, **instantiate(cfg.baselines, _convert_="all")}
     models = combine(find_models(names, cfg.trust, baselines), tta_views, ensemble)
-    accelerator = choose_accelerator(cfg.accelerator, "accelerator")
+    accelerator = choose_accelerator(cfg.accelerator)
     compute = ComputeConfig(
         "cuda" if accelerator == "gpu" else accelerator,
-        choose_precision(cfg.precision, accelerator, "precision"),
+        choose_precision(cfg.precision, accelerator),
         check.integer("eval_batch_size", cfg.eval_batch_size, 1),
     )
     if accelerator == "cpu":

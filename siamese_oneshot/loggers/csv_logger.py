@@ -12,7 +12,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 STEP = "step"
 Row = dict[str, Any]
@@ -119,7 +119,7 @@ class ResumableCSVLogger(Logger):
     def _write(self, columns: list[str], rows: list[Row]) -> None:
         header = io.StringIO(newline="")
         csv.writer(header).writerow(columns)
-        with whole_file(self.path) as file:
+        with atomic_write(self.path) as file:
             file.write((header.getvalue() + _text(columns, rows)).encode())
         self._columns = columns
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 if TYPE_CHECKING:
     from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
@@ -186,7 +186,7 @@ def _run_id(folder: Path) -> str:
         kept = path.read_text().strip() if path.exists() else ""
         if kept:
             return kept
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(f"{new}\n".encode())
     except (OSError, ValueError) as problem:
         log.warning(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,5 +95,5 @@ def save(figure: Figure, path: Path, dpi: float = DPI) -> None:
         OSError: If the folder cannot be written to, or the disk is full.
     """
     options: dict[str, Any] = {"format": "png", "dpi": dpi, "facecolor": "white"}
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, **options)

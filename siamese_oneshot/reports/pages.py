@@ -47,7 +47,7 @@ from siamese_oneshot.reports.values import (
 )
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
 from siamese_oneshot.sweeps.job import COMPLETE, command_of
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import folder_name
 
@@ -173,7 +173,7 @@ def _page_name(run: Run) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

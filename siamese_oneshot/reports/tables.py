@@ -14,7 +14,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Group, Importance, Mean, shared_scores
 from siamese_oneshot.reports.read import DataInfo, LeftOut, Run, Sweep
 from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import short_keys
 
@@ -251,7 +251,7 @@ def write_markdown(path: Path, title: str, parts: Sequence[Table | str], command
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8, whole or not at all; what is not valid Unicode is replaced."""
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
 
 

@@ -23,7 +23,7 @@ from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils.config import TRUSTED, instantiate_plain, is_trusted, targets
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import check_sums, previous, whole_file
+from siamese_oneshot.utils.io import atomic_write, check_sums, previous
 from siamese_oneshot.utils.text import did_you_mean
 
 VERSION = 2
@@ -159,7 +159,7 @@ def save_trained(trained: TrainedModel, path: Path, weights: Path | None = None)
     }
     tensors = quantize(trained.network.state_dict()) if weights is None else load_file(weights)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(save(tensors, {_HEADER: json.dumps(header)}))
 
 

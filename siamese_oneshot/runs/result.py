@@ -16,7 +16,7 @@ from rich.panel import Panel
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -78,7 +78,7 @@ def write_result(folder: Path, result: RunResult) -> Path:
     """Write ``result.json`` completely or not at all; NaN and infinity become null."""
     path = folder / FILE
     content = {"version": VERSION, **_finite(dataclasses.asdict(result))}
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
     return path
 

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import folder_name, short_keys
 
 FILE = "job.json"
@@ -199,7 +199,7 @@ def _check_same_sweep(folder: Path, content: dict[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 

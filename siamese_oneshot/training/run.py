@@ -42,7 +42,7 @@ from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
-from siamese_oneshot.utils.io import remove_strays
+from siamese_oneshot.utils.io import remove_temporary_files
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Run:
         self.environment = environment(gpus=devices if self.accelerator in ("gpu", "cuda") else 0)
         self.machine = machine()
         if is_first_process():
-            remove_strays(folder)
+            remove_temporary_files(folder)
             keep_changes(folder)
         self.loggers: list[Logger] = []
         self.result: RunResult | None = None
@@ -320,7 +320,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
     """
     last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
     if is_first_process():  # another process would remove what the first one is writing
-        remove_strays(last.parent)
+        remove_temporary_files(last.parent)
     if resume is None and not restarted:
         return None
     requeued = restarted and checkpoint_exists(last)  # then `resume` was for the first start

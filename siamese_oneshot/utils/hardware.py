@@ -1,4 +1,4 @@
-"""Which device, precision and memory layout: chosen for the machine, and said aloud."""
+"""Device, precision and memory settings, chosen for the machine."""
 
 from __future__ import annotations
 
@@ -8,47 +8,46 @@ import sys
 import torch
 
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
-def choose_accelerator(accelerator: str, key: str = "trainer.accelerator") -> str:
-    """``auto`` → ``gpu`` where CUDA is, else ``cpu``; other names are kept.
+def choose_accelerator(accelerator: str) -> str:
+    """Resolve ``auto`` to ``gpu`` if CUDA is available, else to ``cpu``.
 
     Args:
-        accelerator: one of ``ACCELERATORS``.
-        key: of the setting, for the error.
+        accelerator: One of ``ACCELERATORS``.
 
     Raises:
-        UserError: an unknown one, or one that this machine lacks.
+        ArgumentError: An unknown accelerator, or one that this machine does not have.
     """
-    check.choice(key, accelerator, ACCELERATORS)
+    check.choice("accelerator", accelerator, ACCELERATORS)
     if accelerator == "auto":
         return "gpu" if torch.cuda.is_available() else "cpu"
-    there = {"cpu": True, "mps": torch.backends.mps.is_available()}
-    if not there.get(accelerator, torch.cuda.is_available()):
-        raise UserError(
-            f"{key}={accelerator}: PyTorch finds none on this machine; use cpu, or auto"
-        )
+    available = {"cpu": True, "mps": torch.backends.mps.is_available()}
+    if not available.get(accelerator, torch.cuda.is_available()):
+        message = "PyTorch finds none on this machine; use cpu or auto"
+        raise ArgumentError("accelerator", accelerator, message=message)
     return accelerator
 
 
-def choose_precision(precision: str, accelerator: str, key: str = "trainer.precision") -> str:
-    """``auto`` → bfloat16 where the hardware multiplies it fast, else float32.
+def choose_precision(precision: str, accelerator: str) -> str:
+    """Resolve ``auto`` to bfloat16 if the hardware multiplies it fast, else to float32.
 
     Args:
-        precision: one of ``PRECISIONS``.
-        accelerator: ``cpu``, ``gpu`` or its other name ``cuda``.
-        key: of the setting, for the error.
+        precision: One of ``PRECISIONS``.
+        accelerator: ``cpu``, ``gpu`` or ``cuda``.
 
     Raises:
-        UserError: an unknown precision, or float16 on a CPU, where Lightning would take bfloat16.
+        ArgumentError: An unknown precision, or float16 on a CPU, where Lightning would silently use
+            bfloat16.
     """
-    check.choice(key, precision, PRECISIONS)
+    check.choice("precision", precision, PRECISIONS)
     if precision == "16-mixed" and accelerator == "cpu":
-        raise UserError(f"{key}=16-mixed needs a GPU; on a CPU take bf16-mixed, 32-true or auto")
+        message = "it needs a GPU; on a CPU use bf16-mixed, 32-true or auto"
+        raise ArgumentError("precision", precision, message=message)
     if precision != "auto":
         return precision
     if accelerator in ("gpu", "cuda"):
@@ -59,11 +58,11 @@ def choose_precision(precision: str, accelerator: str, key: str = "trainer.preci
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what tensors free, instead of giving it back and fetching it again each step.
+    """Let glibc keep freed memory instead of returning it to the system after each step.
 
-    Every step of a large network on the CPU frees and allocates hundreds of megabytes. Given back
-    to the system, each page has to be zeroed and mapped anew: with the paper's network that was
-    nearly half of the time of a step. Results do not change.
+    Every step of a large network on the CPU frees and allocates hundreds of megabytes. If glibc
+    returns them to the system, each page has to be zeroed and mapped again: nearly half of the
+    step time of the paper's network. Results do not change.
 
     Returns:
         Whether it was done: on Linux with glibc.
@@ -74,6 +73,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library
         return False
-    no_mmap = mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap, too
+    no_mmap = mallopt(-4, 0)  # M_MMAP_MAX: allocate large blocks on the heap, too
     no_trim = mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     return bool(no_mmap and no_trim)

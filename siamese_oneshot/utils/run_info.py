@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import bare_key
 
 PATCH = "changes.patch"
@@ -123,7 +123,7 @@ def keep_changes(folder: Path) -> Path | None:
             changes += _git(*line, codes=(0, 1))  # 1: the files differ
         if not changes or len(changes) > _MAX_PATCH_BYTES:
             return None
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(changes)
     except _GIT_ERRORS:
         return None

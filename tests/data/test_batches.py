@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 import torch
+from siamese_oneshot.data.batch_spec import ResumableSampler
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.data.augmentation import Augmentation
-from siamese_oneshot.data.batch_spec import ResumableSampler
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler, generator_for
 from siamese_oneshot.utils.errors import UserError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from siamese_oneshot.data import bitcache
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 FACTS = {"data": "test", "digests": ["a", "b"]}
 
@@ -120,7 +120,7 @@ def test_a_write_that_breaks_off_keeps_the_old_file(tmp_path):
     path.write_bytes(b"old")
 
     def break_off():
-        with whole_file(path) as handle:
+        with atomic_write(path) as handle:
             handle.write(b"half")
             raise KeyboardInterrupt
 
@@ -143,7 +143,7 @@ def test_a_read_only_folder_is_the_same(tmp_path, caplog, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(bitcache, "whole_file", refuse)
+    monkeypatch.setattr(bitcache, "atomic_write", refuse)
     with caplog.at_level(logging.WARNING):
         found = bitcache.remember(tmp_path / "cache.bits", FACTS, arrays)
     assert same(found, arrays())

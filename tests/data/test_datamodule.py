@@ -6,12 +6,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities import move_data_to_device
+from siamese_oneshot.data.composite import compose_images
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.data import datamodule
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.composite import compose_images
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.sources import LoadedData, SyntheticConfig

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from siamese_oneshot.data.synthetic.disk_cache import load_alphabets
 
 from siamese_oneshot.data import synthetic, synthetic_cache
-from siamese_oneshot.data.synthetic.disk_cache import load_alphabets
 from siamese_oneshot.data.synthetic.generator import draw_alphabets
 from siamese_oneshot.utils.errors import UserError
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
+from siamese_oneshot.data.training_summary import learned
 
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.omniglot import Omniglot
 from siamese_oneshot.data.splits import split_dataset
-from siamese_oneshot.data.training_summary import learned
 
 
 def told(dataset: CharacterDataset, rule: str, characters: int, generated: int = 0) -> str:

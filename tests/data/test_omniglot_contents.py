@@ -5,10 +5,10 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-
 from siamese_oneshot.data.omniglot.contents import decode_image, decode_set
-from siamese_oneshot.data.omniglot.edition import ImageSet
 from siamese_oneshot.data.omniglot.files import MAX_MEMBER_BYTES, Members, OmniglotFaulty
+
+from siamese_oneshot.data.omniglot.edition import ImageSet
 
 CHARACTERS = {"Ant": 2, "Bee_(low)": 3}
 

@@ -5,9 +5,9 @@ import threading
 import urllib.request
 
 import pytest
+from siamese_oneshot.data.omniglot.download import DownloadFailed, download, open_https
 
 from siamese_oneshot.data.omniglot import download as omniglot_download
-from siamese_oneshot.data.omniglot.download import DownloadFailed, download, open_https
 
 CONTENT = b"a zip of runs" * 20_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from siamese_oneshot.data.batch_spec import BatchSpec, RankShard
 
 from siamese_oneshot.data.augmentation import Augmentation
-from siamese_oneshot.data.batch_spec import BatchSpec, RankShard
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler

@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 import torch
-
 from siamese_oneshot.data.batch_spec import RankShard, upright
-from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.composite import compose_images, composite
+
+from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.episodes import sample_alphabet_batch
 from siamese_oneshot.data.samplers import EpisodeSampler, generator_for
 from siamese_oneshot.utils.errors import UserError

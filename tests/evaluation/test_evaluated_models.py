@@ -13,6 +13,7 @@ from eval_models import make_run
 from siamese_oneshot.evaluation.models import BASELINES, combine, find_models
 from siamese_oneshot.utils.errors import UserError
 
+
 def test_baselines_by_name() -> None:
     models = find_models(list(BASELINES))
     assert [one.name for one in models] == [

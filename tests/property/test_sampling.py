@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, composite
+from siamese_oneshot.data.batch_spec import ResumableSampler
 
 from siamese_oneshot.data.augmentation import Augmentation, apply_warp
-from siamese_oneshot.data.batch_spec import ResumableSampler
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import sample_alphabet_batch, sample_episodes, sample_runs

@@ -10,7 +10,14 @@ import pytest
 from made_jobs import make_job, result_of, scores_of
 from omegaconf import OmegaConf
 
-from siamese_oneshot.reports.read import Curve, Sweep, find_runs, natural_order, read_curves, read_sweep
+from siamese_oneshot.reports.read import (
+    Curve,
+    Sweep,
+    find_runs,
+    natural_order,
+    read_curves,
+    read_sweep,
+)
 from siamese_oneshot.reports.values import (
     escape_resolvers,
     format_value,

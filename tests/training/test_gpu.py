@@ -18,8 +18,7 @@ from test_run import logged, run
 from tiny import BATCHES, TINY
 
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
-from siamese_oneshot.evaluation.embeddings import ComputeConfig, embed
-from siamese_oneshot.evaluation.embeddings import score_pairs
+from siamese_oneshot.evaluation.embeddings import ComputeConfig, embed, score_pairs
 from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.runs.result import read_result
 

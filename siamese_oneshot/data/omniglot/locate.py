@@ -25,7 +25,7 @@ from siamese_oneshot.data.omniglot.archive import (
 )
 from siamese_oneshot.data.omniglot.edition import Edition
 from siamese_oneshot.utils.errors import ArgumentError, UserError
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
 ROOT_VARIABLE = "OMNIGLOT_ROOT"
@@ -222,7 +222,7 @@ def download(part: str, folder: Path, opener: Callable[[str], Any] | None = None
     path = folder / f"{part}.zip"
     log.info("downloading %s to %s", url, path)
     try:
-        with (opener or open_https)(url) as answer, whole_file(path) as handle:
+        with (opener or open_https)(url) as answer, atomic_write(path) as handle:
             _receive(answer, handle, part)
     except DownloadFailed as fault:
         raise DownloadFailed(f"{url}: {fault}") from fault
