@@ -106,7 +106,7 @@ model=cross_attention model.similarity.channelwise_l1=2 | true or
 model.similarity.weight_init=abc | number
 model.init=he | paper, replication, torch
 model.encoder._target_=siamese_oneshot.models.conv_encoder.Nothing | no such class
-model.encoder._target_=os.system
+! model.encoder._target_=os.system | model.encoder | os.system
 data.source=tiff | omniglot, synthetic, folder
 data.on_missing=nothing | synthetic, null
 data.download=maybe | true or false

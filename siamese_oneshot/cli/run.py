@@ -107,10 +107,17 @@ def run(
     try:
         overrides = with_recorded(line)
         overrides = with_paths(overrides, paths, words, sweeps)
-        settings = functools.cache(lambda: _settings(line, conf, config_name, overrides))
+        folder, extra = line.value("--config-path") or str(conf), line.value("--config-dir")
+        config_name = line.value("--config-name") or config_name
+        extra_folder = Path(extra).absolute() if extra else None
+
+        @functools.cache
+        def settings() -> Settings:
+            return Settings.of(Path(folder), config_name, overrides, extra_folder)
+
         if line.unknown:
             raise CommandLineError(suggest.explain_flags(line.unknown, settings()))
-        if os.path.isabs(line.value("--config-path") or conf):  # else relative to the task's file
+        if os.path.isabs(folder):  # else relative to the task's file
             suggest.refuse_misspelt_additions(overrides, settings)
         register_sweepers()
         with _hydra_process([*line.flags, *overrides]), _terminable():
@@ -141,19 +148,6 @@ def run(
             raise
         stop(message, 1, error)
     return job.result
-
-
-def _settings(
-    line: CommandLine, conf: Path, config_name: str, overrides: Sequence[str]
-) -> Settings:
-    """Return what can be set with the configurations that this command line reads."""
-    extra = line.value("--config-dir")
-    return Settings.of(
-        Path(line.value("--config-path") or conf),
-        line.value("--config-name") or config_name,
-        overrides,
-        Path(extra).absolute() if extra else None,
-    )
 
 
 def _wrong_line(

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.sweeps.search import STUDY_FILE, open_study, storage_url
+from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.errors import UserError
 
 if TYPE_CHECKING:
     import optuna
-    from omegaconf import DictConfig, ListConfig
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,9 @@ def replay(
 ) -> Replay:
     """Go through the finished trials, asking the pruner after each validation.
 
-    The settings are those of the search: what the sampler would have drawn after pruned trials is
-    not known.
-
     Args:
-        study: A search whose trials reported their validations.
+        study: A search whose trials reported their validations. Its settings are kept: what the
+            sampler would have drawn after pruned trials is not known.
         pruner: The pruner to try.
         shuffle: Seed of another order of the trials; None for their own. A sampler that learns
             draws better and better settings, so that fewer trials fall behind earlier ones.
@@ -120,17 +118,24 @@ def summarize(replays: Sequence[Replay]) -> str:
     )
 
 
-def _made(settings: DictConfig | ListConfig) -> optuna.pruners.BasePruner:
-    """Return the pruner of a configuration.
+def _pruner(name: str, settings: list[str]) -> optuna.pruners.BasePruner:
+    """Return a pruner of ``conf/hydra/sweeper/pruner`` with changed settings.
 
     Raises:
-        UserError: It has no such setting, or the setting cannot have such a value.
+        UserError: There is no such pruner, it prunes nothing, or it refuses a setting.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
+    from omegaconf import OmegaConf
 
+    file = conf_dir() / "hydra/sweeper/pruner" / f"{name}.yaml"
+    if not file.is_file():
+        raise UserError(f"there is no pruner {name} in {file.parent}")
+    described = OmegaConf.load(file).pruner
+    if described is None:
+        raise UserError(f"--pruner {name} prunes nothing: try median or hyperband")
     try:
-        return instantiate(settings)
+        return instantiate(OmegaConf.merge(described, OmegaConf.from_dotlist(settings)))
     except InstantiationException as error:
         raise UserError(f"there can be no such pruner: {error.__cause__ or error}") from error
 
@@ -150,21 +155,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--orders", type=int, default=0, help="number of random orders to try too")
     arguments = parser.parse_intermixed_args(argv)
-    from omegaconf import OmegaConf
-
-    from siamese_oneshot.utils.config import conf_dir
-
     folder = arguments.folder.absolute()
-    file = conf_dir() / "hydra/sweeper/pruner" / f"{arguments.pruner}.yaml"
     try:
         if not (folder / STUDY_FILE).is_file():
             raise UserError(f"{folder} holds no {STUDY_FILE}: name the folder of a search")
-        if not file.is_file():
-            raise UserError(f"there is no pruner {arguments.pruner} in {file.parent}")
-        settings = OmegaConf.load(file).pruner
-        if settings is None:
-            raise UserError(f"--pruner {arguments.pruner} prunes nothing: try median or hyperband")
-        pruner = _made(OmegaConf.merge(settings, OmegaConf.from_dotlist(arguments.settings)))
+        pruner = _pruner(arguments.pruner, arguments.settings)
         study = open_study(storage_url(None, folder), folder.name, only=True)
         print(replay(study, pruner))
         if arguments.orders > 0:
