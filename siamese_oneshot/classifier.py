@@ -88,17 +88,11 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class _Gallery:
-    """Embedded supports; never changed, so that threads may share it.
-
-    Attributes:
-        names: The classes.
-        owners: int64 ``(n,)``, the class of each support.
-        supports: float32 ``(n, embedding_dim)``.
-    """
+    """Embedded supports; replaced as a whole, so that threads may share it."""
 
     names: tuple[str, ...]
-    owners: Tensor
-    supports: Tensor
+    owners: Tensor  # int64 (n,): class of each support
+    supports: Tensor  # float32 (n, embedding_dim)
 
 
 class OneShotClassifier:
@@ -118,11 +112,9 @@ class OneShotClassifier:
 
     def __init__(self, model: TrainedModel, reject_threshold: float | None = None) -> None:
         self.model = model
+        self.reject_threshold = model.reject_threshold
         if reject_threshold is not None:
-            reject_threshold = check.number("reject_threshold", reject_threshold)
-        self.reject_threshold = (
-            model.reject_threshold if reject_threshold is None else reject_threshold
-        )
+            self.reject_threshold = check.number("reject_threshold", reject_threshold)
         self._lock = threading.Lock()  # of changes to the gallery
         self._gallery = _Gallery((), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
 
@@ -133,16 +125,7 @@ class OneShotClassifier:
         reject_threshold: float | None = None,
         trust: Collection[str] = (),
     ) -> OneShotClassifier:
-        """Load a network: a packaged one by name, a run's folder, or a file; see `load_trained`.
-
-        Args:
-            name: ``pretrained``, ``dense``, a run's folder, a ``.ckpt`` or ``.safetensors`` file.
-            reject_threshold: As for the class.
-            trust: Modules beside ``siamese_oneshot.models`` whose classes the file may reference.
-
-        Raises:
-            UserError: If there is no such network, or it cannot be loaded.
-        """
+        """Load a network; see `load_trained` for arguments and errors."""
         return cls(load_trained(name, trust), reject_threshold)
 
     @property
@@ -199,12 +182,8 @@ class OneShotClassifier:
         found = load_supports(folder)
         check_errors(found.errors, on_error)
         if found.errors:
-            log.warning(
-                "%s: skipped %d\n%s",
-                printable(folder),
-                len(found.errors),
-                list_errors(found.errors),
-            )
+            skipped = list_errors(found.errors)
+            log.warning("%s: skipped %d\n%s", printable(folder), len(found.errors), skipped)
         names, inputs = zip(*found.images, strict=True)
         self.add_images(names, inputs)
         return found.errors
@@ -232,18 +211,15 @@ class OneShotClassifier:
             return []
         scores = self._scores(gallery, self._embed(inputs))
         check_finite_scores(scores, self.model.name)
+        shares, orders = scores.double().softmax(1).tolist(), rank(scores, seed)
         predictions = []
-        for image, values, probabilities, order in zip(
-            inputs,
-            scores.tolist(),
-            scores.double().softmax(1).tolist(),
-            rank(scores, seed),
-            strict=True,
+        for image, values, share, order in zip(
+            inputs, scores.tolist(), shares, orders, strict=True
         ):
-            classes = [ClassScore(gallery.names[k], probabilities[k], values[k]) for k in order]
+            classes = tuple(ClassScore(gallery.names[k], share[k], values[k]) for k in order)
             threshold = self.reject_threshold
             known = None if threshold is None else classes[0].score > threshold
-            predictions.append(Prediction(image, tuple(classes), known))
+            predictions.append(Prediction(image, classes, known))
         return predictions
 
     def save(self, path: str | Path) -> None:
@@ -312,12 +288,11 @@ class OneShotClassifier:
     @torch.no_grad()
     def _embed(self, images: Sequence[ImageInput]) -> Tensor:
         """float32 ``(n, embedding_dim)``."""
-        parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-        network = self.model.network
-        embedded = [
-            network.embed(self.network_input(part)[:, None].float() / 255) for part in parts
-        ]
-        return torch.cat(embedded).float()
+        embedded = []
+        for start in range(0, len(images), _BATCH):
+            pixels = self.network_input(images[start : start + _BATCH])
+            embedded.append(self.model.network.embed(pixels[:, None].float() / 255).float())
+        return torch.cat(embedded)
 
     @torch.no_grad()
     def _scores(self, gallery: _Gallery, queries: Tensor) -> Tensor:
@@ -328,36 +303,25 @@ class OneShotClassifier:
         n_supports = max(1, min(len(gallery.supports), _ELEMENTS // queries.shape[1]))
         n_queries = max(1, _ELEMENTS // (n_supports * queries.shape[1]))
         sums = torch.zeros(len(queries), len(gallery.names))
-        blocks = zip(
-            gallery.supports.split(n_supports), gallery.owners.split(n_supports), strict=True
-        )
-        for supports, owners in blocks:
+        for start in range(0, len(gallery.supports), n_supports):
+            part = slice(start, start + n_supports)
             scores = [
-                self.model.network.score(block[:, None], supports)
+                self.model.network.score(block[:, None], gallery.supports[part])
                 for block in queries.split(n_queries)
             ]
-            sums.index_add_(1, owners, torch.cat(scores))
+            sums.index_add_(1, gallery.owners[part], torch.cat(scores))
         return sums / gallery.owners.bincount()
 
 
 def rank(scores: Tensor, seed: int) -> list[list[int]]:
-    """Order the classes of each episode by score; ties are in random order.
-
-    Args:
-        scores: Finite, ``(episodes, classes)``.
-        seed: Seed of the order of ties.
-    """
+    """Order the columns of finite scores ``(n, classes)`` from best to worst; ties at random."""
     keys = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed)).numpy()
     order: list[list[int]] = np.lexsort((-keys, -scores.numpy()), axis=1).tolist()
     return order
 
 
 def _read(images: ImageSource | Sequence[ImageSource]) -> list[ImageInput]:
-    """Read all images.
-
-    Raises:
-        UserError: Lists all images that cannot be used.
-    """
+    """Read all images, or raise a UserError that lists those that cannot be used."""
     sources: list[ImageSource] = [images] if is_single(images) else list(images)  # type: ignore
     read = read_many(read_input, sources)
     errors = [one for one in read if isinstance(one, ImageError)]

@@ -69,26 +69,25 @@ def print_outcome(outcome: Outcome, top_k: int, folder: Path, seconds: float) ->
 
 def as_table(outcome: Outcome, top_k: int) -> Table:
     """The best classes of each query."""
-    labeled = any(name is not None for name in outcome.expected)
-    n_queries, n_classes = len(outcome.predictions), len(outcome.classifier.classes)
+    labeled = any(answer.is_class for answer in outcome.answers)
+    n_queries, n_classes = len(outcome.answers), len(outcome.classifier.classes)
     table = Table(
         f"{n_queries:,} {'query' if n_queries == 1 else 'queries'}, "
         f"{n_classes:,} {'class' if n_classes == 1 else 'classes'}",
         ["query", *(["expected", ""] if labeled else []), "verdict", "classes, best first"],
     )
     root = Path(outcome.settings["query"]).expanduser()
-    rows = zip(outcome.predictions, outcome.expected, outcome.right, outcome.verdicts, strict=True)
-    for prediction, expected, right, verdict in list(rows)[:_MAX_ROWS]:
-        path = prediction.image.path
-        assert path is not None
+    for answer in outcome.answers[:_MAX_ROWS]:
+        path = answer.path
         name = path.name if path == root else path.relative_to(root)
-        truth = [printable(expected or "–"), _MARKS[right]] if labeled else []
+        truth = [printable(answer.expected or "–"), _MARKS[answer.right]] if labeled else []
+        classes = answer.prediction.classes
         best = "  ".join(
             f"{printable(one.name)} {100 * one.probability:.1f}%"
-            for one in prediction.classes[:top_k]
-            if one is prediction.best or one.probability >= _MIN_PROBABILITY
+            for one in classes[:top_k]
+            if one is classes[0] or one.probability >= _MIN_PROBABILITY
         )
-        table.add(printable(name), *truth, verdict or "–", best)
+        table.add(printable(name), *truth, answer.verdict or "–", best)
     if n_queries > _MAX_ROWS:
         table.note = f"{n_queries - _MAX_ROWS} more are in predictions.csv"
     return table
@@ -99,19 +98,15 @@ def write_csv(outcome: Outcome, top_k: int, path: Path) -> None:
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        rows = zip(outcome.predictions, outcome.expected, outcome.verdicts, strict=True)
-        for prediction, expected, verdict in rows:
-            start = [_cell(prediction.image.path), _cell(expected or ""), verdict]
-            for rank, one in enumerate(prediction.classes[:top_k], 1):
+        for answer in outcome.answers:
+            start = [_cell(answer.path), _cell(answer.expected or ""), answer.verdict]
+            for rank, one in enumerate(answer.prediction.classes[:top_k], 1):
                 writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
     """Settings, network, supports, all scores of all queries, and what was skipped."""
     model = outcome.classifier.model
-    queries = zip(
-        outcome.predictions, outcome.expected, outcome.right, outcome.repeated, strict=True
-    )
     content = {
         "settings": outcome.settings,
         "network": {
@@ -122,19 +117,17 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         },
         "reject_threshold": outcome.classifier.reject_threshold,
         "classes": outcome.classifier.classes,
-        "supports": [
-            {"class": name, **_image_json(image)} for name, image in outcome.supports.images
-        ],
+        "supports": [{"class": name, **_image_json(image)} for name, image in outcome.supports],
         "queries": [
             {
-                **_image_json(prediction.image),
-                "expected": expected,
-                "right": right,
-                "known": prediction.known,
-                "also_support": repeated,
-                "classes": [vars(one) for one in prediction.classes],
+                **_image_json(answer.prediction.image),
+                "expected": answer.expected,
+                "right": answer.right,
+                "known": answer.prediction.known,
+                "also_support": answer.repeated,
+                "classes": [vars(one) for one in answer.prediction.classes],
             }
-            for prediction, expected, right, repeated in queries
+            for answer in outcome.answers
         ],
         "accuracy": outcome.accuracy,
         "notes": outcome.notes,
@@ -181,18 +174,15 @@ class Tile:
 def contact_sheet(outcome: Outcome) -> Image.Image:
     """Draw the supports and the queries as they are and as the network sees them."""
     supports = [
-        Tile(image, (name or "", image.path.name if image.path else ""))
-        for name, image in outcome.supports.images
+        Tile(image, (name, image.path.name if image.path else ""))
+        for name, image in outcome.supports
     ]
     queries = []
-    for prediction, expected, right, verdict in zip(
-        outcome.predictions, outcome.expected, outcome.right, outcome.verdicts, strict=True
-    ):
-        best = f"{prediction.best.name} {100 * prediction.best.probability:.0f}% {verdict}"
-        path = prediction.image.path
-        name = "/".join(part for part in (expected, path.name if path else "") if part)
-        lines = (name, f"{_MARKS[right]} {best}")
-        queries.append(Tile(prediction.image, lines, _COLORS[right]))
+    for answer in outcome.answers:
+        best = answer.prediction.best
+        name = "/".join(part for part in (answer.expected, answer.path.name) if part)
+        text = f"{_MARKS[answer.right]} {best.name} {100 * best.probability:.0f}% {answer.verdict}"
+        queries.append(Tile(answer.prediction.image, (name, text), _COLORS[answer.right]))
     size = outcome.classifier.model.size
     titles = (
         f"Supports: {len(supports)}; left: original; right: what the network sees ({size}×{size})",

@@ -9,17 +9,11 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.classifier import OneShotClassifier, Prediction
-from siamese_oneshot.data.image_folder.folder import (
-    LabeledImages,
-    check_errors,
-    load_queries,
-    load_supports,
-)
+from siamese_oneshot.data.image_folder.folder import check_errors, load_queries, load_supports
 from siamese_oneshot.data.image_folder.image_input import ImageError, ImageInput
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.utils import check
@@ -29,63 +23,71 @@ _PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fi
 
 
 @dataclass(frozen=True, eq=False)
+class Answer:
+    """The prediction for a query.
+
+    Attributes:
+        prediction: The scores of all classes.
+        label: Name of the query's folder; None in the folder of all queries.
+        is_class: Whether the label names a class, which is then the expected one.
+        repeated: Whether the query is one of the support files, or has the same bytes.
+    """
+
+    prediction: Prediction
+    label: str | None
+    is_class: bool
+    repeated: bool
+
+    @property
+    def path(self) -> Path:
+        """The query's file."""
+        assert self.prediction.image.path is not None
+        return self.prediction.image.path
+
+    @property
+    def expected(self) -> str | None:
+        """The true class, if it is known."""
+        return self.label if self.is_class else None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the prediction is correct; None if the answer does not count."""
+        counts = self.is_class and not self.repeated
+        return self.prediction.best.name == self.label if counts else None
+
+    @property
+    def verdict(self) -> str:
+        """``known``, ``unknown`` or, without a threshold, an empty text."""
+        return {True: "known", False: "unknown", None: ""}[self.prediction.known]
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """The predictions for a folder of queries.
 
     Attributes:
         classifier: With the classes of the supports.
-        supports, queries: The images, and the errors of those that were skipped.
-        predictions: One per query.
+        supports: Class and image of each support.
+        answers: One per query.
+        skipped: The errors of supports and queries.
         settings: The arguments of `predict`.
     """
 
     classifier: OneShotClassifier
-    supports: LabeledImages
-    queries: LabeledImages
-    predictions: Sequence[Prediction]
+    supports: Sequence[tuple[str, ImageInput]]
+    answers: Sequence[Answer]
+    skipped: Sequence[ImageError]
     settings: dict[str, Any]
-
-    @cached_property
-    def expected(self) -> list[str | None]:
-        """The true class of each query whose folder is named after a class."""
-        classes = set(self.classifier.classes)
-        return [name if name in classes else None for name, _ in self.queries.images]
-
-    @cached_property
-    def repeated(self) -> list[bool]:
-        """Whether each query is one of the support files, or has the same bytes."""
-        supports = {_digest(image.path) for _, image in self.supports.images}
-        return [_digest(prediction.image.path) in supports for prediction in self.predictions]
-
-    @cached_property
-    def right(self) -> list[bool | None]:
-        """Whether each prediction is correct; None if it does not count."""
-        rows = zip(self.predictions, self.expected, self.repeated, strict=True)
-        return [
-            None if name is None or repeated else prediction.best.name == name
-            for prediction, name, repeated in rows
-        ]
-
-    @property
-    def verdicts(self) -> list[str]:
-        """``known``, ``unknown`` or, without a threshold, an empty text."""
-        words = {True: "known", False: "unknown", None: ""}
-        return [words[prediction.known] for prediction in self.predictions]
 
     @property
     def accuracy(self) -> dict[str, Any] | None:
-        """Accuracy on the queries with a true class, with Wilson's 95% interval."""
-        answers = [one for one in self.right if one is not None]
-        if not answers:
+        """Accuracy on the queries that count, with Wilson's 95% interval."""
+        right = [one.right for one in self.answers if one.right is not None]
+        if not right:
             return None
-        correct, n = sum(answers), len(answers)
+        correct, n = sum(right), len(right)
         low, high = wilson(correct, n)
         return {"correct": correct, "n": n, "value": correct / n, "low": low, "high": high}
-
-    @property
-    def skipped(self) -> tuple[ImageError, ...]:
-        """The errors of supports and queries."""
-        return self.supports.errors + self.queries.errors
 
     @property
     def notes(self) -> list[str]:
@@ -98,22 +100,17 @@ class Outcome:
                 "No verdict: this network has no threshold for unknown classes. Set "
                 "reject_threshold to the highest score of an unknown image."
             )
-        copies = [
-            query.image.path
-            for query, repeated in zip(self.predictions, self.repeated, strict=True)
-            if repeated
-        ]
+        copies = [one.path for one in self.answers if one.repeated]
         if copies:
             subject = "1 query is" if len(copies) == 1 else f"{len(copies)} queries are"
             notes.append(f"{subject} also a support and not counted: {_some(copies)}.")
-        patched = [image.path for _, image in self.supports.images if _has_patch(image)]
+        patched = [image.path for _, image in self.supports if _has_patch(image)]
         if patched:
             notes.append(
                 "A support has a solid patch, perhaps a shadow, which may cause errors. See "
                 f"normalized.png and fix {_some(patched)}."
             )
-        pairs = zip(self.queries.images, self.expected, strict=True)
-        others = sorted({name for (name, _), true in pairs if name is not None and true is None})
+        others = sorted({one.label for one in self.answers if one.label and not one.is_class})
         if others and self.accuracy is not None:
             notes.append(f"Queries in folders that name no class are not counted: {_some(others)}.")
         return notes
@@ -162,7 +159,14 @@ def predict(
     names, images = zip(*supports.images, strict=True)
     classifier.add_images(names, images)
     predictions = classifier.predict([image for _, image in queries.images])
-    outcome = Outcome(classifier, supports, queries, predictions, settings)
+    classes, digests = set(classifier.classes), {_digest(image.path) for image in images}
+    answers = [
+        Answer(prediction, label, label in classes, _digest(prediction.image.path) in digests)
+        for (label, _), prediction in zip(queries.images, predictions, strict=True)
+    ]
+    labeled = list(zip(names, images, strict=True))
+    skipped = supports.errors + queries.errors
+    outcome = Outcome(classifier, labeled, answers, skipped, settings)
     folder = Path(output_dir).expanduser() if output_dir else None
     default = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
     parent = (folder or default).parent

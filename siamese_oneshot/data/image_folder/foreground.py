@@ -36,9 +36,9 @@ _DRAWN = 2 * EXTENT  # shortest bounding box that is skeletonized: halved later,
 _DOT = 1.7  # a component shorter than this many times its thickness is a dot
 _MAX_PEN = 0.5  # of the skeleton's length: a wider pen makes a dot, not a stroke
 _NOISE = 4.0  # times the 30% quantile of the distances from the background's color
-_AT_BORDER = 0.2  # of the image's border: a thick component that covers more is a desk or a shadow
+_AT_BORDER = 0.2  # of the image's border: a thick component that covers more is a table or a shadow
 _THICK = 3.0  # times the pen's width: such a component is thick
-_MIN_REMAINDER = 0.002  # of the image: area of strokes that must remain without the desk
+_MIN_REMAINDER = 0.002  # of the image: area of strokes that must remain without it
 _SPECK = 0.3  # of the pen's width squared: the smallest area of a dot
 
 Polarity = Literal["dark on light", "light on dark", "on transparent"]
@@ -156,7 +156,7 @@ def _without_specks(mask: Mask) -> Mask:
 
 
 def _without_surroundings(mask: Mask) -> Mask:
-    """Remove the desk beside a sheet: thick components along the border, unless nothing remains."""
+    """Remove what surrounds a sheet: thick components along the border, unless nothing remains."""
     from scipy.ndimage import label
 
     components, count = label(mask, np.ones((3, 3)))
