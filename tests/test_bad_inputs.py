@@ -1,4 +1,4 @@
-"""Whatever is wrong with what a user gives: a line that names it, and nothing half-written."""
+"""Wrong input of any kind ends in a message that names it, and leaves no partial results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESULTS = re.compile(r".*\.ckpt|result\.json|metrics\.csv|(predictions|evaluatio
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
@@ -39,62 +39,62 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Lookalike:
-    made = Lookalike(tmp_path_factory.mktemp("lookalike"))
-    made.zips(made.folder / "zips")
-    return made
+    lookalike = Lookalike(tmp_path_factory.mktemp("lookalike"))
+    lookalike.zips(lookalike.folder / "zips")
+    return lookalike
 
 
-def refused(place: Path, line: list[str], says: list[str]) -> str:
-    """What a command says that is refused as it should be."""
-    before = results(place)
-    told = ask(line[0], line[1:], place)
+def refused(work: Path, line: list[str], says: list[str]) -> str:
+    """Run a command that must be refused; returns its message."""
+    before = results(work)
+    message = ask(line[0], line[1:], work)
     for part in says:
-        assert part in told, told
-    assert results(place) == before
-    return told
+        assert part in message, message
+    assert results(work) == before
+    return message
 
 
-def results(place: Path) -> set[Path]:
-    return {path for path in place.rglob("*") if RESULTS.fullmatch(path.name)}
+def results(work: Path) -> set[Path]:
+    return {path for path in work.rglob("*") if RESULTS.fullmatch(path.name)}
 
 
 @pytest.mark.parametrize(
     ("command", "line", "says"), BAD_SETTINGS, ids=[" ".join(row[1]) for row in BAD_SETTINGS]
 )
-def test_a_bad_setting(place: Path, command: str, line: list[str], says: list[str]) -> None:
-    told = refused(place, [command, *line], says)
-    assert "\n" not in told
+def test_a_bad_setting(work: Path, command: str, line: list[str], says: list[str]) -> None:
+    message = refused(work, [command, *line], says)
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(("spoil", "says"), [row[1:] for row in BAD_OMNIGLOT],
                          ids=[row[0] for row in BAD_OMNIGLOT])  # fmt: skip
 def test_bad_files_of_omniglot(
-    place: Path, built: Lookalike, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, says: list[str]
+    work: Path, built: Lookalike, monkeypatch: pytest.MonkeyPatch, spoil: Spoil, says: list[str]
 ) -> None:
     monkeypatch.setattr(loader, "EDITION", built.edition)
-    monkeypatch.setenv("SIAMESE_ONESHOT_CACHE", str(place / "cache"))
-    root = place / "root"
+    monkeypatch.setenv("SIAMESE_ONESHOT_CACHE", str(work / "cache"))
+    root = work / "root"
     root.mkdir()
     for path in (built.folder / "zips").iterdir():
         (root / path.name).write_bytes(path.read_bytes())
     spoil(root)
     line = ["train", "data.source=omniglot", "data.root=root", "data.download=false"]
-    told = refused(place, [*line, "data.on_missing=null", "data.split=lake"], says)
-    assert len(told.splitlines()) <= 8
-    assert not list(place.rglob("*.bits"))
-    assert not list(place.parent.rglob("escaped*"))
+    message = refused(work, [*line, "data.on_missing=null", "data.split=lake"], says)
+    assert len(message.splitlines()) <= 8
+    assert not list(work.rglob("*.bits"))
+    assert not list(work.parent.rglob("escaped*"))
 
 
 @pytest.mark.parametrize(("make", "says"), [row[1:] for row in BAD_OWN],
                          ids=[row[0] for row in BAD_OWN])  # fmt: skip
-def test_bad_files_of_ones_own(place: Path, make: Make, says: list[str]) -> None:
+def test_bad_files_of_the_user(work: Path, make: Make, says: list[str]) -> None:
     good()
-    told = refused(place, make(), says)
-    assert len(told.splitlines()) <= 25
-    assert not (place / "ran").exists()
+    message = refused(work, make(), says)
+    assert len(message.splitlines()) <= 25
+    assert not (work / "ran").exists()
 
 
-# --- what the machine refuses
+# --- the machine
 
 
 @pytest.fixture
@@ -111,13 +111,13 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder as a user who is not root, whom permissions stop."""
+    """A working folder, as a user whom permissions stop."""
     pretrained = Path(siamese_oneshot.__file__).parent / "pretrained"
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
         monkeypatch.chdir(folder)
         good()
-        # These import what a nobody may not read.
+        # Import what this user may not read.
         load_folder("symbols")
         codecs.lookup("cp437")
         before = Path(folder, "before")
@@ -141,17 +141,21 @@ def test_a_full_disk_for_the_cache_costs_only_the_cache(
     built: Lookalike, tiny_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     monkeypatch.setattr(loader, "EDITION", built.edition)
-    found = loader.load_omniglot(built.folder / "zips", False, tiny_disk)
-    assert built.matches(found)
+    dataset = loader.load_omniglot(built.folder / "zips", False, tiny_disk)
+    assert built.matches(dataset)
     assert "No space left" in caplog.text
     assert not [path for path in tiny_disk.iterdir() if path.suffix != ".lock"]
 
 
-def test_a_full_disk_for_results(place: Path, tiny_disk: Path) -> None:
+def test_a_full_disk_for_results(work: Path, tiny_disk: Path) -> None:
     good()
     (tiny_disk / "filler").write_bytes(bytes(60 * 2**10))
-    told = refused(place, [*PREDICT, f"output_dir={tiny_disk}/out"], [f"output_dir={tiny_disk}", "No space left"])
-    assert "\n" not in told
+    message = refused(
+        work,
+        [*PREDICT, f"output_dir={tiny_disk}/out"],
+        [f"output_dir={tiny_disk}", "No space left"],
+    )
+    assert "\n" not in message
     assert {path.name for path in tiny_disk.rglob("*")} <= {"filler", "out"}
 
 
@@ -159,9 +163,11 @@ def test_a_full_disk_for_a_run(tiny_disk: Path, capsys: pytest.CaptureFixture[st
     (tiny_disk / "filler").write_bytes(bytes(60 * 2**10))
     with pytest.raises(SystemExit) as stopped:
         run_hydra(train_task, argv=["data=synthetic", f"hydra.run.dir={tiny_disk}/a/b/c"])
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert stopped.value.code == 1
-    assert re.fullmatch(r"Error: .*No space left on device; free some space on that disk.*\n", told)
+    assert re.fullmatch(
+        r"Error: .*No space left on device; free some space on that disk.*\n", message
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,8 +182,8 @@ def test_a_full_disk_for_a_run(tiny_disk: Path, capsys: pytest.CaptureFixture[st
 def test_a_folder_that_permissions_close(nobody: Path, mode: int, command: list[str]) -> None:
     Path("shut").mkdir()
     Path("shut").chmod(mode)
-    told = refused(nobody, command, ["shut"])
-    assert re.search("Permission denied|cannot be (read|listed)", told)
+    message = refused(nobody, command, ["shut"])
+    assert re.search("Permission denied|cannot be (read|listed)", message)
 
 
 def test_a_cache_that_is_read_only_costs_only_the_cache(
@@ -208,16 +214,16 @@ def test_a_cache_that_is_read_only_costs_only_the_cache(
     ],
 )
 def test_a_wrong_command_line(
-    place: Path, capsys: pytest.CaptureFixture[str], line: list[str], says: str
+    work: Path, capsys: pytest.CaptureFixture[str], line: list[str], says: str
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         run_hydra(train_task, argv=line)
     assert stopped.value.code in (1, 2)
     assert says in capsys.readouterr().err
-    assert not list(place.iterdir())
+    assert not list(work.iterdir())
 
 
-def test_a_process_ends_in_one_line(place: Path) -> None:
+def test_a_process_ends_in_one_line(work: Path) -> None:
     command = [sys.executable, "-m", "siamese_oneshot.train", *SMALL["train"], "seed=-1"]
     package = Path(siamese_oneshot.__file__).parent.parent
     environment = {**os.environ, "PYTHONPATH": str(package), "WANDB_MODE": "offline"}

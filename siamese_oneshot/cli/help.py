@@ -14,8 +14,9 @@ COMMANDS = {
     "evaluate": "Run every evaluation protocol on trained networks and baselines.",
     "predict": "Recognize your own images from one or a few examples of each class.",
     "report": "Compare the runs of a folder or a sweep: tables, plots, HTML pages.",
-    "export": "Export a trained network to ONNX or TorchScript.",
-    "dashboard": "Create a W&B report of a project's runs.",
+    "export": "Export a trained network as one small file with a card of its scores.",
+    "benchmark": "Measure speed, alone or against another git revision.",
+    "dashboard": "Create the project's W&B workspace and report.",
     "wandb_sweep": "Print a sweep of conf/sweep as the definition of a W&B sweep.",
     "sweeps.replay": "Say what a pruner would have saved in a finished search.",
 }
@@ -36,11 +37,10 @@ _USAGE = """
   python -m siamese_oneshot.train                        the default experiment
   python -m siamese_oneshot.train +experiment=quick      another experiment
   python -m siamese_oneshot.train model=resnet seed=1    another option of a group, another setting
-  python -m siamese_oneshot.train -m seed=0,1,2          several jobs, one for each value
+  python -m siamese_oneshot.train -m seed=0,1,2          a job for every combination of values
   python -m siamese_oneshot.train resume=outputs/…       continue a run from its last checkpoint"""
 _FLAGS = """
   --cfg job        print the configuration that the other arguments give, and stop
-  -m, --multirun   run a job for every combination of values separated by commas
   --version        print the version
   --hydra-help     print Hydra's own options"""
 _WIDTH = 100

@@ -1,4 +1,4 @@
-"""Grids: every combination once, whatever happens in between."""
+"""Grids: every combination runs once, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_the_last_of_one_key_counts() -> None:
 
 
 @pytest.mark.parametrize("text", ["a=interval(0,1)", "a=shuffle(1,2,3)"])
-def test_what_is_no_list_is_refused(text: str) -> None:
+def test_intervals_and_shuffled_lists_are_refused(text: str) -> None:
     with pytest.raises(HydraException, match="a="):
         jobs_of(text)
 
 
-def test_jobs_are_known_by_their_settings_and_new_ones_get_numbers_of_their_own() -> None:
+def test_jobs_keep_their_numbers_and_new_jobs_get_new_ones() -> None:
     before = jobs_of("b=0,1", "a=2")
     before[0].attempts, before[1].attempts, before[1].error = 1, 3, "lost"
     jobs = jobs_of("a=1,2", "b=0,1")
@@ -79,11 +79,11 @@ def test_an_ablation_changes_the_experiment_of_the_command_line() -> None:
         loader = GlobalHydra.instance().config_loader()
         sweeper.hydra_context = SimpleNamespace(config_loader=loader)
         jobs = combinations(sweeper._parsed(["+experiment=quick", "+sweep=ablation"]))
-        found = [compose("config", job.overrides).sampler.augmentation for job in jobs]
-    assert [(one.probability, one.elastic) for one in found] == [(0.0, 1.6), (0.39, 0.0)]
+        augmentations = [compose("config", job.overrides).sampler.augmentation for job in jobs]
+    assert [(one.probability, one.elastic) for one in augmentations] == [(0.0, 1.6), (0.39, 0.0)]
 
 
-def test_a_grid_that_validates_on_what_it_trains_on_says_so(bench, capsys) -> None:
+def test_a_grid_warns_of_a_split_that_trains_on_validation(bench, capsys) -> None:
     assert bench.run("data.split=background", "seed=0", "-m") == 0
     said = "data.split=background trains on its validation alphabets: do not choose"
     assert said in capsys.readouterr().out
@@ -103,8 +103,8 @@ def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
 def test_the_folder_knows_the_command(bench) -> None:
     assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=a b") == 0
     folder = bench.folder / "outputs/default/a b"
-    told = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
-    assert command_of(folder) == told
+    messages = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
+    assert command_of(folder) == messages
 
 
 def test_without_a_name_the_folder_is_named_by_the_arguments(bench) -> None:
@@ -130,7 +130,7 @@ def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> 
     assert set(bench.finished.values()) == {1}
 
 
-def test_a_failed_job_that_went_on_by_itself_fails_no_sweep(bench) -> None:
+def test_a_failed_job_that_was_resumed_to_its_end_does_not_fail_the_sweep(bench) -> None:
     def act(cfg, folder):
         if cfg.seed == 1:
             raise RuntimeError("out of memory")
@@ -175,7 +175,7 @@ def test_a_user_error_says_its_line_only(bench, capsys) -> None:
     assert "Traceback" not in printed.out + printed.err
 
 
-def test_killed_it_goes_on_with_the_job_that_was_begun(bench) -> None:
+def test_a_killed_sweep_continues_the_job_that_was_started(bench) -> None:
     def act(cfg, folder):
         if cfg.seed == 1 and bench.begun[folder.name] == 1:
             raise bench.killed
@@ -188,10 +188,10 @@ def test_killed_it_goes_on_with_the_job_that_was_begun(bench) -> None:
     assert set(bench.finished) == NAMES
     assert set(bench.finished.values()) == {1}
     folder = str(bench.folder / "outputs/default/s")
-    assert all(str(path).startswith(folder) for path in bench.resumes), "each is told to resume"
+    assert all(str(path).startswith(folder) for path in bench.resumes), "each is messages to resume"
 
 
-def test_what_kills_its_process_every_time_is_given_up(bench, capsys) -> None:
+def test_a_job_that_always_kills_its_process_fails(bench, capsys) -> None:
     def act(cfg, folder):
         if cfg.seed == 1:
             raise bench.killed
@@ -271,9 +271,7 @@ def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, losing) -> None:
     )
 
 
-def test_a_launcher_that_runs_several_has_all_at_once_and_after_a_loss_a_few(
-    bench, losing, monkeypatch
-) -> None:
+def test_a_launcher_gets_all_jobs_and_a_few_after_a_loss(bench, losing, monkeypatch) -> None:
     monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: min(2, most))
     assert bench.run("-m", "seed=0,1,2,3,4", "hydra.sweeper.name=s") == 1
     assert losing == [5, 2, 1, 1, 1, 1, 2, 1]
@@ -283,7 +281,7 @@ def test_a_launcher_that_runs_several_has_all_at_once_and_after_a_loss_a_few(
     assert job["attempts"] == 1
 
 
-def test_a_queue_that_would_take_all_has_a_few_after_a_loss(bench, losing, monkeypatch) -> None:
+def test_a_queue_gets_a_few_jobs_after_a_loss(bench, losing, monkeypatch) -> None:
     monkeypatch.setattr(driver, "_MAX_RETRY", 2)
     monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: most)
     assert bench.run("-m", "seed=0,1,2,3", "hydra.sweeper.name=s") == 1
@@ -291,7 +289,7 @@ def test_a_queue_that_would_take_all_has_a_few_after_a_loss(bench, losing, monke
     assert len(bench.finished) == 3
 
 
-def test_a_job_that_another_process_was_training_has_not_failed(bench, caplog) -> None:
+def test_a_job_that_another_process_trains_has_not_failed(bench, caplog) -> None:
     """That one had waited in a queue when its driver was killed; if it is lost, this goes on."""
 
     def act(cfg, folder):
@@ -315,20 +313,20 @@ def test_an_attempt_that_left_a_trace_counts(tmp_path) -> None:
         assert Job.read(folder).attempts == job.attempts == attempts
 
 
-def test_of_several_the_complete_ones_are_told_of_at_once(bench, monkeypatch) -> None:
-    told = []
+def test_complete_jobs_are_logged_while_others_run(bench, monkeypatch) -> None:
+    messages = []
     monkeypatch.setattr(driver, "_POLL", 0.01)
-    monkeypatch.setattr(driver.log, "info", lambda text, *of: told.append(text % of))
+    monkeypatch.setattr(driver.log, "info", lambda text, *of: messages.append(text % of))
 
     def act(cfg, folder):
         until = time.monotonic() + 20
-        while cfg.seed == 1 and "job 0: finished, validation 50.00%" not in told:
+        while cfg.seed == 1 and "job 0: finished, validation 50.00%" not in messages:
             assert time.monotonic() < until
             time.sleep(0.01)
 
     bench.act = act
     assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s", "hydra.sweeper.parallel=2") == 0
-    assert [text for text in told if text.startswith("job ")] == [
+    assert [text for text in messages if text.startswith("job ")] == [
         f"job {seed}: finished, validation 50.00%" for seed in (0, 1)
     ]
-    assert sum(text.startswith("1 to go") for text in told) == 1
+    assert sum(text.startswith("1 to go") for text in messages) == 1

@@ -1,4 +1,4 @@
-"""Searches: exactly so many trials, whatever happens in between."""
+"""Searches: exactly the given number of trials, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def peak(cfg) -> float:
     return 1.0 - abs(math.log10(cfg.optimizer.lr) + 2) / 3
 
 
-def test_trials_are_told_and_the_total_is_the_total(bench, capsys) -> None:
+def test_the_study_gets_every_score_and_the_total_is_kept(bench, capsys) -> None:
     bench.score = peak
     assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
     assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
@@ -119,7 +119,7 @@ def test_in_a_moved_folder_a_trial_goes_on_and_finds_its_study_there(bench) -> N
         ("hydra.sweeper.pruner.n_warmup_steps=-1", "MedianPruner refuses its settings"),
     ],
 )
-def test_settings_that_no_search_can_have(bench, capsys, bad: str, says: str) -> None:
+def test_bad_settings_of_a_search_are_refused(bench, capsys, bad: str, says: str) -> None:
     assert bench.run(*LINE, bad) == 1
     error = capsys.readouterr().err
     assert error.startswith("Error: ")
@@ -127,7 +127,7 @@ def test_settings_that_no_search_can_have(bench, capsys, bad: str, says: str) ->
     assert not bench.begun
 
 
-def test_in_a_shared_study_anothers_trial_is_left_alone(bench, monkeypatch) -> None:
+def test_in_a_shared_study_trials_of_other_machines_are_not_touched(bench, monkeypatch) -> None:
     storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 's.db'}'"
     bench.act = kills_the_first(bench)
     with pytest.raises(bench.killed):
@@ -148,7 +148,7 @@ def test_a_renamed_search_goes_on(bench) -> None:
     assert len(study_of(bench.folder / "outputs/default/t", "s").trials) == 3
 
 
-def test_a_trial_is_found_where_settings_were_listed_in_another_order(bench, monkeypatch) -> None:
+def test_a_trial_is_found_after_the_settings_were_reordered(bench, monkeypatch) -> None:
     line = ["+sweep=optimizer", "loss.smoothing=interval(0,1)", "hydra.sweeper.name=s"]
     line.append("hydra.sweeper.n_trials=3")
     bench.act = kills_the_first(bench)
@@ -161,7 +161,7 @@ def test_a_trial_is_found_where_settings_were_listed_in_another_order(bench, mon
 
 
 def kills_the_first(bench):
-    """What ends the process in the first attempt at trial 1."""
+    """End the process in the first attempt at trial 1."""
 
     def act(cfg, folder):
         if folder.name.startswith("1_") and bench.begun[folder.name] == 1:
@@ -186,7 +186,7 @@ def test_killed_between_the_result_and_telling_it(bench, monkeypatch) -> None:
     assert sorted(bench.begun.values()) == [1, 1]
 
 
-def test_killed_while_image(bench, monkeypatch) -> None:
+def test_killed_while_drawing(bench, monkeypatch) -> None:
     mark = optuna.Trial.set_user_attr
 
     def stopped(self, key, value):
@@ -203,7 +203,7 @@ def test_killed_while_image(bench, monkeypatch) -> None:
     assert sum(bench.begun.values()) == 2
 
 
-def test_pruned_and_failed_trials_are_told_as_such_and_count(bench) -> None:
+def test_pruned_and_failed_trials_count(bench) -> None:
     def act(cfg, folder):
         if folder.name.startswith("1_"):
             raise RuntimeError("not a number")
@@ -215,7 +215,7 @@ def test_pruned_and_failed_trials_are_told_as_such_and_count(bench) -> None:
     assert sum(bench.begun.values()) == 4
 
 
-def test_infeasible_shapes_are_told_to_the_sampler_and_cost_nothing(real_bench) -> None:
+def test_infeasible_shapes_are_pruned_and_do_not_count(real_bench) -> None:
     line = [
         "+experiment=paper",
         "+sweep=paper",
@@ -292,7 +292,7 @@ SAMPLERS = {
 
 
 def draws(known: optuna.Study, sampler: str, folder: str, storage: str | None = None) -> float:
-    """What a driver that has just been started draws first."""
+    """Return the first draw of a sweeper that has just been started."""
     sweeper = SearchSweeper(9, SAMPLERS[sampler], storage=storage)
     sweeper.folder = Path(folder)
     known.sampler = sweeper._made_sampler(len(known.trials))
@@ -304,21 +304,21 @@ def draws(known: optuna.Study, sampler: str, folder: str, storage: str | None = 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(("storage", "numbers"), [("sqlite:///s.db", 2), (None, 1)])
 def test_machines_that_start_together_draw_differently(sampler, storage, numbers) -> None:
-    """Each finds an empty study; those that share none draw what their seed says."""
+    """With a study each they draw what the seed says; with a shared one, different values."""
     names = ("one", "two")
-    found = {draws(optuna.create_study(), sampler, name, storage) for name in names}
-    assert len(found) == numbers
+    values = {draws(optuna.create_study(), sampler, name, storage) for name in names}
+    assert len(values) == numbers
 
 
 def test_a_restarted_sobol_sequence_is_the_same_sequence() -> None:
     """Also that of another machine: none draws what was drawn, and together they fill the space."""
     known = optuna.create_study()
     draws(known, "qmc", "one", "sqlite:///s.db")  # by chance, before the sequence begins
-    found = [draws(known, "qmc", name, "sqlite:///s.db") for name in 4 * ("one", "two")]
-    assert sorted(int(8 * value) for value in found) == [*range(8)]
+    values = [draws(known, "qmc", name, "sqlite:///s.db") for name in 4 * ("one", "two")]
+    assert sorted(int(8 * value) for value in values) == [*range(8)]
 
 
-def test_a_search_by_what_is_trained_on_is_refused(real_bench, capsys) -> None:
+def test_a_search_on_a_split_that_trains_on_validation_is_refused(real_bench, capsys) -> None:
     assert real_bench.run("+experiment=modern", *LINE, "hydra.sweeper.n_trials=1") == 1
     assert "data.split=background trains on its validation" in capsys.readouterr().err
     assert not real_bench.begun
