@@ -17,12 +17,12 @@ class FakeWandb(ThreadingHTTPServer):
     """Listens on the loopback.
 
     Attributes:
-        denied: answer every episode task with 401, as to a wrong key.
+        denied: answer every query with 401, as to a wrong key.
         silent: answer nothing.
         runs: by id, what the client told of the run when it began.
         lines: by id, the rows of the history by the offset at which the client put them.
         ended: by id, the exit code.
-        asked: every GraphQL episode task, for when something is missing here.
+        queries: every GraphQL query, to see what is missing here.
     """
 
     daemon_threads = True
@@ -33,7 +33,7 @@ class FakeWandb(ThreadingHTTPServer):
         self.runs: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
         self.ended: dict[str, int] = {}
-        self.asked: list[str] = []
+        self.queries: list[str] = []
 
     @property
     def url(self) -> str:
@@ -53,8 +53,8 @@ class FakeWandb(ThreadingHTTPServer):
         self.silent = True
 
     def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
-        """What a GraphQL episode task is answered."""
-        self.asked.append(query)
+        """The answer to a GraphQL query."""
+        self.queries.append(query)
         if "upsertBucket" in query:
             name = given.get("name") or given.get("bucketName") or "unknown"
             known = name in self.runs

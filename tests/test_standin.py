@@ -62,10 +62,10 @@ def url(tmp_path: Path) -> Iterator[str]:
 def log_run(folder: Path, name: str, mode: str) -> str:
     image = folder.with_suffix(".png")
     Image.new("L", (64, 64), 200).save(image)
-    with wandb_run(folder, {"optim": {"lr": 1e-3}}, project="p", name=name, mode=mode) as logger:
+    with wandb_run(folder, {"optimizer": {"lr": 1e-3}}, project="p", name=name, mode=mode) as logger:
         for step in range(20):
             logger.log_metrics({"val/one_shot_accuracy": 1 - 0.8**step}, step=step)
-        logger.log_image("pictures/trial", [str(image)], step=20)
+        logger.log_image("plots/episode", [str(image)], step=20)
         run_id: str = logger.experiment.id
     return run_id
 
@@ -85,7 +85,7 @@ def test_an_online_and_a_synced_run_are_on_the_page(tmp_path: Path, url: str) ->
     for one in ids:
         assert "val/one_shot_accuracy" in ask(f"{url}/api/v2/runs/{one}/metrics")
     show_to_all(url)
-    place = Path(os.environ.get("STANDIN_PICTURES", tmp_path))
+    place = Path(os.environ.get("STANDIN_IMAGES", tmp_path))
     project = in_browser(f"{url}/projects/default/p", place / "project.png")
     assert "online run" in project
     assert "synced run" in project

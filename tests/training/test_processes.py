@@ -20,15 +20,14 @@ from test_run import EPISODES, STEPS, run
 
 from siamese_oneshot.cli.run import _terminable
 from siamese_oneshot.runs.result import RunResult, read_result
-from siamese_oneshot.utils.distributed import (
+from siamese_oneshot.training.launch import (
     check_started,
     end_others,
-    gathered,
-    is_first_process,
     launched_from_outside,
     number_of,
     train_apart,
 )
+from siamese_oneshot.utils.distributed import gathered, is_first_process
 from siamese_oneshot.utils.errors import Stopped, UserError
 
 TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.validation_plots=null"]
@@ -97,12 +96,12 @@ TASKS = {"SLURM_NTASKS": "4"}
     [
         ({}, 4, 1, [], None),
         (RANKS, 2, 2, ["hydra.run.dir=x"], None),
-        (RANKS, 2, 2, [], "name the run's folder"),
+        (RANKS, 2, 2, [], r"set hydra\.run\.dir="),
         (RANKS, 1, 1, ["hydra.run.dir=x"], "4 processes were started"),
         (RANKS, 8, 1, ["hydra.run.dir=x"], "4 processes were started"),
         ({"RANK": "0", "WORLD_SIZE": "1"}, 1, 1, [], None),
         (TASKS, 4, 1, ["hydra.run.dir=x"], None),
-        (TASKS, 4, 1, [], "name the run's folder"),
+        (TASKS, 4, 1, [], r"set hydra\.run\.dir="),
         (TASKS, 1, 1, [], None),
         ({"SLURM_NTASKS": "1"}, 2, 1, [], r"srun --ntasks=2"),
         ({**TASKS, "SLURM_JOB_NAME": "bash"}, 2, 1, [], None),
@@ -185,7 +184,7 @@ def test_what_stops_the_driver_stops_its_command(
 
 
 def figures(result: RunResult) -> list[tuple[str, int | None, int, str]]:
-    return [(one.name, one.correct, one.episodes, one.digest) for one in result.scores]
+    return [(one.name, one.correct, one.n, one.digest) for one in result.scores]
 
 
 def losses(folder: Path) -> list[float]:

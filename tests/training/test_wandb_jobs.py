@@ -16,16 +16,10 @@ from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.train import train_task
 
 LOGGED = [*(one for one in EPISODES if one != "logger=none"), *STEPS]
-IMAGES = {
-    "trial",
-    "mistakes",
-    "confusions",
-    "alphabets",
-    "ways",
-    "pairs",
-    "filters",
-    "distortions",
-}
+PLOTS = {
+    "episode", "mistakes", "confusions", "per_alphabet", "accuracy_vs_way", "verification_scores",
+    "filters", "augmentations",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +55,7 @@ def test_each_job_is_a_run_of_the_group(sweep: Path, runs: list[ReadBack]) -> No
     for one in runs:
         assert (one.run["run_group"], one.run["job_type"]) == ("my sweep", "train")
         assert one.run["tags"] == ["default", "synthetic", "ratio_60_20_20", "mine"]
-    assert [one.config["optim"]["lr"] for one in runs] == [1e-3, 1e30, 2e-3]
+    assert [one.config["optimizer"]["lr"] for one in runs] == [1e-3, 1e30, 2e-3]
 
 
 def test_states_are_those_of_the_jobs(runs: list[ReadBack]) -> None:
@@ -86,7 +80,7 @@ def test_where_it_came_from_is_in_the_configuration(sweep: Path, runs: list[Read
 
 def test_metrics_have_their_steps_and_their_best(runs: list[ReadBack]) -> None:
     one = runs[0]
-    for name in ("train/loss", "lr/conv1", "momentum/dense", "gradient_norm/all"):
+    for name in ("train/loss", "lr", "momentum", "gradient_norm/all"):
         assert [step for step, _ in one.points(name)] == [*range(6)], name
     assert [step for step, _ in one.points("speed/data_wait")] == [*range(6)]
     scores = one.points("val/one_shot_accuracy")
@@ -106,8 +100,8 @@ def test_the_summary_is_the_result(sweep: Path, runs: list[ReadBack]) -> None:
     found = runs[0].summary
     assert found["best_val/one_shot_accuracy"] == result.val_accuracy
     for score in result.scores:
-        where = "best" if score.split == "validation" else "test"
-        assert [found[f"{where}/{score.key}_{end}"] for end in ("accuracy", "low", "high")] == [
+        group = "best_val" if score.split == "validation" else "test"
+        assert [found[f"{group}/{score.key}_{end}"] for end in ("accuracy", "ci_low", "ci_high")] == [
             score.value, score.low, score.high,
         ]  # fmt: skip
 
@@ -115,15 +109,15 @@ def test_the_summary_is_the_result(sweep: Path, runs: list[ReadBack]) -> None:
 def test_images_and_the_table_of_mistakes_are_there_once(runs: list[ReadBack]) -> None:
     one = runs[0]
     images = Counter(
-        Path(name).stem.split("_")[0] for name in one.files if name.startswith("media/images/pict")
+        Path(name).stem.rsplit("_", 2)[0] for name in one.files if name.startswith("media/images/plots")
     )
-    assert images == dict.fromkeys(IMAGES, 1)
+    assert images == dict.fromkeys(PLOTS, 1)
     for name in one.files:
         assert (one.folder / "files" / name).is_file(), name
     assert any(name.startswith("media/table/mistakes") for name in one.files)
-    drawn = [row for row in one.history if "pictures/trial._type" in row]
+    drawn = [row for row in one.history if "plots/episode._type" in row]
     assert [row["trainer/global_step"] for row in drawn] == [6]
-    assert not any("pictures" in name for name in runs[1].files), "the crashed one drew nothing"
+    assert not any("plots" in name for name in runs[1].files), "the crashed one drew nothing"
 
 
 def test_the_best_checkpoint_is_an_artifact(runs: list[ReadBack]) -> None:
