@@ -216,9 +216,9 @@ def test_what_cannot_be_enrolled(tmp_path: Path) -> None:
     made = classifier()
     with pytest.raises(UserError, match="there are no classes yet"):
         made.predict(symbol("cross"))
-    with pytest.raises(UserError, match="images=.*one or more images of alef"):
+    with pytest.raises(UserError, match=r"images=.*one or more images of alef"):
         made.add_class("alef", [])
-    with pytest.raises(UserError, match="name=.*a text"):
+    with pytest.raises(UserError, match=r"name=.*a text"):
         made.add_class("  ", symbol("cross"))
     blank = Image.new("L", (50, 50), 255)
     with pytest.raises(ImageError, match=r"image 2: no strokes"):

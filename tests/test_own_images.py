@@ -15,6 +15,7 @@ from siamese_oneshot import evaluate
 from siamese_oneshot import export as exporting
 from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.evaluation.record import read_evaluation
 from siamese_oneshot.export import export
 from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.runs.result import read_result
@@ -27,7 +28,8 @@ SMALL = [
     "data.eval.n_cross_episodes=20",
 ]  # fmt: skip
 TRAIN = [
-    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8,8]", "model.encoder.embedding_dim=16",
+    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8,8]",
+    "model.encoder.embedding_dim=16",
     "sampler.n_alphabets=2", "sampler.n_way=4", "sampler.n_drawers=2", "sampler.steps_per_epoch=2",
     "trainer.max_steps=2", "trainer.precision=32-true", "test=false", "trainer.accelerator=cpu",
 ]  # fmt: skip
@@ -81,9 +83,9 @@ def test_training_on_a_folder(run: Path, images: Path) -> None:
 def test_evaluation_export_and_answers(
     run: Path, images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"evaluate .*run first"):
+    with pytest.raises(UserError, match="has not been evaluated: first run"):
         export(run, tmp_path / "mine.safetensors")
-    line = [str(run), *SMALL, f"data.root={images}", "pictures=false", "mnist=false",
+    line = [str(run), *SMALL, f"data.root={images}", "plots=false", "mnist=false",
             "accelerator=cpu", "precision=32-true", "protocols.max_way=3",
             "protocols.episodes_per_way=5", "protocols.few_shot_episodes=5"]  # fmt: skip
     monkeypatch.setattr("sys.argv", ["evaluate", *line])
@@ -98,17 +100,19 @@ def test_evaluation_export_and_answers(
     assert str(tmp_path) not in text  # no folder of this machine
     assert "data.root=" not in text
     assert "hydra.run.dir" not in text
-    (test_all_drawers,) = [one for one in model["scores"] if one["key"] == "within_alphabet"]
-    assert f"| {100 * test_all_drawers['value']:.2f} |" in text
+    (within,) = [one for one in model["scores"] if one["key"] == "within_alphabet"]
+    assert f"| {100 * within['value']:.2f} (" in text
     mine = load_trained(tmp_path / "mine.safetensors")
     assert (mine.threshold, mine.reject_threshold) == (
         model["threshold"],
         model["reject_threshold"],
     )
     assert mine.card["trained_on"] == model["trained_on"]
+    record = read_evaluation(run / "evaluation" / "evaluation.json").models[0]
     blind = replace(mine, metadata={**mine.metadata, "split": "background"})
-    seen = "both chosen on validation, whose alphabets trained, too"
-    assert (seen in text, seen in exporting._page(blind, card)) == (False, True)
+    shared = "whose alphabets are also training alphabets"
+    assert shared not in text
+    assert shared in exporting.card_page(blind, record, "mine.safetensors", False)
     scores = [{**one, "digest": one["digest"][::-1]} for one in model["scores"]]
     for other, said in (
         ({"data_digest": "other"}, "own data_digest: run"),
@@ -123,7 +127,7 @@ def test_evaluation_export_and_answers(
             export(run, tmp_path / "other.safetensors")
     for shape in ([], {**found, "models": [1]}):
         (run / "evaluation" / "evaluation.json").write_text(json.dumps(shape))
-        with pytest.raises(UserError, match="is not the evaluation of one run"):
+        with pytest.raises(UserError, match=r"evaluation\.json"):
             export(run, tmp_path / "other.safetensors")
     (run / "evaluation" / "evaluation.json").write_text(json.dumps(found))
 
@@ -140,16 +144,22 @@ def test_a_file_of_another_kind(run: Path, tmp_path: Path) -> None:
         export(run, tmp_path / "mine.ckpt")
 
 
-@pytest.mark.parametrize("place", ["checkpoints/best.ckpt", "nowhere"])
-def test_what_is_no_runs_folder_is_not_exported(run: Path, tmp_path: Path, place: str) -> None:
-    with pytest.raises(UserError, match=r"is not a run's folder: .* after evaluate"):
-        export(run / place, tmp_path / "mine.safetensors")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("checkpoints/best.ckpt", r"is not a run's folder or a \.safetensors file"),
+        ("nowhere", "There is no network"),
+    ],
+)
+def test_what_cannot_be_exported(run: Path, tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        export(run / name, tmp_path / "mine.safetensors")
 
 
 def test_where_nothing_can_be_written_it_is_said(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("siamese_oneshot.export.export", full)
@@ -162,5 +172,5 @@ def test_the_runs_folder_has_its_configuration_resolved(run: Path) -> None:
     text = (run / "config.yaml").read_text()
     config = OmegaConf.create(text)
     assert "${" not in text
-    assert config.data.batches == config.batches
+    assert config.data.sampler == config.sampler
     assert config.data.root is not None

@@ -73,7 +73,8 @@ def command(
         *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out"
     ) -> tuple[int, str, str]:
         GlobalHydra.instance().clear()
-        words = ["predict", f"support={support}", f"query={query}", f"output_dir={out}", "weights=a run"]
+        folders = [f"support={support}", f"query={query}", f"output_dir={out}"]
+        words = ["predict", *folders, "weights=a run"]
         monkeypatch.setattr(sys, "argv", [*words, *line])
         monkeypatch.setenv("COLUMNS", "120")
         code: Any = 0
