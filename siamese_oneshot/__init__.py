@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         SyntheticDataModule,
     )
     from siamese_oneshot.module import SiameseModule
+    from siamese_oneshot.runs.checkpoint import load_pretrained
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ _MODULES = {
     "OneShotDataModule": "data.datamodule",
     "SiameseModule": "module",
     "SyntheticDataModule": "data.datamodule",
+    "load_pretrained": "runs.checkpoint",
 }
 __all__ = [
     "ImageFolderDataModule",
@@ -36,11 +38,12 @@ __all__ = [
     "SiameseModule",
     "SyntheticDataModule",
     "__version__",
+    "load_pretrained",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class at its first use."""
+    """Import a class or function at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

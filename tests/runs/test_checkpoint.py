@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.data.tasks import (
@@ -24,6 +25,7 @@ from siamese_oneshot.data.tasks import (
 )
 from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.evaluation.evaluator import answer
+from siamese_oneshot.evaluation.models import find_models
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
     VERSION,
@@ -191,6 +193,10 @@ def test_classes_of_a_trusted_module_load(tmp_path: Path, stranger: str) -> None
     for trust in ("my_models", ["other", "my_models"]):
         network = load_pretrained(path, trust=trust)
         assert type(network.encoder).__name__ == "MyEncoder"
+    assert OneShotClassifier.from_pretrained(path, trust=[stranger]).classes == ()
+    (model,) = find_models([str(path)], [stranger])
+    assert model.trained is not None
+    assert model.trained.description == own
     exported = tmp_path / "own.safetensors"
     save_trained(load_trained(path, stranger), exported)
     with pytest.raises(UserError, match="Refusing to load"):
