@@ -109,6 +109,7 @@ class Augmentation:
         low, high = check.numbers("scale", self.scale, 2, above=0)
         if low > high:
             raise ArgumentError("scale", self.scale, message="the smaller scale comes first")
+        object.__setattr__(self, "scale", (low, high))
         check.number("shift", self.shift, 0)
         check.fraction("probability", self.probability)
         check.number("elastic", self.elastic, 0)

@@ -230,7 +230,7 @@ class OneShotDataModule(pl.LightningDataModule):
         return DataLoader(
             batches,
             batch_size=None,
-            sampler=ResumableSampler(len(self.train_batches), self._batches_done),  # type: ignore[arg-type]
+            sampler=ResumableSampler(len(self.train_batches), self._progress),  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_ignore_signals,
@@ -262,12 +262,15 @@ class OneShotDataModule(pl.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _batches_done(self) -> int | None:
+    def _progress(self) -> tuple[int, int] | None:
+        """Batches trained on, and batches that the trainer takes of an epoch."""
         if self.trainer is None:
             return None
         # Batches, not optimizer steps, of which there are fewer with gradient accumulation.
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress
-        return int(progress.total.processed)  # type: ignore[attr-defined]
+        total: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        done = int(total.processed)
+        steps, limit = len(self.train_batches), self.trainer.limit_train_batches  # type: ignore[arg-type]
+        return done, min(steps, limit) if isinstance(limit, int) else int(steps * (limit or 1))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
         """Lightning's hook on the device: `images_of`."""

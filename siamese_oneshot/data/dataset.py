@@ -107,9 +107,10 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         if array.ndim != 3 or 0 in array.shape:
             raise ArgumentError("images", array.shape, "an array (n, height, width)")
         if array.dtype != np.uint8:
-            if not np.issubdtype(array.dtype, np.floating) or not (
-                (array >= 0) & (array <= 1)
-            ).all():
+            if (
+                not np.issubdtype(array.dtype, np.floating)
+                or not ((array >= 0) & (array <= 1)).all()
+            ):
                 raise ArgumentError("images", array.dtype, "uint8, or float from 0 to 1")
             array = np.rint(array * 255).astype(np.uint8)
         names = np.asarray(labels).tolist()
@@ -205,9 +206,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         """
         seen: dict[tuple[int, int], list[int]] = {}
         keep = []
-        keys = zip(
-            self.classes[indices].tolist(), self.pixel_sums[indices].tolist(), strict=True
-        )
+        keys = zip(self.classes[indices].tolist(), self.pixel_sums[indices].tolist(), strict=True)
         for index, key in zip(indices.tolist(), keys, strict=True):
             candidates = seen.setdefault(key, [])  # equal images have equal sums: compare few
             if not any(torch.equal(self.pixels[index], self.pixels[k]) for k in candidates):

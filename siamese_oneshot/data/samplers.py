@@ -357,20 +357,17 @@ class RankShard(Dataset[BatchSpec]):
 
 
 class ResumableSampler(Sampler[int]):
-    """Numbers of the batches of an epoch, from the batch at which the training stands.
-
-    A run that is resumed within an epoch is given a whole epoch of numbers and takes those that are
-    left. The numbers of successive epochs follow each other, however many batches of an epoch a
-    trainer takes (``limit_train_batches``).
+    """Numbers of the batches of an epoch, from the batch at which the training stands to its end.
 
     Args:
         steps: Batches in an epoch.
-        batches_done: Returns how many batches the run has trained on. It is called when an epoch
-            starts or is resumed. None without a trainer: then each iteration is the next epoch.
+        progress: Returns how many batches the run has trained on, and how many it takes of an
+            epoch (fewer with ``limit_train_batches``). It is called when an epoch starts or is
+            resumed. None without a trainer: then each iteration is the next epoch.
     """
 
-    def __init__(self, steps: int, batches_done: Callable[[], int | None]) -> None:
-        self.steps, self.batches_done = steps, batches_done
+    def __init__(self, steps: int, progress: Callable[[], tuple[int, int] | None]) -> None:
+        self.steps, self.progress = steps, progress
         self._epoch = 0
 
     def __len__(self) -> int:
@@ -379,11 +376,12 @@ class ResumableSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Numbers of one epoch, counted over all epochs."""
-        start = self.batches_done()
-        if start is None:
-            start = self._epoch * self.steps
+        progress = self.progress()
+        if progress is None:  # not before the first batch: a DataLoader calls iter() twice
+            progress = self._epoch * self.steps, self.steps
             self._epoch += 1
-        return iter(range(start, start + self.steps))
+        done, steps = progress
+        yield from range(done, (done // steps + 1) * steps)
 
 
 def _augmented(

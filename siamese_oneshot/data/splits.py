@@ -42,8 +42,8 @@ RULES = {
     " of them, so that it must not select a model; the 20 evaluation alphabets for test",
     "vinyals": "the first 1,200 characters for training, except 3 alphabets for validation; the"
     " other 423 for test",
-    "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"
-   }
+    "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,",
+}
 FIXED = ("koch", "ratio_60_20_20")  # splits that define their validation images themselves
 # Splits that train on their validation alphabets, and the split to select settings with instead.
 BLIND = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}

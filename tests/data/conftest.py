@@ -3,8 +3,7 @@
 import pytest
 from lookalike import Lookalike
 
-from siamese_oneshot.data.omniglot import download as omniglot_download
-from siamese_oneshot.data.omniglot import loader
+from siamese_oneshot.data.omniglot import loader, locate
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +23,5 @@ def lookalike(built, monkeypatch, tmp_path):
     def no_network(url):
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(omniglot_download, "open_https", no_network)
+    monkeypatch.setattr(locate, "open_https", no_network)
     return built

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from siamese_oneshot.data import bitcache
+from siamese_oneshot.data import cache
 from siamese_oneshot.data.omniglot import load_omniglot
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its processes by fork")
@@ -60,7 +60,7 @@ def test_without_locks_several_build_and_none_reads_a_half(
     def refuse(self: object, *arguments: object, **options: object) -> None:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(bitcache.FileLock, "acquire", refuse)
+    monkeypatch.setattr(cache.FileLock, "acquire", refuse)
     path, tally = tmp_path / "cache.bits", tmp_path / "tally"
 
     def build() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_without_locks_several_build_and_none_reads_a_half(
     def task() -> bool:
         whole = arrays()["bits"]
         return all(
-            np.array_equal(bitcache.remember(path, FACTS, build)["bits"], whole) for _ in range(20)
+            np.array_equal(cache.load_or_build(path, FACTS, build)["bits"], whole) for _ in range(20)
         )
 
     assert together(task) == [True] * JOBS
@@ -88,7 +88,7 @@ def test_a_builder_that_is_killed_leaves_no_half_and_no_lock(tmp_path: Path) -> 
         return {}
 
     context = multiprocessing.get_context("fork")
-    victim = context.Process(target=bitcache.remember, args=(path, FACTS, stall))
+    victim = context.Process(target=cache.load_or_build, args=(path, FACTS, stall))
     victim.start()
     while not begun.exists():
         time.sleep(0.01)
@@ -96,5 +96,5 @@ def test_a_builder_that_is_killed_leaves_no_half_and_no_lock(tmp_path: Path) -> 
     os.kill(victim.pid, signal.SIGKILL)
     victim.join(60)
     assert not path.exists()
-    found = bitcache.remember(path, FACTS, arrays)
+    found = cache.load_or_build(path, FACTS, arrays)
     assert np.array_equal(found["bits"], arrays()["bits"])

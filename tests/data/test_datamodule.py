@@ -5,26 +5,38 @@ from dataclasses import replace
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from lightning_fabric.utilities import move_data_to_device
 from siamese_oneshot.data.composite import compose_images
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.data import datamodule
-from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
+from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.datamodule import OneShotDataModule
+from siamese_oneshot.data.datamodule import (
+    ImageFolderDataModule,
+    OmniglotDataModule,
+    OneShotDataModule,
+    SyntheticDataModule,
+    describe_training_data,
+)
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
-from siamese_oneshot.data.sources import LoadedData, SyntheticConfig
+from siamese_oneshot.data.sources import LoadedData, SourceConfig
+from siamese_oneshot.data.splits import split_dataset
+from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import EvalConfig
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.config import conf_dir
+from siamese_oneshot.utils.errors import ArgumentError
 
 SIZE = EvalConfig(n_pairs=30, val_runs=3, test_runs=3, n_cross_episodes=10, way=5)
 ALWAYS = Augmentation(probability=1.0, elastic=1.0)
 
 
 @pytest.fixture
-def asked(dataset, monkeypatch):
-    """The tiny images in place of every source; what was asked of it."""
+def loads(dataset, monkeypatch):
+    """The tiny images in place of every source; the calls of `load_source`."""
     calls = []
 
     def load_source(*args):
@@ -36,7 +48,7 @@ def asked(dataset, monkeypatch):
 
 
 @pytest.fixture
-def make(asked):
+def make(loads):
     def build(batches, seed=0, **settings):
         data = OneShotDataModule(batches, image_size=16, seed=seed, eval=SIZE, **settings)
         data.setup("fit")
@@ -49,22 +61,23 @@ def plain(dataset, indices):
     return dataset.pixels[indices].unsqueeze(-3).float() / 255
 
 
-def test_loaded_once_with_the_settings_given(asked):
+def test_loaded_once_with_the_given_settings(loads):
     synthetic = SyntheticConfig(n_alphabets=3)
     data = OneShotDataModule(
-        PairSampler(4, 2), 16, 0, "omniglot", "root", False, "synthetic", synthetic=synthetic, eval=SIZE,
-        on_error="stop",
+        PairSampler(4, 2), 16, 0, "omniglot", "root", False, "synthetic", "stop", synthetic=synthetic,
+        eval=SIZE,
     )  # fmt: skip
-    assert asked == []
+    assert loads == []
     data.prepare_data()
     for stage in ("fit", "validate", "test"):
         data.setup(stage)
-    assert asked == [("omniglot", 105, synthetic, "root", False, "synthetic", "stop")]
-    assert data.loaded.warnings == ("tiny",)
+    config = SourceConfig("root", False, "synthetic", "stop", synthetic)
+    assert loads == [("omniglot", config)]
+    assert data.warnings == ("tiny",)
 
 
-def test_alphabets_held_out_of_a_split_that_names_its_own_are_refused(make):
-    with pytest.raises(UserError, match=r"data\.held_out=Greek: data\.split=ratio_60_20_20 itself"):
+def test_validation_alphabets_are_refused_if_the_split_defines_them(make):
+    with pytest.raises(ArgumentError, match=r"val_alphabets=Greek: split=ratio_60_20_20 defines"):
         make(
             EpisodeSampler(2, 3, 2, 40),
             source="synthetic",
@@ -73,16 +86,14 @@ def test_alphabets_held_out_of_a_split_that_names_its_own_are_refused(make):
         )
 
 
-def test_alphabets_held_out_of_omniglot_are_forgotten_where_synthetic_take_its_place(make):
+def test_validation_alphabets_of_omniglot_are_ignored_if_it_is_replaced(make):
     data = make(EpisodeSampler(2, 3, 2, 40), source="omniglot", val_alphabets=["Greek"])
     assert data.dataset.source == "synthetic"
     assert data.val_alphabets is None
 
 
-def test_a_split_of_omniglot_is_refused_for_other_dataset(make):
-    with pytest.raises(
-        UserError, match=r"data\.split=koch: .* data\.source=glyphs .* by data\.spl"
-    ):
+def test_a_split_of_omniglot_is_refused_for_other_images(make):
+    with pytest.raises(ArgumentError, match="split=koch: .* synthetic are split by ratio_60_20_20"):
         make(EpisodeSampler(2, 3, 2, 40), source="synthetic", split="koch")
 
 
@@ -96,7 +107,7 @@ def test_what_repeats_only_when_small_is_in_its_part(dataset, monkeypatch):
     data = OneShotDataModule(PairSampler(4, 2), image_size=8, seed=0, eval=SIZE)
     data.setup()
     assert torch.equal(data.dataset.pixels[0], data.dataset.pixels[3])
-    parts = torch.cat([data.parts.train, data.parts.validation, data.parts.test])
+    parts = torch.cat([data.split.train, data.split.validation, data.split.test])
     assert set(range(len(dataset))) - set(parts.tolist()) == {len(dataset) - 1}
 
 
@@ -113,7 +124,7 @@ def test_each_stage_reads_its_own_part(dataset, make):
 
 
 def test_eval_tasks_images_come_by_once_plain_and_in_chunks(dataset, make):
-    data = make(PairSampler(4, 2, augmentation=ALWAYS), chunk=7)
+    data = make(PairSampler(4, 2, augmentation=ALWAYS), eval_batch_size=7)
     sizes = []
     for loader in (data.val_dataloader(), data.test_dataloader()):
         for batch in loader:
@@ -125,13 +136,13 @@ def test_eval_tasks_images_come_by_once_plain_and_in_chunks(dataset, make):
     assert sum(sizes) == len(data.validation.indices) + len(data.test.indices)
 
 
-@pytest.mark.parametrize("distortion", [None, ALWAYS])
+@pytest.mark.parametrize("augmentation", [None, ALWAYS])
 def test_a_batch_of_pairs(dataset, make, augmentation):
     data = make(PairSampler(6, 3, augmentation=augmentation))
     specs = list(data.train_dataloader())
     assert len(specs) == 3
     for spec in specs:
-        first, second, same = data.on_after_batch_transfer(spec, 0)
+        first, second, same = data.images_of(spec)
         assert first.shape == second.shape == (6, 1, 16, 16)
         assert first.dtype == second.dtype == torch.float32
         assert torch.equal(same, spec.same)
@@ -142,30 +153,30 @@ def test_a_batch_of_pairs(dataset, make, augmentation):
             if augmentation is None:
                 continue
             for k in range(6):  # each by its own draw, one image at a time
-                warp = Warp(spec.matrix[side, k][None], spec.bend[side, k][None])
+                warp = Warp(spec.matrix[side, k][None], spec.displacement[side, k][None])
                 torch.testing.assert_close(images[k], apply_warp(expected[k][None], warp)[0])
 
 
-@pytest.mark.parametrize("distortion", [None, ALWAYS])
+@pytest.mark.parametrize("augmentation", [None, ALWAYS])
 def test_a_batch_of_alphabets(dataset, make, augmentation):
     data = make(EpisodeSampler(2, 4, 3, 2, random_rot90=False, augmentation=augmentation))
     spec = next(iter(data.train_dataloader()))
-    (images,) = data.on_after_batch_transfer(spec, 0)
+    (images,) = data.images_of(spec)
     assert images.shape == (2, 4, 3, 1, 16, 16)
     assert 0 <= images.min() <= images.max() <= 1 + 1e-5
     expected = plain(dataset, spec.indices)
     assert torch.equal(images, expected) == (augmentation is None)
     if augmentation is not None:
         for place in [(0, 0, 1), (1, 3, 2), (1, 0, 0)]:
-            warp = Warp(spec.matrix[place][None], spec.bend[place][None])
+            warp = Warp(spec.matrix[place][None], spec.displacement[place][None])
             alone = apply_warp(expected[place][None], warp)[0]
             torch.testing.assert_close(images[place], alone)
 
 
 def test_turned_alphabets_are_the_images_turned(dataset, make):
     data = make(EpisodeSampler(2, 4, 3, 2, random_rot90=True))
-    spec = data.stream[1]
-    (images,) = data.on_after_batch_transfer(spec, 0)
+    spec = data.train_batches[1]
+    (images,) = data.images_of(spec)
     expected = plain(dataset, spec.indices)
     for alphabet in range(2):
         near = [
@@ -180,8 +191,8 @@ def test_mirrored_alphabets_are_whole_ones(dataset, make, turns):
     data = make(EpisodeSampler(2, 4, 3, 2, random_rot90=turns, random_hflip=True))
     found = set()
     for number in range(12):
-        spec = data.stream[number]
-        (images,) = data.on_after_batch_transfer(spec, 0)
+        spec = data.train_batches[number]
+        (images,) = data.images_of(spec)
         expected = plain(dataset, spec.indices)
         for alphabet in range(2):
             near = {
@@ -203,9 +214,9 @@ def test_spliced_alphabets_are_joined_before_they_are_turned(dataset, make, ligh
     data = make(EpisodeSampler(2, 4, 3, 2, n_composite=1))
     seen = set()
     for number in range(12):
-        spec = data.stream[number]
+        spec = data.train_batches[number]
         moved = move_data_to_device(spec, "cpu") if lightning else spec  # as it does
-        (images,) = data.on_after_batch_transfer(moved, 0)
+        (images,) = data.images_of(moved)
         first, other = plain(dataset, spec.indices), plain(dataset, spec.composite.other)
         normals = spec.composite.normal[:, None].expand(2, 12, 2).flatten(0, 1)
         joined = compose_images(first.flatten(0, 2), other.flatten(0, 2), normals).view_as(first)
@@ -224,11 +235,11 @@ def test_spliced_alphabets_are_joined_before_they_are_turned(dataset, make, ligh
 def test_workers_change_nothing_and_the_seed_everything(make):
     batches = {}
     for name, seed, workers in (("none", 3, 0), ("two", 3, 2), ("other", 4, 0)):
-        data = make(PairSampler(6, 4, augmentation=ALWAYS), seed, workers=workers)
+        data = make(PairSampler(6, 4, augmentation=ALWAYS), seed, num_workers=workers)
         loader = data.train_dataloader()
         assert loader.num_workers == workers
         batches[name] = torch.stack(
-            [torch.stack(data.on_after_batch_transfer(spec, 0)[:2]) for spec in loader]
+            [torch.stack(data.images_of(spec)[:2]) for spec in loader]
         )
     assert torch.equal(batches["none"], batches["two"])
     assert not torch.equal(batches["none"], batches["other"])
@@ -238,7 +249,7 @@ def test_runs_of_every_seed_face_the_same_eval_tasks(make):
     def digests(data):
         eval_tasks = (data.validation, data.test)
         return [
-            d for e in eval_tasks for d in (e.pairs.digest, *(q.n.digest for q in e.episode_tasks))
+            d for e in eval_tasks for d in (e.pairs.digest, *(q.episodes.digest for q in e.episode_tasks))
         ]
 
     one, other = make(PairSampler(4, 2), 0), make(PairSampler(4, 2), 1)
@@ -278,8 +289,8 @@ def test_lightning_brings_batch_after_batch_of_all_epochs(dataset, make, tmp_pat
     trainer.fit(listener, datamodule=data)
     assert len(listener.seen) == 6
     for number, (first, second, same) in enumerate(listener.seen):
-        spec = data.stream[number]
-        expected = data.images(spec.indices, spec.matrix, spec.bend)
+        spec = data.train_batches[number]
+        expected = data.images(spec.indices, spec.matrix, spec.displacement)
         assert torch.equal(torch.stack([first, second]), expected)
         assert torch.equal(same, spec.same)
     indices = torch.cat([batch[0] for batch in listener.eval_tasks])
@@ -297,24 +308,24 @@ def test_real_images_are_gathered_as_they_are(omniglot, monkeypatch):
     batches = EpisodeSampler(4, 20, 3, 2, random_rot90=False)
     data = OneShotDataModule(batches, image_size=105, seed=0, eval=replace(SIZE, way=20))
     data.setup()
-    (images,) = data.on_after_batch_transfer(data.stream[0], 0)
-    indices = data.stream[0].indices
+    (images,) = data.images_of(data.train_batches[0])
+    indices = data.train_batches[0].indices
     assert images.shape == (4, 20, 3, 1, 105, 105)
     assert torch.equal(images[..., 0, :, :], omniglot.dataset.pixels[indices] / 255)
-    assert torch.isin(indices, data.parts.train).all()
+    assert torch.isin(indices, data.split.train).all()
     assert data.test.episode_tasks[0].key == "lake_runs"
 
 
 def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(dataset, make):
     few = SyntheticConfig(n_alphabets=2, n_characters=(4, 5), n_drawers=2)
-    data = make(EpisodeSampler(2, 4, 2, 6, random_rot90=False, n_synthetic=1.0), generated=few)
+    data = make(EpisodeSampler(2, 4, 2, 6, random_rot90=False, n_synthetic=1.0), extra_synthetic=few)
     assert data.warnings == ("tiny", "2 generated alphabets were trained on, too")
-    assert len(data.everything) > len(data.dataset) == len(dataset)
+    assert len(data._all_images) > len(data.dataset) == len(dataset)
     for spec in data.train_dataloader():
         made = spec.indices >= len(dataset)
         assert made.flatten(1).all(1).sum() == 1
-        (images,) = data.on_after_batch_transfer(spec, 0)
-        shown = data.everything.pixels[spec.indices].unsqueeze(-3).float() / 255
+        (images,) = data.images_of(spec)
+        shown = data._all_images.pixels[spec.indices].unsqueeze(-3).float() / 255
         assert torch.equal(images, shown)
     for eval_tasks in (data.validation, data.test):
         assert int(eval_tasks.indices.max()) < len(dataset)
@@ -322,29 +333,166 @@ def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(dataset, make):
 
 def test_generated_alphabets_that_no_batch_takes_are_named_and_not_counted(dataset, make):
     few = SyntheticConfig(n_alphabets=8, n_characters=(3, 4), n_drawers=2)
-    data = make(EpisodeSampler(2, 4, 2, 6, n_synthetic=1.0), generated=few)
-    sizes = ClassIndex(data.everything, torch.arange(len(dataset), len(data.everything))).classes_in
+    data = make(EpisodeSampler(2, 4, 2, 6, n_synthetic=1.0), extra_synthetic=few)
+    sizes = ClassIndex(data._all_images, torch.arange(len(dataset), len(data._all_images))).alphabet_sizes
     able = int((sizes == 4).sum())
     assert 0 < able < 8
     assert f"{able} generated alphabets were trained on, too" in data.warnings
-    assert data.learned.endswith(f", and {able} generated alphabets")
-    said = f"not trained on, as too small for a batch: {8 - able} of the generated alphabets"
+    assert data.training_data.endswith(f", and {able} generated alphabets")
+    said = f"not trained on, too small for a batch: {8 - able} of the generated alphabets"
     assert said in data.warnings
 
 
 @pytest.mark.parametrize(
-    ("batches", "there"),
+    ("sampler", "n_alphabets"),
     [
         (EpisodeSampler(2, 4, 2, 6, n_synthetic=0.5), 0),
         (EpisodeSampler(2, 4, 2, 6), 3),
         (PairSampler(8, 5), 3),
     ],
 )
-def test_generated_alphabets_for_nothing_are_refused_before_any_are_drawn(batches, there):
-    said = (
-        rf"alphabets={there} .*batches\.generated={sampler.n_synthetic:g} .*: set both, or neither"
+def test_generated_alphabets_that_no_batch_uses_are_refused_early(sampler, n_alphabets):
+    message = (
+        rf"extra_synthetic\.n_alphabets={n_alphabets}: the sampler's n_synthetic is "
+        rf"{sampler.n_synthetic:g}: set both, .* or neither"
     )
-    with pytest.raises(UserError, match=said):
-        OneShotDataModule(
-            batches, 16, 0, extra_synthetic=SyntheticConfig(n_alphabets=there), eval=SIZE
-        )
+    with pytest.raises(ArgumentError, match=message):
+        OneShotDataModule(sampler, extra_synthetic={"n_alphabets": n_alphabets}, eval=SIZE)
+
+
+TINY = {
+    "sampler": PairSampler(4, 5), "image_size": 16, "eval_batch_size": 7,
+    "synthetic": SyntheticConfig(5, (5, 6), 4), "eval": SIZE,
+}  # fmt: skip
+
+
+def fit(data, tmp_path, checkpoint=None, **options):
+    """The batches that Lightning gives to a module, and the trainer."""
+    listener = Listener()
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0, default_root_dir=tmp_path, enable_checkpointing=False, **options,
+    )  # fmt: skip
+    trainer.fit(listener, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return listener, trainer
+
+
+def numbers_of(data, batches):
+    """Which batches of the run these are."""
+    known = [data.images_of(data.train_batches[k])[0] for k in range(20)]
+    return [
+        next(k for k, images in enumerate(known) if torch.equal(batch[0], images))
+        for batch in batches
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"fast_dev_run": True}, [0]),
+        ({"max_epochs": 2}, [*range(10)]),
+        ({"max_epochs": 3, "limit_train_batches": 3}, [*range(9)]),
+        ({"max_epochs": 2, "limit_train_batches": 4, "accumulate_grad_batches": 3}, [*range(8)]),
+        ({"max_epochs": 3, "overfit_batches": 2}, [0, 1, 0, 1, 0, 1]),
+        ({"max_epochs": 1, "limit_val_batches": 2, "val_check_interval": 2}, [*range(5)]),
+    ],
+)
+def test_options_of_the_trainer(tmp_path, options, expected):
+    data = SyntheticDataModule(**TINY)
+    listener, _ = fit(data, tmp_path, **options)
+    assert numbers_of(data, listener.seen) == expected
+    batches = len(data.val_dataloader())
+    limits = {"fast_dev_run": 1, "overfit_batches": 2 * 3, "limit_val_batches": 2 * 2}
+    whole = batches * options.get("max_epochs", 1)
+    limit = next((number for name, number in limits.items() if name in options), whole)
+    assert len(listener.eval_tasks) == limit
+
+
+def test_a_run_resumed_within_an_epoch_continues_with_the_next_batch(tmp_path):
+    data = SyntheticDataModule(**TINY)
+    _, trainer = fit(data, tmp_path, max_steps=7)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    listener, trainer = fit(SyntheticDataModule(**TINY), tmp_path, tmp_path / "last.ckpt", max_steps=15)
+    assert numbers_of(data, listener.seen) == list(range(7, 15))
+    again = SyntheticDataModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert again.hparams == data.hparams
+    assert isinstance(again.sampler, PairSampler)
+
+
+def test_without_a_trainer_and_without_hydra():
+    data = SyntheticDataModule(**TINY)
+    data.setup()
+    epochs = [[data.images_of(batch) for batch in data.train_dataloader()] for _ in range(2)]
+    assert [len(epoch) for epoch in epochs] == [5, 5]
+    first, second, same = epochs[1][0]
+    assert first.shape == second.shape == (4, 1, 16, 16)
+    assert same.shape == (4,)
+    loader = data.train_dataloader()
+    numbers = [numbers_of(data, map(data.images_of, loader)) for _ in range(2)]
+    assert numbers == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+    for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        indices, images = data.images_of(next(iter(loader)))
+        assert torch.equal(images, plain(data.dataset, indices))
+    loader = DataLoader(data.dataset, batch_size=3)  # one's own loader of images and labels
+    images, labels = next(iter(loader))
+    assert torch.equal(images, plain(data.dataset, torch.arange(3)))
+    assert labels.tolist() == data.dataset.classes[:3].tolist()
+
+
+def test_defaults_are_those_of_the_default_experiment():
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config")
+        configured = instantiate(cfg.data)
+        folder = compose("config", ["data=folder", "data.root=here"]).data
+        synthetic = compose("config", ["data=synthetic"]).data
+    assert OmniglotDataModule().hparams == OneShotDataModule().hparams == configured.hparams
+    yaml.safe_dump(dict(configured.hparams))  # plain values
+    assert SyntheticDataModule().hparams == instantiate(synthetic).hparams
+    given = ImageFolderDataModule("here", on_missing=None)
+    assert given.hparams == instantiate(folder).hparams
+
+
+@pytest.mark.parametrize("sampler", ["bce_pairs", {"name": "episodic_ce", "n_way": 5}])
+def test_samplers_by_name(sampler):
+    made = OneShotDataModule(sampler).sampler
+    assert made.augmentation == Augmentation(elastic=made.augmentation.elastic, grid=made.augmentation.grid)
+    assert getattr(made, "n_way", 5) == 5
+
+
+def test_the_sources_of_the_data_modules(loads, tmp_path):
+    modules = OmniglotDataModule("there"), ImageFolderDataModule(tmp_path), SyntheticDataModule()
+    sources = [(one.source, one.source_config.root, one.split_name) for one in modules]
+    assert sources == [
+        ("omniglot", "there", "lake"),
+        ("folder", tmp_path, "ratio_60_20_20"),
+        ("synthetic", None, "ratio_60_20_20"),
+    ]
+
+
+def describe(dataset, name, characters, n_synthetic=0):
+    split = split_dataset(dataset, name)
+    train = ClassIndex(dataset, split.train)
+    excluded = train.excluded_alphabets(characters, 3)
+    validation = ClassIndex(dataset, split.validation)
+    return describe_training_data(dataset.source, train, excluded, validation, n_synthetic)
+
+
+def test_training_data_without_alphabets_that_no_batch_has(omniglot):
+    """Blackfoot and Ojibwe have 14 characters each."""
+    dataset = omniglot.dataset
+    text = "background alphabets by 20 drawers"
+    assert describe(dataset, "lake", 14) == f"27 {text} (3 for validation)"
+    assert describe(dataset, "lake", 16) == f"25 {text} (3 for validation)"
+    assert describe(dataset, "background", 16) == f"28 {text}"
+    koch = "30 background alphabets by 12 drawers (10 for validation)"
+    assert describe(dataset, "koch", 2) == koch
+    assert describe(dataset, "koch40", 2) == "37 alphabets by 20 drawers (3 for validation)"
+    assert describe(dataset, "minimal1", 2, 9).endswith(f"{text}, and 9 generated alphabets")
+
+
+def test_training_data_of_other_sources(dataset):
+    train = ClassIndex(dataset, dataset.indices(["AlphabetA"], range(4)))
+    assert describe_training_data("folder", train, [], train, 0) == "folder: 1 alphabet by 4 drawers"
+    every = ClassIndex(dataset, torch.arange(len(dataset)))
+    text = describe_training_data("synthetic", every, ["AlphabetB"], train, 0)
+    assert text == "synthetic: 3 alphabets by 6 drawers"

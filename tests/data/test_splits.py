@@ -84,20 +84,20 @@ def test_repeats_are_in_no_part(dataset):
 
 
 def test_what_cannot_be_divided_is_an_error():
-    with pytest.raises(UserError, match=r"data.split=lakes is unknown; there are lake, koch"):
+    with pytest.raises(UserError, match="split=lakes: it must be one of lake, koch"):
         split_dataset(tiny(5), "lakes")
     with pytest.raises(
         UserError,
         match=r"^Alphabet00 has 2 .* or 3 alphabets, are needed$",
     ):
         split_dataset(tiny(2), "ratio_60_20_20")
-    with pytest.raises(UserError, match=r"data\.held_out is empty"):
+    with pytest.raises(UserError, match="val_alphabets=: at least one alphabet"):
         split_dataset(tiny(5, source="omniglot"), "lake", [])
-    with pytest.raises(UserError, match="Bengali, not among the alphabets of small1"):
+    with pytest.raises(UserError, match="Bengali not among the alphabets of small1"):
         split_dataset(tiny(5, source="omniglot"), "small1", ["Bengali"])
-    with pytest.raises(UserError, match="Alphabet01, not among the background"):
+    with pytest.raises(UserError, match="Alphabet01 not among the background"):
         split_dataset(tiny(5, source="omniglot"), "lake", ["Greek", "Alphabet01"])
-    with pytest.raises(UserError, match="Tengwar, not among the background"):
+    with pytest.raises(UserError, match="Tengwar not among the background"):
         split_dataset(tiny(5, source="omniglot"), "lake", ["Tengwar"])
 
 

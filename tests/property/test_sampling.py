@@ -15,6 +15,7 @@ from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import sample_alphabet_batch, sample_episodes, sample_runs
 from siamese_oneshot.data.pairs import sample_pairs
+from siamese_oneshot.data.samplers import ResumableSampler
 from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.evaluation.metrics import accuracy_vs_way, choose
 from siamese_oneshot.utils.errors import UserError
@@ -191,8 +192,8 @@ def test_augmentations_stay_ink_on_paper(made: Augmentation, n: int, side: int, 
 
 
 @given(st.integers(1, 30), st.integers(0, 200))
-def test_an_epoch_goes_on_where_it_stopped(steps: int, done: int) -> None:
-    left = list(ResumableSampler(steps, lambda: done))
+def test_an_epoch_continues_where_the_run_stands(steps: int, done: int) -> None:
+    left = list(ResumableSampler(steps, lambda: (done, steps)))
     assert left[0] == done
     assert (left[-1] + 1) % steps == 0
     assert len(left) <= steps

@@ -66,6 +66,7 @@ class SyntheticConfig:
         if low > high:
             message = "the smaller number comes first"
             raise ArgumentError("n_characters", self.n_characters, message=message)
+        object.__setattr__(self, "n_characters", (low, high))
         check.integer("n_drawers", self.n_drawers, 1)
         check.seed("seed", self.seed)
 

@@ -12,7 +12,6 @@ import torch
 from siamese_oneshot.data.mnist import (
     MnistFaulty,
     MnistUnavailable,
-    enlarged,
     load_mnist,
     sample_mnist_episodes,
 )
@@ -91,8 +90,8 @@ def test_test_images_before_others(tmp_path: Path) -> None:
         ("images", idx(images(), magic=2049), "no IDX file of images"),
         ("images", b"<html>", "no IDX file"),
         ("images", idx(images(29)), "30 labels for 29 images"),
-        ("labels", idx(np.full(30, 11, np.uint8)), "every digit"),
-        ("labels", idx(np.minimum(LABELS, 8)), "every digit"),
+        ("labels", idx(np.full(30, 11, np.uint8)), "at least two of each digit"),
+        ("labels", idx(np.minimum(LABELS, 8)), "at least two of each digit"),
         ("labels", idx(LABELS)[:3], "no IDX file"),
     ],
 )
@@ -114,14 +113,14 @@ def test_a_truncated_gzip_is_named(tmp_path: Path) -> None:
 
 def test_enlarged_images_are_interpolated(tmp_path: Path) -> None:
     mnist = load_mnist(put(tmp_path))
-    large = enlarged(mnist, 8, chunk=7)
+    large = mnist.resized(8, bilinear=True, batch_size=7)
     assert large.pixels.shape == (30, 8, 8)
     small = mnist.pixels[11].double()
     # The second point of the large image lies at 0.25 of the small one's first two.
     first = 0.75 * small[0] + 0.25 * small[1]
     expected = 0.75 * first[0] + 0.25 * first[1]
     assert float(large.pixels[11, 1, 1]) == pytest.approx(float(expected), abs=0.51)
-    assert torch.equal(enlarged(mnist, 2).pixels, mnist.resized(2).pixels)
+    assert torch.equal(mnist.resized(2, bilinear=True).pixels, mnist.resized(2).pixels)
     assert torch.equal(large.classes, mnist.classes)
 
 

@@ -7,7 +7,12 @@ import math
 import pytest
 import torch
 
-from siamese_oneshot.data.synthetic.strokes import PARTS, Strokes, bent, ink
+from siamese_oneshot.data.synthetic.strokes import (
+    MAX_PARTS,
+    Strokes,
+    rasterize,
+    smooth_displacement,
+)
 
 
 def points_of(n=3, many=5, seed=0):
@@ -15,11 +20,11 @@ def points_of(n=3, many=5, seed=0):
     return torch.rand(n, many, 2, generator=rng, dtype=torch.float64) * 2 - 1
 
 
-def told(heading=0.0, length=(1.0,), turn=(0.0,), corner=(0.0,), roundness=0.0):
+def stroke(heading=0.0, length=(1.0,), turn=(0.0,), corner=(0.0,), roundness=0.0):
     """One stroke."""
 
     def parts(values):
-        return torch.tensor([*values, *[0.0] * (PARTS - len(values))], dtype=torch.float64)
+        return torch.tensor([*values, *[0.0] * (MAX_PARTS - len(values))], dtype=torch.float64)
 
     numbers = (torch.tensor(x, dtype=torch.float64) for x in (heading, roundness))
     first, last = numbers
@@ -27,14 +32,14 @@ def told(heading=0.0, length=(1.0,), turn=(0.0,), corner=(0.0,), roundness=0.0):
 
 
 def test_a_straight_part_goes_its_length_in_its_direction():
-    line = told(heading=math.pi / 2, length=(0.8,)).paths(5)
+    line = stroke(heading=math.pi / 2, length=(0.8,)).paths(5)
     expected = torch.tensor([[0, 0], [0, 0.2], [0, 0.4], [0, 0.6], [0, 0.8]], dtype=torch.float64)
     torch.testing.assert_close(line, expected)  # y is down
 
 
 def test_a_whole_turn_is_a_circle():
     radius = 0.3
-    line = told(length=(2 * math.pi * radius,), turn=(2 * math.pi,)).paths(201)
+    line = stroke(length=(2 * math.pi * radius,), turn=(2 * math.pi,)).paths(201)
     torch.testing.assert_close(line[-1], line[0], atol=1e-9, rtol=0)
     middle = torch.tensor([0.0, radius], dtype=torch.float64)  # to the right of the way: below
     away = (line - middle).norm(dim=1)
@@ -42,14 +47,14 @@ def test_a_whole_turn_is_a_circle():
 
 
 def test_parts_and_corners_follow_one_another():
-    line = told(length=(0.6, 0.6), corner=(0.0, -math.pi / 2)).paths(241)
+    line = stroke(length=(0.6, 0.6), corner=(0.0, -math.pi / 2)).paths(241)
     torch.testing.assert_close(line[114], torch.tensor([0.57, 0.0]).double(), atol=1e-6, rtol=0)
     torch.testing.assert_close(line[-1], torch.tensor([0.6, -0.6]).double(), atol=0.02, rtol=0)
-    cut = told(length=(0.6, 0.6), corner=(0.0, -math.pi / 2), roundness=1.0).paths(241)
+    cut = stroke(length=(0.6, 0.6), corner=(0.0, -math.pi / 2), roundness=1.0).paths(241)
     corner = torch.tensor([0.6, 0.0], dtype=torch.float64)
     assert float((line - corner).norm(dim=1).min()) < 0.01
     assert float((cut - corner).norm(dim=1).min()) > 0.05
-    turn = told(length=(0.5, 0.5, 0.5), turn=(0.0, math.pi, 0.0)).paths(301)
+    turn = stroke(length=(0.5, 0.5, 0.5), turn=(0.0, math.pi, 0.0)).paths(301)
     away = torch.tensor([0.0, 2 * 0.5 / math.pi], dtype=torch.float64)
     torch.testing.assert_close(turn[-1], away, atol=1e-3, rtol=0)
 
@@ -58,7 +63,7 @@ def test_paths_against_a_pen_that_takes_small_steps():
     rng = torch.Generator().manual_seed(1)
     many = Strokes(
         *(torch.rand(4, *shape, generator=rng, dtype=torch.float64) * 2
-          for shape in ((), (PARTS,), (PARTS,), (PARTS,))),
+          for shape in ((), (MAX_PARTS,), (MAX_PARTS,), (MAX_PARTS,))),
         torch.rand(4, generator=rng, dtype=torch.float64),
     )  # fmt: skip
     drawn = many.paths(400)
@@ -67,7 +72,7 @@ def test_paths_against_a_pen_that_takes_small_steps():
         cut = (0.02 + 0.25 * float(many.roundness[k])) * whole
         for step in range(399):
             along, angle, before = (step + 0.5) / 399 * whole, float(many.heading[k]), 0.0
-            for part in range(PARTS):
+            for part in range(MAX_PARTS):
                 length = float(many.length[k, part])
                 angle += float(many.turn[k, part]) * min(max((along - before) / length, 0), 1)
                 angle += float(many.corner[k, part]) * min(max((along - before) / cut + 0.5, 0), 1)
@@ -78,10 +83,10 @@ def test_paths_against_a_pen_that_takes_small_steps():
 
 def test_a_stroke_of_no_length_is_a_point():
     nowhere = torch.zeros(7, 2, dtype=torch.float64)
-    torch.testing.assert_close(told(length=(0.0,)).paths(7), nowhere, atol=1e-8, rtol=0)
+    torch.testing.assert_close(stroke(length=(0.0,)).paths(7), nowhere, atol=1e-8, rtol=0)
 
 
-def slow_ink(points, size, pen):
+def slow_raster(points, size, pen):
     out = torch.zeros(len(points), size, size, dtype=torch.bool)
     for n, image in enumerate(points):
         for x, y in image.tolist():
@@ -103,13 +108,13 @@ def test_ink_is_a_disc_at_every_point(pen):
     points[0, 2] = math.nan
     points[1, 3, 0] = 1.3  # off the paper
     points[2, 0] = torch.tensor([-0.999, -0.999])  # cut off at the corner
-    assert torch.equal(ink(points, 11, pen), slow_ink(points, 11, pen))
+    assert torch.equal(rasterize(points, 11, pen), slow_raster(points, 11, pen))
 
 
 def test_no_ink_spills_into_the_next_image():
     corner = torch.full((1, 1, 2), 0.99, dtype=torch.float64)
     nothing = torch.full((1, 1, 2), math.nan, dtype=torch.float64)
-    wet = ink(torch.cat([nothing, corner, nothing]), 9, 5)
+    wet = rasterize(torch.cat([nothing, corner, nothing]), 9, 5)
     assert wet.flatten(1).any(1).tolist() == [False, True, False]
 
 
@@ -117,8 +122,8 @@ def test_bending_keeps_points_that_meet_together():
     rng = torch.Generator().manual_seed(0)
     points = points_of(50)
     points[:, 4] = points[:, 1]
-    moved = bent(points, 0.1, 1.0, rng)
+    moved = smooth_displacement(points, 0.1, 1.0, rng)
     torch.testing.assert_close(moved[:, 4], moved[:, 1])
     way = (moved - points).norm(dim=-1)
     assert 0.05 < float(way.mean()) < 0.3
-    torch.testing.assert_close(bent(points, 0.0, 1.0, rng), points)
+    torch.testing.assert_close(smooth_displacement(points, 0.0, 1.0, rng), points)

@@ -9,7 +9,13 @@ from torch.utils.data import DataLoader
 
 from siamese_oneshot.data.augmentation import Augmentation
 from siamese_oneshot.data.class_index import ClassIndex
-from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler, generator_for
+from siamese_oneshot.data.samplers import (
+    EpisodeSampler,
+    PairSampler,
+    RankShard,
+    ResumableSampler,
+    generator_for,
+)
 from siamese_oneshot.utils.errors import UserError
 
 ALWAYS = Augmentation(probability=1.0, elastic=1.0)
@@ -23,7 +29,7 @@ def class_index(dataset):
 
 def alike(one, other):
     """Whether two plans are the same in every part."""
-    parts = [(getattr(one, k), getattr(other, k)) for k in ("positions", "matrix", "bend", "same")]
+    parts = [(getattr(one, k), getattr(other, k)) for k in ("indices", "matrix", "displacement", "same")]
     return all(a is b is None or (None not in (a, b) and torch.equal(a, b)) for a, b in parts)
 
 
@@ -63,7 +69,7 @@ def test_workers_change_nothing(class_index, stream):
         made = STREAMS[stream]().prepare(class_index, 5)
         seen = specs[workers] = []
         loader = DataLoader(
-            made, batch_size=None, sampler=ResumableSampler(len(made), lambda seen=seen: len(seen)),
+            made, batch_size=None, sampler=ResumableSampler(len(made), lambda seen=seen, made=made: (len(seen), len(made))),
             num_workers=workers, persistent_workers=workers > 0,
         )  # fmt: skip
         for _ in range(2):
@@ -82,22 +88,28 @@ def test_seed_zero_is_a_seed_and_every_list_of_numbers_another():
 
 
 @pytest.mark.parametrize(
-    ("done", "left"), [(0, [0, 1, 2, 3]), (12, [12, 13, 14, 15]), (14, [14, 15])]
+    ("done", "steps", "expected"),
+    [(0, 4, [0, 1, 2, 3]), (12, 4, [12, 13, 14, 15]), (14, 4, [14, 15]), (3, 3, [3, 4, 5])],
 )
-def test_the_sampler_goes_on_where_the_run_stands(done, left):
-    sampler = ResumableSampler(4, lambda: done)
-    assert (len(sampler), list(sampler), list(sampler)) == (4, left, left)
+def test_an_epoch_continues_where_the_run_stands(done, steps, expected):
+    sampler = ResumableSampler(4, lambda: (done, steps))
+    assert (len(sampler), list(sampler), list(sampler)) == (4, expected, expected)
+
+
+def test_without_a_trainer_each_iteration_is_the_next_epoch():
+    sampler = ResumableSampler(3, lambda: None)
+    assert [list(sampler) for _ in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 
 
 @pytest.mark.parametrize("within", [False, True])
 def test_fresh_pairs(dataset, class_index, within):
     stream = PairSampler(10, 7, within_alphabet=within).prepare(class_index, 0)
-    assert (len(stream), stream.items) == (7, 70)
+    assert (len(stream), stream.n_pairs) == (7, 70)
     crossed = 0
     for number in range(30):
         spec = stream[number]
         assert spec.indices.shape == (2, 10)
-        assert spec.matrix is spec.bend is None
+        assert spec.matrix is spec.displacement is None
         assert spec.same.sum() == 5
         classes, alphabets = dataset.classes[spec.indices], dataset.alphabets[spec.indices]
         assert torch.equal((classes[0] == classes[1]).float(), spec.same)
@@ -110,14 +122,14 @@ def test_fresh_pairs(dataset, class_index, within):
 def test_each_twin_is_distorted_by_its_own_draw(class_index, fixed):
     spec = PairSampler(20, 1, n_fixed_pairs=fixed, augmentation=ALWAYS).prepare(class_index, 0)[0]
     assert spec.matrix.shape == (2, 20, 2, 3)
-    assert spec.bend.shape == (2, 20, 2, 5, 5)
+    assert spec.displacement.shape == (2, 20, 2, 5, 5)
     assert len(spec.matrix.flatten(0, 1).unique(dim=0)) == 40
-    assert len(spec.bend.flatten(0, 1).unique(dim=0)) == 40
+    assert len(spec.displacement.flatten(0, 1).unique(dim=0)) == 40
 
 
 def test_a_fixed_set_without_copies_is_drawn_once_and_distorted_afresh(dataset, class_index):
     stream = PairSampler(8, 99, n_fixed_pairs=20, augmentation=ALWAYS).prepare(class_index, 0)
-    assert (len(stream), stream.items) == (3, 20)
+    assert (len(stream), stream.n_pairs) == (3, 20)
     epochs = [[stream[3 * epoch + step] for step in range(3)] for epoch in range(2)]
     assert [spec.indices.shape[1] for spec in epochs[0]] == [8, 8, 4]
     pairs = [torch.cat([spec.indices for spec in epoch], 1) for epoch in epochs]
@@ -147,7 +159,7 @@ def test_stored_copies_of_a_fixed_set(class_index):
     stream = PairSampler(
         16, 99, n_fixed_pairs=30, n_augmented_copies=8, augmentation=ALWAYS
     ).prepare(class_index, 0)
-    assert (stream.items, len(stream)) == (270, 17)
+    assert (stream.n_pairs, len(stream)) == (270, 17)
     seen, orders = [], []
     for epoch in range(2):
         specs = [stream[17 * epoch + step] for step in range(17)]
@@ -156,7 +168,7 @@ def test_stored_copies_of_a_fixed_set(class_index):
             n = len(spec.same)
             for k in range(n):
                 siamese = [
-                    (spec.indices[t, k].item(), spec.matrix[t, k], spec.bend[t, k]) for t in (0, 1)
+                    (spec.indices[t, k].item(), spec.matrix[t, k], spec.displacement[t, k]) for t in (0, 1)
                 ]
                 plain = [torch.equal(matrix, PLAIN) for _, matrix, _ in siamese]
                 assert plain[0] == plain[1] == bool((siamese[0][2] == 0).all())
@@ -186,13 +198,13 @@ def test_batches_of_whole_alphabets(dataset, class_index):
     assert len(stream) == 11
     spec = stream[200]
     assert spec.indices.shape == (3, 5, 4)
-    assert spec.matrix is spec.bend is spec.same is None
+    assert spec.matrix is spec.displacement is spec.same is None
     augmented_spec = EpisodeSampler(3, 5, 4, 11, random_rot90=False, augmentation=ALWAYS).prepare(
         class_index, 0
     )[200]
     assert torch.equal(augmented_spec.indices, spec.indices)
     assert augmented_spec.matrix.shape == (3, 5, 4, 2, 3)
-    assert augmented_spec.bend.shape == (3, 5, 4, 2, 5, 5)
+    assert augmented_spec.displacement.shape == (3, 5, 4, 2, 5, 5)
     assert len(augmented_spec.matrix.flatten(0, 2).unique(dim=0)) == 60
 
 
@@ -212,11 +224,11 @@ def test_each_alphabet_is_turned_as_a_whole(class_index):
 def test_turns_and_augmentation_together(class_index):
     small = Augmentation(rotation=1.0, shear=0.01, scale=(0.99, 1.01), shift=1.0, probability=1.0)
     turned = EpisodeSampler(4, 5, 2, 1, augmentation=small).prepare(class_index, 0)[0]
-    upright = EpisodeSampler(4, 5, 2, 1, random_rot90=False, augmentation=small).prepare(
+    unrotated = EpisodeSampler(4, 5, 2, 1, random_rot90=False, augmentation=small).prepare(
         class_index, 0
     )[0]
     bare = EpisodeSampler(4, 5, 2, 1).prepare(class_index, 0)[0].matrix[..., :2]
-    assert torch.equal(turned.indices, upright.indices)
+    assert torch.equal(turned.indices, unrotated.indices)
     away = (turned.matrix[..., :2] - bare).abs().flatten(1).amax(1)
     assert (away < 0.06).all()
     assert len(turned.matrix.flatten(0, 2).unique(dim=0)) == 40
@@ -226,7 +238,7 @@ def test_a_style_is_a_whole_alphabets(class_index):
     styled = EpisodeSampler(3, 5, 2, 1, alphabet_augmentation=ALWAYS).prepare(class_index, 0)
     spec, other = styled[0], styled[1]
     assert (spec.matrix == spec.matrix[:, :1, :1]).all()
-    assert (spec.bend == spec.bend[:, :1, :1]).all()
+    assert (spec.displacement == spec.displacement[:, :1, :1]).all()
     assert len(torch.cat([spec.matrix, other.matrix])[:, 0, 0].unique(dim=0)) == 6
     both = EpisodeSampler(3, 5, 2, 1, alphabet_augmentation=ALWAYS, augmentation=ALWAYS).prepare(
         class_index, 0
@@ -259,29 +271,29 @@ def test_so_many_alphabets_are_generated_ones(dataset, generated, counts):
 
 def test_generated_alphabets_that_are_not_enough(dataset):
     stream = EpisodeSampler(4, 4, 2, 1, n_synthetic=2.5)
-    with pytest.raises(UserError, match="a batch of 3 alphabets"):
+    with pytest.raises(UserError, match="a batch needs 3 alphabets"):
         stream.prepare(half(dataset, 0), 0, half(dataset, 1))
     for many in (2, 3):
-        with pytest.raises(UserError, match=rf"batches\.generated={many}"):
+        with pytest.raises(UserError, match=f"n_synthetic={many}"):
             EpisodeSampler(2, 4, 2, 1, n_synthetic=many)
 
 
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: PairSampler(1, 5), "sampler.batch_size=1"),
-        (lambda: PairSampler(8, 5, n_fixed_pairs=7), "sampler.n_fixed_pairs=7"),
+        (lambda: PairSampler(1, 5), "batch_size=1"),
+        (lambda: PairSampler(8, 5, n_fixed_pairs=7), "n_fixed_pairs=7"),
         (
             lambda: PairSampler(8, 5, n_augmented_copies=2, augmentation=ALWAYS),
-            "sampler.n_augmented_copies",
+            "n_augmented_copies=2: it needs",
         ),
         (
             lambda: PairSampler(8, 5, n_fixed_pairs=9, n_augmented_copies=2),
-            "sampler.n_augmented_copies",
+            "n_augmented_copies=2: it needs",
         ),
-        (lambda: EpisodeSampler(0, 2, 2, 5), "sampler.n_alphabets=0"),
-        (lambda: EpisodeSampler(1, 1, 2, 5), "sampler.n_way=1"),
-        (lambda: EpisodeSampler(1, 2, 1, 5), "sampler.n_drawers=1"),
+        (lambda: EpisodeSampler(0, 2, 2, 5), "n_alphabets=0"),
+        (lambda: EpisodeSampler(1, 1, 2, 5), "n_way=1"),
+        (lambda: EpisodeSampler(1, 2, 1, 5), "n_drawers=1"),
         (
             lambda: EpisodeSampler(
                 1,
@@ -291,10 +303,49 @@ def test_generated_alphabets_that_are_not_enough(dataset):
                 augmentation=ALWAYS,
                 alphabet_augmentation=Augmentation(elastic=1.0, grid=6),
             ),
-            "sampler.alphabet_augmentation.grid=6, but sampler.augmentation.grid=5",
+            "alphabet_augmentation.grid=6: it must equal augmentation.grid=5",
         ),
     ],
 )
 def test_what_makes_no_batch_is_an_error(make, said):
     with pytest.raises(UserError, match=said):
         make()
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_shares_of_pairs_make_the_whole_batch(dataset, world):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    whole = PairSampler(8, 3, augmentation=Augmentation(elastic=1.0)).prepare(class_index, 0)
+    parts = [RankShard(whole, rank, world)[1] for rank in range(world)]
+    assert all(len(part.same) == 8 // world for part in parts)
+    assert rows(parts) == rows([whole[1]])
+
+
+def rows(specs):
+    """A row for each pair: indices, warps, label; in an order of their own."""
+    found = []
+    for spec in specs:
+        assert spec.matrix is not None
+        assert spec.displacement is not None
+        assert spec.same is not None
+        for n, same in enumerate(spec.same.tolist()):
+            of_pair = (spec.indices[:, n], spec.matrix[:, n], spec.displacement[:, n])
+            found.append([same, *(x for part in of_pair for x in part.flatten().tolist())])
+    return sorted(found)
+
+
+def test_shares_of_alphabets_make_the_whole_batch(dataset):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    whole = EpisodeSampler(4, 4, 2, 3).prepare(class_index, 0)
+    first, second = (RankShard(whole, rank, 2)[2] for rank in range(2))
+    assert first.indices.shape == (2, 4, 2)
+    assert first.same is None
+    assert torch.equal(torch.cat([first.indices, second.indices])[[0, 2, 1, 3]], whole[2].indices)
+    assert first.matrix is not None
+    assert torch.equal(first.matrix, whole[2].matrix[::2])
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(dataset):
+    whole = PairSampler(6, 3).prepare(ClassIndex(dataset, torch.arange(len(dataset))), 0)
+    with pytest.raises(UserError, match="6 pairs cannot be divided among 4 devices"):
+        RankShard(whole, 0, 4)[0]

@@ -5,8 +5,15 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from siamese_oneshot.data.omniglot.contents import decode_image, decode_set
-from siamese_oneshot.data.omniglot.files import MAX_MEMBER_BYTES, Members, OmniglotFaulty
+
+from siamese_oneshot.data.omniglot.archive import (
+    MAX_MEMBER_BYTES,
+    Archive,
+    OmniglotFaulty,
+    decode_image,
+    decode_set,
+)
+from siamese_oneshot.data.omniglot.edition import ImageSet
 
 from siamese_oneshot.data.omniglot.edition import ImageSet
 
@@ -43,8 +50,8 @@ def decoded(tmp_path, files, images):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files, reverse=True):  # the order inside a zip must not matter
             archive.writestr(name, files[name])
-    with Members(path) as members:
-        return decode_set(members, expected(images))
+    with Archive(path) as archive:
+        return decode_set(archive, expected(images))
 
 
 def test_a_whole_set(tmp_path, drawn):
@@ -108,11 +115,11 @@ SPOILED = {
     ),
     "no image": (
         lambda files, first: files | {FIRST: b"<html></html>"},
-        f"{FIRST} is not a whole PNG",
+        f"{FIRST} is not an intact PNG",
     ),
     "half an image": (
         lambda files, first: files | {FIRST: png(first)[:-60]},
-        f"{FIRST} is not a whole PNG",
+        f"{FIRST} is not an intact PNG",
     ),
     "a huge member": (
         lambda files, first: files | {FIRST: bytes(MAX_MEMBER_BYTES + 1)},
@@ -140,9 +147,9 @@ def test_what_is_wrong_is_named(tmp_path, drawn, how):
 def test_gray_is_refused(tmp_path):
     buffer = io.BytesIO()
     Image.new("L", (105, 105), 128).save(buffer, "PNG")
-    (tmp_path / "grey.png").write_bytes(buffer.getvalue())
+    (tmp_path / "gray.png").write_bytes(buffer.getvalue())
     with pytest.raises(OmniglotFaulty, match=r"gray.png has gray pixels"):
-        decode_image(Members(tmp_path), "grey.png")
+        decode_image(Archive(tmp_path), "gray.png")
 
 
 def test_many_faults_are_counted_not_listed(tmp_path, drawn):
@@ -154,8 +161,8 @@ def test_many_faults_are_counted_not_listed(tmp_path, drawn):
 def test_a_web_page_saved_as_a_zip_is_named(tmp_path):
     path = tmp_path / "images.zip"
     path.write_bytes(b"\n<!DOCTYPE html><html><body>Sign in</body></html>")
-    with pytest.raises(OmniglotFaulty, match=r"no zip: .* \(a web page saved in its place\)"):
-        Members(path)
+    with pytest.raises(OmniglotFaulty, match=r"not a zip file: .* \(it is a web page\)"):
+        Archive(path)
 
 
 def test_a_damaged_zip_member_is_named(tmp_path, drawn):
@@ -167,5 +174,5 @@ def test_a_damaged_zip_member_is_named(tmp_path, drawn):
     data = bytearray(path.read_bytes())
     data[place] ^= 255
     path.write_bytes(data)
-    with Members(path) as members, pytest.raises(OmniglotFaulty, match=FIRST):
-        decode_set(members, expected(images))
+    with Archive(path) as archive, pytest.raises(OmniglotFaulty, match=FIRST):
+        decode_set(archive, expected(images))

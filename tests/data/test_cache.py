@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese_oneshot.data import bitcache
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.data import cache
+from siamese_oneshot.utils.io import whole_file
 
 FACTS = {"data": "test", "digests": ["a", "b"]}
 
@@ -33,17 +33,17 @@ def same(found, expected):
 
 def test_pack_then_unpack_gives_0_and_255():
     ink = np.random.default_rng(1).random((600, 5, 7)) < 0.3  # 35 bits: the last byte is padded
-    packed = bitcache.pack(ink)
+    packed = cache.pack(ink)
     assert packed.shape == (600, 5)
     out = np.full((600, 5, 7), 7, np.uint8)
-    bitcache.unpack(packed, out)
+    cache.unpack(packed, out)
     assert np.array_equal(out, np.where(ink, 255, 0))
 
 
 def test_read_gives_back_what_was_written_mapped_from_the_file(tmp_path):
     path = tmp_path / "new" / "cache.bits"
-    bitcache.write(path, FACTS, arrays())
-    found = bitcache.read(path, FACTS)
+    cache.write(path, FACTS, arrays())
+    found = cache.read(path, FACTS)
     assert same(found, arrays())
     with pytest.raises(ValueError, match="read-only"):
         found["bits"][0, 0] = 1
@@ -52,18 +52,18 @@ def test_read_gives_back_what_was_written_mapped_from_the_file(tmp_path):
 
 def test_a_valid_cache_is_used(tmp_path):
     path = tmp_path / "cache.bits"
-    bitcache.remember(path, FACTS, arrays)
-    assert same(bitcache.remember(path, FACTS, must_not_build), arrays())
+    cache.load_or_build(path, FACTS, arrays)
+    assert same(cache.load_or_build(path, FACTS, must_not_build), arrays())
 
 
 def test_every_flipped_byte_is_noticed(tmp_path):
     path = tmp_path / "cache.bits"
-    bitcache.write(path, FACTS, arrays())
+    cache.write(path, FACTS, arrays())
     whole = path.read_bytes()
     for place in range(0, len(whole), 13):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        with pytest.raises(bitcache.CacheFault):
-            bitcache.read(path, FACTS)
+        with pytest.raises(cache.CacheFault):
+            cache.read(path, FACTS)
 
 
 def damage(path: Path, how: str) -> None:
@@ -81,27 +81,27 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["truncated", "empty", "longer", "other file"])
 def test_a_damaged_cache_is_rebuilt_and_the_log_says_so(tmp_path, caplog, how):
     path = tmp_path / "cache.bits"
-    bitcache.write(path, FACTS, arrays())
+    cache.write(path, FACTS, arrays())
     damage(path, how)
     with caplog.at_level(logging.WARNING):
-        found = bitcache.remember(path, FACTS, arrays)
+        found = cache.load_or_build(path, FACTS, arrays)
     assert same(found, arrays())
     assert "is not used" in caplog.text
-    assert same(bitcache.read(path, FACTS), arrays())  # mended on disk too
+    assert same(cache.read(path, FACTS), arrays())  # mended on disk too
 
 
 def test_another_version_or_other_metadata_are_not_trusted(tmp_path, monkeypatch):
     path = tmp_path / "cache.bits"
-    monkeypatch.setattr(bitcache, "FORMAT", 0)
-    bitcache.write(path, FACTS, arrays())
+    monkeypatch.setattr(cache, "FORMAT", 0)
+    cache.write(path, FACTS, arrays())
     monkeypatch.undo()
-    with pytest.raises(bitcache.CacheFault, match="format 0"):
-        bitcache.read(path, FACTS)
-    bitcache.write(path, {"data": "other"}, arrays())
-    with pytest.raises(bitcache.CacheFault, match="other data"):
-        bitcache.read(path, FACTS)
-    assert same(bitcache.remember(path, FACTS, arrays), arrays())
-    assert same(bitcache.read(path, FACTS), arrays())
+    with pytest.raises(cache.CacheFault, match="format 0"):
+        cache.read(path, FACTS)
+    cache.write(path, {"data": "other"}, arrays())
+    with pytest.raises(cache.CacheFault, match="other data"):
+        cache.read(path, FACTS)
+    assert same(cache.load_or_build(path, FACTS, arrays), arrays())
+    assert same(cache.read(path, FACTS), arrays())
 
 
 def test_a_failing_build_leaves_no_file(tmp_path):
@@ -110,9 +110,9 @@ def test_a_failing_build_leaves_no_file(tmp_path):
 
     path = tmp_path / "cache.bits"
     with pytest.raises(RuntimeError, match="no source"):
-        bitcache.remember(path, FACTS, broken)
+        cache.load_or_build(path, FACTS, broken)
     assert not path.exists()
-    assert same(bitcache.remember(path, FACTS, arrays), arrays())  # and no lock is held
+    assert same(cache.load_or_build(path, FACTS, arrays), arrays())  # and no lock is held
 
 
 def test_a_write_that_breaks_off_keeps_the_old_file(tmp_path):
@@ -134,7 +134,7 @@ def test_without_a_writable_folder_it_builds_in_memory_and_warns(tmp_path, caplo
     (tmp_path / "file").write_text("a file where the folder should be")
     path = tmp_path / "file" / "cache.bits"
     with caplog.at_level(logging.WARNING):
-        found = bitcache.remember(path, FACTS, arrays)
+        found = cache.load_or_build(path, FACTS, arrays)
     assert same(found, arrays())
     assert "cannot write the cache" in caplog.text
 
@@ -143,9 +143,9 @@ def test_a_read_only_folder_is_the_same(tmp_path, caplog, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(bitcache, "atomic_write", refuse)
+    monkeypatch.setattr(cache, "whole_file", refuse)
     with caplog.at_level(logging.WARNING):
-        found = bitcache.remember(tmp_path / "cache.bits", FACTS, arrays)
+        found = cache.load_or_build(tmp_path / "cache.bits", FACTS, arrays)
     assert same(found, arrays())
     assert "Permission denied" in caplog.text
 
@@ -157,7 +157,7 @@ def one_process(path, tally, barrier, results):
         return arrays()
 
     barrier.wait()
-    found = bitcache.remember(path, FACTS, build)
+    found = cache.load_or_build(path, FACTS, build)
     results.put((os.getpid(), same(found, arrays())))
 
 

@@ -69,19 +69,19 @@ def test_distinct_drops_the_repeat_of_a_class_and_nothing_else(dataset):
     assert dataset.distinct(everything).tolist() == everything.tolist()
 
 
-def test_ink_and_resizing_by_hand(dataset):
+def test_pixel_sums_and_resizing_by_hand(dataset):
     pixels = torch.zeros(len(dataset), 4, 4, dtype=torch.uint8)
     pixels[0, :2, :2] = torch.tensor([[255, 0], [255, 255]])
     pixels[0, 2, 3] = 100
     pixels[1] = 255
     small = replace(dataset, pixels=pixels)
-    assert small.ink[:3].tolist() == [865, 4080, 0]
+    assert small.pixel_sums[:3].tolist() == [865, 4080, 0]
     half = small.resized(2)
     assert half.pixels[:3].tolist() == [[[191, 0], [0, 25]], [[255, 255]] * 2, [[0, 0]] * 2]
-    assert half.ink[:3].tolist() == [216, 1020, 0]  # not the ink of the large image
+    assert half.pixel_sums[:3].tolist() == [216, 1020, 0]  # not the ink of the large image
     assert half.class_names == small.class_names
     assert small.resized(4) is small
-    assert torch.equal(dataset.resized(8, chunk=7).pixels, dataset.resized(8).pixels)
+    assert torch.equal(dataset.resized(8, batch_size=7).pixels, dataset.resized(8).pixels)
 
 
 def test_digest_notices_every_field(dataset):
@@ -128,7 +128,7 @@ def test_joined_alphabets_keep_their_own(dataset):
             assert both.class_names[both.classes[place]] == of.class_names[of.classes[k]]
             assert both.alphabet_names[both.alphabets[place]] == of.alphabet_names[of.alphabets[k]]
             assert both.drawers[place] == of.drawers[k]
-    with pytest.raises(ValueError, match=f"both have {dataset.alphabet_names[0]}"):
+    with pytest.raises(ValueError, match=f"both datasets have {dataset.alphabet_names[0]}"):
         dataset.joined(dataset)
     with pytest.raises(ValueError, match="pixels"):
         dataset.joined(others.resized(8))

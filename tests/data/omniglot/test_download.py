@@ -7,7 +7,8 @@ import urllib.request
 import pytest
 from siamese_oneshot.data.omniglot.download import DownloadFailed, download, open_https
 
-from siamese_oneshot.data.omniglot import download as omniglot_download
+from siamese_oneshot.data.omniglot import locate
+from siamese_oneshot.data.omniglot.locate import DownloadFailed, download, open_https
 
 CONTENT = b"a zip of runs" * 20_000
 
@@ -21,7 +22,7 @@ class Answer(io.BytesIO):
 @pytest.fixture
 def md5(monkeypatch):
     digest = hashlib.md5(CONTENT).hexdigest()
-    monkeypatch.setitem(omniglot_download.MD5, "all_runs", digest)
+    monkeypatch.setitem(locate.MD5, "all_runs", digest)
 
 
 @pytest.mark.usefixtures("md5")
@@ -37,12 +38,12 @@ def test_success(tmp_path, length):
     assert path == tmp_path / "deep" / "omniglot" / "all_runs.zip"
     assert path.read_bytes() == CONTENT
     assert [file.name for file in path.parent.iterdir()] == ["all_runs.zip"]
-    assert asked == [omniglot_download.URLS["all_runs"]]
+    assert asked == [locate.URLS["all_runs"]]
 
 
 def test_every_address_is_https_and_has_an_md5():
-    assert all(url.startswith("https://") for url in omniglot_download.URLS.values())
-    assert omniglot_download.URLS.keys() == omniglot_download.MD5.keys()
+    assert all(url.startswith("https://") for url in locate.URLS.values())
+    assert locate.URLS.keys() == locate.MD5.keys()
 
 
 def broken_off(url):
@@ -63,7 +64,7 @@ def no_network(url):
 @pytest.mark.parametrize(
     ("opener", "message"),
     [
-        (lambda url: Answer(b"<html>log in</html>", 19), "its md5 is"),
+        (lambda url: Answer(b"<html>log in</html>", 19), "its MD5 is"),
         (lambda url: Answer(CONTENT[:-10], len(CONTENT)), "ended after 259990 of 260000 bytes"),
         (broken_off, "timed out"),
         (no_network, "Name or service not known"),
@@ -75,21 +76,21 @@ def test_a_failure_names_the_address_and_leaves_nothing_behind(tmp_path, opener,
     (folder / "all_runs.zip").write_bytes(b"what was there before")
     with pytest.raises(DownloadFailed, match=message) as caught:
         download("all_runs", folder, opener)
-    assert omniglot_download.URLS["all_runs"] in str(caught.value)
+    assert locate.URLS["all_runs"] in str(caught.value)
     assert [file.name for file in folder.iterdir()] == ["all_runs.zip"]
     assert (folder / "all_runs.zip").read_bytes() == b"what was there before"
 
 
 def test_an_endless_answer_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(omniglot_download, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(locate, "MAX_BYTES", 100_000)
     with pytest.raises(DownloadFailed, match="larger than 100000 bytes"):
         download("all_runs", tmp_path, lambda url: Answer(CONTENT))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_slow_answer_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(omniglot_download, "TOTAL_SECONDS", -1.0)
-    with pytest.raises(DownloadFailed, match="not done after"):
+    monkeypatch.setattr(locate, "TOTAL_SECONDS", -1.0)
+    with pytest.raises(DownloadFailed, match="not finished after"):
         download("all_runs", tmp_path, lambda url: Answer(CONTENT))
     assert not list(tmp_path.iterdir())
 
@@ -114,7 +115,7 @@ def test_no_redirect_to_plain_http_is_followed():
     with http.server.HTTPServer(("127.0.0.1", 0), Redirect) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), omniglot_download._HttpsOnly
+            urllib.request.ProxyHandler({}), locate._HttpsOnly
         )
         with pytest.raises(DownloadFailed, match="/other is not an https address"):
             opener.open(f"http://127.0.0.1:{server.server_port}/first", timeout=5)

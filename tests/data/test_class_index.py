@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from siamese_oneshot.data.class_index import ClassIndex, below
+from siamese_oneshot.data.class_index import ClassIndex, random_below
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -36,18 +36,18 @@ def test_tables_against_dictionaries(dataset, part):
     if part == "shuffled":
         indices = indices.flip(0)
     class_index, tree = ClassIndex(dataset, indices), obvious(dataset, indices)
-    assert class_index.names == tuple(tree)
-    assert class_index.classes_in.tolist() == [len(classes) for classes in tree.values()]
+    assert class_index.alphabet_names == tuple(tree)
+    assert class_index.alphabet_sizes.tolist() == [len(classes) for classes in tree.values()]
     rows = [row for classes in tree.values() for row in classes.values()]
     assert len(class_index) == len(rows)
-    assert class_index.drawers == 1 + max(max(row) for row in rows)
+    assert class_index.n_drawers == 1 + max(max(row) for row in rows)
     assert class_index.counts.tolist() == [len(row) for row in rows]
-    starts = [sum(class_index.classes_in.tolist()[:k]) for k in range(len(tree))]
+    starts = [sum(class_index.alphabet_sizes.tolist()[:k]) for k in range(len(tree))]
     assert class_index.first_class.tolist() == starts
     owners = [k for k, classes in enumerate(tree.values()) for _ in classes]
     assert class_index.class_alphabet.tolist() == owners
     for number, row in enumerate(rows):
-        expected = [row.get(drawer, -1) for drawer in range(class_index.drawers)]
+        expected = [row.get(drawer, -1) for drawer in range(class_index.n_drawers)]
         assert class_index.table[number].tolist() == expected
         count = int(class_index.counts[number])
         assert sorted(class_index.packed[number, :count].tolist()) == sorted(row.values())
@@ -65,7 +65,7 @@ def test_common_against_dictionaries(dataset):
                 for k, row in enumerate(classes.values())
                 if all(drawer in row for drawer in drawers)
             ]
-            assert class_index.common(alphabet, torch.tensor(drawers)).tolist() == expected
+            assert class_index.common_classes(alphabet, torch.tensor(drawers)).tolist() == expected
         start += len(classes)
 
 
@@ -81,29 +81,29 @@ def test_classes_of_an_alphabet_stand_side_by_side_even_where_the_dataset_mix_th
 
 def test_columns_reach_to_the_last_drawer_of_the_part(dataset):
     class_index = ClassIndex(dataset, dataset.indices(drawers=[1, 3]))
-    assert class_index.drawers == 4
+    assert class_index.n_drawers == 4
     assert (class_index.table >= 0).all(0).tolist() == [False, True, False, True]
 
 
 def test_alphabets_large_enough_and_those_left_out_by_name(dataset):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))  # 6, 5, 8 and 7 characters
-    assert class_index.large_enough(5) == [0, 1, 2, 3]
-    assert class_index.left_out(5) == []
-    assert class_index.large_enough(7) == [2, 3]
-    assert class_index.left_out(7) == ["AlphabetA", "AlphabetB"]
-    assert class_index.large_enough(8) == [2]
+    assert class_index.require_alphabets(5) == [0, 1, 2, 3]
+    assert class_index.excluded_alphabets(5) == []
+    assert class_index.require_alphabets(7) == [2, 3]
+    assert class_index.excluded_alphabets(7) == ["AlphabetA", "AlphabetB"]
+    assert class_index.require_alphabets(8) == [2]
     with pytest.raises(UserError, match=r"no alphabet has 9 characters.*AlphabetC, has 8"):
-        class_index.large_enough(9)
+        class_index.require_alphabets(9)
 
 
 def test_an_empty_part_is_an_error(dataset):
-    with pytest.raises(UserError, match="empty"):
+    with pytest.raises(UserError, match="no images"):
         ClassIndex(dataset, torch.tensor([], dtype=torch.int64))
 
 
-def test_below_is_uniform_and_never_reaches_its_limit():
+def test_random_below_is_uniform_and_never_reaches_its_limit():
     limits = torch.tensor([1, 2, 5]).repeat(20_000, 1)
-    drawn = below(limits, torch.Generator().manual_seed(3))
+    drawn = random_below(limits, torch.Generator().manual_seed(3))
     assert drawn.dtype == torch.int64
     for column, limit in enumerate((1, 2, 5)):
         share = drawn[:, column].bincount(minlength=limit) / 20_000

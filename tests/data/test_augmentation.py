@@ -1,6 +1,7 @@
-"""Distortion against SciPy, one image and one pixel at a time, and by hand."""
+"""Augmentation against SciPy, pixel by pixel, and by hand; composite characters."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,8 +9,18 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from siamese_oneshot.data.augmentation import Augmentation, Warp, affine_matrix, apply_warp
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.data.augmentation import (
+    Augmentation,
+    Warp,
+    affine_matrix,
+    apply_warp,
+    compose_images,
+    sample_composite,
+)
+from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.episodes import sample_alphabet_batch
+from siamese_oneshot.data.samplers import EpisodeSampler, RankShard, generator_for
+from siamese_oneshot.utils.errors import ArgumentError
 
 
 def seeded(seed):
@@ -182,7 +193,7 @@ def test_elastic_displacements_by_hand():
     ours = apply_warp(images, warp)[:, 0].numpy()
     rows, columns = np.mgrid[:side, :side]
     for k in range(5):
-        matrix, bend = warp.matrix[k].double().numpy(), warp.bend[k].double().numpy()
+        matrix, bend = warp.matrix[k].double().numpy(), warp.displacement[k].double().numpy()
         x, y = (2 * columns + 1) / side - 1, (2 * rows + 1) / side - 1
         back = np.linalg.inv(matrix[:, :2])
         from_x, from_y = np.einsum("ij,jrc->irc", back, np.stack([x, y]) - matrix[:, 2, None, None])
@@ -192,25 +203,25 @@ def test_elastic_displacements_by_hand():
 
 
 def test_elastic_field_is_smooth_and_as_strong_as_asked():
-    assert Augmentation().draw(2, seeded(0)).bend is None
+    assert Augmentation().draw(2, seeded(0)).displacement is None
     warp = Augmentation(**ONLY, elastic=2.0, grid=6).draw(2000, seeded(6))
-    assert warp.bend.shape == (2000, 2, 6, 6)
-    pixels = warp.bend * 105 / 2
+    assert warp.displacement.shape == (2000, 2, 6, 6)
+    pixels = warp.displacement * 105 / 2
     assert abs(pixels.std() - 2.0) < 0.05
     assert abs(pixels.mean()) < 0.05
     assert abs(torch.corrcoef(pixels[:, :, 2, 3].T)[0, 1]) < 0.15
     ramp = torch.linspace(0, 1, 105).repeat(1, 1, 105, 1)  # says where a pixel comes from
-    came = apply_warp(ramp, Warp(warp.matrix[:1], warp.bend[:1]))[0, 0, 10:95, 10:95] * 104
+    came = apply_warp(ramp, Warp(warp.matrix[:1], warp.displacement[:1]))[0, 0, 10:95, 10:95] * 104
     step = came.diff(dim=1)
     assert step.std() > 0.02
     assert (step.diff(dim=1).abs() < 0.25).all()  # no kinks
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
-def test_turned_is_torch_rot90(quarters):
+def test_rot90_is_torch_rot90(quarters):
     images = noise(2, 9)
     still = Warp(torch.eye(2, 3).repeat(2, 1, 1))
-    turned = apply_warp(images, still.turned(torch.tensor([quarters, 0])))
+    turned = apply_warp(images, still.after_rot90(torch.tensor([quarters, 0])))
     expected = torch.rot90(images[:1], -quarters, (2, 3))  # clockwise
     torch.testing.assert_close(turned[:1], expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(turned[1:], images[1:], atol=1e-4, rtol=0)
@@ -221,16 +232,16 @@ def test_mirrored_is_flipped_before_the_rest():
     warp = Augmentation(probability=1.0).draw(4, seeded(7))
     which = torch.tensor([True, False, True, False])
     quarters = torch.tensor([0, 1, 2, 3])
-    once = apply_warp(images, warp.turned(quarters).mirrored(which))
+    once = apply_warp(images, warp.after_rot90(quarters).after_hflip(which))
     shown = torch.where(which[:, None, None, None], images.flip(-1), images)
-    torch.testing.assert_close(once, apply_warp(shown, warp.turned(quarters)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(once, apply_warp(shown, warp.after_rot90(quarters)), atol=1e-3, rtol=0)
 
 
 def test_turned_comes_before_the_rest():
     images = noise(6, 15)
     warp = Augmentation(probability=1.0).draw(6, seeded(7))
     quarters = torch.tensor([0, 1, 2, 3, 1, 3])
-    once = apply_warp(images, warp.turned(quarters))
+    once = apply_warp(images, warp.after_rot90(quarters))
     turns = zip(images, quarters.tolist(), strict=True)
     turned = torch.stack([torch.rot90(p, -quarter, (1, 2)) for p, quarter in turns])
     torch.testing.assert_close(once, apply_warp(turned, warp), atol=1e-3, rtol=0)
@@ -244,22 +255,22 @@ def test_one_augmentation_after_another():
     once, twice = apply_warp(images, then.after(first)), apply_warp(apply_warp(images, first), then)
     torch.testing.assert_close(once, twice, atol=0.03, rtol=0)
     assert float((once - apply_warp(images, first.after(then))).abs().max()) > 0.06
-    assert then.after(first).bend is None
+    assert then.after(first).displacement is None
 
 
 def test_bends_add_up():
     still = Warp(torch.eye(2, 3).repeat(3, 1, 1))
     one, other = (Augmentation(**ONLY, elastic=2.0).draw(3, seeded(s)) for s in (11, 12))
-    torch.testing.assert_close(one.after(other).bend, one.bend + other.bend)
-    assert torch.equal(one.after(still).bend, one.bend)
-    assert torch.equal(still.after(one).bend, one.bend)
+    torch.testing.assert_close(one.after(other).displacement, one.displacement + other.displacement)
+    assert torch.equal(one.after(still).displacement, one.displacement)
+    assert torch.equal(still.after(one).displacement, one.displacement)
 
 
 def test_the_seed_decides():
     augmentation = Augmentation(elastic=1.0)
     one_draw, again, other = (augmentation.draw(50, seeded(s)) for s in (8, 8, 9))
     assert torch.equal(one_draw.matrix, again.matrix)
-    assert torch.equal(one_draw.bend, again.bend)
+    assert torch.equal(one_draw.displacement, again.displacement)
     assert not torch.equal(one_draw.matrix, other.matrix)
     assert len(one_draw.matrix.unique(dim=0)) > 45
 
@@ -267,15 +278,121 @@ def test_the_seed_decides():
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"scale": (0.0, 1.0)}, "distortion.scale"),
-        ({"scale": (1.2, 0.8)}, "distortion.scale"),
-        ({"probability": 1.5}, "distortion.probability"),
-        ({"probability": -0.1}, "distortion.probability"),
-        ({"shear": 1.0}, "distortion.shear"),
+        ({"scale": (0.0, 1.0)}, "scale"),
+        ({"scale": (1.2, 0.8)}, "scale"),
+        ({"probability": 1.5}, "probability"),
+        ({"probability": -0.1}, "probability"),
+        ({"shear": 1.0}, "shear"),
     ],
 )
 def test_what_cannot_be_drawn_is_an_error(setting, said):
-    with pytest.raises(UserError, match=rf"^batches\.{said}"):
+    with pytest.raises(ArgumentError, match=rf"^{said}="):
         Augmentation(**setting)
-    with pytest.raises(UserError, match=said.replace("distortion", r"^batches\.style")):
-        Augmentation(**setting, key="sampler.alphabet_augmentation")
+
+
+BATCH = torch.arange(5 * 16 * 3).view(5, 16, 3)  # position 48 a + 3 c + d
+
+
+@pytest.mark.parametrize("characters", [4, 5, 16])
+def test_new_characters_are_pairs_of_old_ones_and_all_drawers_agree(characters):
+    batch = BATCH[:, :characters]
+    for seed in range(20):
+        first, joined = sample_composite(batch, 3, torch.Generator().manual_seed(seed))
+        assert torch.equal(first[3:], batch[3:])
+        assert torch.equal(joined.other[3:], batch[3:])
+        assert torch.equal(joined.normal[3:], torch.zeros(2, 2))
+        for alphabet in range(3):
+            parts = []
+            for character in range(characters):
+                pair = []
+                for indices in (first, joined.other):
+                    drawn = indices[alphabet, character]
+                    assert torch.equal(drawn % 3, torch.arange(3))  # each drawer's own
+                    assert (drawn // 48 == alphabet).all()
+                    (one,) = set((drawn % 48 // 3).tolist())
+                    pair.append(one)
+                parts.append(tuple(pair))
+            assert len(set(parts)) == characters
+            heads, tails = {one for one, _ in parts}, {other for _, other in parts}
+            assert not heads & tails  # so that none is a pair the other way round
+            assert len(heads) <= characters // 2
+            assert len(heads | tails) > characters // 2
+
+
+def test_half_are_cut_in_every_direction_and_half_laid_over():
+    generator = torch.Generator().manual_seed(0)
+    normals = torch.cat([sample_composite(BATCH, 5, generator)[1].normal for _ in range(80)])
+    cut = normals[normals.norm(dim=1) > 0]
+    assert len(cut) == pytest.approx(200, abs=40)  # sd 10
+    assert torch.allclose(cut.norm(dim=1), torch.ones(len(cut)))
+    quarters = Counter(map(tuple, (cut > 0).tolist()))
+    assert len(quarters) == 4
+    assert min(quarters.values()) > 25
+
+
+@pytest.mark.parametrize("normal", [(0, 0), (1, 0), (0, -1), (0.59, 0.81), (-0.27, 0.96)])
+def test_joined_pixel_by_pixel(normal):
+    generator = torch.Generator().manual_seed(1)
+    side = 9
+    one, other = torch.rand(2, 1, 1, side, side, generator=generator)
+    found = compose_images(one, other, torch.tensor([normal], dtype=torch.float32))
+    for row in range(side):
+        for column in range(side):
+            ahead = normal[0] * (column - side // 2) + normal[1] * (row - side // 2)
+            a, b = one[0, 0, row, column], other[0, 0, row, column]
+            expected = max(a, b) if abs(ahead) < 1e-6 else a if ahead > 0 else b
+            assert found[0, 0, row, column] == expected
+
+
+def test_nothing_joined_changes_nothing():
+    one = torch.rand(3, 1, 8, 8)
+    assert torch.equal(compose_images(one, one, torch.zeros(3, 2)), one)
+
+
+def test_without_splicing_nothing_is_joined_and_nothing_drawn_for_it(dataset):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    stream = EpisodeSampler(3, 4, 2, 1, n_composite=0.0).prepare(class_index, 0)
+    for number in range(200):
+        spec, rng = stream[number], generator_for(0, 2, number)
+        indices = sample_alphabet_batch(class_index, 3, 4, 2, rng)
+        turned = Warp.identity(3).after_rot90(torch.randint(4, (3,), generator=rng)).matrix
+        assert spec.composite is None
+        assert torch.equal(spec.indices, indices)
+        assert torch.equal(spec.matrix, turned[:, None, None].expand_as(spec.matrix))
+
+
+@pytest.mark.parametrize(("count", "seen"), [(1.0, {1}), (0.25, {0, 1}), (3, {3})])
+def test_so_many_alphabets_of_a_batch_are_spliced(dataset, count, seen):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    stream = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
+    again = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
+    found = Counter()
+    for number in range(200):
+        spec, other = stream[number], again[number]
+        joined = (spec.composite.other != spec.indices).flatten(1).all(1)
+        assert torch.equal(joined, (spec.composite.other != spec.indices).flatten(1).any(1))
+        assert torch.equal(spec.indices, other.indices)
+        assert torch.equal(spec.composite.other, other.composite.other)
+        assert torch.equal(spec.composite.normal, other.composite.normal)
+        found[int(joined.sum())] += 1
+    assert set(found) == seen
+    if count == 0.25:
+        assert found[1] == pytest.approx(50, abs=25)  # sd 6
+
+
+def test_shares_keep_what_is_joined(dataset):
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    whole = EpisodeSampler(4, 4, 2, 3, n_composite=2).prepare(class_index, 0)
+    for rank in range(2):
+        part = RankShard(whole, rank, 2)[1].composite
+        assert torch.equal(part.other, whole[1].composite.other[rank::2])
+        assert torch.equal(part.normal, whole[1].composite.normal[rank::2])
+
+
+def test_too_few_characters_and_too_many_alphabets_are_refused():
+    with pytest.raises(
+        ArgumentError, match=r"n_way=3: n_composite needs at least 4"
+    ):
+        EpisodeSampler(2, 3, 2, 1, n_composite=0.5)
+    with pytest.raises(ArgumentError, match=r"n_composite=3"):
+        EpisodeSampler(2, 4, 2, 1, n_composite=3)

@@ -37,7 +37,7 @@ def foreign_image():
                 .replace(b"class02", b"class01")
                 .replace(b"class99", b"class02")
             ),
-            "not those of the official runs",
+            "not those of Lake's runs",
         ),
     ],
 )

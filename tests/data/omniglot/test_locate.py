@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.data.omniglot import OmniglotFaulty, OmniglotUnavailable, load_omniglot
-from siamese_oneshot.data.omniglot import download as omniglot_download
+from siamese_oneshot.data.omniglot import OmniglotFaulty, OmniglotUnavailable, load_omniglot, locate
 from siamese_oneshot.utils.errors import UserError
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
@@ -22,7 +21,7 @@ def test_what_is_missing_from_files_at_hand_is_an_error_not_an_absence(lookalike
     assert "Name or service not known" in str(caught.value)
     with zipfile.ZipFile(folder / "all_runs.zip", "w") as archive:
         archive.writestr("run01/test/item01.png", b"")
-    with pytest.raises(OmniglotFaulty, match=r"item01\.png is not a whole PNG"):
+    with pytest.raises(OmniglotFaulty, match=r"item01\.png is not an intact PNG"):
         load_omniglot(download=False)
 
 
@@ -38,11 +37,11 @@ def test_unavailable_names_every_place_the_failure_and_what_to_do(lookalike, tmp
         f"../shared/omniglot ({tmp_path / 'shared' / 'omniglot'}): no such folder",
         f"the user cache ({tmp_path / 'cache' / 'omniglot'}): no such folder",
         "images_background.zip: Name or service not known",
-        "data.root=",
+        "give their folder as root",
         "data=synthetic",
     ):
         assert part in message
-    with pytest.raises(OmniglotUnavailable, match="downloading is switched off"):
+    with pytest.raises(OmniglotUnavailable, match="downloading is disabled"):
         load_omniglot(download=False)
 
 
@@ -52,7 +51,7 @@ def serve(lookalike, monkeypatch, folder, parts=PARTS):
     zips = lookalike.zips(folder)
     for part in PARTS:
         digest = hashlib.md5((zips / f"{part}.zip").read_bytes()).hexdigest()
-        monkeypatch.setitem(omniglot_download.MD5, part, digest)
+        monkeypatch.setitem(locate.MD5, part, digest)
 
     def opener(url):
         asked.append(Path(url).name)
@@ -62,7 +61,7 @@ def serve(lookalike, monkeypatch, folder, parts=PARTS):
         answer.headers = {}
         return answer
 
-    monkeypatch.setattr(omniglot_download, "open_https", opener)
+    monkeypatch.setattr(locate, "open_https", opener)
     return asked
 
 
@@ -97,6 +96,6 @@ def test_only_the_runs_are_fetched_for_a_root_without_them(lookalike, tmp_path, 
     assert asked == ["all_runs.zip"]
     assert sorted(file.name for file in root.iterdir()) == [f"{part}.zip" for part in PARTS[:2]]
     (root / "images_background.zip").write_bytes(b"damaged")
-    with pytest.raises(OmniglotFaulty, match="images come from there alone"):
+    with pytest.raises(OmniglotFaulty, match="images come from there only"):
         load_omniglot(root, cache_dir=tmp_path / "fresh")
     assert len(asked) == 1

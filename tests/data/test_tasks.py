@@ -1,0 +1,369 @@
+"""The frozen lists: how many episodes of what, from which part, and hashed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.omniglot import OfficialRuns
+from siamese_oneshot.data.splits import Split, split_dataset
+from siamese_oneshot.data.tasks import (
+    EpisodeTask,
+    EvalConfig,
+    EvalTasks,
+    ProtocolConfig,
+    first_episodes,
+    indices_of,
+    lake_runs_episodes,
+    make_test_tasks,
+    make_validation_tasks,
+    tasks_of,
+)
+from siamese_oneshot.utils.errors import ArgumentError
+
+SIZE = EvalConfig(n_pairs=60, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=40, way=5)
+
+
+@pytest.fixture(scope="module")
+def split(dataset):
+    """Validation: alphabets A and B (6 and 5 characters); test: C and D (8 and 7), 3 drawers."""
+    return Split(
+        "lake",
+        dataset.indices(["AlphabetA"]),
+        dataset.indices(["AlphabetA", "AlphabetB"]),
+        dataset.indices(["AlphabetC", "AlphabetD"], [0, 1, 2]),
+        dataset.indices(["AlphabetC", "AlphabetD"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def validation_index(dataset, split):
+    return ClassIndex(dataset, split.validation)
+
+
+def runs_of(dataset, first_class):
+    """Two runs of three classes; in run r drawer 2r asks and drawer 2r + 1 is compared with."""
+    supports, answers = torch.tensor([[0, 1, 2], [2, 0, 1]]), torch.tensor([[2, 0, 1], [1, 1, 1]])
+    asked = supports.gather(1, answers)
+    drawers = torch.tensor([[0], [2]])
+    tests = (first_class + asked) * 6 + drawers
+    return OfficialRuns(tests, (first_class + supports) * 6 + drawers + 1, answers)
+
+
+def test_lake_runs_episodes_against_a_loop(dataset):
+    runs = runs_of(dataset, 11)
+    episodes = lake_runs_episodes(runs)
+    assert episodes.supports.shape == (6, 3, 1)
+    for run in range(2):
+        for item in range(3):
+            k = run * 3 + item
+            assert episodes.queries[k] == runs.tests[run, item]
+            assert episodes.supports[k, :, 0].tolist() == runs.supports[run].tolist()
+            assert episodes.answers[k] == runs.answers[run, item]
+            right = episodes.supports[k, episodes.answers[k], 0]
+            assert dataset.classes[right] == dataset.classes[episodes.queries[k]]
+
+
+def test_validation_asks_its_own_part_alone(dataset, split, validation_index):
+    eval_tasks = make_validation_tasks(validation_index, SIZE)
+    (task,) = eval_tasks.episode_tasks
+    assert (task.key, len(task.episodes), task.episodes.way) == ("one_shot", 30, 5)
+    assert len(eval_tasks.pairs) == 60
+    assert set(dataset.alphabets[eval_tasks.indices].tolist()) == {0, 1}
+    counts = dataset.alphabets[task.episodes.queries].bincount()
+    assert counts.tolist() == [15, 15]
+    assert task.protocol.endswith("2 alphabets")
+
+
+def test_test_episode_tasks_by_key(dataset, split, validation_index):
+    eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
+    sizes = {task.key: len(task.episodes) for task in eval_tasks.episode_tasks}
+    assert sizes == {"lake_runs": 6, "within_alphabet": 40, "cross_alphabet": 40, "koch_protocol": 20}
+    episodes = {task.key: task.episodes for task in eval_tasks.episode_tasks}
+    for key in ("within_alphabet", "cross_alphabet"):
+        assert episodes[key].way == 5
+        images = torch.cat([episodes[key].queries, episodes[key].supports.flatten()])
+        assert set(dataset.alphabets[images].tolist()) == {2, 3}
+        assert set(dataset.drawers[images].tolist()) == set(range(6))  # all drawers
+    images = torch.cat([eval_tasks.pairs.first, eval_tasks.pairs.second])
+    assert set(dataset.drawers[images].tolist()) == {0, 1, 2}
+    by_the_paper = torch.cat([episodes["koch_protocol"].queries, episodes["koch_protocol"].supports.flatten()])
+    assert set(dataset.drawers[by_the_paper].tolist()) == {0, 1, 2}  # the split's test drawers
+    one_alphabet = {
+        key: all(len(set(row)) == 1 for row in dataset.alphabets[t.supports[..., 0]].tolist())
+        for key, t in episodes.items()
+    }
+    assert one_alphabet == {
+        "lake_runs": True, "within_alphabet": True, "cross_alphabet": False, "koch_protocol": True,
+    }  # fmt: skip
+    without = make_test_tasks(dataset, split, None, SIZE)
+    assert [task.key for task in without.episode_tasks] == [
+        "within_alphabet",
+        "cross_alphabet",
+        "koch_protocol",
+    ]
+    assert without.episode_tasks[0].episodes.digest == episodes["within_alphabet"].digest
+
+
+def test_lake_runs_runs_of_alphabets_that_do_not_test_are_not_asked(dataset, split, validation_index):
+    eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 0), SIZE)
+    assert "lake_runs" not in {task.key for task in eval_tasks.episode_tasks}
+
+
+def test_alphabets_too_small_are_named(dataset, split, validation_index):
+    eval_tasks = make_validation_tasks(validation_index, replace(SIZE, way=6))
+    assert eval_tasks.episode_tasks[0].protocol.endswith(
+        "1 alphabets; too small: AlphabetB"
+    )
+    eval_tasks = make_test_tasks(dataset, split, None, replace(SIZE, way=8))
+    assert eval_tasks.episode_tasks[0].protocol.endswith(
+        "1 alphabets; too small: AlphabetD"
+    )
+
+
+def test_indices_hold_every_image_once(dataset, split, validation_index):
+    eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
+    used = set(eval_tasks.pairs.first.tolist()) | set(eval_tasks.pairs.second.tolist())
+    for task in eval_tasks.episode_tasks:
+        used |= set(task.episodes.queries.tolist())
+        used |= set(task.episodes.supports.flatten().tolist())
+    assert eval_tasks.indices.tolist() == sorted(used)
+
+
+def digests(eval_tasks):
+    return [eval_tasks.pairs.digest, *(task.episodes.digest for task in eval_tasks.episode_tasks)]
+
+
+def test_the_lists_are_frozen_by_their_own_seed(dataset, split, validation_index):
+    def both(size):
+        eval_tasks = (
+            make_validation_tasks(validation_index, size),
+            make_test_tasks(dataset, split, None, size),
+        )
+        return digests(eval_tasks[0]) + digests(eval_tasks[1])
+
+    torch.manual_seed(1)
+    lists = both(SIZE)
+    torch.manual_seed(2)
+    assert both(SIZE) == lists
+    others = both(replace(SIZE, seed=0))
+    assert not set(lists) & set(others)
+    assert both(replace(SIZE, seed=0)) == others
+    # the length of one list does not change another
+    longer = both(replace(SIZE, n_pairs=80, n_cross_episodes=50, test_runs=9))
+    kept = [a == b for a, b in zip(lists, longer, strict=True)]
+    assert kept == [False, True, False, False, False, True]  # one_shot and paper
+
+
+def test_different_pairs_can_be_kept_within_an_alphabet(dataset, split, validation_index):
+    for within in (False, True):
+        size = replace(SIZE, pairs_within_alphabet=within)
+        for eval_tasks in (
+            make_validation_tasks(validation_index, size),
+            make_test_tasks(dataset, split, None, size),
+        ):
+            pairs = eval_tasks.pairs
+            crossed = dataset.alphabets[pairs.first] != dataset.alphabets[pairs.second]
+            assert bool(crossed.any()) != within
+            assert pairs.same.sum() == 30
+
+
+# By split=lake. All figures and comparisons in docs/ are of these lists.
+LISTS = [
+    {"pairs": "513ef6d7c1f10f06", "one_shot": "ddb3b7d99bac2be2"},
+    {
+        "pairs": "a7283fdf93097e9c", "lake_runs": "92444cf9fb63a7d1",
+        "within_alphabet": "737eafd29da12a5a", "cross_alphabet": "73e6a0918f8626fc", "koch_protocol": "fd818fafcc447b47",
+    },
+]  # fmt: skip
+
+
+@pytest.mark.omniglot
+def test_real_eval_tasks_have_the_published_sizes(omniglot):
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, "lake")
+    valid = make_validation_tasks(ClassIndex(dataset, split.validation), EvalConfig())
+    eval_tasks = make_test_tasks(dataset, split, omniglot.runs, EvalConfig())
+    assert [valid.digests, eval_tasks.digests] == LISTS
+    episodes = {task.key: task.episodes for task in eval_tasks.episode_tasks}
+    assert list(episodes) == ["lake_runs", "within_alphabet", "cross_alphabet", "koch_protocol"]
+    assert len(episodes["lake_runs"]) == len(episodes["koch_protocol"]) == 400
+    assert len(episodes["within_alphabet"]) >= 10_000
+    assert len(valid.pairs) == len(eval_tasks.pairs) == 10_000
+    assert torch.isin(valid.indices, split.validation).all()
+    assert torch.isin(eval_tasks.indices, split.test).all()
+    assert "20 alphabets" in eval_tasks.episode_tasks[1].protocol
+    alphabets = dataset.alphabets[episodes["within_alphabet"].queries].bincount()[30:]
+    assert alphabets.tolist() == [500] * 20
+    for listed in (valid.episode_tasks[0].episodes, *episodes.values()):
+        queries, supports = listed.queries, listed.supports[..., 0]
+        assert listed.supports.shape[1:] == (20, 1)
+        right = supports.gather(1, listed.answers[:, None])[:, 0]
+        assert torch.equal(dataset.classes[right], dataset.classes[queries])
+        assert (dataset.classes[supports].sort(1).values.diff(dim=1) > 0).all()
+        assert (dataset.drawers[supports] != dataset.drawers[queries][:, None]).all()
+        share = listed.answers.bincount(minlength=20) / len(listed)
+        assert (share - 0.05).abs().max() < (0.045 if len(listed) == 400 else 0.02)
+    for key in ("lake_runs", "within_alphabet", "koch_protocol"):
+        of = dataset.alphabets[episodes[key].supports[..., 0]]
+        assert (of == of[:, :1]).all()
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize(("rule", "alphabets"), [("koch", 10), ("koch40", 10)])
+def test_real_within_alphabet_under_other_rules(omniglot, rule, alphabets):
+    """All drawers, and no alphabet that validates."""
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, rule)
+    eval_tasks = make_test_tasks(dataset, split, omniglot.runs, EvalConfig())
+    episodes = eval_tasks.episode_tasks[1].episodes
+    assert len(episodes) == 10_000
+    assert len(dataset.alphabets[episodes.queries].unique()) == alphabets
+    assert len(dataset.drawers[episodes.queries].unique()) == 20
+    assert not torch.isin(eval_tasks.indices, torch.cat([split.train, split.validation])).any()
+    pairs = torch.cat([eval_tasks.pairs.first, eval_tasks.pairs.second])
+    assert torch.isin(pairs, split.test).all()
+
+
+PROTOCOL_SIZE = EvalConfig(
+    n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5
+)
+MORE = ProtocolConfig(max_way=21, episodes_per_way=30, few_shot_episodes=40)
+
+
+@pytest.fixture
+def made(dataset) -> tuple[Split, EvalTasks, EvalTasks]:
+    split = split_dataset(dataset, "ratio_60_20_20")
+    return split, *tasks_of(dataset, split, None, PROTOCOL_SIZE, MORE)
+
+
+def test_every_list_asks_about_its_own_part(made: tuple[Split, EvalTasks, EvalTasks]) -> None:
+    split, validation, test = made
+    assert torch.isin(validation.indices, split.validation).all()
+    for task in test.episode_tasks:
+        part = split.train if task.key.startswith("way_curve_train") else split.test
+        assert torch.isin(indices_of([task]), part).all(), task.key
+    assert torch.isin(torch.cat([test.pairs.first, test.pairs.second]), split.test).all()
+
+
+def test_ways_and_shots(made: tuple[Split, EvalTasks, EvalTasks]) -> None:
+    _, _, test = made
+    shapes = {
+        one.key: (one.episodes.way, one.episodes.shot, len(one.episodes))
+        for one in test.episode_tasks
+    }
+    # 7 test classes and 11 for training: the lists go as far as there are classes
+    assert {key for key in shapes if key.startswith("way_curve")} == {
+        *(f"way_curve_test_{way:02d}" for way in range(1, 8)),
+        *(f"way_curve_train_{way:02d}" for way in range(1, 12)),
+    }
+    for key, (way, shot, count) in shapes.items():
+        if key.startswith("way_curve"):
+            assert (way, shot, count) == (int(key[-2:]), 1, 30)
+    assert {key: shapes[key] for key in shapes if key.startswith("few_shot")} == {
+        "few_shot_5way_1shot": (5, 1, 40),
+        "few_shot_5way_5shot": (5, 5, 40),  # six drawers: five shots and the query
+    }
+    assert [one.key for one in test.episode_tasks][:3] == [
+        "within_alphabet",
+        "cross_alphabet",
+        "koch_protocol",
+    ]
+
+
+def test_a_training_class_of_one_image_leaves_out_the_lists_of_its_part(
+    dataset, made: tuple[Split, EvalTasks, EvalTasks]
+) -> None:
+    split, _, test = made
+    first = int(dataset.classes[split.train[0]])
+    kept = (dataset.classes[split.train] != first) | (dataset.drawers[split.train] == 0)
+    fewer = tasks_of(dataset, replace(split, train=split.train[kept]), None, PROTOCOL_SIZE, MORE)[1]
+    assert [one.key for one in fewer.episode_tasks] == [
+        one.key for one in test.episode_tasks if not one.key.startswith("way_curve_train")
+    ]
+
+
+def test_lists_differ_from_each_other_and_repeat(
+    dataset, made: tuple[Split, EvalTasks, EvalTasks]
+) -> None:
+    split, _, test = made
+    digests = [one.episodes.digest for one in test.episode_tasks]
+    assert len(set(digests)) == len(digests)
+    again = tasks_of(dataset, split, None, PROTOCOL_SIZE, MORE)[1]
+    assert [one.episodes.digest for one in again.episode_tasks] == digests
+    other = tasks_of(dataset, split, None, replace(PROTOCOL_SIZE, seed=1), MORE)[1]
+    assert not set(digests) & {one.episodes.digest for one in other.episode_tasks}
+
+
+def test_first_episodes() -> None:
+    episodes = Episodes(torch.arange(4), torch.arange(8).view(4, 2, 1), torch.tensor([0, 1, 1, 0]))
+    task = EpisodeTask("key", "title", "rule", episodes)
+    assert first_episodes(task, None) is task
+    assert first_episodes(task, 4) is task
+    short = first_episodes(task, 3)
+    assert short.protocol == "rule; the first 3 of 4 episodes"
+    assert (short.episodes.queries.tolist(), short.episodes.answers.tolist()) == ([0, 1, 2], [0, 1, 1])
+    assert short.episodes.supports.tolist() == [[[0], [1]], [[2], [3]], [[4], [5]]]
+    assert indices_of([short]).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.omniglot
+def test_real_lists_are_long_enough(omniglot) -> None:
+    split = split_dataset(omniglot.dataset, "vinyals")
+    _, test = tasks_of(omniglot.dataset, split, omniglot.runs, PROTOCOL_SIZE, MORE)
+    keys = [one.key for one in test.episode_tasks]
+    assert "lake_runs" not in keys  # three of its alphabets train here
+    assert {"few_shot_5way_1shot", "few_shot_5way_5shot", "few_shot_20way_1shot", "few_shot_20way_5shot"} < set(keys)
+    assert keys.count("way_curve_test_21") == keys.count("way_curve_train_21") == 1
+
+
+def test_comparable_scores_are_decided_by_source_split_and_way(omniglot):
+    more = ProtocolConfig(21, 20, 20)
+
+    def comparable(name, way=20, within=False):
+        split = split_dataset(omniglot.dataset, name)
+        size = EvalConfig(
+            n_pairs=20, val_runs=1, koch_runs=1, test_runs=1, n_cross_episodes=20, way=way,
+            pairs_within_alphabet=within,
+        )  # fmt: skip
+        validation, test = tasks_of(omniglot.dataset, split, omniglot.runs, size, more)
+        assert validation.pairs_comparable_with is None
+        assert validation.episode_tasks[0].comparable_with is None
+        tasks = {one.key: one.comparable_with for one in test.episode_tasks if one.comparable_with}
+        return tasks, test.pairs_comparable_with
+
+    always = {
+        "lake_runs": "within_alphabet_20way", "way_curve_test_21": "cross_alphabet_21way",
+    }  # fmt: skip
+    twenty = {**always, "cross_alphabet": "cross_alphabet_20way"}
+    assert comparable("lake") == (twenty, "verification")
+    assert comparable("lake", within=True) == (twenty, None)
+    assert comparable("lake", way=5) == (always, "verification")
+    koch = {**twenty, "koch_protocol": "within_alphabet_20way"}
+    assert comparable("koch") == (koch, "verification")
+
+
+def test_scores_on_other_images_are_not_comparable(made):
+    _, _, test = made
+    assert test.pairs_comparable_with is None
+    assert not any(task.comparable_with for task in test.episode_tasks)
+    series = {task.series for task in test.episode_tasks}
+    assert series == {None, "few_shot", "way_curve_test", "way_curve_train"}
+
+
+def test_further_protocols_are_appended_under_keys_of_their_own(dataset, split):
+    def mine(images, parts, seed, key="mine"):
+        assert images is dataset
+        assert parts is split
+        yield EpisodeTask(key, "mine", f"seed {seed}", lake_runs_episodes(runs_of(dataset, 11)))
+
+    tasks = make_test_tasks(dataset, split, None, replace(SIZE, protocols={"mine": mine}))
+    last = tasks.episode_tasks[-1]
+    assert (last.key, last.protocol, last.way, last.shot) == ("mine", "seed 2015", 3, 1)
+    twice = {"a": mine, "b": mine}
+    with pytest.raises(ArgumentError, match="two evaluation protocols yield the key mine"):
+        make_test_tasks(dataset, split, None, replace(SIZE, protocols=twice))
+    with pytest.raises(ArgumentError, match=r"protocols\.mine=.*_partial_"):
+        replace(SIZE, protocols={"mine": 3})
