@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from siamese_oneshot.data import cache
-from siamese_oneshot.utils.io import whole_file
+from siamese_oneshot.utils.io import atomic_write
 
 FACTS = {"data": "test", "digests": ["a", "b"]}
 
@@ -143,7 +143,7 @@ def test_a_read_only_folder_is_the_same(tmp_path, caplog, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(cache, "whole_file", refuse)
+    monkeypatch.setattr(cache, "atomic_write", refuse)
     with caplog.at_level(logging.WARNING):
         found = cache.load_or_build(tmp_path / "cache.bits", FACTS, arrays)
     assert same(found, arrays())
