@@ -122,28 +122,11 @@ def shared_scores(groups: Sequence[Group]) -> dict[str, str]:
     return {name: title for name, title in first.items() if all(name in one for one in tested)}
 
 
-@dataclass(frozen=True)
-class Share:
-    """The importance of one setting.
-
-    Attributes:
-        key: of the setting.
-        share: of the importance of all settings, 0 … 1.
-        jobs: finished jobs that have the setting.
-        lacking: finished jobs that do not have it and are left out.
-    """
-
-    key: str
-    share: float
-    jobs: int
-    lacking: int
-
-
 @dataclass
 class Importance:
-    """The settings by importance, and why some or all of them are not ranked."""
+    """The importance of each setting as a share of their sum, most first, and what is not ranked."""
 
-    shares: list[Share] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
     why: str = ""
 
 
@@ -151,43 +134,29 @@ def importance_of(sweep: Sweep) -> Importance:
     """Rank the settings by PED-ANOVA (Watanabe, Bansal, Hutter 2023) over the finished jobs.
 
     A setting is important if its values among the better half of the jobs are distributed
-    differently from those among all jobs.
+    differently from those among all jobs. Settings that some jobs lack are not ranked.
     """
     runs = sweep.finished()
     if len({run.data for run in runs}) > 1:
         return Importance(why="the jobs are of different experiments, data or splits")
-    having = {
-        key: frozenset(n for n, run in enumerate(runs) if key in run.settings)
-        for key in sweep.keys
-        if len({identity(run.settings[key]) for run in runs if key in run.settings}) > 1
-    }
-    if not having:
+    everywhere = [key for key in sweep.keys if all(key in run.settings for run in runs)]
+    keys = [k for k in everywhere if len({identity(run.settings[k]) for run in runs}) > 1]
+    if not keys:
         return Importance(why="no setting differs between finished jobs")
-    needed = max(MIN_JOBS, 2 * len(having))
+    needed = max(MIN_JOBS, 2 * len(keys))
     if len(runs) < needed:
-        return Importance(
-            why=f"too few jobs to rank settings: {len(runs)} finished, {needed} needed"
-        )
-    if len({run.val_accuracy for run in runs}) == 1:
-        return Importance(why="all finished jobs have the same validation score")
-    shares: list[Share] = []
-    unranked: list[str] = []
-    for members in dict.fromkeys(having.values()):
-        chosen = [run for n, run in enumerate(runs) if n in members]
-        keys = [key for key in having if members <= having[key]]
-        enough = len(chosen) >= max(MIN_JOBS, 2 * len(keys))
-        found = _ped_anova(chosen, keys) if enough else {}
-        for key in (key for key in keys if having[key] == members):
-            if key in found:
-                shares.append(Share(key, found[key], len(chosen), len(runs) - len(chosen)))
-            else:
-                unranked.append(key)
-    why = f"too few jobs to rank {', '.join(unranked)}" if unranked else ""
-    return Importance(sorted(shares, key=lambda share: -share.share), why)
+        why = f"too few jobs to rank settings: {len(runs)} finished, {needed} needed"
+        return Importance(why=why)
+    shares = _ped_anova(runs, keys)
+    if not shares:
+        return Importance(why="the better half of the jobs does not stand out from all")
+    lacking = [key for key in sweep.keys if key not in everywhere]
+    why = f"not ranked, because some jobs lack them: {', '.join(lacking)}" if lacking else ""
+    return Importance(dict(sorted(shares.items(), key=lambda item: -item[1])), why)
 
 
 def _ped_anova(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, float]:
-    """The share of each setting that varies among these runs; empty if they cannot be told."""
+    """The share of each setting; empty if the jobs do not tell."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
@@ -195,8 +164,6 @@ def _ped_anova(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, float]:
     columns: dict[str, list[Any]] = {}
     for key in keys:
         values: list[Any] = [run.settings[key] for run in runs]
-        if len(set(map(identity, values))) < 2:
-            continue
         if is_numeric(values):
             columns[key] = [float(value) for value in values]
             spaces[key] = FloatDistribution(min(values), max(values), log=spans_decades(values))
@@ -207,13 +174,11 @@ def _ped_anova(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, float]:
     study = optuna.create_study(direction="maximize")
     for n, run in enumerate(runs):
         params = {key: column[n] for key, column in columns.items()}
-        trial = optuna.trial.create_trial(
-            params=params, distributions=spaces, value=run.val_accuracy
-        )
-        study.add_trial(trial)
+        study.add_trial(optuna.trial.create_trial(
+            params=params, distributions=spaces, value=run.val_accuracy))  # fmt: skip
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about tied scores; the caller reports those
+        warnings.simplefilter("ignore")  # about tied scores
         found = evaluator.evaluate(study)
     total = sum(found.values())
     return {key: float(value / total) for key, value in found.items()} if total > 0 else {}

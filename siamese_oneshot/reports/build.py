@@ -142,5 +142,5 @@ def summary_of(sweep: Sweep, groups: Sequence[Group], importance: Importance) ->
         numbers["best/val_accuracy_mean"] = groups[0].val_accuracy.value
         settings = groups[0].settings.items()
         numbers |= {f"best/{key}": format_value(value) for key, value in settings}
-    numbers |= {f"importance/{share.key}": share.share for share in importance.shares}
+    numbers |= {f"importance/{key}": share for key, share in importance.shares.items()}
     return numbers

@@ -336,17 +336,17 @@ def _history(sweep: Sweep) -> Chart | None:
 
 
 def _importance_chart(importance: Importance) -> Chart | None:
-    shares = importance.shares[:_MAX_BARS]
-    if not shares:
+    if not importance.shares:
         return None
-    names = short_keys([share.key for share in importance.shares])
-    labels = [f"{n}. {shorten(names[share.key], 26)}" for n, share in enumerate(shares, 1)]
+    shares = dict(list(importance.shares.items())[:_MAX_BARS])
+    names = short_keys([*importance.shares])
+    labels = [f"{n}. {shorten(names[key], 26)}" for n, key in enumerate(shares, 1)]
+    widths = [100 * share for share in shares.values()]
     figure = _new_figure("share, %", "", height=80 + 26 * len(shares), y_range=labels[::-1])
     figure.x_range.start = 0
-    widths = [100 * share.share for share in shares]
     bars = figure.hbar(y=labels, right=widths, height=0.7, color=LINES[0][0])
     _add_hover(figure, [bars], [("setting", "@y"), ("share", "@right{0.0} %")])
-    told = ", ".join(f"{share.key} {100 * share.share:.1f}%" for share in shares[:6])
+    told = ", ".join(f"{key} {100 * share:.1f}%" for key, share in [*shares.items()][:6])
     text = f"Importance for the validation score, as a share of all settings: {told}."
     return Chart.of("importance", "Importance of the settings", text, figure)
 
@@ -446,7 +446,7 @@ def chosen_keys(runs: Sequence[Run], keys: Sequence[str], importance: Importance
         for key in keys
         if len({(key in run.settings, identity(run.settings.get(key))) for run in runs}) > 1
     ]
-    ranked = [share.key for share in importance.shares if share.key in differing]
+    ranked = [key for key in importance.shares if key in differing]
     return [*ranked, *(key for key in differing if key not in ranked)][:_MAX_AXES]
 
 

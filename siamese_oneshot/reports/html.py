@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import warnings
 from functools import cache
 from hashlib import sha256
@@ -17,15 +16,12 @@ from siamese_oneshot.reports.charts import DARK_OF_LIGHT
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from PIL import Image
 
 MAX_PAGE = 5_000_000  # bytes
 GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report knows its own pages
 MAX_PLOTS = 2_600_000  # characters of all plots of a page together
 _MAX_PLOT = 700_000  # of one
-_SMALL_FILE = 100_000  # bytes of a PNG that is taken as it is
-_MAX_WIDTH = 1400  # pixels: twice what a page shows, for sharp screens
-_MIN_WIDTH = 200
+_WIDTHS = (1400, 1000, 700, 500, 350, 250)  # pixels; a page shows about 700
 _MAX_PIXELS = 60_000_000  # of an image that is opened
 _COLORS = 64  # plots have few
 
@@ -79,7 +75,7 @@ def _text(name: str) -> str:
 
 
 def embed_png(path: Path, limit: int) -> tuple[str, int, int]:
-    """Pack a PNG into a ``data:`` address, scaled down and with fewer colors if need be.
+    """Pack a PNG into a ``data:`` address with few colors, scaled down until it fits.
 
     Args:
         path: of the PNG.
@@ -94,41 +90,25 @@ def embed_png(path: Path, limit: int) -> tuple[str, int, int]:
     """
     from PIL import Image
 
-    limit = min(limit, _MAX_PLOT)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(path, formats=["PNG"]) as opened:
                 if opened.width * opened.height > _MAX_PIXELS:
                     raise ValueError(f"it has {opened.width} x {opened.height} pixels")
-                small_file = path.stat().st_size <= min(_SMALL_FILE, limit * 3 // 4)
-                if opened.width <= _MAX_WIDTH and small_file:
-                    opened.load()  # raises if it is damaged
-                    return _address(path.read_bytes()), *opened.size
-                image = opened.convert("RGBA")
+                image = Image.alpha_composite(
+                    Image.new("RGBA", opened.size, "white"), opened.convert("RGBA")
+                ).convert("RGB")
         except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
-    white = Image.new("RGBA", image.size, "white")
-    plain = Image.alpha_composite(white, image).convert("RGB")
-    width = min(_MAX_WIDTH, plain.width)
-    while width >= _MIN_WIDTH:
-        size = (width, max(1, round(plain.height * width / plain.width)))
-        scaled = plain if size == plain.size else plain.resize(size, Image.Resampling.LANCZOS)
-        address = _packed(scaled)
-        if len(address) <= limit:
+    for largest in _WIDTHS:
+        width = min(largest, image.width)
+        size = (width, max(1, round(image.height * width / image.width)))
+        scaled = image.resize(size, Image.Resampling.LANCZOS)
+        palette = scaled.quantize(_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        file = io.BytesIO()
+        palette.save(file, "PNG", optimize=True)
+        address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        if len(address) <= min(limit, _MAX_PLOT):
             return address, *size
-        width = int(0.95 * width * min(0.9, math.sqrt(limit / len(address))))
     raise ValueError("there is no room left for it on the page")
-
-
-def _packed(image: Image.Image) -> str:
-    from PIL import Image
-
-    palette = image.quantize(_COLORS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    file = io.BytesIO()
-    palette.save(file, "PNG")
-    return _address(file.getvalue())
-
-
-def _address(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

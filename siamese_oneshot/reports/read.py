@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -283,48 +283,27 @@ def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[LeftOut]]
         UserError: If a folder does not exist.
     """
     found: dict[Path, Path] = {}
-    empty: list[LeftOut] = []
-    for folder in folders:
-        if not os.path.isdir(folder):
-            raise UserError(f"{folder} is not a folder: name a sweep's folder or those of its jobs")
-        root = folder.resolve()
-        below = list(_runs_below(root, empty))
-        if not below:
-            empty.append(LeftOut(path_text(folder), "there is no run in it"))
-        for run in below:
-            found.setdefault(run, root)
-    return found, list(dict.fromkeys(empty))
-
-
-def _runs_below(folder: Path, empty: list[LeftOut]) -> Iterator[Path]:
-    if any(os.path.exists(folder / marker) for marker in _MARKERS):
-        yield folder
-        return
-    without: list[Path] = []
-    any_run = False
-    for child in _subfolders(folder, empty):
-        empty_below: list[LeftOut] = []
-        runs = list(_runs_below(child, empty_below))
-        if runs:
-            any_run = True
-            empty += empty_below
-            yield from runs
-        elif not any(os.path.exists(child / name) for name in _OUTPUTS):
-            without.append(child)
-    if any_run:  # else the parent is reported as a whole
+    left_out: list[LeftOut] = []
+    for root in folders:
+        if not os.path.isdir(root):
+            raise UserError(f"{root} is not a folder: name a sweep's folder or those of its jobs")
+        others, failures, above = [], list[OSError](), {root.resolve().parent}
+        for name, children, files in os.walk(root.resolve(), onerror=failures.append):
+            folder = Path(name)
+            if any(os.path.lexists(folder / marker) for marker in _MARKERS):
+                found.setdefault(folder, root.resolve())
+                above |= set(folder.parents)
+                children.clear()
+            elif not set(files) & set(_OUTPUTS):
+                others.append(folder)
+            visible = [child for child in children if child[0] != "." and child != "wandb"]
+            children[:] = sorted(visible, key=natural_order)
         why = f"it has none of {', '.join(_MARKERS)}"
-        empty += [LeftOut(path_text(child), why) for child in without]
-
-
-def _subfolders(folder: Path, unreadable: list[LeftOut]) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError as error:
-        unreadable.append(LeftOut(path_text(folder), f"it cannot be read: {error.strerror}"))
-        return []
-    visible = [name for name in names if name[0] != "." and name != "wandb"]
-    return [folder / name for name in sorted(visible, key=natural_order)]
+        empty = [folder for folder in others if folder not in above and folder.parent in above]
+        left_out += [LeftOut(path_text(folder), why) for folder in empty]
+        left_out += [LeftOut(str(error.filename), f"it cannot be read: {error.strerror}")
+                     for error in failures]  # fmt: skip
+    return found, list(dict.fromkeys(left_out))
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -342,9 +321,8 @@ def _read_run(folder: Path) -> Run:
     if os.path.exists(folder / RESULT):
         try:
             run.result = read_result(folder)
-            _check_kinds(run.result)
-        except (UserError, RecursionError) as error:
-            run.result, run.error = None, _relative(error, folder)
+        except UserError as error:
+            run.error = _relative(error, folder)
             run.problems.append(f"{run.error}; counted as unfinished")
     lines: Any = run.job.overrides if run.job else run.result.overrides if run.result else None
     if not lines:
@@ -379,7 +357,7 @@ def _take_result(run: Run, result: RunResult) -> None:
         result.trained_on,
     )  # fmt: skip
     for score in result.scores:
-        if is_usable(score):
+        if is_share(score.value):
             run.scores[f"{score.split}/{score.key}"] = score
         else:
             run.problems.append(f"{score.name} is {score.value}, not a share from 0 to 1")
@@ -394,37 +372,13 @@ def _take_result(run: Run, result: RunResult) -> None:
         run.problems.append("it has no validation score that is a number")
 
 
-def _check_kinds(result: RunResult) -> None:
-    """Refuse values that no table can show."""
-    numbers = {"val_accuracy": result.val_accuracy, "train_seconds": result.train_seconds}
-    for name, value in numbers.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise UserError(f"{RESULT} is damaged ({name} is {value!r}, not a number)")
-    if not isinstance(result.status, str) or not isinstance(result.overrides, list):
-        raise UserError(f"{RESULT} is damaged (status or overrides are of the wrong kind)")
-
-
 def _relative(error: Exception, folder: Path) -> str:
     return str(error).replace(f"{folder}/", "")
 
 
-def is_share(value: float | None) -> bool:
+def is_share(value: Any) -> bool:
     """Whether a value is a number from 0 to 1."""
-    return value is not None and math.isfinite(value) and 0 <= value <= 1
-
-
-def is_usable(score: Score) -> bool:
-    """Whether tables and charts can show a score."""
-    shares = (score.value, score.low, score.high)
-    extra = [number for number in (score.auroc, score.eer, score.threshold) if number is not None]
-    texts = (score.name, score.protocol, score.split, score.key)
-    return (
-        all(isinstance(number, int | float) for number in (*shares, *extra))
-        and all(map(is_share, shares))
-        and all(map(math.isfinite, extra))
-        and isinstance(score.n, int)
-        and all(isinstance(text, str) for text in texts)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def differing_keys(runs: Sequence[Run]) -> list[str]:
@@ -525,9 +479,8 @@ def evaluation_of(run: Run) -> tuple[DataInfo, ModelRecord] | None:
         run.problems.append(f"{_relative(error, run.folder)}; not used")
         return None
     model = record.network
-    if model is None or not all(map(is_usable, [*model.scores, *model.alphabets])):
-        why = "holds no network" if model is None else "holds a score that is not a share"
-        run.problems.append(f"{path_text(path.relative_to(run.folder))} {why}; not used")
+    if model is None:
+        run.problems.append(f"{path_text(path.relative_to(run.folder))} holds no network; not used")
         return None
     experiment = "" if run.data is None else run.data.experiment
     source = (record.data_source, record.data_digest, model.split)

@@ -159,15 +159,13 @@ def importance_table(importance: Importance) -> Table | None:
     """The settings by importance; None if they are not ranked."""
     if not importance.shares:
         return None
-    headings = [">rank", "setting", ">share %", ">jobs"]
-    table = Table("Importance of the settings", headings)
+    table = Table("Importance of the settings", [">rank", "setting", ">share %"])
     table.note = (
         "PED-ANOVA: how differently a setting is distributed among the better half of the finished "
         "jobs and among all, as a share of the sum over settings."
     )
-    for rank, share in enumerate(importance.shares, 1):
-        jobs = f"{share.jobs} ({share.lacking} lack it)" if share.lacking else str(share.jobs)
-        table.add(str(rank), share.key, f"{100 * share.share:.1f}", jobs)
+    for rank, (key, share) in enumerate(importance.shares.items(), 1):
+        table.add(str(rank), key, f"{100 * share:.1f}")
     return table
 
 
@@ -306,12 +304,6 @@ def write_json(
 ) -> None:
     """Write the whole report in plain values."""
     headings, rows = job_columns(sweep)
-    fixed = [name for name in headings if name not in sweep.keys]
-    jobs = []
-    for run, row in zip(sweep.runs, rows, strict=True):
-        values = dict(zip(headings, row, strict=True))
-        scores = {name: asdict(score) for name, score in run.scores.items()}
-        jobs.append({n: values[n] for n in fixed} | {"settings": run.settings, "scores": scores})
     content: dict[str, Any] = {
         "version": VERSION,
         "command": command,
@@ -319,8 +311,8 @@ def write_json(
         "statuses": sweep.statuses(),
         "keys": sweep.keys,
         "settings": [_group_content(group) for group in groups],
-        "jobs": jobs,
-        "importance": [asdict(share) for share in importance.shares],
+        "jobs": [dict(zip(headings, row, strict=True)) for row in rows],
+        "importance": importance.shares,
         "importance_note": importance.why,
         "left_out": [asdict(item) for item in left_out],
     }

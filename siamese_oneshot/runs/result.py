@@ -95,7 +95,7 @@ def read_result(folder: Path) -> RunResult:
         stored = content.pop("version")
         if stored != VERSION:
             raise UserError(f"{path} is of version {stored}; this package reads version {VERSION}")
-        scores = [Score(**score) for score in content.pop("scores")]
+        scores = [Score.from_dict(row) for row in content.pop("scores")]
         return RunResult(scores=scores, **content)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: has the run ended?") from None
