@@ -79,8 +79,8 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert content["statuses"] == {"finished": 10, "pruned": 1, "failed": 1, "unfinished": 1}
     assert content["settings"][0]["jobs"] == [1, 2]
     assert content["settings"][0]["val_accuracy"]["value"] == pytest.approx(0.91)
-    assert content["jobs"][1]["scores"]["test/lake_runs"]["n"] == 1000
-    assert content["importance"][0]["key"] == "optimizer.lr"
+    assert content["jobs"][1]["test/lake_runs_n"] == 1000
+    assert [*content["importance"]] == ["optimizer.lr"]
     assert [item["what"] for item in content["left_out"]] == ["12_job"]
 
     with open(out / "jobs.csv", encoding="utf-8", newline="") as file:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
@@ -121,9 +122,9 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         for row in content.pop("models"):
             row = {**row, **{name: list(map(Score.from_dict, row[name])) for name in _SCORES}}
             models.append(ModelRecord(**row))
-            _check(models[-1])
+            check.plain_fields(models[-1])
         record = EvaluationRecord(models=models, **content)
-        _check(record)
+        check.plain_fields(record)
         return record
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: run evaluate first") from None
@@ -137,13 +138,3 @@ def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:
     with atomic_write(path) as file:
         file.write("\n".join([f"# {title}\n", *(table.markdown() for table in tables)]).encode())
     return path
-
-
-def _check(record: Any) -> None:
-    """Raise a TypeError if a field does not have the plain type that it is annotated with."""
-    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "list": list}
-    kinds["str | None"] = (str, type(None))
-    for one in dataclasses.fields(record):
-        kind = kinds.get(str(one.type).partition("[")[0], dict)
-        if not isinstance(getattr(record, one.name), kind):
-            raise TypeError(f"{one.name} is not {one.type}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.utils import check
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,5 @@ class Score:
             ValueError: If a number is not finite.
         """
         score = cls(**row)
-        for field in dataclasses.fields(cls):
-            value = getattr(score, field.name)
-            if not _fits(value, str(field.type)):
-                raise TypeError(f"{field.name}={value!r} of a score is not {field.type}")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{field.name} of {score.name} is not finite")
+        check.plain_fields(score)
         return score
-
-
-def _fits(value: Any, annotation: str) -> bool:
-    """Whether a value has one of the plain types of an annotation such as ``int | None``."""
-    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
-    allowed = [kinds[name] for name in annotation.split(" | ")]
-    return not isinstance(value, bool) and any(isinstance(value, kind) for kind in allowed)

@@ -124,7 +124,7 @@ def shared_scores(groups: Sequence[Group]) -> dict[str, str]:
 
 @dataclass
 class Importance:
-    """The importance of each setting as a share of their sum, most first, and what is not ranked."""
+    """The share of each setting, most first, and why some or all are not ranked."""
 
     shares: dict[str, float] = field(default_factory=dict)
     why: str = ""

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
@@ -96,7 +97,9 @@ def read_result(folder: Path) -> RunResult:
         if stored != VERSION:
             raise UserError(f"{path} is of version {stored}; this package reads version {VERSION}")
         scores = [Score.from_dict(row) for row in content.pop("scores")]
-        return RunResult(scores=scores, **content)
+        result = RunResult(scores=scores, **content)
+        check.plain_fields(result)
+        return result
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: has the run ended?") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:

@@ -5,6 +5,7 @@ The command line adds which configuration key the argument came from.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
@@ -162,3 +163,25 @@ def _bounds(low: float, high: float, above: float = -_INF, below: float = _INF) 
 
 def _digits(value: float) -> str:
     return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def plain_fields(record: Any) -> None:
+    """Check that the fields of a dataclass that was read from a file have their plain types.
+
+    Args:
+        record: Its annotations are such as ``int``, ``float | None`` or ``list[str]``; the items of
+            lists and dictionaries are not checked.
+
+    Raises:
+        TypeError: If a field is of another type.
+        ValueError: If a number is not finite.
+    """
+    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "list": list}
+    kinds |= {"dict": dict, "None": type(None)}
+    for field in dataclasses.fields(record):
+        value, annotation = getattr(record, field.name), str(field.type)
+        allowed = [kinds[name] for name in annotation.partition("[")[0].split(" | ")]
+        if isinstance(value, bool) or not any(isinstance(value, kind) for kind in allowed):
+            raise TypeError(f"{field.name}={value!r} is not {annotation}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{field.name} is {value}")

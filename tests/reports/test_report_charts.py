@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from siamese_oneshot.reports import charts
-from siamese_oneshot.reports.aggregate import Importance, Share
+from siamese_oneshot.reports.aggregate import Importance
 from siamese_oneshot.reports.charts import (
     ABSENT,
     Chart,
@@ -71,8 +71,8 @@ def plain(value: Any) -> Any:
 
 
 def test_history_shows_the_best_finished_job_so_far() -> None:
-    rows: Rows = [("finished", 0.5, {}), ("pruned", 0.9, {}), ("finished", 0.4, {}),
-                  ("finished", 0.75, {}), ("failed", None, {}), ("unfinished", 0.2, {})]  # fmt: skip
+    rows: Rows = [("finished", 0.5, {}), ("pruned", 0.9, {}), ("finished", 0.4, {})]
+    rows += [("finished", 0.75, {}), ("failed", None, {}), ("unfinished", 0.2, {})]
     chart = sweep_chart("history", swept(rows))
     found = columns(chart)
     # Of finished jobs only, and on to the last job.
@@ -85,8 +85,8 @@ def test_history_shows_the_best_finished_job_so_far() -> None:
 
 
 def test_importance_bars() -> None:
-    shares = [Share("optimizer.lr", 0.75, 8, 0), Share("a." + "long_" * 20, 0.25, 5, 3)]
-    chart = sweep_chart("importance", swept([]), Importance(shares))
+    importance = Importance({"optimizer.lr": 0.75, "a." + "long_" * 20: 0.25})
+    chart = sweep_chart("importance", swept([]), importance)
     (bars,) = columns(chart)
     assert bars["right"] == [75, 25]
     assert bars["y"][0] == "1. lr"
@@ -128,7 +128,7 @@ def test_parallel_coordinates() -> None:
         ("pruned", 0.99, {"optimizer.lr": 5.0, "kind": "c", "same": 2}),
     ]
     sweep = swept(rows)
-    ranked = Importance([Share("kind", 0.9, 2, 1), Share("optimizer.lr", 0.1, 3, 0)])
+    ranked = Importance({"kind": 0.9, "optimizer.lr": 0.1})
     chart = sweep_chart("parallel", sweep, ranked)
     (lines,) = [c for c in columns(chart) if "settings" in c]
     # From the worst job to the best: kind (not set, a, b), logarithm of lr, validation.
@@ -148,7 +148,7 @@ def test_parallel_coordinates() -> None:
 def test_parallel_coordinates_have_at_most_eight_settings() -> None:
     names = [f"k{n}" for n in range(12)]
     sweep = swept([("finished", 0.1 * n, dict.fromkeys(names, n)) for n in range(3)])
-    ranked = Importance([Share("k11", 0.9, 3, 0), Share("k10", 0.1, 3, 0)])
+    ranked = Importance({"k11": 0.9, "k10": 0.1})
     keys = ["k11", "k10", "k0", "k1", "k2", "k3", "k4", "k5"]
     assert chosen_keys(sweep.runs, sweep.keys, ranked) == keys
     chart = sweep_chart("parallel", sweep, ranked)

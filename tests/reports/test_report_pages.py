@@ -489,8 +489,7 @@ def test_plots_shrink_until_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ValueError, match="no room left"):
         embed_png(path, 500)
     path = draw(tmp_path / "b.png", 40, 30)
-    address, *_ = embed_png(path, html.MAX_PLOTS)
-    assert base64.b64decode(address.partition(",")[2]) == path.read_bytes(), "small ones as is"
+    assert embed_png(path, html.MAX_PLOTS)[1:] == (40, 30)
     monkeypatch.setattr(html, "_MAX_PIXELS", 1199)
     with pytest.raises(ValueError, match="40 x 30 pixels"):
         embed_png(path, html.MAX_PLOTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from made_jobs import make_job, result_of, scores_of
 
-from siamese_oneshot.reports.aggregate import Importance, Share, group_runs
+from siamese_oneshot.reports.aggregate import Importance, group_runs
 from siamese_oneshot.reports.read import LeftOut, read_sweep
 from siamese_oneshot.reports.tables import (
     first_rows,
@@ -84,11 +84,8 @@ def test_jobs_table(tmp_path: Path) -> None:
 
 
 def test_importance_and_left_out() -> None:
-    shares = [Share("optimizer.lr", 0.75, 8, 0), Share("units", 0.25, 5, 3)]
-    assert rows_of(importance_table(Importance(shares))) == [
-        ["1", "optimizer.lr", "75.0", "8"],
-        ["2", "units", "25.0", "5 (3 lack it)"],
-    ]
+    table = importance_table(Importance({"optimizer.lr": 0.75, "units": 0.25}))
+    assert rows_of(table) == [["1", "optimizer.lr", "75.0"], ["2", "units", "25.0"]]
     assert importance_table(Importance(why="so")) is None
     assert left_out_table([]) is None
     assert rows_of(left_out_table([LeftOut("3_job", "two\nlines")])) == [["3_job", "two lines"]]
