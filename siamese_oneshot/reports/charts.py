@@ -45,8 +45,8 @@ _FONT = "system-ui, sans-serif"
 _MAX_POINTS = 500  # of a line
 _MAX_ALL_POINTS = 60_000  # of the lines of all jobs
 _MAX_LINES = 24  # of a chart
+_MAX_DOTS = 60  # points of a line that are marked
 _MAX_NAMED_JOBS = 8  # more lines than these are colored by score
-_MAX_ROWS = 250  # of the table of validations
 _MAX_BARS = 20
 _MAX_AXES = 8
 _GAP = 0.22  # between tick labels, as a share of an axis: they must not touch on a phone
@@ -67,6 +67,7 @@ class CurveChart:
         scale: factor of the values.
         log: draw on a logarithmic axis if all values are positive; None: if they span two decades.
         digits: of a value under the pointer, in Bokeh's notation.
+        band: metrics of the lower and the upper end of a 95% interval.
     """
 
     key: str
@@ -77,14 +78,18 @@ class CurveChart:
     scale: float = 1.0
     log: bool | None = False
     digits: str = "0.[0000]"
+    band: tuple[str, ...] = ()
 
 
+ONE_SHOT = {ACCURACY: "one-shot accuracy"}
 VERIFICATION = {
     "val/verification_accuracy": "accuracy",
     "val/verification_auroc": "AUROC",
     "val/verification_eer": "equal error rate",
 }
 CURVE_CHARTS = (
+    CurveChart("validation", "One-shot accuracy on the validation set", "%", ONE_SHOT, scale=100,
+               band=("val/one_shot_ci_low", "val/one_shot_ci_high")),
     CurveChart("verification", "Verification on the validation set", "%", VERIFICATION, scale=100),
     CurveChart("loss", "Training loss and its parts", "loss", group="train"),
     CurveChart("learning-rate", "Learning rate", "learning rate", group="lr", log=None,
@@ -108,7 +113,7 @@ def metric_group(name: str) -> tuple[str, str]:
     group, _, label = name.partition("/")
     rate, _, _ = group.partition("-")
     if rate != "lr":
-        return group, label or name
+        return group, label or "all layers"
     start, _, kind = name.rpartition("-")
     if kind in ("momentum", "weight_decay"):
         return kind, start.partition("/")[2] or "all layers"
@@ -147,15 +152,9 @@ class Chart:
         return cls(key, title, description, item, table, figure.height)
 
 
-def run_charts(curves: Mapping[str, Curve], episodes: int | None) -> list[Chart]:
-    """The charts of one run.
-
-    Args:
-        curves: logged metrics.
-        episodes: of a validation; None if unknown.
-    """
-    charts = [_validation_chart(curves, episodes)]
-    charts += [_curve_chart(spec, curves) for spec in CURVE_CHARTS]
+def run_charts(curves: Mapping[str, Curve]) -> list[Chart]:
+    """The charts of the metrics that one run has logged."""
+    charts = [_curve_chart(spec, curves) for spec in CURVE_CHARTS]
     return [chart for chart in charts if chart is not None]
 
 
@@ -168,44 +167,6 @@ def sweep_charts(sweep: Sweep, importance: Importance) -> list[Chart]:
         _parallel_coordinates(sweep, importance),
     ]
     return [chart for chart in charts if chart is not None]
-
-
-def _validation_chart(curves: Mapping[str, Curve], episodes: int | None) -> Chart | None:
-    curve = curves.get(ACCURACY)
-    if curve is None:
-        return None
-    from bokeh.models import ColumnDataSource
-
-    figure = _new_figure("step", "one-shot accuracy, %")
-    low, high = (curves.get(f"val/one_shot_ci_{end}", Curve()) for end in ("low", "high"))
-    band = low.steps == high.steps == curve.steps
-    if band:
-        sides = {"low": [100 * v for v in low.values], "high": [100 * v for v in high.values]}
-        source = ColumnDataSource({"step": curve.steps, **sides})
-        figure.varea("step", "low", "high", source=source, color=LINES[0][0], alpha=0.18)
-    (line, *_) = _add_line(figure, "one-shot", curve, 0, scale=100, dots=True)
-    _add_hover(figure, [line], [("step", "@step"), ("one-shot", "@value{0.00} %")])
-    best = max(range(len(curve.steps)), key=lambda n: curve.values[n])
-    points = [
-        f"{name} {100 * curve.values[n]:.2f}% at step {curve.steps[n]:,}"
-        for name, n in (("first", 0), ("best", best), ("last", -1))
-    ]
-    text = f"One-shot accuracy on the validation set, {len(curve.steps)} validations: "
-    text += f"{', '.join(points)}."
-    if band:
-        text += " Band: 95% interval" + (f" for {episodes:,} episodes." if episodes else ".")
-    headings = [">step", ">one-shot %", *([">low %", ">high %"] if band else [])]
-    others = [curves.get(name, Curve()) for name in VERIFICATION]
-    by_step = [dict(zip(other.steps, other.values, strict=True)) for other in others]
-    table = Table("Every validation", [*headings, *(f">{n} %" for n in VERIFICATION.values())])
-    for n in range(max(0, len(curve.steps) - _MAX_ROWS), len(curve.steps)):
-        values = [curve.values[n], *([low.values[n], high.values[n]] if band else [])]
-        rest = [other.get(curve.steps[n]) for other in by_step]
-        cells = ["-" if value is None else f"{100 * value:.2f}" for value in [*values, *rest]]
-        table.add(f"{curve.steps[n]:,}", *cells)
-    if len(curve.steps) > _MAX_ROWS:
-        table.note = f"The last {_MAX_ROWS} of {len(curve.steps):,}; csv/ has all."
-    return Chart.of("validation", "One-shot accuracy on the validation set", text, figure, table)
 
 
 def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
@@ -221,6 +182,10 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
     values = [value for _, curve in shown for value in curve.values]
     log = min(values) > 0 and (spec.log if spec.log is not None else spans_decades(values))
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
+    band = [curves[name] for name in spec.band if name in curves]
+    if band and all(end.steps == shown[0][1].steps for end in band):
+        sides = [[spec.scale * value for value in end.values] for end in band]
+        figure.varea(x=band[0].steps, y1=sides[0], y2=sides[-1], color=LINES[0][0], alpha=0.18)
     entries = []
     for n, (name, curve) in enumerate(shown):
         drawn = _add_line(figure, shorten(name, 40), curve, n, scale=spec.scale)
@@ -239,6 +204,7 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
     first = min(curve.steps[0] for _, curve in shown)
     last = max(curve.steps[-1] for _, curve in shown)
     text = f"{spec.title} ({spec.axis}), steps {first:,} to {last:,}: {', '.join(parts)}."
+    text += " Band: 95% interval." if band else ""
     if len(lines) > len(shown):
         table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
     return Chart.of(spec.key, spec.title, text, figure, table)
@@ -268,22 +234,17 @@ def _all_validations(sweep: Sweep) -> Chart | None:
     figure = _new_figure("step", "one-shot accuracy, %", height=360)
     runs.sort(key=lambda run: run.val_accuracy or 0.0)  # the best is drawn last
     limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
-    drawn, entries = [], []
+    few = len(runs) <= _MAX_NAMED_JOBS
+    entries: list[tuple[int, str, list[Any]]] = []
     for run, share in zip(runs, _score_ranks(runs), strict=True):
         name = shorten(f"{run.number}: {settings_text(run.settings, sweep.keys)}", 90)
         curve = run.curves[ACCURACY].thinned(limit)
-        if len(runs) <= _MAX_NAMED_JOBS:
-            lines = _add_line(figure, name, curve, run.number, scale=100, dots=True)
-            entries.append((run.number, name, lines))
-        else:
-            source = _source(curve, name, 100)
-            width = 3 if run is runs[-1] else 1.5
-            lines = [figure.line("step", "value", source=source, color=_ramp(share),
-                                 line_width=width, name=name)]  # fmt: skip
-        drawn.append(lines[0])
+        color = None if few else _ramp(share)
+        lines = _add_line(figure, name, curve, run.number, scale=100, color=color)
+        entries.append((run.number, name, lines))
     tips = [("job", "$name"), ("step", "@step"), ("one-shot", "@value{0.00} %")]
-    _add_hover(figure, drawn, tips)
-    if entries:
+    _add_hover(figure, [lines[0] for _, _, lines in entries], tips)
+    if few:
         entries.sort(key=lambda entry: entry[0])
         short = all(len(name) <= 44 for _, name, _ in entries)  # fits a phone
         named = [(name if short else f"job {n}", lines) for n, name, lines in entries]
@@ -291,7 +252,7 @@ def _all_validations(sweep: Sweep) -> Chart | None:
     text = f"One-shot accuracy on the validation set over the steps of {len(runs)} jobs"
     if runs[-1].val_accuracy is not None:
         text += f"; the highest is job {runs[-1].number}: {100 * runs[-1].val_accuracy:.2f}%"
-    text += "." if entries else ". The stronger the color, the better the job."
+    text += "." if few else ". The stronger the color, the better the job."
     return Chart.of("validations", "Validation of every job", text, figure)
 
 
@@ -501,14 +462,19 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
 
 
 def _add_line(
-    figure: Figure, name: str, curve: Curve, n: int, *, scale: float = 1.0, dots: bool = False
+    figure: Figure, name: str, curve: Curve, n: int, *, scale: float, color: str | None = None
 ) -> list[Any]:
-    """Draw a line; color and dash follow from its number. Returns what a legend entry toggles."""
-    color, dash = LINES[n % len(LINES)][0], _DASHES[n // len(LINES) % len(_DASHES)]
+    """Draw a line, dotted if it is short; color and dash follow from its number.
+
+    Returns:
+        What a legend entry switches on and off.
+    """
+    dash = _DASHES[n // len(LINES) % len(_DASHES)] if color is None else "solid"
+    color = color or LINES[n % len(LINES)][0]
     source = _source(curve, name, scale)
     drawn = [figure.line("step", "value", source=source, color=color, line_dash=dash, line_width=2,
                          name=name)]  # fmt: skip
-    if dots or len(curve.steps) < 3:
+    if len(curve.steps) <= _MAX_DOTS:
         drawn.append(figure.scatter("step", "value", source=source, color=color, size=5))
     return drawn
 

@@ -21,7 +21,7 @@ MAX_PAGE = 5_000_000  # bytes
 GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report knows its own pages
 MAX_PLOTS = 2_600_000  # characters of all plots of a page together
 _MAX_PLOT = 700_000  # of one
-_WIDTHS = (1400, 1000, 700, 500, 350, 250)  # pixels; a page shows about 700
+_WIDTHS = (1400, 1000, 700, 500, 350, 250, 180, 120)  # pixels; a page shows about 700
 _MAX_PIXELS = 60_000_000  # of an image that is opened
 _COLORS = 64  # plots have few
 

@@ -14,10 +14,9 @@ from urllib.parse import quote
 from siamese_oneshot.evaluation.record import ModelRecord
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Group, Importance
-from siamese_oneshot.reports.charts import run_charts, sweep_charts
+from siamese_oneshot.reports.charts import ONE_SHOT, VERIFICATION, run_charts, sweep_charts
 from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render
 from siamese_oneshot.reports.read import (
-    ACCURACY,
     CONFIG,
     Curve,
     DataInfo,
@@ -59,7 +58,7 @@ _MAX_GROUPS, _MAX_SEEDS = 5, 5  # of a sweep, beside published results
 _MAX_LOG = 12_000  # characters of the end of train.log
 _MAX_CONFIG = 60_000  # characters
 _MAX_DIFFERENCES = 120  # rows
-_NOT_SETTINGS = ("hydra", "resume")  # where a run is, not what it is
+_NOT_SETTINGS = ("hydra", "resume", "logger")  # where a run is, not what it is
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot
 
 
@@ -80,33 +79,27 @@ class PlotKind:
     test_keys: tuple[str, ...]
 
 
-_ONE_SHOT = {ACCURACY: "one-shot accuracy"}
-_PAIRS = {
-    "val/verification_accuracy": "verification accuracy",
-    "val/verification_auroc": "AUROC",
-    "val/verification_eer": "equal error rate",
-}
 _EPISODE = "The query and one image of each class with its score"
 PLOTS = {  # in the order of the page
-    "episode": PlotKind("One episode", f"{_EPISODE}; the right class is framed.", _ONE_SHOT,
+    "episode": PlotKind("One episode", f"{_EPISODE}; the right class is framed.", ONE_SHOT,
                         ("lake_runs", "koch_protocol")),
     "episode_correct": PlotKind("A correct episode", f"{_EPISODE}: the right class is predicted.",
-                                _ONE_SHOT, ("lake_runs", "koch_protocol")),
+                                ONE_SHOT, ("lake_runs", "koch_protocol")),
     "episode_wrong": PlotKind("A wrong episode", f"{_EPISODE}: a wrong class is predicted.",
-                              _ONE_SHOT, ("lake_runs", "koch_protocol")),
+                              ONE_SHOT, ("lake_runs", "koch_protocol")),
     "mistakes": PlotKind("Worst mistakes", "A row for each mistake: query, support of the right "
-                         "class, support of the predicted class, and scores.", _ONE_SHOT,
+                         "class, support of the predicted class, and scores.", ONE_SHOT,
                          ("within_alphabet",)),
     "confusions": PlotKind("Most confused classes", "A row for each pair of classes: images of "
-                           "both, and how often one was predicted for the other.", _ONE_SHOT,
+                           "both, and how often one was predicted for the other.", ONE_SHOT,
                            ("within_alphabet",)),
     "per_alphabet": PlotKind("Accuracy per alphabet", "Bars with 95% intervals, best first.",
-                             _ONE_SHOT, ("within_alphabet",)),
+                             ONE_SHOT, ("within_alphabet",)),
     "accuracy_vs_way": PlotKind("Accuracy against the number of ways",
                                 "The more classes to choose from, the lower the accuracy.",
-                                _ONE_SHOT, ()),
+                                ONE_SHOT, ()),
     "verification_scores": PlotKind("Scores of pairs", "Histograms of the scores of same and "
-                                    "different pairs, and the threshold.", _PAIRS,
+                                    "different pairs, and the threshold.", VERIFICATION,
                                     ("verification",)),
     "filters": PlotKind("First-layer filters", "The weights of each filter; red is above 0.", {},
                         ()),
@@ -212,7 +205,6 @@ def run_page(run: Run) -> dict[str, Any]:
         tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
     verdict = next((verdict for verdict in verdicts if verdict.tone != "none"), verdicts[0])
-    validation = run.scores.get("validation/one_shot")
     return {
         "title": f"{_experiment([run])}: {path_text(Path(run.folder.name))}",
         "run": run,
@@ -222,7 +214,7 @@ def run_page(run: Run) -> dict[str, Any]:
         "resume": "" if run.status in COMPLETE else _resume_command(run),
         "tables": [table for table in tables if table.rows],
         "published": published_tables([("this run", *own) for own in by_data]),
-        "charts": run_charts(run.curves, None if validation is None else validation.n),
+        "charts": run_charts(run.curves),
         "differences": _differences(run),
         "config": _config_text(run),
         "details": _details(run),

@@ -22,8 +22,6 @@ VERSION = 2  # of report.json
 _MAX_ERROR = 160  # characters; report.json has all
 _MAX_TERMINAL = 12  # rows
 MAX_ROWS = 1000  # of a page, which has to load
-_MAX_SETTINGS = 20  # columns
-_MAX_SCORES = 8  # columns
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
@@ -61,22 +59,21 @@ def jobs_table(sweep: Sweep) -> JobsTable:
     if len(runs) > MAX_ROWS:
         best = sorted(runs, key=lambda run: -(run.val_accuracy or -1.0))[:MAX_ROWS]
         runs = sorted(best, key=lambda run: run.number)
-    keys, names = sweep.keys[:_MAX_SETTINGS], short_keys(sweep.keys)
+    keys, names = sweep.keys, short_keys(sweep.keys)
     titles = {name: s.name for run in sweep.runs for name, s in run.of_split("test").items()}
-    tests = list(titles)[:_MAX_SCORES]
     several_data = len({run.data for run in sweep.runs if run.data is not None}) > 1
     numeric = {
         key: is_numeric([run.settings[key] for run in runs if key in run.settings]) for key in keys
     }
     headings = [">job", "status", ">validation %"]
-    headings += [f">{shorten(titles[name], 40)} %" for name in tests]
+    headings += [f">{shorten(titles[name], 40)} %" for name in titles]
     headings += [(">" if numeric[key] else "") + shorten(names[key], 40) for key in keys]
     headings += [">seed", *(["data"] if several_data else []), ">training", "error"]
     rows = []
     for run in runs:
         row = [_number(run.number, str(run.number)), Cell(run.status, run.status)]
         row.append(_score(run.val_accuracy, _validation_score(run)))
-        for name in tests:
+        for name in titles:
             score = run.scores.get(name)
             row.append(_score(None if score is None else score.value, score))
         for key in keys:
@@ -90,12 +87,10 @@ def jobs_table(sweep: Sweep) -> JobsTable:
         row.append(_number(run.seconds, time_text(run.seconds)))
         error = shorten(" ".join(run.error.split()), _MAX_ERROR)
         rows.append([*row, Cell(error, error)])
-    notes = ["For an unfinished job: the best validation score so far."]
+    note = "For an unfinished job: the best validation score so far."
     if len(sweep.runs) > MAX_ROWS:
-        notes.append(f"The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all.")
-    if len(sweep.keys) > _MAX_SETTINGS:
-        notes.append(f"The first {_MAX_SETTINGS} of {len(sweep.keys)} settings; jobs.csv has all.")
-    return JobsTable(headings, rows, runs, " ".join(notes))
+        note += f" The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all."
+    return JobsTable(headings, rows, runs, note)
 
 
 def _validation_score(run: Run) -> Score | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import folder_name, short_keys
@@ -82,7 +83,9 @@ class Job:
             version = content.pop("version")
             if version != VERSION:
                 raise ValueError(f"version {version}, not {VERSION}")
-            return cls(**{field.name: content[field.name] for field in fields(cls)})
+            job = cls(**{field.name: content[field.name] for field in fields(cls)})
+            check.plain_fields(job)
+            return job
         except _DAMAGE as error:
             raise UserError(f"{path} is damaged ({error}): remove that folder") from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -180,7 +181,7 @@ def plain_fields(record: Any) -> None:
     kinds |= {"dict": dict, "None": type(None)}
     for field in dataclasses.fields(record):
         value, annotation = getattr(record, field.name), str(field.type)
-        allowed = [kinds[name] for name in annotation.partition("[")[0].split(" | ")]
+        allowed = [kinds[name] for name in re.sub(r"\[.*\]", "", annotation).split(" | ")]
         if isinstance(value, bool) or not any(isinstance(value, kind) for kind in allowed):
             raise TypeError(f"{field.name}={value!r} is not {annotation}")
         if isinstance(value, float) and not math.isfinite(value):

@@ -177,7 +177,7 @@ def test_metrics_belong_to_groups() -> None:
     assert [metric_group(name) for name in names] == [
         ("train", "loss"), ("lr", "all layers"), ("lr", "conv1"), ("lr", "all layers"),
         ("lr", "conv1"), ("momentum", "conv1"), ("momentum", "all layers"),
-        ("momentum", "momentum"), ("train", "a/b"),
+        ("momentum", "all layers"), ("train", "a/b"),
     ]  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def test_equal_curves_share_a_line() -> None:
     assert merged({"a": one, "b": one, "c": one}) == [("all 3 layers", one)]
     assert merged({"a": one, "b": one, "c": one, "d": one, "e": other})[0][0] == "a and 3 more"
     rates = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
-    (chart,) = run_charts(rates, None)
+    (chart,) = run_charts(rates)
     assert chart.key == "learning-rate"
     assert len(columns(chart)) == 1, "one line"
     assert chart.table is not None

@@ -261,10 +261,11 @@ def test_the_curves_of_a_run(pages: Path) -> None:
         for key in ("validation", "verification", "loss", "learning-rate", "momentum",
                     "gradient-norm", "speed", "data-wait")
     ]  # fmt: skip
-    assert table_of(page, "Every validation").rows()[1:] == [
-        ["9", "25.00", "22.42", "27.78", "50.00", "51.25", "-"],
-        ["19", "75.00", "72.22", "77.58", "87.50", "93.75", "-"],
-    ]
+    title = "One-shot accuracy on the validation set"
+    assert table_of(page, title).rows()[1:] == [["one-shot accuracy", "25", "75", "25", "75"]]
+    scores = table_of(page, "Verification on the validation set").rows()
+    assert scores[1:] == [["accuracy", "50", "87.5", "50", "87.5"],
+                          ["AUROC", "51.25", "93.75", "51.25", "93.75"]]  # fmt: skip
     rates = table_of(page, "Learning rate").rows()[1:]
     assert rates == [["a", "0.5", "0.4", "0.4", "0.5"], ["b", "0.25", "0.2", "0.2", "0.25"]]
     assert table_of(page, "Momentum").rows()[1:] == [["a", "0.9", "0.9", "0.9", "0.9"]]
@@ -273,15 +274,15 @@ def test_the_curves_of_a_run(pages: Path) -> None:
     (data,) = [s for s in page.all("script") if s.attributes.get("id") == "data-validation"]
     item = "".join(map(str, data.children))
     assert json.loads(item)["doc"]["version"]
-    assert '"low"' in item, "the band"
+    assert "VArea" in item, "the 95% interval"
 
 
 def test_a_chart_without_intervals(tmp_path: Path) -> None:
     run = make_job(tmp_path, 0, {"a": 1}, None, logged=[0.5, 0.75])
-    page = check_page(report(run, output=tmp_path / "out") / "index.html")
-    rows = table_of(page, "Every validation").rows()
-    assert rows[0][:3] == ["step", "one-shot %", "accuracy %"]
-    assert [row[1] for row in rows[1:]] == ["50.00", "75.00"]
+    path = report(run, output=tmp_path / "out") / "index.html"
+    page = check_page(path)
+    assert table_of(page, "One-shot accuracy on the validation set").rows()[1][1:3] == ["50", "75"]
+    assert "95% interval" not in page.text
 
 
 def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
@@ -294,7 +295,7 @@ def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
     alts = [one.attributes["alt"] for one in page.all("img")]
     assert len(alts) == 4, "the last validation that was drawn, and the evaluation"
     assert "Validation set at step 20: one-shot accuracy 75.00%." in alts[0]
-    assert "Validation set at step 20: verification accuracy 87.50%, AUROC 93.75%." in alts[2]
+    assert "Validation set at step 20: accuracy 87.50%, AUROC 93.75%." in alts[2]
     assert "Test set: 2-way 75.0%." in alts[3]
 
 
