@@ -13,9 +13,7 @@ from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 @pytest.fixture
 def task_provider(dataset: CharacterDataset) -> TaskProvider:
     """Without MNIST."""
-    return TaskProvider(
-        LoadedData(dataset, None), None, "ratio_60_20_20", None, CONFIG, PROTOCOLS
-    )
+    return TaskProvider(LoadedData(dataset, None), None, "ratio_60_20_20", None, CONFIG, PROTOCOLS)
 
 
 @pytest.fixture

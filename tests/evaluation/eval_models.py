@@ -22,9 +22,7 @@ from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.run_info import of_training
 
 CONFIG = EvalConfig(n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5)
-PROTOCOLS = ProtocolConfig(
-    max_way=6, episodes_per_way=30, few_shot_episodes=40, mnist_episodes=50
-)
+PROTOCOLS = ProtocolConfig(max_way=6, episodes_per_way=30, few_shot_episodes=40, mnist_episodes=50)
 COMPUTE = ComputeConfig("cpu", "32-true", 7)
 DESCRIPTION: dict[str, Any] = {
     "_target_": "siamese_oneshot.models.siamese.build_network",

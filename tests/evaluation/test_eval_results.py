@@ -367,7 +367,9 @@ def test_alphabets_by_hand(dataset: CharacterDataset) -> None:
 
 
 def test_open_set_accuracy_by_hand() -> None:
-    episodes = Episodes(torch.arange(2), torch.zeros(2, 3, 1, dtype=torch.int64), torch.zeros(2).long())
+    episodes = Episodes(
+        torch.arange(2), torch.zeros(2, 3, 1, dtype=torch.int64), torch.zeros(2).long()
+    )
     scores = torch.tensor([[3.0, 1.0, 0.0], [2.0, 5.0, 1.0]])  # without the class: 1 and 5
     results = EpisodeResults(EpisodeTask("", "", "", episodes), scores, scores.argmax(1))
     score = open_set_score(results, 2.5)

@@ -96,7 +96,9 @@ def test_references() -> None:
 
 def test_scores_stand_beside_the_protocol_that_they_follow_and_no_other() -> None:
     def score(key: str, correct: int, follows: str | None) -> Score:
-        return Score.from_counts(key, "test", key, "how", correct, 400, "d", comparable_with=follows)
+        return Score.from_counts(
+            key, "test", key, "how", correct, 400, "d", comparable_with=follows
+        )
 
     scores = [
         score("koch_protocol", 390, WITHIN),

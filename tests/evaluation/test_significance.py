@@ -72,9 +72,7 @@ def test_the_first_model_against_each_other_on_the_same_episodes(
     task_provider: TaskProvider,
 ) -> None:
     models = network(), pixels(), pixels("slow", limit=15)
-    results = [
-        (one.name, evaluate_model(one, task_provider, COMPUTE).results) for one in models
-    ]
+    results = [(one.name, evaluate_model(one, task_provider, COMPUTE).results) for one in models]
     tests = paired_tests(results, ("within_alphabet", "cross_alphabet", "mnist"))
     assert [(one.second, one.key) for one in tests] == list(
         product(("pixels", "slow"), ("within_alphabet", "cross_alphabet"))  # no MNIST here

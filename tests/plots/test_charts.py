@@ -83,7 +83,9 @@ def test_a_threshold_outside_all_scores_is_inside_the_chart() -> None:
 
 
 def test_equal_scores_have_a_chart() -> None:
-    (axes,) = draw_verification_scores(torch.full((4,), 1.5), torch.tensor([0.0, 1, 0, 1]), 1.5).axes
+    (axes,) = draw_verification_scores(
+        torch.full((4,), 1.5), torch.tensor([0.0, 1, 0, 1]), 1.5
+    ).axes
     assert axes.get_xlim() == pytest.approx((0.98, 2.02))
 
 

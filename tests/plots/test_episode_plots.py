@@ -132,7 +132,11 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
     assert len(drawn) == 6
     for cell, index in zip(drawn[:3], (6, 1, 7), strict=True):  # query, true, predicted
         assert shows(cell, dataset.pixels[index])
-    assert [cell.get_title() for cell in drawn[:3]] == ["query", "✓ true class 0.0", "✗ predicted 5.0"]
+    assert [cell.get_title() for cell in drawn[:3]] == [
+        "query",
+        "✓ true class 0.0",
+        "✗ predicted 5.0",
+    ]
     assert [color(cell) for cell in drawn[:3]] == [BLUE, GREEN, RED]
     heads = [part.get_suptitle() for part in figure.subfigs]
     assert heads == [

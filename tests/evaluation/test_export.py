@@ -1,0 +1,181 @@
+"""Export: the card has the evaluation's scores, and exported weights are copied bit by bit."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from eval_models import COMPUTE, make_run
+from safetensors.torch import load_file
+
+from siamese_oneshot import export as exporting
+from siamese_oneshot.data.splits import BLIND
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
+from siamese_oneshot.evaluation.models import find_models
+from siamese_oneshot.evaluation.record import (
+    EvaluationRecord,
+    ModelRecord,
+    read_evaluation,
+    write_evaluation,
+)
+from siamese_oneshot.evaluation.runner import model_record
+from siamese_oneshot.export import CARD_SCORES, card_page, export
+from siamese_oneshot.runs.checkpoint import find_weights, load_trained
+from siamese_oneshot.runs.result import read_result, write_result
+from siamese_oneshot.utils.errors import UserError
+
+COMMAND = "python -m siamese_oneshot.train seed=3 data.root=/home/me hydra.run.dir=/tmp/x"
+
+
+@pytest.fixture
+def run(tmp_path: Path, task_provider: TaskProvider) -> Path:
+    """A finished run with its evaluation."""
+    run = make_run(tmp_path / "run", 0, status="finished", data_digest="images")
+    task_provider.loaded = replace(task_provider.loaded, digest="images")
+    outcome = evaluate_model(find_models([str(run)])[0], task_provider, COMPUTE)
+    result = read_result(run)
+    digests = {f"test/{one.key}": one.digest for one in outcome.scores if one.split == "test"}
+    write_result(run, replace(result, task_digests=digests, command=COMMAND, commit="abc"))
+    (run / "evaluation").mkdir()
+    write_evaluation(
+        run / "evaluation", EvaluationRecord([model_record(outcome)], "synthetic", "images")
+    )
+    return run
+
+
+def evaluation(run: Path) -> Path:
+    return run / "evaluation" / "evaluation.json"
+
+
+def rewrite(run: Path, record: EvaluationRecord, **changes: object) -> None:
+    (model,) = record.models
+    models = [replace(model, **changes)]  # type: ignore[arg-type]
+    write_evaluation(evaluation(run).parent, replace(record, models=models))
+
+
+def test_the_card_of_a_run(run: Path, tmp_path: Path) -> None:
+    page = export(run, tmp_path / "mine.safetensors")
+    (model,) = read_evaluation(evaluation(run)).models
+    text = page.read_text()
+    assert "trained with `python -m siamese_oneshot.train seed=3` at commit abc" in text
+    for score in model.scores:
+        assert (f"| {score.percent} | {score.n:,} |" in text) or score.key not in CARD_SCORES
+    assert "AUROC" in text
+    mine = load_trained(tmp_path / "mine.safetensors")
+    assert mine.threshold == model.threshold
+    assert mine.reject_threshold == model.reject_threshold
+    assert mine.card["data_digest"] == "images"
+    assert {one["key"] for one in mine.card["scores"]} <= set(CARD_SCORES)
+    assert all(one["value"] == one["correct"] / one["n"] for one in mine.card["scores"])
+    assert "before its weights were rounded" in text
+
+
+def test_validation_alphabets_that_are_training_alphabets_are_named(run: Path) -> None:
+    (model,) = read_evaluation(evaluation(run)).models
+    trained = load_trained(run)
+    card = {"trained_on": "", "data_digest": "", "command": "", "commit": ""}
+    pages = [
+        card_page(
+            replace(
+                trained, card=card, threshold=0.0, reject_threshold=0.0, metadata={"split": split}
+            ),
+            model, "x", was_rounded=True,
+        )
+        for split in (next(iter(BLIND)), "lake")
+    ]  # fmt: skip
+    assert ["which are also training data" in page for page in pages] == [True, False]
+
+
+def test_exported_weights_are_copied_and_keep_their_thresholds(run: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    export(run, first)
+    before = load_trained(first)
+    rewrite(run, read_evaluation(evaluation(run)), threshold=7.0, reject_threshold=8.0)
+    page = export(first, second, evaluation=evaluation(run), command="train it")
+    after = load_trained(second)
+    one, other = load_file(first), load_file(second)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert after.threshold == before.threshold
+    assert after.reject_threshold == before.reject_threshold
+    assert after.card["command"] == "train it"
+    assert after.card["commit"] == "abc"
+    assert "with its weights rounded" in page.read_text()
+    assert "train it" in page.read_text()
+
+
+def other_digests(model: ModelRecord) -> dict[str, object]:
+    return {"scores": [replace(one, digest="other") for one in model.scores]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "koch"}, "own split: run"),
+        (None, "own test/within_alphabet, test/cross_alphabet"),
+    ],
+)
+def test_an_evaluation_of_something_else_is_refused(
+    run: Path, tmp_path: Path, changes: dict[str, object] | None, message: str
+) -> None:
+    record = read_evaluation(evaluation(run))
+    rewrite(run, record, **(changes or other_digests(record.models[0])))
+    with pytest.raises(UserError, match=message):
+        export(run, tmp_path / "other.safetensors")
+
+
+def test_other_images_several_models_and_no_evaluation_are_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    file, record = tmp_path / "other.safetensors", read_evaluation(evaluation(run))
+    write_evaluation(evaluation(run).parent, replace(record, data_digest="others"))
+    with pytest.raises(UserError, match="own data_digest: run"):
+        export(run, file)
+    write_evaluation(evaluation(run).parent, replace(record, models=record.models * 2))
+    with pytest.raises(UserError, match="is not the evaluation of one network"):
+        export(run, file)
+    evaluation(run).write_text("[]")
+    with pytest.raises(UserError, match="damaged"):
+        export(run, file)
+    evaluation(run).unlink()
+    with pytest.raises(UserError, match=r"has not been evaluated: first run .*evaluate"):
+        export(run, file)
+    assert not file.exists()
+
+
+def test_files_that_are_not_exported(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must end in"):
+        export(run, tmp_path / "mine.ckpt")
+    with pytest.raises(UserError, match="is not a run's folder or a .safetensors file"):
+        export(run / "checkpoints/best.ckpt", tmp_path / "mine.safetensors")
+    with pytest.raises(UserError, match="There is no network"):
+        export(run / "nowhere", tmp_path / "mine.safetensors")
+
+
+def test_a_full_disk_is_one_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("siamese_oneshot.export.export", full)
+    monkeypatch.setattr("sys.argv", ["export", str(run), str(tmp_path / "mine.safetensors")])
+    with pytest.raises(SystemExit, match=r"Error: .*No space left"):
+        exporting.main()
+
+
+@pytest.mark.parametrize("name", ["pretrained", "dense"])
+def test_the_packaged_cards_are_those_of_their_headers(name: str) -> None:
+    trained = load_trained(name)
+    page = find_weights(name).with_suffix(".md").read_text()
+    assert f"{trained.parameters:,} parameters" in page
+    assert trained.card["command"] in page
+    scores = trained.card["scores"]
+    assert {one["key"] for one in scores} == set(CARD_SCORES)
+    for one in scores:
+        low, high = 100 * one["low"], 100 * one["high"]
+        assert f"{100 * one['value']:.2f} ({low:.1f}-{high:.1f}) | {one['n']:,} |" in page
+    assert "with its weights rounded" in page
