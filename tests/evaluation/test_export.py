@@ -149,7 +149,7 @@ def test_other_images_several_models_and_no_evaluation_are_refused(
 def test_files_that_are_not_exported(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must end in"):
         export(run, tmp_path / "mine.ckpt")
-    with pytest.raises(UserError, match="is not a run's folder or a .safetensors file"):
+    with pytest.raises(UserError, match=r"is not a run's folder or a \.safetensors file"):
         export(run / "checkpoints/best.ckpt", tmp_path / "mine.safetensors")
     with pytest.raises(UserError, match="There is no network"):
         export(run / "nowhere", tmp_path / "mine.safetensors")

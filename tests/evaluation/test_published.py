@@ -53,7 +53,7 @@ def test_remarks_that_a_comparison_needs() -> None:
     notes = {(one.source, one.method): one.note for one in published()}
     keras = notes["a Keras replication of 2019", "convolutional Siamese net"]
     assert "81 on average over 1 to 21 ways, 78 to 80 near 20-way" in keras
-    assert "cosine similarity" in [one.note for one in published(WITHIN) if one.value == 21.7][0]
+    assert "cosine similarity" in next(one.note for one in published(WITHIN) if one.value == 21.7)
     (attention,) = [one for one in published(WITHIN) if one.value == 100]
     assert "protocol not seen" in attention.note
 
