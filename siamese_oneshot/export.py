@@ -151,8 +151,8 @@ def _check(
             differ.append(key)
     if differ:
         raise UserError(
-            f"the evaluation of {source} is not of the run's own {', '.join(differ)}: run python -m "
-            f"siamese_oneshot.evaluate {source} again, with the data settings of the training"
+            f"the evaluation of {source} is not of the run's own {', '.join(differ)}: run "
+            f"python -m siamese_oneshot.evaluate {source} again, with its training's data settings"
         )
 
 

@@ -151,7 +151,7 @@ def test_infinities_are_more_and_less_than_any_number() -> None:
 
 
 def test_accuracy_by_way_is_exact_for_many_ways() -> None:
-    """One episode in which r of 59 others are ahead is right for C(59 - r, w) of C(59, w) choices."""
+    """With r of 59 others ahead, C(59 - r, w) of C(59, w) choices are correct."""
     way, ahead = 60, 7
     scores = torch.arange(way, dtype=torch.float32)[None]
     found = accuracy_vs_way(scores, torch.tensor([way - 1 - ahead]))
