@@ -1,4 +1,4 @@
-"""Trainings in processes of their own that are killed, and what differs from one that was not."""
+"""Trainings in processes of their own that are stopped or killed, and the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.runs.result import read_result
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="starts trainings by fork")
 FORKED = [*TINY, FULL_PRECISION, "callbacks.validation_plots=null"]
 SHAKE = "+callbacks.shake._target_=stoppers.Shake"
+SLOW = "+callbacks.slow._target_=stoppers.Slow"
 LINE = [*FORKED, *BATCHES, SHAKE, "sampler.steps_per_epoch=4", "trainer.max_steps=14"]
-_TIMED = ("speed/",)  # columns that no two runs share
-_OWN = {"command", "commit", "overrides"}  # facts of a checkpoint that tell of its process
+_TIMED = ("speed/",)  # columns that differ between any two runs
+_PROCESS = {"command", "commit", "overrides", "seconds"}  # entries of a checkpoint that differ, too
+
+
+def hold(step: int) -> list[str]:
+    """Overrides that make a training wait after a step."""
+    return ["+callbacks.hold._target_=stoppers.Hold", f"+callbacks.hold.step={step}"]
 
 
 class Forked:
-    """A training in a copy of this process, which saves loading PyTorch; as a ``Popen``."""
+    """A training in a copy of this process, which saves importing PyTorch; used like a ``Popen``."""
 
     def __init__(self, folder: Path, line: Sequence[str], environment: dict[str, str]) -> None:
         self.returncode: int | None = None
@@ -42,7 +49,7 @@ class Forked:
             for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(signum, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            log = os.open(printed(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            log = os.open(output(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(log, 1)
             os.dup2(log, 2)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
@@ -70,10 +77,10 @@ class Forked:
         return self.returncode
 
     def wait(self, timeout: float = 60) -> int:
-        """The exit code, when it has ended."""
-        until = time.monotonic() + timeout
+        """The exit code, after it has ended."""
+        deadline = time.monotonic() + timeout
         while (code := self.poll()) is None:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 os.killpg(self.pid, signal.SIGKILL)
                 raise TimeoutError(f"process {self.pid} did not end")
             time.sleep(0.01)
@@ -85,49 +92,45 @@ class Forked:
 
 
 def start(folder: Path, *line: str, **environment: str) -> Forked:
-    """A training in a process group of its own; what it prints is in ``<folder>.txt``."""
-    return Forked(folder, line, environment)
+    """Start a new run in a folder."""
+    return Forked(folder, [*line, f"hydra.run.dir={folder}"], environment)
 
 
-def begin(folder: Path, *line: str, **environment: str) -> Forked:
-    """A new run in this folder."""
-    return start(folder, *line, f"hydra.run.dir={folder}", **environment)
+def resume(folder: Path, *line: str, **environment: str) -> Forked:
+    """Resume the run in a folder."""
+    return Forked(folder, [f"resume={folder}", *line], environment)
 
 
-def go_on(folder: Path, *line: str, **environment: str) -> Forked:
-    """The run in this folder, resumed."""
-    return start(folder, f"resume={folder}", *line, **environment)
-
-
-def printed(folder: Path) -> Path:
-    """Where ``start`` puts what a run prints."""
+def output(folder: Path) -> Path:
+    """The file of what a run prints."""
     return folder.with_name(folder.name + ".txt")
 
 
-def done(process: Forked, folder: Path, code: int = 0) -> str:
-    """Wait for a process to end with this code; what was printed."""
-    found = process.wait(timeout=600)
-    text = printed(folder).read_text()
-    assert found == code, f"exit code {found}, not {code}:\n{text[-3000:]}"
+def finish(process: Forked, folder: Path, code: int = 0) -> str:
+    """Wait for a process to end with this exit code; returns what it printed."""
+    actual = process.wait(timeout=600)
+    text = output(folder).read_text()
+    assert actual == code, f"exit code {actual}, not {code}:\n{text[-3000:]}"
     return text
 
 
-def undisturbed(factory: pytest.TempPathFactory) -> Path:
-    """A run of ``LINE`` to which nothing happened: one for all files and processes of a session."""
-    base = factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "undisturbed"
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run of ``LINE``, shared by all files and processes of a session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "uninterrupted"
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "result.json").exists():
-            done(begin(folder, *LINE), folder)
+            finish(start(folder, *LINE), folder)
     return folder
 
 
-def wait_until(process: Forked, ready: Callable[[], bool]) -> None:
-    """Wait until something is so; the process must live on."""
-    until = time.monotonic() + 120
-    while not ready():
+def wait_until(process: Forked, condition: Callable[[], bool]) -> None:
+    """Wait for a condition while the process runs."""
+    deadline = time.monotonic() + 120
+    while not condition():
         assert process.poll() is None, f"it ended with {process.returncode}"
-        assert time.monotonic() < until, "it never came so far"
+        assert time.monotonic() < deadline, "the condition was never met"
         time.sleep(0.005)
 
 
@@ -138,63 +141,61 @@ def kill(process: Forked) -> None:
 
 
 def steps_logged(folder: Path) -> int:
-    """How many training steps are in the history."""
-    return sum(bool(row.get("train/loss")) for row in history(folder))
+    """Training steps in the history."""
+    return sum("train/loss" in row for row in history(folder))
 
 
 def history(folder: Path) -> list[dict[str, str]]:
-    """All rows of all csv files, in order, with what every run shares."""
+    """All rows of the CSV files, in order, without the columns of time."""
     rows = []
     for path in sorted(folder.glob("csv/version_*/metrics.csv")):
         with open(path, newline="") as file:
             for row in csv.DictReader(file):
-                rows.append(
-                    {
-                        name: value
-                        for name, value in row.items()
-                        if name and value and not name.startswith(_TIMED)
-                    }
-                )
+                cells = row.items()
+                rows.append({k: v for k, v in cells if k and v and not k.startswith(_TIMED)})
     return rows
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """In what two finished runs differ: history, checkpoints, results; empty where in nothing."""
+def differences(first: Path, second: Path) -> list[str]:
+    """Differences of two finished runs in history, checkpoints and results; [] if there are none."""
     found = []
-    rows, others = history(one), history(other)
+    rows, others = history(first), history(second)
     if len(rows) != len(others):
-        found.append(f"history: {len(rows)} rows against {len(others)}")
-    for number, pair in enumerate(zip(rows, others, strict=False)):
-        if pair[0] != pair[1]:
-            found.append(f"history, row {number}: {pair[0]} against {pair[1]}")
+        found.append(f"history: {len(rows)} rows and {len(others)}")
+    for number, (row, other) in enumerate(zip(rows, others, strict=False)):
+        if row != other:
+            found.append(f"history, row {number}: {row} and {other}")
             break
+    roots = (str(first), str(second))
     for name in ("best", "last"):
-        files = [folder / "checkpoints" / f"{name}.ckpt" for folder in (one, other)]
+        files = [folder / "checkpoints" / f"{name}.ckpt" for folder in (first, second)]
         states = [torch.load(file, map_location="cpu", weights_only=True) for file in files]
-        found += [f"{name}.ckpt{line}" for line in unlike(*states, roots=(str(one), str(other)))]
-    results = [read_result(folder) for folder in (one, other)]
+        found += [f"{name}.ckpt{line}" for line in unequal(*states, roots=roots)]
+    results = [read_result(folder) for folder in (first, second)]
     for field in ("status", "scores", "val_accuracy", "checkpoint", "steps", "epochs"):
         values = [getattr(result, field) for result in results]
         if values[0] != values[1]:
-            found.append(f"result.json {field}: {values[0]} against {values[1]}")
+            found.append(f"result.json {field}: {values[0]} and {values[1]}")
     return found
 
 
-def unlike(one: Any, other: Any, where: str = "", roots: Sequence[str] = ("", "")) -> list[str]:
+def unequal(
+    first: Any, second: Any, path: str = "", roots: Sequence[str] = ("", "")
+) -> list[str]:
     """Where two checkpoints differ in a bit."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        found = [f"{where}: only in one: {key}" for key in one.keys() ^ other.keys()]
-        for key in one.keys() & other.keys() - _OWN:
-            found += unlike(one[key], other[key], f"{where}.{key}", roots)
+    if isinstance(first, dict) and isinstance(second, dict):
+        found = [f"{path}: only in one: {key}" for key in first.keys() ^ second.keys()]
+        for key in first.keys() & second.keys() - _PROCESS:
+            found += unequal(first[key], second[key], f"{path}.{key}", roots)
         return found
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        if len(one) != len(other):
-            return [f"{where}: {len(one)} items against {len(other)}"]
-        pairs = enumerate(zip(one, other, strict=True))
-        return [line for k, pair in pairs for line in unlike(*pair, f"{where}[{k}]", roots)]
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        same = one.dtype == other.dtype and one.shape == other.shape
-        same = same and torch.equal(one.nan_to_num(), other.nan_to_num())
-        return [] if same else [f"{where}: tensors differ"]
-    texts = [str(value).replace(root, "") for value, root in zip((one, other), roots, strict=True)]
-    return [] if texts[0] == texts[1] else [f"{where}: {one} against {other}"]
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        if len(first) != len(second):
+            return [f"{path}: {len(first)} items and {len(second)}"]
+        pairs = enumerate(zip(first, second, strict=True))
+        return [line for k, pair in pairs for line in unequal(*pair, f"{path}[{k}]", roots)]
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        same = first.dtype == second.dtype and first.shape == second.shape
+        same = same and torch.equal(first.nan_to_num(), second.nan_to_num())
+        return [] if same else [f"{path}: tensors differ"]
+    texts = [str(v).replace(root, "") for v, root in zip((first, second), roots, strict=True)]
+    return [] if texts[0] == texts[1] else [f"{path}: {first} and {second}"]

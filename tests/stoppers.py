@@ -1,4 +1,4 @@
-"""Callbacks that end a training early, for the tests of interruption and resume."""
+"""Callbacks that end or disturb a training, for the tests of interruption and resume."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class PressCtrlC(pl.Callback):
 
 
 class Shake(pl.Callback):
-    """Shakes the weights by all of a process's generators, as dropout and others would."""
+    """Adds noise from all global random generators to the weights, as dropout and others would."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        shift = np.random.rand() + random.random()  # noqa: NPY002
+        scale = np.random.rand() + random.random()  # noqa: NPY002
         with torch.no_grad():
             for weight in pl_module.parameters():
-                weight.add_(torch.rand_like(weight) * 1e-3 * shift)
+                weight.add_(torch.rand_like(weight) * 1e-3 * scale)
 
 
 class Poison(pl.Callback):
-    """Spoils the weights after so many steps, between two that are logged."""
+    """Makes weights NaN after a step."""
 
     def __init__(self, step):
         self.step = step
@@ -51,7 +51,7 @@ class Poison(pl.Callback):
 
 
 class Stall(pl.Callback):
-    """A step that takes ten minutes, whatever comes."""
+    """Makes the second step take ten minutes."""
 
     def on_train_batch_end(self, trainer, pl_module, *args):
         if trainer.global_step == 2:
@@ -59,10 +59,7 @@ class Stall(pl.Callback):
 
 
 class Hold(pl.Callback):
-    """Waits in one step until a signal has come, or the run's file ``held`` is removed.
-
-    So it is there that something happens, however fast the machine is.
-    """
+    """Waits in one step until a signal arrives or the file ``held`` of the run is removed."""
 
     def __init__(self, step=12):
         self.step = step
@@ -70,24 +67,24 @@ class Hold(pl.Callback):
     def on_train_batch_end(self, trainer, pl_module, *args):
         if trainer.global_step != self.step:
             return
-        held, until = Path(trainer.default_root_dir, "held"), time.monotonic() + 600
+        held, deadline = Path(trainer.default_root_dir, "held"), time.monotonic() + 600
         held.touch()
-        (stopping,) = (one for one in trainer.callbacks if isinstance(one, SignalHandler))
-        while held.exists() and stopping.asked is None and time.monotonic() < until:
+        (signals,) = (c for c in trainer.callbacks if isinstance(c, SignalHandler))
+        while held.exists() and signals.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
 
 class Slow(pl.Callback):
-    """Takes its time over every step, so that a signal can come between any two."""
+    """Delays every step, so that a signal can arrive between any two."""
 
     def on_train_batch_end(self, *args):
         time.sleep(0.02)
 
 
 class Trouble(pl.Callback):
-    """Does something to the surroundings after the second of six steps."""
+    """Calls a function after the second step; a test sets it."""
 
-    act = staticmethod(lambda: None)  # what; a test sets it
+    act = staticmethod(lambda: None)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if trainer.global_step == 2:

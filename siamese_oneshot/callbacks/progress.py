@@ -31,6 +31,7 @@ class TrainingProgressBar(TQDMProgressBar):
             unit="step",
             disable=self.is_disabled,
             dynamic_ncols=True,
+            miniters=max(1, self.refresh_rate),
             mininterval=1.0 if sys.stderr.isatty() else 30.0,
         )
 
@@ -53,9 +54,13 @@ class TrainingProgressBar(TQDMProgressBar):
         bar = self.train_progress_bar
         bar.update(trainer.global_step - bar.n)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if trainer.global_step % every == 0 and "train/loss" in trainer.callback_metrics:
-            loss = float(trainer.callback_metrics["train/loss"])
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        if trainer.global_step % every == 0:
+            bar.set_postfix(self.get_metrics(trainer, pl_module), refresh=False)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """The loss, which Lightning's hooks display, too."""
+        metrics = trainer.callback_metrics
+        return {"loss": f"{float(metrics['train/loss']):.3f}"} if "train/loss" in metrics else {}
 
     def on_exception(self, *args: Any, **kwargs: Any) -> None:
         """Close the bar, so that an error starts on a line of its own."""

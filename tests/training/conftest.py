@@ -1,5 +1,6 @@
-"""A tiny network on look-alikes of Omniglot, and one thread."""
+"""A tiny network on blobs, one thread, and a run to compare others with."""
 
+from kills import uninterrupted
 from tiny_siamese import data, one_thread
 
-__all__ = ["data", "one_thread"]
+__all__ = ["data", "one_thread", "uninterrupted"]
