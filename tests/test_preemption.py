@@ -1,4 +1,4 @@
-"""A cluster takes the machine away from a job of a sweep, by submitit's local executor."""
+"""Preemption of a job of a sweep, with submitit's local executor."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ LINE = [
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the job in /proc")
-def test_a_preempted_job_saves_its_step_and_is_queued_again(tmp_path: Path) -> None:
-    """SIGTERM only saves, as submitit has it; SIGUSR2 saves, ends and queues again.
+def test_a_preempted_job_saves_its_step_and_is_requeued(tmp_path: Path) -> None:
+    """SIGTERM only saves, as submitit does; SIGUSR2 saves, ends and requeues the job.
 
     SIAMESE_ONESHOT_LONG=1 pytest tests/test_preemption.py
     """
@@ -33,7 +34,7 @@ def test_a_preempted_job_saves_its_step_and_is_queued_again(tmp_path: Path) -> N
     command = [sys.executable, "-m", "siamese_oneshot.train", "-m", "seed=0", *LINE,
                "hydra/launcher=submitit_local", "hydra.sweeper.name=s"]  # fmt: skip
     job = tmp_path / "outputs" / "default" / "s" / "0"
-    with (tmp_path / "printed.txt").open("wb") as log:
+    with (tmp_path / "output.txt").open("wb") as log:
         driver = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
     try:
         wait_for(lambda: lines(job / "csv/version_0/metrics.csv") > 20, driver)
@@ -41,23 +42,23 @@ def test_a_preempted_job_saves_its_step_and_is_queued_again(tmp_path: Path) -> N
         os.kill(process, signal.SIGTERM)
         wait_for(lambda: (job / "checkpoints" / "last.ckpt").exists(), driver)
         os.kill(process, signal.SIGUSR2)
-        assert driver.wait(300) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
+        assert driver.wait(300) == 0, (tmp_path / "output.txt").read_text()[-3000:]
     finally:
         driver.kill()
     assert (read_result(job).status, read_result(job).steps) == ("finished", 300)
-    told = (job / "train.log").read_text()
-    assert "SIGUSR2: stopping after this step" in told
-    assert "going on from" in told
+    text = (job / "train.log").read_text()
+    assert "SIGUSR2: stopping after this step" in text
+    assert "resuming from" in text
     alone = [sys.executable, "-m", "siamese_oneshot.train", "seed=0", *LINE]
     subprocess.run([*alone, f"hydra.run.dir={tmp_path / 'alone'}"], check=True, cwd=tmp_path)
     assert read_result(tmp_path / "alone").scores == read_result(job).scores
 
 
-def wait_for(ready: object, driver: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 300
-    while not ready():  # type: ignore[operator]
+def wait_for(condition: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
         assert driver.poll() is None
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -70,7 +71,7 @@ def processes() -> list[int]:
 
 
 def is_job(pid: int, folder: Path) -> bool:
-    """Whether a process is the one in which submitit runs the job of this folder."""
+    """Whether submitit runs the job of this folder in a process."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:

@@ -14,7 +14,7 @@ from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision
 
-_FEW = 8  # processes that any CPU may run, to rehearse a larger machine
+_MIN_CPU_PROCESSES = 8  # any CPU may run as many, to rehearse a larger machine
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -78,12 +78,12 @@ def check_split(parts: Split, callbacks: DictConfig) -> None:
 
 
 def _check_devices(devices: Any, accelerator: str) -> None:
-    """Check that there are as many devices: Lightning would start a process each, and hang."""
+    """Check the number of devices: Lightning would start a process for each and hang."""
     if devices == "auto" or (devices == -1 and accelerator != "cpu"):  # all devices
         return
-    processors = max(_FEW, os.cpu_count() or 1)
-    there = processors if accelerator == "cpu" else max(1, torch.cuda.device_count())
+    processors = max(_MIN_CPU_PROCESSES, os.cpu_count() or 1)
+    available = processors if accelerator == "cpu" else max(1, torch.cuda.device_count())
     if accelerator != "cpu" and not isinstance(devices, int | str | float | None):
-        check.integers("trainer.devices", list(devices), 0, there - 1)
+        check.integers("trainer.devices", list(devices), 0, available - 1)
         return
-    check.integer("trainer.devices", devices, 1, there)
+    check.integer("trainer.devices", devices, 1, available)

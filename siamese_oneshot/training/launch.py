@@ -1,4 +1,4 @@
-"""How the processes of a training start and end."""
+"""Start and end of the processes of a training."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 
 def number_of(devices: int | str | Sequence[int], accelerator: str) -> int:
-    """The number of processes that a training on these devices takes.
+    """Number of processes on one machine.
 
     Args:
-        devices: Lightning's argument: a number, -1 or ``auto`` for all, or a list.
-        accelerator: ``cpu``, ``gpu`` …; for all devices of what is not a GPU the answer is 1.
+        devices: As for Lightning's Trainer: a number, -1 or ``auto`` for all, or a list.
+        accelerator: ``cpu``, ``gpu`` ...; "all" devices are one unless they are GPUs.
     """
     if isinstance(devices, str) and devices.lstrip("-").isdecimal():
         devices = int(devices)
@@ -44,15 +44,15 @@ def launched_from_outside() -> bool:
 
 
 def check_started(devices: int, nodes: int, overrides: Sequence[str]) -> None:
-    """Refuse processes of torchrun or srun that would wait for each other in vain.
+    """Refuse processes of torchrun or srun that would wait for each other forever.
 
     Args:
-        devices: Of each machine.
+        devices: Number of processes on each machine.
         nodes: Number of machines.
-        overrides: Those of Hydra's own settings on the command line.
+        overrides: Overrides of Hydra's own settings on the command line.
 
     Raises:
-        UserError: What to start, or to set, instead.
+        UserError: With what to start or set instead.
     """
     wanted, started = devices * nodes, None
     if "RANK" in os.environ:
@@ -74,31 +74,31 @@ def check_started(devices: int, nodes: int, overrides: Sequence[str]) -> None:
 
 
 def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
-    """Run a job of a sweep, whose overrides Hydra has recorded, as a command of its own.
+    """Run a job of a sweep as a separate command, with the overrides that Hydra has recorded.
 
-    A training in several processes starts them from its own command line and leaves its
-    environment changed; both would harm the next job of the sweep.
+    Lightning starts further processes from the command line of the first one and changes its
+    environment. Both would affect the next job of the sweep.
 
     Args:
-        folder: The job's.
-        overrides: Those of Hydra's own settings; the pruner among them acts in the job.
+        folder: The job's folder.
+        overrides: Overrides of Hydra's own settings; the job uses those of the pruner.
 
     Returns:
-        The validation accuracy, from 0 to 1.
+        Validation one-shot accuracy, 0 … 1.
 
     Raises:
-        UserError: The command failed.
-        KeyboardInterrupt: Ctrl-C stopped it.
-        Stopped: Another signal stopped this process, which passed it on.
+        UserError: If the command failed.
+        KeyboardInterrupt: After Ctrl-C.
+        Stopped: After another signal, which was passed on to the command.
     """
     pruner = [text for text in overrides if bare_key(text).startswith("hydra.sweeper.pruner")]
     line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}", *pruner]
-    log.info("in processes of its own: %s", shlex.join(line[1:]))
+    log.info("started: %s", shlex.join(line[1:]))
     with subprocess.Popen(line) as process:
         try:
             code = process.wait()
         except KeyboardInterrupt as stop:
-            # The terminal sends Ctrl-C to the command, too; other signals reach only this process.
+            # The terminal sends Ctrl-C to the command, too. Other signals reach only this process.
             if isinstance(stop, Stopped) and stop.args[0] != signal.SIGINT:
                 process.send_signal(stop.args[0])
             process.wait()
@@ -112,17 +112,17 @@ def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
 
 
 def end_others(launcher: Any, seconds: float = 10.0) -> None:
-    """End the processes that Lightning started, unless they end by themselves.
+    """End the processes that Lightning started if they do not end by themselves.
 
-    A process that waits in NCCL for a failed one would keep its GPU for half an hour. Call this at
-    the very end of the first process.
+    A process that waits in NCCL for a failed one would keep its GPU for half an hour. To be called
+    at the very end of the first process.
 
     Args:
-        launcher: The strategy's, with ``procs``.
-        seconds: How long to wait for them.
+        launcher: The strategy's launcher, with ``procs``.
+        seconds: Time to wait for them.
     """
     others = list(launcher.procs)
-    launcher.procs.clear()  # else Lightning's observer kills this process, too
+    launcher.procs.clear()  # otherwise Lightning's observer kills this process, too
     deadline = time.monotonic() + seconds
     for process in others:
         try:
@@ -133,7 +133,7 @@ def end_others(launcher: Any, seconds: float = 10.0) -> None:
 
 def quieten() -> None:
     """Silence messages of Lightning that do not apply here."""
-    logging.raiseExceptions = False  # a log that cannot be written prints no stack trace each line
+    logging.raiseExceptions = False  # no stack trace for each line of a log on a full disk
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     for message in (

@@ -1,4 +1,4 @@
-"""Trainings that are killed at any moment and resumed end as if they had not been, bit for bit."""
+"""A training that is killed at any moment and resumed ends bit for bit as if it had not been."""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ from kills import (
     FORKED,
     LINE,
     SHAKE,
-    begin,
+    SLOW,
     differences,
-    done,
-    go_on,
+    finish,
     history,
     kill,
+    needs_fork,
+    resume,
+    start,
     steps_logged,
-    undisturbed,
-    unlike,
+    unequal,
     wait_until,
 )
 from tiny import BATCHES
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="makes its trainings by fork")
+pytestmark = needs_fork
 
-SLOW = "+callbacks.slow._target_=stoppers.Slow"
-WAYS = {
-    # Kept after every step; the last epoch is not whole.
-    "within epochs": ["sampler.steps_per_epoch=6", "trainer.max_steps=20", "callbacks.last_checkpoint.every_n_minutes=0"],
-    "at epochs": ["sampler.steps_per_epoch=5", "trainer.max_steps=-1", "trainer.max_epochs=4"],
+SETTINGS = {
+    # A checkpoint after every step; the last epoch is incomplete.
+    "within epochs": [
+        *BATCHES, "sampler.steps_per_epoch=6", "trainer.max_steps=20",
+        "callbacks.last_checkpoint.every_n_minutes=0",
+    ],
+    "at epochs": [
+        *BATCHES, "sampler.steps_per_epoch=5", "trainer.max_steps=-1", "trainer.max_epochs=4",
+    ],
     "pairs": [
-        "loss=bce_pairs", "optimizer=paper_sgd", "callbacks=paper", "callbacks.validation_plots=null",
-        "optimizer.momentum_epochs=2", "sampler.batch_size=8", "sampler.n_fixed_pairs=40", "sampler.n_augmented_copies=1",
-        "trainer.max_steps=24", "callbacks.last_checkpoint.every_n_minutes=0",
+        "loss=bce_pairs", "optimizer=paper_sgd", "callbacks=paper",
+        "callbacks.validation_plots=null", "optimizer.momentum_epochs=2", "sampler.batch_size=8",
+        "sampler.n_fixed_pairs=40", "sampler.n_augmented_copies=1", "trainer.max_steps=24",
+        "callbacks.last_checkpoint.every_n_minutes=0",
     ],
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return undisturbed(tmp_path_factory)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_killed_twice_and_resumed_a_run_is_the_same(tmp_path: Path, way: str) -> None:
-    line = [*FORKED, *(BATCHES if way != "pairs" else []), *WAYS[way], SHAKE, SLOW]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done(begin(whole, *line), whole)
-    process = begin(killed, *line)
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_run_killed_twice_and_resumed_is_the_same(tmp_path: Path, settings: str) -> None:
+    line = [*FORKED, *SETTINGS[settings], SHAKE, SLOW]
+    expected, killed = tmp_path / "expected", tmp_path / "killed"
+    finish(start(expected, *line), expected)
+    process = start(killed, *line)
     for steps in (8, 15):
         wait_until(process, lambda least=steps: steps_logged(killed) >= least)
         kill(process)
         assert not (killed / "result.json").exists()
-        process = go_on(killed)
-    assert "going on from" in done(process, killed)
-    assert differences(whole, killed) == []
+        process = resume(killed)
+    assert "resuming from" in finish(process, killed)
+    assert differences(expected, killed) == []
     trained = [row["step"] for row in history(killed) if "train/loss" in row]
     assert trained == [str(step) for step in range(len(trained))]
 
@@ -67,82 +68,90 @@ def test_killed_twice_and_resumed_a_run_is_the_same(tmp_path: Path, way: str) ->
 @pytest.mark.parametrize(
     "settings",
     [
+        None,
         ["sampler.steps_per_epoch=4", "trainer.max_steps=8"],
         ["sampler.steps_per_epoch=2", "trainer.max_steps=20", "optimizer.lr=1e-9",
          "callbacks.early_stopping.patience=1"],
     ],
-    ids=["whole epochs", "stopped early"],
+    ids=["incomplete epoch", "complete epochs", "stopped early"],
 )  # fmt: skip
-def test_killed_before_the_result_was_written_a_run_is_only_examined(
-    tmp_path: Path, settings: list[str]
+def test_a_run_killed_before_its_result_was_written_is_only_evaluated(
+    uninterrupted: Path, tmp_path: Path, settings: list[str] | None
 ) -> None:
-    line = [*FORKED, *BATCHES, *settings]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done(begin(whole, *line), whole)
-    shutil.copytree(whole, killed)
+    expected, killed = tmp_path / "expected", tmp_path / "killed"
+    if settings is None:
+        expected = uninterrupted
+    else:
+        finish(start(expected, *FORKED, *BATCHES, *settings), expected)
+    shutil.copytree(expected, killed)
     (killed / "result.json").unlink()
-    done(go_on(killed), killed)
-    assert differences(whole, killed) == []
+    finish(resume(killed), killed)
+    assert differences(expected, killed) == []
 
 
-def test_killed_so_after_an_epoch_that_was_not_whole(whole: Path, tmp_path: Path) -> None:
-    killed = shutil.copytree(whole, tmp_path / "killed")
-    (killed / "result.json").unlink()
-    done(go_on(killed), killed)
-    assert differences(whole, killed) == []
+def test_an_incomplete_epoch_continues_with_more_steps(tmp_path: Path) -> None:
+    """Four of six steps, resumed for twelve: as twelve from the start, at a constant rate.
 
-
-def test_an_epoch_that_was_not_whole_goes_on_with_more_steps(tmp_path: Path) -> None:
-    """Four of six steps, resumed for twelve: as twelve from the start, at a rate that stays.
-
-    What ended with step four was validated there, as every training's last step is.
+    The only difference is the validation after the fourth step, which was the last one.
     """
     line = [
-        *FORKED, *BATCHES, "sampler.steps_per_epoch=6", "optimizer=adam", SHAKE, "callbacks.early_stopping=null",
+        *FORKED, *BATCHES, "sampler.steps_per_epoch=6", "optimizer=adam", SHAKE,
+        "callbacks.early_stopping=null",
     ]  # fmt: skip
-    whole, longer = tmp_path / "whole", tmp_path / "longer"
-    done(begin(whole, *line, "trainer.max_steps=12"), whole)
-    done(begin(longer, *line, "trainer.max_steps=4"), longer)
-    done(go_on(longer, "trainer.max_steps=12"), longer)
-    looks = [
-        [row["step"] for row in history(one) if "val/one_shot_error" in row]
-        for one in (whole, longer)
-    ]
-    assert looks == [["5", "11"], ["3", "5", "11"]]
-    both = [
-        [row for row in history(one) if row["step"] != "3" or "train/loss" in row]
-        for one in (whole, longer)
-    ]
-    assert both[0] == both[1]
-    last = [
-        torch.load(one / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
-        for one in (whole, longer)
-    ]
-    for key in ("state_dict", "optimizer_states", "global_step", "epoch", "continuity"):
-        assert unlike(last[0][key], last[1][key]) == [], key
+    expected, longer = tmp_path / "expected", tmp_path / "longer"
+    finish(start(expected, *line, "trainer.max_steps=12"), expected)
+    finish(start(longer, *line, "trainer.max_steps=4"), longer)
+    finish(resume(longer, "trainer.max_steps=12"), longer)
+    rows, steps, states = [], [], []
+    for folder in (expected, longer):
+        all_rows = history(folder)
+        steps.append([row["step"] for row in all_rows if "val/one_shot_error" in row])
+        rows.append([row for row in all_rows if row["step"] != "3" or "train/loss" in row])
+        last = folder / "checkpoints" / "last.ckpt"
+        states.append(torch.load(last, map_location="cpu", weights_only=True))
+    assert steps == [["5", "11"], ["3", "5", "11"]]
+    assert rows[0] == rows[1]
+    for key in ("state_dict", "optimizer_states", "global_step", "epoch", "exact_resume"):
+        assert unequal(states[0][key], states[1][key]) == [], key
 
 
-def test_a_run_whose_folder_was_moved_goes_on_exactly(whole: Path, tmp_path: Path) -> None:
+def test_a_run_whose_folder_was_moved_is_exact(uninterrupted: Path, tmp_path: Path) -> None:
     killed, moved = tmp_path / "killed", tmp_path / "moved"
-    process = begin(killed, *LINE, SLOW)
+    process = start(killed, *LINE, SLOW)
     wait_until(process, lambda: steps_logged(killed) >= 7)
     kill(process)
     killed.rename(moved)
-    done(go_on(moved), moved)
-    assert differences(whole, moved) == []
+    finish(resume(moved), moved)
+    assert differences(uninterrupted, moved) == []
 
 
-def test_the_number_of_workers_changes_nothing(whole: Path, tmp_path: Path) -> None:
-    """The whole run has none."""
-    two = tmp_path / "workers"
-    done(begin(two, *LINE, "data.num_workers=2"), two)
-    assert differences(whole, two) == []
+def test_the_number_of_workers_changes_nothing(uninterrupted: Path, tmp_path: Path) -> None:
+    workers = tmp_path / "workers"
+    finish(start(workers, *LINE, "data.num_workers=2"), workers)
+    assert differences(uninterrupted, workers) == []
+
+
+@pytest.mark.parametrize(
+    "settings", [["trainer.accumulate_grad_batches=3"], ["trainer.limit_train_batches=3"]]
+)
+def test_a_resumed_run_is_exact_with_options_of_the_trainer(
+    tmp_path: Path, settings: list[str]
+) -> None:
+    line = [*FORKED, *BATCHES, SHAKE, SLOW, *settings, "sampler.steps_per_epoch=8"]
+    line += ["trainer.max_steps=10", "callbacks.last_checkpoint.every_n_minutes=0"]
+    expected, killed = tmp_path / "expected", tmp_path / "killed"
+    finish(start(expected, *line), expected)
+    process = start(killed, *line)
+    wait_until(process, lambda: steps_logged(killed) >= 5)
+    kill(process)
+    finish(resume(killed), killed)
+    assert differences(expected, killed) == []
 
 
 @pytest.mark.slow
 @pytest.mark.omniglot
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
-    """The default experiment, 50 steps of small batches, 20 times killed and resumed exactly.
+    """The default experiment, 50 steps of small batches, killed 20 times and resumed exactly.
 
     SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k twenty; SIAMESE_ONESHOT_KILLS
     is another number of kills, SIAMESE_ONESHOT_KILLS_SEED another seed of their moments.
@@ -158,25 +167,25 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     ]  # fmt: skip
     seed = int(os.environ.get("SIAMESE_ONESHOT_KILLS_SEED", "0"))
     kills = int(os.environ.get("SIAMESE_ONESHOT_KILLS", "20"))
-    rng, whole = random.Random(seed), tmp_path / "whole"
-    process = begin(whole, *line)
-    wait_until(process, lambda: steps_logged(whole) > 0)
-    began = time.monotonic()
-    done(process, whole)
-    lasts = time.monotonic() - began
+    rng, expected = random.Random(seed), tmp_path / "expected"
+    process = start(expected, *line)
+    wait_until(process, lambda: steps_logged(expected) > 0)
+    started = time.monotonic()
+    finish(process, expected)
+    duration = time.monotonic() - started
     number = 0
     while number < kills:
         killed = tmp_path / f"killed{number}"
         shutil.rmtree(killed, ignore_errors=True)
-        process = begin(killed, *line)
+        process = start(killed, *line)
         wait_until(process, lambda folder=killed: steps_logged(folder) > 0)
-        time.sleep(rng.uniform(0, lasts))
+        time.sleep(rng.uniform(0, duration))
         if process.poll() is not None:
-            continue  # it was faster than the first: that is no kill
+            continue  # it had finished already
         kill(process)
         steps, kept = steps_logged(killed), (killed / "checkpoints" / "last.ckpt").exists()
-        done(go_on(killed), killed)
-        found = differences(whole, killed)
+        finish(resume(killed), killed)
+        found = differences(expected, killed)
         print(
             f"kill {number} after {steps} steps, checkpoint {kept}: {found or 'exact'}", flush=True
         )

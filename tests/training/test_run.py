@@ -1,53 +1,83 @@
-"""The whole job on tiny generated alphabets: files, figures, resume, interruption, seeds."""
+"""Whole runs on tiny generated alphabets: files, scores, seeds, messages, the trainer's options."""
 
 from __future__ import annotations
 
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
+from omegaconf import OmegaConf
 from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.data.datamodule import OneShotDataModule
-from siamese_oneshot.module import SiameseModule
+from siamese_oneshot.module import MONITOR, SiameseModule
+from siamese_oneshot.runs.checkpoint import find_weights
 from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
+from siamese_oneshot.training import command
+from siamese_oneshot.training import run as training_run
+from siamese_oneshot.training.config_checks import check_split
+from siamese_oneshot.utils import slurm
+from siamese_oneshot.utils.errors import Busy, UserError
 
 EPISODES = [*TINY, *BATCHES]
 STEPS = ["sampler.steps_per_epoch=3", "trainer.max_steps=6", FULL_PRECISION]
+SHORT = [*EPISODES, *STEPS, "test=false"]
+STOP = "+callbacks.stop._target_=stoppers.StopAfterOneEpoch"
 
 
 def run(folder: Path, *overrides: str, validation_plots: bool = False) -> float:
-    """Images take four times as long as the rest."""
+    """Train in a folder. Plots take four times as long as the rest."""
     line = [*overrides, f"hydra.run.dir={folder}"]
     return run_hydra(
         train_task, argv=line if validation_plots else [*line, "callbacks.validation_plots=null"]
     )
 
 
+def refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], *overrides: str, code: int = 1
+) -> str:
+    """The message of a run that ends with an exit code, in one line."""
+    with pytest.raises(SystemExit) as stop:
+        run(folder, *overrides)
+    assert stop.value.code == code
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return " ".join((captured.err if code == 1 else captured.out).split())
+
+
+def logged(folder: Path, name: str) -> list[float]:
+    """A metric of all CSV files of a run, in order."""
+    values = []
+    for path in sorted(folder.glob("csv/version_*/metrics.csv")):
+        with open(path) as file:
+            values += [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
+    return values
+
+
+def last(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     folder = tmp_path_factory.mktemp("finished")
     return folder, run(folder, *EPISODES, *STEPS, validation_plots=True)
 
 
-def logged(folder: Path, name: str) -> list[float]:
-    """A metric of all csv files of a run, in order."""
-    found = []
-    for path in sorted(folder.glob("csv/version_*/metrics.csv")):
-        with open(path) as file:
-            found += [float(row[name]) for row in csv.DictReader(file) if row.get(name)]
-    return found
-
-
-def test_the_folder_holds_everything(finished):
+def test_the_folder_holds_everything(finished: tuple[Path, float]) -> None:
     folder, value = finished
     result = read_result(folder)
     assert result.status == "finished"
-    assert (result.steps, result.seed, result.data_source) == (6, 0, "synthetic")
+    assert (result.steps, result.epochs, result.seed) == (6, 2, 0)
+    assert result.data_source == "synthetic"
     assert result.val_accuracy == value == result.scores[0].value
     best = max(logged(folder, "val/one_shot_accuracy"))
     assert value == pytest.approx(best), "the best checkpoint is kept"
@@ -60,122 +90,287 @@ def test_the_folder_holds_everything(finished):
     assert result.machine["threads"] >= 1
     assert (folder / ".hydra/config.yaml").exists()
     assert logged(folder, "train/loss")
-    assert logged(folder, "lr/conv1")
-    assert [*(folder / "pictures").rglob("*.png")]
-    (low,), (high,) = ({*logged(folder, f"val/one_shot_{end}")[:1]} for end in ("low", "high"))
+    assert logged(folder, "lr")
+    assert {path.parent.name for path in (folder / "plots").rglob("*.png")} == {"step_000006"}
+    (low,), (high,) = ({*logged(folder, f"val/one_shot_ci_{end}")[:1]} for end in ("low", "high"))
     assert low < logged(folder, "val/one_shot_accuracy")[0] < high
-
-
-def test_checkpoints_hold_plain_values_only(finished):
-    folder, _ = finished
     for name in ("best", "last"):
         state = torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)
-        json.dumps(state["siamese_oneshot"])
+        json.dumps(state["siamese_oneshot"])  # plain values
 
 
-def test_the_log_says_how_convolutions_are_computed_and_results_differ_by_rounding(
-    finished, tmp_path: Path
-):
+def test_the_log_says_how_convolutions_are_computed(
+    finished: tuple[Path, float], tmp_path: Path
+) -> None:
     folder, _ = finished
     run(tmp_path, *EPISODES, *STEPS, "model.encoder.conv_impl=fourier", "test=false")
-    assert "in 32-true, convolutions direct; " in (folder / "train.log").read_text()
-    said = "in 32-true, conv2, conv3, conv4 by Fourier transform; "  # conv1 has a stride
-    assert said in (tmp_path / "train.log").read_text()
-    ours, theirs = logged(tmp_path, "train/loss"), logged(folder, "train/loss")
-    assert ours == pytest.approx(theirs, rel=1e-2)
+    assert "32-true, convolutions: direct; " in (folder / "train.log").read_text()
+    expected = "32-true, convolutions: conv2, conv3, conv4 by Fourier transform; "  # not conv1
+    assert expected in (tmp_path / "train.log").read_text()
+    losses = logged(tmp_path, "train/loss"), logged(folder, "train/loss")
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(finished, tmp_path: Path):
+def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(
+    finished: tuple[Path, float], tmp_path: Path
+) -> None:
     folder, value = finished
-    assert run(tmp_path / "again", *EPISODES, *STEPS) == value
-    assert logged(tmp_path / "again", "train/loss") == logged(folder, "train/loss")
+    assert run(tmp_path / "same", *EPISODES, *STEPS) == value
+    assert logged(tmp_path / "same", "train/loss") == logged(folder, "train/loss")
     run(tmp_path / "other", *EPISODES, *STEPS, "seed=1")
     assert logged(tmp_path / "other", "train/loss") != logged(folder, "train/loss")
-    first, other = read_result(folder).scores, read_result(tmp_path / "other").scores
-    assert first[0].digest == other[0].digest, "all seeds face the same episodes"
+    digests = [read_result(path).scores[0].digest for path in (folder, tmp_path / "other")]
+    assert digests[0] == digests[1], "all seeds have the same episodes"
 
 
-def test_ctrl_c_leaves_a_result_and_exits_with_130(tmp_path: Path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(tmp_path, *EPISODES, *STEPS, "+callbacks.stop._target_=stoppers.PressCtrlC")
-    assert stop.value.code == 130
+def test_ctrl_c_leaves_a_result_and_exits_with_130(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ctrl_c = "+callbacks.stop._target_=stoppers.PressCtrlC"
+    text = refused(tmp_path, capsys, *EPISODES, *STEPS, ctrl_c, code=130)
     result = read_result(tmp_path)
     assert result.status == "interrupted"
     assert {score.split for score in result.scores} == {"validation"}, "the test stays closed"
-    assert f"resume={tmp_path}" in capsys.readouterr().out.replace("\n", "")
+    assert f"resume={tmp_path}" in text.replace(" ", "")
 
 
-def test_pairs_by_the_papers_optimizer_show_its_schedule(tmp_path: Path):
-    run(
-        tmp_path,
-        "loss=bce_pairs",
-        "optimizer=paper_sgd",
-        "callbacks=paper",
-        *TINY,
-        *STEPS,
-        "sampler.batch_size=8",
-        "optimizer.momentum_epochs=2",
-    )
-    rates = logged(tmp_path, "lr/conv1")
-    assert rates[0] == pytest.approx(1e-2)
-    assert rates[-1] == pytest.approx(0.99e-2)
-    momenta = logged(tmp_path, "momentum/conv1")
+def test_pairs_with_the_papers_optimizer_log_its_schedule(tmp_path: Path) -> None:
+    paper = ["loss=bce_pairs", "optimizer=paper_sgd", "callbacks=paper", "sampler.batch_size=8"]
+    run(tmp_path, *paper, *TINY, *STEPS, "optimizer.momentum_epochs=2")
+    rates, momenta = (logged(tmp_path, name) for name in ("lr", "momentum"))
+    assert (rates[0], rates[-1]) == (pytest.approx(1e-2), pytest.approx(0.99e-2))
     assert (momenta[0], momenta[-1]) == (pytest.approx(0.5), pytest.approx(0.7))
     assert logged(tmp_path, "train/l2")
 
 
-def test_a_training_shorter_than_an_epoch_is_examined_too(tmp_path: Path):
+def test_a_training_shorter_than_an_epoch_is_validated(tmp_path: Path) -> None:
     value = run(tmp_path, *EPISODES, "sampler.steps_per_epoch=50", "trainer.max_steps=2")
-    assert value == value, "nan: nothing was validated"
+    assert value == value, "not NaN"
     assert read_result(tmp_path).checkpoint == "checkpoints/best.ckpt"
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path: Path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(tmp_path, *EPISODES, *STEPS, "optimizer.lr=1e30")
-    assert stop.value.code == 1
-    assert "lower optimizer.lr" in capsys.readouterr().err.replace("\n", " ")
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["loss=bce_pairs", "sampler=episodic_ce"], "loss=bce_pairs learns from batches of kind"),
+        (["+trainer.unknown=1"], "trainer.unknown: pytorch_lightning.Trainer has no argument"),
+        (["trainer.strategy=quantum"], "Trainer refuses its settings: You selected an invalid strategy"),
+        (["trainer.max_steps=-1"], "set trainer.max_steps or trainer.max_epochs"),
+        (["callbacks.checkpoint.monitor=val/accuracy"], "val/accuracy"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
+) -> None:
+    assert message in refused(tmp_path, capsys, *SHORT, *overrides)
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "lower the learning rate" in refused(
+        tmp_path, capsys, *EPISODES, *STEPS, "optimizer.lr=1e30"
+    )
     assert read_result(tmp_path).status == "failed"
 
 
-def test_an_loss_and_batches_that_do_not_go_together_are_refused(tmp_path: Path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(tmp_path, *TINY, "loss=bce_pairs", "sampler=episodic_ce")
-    assert stop.value.code == 1
-    assert "sampler=bce_pairs, not from sampler=episodic_ce" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("overrides", "steps"),
+    [
+        (["trainer.limit_val_batches=1"], 6),
+        (["trainer.accumulate_grad_batches=2"], 6),
+        (["trainer.max_steps=-1", "trainer.max_epochs=2", "trainer.limit_train_batches=2"], 4),
+        (["trainer.val_check_interval=2", "trainer.gradient_clip_val=0.1"], 6),
+    ],
+)
+def test_options_of_the_trainer(tmp_path: Path, overrides: list[str], steps: int) -> None:
+    value = run(tmp_path, *SHORT, *overrides)
+    result = read_result(tmp_path)
+    assert (result.status, result.steps) == ("finished", steps)
+    assert value == result.val_accuracy == result.scores[0].value, "of all batches"
+    assert result.scores[0].n == 4 * 5
+
+
+def test_a_fast_dev_run_writes_no_checkpoint(tmp_path: Path) -> None:
+    run(tmp_path, *SHORT, "trainer.fast_dev_run=true")
+    assert not [*tmp_path.rglob("*.ckpt")]
+    assert read_result(tmp_path).steps == 1
+
+
+def test_three_best_checkpoints_by_another_metric(tmp_path: Path) -> None:
+    metric = ["callbacks.checkpoint.monitor=val/verification_auroc", "callbacks.checkpoint.mode=max"]
+    run(tmp_path, *SHORT, *metric, "callbacks.checkpoint.save_top_k=3", "trainer.max_steps=15")
+    kept = sorted(path.stem for path in (tmp_path / "checkpoints").glob("best*.ckpt"))
+    assert len(kept) == 3
+    aurocs = logged(tmp_path, "val/verification_auroc")
+    steps = sorted(range(5), key=lambda epoch: -aurocs[epoch])[:3]
+    assert kept == sorted(f"best_step={3 * (epoch + 1):06d}" for epoch in steps)
+    result = read_result(tmp_path)
+    best = 3 * (aurocs.index(max(aurocs)) + 1)
+    assert result.checkpoint == f"checkpoints/best_step={best:06d}.ckpt"
+    assert find_weights(tmp_path).name == Path(result.checkpoint).name
+    run(tmp_path, f"resume={tmp_path}", "trainer.max_steps=18")
+    assert len([*(tmp_path / "checkpoints").glob("best*.ckpt")]) == 3
 
 
 @pytest.mark.omniglot
 @pytest.mark.usefixtures("omniglot")
-def test_where_nothing_may_be_chosen_the_last_weights_are_kept(tmp_path: Path, capsys):
-    real = [one for one in [*EPISODES, *STEPS] if one.partition("=")[0] != "data"]
-    blind = [*real, "data.split=background", "test=false"]
-    with pytest.raises(SystemExit):
-        run(tmp_path, *blind)
-    assert "nothing may be chosen by them: set callbacks=last" in " ".join(
-        capsys.readouterr().err.split()
+def test_the_last_weights_are_kept_where_nothing_may_be_selected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = [override for override in SHORT if override.partition("=")[0] != "data"]
+    blind = [*real, "data.split=background"]
+    assert "no checkpoint can be selected on them: set callbacks=last" in refused(
+        tmp_path, capsys, *blind
     )
     value = run(tmp_path, *blind, "callbacks=last")
     result = read_result(tmp_path)
     assert (result.status, result.steps, result.data_split) == ("finished", 6, "background")
     assert result.checkpoint == "checkpoints/last.ckpt"
     assert not (tmp_path / "checkpoints" / "best.ckpt").exists()
-    assert any("trained on: choose nothing" in one for one in result.warnings)
+    assert any("trained on: do not select a model" in warning for warning in result.warnings)
     assert value == pytest.approx(logged(tmp_path, "val/one_shot_accuracy")[-1])
 
 
+@pytest.mark.parametrize(
+    ("callbacks", "remedy"),
+    [
+        ({"checkpoint": {"save_top_k": 1}}, "callbacks=last"),
+        ({"early_stopping": {"patience": 1}}, "callbacks=last"),
+        ({"pruning": {"folder": "x"}}, "callbacks.pruning=null"),
+    ],
+)
+def test_nothing_is_selected_on_alphabets_that_are_trained_on(
+    callbacks: dict[str, Any], remedy: str
+) -> None:
+    blind: Any = SimpleNamespace(blind=True, name="background")
+    disjoint: Any = SimpleNamespace(blind=False, name="lake")
+    none: dict[str, Any] = {"checkpoint": None, "early_stopping": None}
+    selecting = OmegaConf.create({**none, **callbacks})
+    with pytest.raises(UserError, match=remedy):
+        check_split(blind, selecting)
+    check_split(disjoint, selecting)
+    check_split(blind, OmegaConf.create({**none, "pruning": None}))
+    check_split(blind, OmegaConf.create(none))
+
+
 @pytest.mark.parametrize(("test", "opened"), [("true", ["test"]), ("false", [])])
-def test_the_test_lists_are_opened_once_after_the_last_step(
+def test_the_test_data_are_opened_once_after_the_last_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str, opened: list[str]
-):
-    """Fault 8, in the whole job."""
+) -> None:
+    """Fault 8, in a whole run."""
     events: list[str] = []
 
-    def noted(cls: type, name: str, event: str) -> None:
-        whole = getattr(cls, name)
-        monkeypatch.setattr(cls, name, lambda *given: (events.append(event), whole(*given))[1])
+    def note(cls: type, name: str, event: str) -> None:
+        method = getattr(cls, name)
+        monkeypatch.setattr(cls, name, lambda *args: (events.append(event), method(*args))[1])
 
-    noted(SiameseModule, "training_step", "step")
-    noted(OneShotDataModule, "test_dataloader", "test")
+    note(SiameseModule, "training_step", "step")
+    note(OneShotDataModule, "test_dataloader", "test")
     run(tmp_path, *EPISODES, *STEPS, f"test={test}")
     assert events == ["step"] * 6 + opened
+
+
+def test_a_folder_behind_a_link(tmp_path: Path) -> None:
+    """Lightning resolves links in the paths of checkpoints, Hydra does not in the run's folder."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "outputs").symlink_to(tmp_path / "disk")
+    run(tmp_path / "outputs/run", *SHORT)
+    assert read_result(tmp_path / "disk/run").checkpoint == "checkpoints/best.ckpt"
+
+
+def test_a_new_run_does_not_replace_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, *SHORT, STOP)
+    before = (tmp_path / "checkpoints/last.ckpt").read_bytes()
+    assert f"{tmp_path} already holds a run" in refused(tmp_path, capsys, *SHORT, "seed=1")
+    assert (tmp_path / "checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_settings_given_with_resume_hold_from_there_on(tmp_path: Path) -> None:
+    """Three of six steps at each rate: the schedule continues, ten times lower."""
+    run(tmp_path / "expected", *SHORT)
+    folder = tmp_path / "run"
+    run(folder, *SHORT, STOP)
+    groups = last(folder)["optimizer_states"][0]["param_groups"]
+    changes = [f"optimizer.lr={groups[0]['initial_lr'] / 10}", "optimizer.weight_decay=0.3"]
+    run(folder, f"resume={folder}", "callbacks.stop=null", *changes)
+    rates, expected = logged(folder, "lr"), logged(tmp_path / "expected", "lr")
+    assert rates == pytest.approx([*expected[:3], *(rate / 10 for rate in expected[3:])])
+    groups = last(folder)["optimizer_states"][0]["param_groups"]
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.3}
+
+
+def test_a_larger_patience_continues_a_run_that_was_stopped_early(tmp_path: Path) -> None:
+    never_better = "+callbacks.early_stopping.min_delta=2"
+    patience = "callbacks.early_stopping.patience"
+    run(tmp_path, *SHORT, "trainer.max_steps=12", never_better, f"{patience}=1")
+    assert read_result(tmp_path).steps == 6
+    run(tmp_path, f"resume={tmp_path}")
+    assert read_result(tmp_path).steps == 6
+    run(tmp_path, f"resume={tmp_path}", f"{patience}=2")
+    assert read_result(tmp_path).steps == 9
+
+
+def test_others_load_the_checkpoint_that_the_result_names(tmp_path: Path) -> None:
+    run(tmp_path, *SHORT, STOP)
+    assert find_weights(tmp_path).name == "best.ckpt"
+    run(tmp_path, f"resume={tmp_path}", "callbacks=last", "callbacks.stop=null")
+    assert read_result(tmp_path).checkpoint == "checkpoints/last.ckpt"
+    assert (tmp_path / "checkpoints/best.ckpt").exists()
+    assert find_weights(tmp_path).name == "last.ckpt"
+
+
+def test_the_end_is_kept_without_checkpoint_callbacks(tmp_path: Path) -> None:
+    run(tmp_path, *SHORT, STOP, "callbacks.checkpoint=null", "callbacks.last_checkpoint=null")
+    run(tmp_path, f"resume={tmp_path}", "callbacks.stop=null")
+    assert last(tmp_path)["global_step"] == read_result(tmp_path).steps == 6
+
+
+def test_a_requeued_run_continues_its_own_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the checkpoint of another run that its command names, again and again."""
+    other, own = tmp_path / "other.ckpt", tmp_path / "checkpoints/last.ckpt"
+    own.parent.mkdir()
+    for path in (other, own):
+        torch.save({}, path)
+    start = training_run.checkpoint_to_resume
+    assert start(str(other), tmp_path) == other
+    assert start(None, tmp_path) is None
+    monkeypatch.setattr(slurm, "is_restarted", lambda: True)
+    assert start(str(other), tmp_path) == own
+    assert start(None, tmp_path) == own
+    own.unlink()
+    assert start(str(other), tmp_path) == other
+
+
+def test_the_score_of_a_run_without_selection_is_its_last_one() -> None:
+    trainer: Any = SimpleNamespace(checkpoint_callbacks=[])
+    trainer.callback_metrics = {MONITOR: torch.tensor(0.25)}
+    assert training_run.best_validation(trainer) == 0.75
+    trainer.callback_metrics = {}
+    assert training_run.best_validation(trainer) is None
+
+
+def test_only_the_first_process_ends_by_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning kills the first process if another fails, and it may still be writing."""
+    monkeypatch.setattr(training_run, "is_first_process", lambda: False)
+    run(tmp_path, *SHORT, "+callbacks.stop._target_=stoppers.PressCtrlC")
+
+
+def test_a_folder_in_which_another_process_trains_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_LOCK_TIMEOUT", 0.0)
+    with (
+        FileLock(tmp_path / JOB_LOCK),
+        pytest.raises(Busy, match="another process is training"),
+        command._locked(tmp_path),
+    ):
+        pass
+    with command._locked(tmp_path):
+        pass
