@@ -62,7 +62,7 @@ class Constant(Pixels):
         return torch.full(torch.broadcast_shapes(one.shape, other.shape)[:-1], self.value)
 
 
-def classifier(network: nn.Module | None = None, below: float | None = None) -> OneShotClassifier:
+def build(network: nn.Module | None = None, below: float | None = None) -> OneShotClassifier:
     return OneShotClassifier(TrainedModel("pixels", network or Pixels(), {}), below)  # type: ignore[arg-type]
 
 
@@ -86,19 +86,19 @@ def symbol(kind: str, side: int = 60, shift: int = 0) -> Image.Image:
 KINDS = ("cross", "ring", "bar", "hook")
 
 
-def enrolled(below: float | None = None) -> OneShotClassifier:
-    made = classifier(below=below)
+def with_symbols(below: float | None = None) -> OneShotClassifier:
+    classifier = build(below=below)
     for kind in KINDS:
-        made.add_class(kind, symbol(kind))
-    return made
+        classifier.add_class(kind, symbol(kind))
+    return classifier
 
 
-def test_symbols_are_recognised_however_they_are_drawn(tmp_path: Path) -> None:
+def test_symbols_are_recognized_however_they_are_drawn(tmp_path: Path) -> None:
     paths = [tmp_path / f"{kind} ü.png" for kind in KINDS]
     for kind, path in zip(KINDS, paths, strict=True):
         plain = symbol(kind, 300, 2).rotate(4, fillcolor=255)
         Image.merge("RGB", [plain, plain.point(lambda v: 255 - v // 2), plain]).save(path)
-    predictions = enrolled().predict(paths)
+    predictions = with_symbols().predict(paths)
     assert [prediction.best.name for prediction in predictions] == list(KINDS)
     assert [prediction.image.path for prediction in predictions] == paths
     for prediction, path in zip(predictions, paths, strict=True):
@@ -111,29 +111,29 @@ def test_symbols_are_recognised_however_they_are_drawn(tmp_path: Path) -> None:
 
 
 def test_scores_are_those_of_episodes_with_as_many_shots() -> None:
-    made, shots = classifier(), (0, 2, 4)
+    classifier, shots = build(), (0, 2, 4)
     for kind in KINDS:
-        made.add_class(kind, [symbol(kind, shift=shift) for shift in shots])
+        classifier.add_class(kind, [symbol(kind, shift=shift) for shift in shots])
     queries = [symbol(kind, shift=3) for kind in KINDS]
     supports = [symbol(kind, shift=shift) for kind in KINDS for shift in shots]
-    pixels = made.network_input([read_input(one) for one in [*queries, *supports]])
+    pixels = classifier.network_input([read_input(one) for one in [*queries, *supports]])
     table = Embeddings(torch.arange(len(pixels)), pixels.flatten(1).float() / 255)
     asked = torch.arange(4, 16).reshape(1, 4, 3).repeat(4, 1, 1)
     wanted = score_episodes(table, torch.arange(4), asked, Pixels().score)
-    for prediction, row in zip(made.predict(queries), wanted, strict=True):
+    for prediction, row in zip(classifier.predict(queries), wanted, strict=True):
         got = {one.name: one.score for one in prediction.classes}
         assert [got[kind] for kind in KINDS] == pytest.approx(row.tolist(), rel=1e-5)
 
 
 def test_classes_may_have_different_numbers_of_images() -> None:
-    made = classifier()
-    made.add_class("one", symbol("cross"))
-    made.add_class("two", symbol("ring"))
-    made.add_class("one", [symbol("bar"), symbol("hook")])
-    assert made.classes == ("one", "two")
-    (prediction,) = made.predict(symbol("cross", shift=3))
+    classifier = build()
+    classifier.add_class("one", symbol("cross"))
+    classifier.add_class("two", symbol("ring"))
+    classifier.add_class("one", [symbol("bar"), symbol("hook")])
+    assert classifier.classes == ("one", "two")
+    (prediction,) = classifier.predict(symbol("cross", shift=3))
     query, *others = (
-        made.network_input(
+        classifier.network_input(
             [read_input(symbol("cross", shift=3)), *(read_input(symbol(k)) for k in KINDS)]
         )
         .numpy()
@@ -145,47 +145,47 @@ def test_classes_may_have_different_numbers_of_images() -> None:
     assert got == pytest.approx({"one": one, "two": apart["ring"]}, rel=1e-5)
 
 
-def test_images_enrolled_between_two_episode_tasks_count() -> None:
-    made = enrolled()
-    (before,) = made.predict(symbol("ring"))
-    made.add_class("cross", symbol("ring"))
-    (after,) = made.predict(symbol("ring"))
+def test_images_added_between_two_predictions_count() -> None:
+    classifier = with_symbols()
+    (before,) = classifier.predict(symbol("ring"))
+    classifier.add_class("cross", symbol("ring"))
+    (after,) = classifier.predict(symbol("ring"))
     scores = [{one.name: one.score for one in prediction.classes} for prediction in (before, after)]
     assert scores[1]["cross"] == pytest.approx(scores[0]["cross"] / 2)
     assert scores[1]["ring"] == scores[0]["ring"]
 
 
 def test_every_image_is_embedded_once() -> None:
-    made = enrolled()
-    network = made.model.network
-    made.predict([symbol("bar"), symbol("ring")])
+    classifier = with_symbols()
+    network = classifier.model.network
+    classifier.predict([symbol("bar"), symbol("ring")])
     assert network.embedded == 4 + 2
-    made.predict([symbol("bar")])
+    classifier.predict([symbol("bar")])
     assert network.embedded == 4 + 2 + 1
 
 
 def test_the_network_sees_areas_averaged() -> None:
     given = read_input(symbol("hook"))
     blocks = given.normalized.strokes.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
-    assert np.array_equal(enrolled().network_input([given])[0].numpy(), blocks)
+    assert np.array_equal(with_symbols().network_input([given])[0].numpy(), blocks)
 
 
 def test_known_is_what_scores_above_the_threshold() -> None:
     query = symbol("cross", shift=3)
-    (prediction,) = enrolled().predict(query)
+    (prediction,) = with_symbols().predict(query)
     assert prediction.known is None
     best = prediction.best.score
-    assert enrolled(best).predict(query)[0].known is False
-    assert enrolled(best - 1e-4).predict(query)[0].known is True
+    assert with_symbols(best).predict(query)[0].known is False
+    assert with_symbols(best - 1e-4).predict(query)[0].known is True
     trained = TrainedModel("pixels", Pixels(), {}, reject_threshold=-3.0)  # type: ignore[arg-type]
     assert OneShotClassifier(trained).reject_threshold == -3
     assert OneShotClassifier(trained, 0.0).reject_threshold == 0
 
 
 def test_a_single_class_is_certain_but_may_be_unknown() -> None:
-    made = classifier(below=-0.5)
-    made.add_class("cross", symbol("cross"))
-    same, other = made.predict([symbol("cross"), symbol("ring")])
+    classifier = build(below=-0.5)
+    classifier.add_class("cross", symbol("cross"))
+    same, other = classifier.predict([symbol("cross"), symbol("ring")])
     assert (same.best.probability, same.known) == (1, True)
     assert (other.best.probability, other.known) == (1, False)
 
@@ -198,68 +198,68 @@ def test_ties_are_broken_at_random_as_choose_does() -> None:
     for row, values in zip(order, scores, strict=True):
         assert sorted(row) == list(range(6))
         assert values[row].tolist() == sorted(values.tolist(), reverse=True)
-    made = classifier(Constant())
+    classifier = build(Constant())
     for kind in KINDS:
-        made.add_class(kind, symbol(kind))
-    bests = [prediction.best.name for prediction in made.predict([symbol("ring")] * 200)]
+        classifier.add_class(kind, symbol(kind))
+    bests = [prediction.best.name for prediction in classifier.predict([symbol("ring")] * 200)]
     assert min(bests.count(kind) for kind in KINDS) > 25
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
-    made = classifier(Constant(math.nan))
-    made.add_class("cross", symbol("cross"))
+    classifier = build(Constant(math.nan))
+    classifier.add_class("cross", symbol("cross"))
     with pytest.raises(UserError, match="not finite"):
-        made.predict(symbol("cross"))
+        classifier.predict(symbol("cross"))
 
 
-def test_what_cannot_be_enrolled(tmp_path: Path) -> None:
-    made = classifier()
+def test_what_cannot_be_added(tmp_path: Path) -> None:
+    classifier = build()
     with pytest.raises(UserError, match="there are no classes yet"):
-        made.predict(symbol("cross"))
+        classifier.predict(symbol("cross"))
     with pytest.raises(UserError, match=r"images=.*one or more images of alef"):
-        made.add_class("alef", [])
+        classifier.add_class("alef", [])
     with pytest.raises(UserError, match=r"name=.*a text"):
-        made.add_class("  ", symbol("cross"))
+        classifier.add_class("  ", symbol("cross"))
     blank = Image.new("L", (50, 50), 255)
     with pytest.raises(ImageError, match=r"image 2: no strokes"):
-        made.add_class("alef", [symbol("cross"), blank])
+        classifier.add_class("alef", [symbol("cross"), blank])
     with pytest.raises(UserError, match=r"(?s)2 images.*image 1.*gone\.png: there is no such"):
-        made.add_class("alef", [blank, tmp_path / "gone.png"])
-    assert made.classes == ()  # a good image among bad ones is not enrolled
+        classifier.add_class("alef", [blank, tmp_path / "gone.png"])
+    assert classifier.classes == ()  # a good image among bad ones is not added
 
 
 def test_composed_and_decomposed_names_are_one_class() -> None:
-    made = classifier()
-    made.add_class("e\u0301", symbol("cross"))
-    made.add_class("\u00e9", symbol("cross"))
-    assert made.classes == ("\u00e9",)
+    classifier = build()
+    classifier.add_class("e\u0301", symbol("cross"))
+    classifier.add_class("\u00e9", symbol("cross"))
+    assert classifier.classes == ("\u00e9",)
 
 
-def test_a_folder_is_enrolled_and_what_is_left_out_is_told(
+def test_a_folder_is_added_and_skipped_files_are_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for kind in KINDS:
         (tmp_path / kind).mkdir()
         symbol(kind).save(tmp_path / kind / "1.png")
-    made = classifier()
-    assert made.add_folder(tmp_path) == ()
-    assert made.classes == tuple(sorted(KINDS))
-    assert made.predict(tmp_path / "bar" / "1.png")[0].best.name == "bar"
+    classifier = build()
+    assert classifier.add_folder(tmp_path) == ()
+    assert classifier.classes == tuple(sorted(KINDS))
+    assert classifier.predict(tmp_path / "bar" / "1.png")[0].best.name == "bar"
     (tmp_path / "bar" / "2.png").write_text("no image")
     with caplog.at_level(logging.WARNING):
-        (fault,) = classifier().add_folder(tmp_path)
+        (fault,) = build().add_folder(tmp_path)
     assert fault.path == tmp_path / "bar" / "2.png"
     assert "2.png: it is text" in caplog.text
-    made = classifier()
+    classifier = build()
     with pytest.raises(UserError, match=r"2\.png: it is text"):
-        made.add_folder(tmp_path, "stop")
-    assert made.classes == ()
+        classifier.add_folder(tmp_path, "stop")
+    assert classifier.classes == ()
     with pytest.raises(UserError, match="on_error=maybe: it must be"):
-        made.add_folder(tmp_path, "maybe")
+        classifier.add_folder(tmp_path, "maybe")
 
 
 def test_predictions_can_be_printed() -> None:
-    text = repr(enrolled().predict(symbol("cross"))[0])
+    text = repr(with_symbols().predict(symbol("cross"))[0])
     assert "ClassScore(name='cross'" in text
     assert "array" not in text
 
@@ -267,102 +267,102 @@ def test_predictions_can_be_printed() -> None:
 def test_what_was_read_is_not_read_again() -> None:
     given = read_input(symbol("cross"))
     assert isinstance(given, ImageInput)
-    assert enrolled().predict(given)[0].image is given
+    assert with_symbols().predict(given)[0].image is given
 
 
 def test_images_may_be_files_bytes_file_objects_and_arrays(tmp_path: Path) -> None:
-    made = enrolled()
-    (expected,) = made.predict(symbol("ring"))
+    classifier = with_symbols()
+    (expected,) = classifier.predict(symbol("ring"))
     path = tmp_path / "ring.png"
     symbol("ring").save(path)
     with open(path, "rb") as file:
         sources = [path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), file,
                    symbol("ring"), np.asarray(symbol("ring"))]  # fmt: skip
-        for prediction in made.predict(sources):
+        for prediction in classifier.predict(sources):
             assert prediction.classes == expected.classes
     for alone in (path.read_bytes(), io.BytesIO(path.read_bytes())):
-        (prediction,) = made.predict(alone)
+        (prediction,) = classifier.predict(alone)
         assert prediction.classes == expected.classes
     with open(path, encoding="latin-1") as text, pytest.raises(ImageError, match="text mode"):
-        made.predict(text)  # type: ignore[arg-type]
+        classifier.predict(text)  # type: ignore[arg-type]
 
 
 def test_saved_classes_are_loaded_without_images(tmp_path: Path) -> None:
-    made, path = enrolled(below=-2.5), tmp_path / "symbols.safetensors"
-    made.add_class("cross", symbol("cross", shift=3))
-    before = made.predict([symbol(kind, shift=2) for kind in KINDS])
-    made.save(path)
-    loaded = OneShotClassifier.load(path, made.model)
-    assert (loaded.classes, loaded.reject_threshold) == (made.classes, -2.5)
+    classifier, path = with_symbols(below=-2.5), tmp_path / "symbols.safetensors"
+    classifier.add_class("cross", symbol("cross", shift=3))
+    before = classifier.predict([symbol(kind, shift=2) for kind in KINDS])
+    classifier.save(path)
+    loaded = OneShotClassifier.load(path, classifier.model)
+    assert (loaded.classes, loaded.reject_threshold) == (classifier.classes, -2.5)
     after = loaded.predict([symbol(kind, shift=2) for kind in KINDS])
     assert [(one.classes, one.known) for one in after] == [(o.classes, o.known) for o in before]
     assert path.stat().st_size < 5 * SIZE * SIZE * 4 + 2000  # five embeddings and their names
     loaded.add_class("new", symbol("bar"))
     assert loaded.classes == (*KINDS, "new")
     with pytest.raises(UserError, match="other weights than those of pixels"):
-        OneShotClassifier.load(path, classifier(Pixels(scale=2.0)).model)
+        OneShotClassifier.load(path, build(Pixels(scale=2.0)).model)
     path.write_bytes(path.read_bytes()[:-9])
     for damaged in (path, tmp_path / "none.safetensors"):
         with pytest.raises(UserError, match=r"is not a file of OneShotClassifier\.save"):
-            OneShotClassifier.load(damaged, made.model)
+            OneShotClassifier.load(damaged, classifier.model)
 
 
 def test_a_packaged_network_is_found_again_by_the_name_in_the_file(tmp_path: Path) -> None:
-    made = OneShotClassifier.from_pretrained("dense", reject_threshold=0.5)
+    classifier = OneShotClassifier.from_pretrained("dense", reject_threshold=0.5)
     for kind in KINDS:
-        made.add_class(kind, symbol(kind))
-    made.save(tmp_path / "a.safetensors")
+        classifier.add_class(kind, symbol(kind))
+    classifier.save(tmp_path / "a.safetensors")
     loaded = OneShotClassifier.load(tmp_path / "a.safetensors")
     query = symbol("hook", shift=2)
-    assert loaded.predict(query)[0].classes == made.predict(query)[0].classes
+    assert loaded.predict(query)[0].classes == classifier.predict(query)[0].classes
     assert (loaded.model.name, loaded.reject_threshold) == ("dense", 0.5)
 
 
 def test_threads_may_add_and_predict_at_once() -> None:
-    made = enrolled()
-    expected = [one.classes for one in made.predict([symbol(kind) for kind in KINDS])]
+    classifier = with_symbols()
+    expected = [one.classes for one in classifier.predict([symbol(kind) for kind in KINDS])]
 
     def work(number: int) -> bool:
         kind = KINDS[number % 4]
         if number % 3 == 0:
-            made.add_class(f"more {number}", symbol(kind))
-        classes = made.predict(symbol(kind))[0].classes
+            classifier.add_class(f"more {number}", symbol(kind))
+        classes = classifier.predict(symbol(kind))[0].classes
         old = {one.name: one.score for one in classes if one.name in KINDS}
         assert sum(one.probability for one in classes) == pytest.approx(1)
         return old == {one.name: one.score for one in expected[number % 4]}
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(48)))
-    assert set(made.classes) == {*KINDS, *(f"more {number}" for number in range(0, 48, 3))}
+    assert set(classifier.classes) == {*KINDS, *(f"more {number}" for number in range(0, 48, 3))}
 
 
 def test_blocks_of_queries_and_classes_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = enrolled()
-    made.add_class("cross", symbol("cross", shift=3))
+    classifier = with_symbols()
+    classifier.add_class("cross", symbol("cross", shift=3))
     queries = [symbol(kind, shift=2) for kind in KINDS]
-    expected = made.predict(queries)
+    expected = classifier.predict(queries)
     largest = []
-    score = made.model.network.score
+    score = classifier.model.network.score
 
     def watched(one: Tensor, other: Tensor) -> Tensor:
         largest.append(torch.broadcast_shapes(one.shape, other.shape).numel())
         return score(one, other)
 
-    monkeypatch.setattr(made.model.network, "score", watched)
+    monkeypatch.setattr(classifier.model.network, "score", watched)
     for elements in (1, 2 * SIZE**2, 6 * SIZE**2):
         monkeypatch.setattr("siamese_oneshot.classifier._ELEMENTS", elements)
         largest.clear()
-        for prediction, wanted in zip(made.predict(queries), expected, strict=True):
+        for prediction, wanted in zip(classifier.predict(queries), expected, strict=True):
             scores = {one.name: one.score for one in prediction.classes}
             assert scores == pytest.approx({one.name: one.score for one in wanted.classes})
         assert max(largest) <= max(elements, SIZE**2)
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    made = classifier()
+    classifier = build()
     image = read_input(symbol("cross"))
-    made.add_class("cross", [image] * 201)
-    made.predict([symbol("cross")] * 201)
+    classifier.add_class("cross", [image] * 201)
+    classifier.predict([symbol("cross")] * 201)
     assert capfd.readouterr() == ("", "")
 
 
@@ -371,13 +371,13 @@ def test_control_characters_of_names_stay_out_of_messages(
 ) -> None:
     name = "a\x1b[31m\x07"
     with pytest.raises(UserError) as caught:
-        classifier().add_class(name, [])
+        build().add_class(name, [])
     (tmp_path / name).mkdir()
     symbol("bar").save(tmp_path / name / "1.png")
     (tmp_path / name / "2\x9b.png").write_text("words")
-    made = classifier()
-    (error,) = made.add_folder(tmp_path)
-    assert made.classes == (name,)
+    classifier = build()
+    (error,) = classifier.add_folder(tmp_path)
+    assert classifier.classes == (name,)
     for text in (str(caught.value), caplog.text, str(error)):
         assert "a\ufffd[31m\ufffd" in text
         assert not {"\x1b", "\x07", "\x9b"} & set(text)
@@ -386,7 +386,7 @@ def test_control_characters_of_names_stay_out_of_messages(
 @pytest.mark.parametrize("threshold", [math.nan, math.inf, "high", True])
 def test_a_threshold_is_a_finite_number(threshold: object) -> None:
     with pytest.raises(ValueError, match="reject_threshold="):
-        classifier(below=threshold)  # type: ignore[arg-type]
+        build(below=threshold)  # type: ignore[arg-type]
 
 
 def test_importing_the_classifier_loads_only_what_it_needs() -> None:

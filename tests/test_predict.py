@@ -44,7 +44,7 @@ def draw(path: Path, kind: str, side: int, ink: str, paper: str) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in: a run, supports of three classes and two queries of each."""
     monkeypatch.chdir(tmp_path)
     run(tmp_path, -1e3)
@@ -64,9 +64,9 @@ def run(folder: Path, reject_threshold: float | None) -> None:
 
 @pytest.fixture
 def command(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
-    """Runs the command in ``place``, into ``out`` where nothing else is said."""
+    """Runs the command in ``workdir``, into ``out`` where nothing else is said."""
     config = HydraConfig.instance().cfg
 
     def call(
@@ -99,7 +99,7 @@ def rows(folder: str = "out") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_labeled_queries_are_results_and_counted(command: Command, place: Path) -> None:
+def test_labeled_queries_are_results_and_counted(command: Command, workdir: Path) -> None:
     code, shown, errors = command("top_k=2")
     assert (code, errors) == (0, "")
     found = content()
@@ -112,7 +112,7 @@ def test_labeled_queries_are_results_and_counted(command: Command, place: Path) 
     assert (found["notes"], found["skipped"]) == ([], [])
     assert found["settings"]["support"] == SUPPORT
     assert found["network"]["size"] == 21
-    assert sorted(one.name for one in place.iterdir()) == sorted(
+    assert sorted(one.name for one in workdir.iterdir()) == sorted(
         ["a run", "my symbols (x)", QUERY, "out"]
     )
 
@@ -136,18 +136,18 @@ def test_the_csv_has_a_row_a_rank_and_the_json_all(command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@a", "\ta"])
-def test_no_cell_begins_like_a_formula(command: Command, place: Path, name: str) -> None:
-    shutil.move(place / SUPPORT / "ring", place / SUPPORT / name)
+def test_no_cell_begins_like_a_formula(command: Command, workdir: Path, name: str) -> None:
+    shutil.move(workdir / SUPPORT / "ring", workdir / SUPPORT / name)
     command("top_k=3")
     assert {row["class"] for row in rows()} == {"'=cross", "bar ü", f"'{name}"}
 
 
-def test_bad_images_are_named_and_skipped(command: Command, place: Path) -> None:
-    whole = (place / QUERY / "ring" / "chalk.bmp").read_bytes()
-    (place / QUERY / "ring" / "cut.bmp").write_bytes(whole[: len(whole) // 2])
-    (place / QUERY / "words.png").write_text("words")
-    Image.new("L", (40, 40), 255).save(place / QUERY / "blank.png")
-    (place / SUPPORT / "nobody").mkdir()
+def test_bad_images_are_named_and_skipped(command: Command, workdir: Path) -> None:
+    whole = (workdir / QUERY / "ring" / "chalk.bmp").read_bytes()
+    (workdir / QUERY / "ring" / "cut.bmp").write_bytes(whole[: len(whole) // 2])
+    (workdir / QUERY / "words.png").write_text("words")
+    Image.new("L", (40, 40), 255).save(workdir / QUERY / "blank.png")
+    (workdir / SUPPORT / "nobody").mkdir()
     code, shown, _ = command()
     skipped = {Path(one["path"]).name: one["why"] for one in content()["skipped"]}
     assert sorted(skipped) == ["blank.png", "cut.bmp", "nobody", "words.png"]
@@ -162,8 +162,8 @@ def test_bad_images_are_named_and_skipped(command: Command, place: Path) -> None
     assert not Path("never").exists()
 
 
-def test_a_query_that_is_also_a_support_does_not_count(command: Command, place: Path) -> None:
-    shutil.copy(place / SUPPORT / "ring" / "1.png", place / QUERY / "ring" / "copy.png")
+def test_a_query_that_is_also_a_support_does_not_count(command: Command, workdir: Path) -> None:
+    shutil.copy(workdir / SUPPORT / "ring" / "1.png", workdir / QUERY / "ring" / "copy.png")
     _, shown, _ = command()
     assert "1 query is also a support" in shown
     assert "ring/copy.png" in content()["notes"][0]
@@ -172,16 +172,16 @@ def test_a_query_that_is_also_a_support_does_not_count(command: Command, place: 
     assert copy["classes"][0]["name"] == "ring"
 
 
-def test_folders_that_are_no_class_are_not_counted(command: Command, place: Path) -> None:
-    shutil.move(place / QUERY / "ring", place / QUERY / "round")
+def test_folders_that_are_no_class_are_not_counted(command: Command, workdir: Path) -> None:
+    shutil.move(workdir / QUERY / "ring", workdir / QUERY / "round")
     _, shown, _ = command()
     assert "4 of 4 correct" in shown
     assert "that name no class are not counted: round." in shown
 
 
-def test_one_image_a_class_and_one_query(command: Command, place: Path) -> None:
+def test_one_image_a_class_and_one_query(command: Command, workdir: Path) -> None:
     for kind in KINDS:
-        draw(place / "flat" / f"{kind}.png", kind, 90, "black", "white")
+        draw(workdir / "flat" / f"{kind}.png", kind, 90, "black", "white")
     code, shown, _ = command("reject_threshold=0", support="flat", query=f"{QUERY}/ring/blue.png")
     (query,) = content()["queries"]
     assert (code, query["classes"][0]["name"], query["known"]) == (0, "ring", False)
@@ -191,8 +191,8 @@ def test_one_image_a_class_and_one_query(command: Command, place: Path) -> None:
     assert "correct" not in shown
 
 
-def test_no_verdict_without_a_threshold(command: Command, place: Path) -> None:
-    run(place, None)
+def test_no_verdict_without_a_threshold(command: Command, workdir: Path) -> None:
+    run(workdir, None)
     _, shown, _ = command()
     assert "No verdict" in shown
     assert {row["verdict"] for row in rows()} == {""}
@@ -201,16 +201,16 @@ def test_no_verdict_without_a_threshold(command: Command, place: Path) -> None:
     assert content()["reject_threshold"] == -1e9
 
 
-def test_one_class_is_said_to_mean_little(command: Command, place: Path) -> None:
+def test_one_class_is_said_to_mean_little(command: Command, workdir: Path) -> None:
     for kind in KINDS[:2]:
-        shutil.rmtree(place / SUPPORT / kind)
+        shutil.rmtree(workdir / SUPPORT / kind)
     _, shown, _ = command()
     assert "There is only one class" in shown
     assert {row["probability"] for row in rows()} == {"1.0"}
 
 
-def test_a_solid_patch_in_a_support_is_pointed_at(command: Command, place: Path) -> None:
-    path = place / SUPPORT / "ring" / "1.png"
+def test_a_solid_patch_in_a_support_is_pointed_at(command: Command, workdir: Path) -> None:
+    path = workdir / SUPPORT / "ring" / "1.png"
     image = Image.open(path)
     ImageDraw.Draw(image).rectangle((75, 20, 120, 70), fill="black")
     image.save(path)
@@ -219,10 +219,10 @@ def test_a_solid_patch_in_a_support_is_pointed_at(command: Command, place: Path)
     assert "β [1]/ring/1.png" in shown
 
 
-def test_names_that_are_no_text(command: Command, place: Path) -> None:
-    odd = os.fsencode(place / QUERY) + b"/\xff.png"
+def test_names_that_are_no_text(command: Command, workdir: Path) -> None:
+    odd = os.fsencode(workdir / QUERY) + b"/\xff.png"
     try:
-        shutil.copy(os.fsencode(place / QUERY / "ring" / "blue.png"), odd)
+        shutil.copy(os.fsencode(workdir / QUERY / "ring" / "blue.png"), odd)
     except OSError:
         pytest.skip("this file system knows text only")
     code, shown, _ = command()
@@ -231,10 +231,10 @@ def test_names_that_are_no_text(command: Command, place: Path) -> None:
     assert any("\ufffd.png" in row["query"] for row in rows())
 
 
-def test_the_folder_of_results_has_the_time_in_its_name(command: Command, place: Path) -> None:
+def test_the_folder_of_results_has_the_time_in_its_name(command: Command, workdir: Path) -> None:
     command("output_dir=null")
     command("output_dir=null")
-    folders = list((place / "outputs" / "predict").iterdir())
+    folders = list((workdir / "outputs" / "predict").iterdir())
     assert len(folders) == 2  # also of two runs in one second
     for folder in folders:
         names = {one.name for one in folder.iterdir()}
@@ -242,9 +242,9 @@ def test_the_folder_of_results_has_the_time_in_its_name(command: Command, place:
 
 
 def test_the_folder_of_results_may_be_a_disk_of_its_own(
-    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = place / "disk"
+    disk = workdir / "disk"
     disk.mkdir()
     replace = Path.replace
 
@@ -260,9 +260,9 @@ def test_the_folder_of_results_may_be_a_disk_of_its_own(
     assert names == {"predictions.csv", "predictions.json", "normalized.png"}
 
 
-def test_queries_here_may_be_called_like_users(command: Command, place: Path) -> None:
-    draw(place / "here" / "~nobody there.png", "ring", 90, "black", "white")
-    os.chdir(place / "here")
+def test_queries_here_may_be_called_like_users(command: Command, workdir: Path) -> None:
+    draw(workdir / "here" / "~nobody there.png", "ring", 90, "black", "white")
+    os.chdir(workdir / "here")
     support, out, run = (f"../{one}" for one in (SUPPORT, "out", "a run"))
     code, _, errors = command(f"weights={run}", support=support, query=".", out=out)
     assert (code, errors) == (0, "")

@@ -102,8 +102,8 @@ class Outcome:
             )
         copies = [one.path for one in self.answers if one.repeated]
         if copies:
-            subject = "1 query is" if len(copies) == 1 else f"{len(copies)} queries are"
-            notes.append(f"{subject} also a support and not counted: {_some(copies)}.")
+            start = "1 query is" if len(copies) == 1 else f"{len(copies)} queries are"
+            notes.append(f"{start} also a support and not counted: {_some(copies)}.")
         patched = [image.path for _, image in self.supports if _has_patch(image)]
         if patched:
             notes.append(

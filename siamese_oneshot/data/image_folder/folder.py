@@ -188,12 +188,9 @@ def load_queries(root: str | Path, progress: bool = False) -> LabeledImages:
     base = Path(root).expanduser()
     if not base.exists():
         raise FolderError(f"{printable(base)}: there is no such file or folder")
-    if base.is_file():
-        images, errors = _read([(None, base)], progress)
-        return _labeled(base, images, errors)
-    labeled: list[tuple[str | None, Path]] = []
+    labeled: list[tuple[str | None, Path]] = [(None, base)] if base.is_file() else []
+    pending = [] if labeled else [base]
     errors = []
-    pending = [base]
     while pending:
         folder = pending.pop()
         files, folders = _list(folder)
