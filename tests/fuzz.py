@@ -105,7 +105,7 @@ def cache() -> bytes:
 
 
 JOB = json.dumps({"version": 1, "number": 0, "overrides": ["a=1"], "swept": ["a"], "attempts": 1,
-                  "error": None, "trial": None}).encode()  # fmt: skip
+                  "error": None, "trial": None}).encode()  # of Optuna  # fmt: skip
 RESULT = json.dumps({"version": 2, "status": "finished", "experiment": "x", "seed": 0,
                      "data_source": "synthetic", "data_digest": "0", "data_split": "ratio_60_20_20",
                      "scores": [], "val_accuracy": 0.5, "checkpoint": None, "steps": 1, "epochs": 1,
