@@ -13,7 +13,7 @@ import pytest
 import wandb
 from wandb_files import ReadBack, inspect, parts_of, sync_command, wandb_run, without_account
 
-from siamese_oneshot.loggers.wandb_run import choose_mode
+from siamese_oneshot.loggers.wandb_run import WandbRun, choose_mode
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -70,7 +70,7 @@ def test_without_a_login_a_run_is_offline_and_holds_everything(tmp_path: Path):
 
 def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
     for job in ("one", "two"):
-        with wandb_run(tmp_path / job, {"job": job}, project="p") as logger:
+        with wandb_run(tmp_path / job, {"job": job}) as logger:
             logger.log_metrics({f"train/{job}": 1.0}, step=1)
     for job, other in (("one", "two"), ("two", "one")):
         text = inspect(*parts_of(tmp_path / job))
@@ -87,7 +87,7 @@ def test_two_jobs_of_one_process_are_two_runs(tmp_path: Path):
 )
 def test_the_state_of_the_job_is_the_state_of_the_run(tmp_path: Path, problem, code: int):
     def job() -> None:
-        with wandb_run(tmp_path, {}, project="p"):
+        with wandb_run(tmp_path, {}):
             if problem is not None:
                 raise problem
 
@@ -100,22 +100,18 @@ def test_the_state_of_the_job_is_the_state_of_the_run(tmp_path: Path, problem, c
 
 
 def test_the_id_is_kept_for_resume(tmp_path: Path):
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         first = logger.experiment.id
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         assert logger.experiment.id == first == (tmp_path / "wandb_id.txt").read_text().strip()
 
 
-def test_a_dead_server_sends_the_run_offline(tmp_path: Path, monkeypatch, caplog):
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    with wandb_run(tmp_path, {}, project="p", init_timeout=1) as logger:
-        logger.log_metrics({"train/loss": 1.0}, step=1)
-    assert "cannot go online" in caplog.text
-    assert summary(tmp_path)["state"] == "finished"
-
-
-def test_a_silent_server_sends_the_run_offline(tmp_path: Path, silent_server, caplog, monkeypatch):
+@pytest.mark.parametrize("server", ["dead", "silent"])
+def test_a_server_that_does_not_answer_sends_the_run_offline(
+    tmp_path: Path, silent_server: socket.socket, caplog, monkeypatch, server: str
+) -> None:
+    if server == "dead":
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     waits, init = [], wandb.init
 
     def noted(**options: Any) -> Any:
@@ -123,9 +119,9 @@ def test_a_silent_server_sends_the_run_offline(tmp_path: Path, silent_server, ca
         return init(**options)
 
     monkeypatch.setattr(wandb, "init", noted)
-    with wandb_run(tmp_path, {}, project="p", init_timeout=1) as logger:
+    with wandb_run(tmp_path, {}, init_timeout=1) as logger:
         logger.log_metrics({"train/loss": 1.0}, step=1)
-    assert waits[0] == 1, "W&B's own patience is 90 seconds"
+    assert waits[0] == 1, "W&B's own timeout is 90 seconds"
     assert "cannot go online" in caplog.text
     assert summary(tmp_path)["state"] == "finished"
 
@@ -142,7 +138,7 @@ def test_nobody_is_ever_asked_for_a_key(tmp_path: Path, monkeypatch, caplog, wis
     prompt = "wandb.sdk.lib.wbauth.prompt.prompt_and_save_api_key"
     monkeypatch.setattr(prompt, lambda **options: asked.append(options))
     monkeypatch.setenv("WANDB_MODE", "online")
-    with wandb_run(tmp_path, {}, project="p", mode=wish) as logger:
+    with wandb_run(tmp_path, {}, mode=wish) as logger:
         assert logger is not None
     assert asked == []
     assert "there is no login" in caplog.text
@@ -153,7 +149,7 @@ def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkey
     def broken(*values: Any, **options: Any) -> None:
         raise BrokenPipeError("the service has died")
 
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         monkeypatch.setattr(logger.experiment, "log", broken)
         monkeypatch.setattr(logger.experiment, "finish", broken)
         for step in range(3):
@@ -163,23 +159,25 @@ def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkey
 
 
 def test_a_logger_that_cannot_be_made_is_done_without(tmp_path: Path, caplog):
-    with wandb_run(tmp_path, {}, project="p", best={"val/loss": "worst"}) as logger:
+    with wandb_run(tmp_path, {}, best={"val/loss": "worst"}) as logger:
         assert logger is None
     assert "continuing without W&B" in caplog.text
     assert summary(tmp_path)["exit_code"] == 1
 
 
-def test_an_id_that_cannot_be_kept_stops_nothing(tmp_path: Path, caplog):
-    (tmp_path / "wandb_id.txt").mkdir()
-    with wandb_run(tmp_path, {}, project="p") as logger:
-        assert logger is not None
-    assert "cannot be kept" in caplog.text
-
-
-def test_an_empty_id_file_gets_an_id(tmp_path: Path):
-    (tmp_path / "wandb_id.txt").write_text("")
-    with wandb_run(tmp_path, {}, project="p") as logger:
-        assert logger.experiment.id == (tmp_path / "wandb_id.txt").read_text().strip() != ""
+@pytest.mark.parametrize("kept", ["folder", "empty"])
+def test_an_id_that_cannot_be_read_is_replaced(tmp_path: Path, caplog, kept: str):
+    path = tmp_path / "wandb_id.txt"
+    if kept == "folder":
+        path.mkdir()
+    else:
+        path.write_text("")
+    with wandb_run(tmp_path, {}) as logger:
+        run_id = logger.experiment.id
+    if kept == "folder":
+        assert "cannot be kept" in caplog.text
+    else:
+        assert path.read_text().strip() == run_id != ""
 
 
 def test_no_failure_of_wandb_reaches_the_job(tmp_path: Path, monkeypatch, caplog):
@@ -187,16 +185,25 @@ def test_no_failure_of_wandb_reaches_the_job(tmp_path: Path, monkeypatch, caplog
         raise OSError("no space left on device")
 
     monkeypatch.setattr(wandb, "init", broken)
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         assert logger is None
     assert "continuing without W&B" in caplog.text
 
 
 def test_only_the_first_process_logs(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         assert logger is None
     assert not (tmp_path / "wandb").exists()
+
+
+def test_settings_come_before_what_the_job_gives(tmp_path: Path):
+    settings = WandbRun(name="mine", group="g", job_type="probe", tags=["mine", "a", "", "x" * 99])
+    with settings.open(tmp_path, {}, name="job", group="sweep", tags=["a", "b"]):
+        pass
+    run = read_back(tmp_path).run
+    assert (run["display_name"], run["run_group"], run["job_type"]) == ("mine", "g", "probe")
+    assert run["tags"] == ["a", "b", "mine", "x" * 64], "W&B refuses longer tags"
 
 
 def test_modes(monkeypatch):
@@ -214,7 +221,7 @@ def test_modes(monkeypatch):
 def log_steps(folder: Path, first: int, last: int, **options: Any) -> str:
     """Log ``loss`` and ``score`` at these steps; the run's id."""
     wanted = {"score": "max"}
-    with wandb_run(folder, {}, project="p", best=wanted, **options) as logger:
+    with wandb_run(folder, {}, best=wanted, **options) as logger:
         for step in range(first, last):
             logger.log_metrics({"loss": 1 / (step + 1), "score": 0.9 - 0.1 * step}, step=step)
         run_id: str = logger.experiment.id
@@ -238,10 +245,10 @@ def test_a_run_that_goes_on_is_one_history(tmp_path: Path, caplog):
 
 
 def test_a_metric_of_which_less_was_logged_is_completed(tmp_path: Path):
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         logger.log_metrics({"a": 1.0}, step=2)
     time.sleep(1.1)
-    with wandb_run(tmp_path, {}, project="p") as logger:
+    with wandb_run(tmp_path, {}) as logger:
         logger.log_metrics({"a": 1.0}, step=2)
         logger.log_metrics({"a": 1.0, "b": 2.0}, step=2)
         logger.log_metrics({"c": 3.0})
