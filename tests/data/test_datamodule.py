@@ -9,7 +9,6 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning_fabric.utilities import move_data_to_device
-from siamese_oneshot.data.composite import compose_images
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.data import datamodule
