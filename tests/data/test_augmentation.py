@@ -234,7 +234,9 @@ def test_mirrored_is_flipped_before_the_rest():
     quarters = torch.tensor([0, 1, 2, 3])
     once = apply_warp(images, warp.after_rot90(quarters).after_hflip(which))
     shown = torch.where(which[:, None, None, None], images.flip(-1), images)
-    torch.testing.assert_close(once, apply_warp(shown, warp.after_rot90(quarters)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        once, apply_warp(shown, warp.after_rot90(quarters)), atol=1e-3, rtol=0
+    )
 
 
 def test_turned_comes_before_the_rest():
@@ -390,9 +392,7 @@ def test_shares_keep_what_is_joined(dataset):
 
 
 def test_too_few_characters_and_too_many_alphabets_are_refused():
-    with pytest.raises(
-        ArgumentError, match=r"n_way=3: n_composite needs at least 4"
-    ):
+    with pytest.raises(ArgumentError, match=r"n_way=3: n_composite needs at least 4"):
         EpisodeSampler(2, 3, 2, 1, n_composite=0.5)
     with pytest.raises(ArgumentError, match=r"n_composite=3"):
         EpisodeSampler(2, 4, 2, 1, n_composite=3)

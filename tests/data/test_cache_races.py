@@ -71,7 +71,8 @@ def test_without_locks_several_build_and_none_reads_a_half(
     def task() -> bool:
         whole = arrays()["bits"]
         return all(
-            np.array_equal(cache.load_or_build(path, FACTS, build)["bits"], whole) for _ in range(20)
+            np.array_equal(cache.load_or_build(path, FACTS, build)["bits"], whole)
+            for _ in range(20)
         )
 
     assert together(task) == [True] * JOBS

@@ -63,8 +63,8 @@ def plain(dataset, indices):
 def test_loaded_once_with_the_given_settings(loads):
     synthetic = SyntheticConfig(n_alphabets=3)
     data = OneShotDataModule(
-        PairSampler(4, 2), 16, 0, "omniglot", "root", False, "synthetic", "stop", synthetic=synthetic,
-        eval=SIZE,
+        PairSampler(4, 2), 16, 0, "omniglot", "root", False, "synthetic", "stop",
+        synthetic=synthetic, eval=SIZE,
     )  # fmt: skip
     assert loads == []
     data.prepare_data()
@@ -92,7 +92,7 @@ def test_validation_alphabets_of_omniglot_are_ignored_if_it_is_replaced(make):
 
 
 def test_a_split_of_omniglot_is_refused_for_other_images(make):
-    with pytest.raises(ArgumentError, match="split=koch: .* synthetic are split by ratio_60_20_20"):
+    with pytest.raises(ArgumentError, match=r"split=koch: .* synthetic are split by ratio_60_20_20"):
         make(EpisodeSampler(2, 3, 2, 40), source="synthetic", split="koch")
 
 
@@ -237,9 +237,7 @@ def test_workers_change_nothing_and_the_seed_everything(make):
         data = make(PairSampler(6, 4, augmentation=ALWAYS), seed, num_workers=workers)
         loader = data.train_dataloader()
         assert loader.num_workers == workers
-        batches[name] = torch.stack(
-            [torch.stack(data.images_of(spec)[:2]) for spec in loader]
-        )
+        batches[name] = torch.stack([torch.stack(data.images_of(spec)[:2]) for spec in loader])
     assert torch.equal(batches["none"], batches["two"])
     assert not torch.equal(batches["none"], batches["other"])
 
@@ -248,7 +246,9 @@ def test_runs_of_every_seed_face_the_same_eval_tasks(make):
     def digests(data):
         eval_tasks = (data.validation, data.test)
         return [
-            d for e in eval_tasks for d in (e.pairs.digest, *(q.episodes.digest for q in e.episode_tasks))
+            d
+            for e in eval_tasks
+            for d in (e.pairs.digest, *(q.episodes.digest for q in e.episode_tasks))
         ]
 
     one, other = make(PairSampler(4, 2), 0), make(PairSampler(4, 2), 1)
@@ -317,7 +317,9 @@ def test_real_images_are_gathered_as_they_are(omniglot, monkeypatch):
 
 def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(dataset, make):
     few = SyntheticConfig(n_alphabets=2, n_characters=(4, 5), n_drawers=2)
-    data = make(EpisodeSampler(2, 4, 2, 6, random_rot90=False, n_synthetic=1.0), extra_synthetic=few)
+    data = make(
+        EpisodeSampler(2, 4, 2, 6, random_rot90=False, n_synthetic=1.0), extra_synthetic=few
+    )
     assert data.warnings == ("tiny", "2 generated alphabets were trained on, too")
     assert len(data._all_images) > len(data.dataset) == len(dataset)
     for spec in data.train_dataloader():
@@ -333,7 +335,9 @@ def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(dataset, make):
 def test_generated_alphabets_that_no_batch_takes_are_named_and_not_counted(dataset, make):
     few = SyntheticConfig(n_alphabets=8, n_characters=(3, 4), n_drawers=2)
     data = make(EpisodeSampler(2, 4, 2, 6, n_synthetic=1.0), extra_synthetic=few)
-    sizes = ClassIndex(data._all_images, torch.arange(len(dataset), len(data._all_images))).alphabet_sizes
+    sizes = ClassIndex(
+        data._all_images, torch.arange(len(dataset), len(data._all_images))
+    ).alphabet_sizes
     able = int((sizes == 4).sum())
     assert 0 < able < 8
     assert f"{able} generated alphabets were trained on, too" in data.warnings
@@ -411,7 +415,9 @@ def test_a_run_resumed_within_an_epoch_continues_with_the_next_batch(tmp_path):
     data = SyntheticDataModule(**TINY)
     _, trainer = fit(data, tmp_path, max_steps=7)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
-    listener, trainer = fit(SyntheticDataModule(**TINY), tmp_path, tmp_path / "last.ckpt", max_steps=15)
+    listener, trainer = fit(
+        SyntheticDataModule(**TINY), tmp_path, tmp_path / "last.ckpt", max_steps=15
+    )
     assert numbers_of(data, listener.seen) == list(range(7, 15))
     again = SyntheticDataModule.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert again.hparams == data.hparams
@@ -454,7 +460,9 @@ def test_defaults_are_those_of_the_default_experiment():
 @pytest.mark.parametrize("sampler", ["bce_pairs", {"name": "episodic_ce", "n_way": 5}])
 def test_samplers_by_name(sampler):
     made = OneShotDataModule(sampler).sampler
-    assert made.augmentation == Augmentation(elastic=made.augmentation.elastic, grid=made.augmentation.grid)
+    assert made.augmentation == Augmentation(
+        elastic=made.augmentation.elastic, grid=made.augmentation.grid
+    )
     assert getattr(made, "n_way", 5) == 5
 
 
@@ -491,7 +499,9 @@ def test_training_data_without_alphabets_that_no_batch_has(omniglot):
 
 def test_training_data_of_other_sources(dataset):
     train = ClassIndex(dataset, dataset.indices(["AlphabetA"], range(4)))
-    assert describe_training_data("folder", train, [], train, 0) == "folder: 1 alphabet by 4 drawers"
+    assert (
+        describe_training_data("folder", train, [], train, 0) == "folder: 1 alphabet by 4 drawers"
+    )
     every = ClassIndex(dataset, torch.arange(len(dataset)))
     text = describe_training_data("synthetic", every, ["AlphabetB"], train, 0)
     assert text == "synthetic: 3 alphabets by 6 drawers"

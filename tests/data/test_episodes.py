@@ -4,6 +4,7 @@ import pytest
 import torch
 from blobs import make_dataset
 
+from siamese_oneshot.data import episodes as episodes_module
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import fingerprint
 from siamese_oneshot.data.episodes import (
@@ -144,7 +145,7 @@ def test_memory_is_bounded_and_episodes_are_the_same_where_all_fit(dataset, monk
 
     monkeypatch.setattr(torch, "rand", watched)
     for most, same in ((100 * 5 * 6, True), (7 * 5 * 6, False), (1, False)):
-        monkeypatch.setattr(episodes, "_MAX_KEYS", most)
+        monkeypatch.setattr(episodes_module, "_MAX_KEYS", most)
         sizes.clear()
         found = sample_episodes(class_index, 100, seeded(6), 5)
         assert max(sizes) <= max(most, 5 * 6)

@@ -1,10 +1,9 @@
-"""Training batches as plans: whole epochs counted out, and the same for whatever workers."""
+"""Training samplers: whole epochs, shards, and equal batches for any number of workers."""
 
 from collections import Counter
 
 import pytest
 import torch
-from siamese_oneshot.data.batch_spec import ResumableSampler
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.data.augmentation import Augmentation
@@ -29,7 +28,9 @@ def class_index(dataset):
 
 def alike(one, other):
     """Whether two plans are the same in every part."""
-    parts = [(getattr(one, k), getattr(other, k)) for k in ("indices", "matrix", "displacement", "same")]
+    parts = [
+        (getattr(one, k), getattr(other, k)) for k in ("indices", "matrix", "displacement", "same")
+    ]
     return all(a is b is None or (None not in (a, b) and torch.equal(a, b)) for a, b in parts)
 
 
@@ -68,8 +69,12 @@ def test_workers_change_nothing(class_index, stream):
     for workers in (0, 2):
         made = STREAMS[stream]().prepare(class_index, 5)
         seen = specs[workers] = []
+
+        def progress(seen=seen, steps=len(made)):
+            return len(seen), steps
+
         loader = DataLoader(
-            made, batch_size=None, sampler=ResumableSampler(len(made), lambda seen=seen, made=made: (len(seen), len(made))),
+            made, batch_size=None, sampler=ResumableSampler(len(made), progress),
             num_workers=workers, persistent_workers=workers > 0,
         )  # fmt: skip
         for _ in range(2):
@@ -168,7 +173,8 @@ def test_stored_copies_of_a_fixed_set(class_index):
             n = len(spec.same)
             for k in range(n):
                 siamese = [
-                    (spec.indices[t, k].item(), spec.matrix[t, k], spec.displacement[t, k]) for t in (0, 1)
+                    (spec.indices[t, k].item(), spec.matrix[t, k], spec.displacement[t, k])
+                    for t in (0, 1)
                 ]
                 plain = [torch.equal(matrix, PLAIN) for _, matrix, _ in siamese]
                 assert plain[0] == plain[1] == bool((siamese[0][2] == 0).all())

@@ -136,7 +136,7 @@ def test_a_dataset_a_function_or_a_target_is_a_source(dataset):
         )
     target = {"_target_": "blobs.make_dataset", "characters": [3, 2]}
     assert load(target).dataset.class_alphabets.tolist() == [0, 0, 0, 1, 1]
-    with pytest.raises(ArgumentError, match="source=int: .* CharacterDataset"):
+    with pytest.raises(ArgumentError, match=r"source=int: .* CharacterDataset"):
         load(lambda: 3)
 
 

@@ -80,7 +80,12 @@ def test_validation_asks_its_own_part_alone(dataset, split, validation_index):
 def test_test_episode_tasks_by_key(dataset, split, validation_index):
     eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
     sizes = {task.key: len(task.episodes) for task in eval_tasks.episode_tasks}
-    assert sizes == {"lake_runs": 6, "within_alphabet": 40, "cross_alphabet": 40, "koch_protocol": 20}
+    assert sizes == {
+        "lake_runs": 6,
+        "within_alphabet": 40,
+        "cross_alphabet": 40,
+        "koch_protocol": 20,
+    }
     episodes = {task.key: task.episodes for task in eval_tasks.episode_tasks}
     for key in ("within_alphabet", "cross_alphabet"):
         assert episodes[key].way == 5
@@ -89,7 +94,9 @@ def test_test_episode_tasks_by_key(dataset, split, validation_index):
         assert set(dataset.drawers[images].tolist()) == set(range(6))  # all drawers
     images = torch.cat([eval_tasks.pairs.first, eval_tasks.pairs.second])
     assert set(dataset.drawers[images].tolist()) == {0, 1, 2}
-    by_the_paper = torch.cat([episodes["koch_protocol"].queries, episodes["koch_protocol"].supports.flatten()])
+    by_the_paper = torch.cat(
+        [episodes["koch_protocol"].queries, episodes["koch_protocol"].supports.flatten()]
+    )
     assert set(dataset.drawers[by_the_paper].tolist()) == {0, 1, 2}  # the split's test drawers
     one_alphabet = {
         key: all(len(set(row)) == 1 for row in dataset.alphabets[t.supports[..., 0]].tolist())
@@ -107,20 +114,18 @@ def test_test_episode_tasks_by_key(dataset, split, validation_index):
     assert without.episode_tasks[0].episodes.digest == episodes["within_alphabet"].digest
 
 
-def test_lake_runs_runs_of_alphabets_that_do_not_test_are_not_asked(dataset, split, validation_index):
+def test_lake_runs_runs_of_alphabets_that_do_not_test_are_not_asked(
+    dataset, split, validation_index
+):
     eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 0), SIZE)
     assert "lake_runs" not in {task.key for task in eval_tasks.episode_tasks}
 
 
 def test_alphabets_too_small_are_named(dataset, split, validation_index):
     eval_tasks = make_validation_tasks(validation_index, replace(SIZE, way=6))
-    assert eval_tasks.episode_tasks[0].protocol.endswith(
-        "1 alphabets; too small: AlphabetB"
-    )
+    assert eval_tasks.episode_tasks[0].protocol.endswith("1 alphabets; too small: AlphabetB")
     eval_tasks = make_test_tasks(dataset, split, None, replace(SIZE, way=8))
-    assert eval_tasks.episode_tasks[0].protocol.endswith(
-        "1 alphabets; too small: AlphabetD"
-    )
+    assert eval_tasks.episode_tasks[0].protocol.endswith("1 alphabets; too small: AlphabetD")
 
 
 def test_indices_hold_every_image_once(dataset, split, validation_index):
@@ -175,7 +180,8 @@ LISTS = [
     {"pairs": "513ef6d7c1f10f06", "one_shot": "ddb3b7d99bac2be2"},
     {
         "pairs": "a7283fdf93097e9c", "lake_runs": "92444cf9fb63a7d1",
-        "within_alphabet": "737eafd29da12a5a", "cross_alphabet": "73e6a0918f8626fc", "koch_protocol": "fd818fafcc447b47",
+        "within_alphabet": "737eafd29da12a5a", "cross_alphabet": "73e6a0918f8626fc",
+        "koch_protocol": "fd818fafcc447b47",
     },
 ]  # fmt: skip
 
@@ -304,7 +310,10 @@ def test_first_episodes() -> None:
     assert first_episodes(task, 4) is task
     short = first_episodes(task, 3)
     assert short.protocol == "rule; the first 3 of 4 episodes"
-    assert (short.episodes.queries.tolist(), short.episodes.answers.tolist()) == ([0, 1, 2], [0, 1, 1])
+    assert (short.episodes.queries.tolist(), short.episodes.answers.tolist()) == (
+        [0, 1, 2],
+        [0, 1, 1],
+    )
     assert short.episodes.supports.tolist() == [[[0], [1]], [[2], [3]], [[4], [5]]]
     assert indices_of([short]).tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -315,7 +324,12 @@ def test_real_lists_are_long_enough(omniglot) -> None:
     _, test = tasks_of(omniglot.dataset, split, omniglot.runs, PROTOCOL_SIZE, MORE)
     keys = [one.key for one in test.episode_tasks]
     assert "lake_runs" not in keys  # three of its alphabets train here
-    assert {"few_shot_5way_1shot", "few_shot_5way_5shot", "few_shot_20way_1shot", "few_shot_20way_5shot"} < set(keys)
+    assert {
+        "few_shot_5way_1shot",
+        "few_shot_5way_5shot",
+        "few_shot_20way_1shot",
+        "few_shot_20way_5shot",
+    } < set(keys)
     assert keys.count("way_curve_test_21") == keys.count("way_curve_train_21") == 1
 
 

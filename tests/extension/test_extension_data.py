@@ -1,4 +1,4 @@
-"""A project of one's own adds a data set, a sampler and a protocol by one file and one YAML each."""
+"""A project of one's own adds a data set, a sampler and a protocol, one file and one YAML each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the images: what samplers, episodes, splits and augmentations promise, or a UserError."""
+"""Whatever the images: the promises of samplers, episodes, splits and augmentation, or an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, composite
-from siamese_oneshot.data.batch_spec import ResumableSampler
 
 from siamese_oneshot.data.augmentation import Augmentation, apply_warp
 from siamese_oneshot.data.class_index import ClassIndex

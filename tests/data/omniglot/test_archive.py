@@ -15,8 +15,6 @@ from siamese_oneshot.data.omniglot.archive import (
 )
 from siamese_oneshot.data.omniglot.edition import ImageSet
 
-from siamese_oneshot.data.omniglot.edition import ImageSet
-
 CHARACTERS = {"Ant": 2, "Bee_(low)": 3}
 
 

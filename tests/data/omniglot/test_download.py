@@ -5,7 +5,6 @@ import threading
 import urllib.request
 
 import pytest
-from siamese_oneshot.data.omniglot.download import DownloadFailed, download, open_https
 
 from siamese_oneshot.data.omniglot import locate
 from siamese_oneshot.data.omniglot.locate import DownloadFailed, download, open_https
@@ -114,9 +113,7 @@ def test_no_redirect_to_plain_http_is_followed():
 
     with http.server.HTTPServer(("127.0.0.1", 0), Redirect) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), locate._HttpsOnly
-        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), locate._HttpsOnly)
         with pytest.raises(DownloadFailed, match="/other is not an https address"):
             opener.open(f"http://127.0.0.1:{server.server_port}/first", timeout=5)
         server.shutdown()

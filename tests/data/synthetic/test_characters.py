@@ -24,7 +24,9 @@ def test_so_many_characters_of_one_to_five_strokes(alphabets):
         assert made.strokes.length.shape == (25, MAX_STROKES, MAX_PARTS)
         count = made.present.sum(1)
         assert int(count.min()) >= 1
-        assert torch.equal(made.present, torch.arange(MAX_STROKES) < count[:, None])  # the first ones
+        assert torch.equal(
+            made.present, torch.arange(MAX_STROKES) < count[:, None]
+        )  # the first ones
     assert len({round(float(made.present.sum(1).float().mean()), 2) for made in alphabets}) > 3
 
 

@@ -109,7 +109,9 @@ def test_a_drawer_has_a_hand():
     # Six drawers: the same ones draw large in one half of the alphabet and in the other.
     agree = []
     for seed in range(5):
-        pixels = draw_alphabets(SyntheticConfig(1, (40, 40), 6, seed), size=32).pixels.view(40, 6, 32, 32)
+        pixels = draw_alphabets(SyntheticConfig(1, (40, 40), 6, seed), size=32).pixels.view(
+            40, 6, 32, 32
+        )
         tall = (pixels > 0).any(3).sum(2).float().log()
         hand = tall - tall.mean(1, keepdim=True)
         agree.append(torch.corrcoef(torch.stack([hand[:20].mean(0), hand[20:].mean(0)]))[0, 1])
@@ -165,9 +167,9 @@ def test_bad_sizes_are_refused(wrong, says):
 
 
 def test_no_alphabet_or_too_few_pixels_cannot_be_drawn():
-    with pytest.raises(ArgumentError, match="n_alphabets=0: .* 1 or more"):
+    with pytest.raises(ArgumentError, match=r"n_alphabets=0: .* 1 or more"):
         draw_alphabets(SyntheticConfig(0))
-    with pytest.raises(ArgumentError, match="size=7: .* 8 or more"):
+    with pytest.raises(ArgumentError, match=r"size=7: .* 8 or more"):
         draw_alphabets(SyntheticConfig(1), size=7)
 
 
