@@ -231,6 +231,22 @@ def test_names_that_are_no_text(command: Command, workdir: Path) -> None:
     assert any("\ufffd.png" in row["query"] for row in rows())
 
 
+def test_control_characters_of_names_do_not_reach_the_terminal(
+    command: Command, workdir: Path
+) -> None:
+    name = "ring\x1b[31m\x9b\x07"
+    for folder in (SUPPORT, QUERY):
+        shutil.move(workdir / folder / "ring", workdir / folder / name)
+    (workdir / QUERY / name / "words\x1b.png").write_text("words")
+    shutil.copy(workdir / SUPPORT / name / "1.png", workdir / QUERY / name / "copy\x1b.png")
+    for line, code in (([], 0), (["on_error=stop"], 1)):
+        found, shown, errors = command(*line)
+        assert found == code
+        assert "\ufffd" in shown + errors
+        assert not {"\x1b", "\x9b", "\x07"} & set(shown + errors)
+    assert name in content()["classes"]
+
+
 def test_the_folder_of_results_has_the_time_in_its_name(command: Command, workdir: Path) -> None:
     command("output_dir=null")
     command("output_dir=null")
