@@ -87,11 +87,9 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
 def wandb_parameters(
     space: Mapping[str, BaseDistribution], grid: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return a search space as the ``parameters`` of a W&B sweep.
+    """Return the distributions of `space_of` as the ``parameters`` of a W&B sweep.
 
-    Args:
-        space: Optuna distributions by key, from `space_of`.
-        grid: Whether every value is run, so that ranges are written as lists.
+    In a grid ranges are written as lists.
 
     Raises:
         UserError: An interval in a grid.

@@ -27,15 +27,18 @@ TASKS: dict[str, tuple[str, Callable[[DictConfig], Any]]] = {
 }
 SMALL = {  # a training of two steps on generated alphabets, and an evaluation as short
     "train": (
-        "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3", "data.synthetic.n_characters=[5,5]",
+        "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3",
+        "data.synthetic.n_characters=[5,5]",
         "data.synthetic.n_drawers=3", "data.eval.way=3", "data.eval.n_pairs=20",
         "data.eval.val_runs=2", "data.eval.test_runs=2", "data.eval.koch_runs=2",
-        "data.eval.n_cross_episodes=20", "model.encoder.image_size=24", "model.encoder.filters=[2,2,2,2]",
+        "data.eval.n_cross_episodes=20", "model.encoder.image_size=24",
+        "model.encoder.filters=[2,2,2,2]",
         "model.encoder.embedding_dim=4", "trainer.max_steps=2", "trainer.precision=32-true",
         "callbacks.validation_plots=null", "sampler.steps_per_epoch=2",
     ),
     "evaluate": (
-        "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3", "data.synthetic.n_characters=[5,5]",
+        "data=synthetic", "logger=none", "data.synthetic.n_alphabets=3",
+        "data.synthetic.n_characters=[5,5]",
         "data.synthetic.n_drawers=3", "data.eval.way=3", "mnist=false", "plots=false",
     ),
     "predict": ("support=support", "query=query", "output_dir=out"),
@@ -66,11 +69,14 @@ def ask(command: str, line: Sequence[str], folder: Path) -> str:
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
     try:
-        Task(TASKS[command][1])(cfg)
-    except UserError as refused:
-        return str(refused)
+        task = Task(TASKS[command][1])
+        task(cfg)
     finally:
         HydraConfig.instance().cfg = before
+    if isinstance(task.error, UserError):
+        return str(task.error)
+    if task.error is not None:
+        raise task.error
     raise AssertionError(f"{command} {' '.join(line)} was not refused")
 
 

@@ -125,7 +125,7 @@ data.extra_synthetic.n_alphabets=-1 | an integer
 data.synthetic.n_alphabets=0 | an integer
 data.synthetic.n_characters=[9,3] | [9, 3]
 ! data.synthetic.n_drawers=1 | drawers
-! data.extra_synthetic.n_alphabets=2 sampler.n_synthetic=0.5 data.extra_synthetic.n_drawers=0 | drawers=0
+! data.extra_synthetic.n_alphabets=2 sampler.n_synthetic=0.5 data.extra_synthetic.n_drawers=0 | =0
 callbacks.early_stopping=false | null
 callbacks.validation_plots=false | null
 callbacks.ema.decay=2 | from 0 to 1

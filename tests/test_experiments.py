@@ -40,7 +40,8 @@ def check_parts(cfg: DictConfig, build: bool = True) -> None:
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick", "replication",
+        "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick",
+        "replication",
     }  # fmt: skip
 
 
@@ -65,9 +66,12 @@ FAITHFUL = {
     "paper": KOCH | {
         "data.split": "koch", "data.eval.val_runs": 320 // 20, "data.eval.n_pairs": 10_000,
         "data.eval.koch_runs": 400 // 20, "model.init": "paper",
-        "optimizer._target_": "siamese_oneshot.models.optimizers.paper_sgd", "optimizer.decay": 0.99,
-        "optimizer.momentum_start": 0.5, "sampler.batch_size": 128, "sampler.n_fixed_pairs": 150_000,
-        "sampler.n_augmented_copies": 8, "sampler.augmentation.rotation": 10, "sampler.augmentation.shear": 0.3,
+        "optimizer._target_": "siamese_oneshot.models.optimizers.paper_sgd",
+        "optimizer.decay": 0.99,
+        "optimizer.momentum_start": 0.5, "sampler.batch_size": 128,
+        "sampler.n_fixed_pairs": 150_000,
+        "sampler.n_augmented_copies": 8, "sampler.augmentation.rotation": 10,
+        "sampler.augmentation.shear": 0.3,
         "sampler.augmentation.scale": [0.8, 1.2], "sampler.augmentation.shift": 2,
         "sampler.augmentation.probability": 0.5, "sampler.augmentation.elastic": 0,
         "trainer.max_epochs": 200, "trainer.max_steps": -1,
@@ -76,8 +80,10 @@ FAITHFUL = {
     },
     "replication": KOCH | {
         "data.split": "lake", "model.init": "replication", "model.encoder.background_value": 255,
-        "model.encoder.foreground_value": 0, "optimizer._target_": "siamese_oneshot.models.optimizers.adam",
-        "optimizer.lr": 6e-5, "sampler.batch_size": 32, "sampler.n_fixed_pairs": None, "sampler.augmentation": None,
+        "model.encoder.foreground_value": 0,
+        "optimizer._target_": "siamese_oneshot.models.optimizers.adam",
+        "optimizer.lr": 6e-5, "sampler.batch_size": 32, "sampler.n_fixed_pairs": None,
+        "sampler.augmentation": None,
         "loss.l2": dict.fromkeys(["conv1", "conv2", "conv3", "conv4"], 2e-4)
         | {"dense": 1e-3, "output": 0}, "trainer.max_steps": 20_000,
         "callbacks.early_stopping": None,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import siamese_oneshot
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +48,10 @@ def test_the_wheel_holds_every_config_and_module(wheel: Path) -> None:
     templates = {f"{pages}/{file.name}" for file in (ROOT / pages).iterdir()}
     assert {f"{pages}/base.html", f"{pages}/style.css", f"{pages}/page.js"} <= templates <= held
     assert not [name for name in held if name.startswith(("tests/", "conf/", "outputs/"))]
+
+
+def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
+    assert wheel.name.startswith(f"siamese_oneshot-{siamese_oneshot.__version__}-")
 
 
 def test_the_wheel_holds_the_license_and_the_command(wheel: Path) -> None:

@@ -21,27 +21,31 @@ from siamese_oneshot.sweeps.search import JOB
 from siamese_oneshot.train import train_task
 
 SMALL = [
-    *TINY, *BATCHES, FULL_PRECISION, "sampler.steps_per_epoch=3", "trainer.max_steps=6", "test=false",
+    *TINY, *BATCHES, FULL_PRECISION, "sampler.steps_per_epoch=3", "trainer.max_steps=6",
+    "test=false",
     "callbacks.validation_plots=null",
 ]  # fmt: skip
 PAPER = [
     "+experiment=paper", "+sweep=paper", *SYNTHETIC, FULL_PRECISION, "test=false",
     "data.split=ratio_60_20_20", "model.encoder.image_size=64",
-    "sampler.batch_size=4", "sampler.n_fixed_pairs=null", "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=2",
+    "sampler.batch_size=4", "sampler.n_fixed_pairs=null", "sampler.n_augmented_copies=0",
+    "sampler.steps_per_epoch=2",
     "trainer.max_steps=6",
     *[f"shape.conv{n}.kernel=range(3,12)" for n in (1, 2, 3, 4)],
     *[f"shape.conv{n}.filters=range(8,17,8)" for n in (1, 2, 3, 4)],
     "model.encoder.embedding_dim=range(16,65,16)",
 ]  # fmt: skip
 FULL = [  # all of the paper's ranges, on Omniglot, with a small budget for each trial
-    "+experiment=paper", "+sweep=paper", "logger=none", "sampler.batch_size=16", "sampler.n_fixed_pairs=null",
-    "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=3", "trainer.max_steps=6", "data.eval.val_runs=4",
+    "+experiment=paper", "+sweep=paper", "logger=none", "sampler.batch_size=16",
+    "sampler.n_fixed_pairs=null",
+    "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=3", "trainer.max_steps=6",
+    "data.eval.val_runs=4",
     "data.eval.n_pairs=200",
 ]  # fmt: skip
 
 
 def start(folder: Path, *line: str) -> subprocess.Popen[bytes]:
-    """A training in a process group of its own."""
+    """Start a training in a process group of its own."""
     command = [sys.executable, "-m", "siamese_oneshot.train", *line, "hydra.sweeper.name=s"]
     log = (folder / "printed.txt").open("ab")
     return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
@@ -52,7 +56,7 @@ def finish(folder: Path, *line: str) -> int:
 
 
 def results(sweep: Path) -> dict[str, tuple[int, bytes]]:
-    """When each result was written, and what it says."""
+    """Return when each result was written, and its content."""
     return {
         path.parent.name: (path.stat().st_mtime_ns, path.read_bytes())
         for path in sweep.glob("*/result.json")
@@ -117,7 +121,7 @@ def test_the_same_sweep_on_each_launcher(
     assert read_result(sweep / "1_seed=1").val_accuracy == alone
 
 
-def test_a_hopeless_training_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pruned_training_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
     line = [

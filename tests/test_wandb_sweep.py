@@ -77,13 +77,13 @@ def test_an_agent_passes_on_each_value_of_a_list_as_it_was_meant(text: str) -> N
         yaml.safe_dump(wandb_sweep([f"sampler.alphabet_augmentation={text},other"]))
     )
     (value, _) = definition["parameters"]["sampler.alphabet_augmentation"]["values"]
-    meant, told = OverridesParser.create().parse_overrides(
+    meant, passed = OverridesParser.create().parse_overrides(
         [
             f"sampler.alphabet_augmentation={text}",
             agents_line(definition, {"sampler.alphabet_augmentation": value})[-1],
         ]
     )
-    assert told.value() == meant.value()
+    assert passed.value() == meant.value()
 
 
 @pytest.mark.parametrize("line", [["+sweep=ablation"], ["+ablation=glob(a*)", "seed=0,1"]])

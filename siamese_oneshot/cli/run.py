@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, cast
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -40,13 +40,15 @@ class Task:
     """The task as Hydra calls it: keeps the result, and turns a user's mistake into UserError.
 
     This happens here and not around Hydra because only the job knows its configuration, and
-    because an exception that comes back from another process has lost its cause.
+    because an exception that comes back from another process has lost its cause. The error of a
+    single job is kept for `run` to raise, since Hydra would print a line of its own with it.
     """
 
     def __init__(self, task: Callable[[DictConfig], Any]) -> None:
         functools.update_wrapper(self, task)  # Hydra names the job after the task's module
         self._task = task
         self.result: Any = None
+        self.error: Exception | None = None
 
     def __call__(self, cfg: DictConfig) -> Any:
         """Run the task."""
@@ -54,33 +56,19 @@ class Task:
         try:
             result = self._task(cfg)
         except Exception as error:
-            if single:
-                sys.stderr = cast(TextIO, _WithoutJobLine(sys.stderr))
-            error._from_task = True  # type: ignore[attr-defined]
             message = explain(error, cfg)
-            if message is None or message == str(error):
-                raise
-            raise UserError(message) from error
+            raised = error
+            if message is not None and message != str(error):
+                raised = UserError(message)
+                raised.__cause__ = error
+            raised._from_task = True  # type: ignore[attr-defined]
+            if not single:
+                raise raised from raised.__cause__
+            self.error = raised
+            return None
         if single:
             self.result = result
         return result
-
-
-class _WithoutJobLine:
-    """Standard error without the line of overrides that Hydra prints before a job's error."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write all but that line."""
-        if text.startswith("Error executing job with overrides:"):
-            return len(text)
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        """Forward everything else to the stream."""
-        return getattr(self._stream, name)
 
 
 def run(
@@ -122,6 +110,8 @@ def run(
         register_sweepers()
         with _hydra_process([*line.flags, *overrides]), _terminable():
             hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
+        if job.error is not None:
+            raise job.error
     except KeyboardInterrupt as error:
         code = error.code if isinstance(error, Stopped) else 130
         stop("interrupted" if code == 130 else "stopped", code, error)
@@ -189,13 +179,13 @@ def _terminable() -> Iterator[None]:
 @contextlib.contextmanager
 def _hydra_process(line: Sequence[str]) -> Iterator[None]:
     """Set what Hydra reads: the process's arguments, and HYDRA_FULL_ERROR to raise errors."""
-    argv, stderr, full = sys.argv, sys.stderr, os.environ.get("HYDRA_FULL_ERROR")
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [argv[0], *line]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         yield
     finally:
-        sys.argv, sys.stderr = argv, stderr
+        sys.argv = argv
         os.environ.pop("HYDRA_FULL_ERROR")
         if full is not None:
             os.environ["HYDRA_FULL_ERROR"] = full

@@ -57,13 +57,9 @@ class Settings:
     def of(
         cls, conf: Path, config_name: str, overrides: Sequence[str], extra: Path | None = None
     ) -> Settings:
-        """Read the groups, and compose the configuration with those group choices that exist.
+        """Read the groups, and compose the configuration with the group choices that exist.
 
-        Args:
-            conf: Folder of configurations.
-            config_name: Primary configuration in it.
-            overrides: Those of the command line; wrong ones are ignored.
-            extra: One more folder of configurations (``--config-dir``).
+        ``conf`` and ``extra`` (of ``--config-dir``) are folders of configurations.
         """
         groups = dict[str, tuple[str, ...]]()
         base = [] if extra is None else [f"hydra.searchpath=[{quoted(f'file://{extra}')}]"]
@@ -168,11 +164,7 @@ def nearest(
 
 
 def explain(overrides: Sequence[str], settings: Settings) -> str | None:
-    """Say what is wrong with overrides that Hydra refused, with the nearest right ones.
-
-    Returns:
-        A line or more for each wrong override; None if all of their names exist.
-    """
+    """Say what is wrong with overrides that Hydra refused; None if all of their names exist."""
     parsed = _parsed(overrides)
     added = {override.key_or_group for override in parsed if _sign(override) in ("+", "++")}
     settings = replace(settings, keys=settings.keys | added)

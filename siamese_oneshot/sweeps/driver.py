@@ -255,14 +255,7 @@ class SweepDriver(Sweeper):
         return parser.parse_overrides([*arguments, *lines])
 
     def log_winner(self, jobs: int, number: int, value: float, line: Sequence[str]) -> None:
-        """Log the best job with its settings and the commands that use them.
-
-        Args:
-            jobs: Number of jobs that were compared.
-            number: Number of the best one.
-            value: Its validation one-shot accuracy in [0, 1].
-            line: Its overrides.
-        """
+        """Log the best of some jobs: number, validation accuracy, settings, and its commands."""
         best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
         settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
         again = shlex.join([*_COMMAND, *line, "test=true", "hydra.mode=RUN"])

@@ -154,13 +154,9 @@ class Outcome:
 def open_sweep(
     folder: Path, arguments: Sequence[str], params: dict[str, str], command: str = ""
 ) -> Iterator[None]:
-    """Lock a sweep's folder, which is new or was made by the same command.
+    """Lock a sweep's folder, which is new or was made by the same arguments and ``params``.
 
-    Args:
-        folder: Folder of the sweep; made if it is missing.
-        arguments: Arguments of the command line without Hydra's own settings.
-        params: What the sweep varies, as in ``hydra.sweeper.params``.
-        command: Command that runs the sweep now, for `command_of`; it may differ from earlier ones.
+    ``command`` runs the sweep now, for `command_of`; it may differ from earlier ones.
 
     Raises:
         UserError: Another process runs this sweep, or the folder holds another sweep.

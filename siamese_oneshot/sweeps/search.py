@@ -113,11 +113,7 @@ class SearchSweeper(SweepDriver):
         log.info("search %s: %d of %d trials so far", name, _count(self.study), self.n_trials)
 
     def _made_sampler(self, drawn: int) -> optuna.samplers.BaseSampler:
-        """Return a sampler that does not repeat earlier draws, nor those of other machines.
-
-        Args:
-            drawn: Number of trials in the study.
-        """
+        """Return a sampler that repeats none of the ``drawn`` trials, nor other machines' draws."""
         import optuna
 
         seed = self.seed + drawn
@@ -349,8 +345,8 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
 
 def _storage_now(url: str, folder: Path) -> str | None:
     """Return a trial's storage, also if the sweep's folder was moved; None if its file is gone."""
-    before = Path(url.removeprefix(_SQLITE))
-    if not url.startswith(_SQLITE) or before.name != STUDY_FILE or before.is_file():
+    file = Path(url.removeprefix(_SQLITE))
+    if not url.startswith(_SQLITE) or file.name != STUDY_FILE or file.is_file():
         return url
     return storage_url(None, folder) if (folder / STUDY_FILE).is_file() else None
 
@@ -368,13 +364,10 @@ def _count(study: optuna.Study) -> int:
 def _running(
     study: optuna.Study, folder: Path | None, drawn: bool = True
 ) -> list[optuna.trial.FrozenTrial]:
-    """Return the running trials that an earlier process left behind.
+    """Return the trials that an earlier process left running, drawn completely or not.
 
-    Args:
-        study: The study.
-        folder: Sweep whose trials are returned; None for all trials of a study that no other folder
-            shares, since host and folder may have been renamed.
-        drawn: Whether to return the trials that were drawn completely, or the others.
+    They are those of one sweep's folder, or all if None: no other folder shares the study then,
+    and host and folder may have been renamed.
     """
     import optuna
 

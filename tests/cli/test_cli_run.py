@@ -140,7 +140,6 @@ def test_any_other_error_passes_as_it_is(conf: Path, error: Exception, many: lis
     with pytest.raises(type(error)) as raised:
         run_hydra(fails(error), argv=many)
     assert raised.value is error
-    assert sys.stderr.write.__qualname__.split(".")[0] != "_WithoutJobLine"
 
 
 @pytest.mark.parametrize("name", ["SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR"])
@@ -169,7 +168,7 @@ def test_a_job_and_its_error_survive_another_process(conf: Path) -> None:
         except UserError as error:
             seen.append(pickle.loads(pickle.dumps(error)))
 
-    run_hydra(task, argv=[])
+    run_hydra(task, argv=["-m", "seed=1"])
     assert [str(error) for error in seen] == ["no such file"]
     assert seen[0].__cause__ is None
 

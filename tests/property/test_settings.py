@@ -29,12 +29,12 @@ TYPED = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 def test_a_setting_is_taken_as_it_is_or_named(value: Any) -> None:
     checks = {
         "number": lambda: check.number("a.b", value, 0, 10),
-        "share": lambda: check.fraction("a.b", value),
-        "whole": lambda: check.integer("a.b", value, 1),
-        "wholes": lambda: check.integers("a.b", value, 1),
+        "fraction": lambda: check.fraction("a.b", value),
+        "integer": lambda: check.integer("a.b", value, 1),
+        "integers": lambda: check.integers("a.b", value, 1),
         "numbers": lambda: check.numbers("a.b", value, 2, 0, below=1),
-        "flag": lambda: check.boolean("a.b", value),
-        "one_of": lambda: check.choice("a.b", value, ("x", None)),
+        "boolean": lambda: check.boolean("a.b", value),
+        "choice": lambda: check.choice("a.b", value, ("x", None)),
     }
     for ask in checks.values():
         try:

@@ -12,6 +12,7 @@ import pytest
 
 from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.sweeps.search import INFEASIBLE, JOB, SearchSweeper, open_study
+from siamese_oneshot.utils.config import group_options
 
 KEY = "optimizer.lr"
 LINE = ["+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
@@ -243,10 +244,14 @@ def test_jobs_get_the_sampled_settings(bench) -> None:
     assert list(seen.values()) == [trial.params["optimizer.lr"] for trial in study(bench).trials]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp"])
-def test_every_sampler_searches(bench, sampler: str) -> None:
-    assert bench.run(*LINE, f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.n_trials=2") == 0
-    assert states(bench) == [COMPLETE] * 2
+@pytest.mark.parametrize("group", ["sampler", "pruner"])
+def test_every_sampler_and_pruner_searches(bench, group: str) -> None:
+    options = group_options(f"hydra/sweeper/{group}")
+    assert len(options) >= 3
+    for option in options:
+        line = [*LINE[:2], f"hydra.sweeper.name={option}", "hydra.sweeper.n_trials=2"]
+        assert bench.run(*line, f"hydra/sweeper/{group}={option}") == 0
+        assert [trial.state for trial in study(bench, option).trials] == [COMPLETE] * 2
 
 
 @pytest.mark.parametrize("sweep", ["optimizer", "architecture", "default"])
