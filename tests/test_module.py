@@ -18,7 +18,7 @@ from siamese_oneshot.callbacks.ema import EMA
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_of_labels
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
-from siamese_oneshot.data.sources import SyntheticConfig
+from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import EvalConfig
 from siamese_oneshot.models.optimizers import adam
 from siamese_oneshot.module import SiameseModule

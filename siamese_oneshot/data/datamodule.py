@@ -334,7 +334,7 @@ class OmniglotDataModule(OneShotDataModule):
     """
 
     def __init__(self, root: str | Path | None = None, **settings: Any) -> None:
-        super().__init__(source="omniglot", root=root, **settings)
+        super().__init__(**{**settings, "source": "omniglot", "root": root})
 
 
 class ImageFolderDataModule(OneShotDataModule):
@@ -346,8 +346,9 @@ class ImageFolderDataModule(OneShotDataModule):
     """
 
     def __init__(self, folder: str | Path, **settings: Any) -> None:
-        settings = {"split": "ratio_60_20_20", **settings}
-        super().__init__(source="folder", root=folder, **settings)
+        settings = {"split": "ratio_60_20_20", **settings, "source": "folder", "root": folder}
+        super().__init__(**settings)
+        self.save_hyperparameters({"folder": str(folder)}, logger=False)
 
 
 class SyntheticDataModule(OneShotDataModule):
@@ -359,8 +360,8 @@ class SyntheticDataModule(OneShotDataModule):
     """
 
     def __init__(self, synthetic: SyntheticConfig | None = None, **settings: Any) -> None:
-        settings = {"split": "ratio_60_20_20", **settings}
-        super().__init__(source="synthetic", synthetic=synthetic, **settings)
+        settings = {"split": "ratio_60_20_20", **settings, "source": "synthetic"}
+        super().__init__(**settings, synthetic=synthetic)
 
 
 def describe_training_data(

@@ -92,7 +92,7 @@ def test_validation_alphabets_of_omniglot_are_ignored_if_it_is_replaced(make):
 
 
 def test_a_split_of_omniglot_is_refused_for_other_images(make):
-    with pytest.raises(ArgumentError, match=r"split=koch: .* synthetic are split by ratio_60_20_20"):
+    with pytest.raises(ArgumentError, match=r"split=koch: .* are split by ratio_60_20_20"):
         make(EpisodeSampler(2, 3, 2, 40), source="synthetic", split="koch")
 
 
@@ -454,7 +454,8 @@ def test_defaults_are_those_of_the_default_experiment():
     yaml.safe_dump(dict(configured.hparams))  # plain values
     assert SyntheticDataModule().hparams == instantiate(synthetic).hparams
     given = ImageFolderDataModule("here", on_missing=None)
-    assert given.hparams == instantiate(folder).hparams
+    assert given.hparams == {**instantiate(folder).hparams, "folder": "here"}
+    assert ImageFolderDataModule(**given.hparams).hparams == given.hparams
 
 
 @pytest.mark.parametrize("sampler", ["bce_pairs", {"name": "episodic_ce", "n_way": 5}])

@@ -70,8 +70,8 @@ def test_workers_change_nothing(class_index, stream):
         made = STREAMS[stream]().prepare(class_index, 5)
         seen = specs[workers] = []
 
-        def progress(seen=seen, steps=len(made)):
-            return len(seen), steps
+        def progress(seen=seen, made=made):
+            return len(seen), len(made)
 
         loader = DataLoader(
             made, batch_size=None, sampler=ResumableSampler(len(made), progress),

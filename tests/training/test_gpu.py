@@ -48,8 +48,8 @@ def test_augmentation_is_the_same(elastic: float) -> None:
     rng = torch.Generator().manual_seed(0)
     images = torch.rand(50, 1, 105, 105, generator=rng)
     warp = Augmentation(elastic=elastic, probability=1.0).draw(50, rng)
-    bend = None if warp.bend is None else warp.bend.cuda()
-    on_gpu = apply_warp(images.cuda(), Warp(warp.matrix.cuda(), bend)).cpu()
+    displacement = None if warp.displacement is None else warp.displacement.cuda()
+    on_gpu = apply_warp(images.cuda(), Warp(warp.matrix.cuda(), displacement)).cpu()
     torch.testing.assert_close(on_gpu, apply_warp(images, warp), rtol=0, atol=2e-3)
 
 
