@@ -1,4 +1,4 @@
-"""As much of a W&B server as the official client needs to be online, kept in memory."""
+"""A minimal W&B server in memory, enough for the official client to be online."""
 
 from __future__ import annotations
 

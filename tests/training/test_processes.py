@@ -1,4 +1,4 @@
-"""One training in several processes: nothing twice, nothing missed, the same figures."""
+"""One training in several processes: every image once, one writer, the same scores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from siamese_oneshot.training.launch import (
 from siamese_oneshot.utils.distributed import gathered, is_first_process
 from siamese_oneshot.utils.errors import Stopped, UserError
 
-TWINS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.validation_plots=null"]
+SETTINGS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.validation_plots=null"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_all_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("around", "first"),
+    ("variables", "first"),
     [
         ({}, True),
         ({"LOCAL_RANK": "1"}, False),
@@ -73,17 +73,17 @@ def test_all_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False),
     ],
 )
-def test_one_process_writes(
-    monkeypatch: pytest.MonkeyPatch, around: dict[str, str], first: bool
+def test_the_first_process_writes(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], first: bool
 ) -> None:
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     for name in (*ranks, "SLURM_NTASKS", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in around.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() == first
-    apart = {"RANK", "LOCAL_RANK"} & {*around}
-    by_srun = "SLURM_NTASKS" in around and "SLURM_JOB_NAME" not in around
+    apart = {"RANK", "LOCAL_RANK"} & {*variables}
+    by_srun = "SLURM_NTASKS" in variables and "SLURM_JOB_NAME" not in variables
     assert launched_from_outside() == bool(apart or by_srun)
 
 
@@ -92,7 +92,7 @@ TASKS = {"SLURM_NTASKS": "4"}
 
 
 @pytest.mark.parametrize(
-    ("around", "devices", "nodes", "overrides", "refused"),
+    ("variables", "devices", "nodes", "overrides", "refused"),
     [
         ({}, 4, 1, [], None),
         (RANKS, 2, 2, ["hydra.run.dir=x"], None),
@@ -107,9 +107,9 @@ TASKS = {"SLURM_NTASKS": "4"}
         ({**TASKS, "SLURM_JOB_NAME": "bash"}, 2, 1, [], None),
     ],
 )
-def test_processes_that_would_not_find_together(
+def test_processes_that_would_wait_forever_are_refused(
     monkeypatch: pytest.MonkeyPatch,
-    around: dict[str, str],
+    variables: dict[str, str],
     devices: int,
     nodes: int,
     overrides: list[str],
@@ -117,14 +117,14 @@ def test_processes_that_would_not_find_together(
 ) -> None:
     for name in ("RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_NAME"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in around.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     expected = nullcontext() if refused is None else pytest.raises(UserError, match=refused)
     with expected:
         check_started(devices, nodes, overrides)
 
 
-def test_the_others_end_with_the_first() -> None:
+def test_other_processes_end_with_the_first() -> None:
     """One that waits for the first for ever, and one that has failed already."""
     waits = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     failed = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
@@ -145,7 +145,7 @@ COMMAND = """#!{python}
 import pathlib, signal, sys, time
 
 def stop(signum, frame):
-    pathlib.Path("told").write_text(str(signum))
+    pathlib.Path("received").write_text(str(signum))
     sys.exit(143)
 
 signal.signal(signal.SIGTERM, stop)
@@ -155,9 +155,9 @@ time.sleep(5)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="its command is a script")
-@pytest.mark.parametrize(("signum", "told"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
+@pytest.mark.parametrize(("signum", "received"), [(signal.SIGTERM, True), (signal.SIGINT, False)])
 def test_what_stops_the_driver_stops_its_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int, told: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int, received: bool
 ) -> None:
     """Ctrl-C comes to the command from the terminal, which there is none of here."""
     command = tmp_path / "command"
@@ -179,11 +179,11 @@ def test_what_stops_the_driver_stops_its_command(
             train_apart(tmp_path)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert isinstance(stop.value, Stopped) == told
-    assert Path("told").exists() == told
+    assert isinstance(stop.value, Stopped) == received
+    assert Path("received").exists() == received
 
 
-def figures(result: RunResult) -> list[tuple[str, int | None, int, str]]:
+def scores(result: RunResult) -> list[tuple[str, int | None, int, str]]:
     return [(one.name, one.correct, one.n, one.digest) for one in result.scores]
 
 
@@ -200,7 +200,7 @@ def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_
         "optimizer.lr=interval(1e-3,1e-2)",
         "hydra/sweeper/pruner=none",
         pruner,
-        *TWINS,
+        *SETTINGS,
     ]
     line += ["trainer.devices=2", "hydra.sweeper.n_trials=1", "hydra.sweeper.name=two"]
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
@@ -213,8 +213,8 @@ def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_
 @pytest.mark.slow
 def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     """As a job of a sweep, so that it is started apart, too."""
-    run(tmp_path / "one", *TWINS, "optimizer=adam")
-    line = ["-m", "seed=0", *TWINS, "optimizer=adam", "trainer.devices=2", "hydra.sweeper.name=two"]
+    run(tmp_path / "one", *SETTINGS, "optimizer=adam")
+    line = ["-m", "seed=0", *SETTINGS, "optimizer=adam", "trainer.devices=2", "hydra.sweeper.name=two"]
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -223,7 +223,7 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     assert len(losses(one)) == 6
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     alone, together = read_result(one), read_result(two)
-    assert figures(together) == figures(alone)
+    assert scores(together) == scores(alone)
     assert (together.status, together.steps) == ("finished", 6)
     assert done.stdout.count("finished after 6 steps") == 1, "one process prints"
 
@@ -231,18 +231,18 @@ def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_machines_train_as_one(tmp_path: Path) -> None:
     """Each started from outside, as by torchrun on either."""
-    line = [*TWINS, "optimizer=adam", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"]
+    line = [*SETTINGS, "optimizer=adam", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"]
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        around = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    around |= {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
-    around |= {"TORCHELASTIC_RUN_ID": "none"}
+        variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    variables |= {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    variables |= {"TORCHELASTIC_RUN_ID": "none"}
     machines = [
         subprocess.Popen(
             command,
             cwd=tmp_path,
-            env={**os.environ, **around, "RANK": str(rank), "GROUP_RANK": str(rank)},
+            env={**os.environ, **variables, "RANK": str(rank), "GROUP_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

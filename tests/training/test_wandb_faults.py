@@ -1,4 +1,4 @@
-"""Whatever W&B meets, a training ends, with the weights that it has without W&B."""
+"""Whatever fails in W&B, a training ends with the same weights as without it."""
 
 from __future__ import annotations
 
