@@ -28,6 +28,7 @@ from siamese_oneshot.evaluation.record import (
     read_evaluation,
 )
 from siamese_oneshot.runs.checkpoint import (
+    PRETRAINED,
     ROUNDED,
     TrainedModel,
     find_weights,
@@ -72,30 +73,27 @@ def export(
     """
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
-    weights = None if Path(source).is_dir() else find_weights(source)
+    is_folder = str(source) not in PRETRAINED and Path(source).is_dir()
+    weights = None if is_folder else find_weights(source)
     if weights is not None and weights.suffix != ".safetensors":
         raise UserError(f"{source} is not a run's folder or a .safetensors file")
     record = _evaluation(source, weights, evaluation)
     (model,) = record.models
-    trained = load_trained(source, trust)
-    result = _result(source)
+    trained, result = load_trained(source, trust), _result(source)
     _check(source, trained, record, model, result)
-    metadata = {**trained.metadata, **{key: trained.card.get(key) for key in ("command", "commit")}}
+    known = {**trained.card, **trained.metadata}
     if result is not None:
-        metadata |= {"command": result.command, "commit": result.commit}
+        known |= {"command": result.command, "commit": result.commit}
     card = {
-        "command": command or _portable(metadata["command"] or "unknown"),
-        "commit": metadata["commit"] or "unknown",
+        "command": command or _portable(known.get("command") or "unknown"),
+        "commit": known.get("commit") or "unknown",
         "trained_on": model.trained_on,
         "data_digest": record.data_digest,
         "scores": [dataclasses.asdict(one) for one in model.scores if one.key in CARD_SCORES],
     }
-    exported = replace(
-        trained,
-        metadata={key: value for key, value in trained.metadata.items() if key not in card}
-        | {"trained_on": model.trained_on},
-        card=card,
-    )
+    metadata = {key: value for key, value in trained.metadata.items() if key not in card}
+    metadata["trained_on"] = model.trained_on
+    exported = replace(trained, metadata=metadata, card=card)
     if weights is None:
         exported = replace(
             exported, threshold=model.threshold, reject_threshold=model.reject_threshold

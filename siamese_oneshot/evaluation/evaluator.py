@@ -197,16 +197,16 @@ def open_set_score(results: EpisodeResults, reject_threshold: float) -> Score:
 def alphabet_scores(results: EpisodeResults, dataset: CharacterDataset, split: str) -> list[Score]:
     """The accuracy in each alphabet of a within-alphabet list, best first."""
     alphabets = dataset.alphabets[results.task.episodes.queries]
-    whole = results.score(split)
+    total = results.score(split)
     scores = []
     for index in alphabets.unique().tolist():
         chosen = alphabets == index
         name = dataset.alphabet_names[index]
         scores.append(
             Score.from_counts(
-                f"{whole.key}/{name}", split, name, whole.protocol,
-                int(results.is_correct[chosen].sum()), int(chosen.sum()), whole.digest,
-                way=whole.way, shot=whole.shot, alphabet=name,
+                f"{total.key}/{name}", split, name, total.protocol,
+                int(results.is_correct[chosen].sum()), int(chosen.sum()), total.digest,
+                way=total.way, shot=total.shot, alphabet=name,
             )
         )  # fmt: skip
     return sorted(scores, key=lambda score: -score.value)

@@ -24,7 +24,7 @@ from siamese_oneshot.runs.checkpoint import (
 )
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.text import did_you_mean
+from siamese_oneshot.utils.text import bare_key, did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Setting:
 
     def __str__(self) -> str:
         """The experiment and its overrides."""
-        changes = [one for one in self.overrides or () if not one.startswith("+experiment=")]
+        changes = [one for one in self.overrides or () if bare_key(one) != "experiment"]
         return " ".join([self.experiment, *changes])
 
 
@@ -142,11 +142,12 @@ def find_models(
     """
     if not names:
         raise UserError("models is empty: name what to evaluate, for example models=pretrained")
-    found: dict[Path | str, tuple[Path, EvaluatedModel]] = {}
+    by_weights: dict[Path | str, tuple[Path, EvaluatedModel]] = {}
     for name in names:
         for weights, path, model in _find(name, trust, baselines):
-            found.setdefault(weights, (path, model))
-    return [_unique_name(path, model, found.values()) for path, model in found.values()]
+            by_weights.setdefault(weights, (path, model))
+    models = by_weights.values()
+    return [_unique_name(path, model, models) for path, model in models]
 
 
 def combine(
@@ -191,10 +192,10 @@ def folder_named(name: str, baselines: Collection[str] = BASELINES) -> Path | No
 
 
 def _unique_name(
-    path: Path, model: EvaluatedModel, found: Collection[tuple[Path, EvaluatedModel]]
+    path: Path, model: EvaluatedModel, models: Collection[tuple[Path, EvaluatedModel]]
 ) -> EvaluatedModel:
     """The model, with as much of its path as name as distinguishes it from namesakes."""
-    namesakes = [other.parts for other, one in found if one.name == model.name]
+    namesakes = [other.parts for other, one in models if one.name == model.name]
     if len(namesakes) == 1:
         return model
     suffixes = (path.parts[start:] for start in reversed(range(len(path.parts))))

@@ -119,9 +119,9 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     write_markdown(folder, f"Evaluation of {title}", tables)
     plots = {}
     if cfg.plots:
-        from siamese_oneshot.plots.figures import save_evaluation  # matplotlib takes a second
+        from siamese_oneshot.plots.figures import evaluation_figures, save_figures  # slow to import
 
-        plots = save_evaluation(outcomes, loaded.dataset, folder / "plots")
+        plots = save_figures(evaluation_figures(outcomes, loaded.dataset), folder / "plots")
     sweep = next((one for one in map(sweep_of, _folders(names)) if one is not None), None)
     with (
         build_loggers(

@@ -49,7 +49,8 @@ def scores_table(outcomes: Sequence[Outcome]) -> Table:
         title = f"{outcome.model.name}, trained on {outcome.model.trained_on}"
         table = Table(
             f"{title}, split {outcome.split}",
-            ["task", ">accuracy % (95% interval)", ">n", "protocol"],
+            ["task", ">accuracy %", ">n", "protocol"],
+            note="In parentheses: 95% interval.",
             key="scores",
         )
         for score in rows.values():
@@ -164,8 +165,9 @@ def confusions_table(outcome: Outcome, results: EpisodeResults, count: int = 10)
     names, wrong = outcome.dataset.class_names, results.n - results.correct
     table = Table(
         f"Most frequent confusions of {outcome.model.name}, {results.task.title}",
-        ["class", "class", ">times", ">of", ">cumulative % of errors"],
-        note="times: episodes where one was predicted for the other; of: episodes containing both.",
+        ["class", "class", ">times", ">of", ">cum. %"],
+        note="times: episodes where one was predicted for the other; of: episodes containing both; "
+        "cum. %: cumulative share of all errors.",
         key=f"confusions_{results.task.key}",
     )
     total = 0

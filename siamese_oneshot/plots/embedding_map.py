@@ -71,11 +71,11 @@ def tsne(vectors: Tensor, seed: int) -> Array:
     if bool((vectors == vectors[0]).all()):
         raise ValueError("all embeddings are equal")
     perplexity = min(15.0, (len(vectors) - 1) / 4)
-    found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(
+    points = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(
         vectors.double().numpy()
     )
-    low, high = found.min(0), found.max(0)
-    result: Array = (found - low) / np.maximum(high - low, 1e-9)
+    low, high = points.min(0), points.max(0)
+    result: Array = (points - low) / np.maximum(high - low, 1e-9)
     return result
 
 

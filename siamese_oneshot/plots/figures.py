@@ -57,21 +57,13 @@ def save_figures(
     return saved
 
 
-def save_evaluation(
-    outcomes: Sequence[Outcome], dataset: CharacterDataset, folder: Path
-) -> dict[str, Path]:
-    """Save the plots of an evaluation: the primary model's, and the way curves of all models.
+def evaluation_figures(outcomes: Sequence[Outcome], dataset: CharacterDataset) -> Figures:
+    """The plots of an evaluation: the primary model's, and the way curves of all models.
 
     Args:
         outcomes: Results of the models.
         dataset: The images in full size.
-        folder: Folder of the PNG files.
     """
-    return save_figures(evaluation_figures(outcomes, dataset), folder)
-
-
-def evaluation_figures(outcomes: Sequence[Outcome], dataset: CharacterDataset) -> Figures:
-    """The plots of an evaluation; arguments as of `save_evaluation`."""
     yield "accuracy_vs_way", lambda: draw_accuracy_vs_way(_way_curves(outcomes))
     outcome = primary(outcomes)
     results = outcome.results

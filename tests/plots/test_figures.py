@@ -20,7 +20,7 @@ from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.plots import figures
-from siamese_oneshot.plots.figures import save_evaluation, save_figures, validation_figures
+from siamese_oneshot.plots.figures import evaluation_figures, save_figures, validation_figures
 from siamese_oneshot.runs.checkpoint import TrainedModel
 
 SHARED = {"accuracy_vs_way", "mistakes", "confusions", "per_alphabet", "verification_scores"}
@@ -59,7 +59,7 @@ def episodes(outcome: Outcome) -> set[str]:
 def test_a_network_has_every_plot(
     outcomes: list[Outcome], dataset: CharacterDataset, tmp_path: Path
 ) -> None:
-    saved = save_evaluation(outcomes, dataset, tmp_path)
+    saved = save_figures(evaluation_figures(outcomes, dataset), tmp_path)
     assert set(saved) == SHARED | episodes(outcomes[1]) | {"filters", "embedding_map"}
     for name, path in saved.items():
         assert path == tmp_path / f"{name}.png"
@@ -70,7 +70,7 @@ def test_a_network_has_every_plot(
 def test_a_baseline_has_those_that_need_no_network(
     outcomes: list[Outcome], dataset: CharacterDataset, tmp_path: Path
 ) -> None:
-    saved = save_evaluation(outcomes[:1], dataset, tmp_path)
+    saved = save_figures(evaluation_figures(outcomes[:1], dataset), tmp_path)
     assert set(saved) == SHARED | episodes(outcomes[0])
 
 
@@ -85,7 +85,7 @@ def test_a_failing_plot_is_named(
         raise ValueError("no such luck")
 
     monkeypatch.setattr(figures, "draw_mistakes", fail)
-    saved = save_evaluation(outcomes[:1], dataset, tmp_path)
+    saved = save_figures(evaluation_figures(outcomes[:1], dataset), tmp_path)
     assert set(saved) == (SHARED | episodes(outcomes[0])) - {"mistakes"}
     assert "the plot mistakes cannot be made: no such luck" in caplog.text
 
