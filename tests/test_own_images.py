@@ -110,7 +110,7 @@ def test_evaluation_export_and_answers(
     assert mine.card["trained_on"] == model["trained_on"]
     record = read_evaluation(run / "evaluation" / "evaluation.json").models[0]
     blind = replace(mine, metadata={**mine.metadata, "split": "background"})
-    shared = "whose alphabets are also training alphabets"
+    shared = "which are also training data"
     assert shared not in text
     assert shared in exporting.card_page(blind, record, "mine.safetensors", False)
     scores = [{**one, "digest": one["digest"][::-1]} for one in model["scores"]]
