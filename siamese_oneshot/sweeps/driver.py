@@ -258,7 +258,8 @@ class SweepDriver(Sweeper):
         """Log the best of some jobs: number, validation accuracy, settings, and its commands."""
         best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
         settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
-        again = shlex.join([*_COMMAND, *line, "test=true", "hydra.mode=RUN"])
+        own = [text for text in line if bare_key(text) not in ("test", "hydra.mode")]
+        again = shlex.join([*_COMMAND, *own, "test=true", "hydra.mode=RUN"])
         lines = [
             f"best of {jobs}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}",
             f"train it anew and test it: {again}",
