@@ -214,7 +214,8 @@ def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_
 def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
     """As a job of a sweep, so that it is started apart, too."""
     run(tmp_path / "one", *SETTINGS, "optimizer=adam")
-    line = ["-m", "seed=0", *SETTINGS, "optimizer=adam", "trainer.devices=2", "hydra.sweeper.name=two"]
+    line = ["-m", "seed=0", *SETTINGS, "optimizer=adam", "trainer.devices=2"]
+    line.append("hydra.sweeper.name=two")
     command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
