@@ -1,4 +1,4 @@
-"""Trainings in processes of their own that are stopped or killed, and the comparison of two runs."""
+"""Trainings in separate processes that are stopped or killed, and the comparison of two runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def hold(step: int) -> list[str]:
 
 
 class Forked:
-    """A training in a copy of this process, which saves importing PyTorch; used like a ``Popen``."""
+    """A training in a fork of this process, which saves imports; used like a ``Popen``."""
 
     def __init__(self, folder: Path, line: Sequence[str], environment: dict[str, str]) -> None:
         self.returncode: int | None = None
@@ -157,7 +157,7 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 
 def differences(first: Path, second: Path) -> list[str]:
-    """Differences of two finished runs in history, checkpoints and results; [] if there are none."""
+    """Differences of two finished runs in history, checkpoints and results."""
     found = []
     rows, others = history(first), history(second)
     if len(rows) != len(others):

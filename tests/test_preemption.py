@@ -17,8 +17,8 @@ from siamese_oneshot.runs.result import read_result
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[slurm]'")
 LINE = [
-    *TINY, *BATCHES, FULL_PRECISION, "sampler.steps_per_epoch=150", "trainer.max_steps=300", "test=false",
-    "callbacks.validation_plots=null",
+    *TINY, *BATCHES, FULL_PRECISION, "sampler.steps_per_epoch=150", "trainer.max_steps=300",
+    "test=false", "callbacks.validation_plots=null",
 ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""A training on generated alphabets that takes a second: what the tests of whole jobs share."""
+"""Overrides of a training on generated alphabets that takes a second, shared by tests."""
 
 from __future__ import annotations
 
-SYNTHETIC = [  # a few characters, and exams as short
+SYNTHETIC = [  # few characters and episodes
     "data=synthetic", "logger=none", "data.synthetic.n_alphabets=5", "data.synthetic.n_characters=[8,10]",
     "data.synthetic.n_drawers=6", "data.eval.way=5", "data.eval.n_pairs=200",
     "data.eval.val_runs=4", "data.eval.test_runs=4", "data.eval.koch_runs=4",

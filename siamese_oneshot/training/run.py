@@ -61,9 +61,11 @@ class Run:
         folder: The run's folder.
 
     Attributes:
-        data, module, callbacks: What is trained; built at once, but nothing is trained yet.
-        loggers: To be filled before ``go``.
-        result: The result, when the run has ended.
+        data: The data module, loaded.
+        module: The module, untrained until ``go``.
+        callbacks: The trainer's callbacks.
+        loggers: The trainer's loggers; to be set before ``go``.
+        result: The result; None until the run has ended.
     """
 
     def __init__(self, cfg: DictConfig, folder: Path) -> None:
@@ -104,7 +106,7 @@ class Run:
         self.callbacks: list[Callback] = [
             self.signals,
             self.exact_resume,
-            *[instantiate(one) for one in cfg.callbacks.values() if one is not None],
+            *[instantiate(node) for node in cfg.callbacks.values() if node is not None],
         ]
 
     def metadata(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class Run:
     def trainer(
         self, callbacks: Sequence[Callback] = (), loggers: Sequence[Logger] = (), **changes: Any
     ) -> pl.Trainer:
-        """Lightning's trainer as conf/trainer describes it; alone it leaves nothing behind."""
+        """Lightning's Trainer of conf/trainer; without callbacks and loggers it writes nothing."""
         sync = self.cfg.trainer.get("sync_batchnorm")
         arguments: dict[str, Any] = {
             "accelerator": self.accelerator,
@@ -143,25 +145,22 @@ class Run:
             "logger": list(loggers),
             "default_root_dir": self.folder,
             "plugins": [AtomicCheckpointIO()],
-            "enable_progress_bar": any(isinstance(one, ProgressBar) for one in callbacks),
-            "enable_checkpointing": any(isinstance(one, Checkpoint) for one in callbacks),
+            "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
+            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
             # Statistics over the whole batch of all processes, which PyTorch has on GPUs only.
             "sync_batchnorm": self.accelerator in ("gpu", "cuda") if sync is None else sync,
         }
-        trainer: pl.Trainer = instantiate(
-            self.cfg.trainer, **arguments, **changes, _convert_="all"
-        )
-        return trainer
+        return instantiate(self.cfg.trainer, **arguments, **changes, _convert_="all")
 
     def go(self) -> float:
         """Fit, then evaluate the kept checkpoint. A result is written however this ends.
 
         Returns:
-            One-shot accuracy on validation, 0 … 1; NaN where there is none.
+            Validation one-shot accuracy of the kept checkpoint, 0 … 1; NaN if there is none.
 
         Raises:
-            UserError: If the training cannot go on, for instance because the disk is full.
-            Stopped: By a signal, after the checkpoint and the result were written.
+            UserError: If the training cannot continue, for instance because the disk is full.
+            Stopped: After a signal, when the checkpoint and the result are written.
         """
         if is_first_process():
             self._announce()
@@ -192,13 +191,13 @@ class Run:
                 self._write(self.result)
                 if is_first_process():
                     print_result(self.result, self.folder)
-            # Other processes would look failed, and the first one be killed while it still writes.
+            # Another process that raised would count as failed, and Lightning would kill the first.
             if status == "interrupted" and is_first_process():
                 self.signals.end()
         return float("nan") if self.result.val_accuracy is None else self.result.val_accuracy
 
     def fit(self, trainer: pl.Trainer) -> str:
-        """Train, from the last checkpoint where there is one; returns the status at the end."""
+        """Train, from the checkpoint to resume if there is one; returns the status at the end."""
         checkpoint = checkpoint_to_resume(self.cfg.resume, self.folder)
         handler = signal.getsignal(signal.SIGINT)
         if hasattr(trainer.strategy.launcher, "procs"):  # Lightning starts the other processes
@@ -207,7 +206,7 @@ class Run:
             trainer.fit(self.module, self.data, ckpt_path=checkpoint, weights_only=True)
             kept = kept_checkpoint(trainer, self.folder)
             none_kept = kept is None or not trainer.checkpoint_callbacks
-            if none_kept and trainer.global_step and not self.cfg.trainer.get("fast_dev_run"):
+            if none_kept and trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 trainer.save_checkpoint(self.folder / "checkpoints" / "last.ckpt")
         except StopTraining:
             return "interrupted"
@@ -269,6 +268,7 @@ class Run:
 
     def _result(self, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
         kept, data = kept_checkpoint(trainer, self.folder), self.data
+        batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
         tasks = {"validation": data.validation, "test": data.test}
         return RunResult(
             status=status,
@@ -282,7 +282,7 @@ class Run:
             val_accuracy=scores[0].value if scores else best_validation(trainer),
             checkpoint=None if kept is None else _relative(kept, self.folder),
             steps=trainer.global_step,
-            epochs=trainer.global_step // len(data.train_batches),  # type: ignore[arg-type]
+            epochs=int(batches // trainer.num_training_batches),
             train_seconds=self.exact_resume.seconds,
             total_seconds=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),

@@ -5,14 +5,15 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from tiny_siamese import trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from siamese_oneshot.callbacks.ema import EMA
 
 
-class Walk(pl.LightningModule):
-    """Weights that walk; notes them after each step and as they are in validation."""
+class Probe(pl.LightningModule):
+    """Keeps its weights after each step, during validation and at its end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,8 +41,19 @@ class Walk(pl.LightningModule):
         return {name: value.detach().clone() for name, value in self.layer.state_dict().items()}
 
 
-def slow(steps: list[dict[str, Tensor]], decay: float) -> dict[str, Tensor]:
-    """The first weights, then a (1 + n) / (10 + n) share of the average up to the decay."""
+def fit(*callbacks: pl.Callback) -> Probe:
+    """Two epochs of 8 steps."""
+    torch.manual_seed(3)
+    probe, rng = Probe(), torch.Generator().manual_seed(0)
+    batches: Any = list(torch.randn(8, 4, 2, generator=rng))
+    loader: DataLoader[Tensor] = DataLoader(batches, batch_size=None)
+    trainer(callbacks).fit(probe, loader, loader)
+    assert len(probe.steps) == 16
+    return probe
+
+
+def slow_average(steps: list[dict[str, Tensor]], decay: float) -> dict[str, Tensor]:
+    """The first weights, of which step n keeps a share of (1 + n) / (10 + n), up to the decay."""
     average = {name: value.double() for name, value in steps[0].items()}
     for n, weights in enumerate(steps[1:], start=1):
         keep = min(decay, (1 + n) / (10 + n))
@@ -51,45 +63,20 @@ def slow(steps: list[dict[str, Tensor]], decay: float) -> dict[str, Tensor]:
     return average | {counter: steps[-1][counter].double()}
 
 
-def loader() -> DataLoader[Tensor]:
-    data: Any = list(torch.randn(8, 4, 2, generator=torch.Generator().manual_seed(0)))
-    return DataLoader(data, batch_size=None)
-
-
 @pytest.mark.parametrize("decay", [0.999, 0.3])
-def test_average_equals_a_slow_reference(decay: float) -> None:
-    walk = Walk()
-    trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-        callbacks=[EMA(decay)],
-    )  # fmt: skip
-    trainer.fit(walk, loader(), loader())
-    assert len(walk.steps) == 16
-    last = slow(walk.steps, decay)
-    for name, value in walk.weights().items():  # after training, the average stays in the module
-        torch.testing.assert_close(value.double(), last[name], rtol=1e-5, atol=1e-6)
-    assert not torch.allclose(walk.weights()["0.weight"], walk.steps[-1]["0.weight"])
-    middle = slow(walk.steps[:8], decay)
-    # The average must stand for the whole validation, its end too, where exams are scored.
-    for seen in (walk.during[0], walk.after[0]):
-        for name, value in seen.items():
-            torch.testing.assert_close(value.double(), middle[name], rtol=1e-5, atol=1e-6)
+def test_the_average_equals_a_slow_reference(decay: float) -> None:
+    probe = fit(EMA(decay))
+    assert not torch.allclose(probe.weights()["0.weight"], probe.steps[-1]["0.weight"])
+    middle, end = slow_average(probe.steps[:8], decay), slow_average(probe.steps, decay)
+    # The average is in place during the whole validation, and stays in the module after training.
+    for weights, expected in (
+        (probe.during[0], middle), (probe.after[0], middle), (probe.weights(), end),
+    ):  # fmt: skip
+        for name, value in weights.items():
+            torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
 
 
-def test_training_goes_on_with_its_own_weights() -> None:
-    """The walk is the same with an average and without."""
-    walks = []
-    for callbacks in ([], [EMA(0.9)]):
-        torch.manual_seed(3)
-        walk = Walk()
-        trainer = pl.Trainer(
-            accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-            callbacks=callbacks,
-        )  # fmt: skip
-        trainer.fit(walk, loader(), loader())
-        walks.append(walk.steps)
-    for plain, averaged in zip(*walks, strict=True):
-        for name, value in plain.items():
-            assert torch.equal(value, averaged[name])
+def test_training_continues_with_its_own_weights() -> None:
+    """The steps are the same with an average and without."""
+    for plain, averaged in zip(fit().steps, fit(EMA(0.9)).steps, strict=True):
+        assert all(value.equal(averaged[name]) for name, value in plain.items())

@@ -134,7 +134,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_one_line(
     text = finish(process, folder, 1)
     errors = [line for line in text.splitlines() if line.startswith("Error")]
     assert len(errors) == 1
-    assert "is full. The last checkpoint on it is intact. Free some space, then: python" in errors[0]
+    assert "The last checkpoint on it is intact. Free some space, then: python -m" in errors[0]
     assert "Traceback" not in text
     assert last(folder)["global_step"] == 4
     assert not [*folder.rglob("*.tmp")]

@@ -1,4 +1,4 @@
-"""On a CUDA GPU with ``SIAMESE_ONESHOT_GPU=1``: the same results as on the CPU; skipped elsewhere."""
+"""On a CUDA GPU with ``SIAMESE_ONESHOT_GPU=1``: the same results as on the CPU."""
 
 from __future__ import annotations
 

@@ -159,11 +159,11 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     if not os.environ.get("SIAMESE_ONESHOT_LONG"):
         pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
     line = [
-        "logger=none", "sampler.steps_per_epoch=15", "trainer.max_steps=50", "sampler.n_alphabets=2",
-        "sampler.n_way=6", "sampler.n_drawers=2", "data.eval.val_runs=2",
-        "data.eval.n_pairs=200", "data.eval.test_runs=2", "data.eval.koch_runs=2",
-        "data.eval.n_cross_episodes=100", "trainer.log_every_n_steps=1", "callbacks.validation_plots=null",
-        "callbacks.last_checkpoint.every_n_minutes=0.02",
+        *BATCHES, "logger=none", "sampler.steps_per_epoch=15", "trainer.max_steps=50",
+        "trainer.log_every_n_steps=1", "callbacks.validation_plots=null",
+        "callbacks.last_checkpoint.every_n_minutes=0.02", "data.eval.n_pairs=200",
+        "data.eval.val_runs=2", "data.eval.test_runs=2", "data.eval.koch_runs=2",
+        "data.eval.n_cross_episodes=100",
     ]  # fmt: skip
     seed = int(os.environ.get("SIAMESE_ONESHOT_KILLS_SEED", "0"))
     kills = int(os.environ.get("SIAMESE_ONESHOT_KILLS", "20"))

@@ -154,7 +154,7 @@ def test_a_training_shorter_than_an_epoch_is_validated(tmp_path: Path) -> None:
     [
         (["loss=bce_pairs", "sampler=episodic_ce"], "loss=bce_pairs learns from batches of kind"),
         (["+trainer.unknown=1"], "trainer.unknown: pytorch_lightning.Trainer has no argument"),
-        (["trainer.strategy=quantum"], "Trainer refuses its settings: You selected an invalid strategy"),
+        (["trainer.strategy=quantum"], "refuses its settings: You selected an invalid strategy"),
         (["trainer.max_steps=-1"], "set trainer.max_steps or trainer.max_epochs"),
         (["callbacks.checkpoint.monitor=val/accuracy"], "val/accuracy"),
     ],
@@ -175,18 +175,20 @@ def test_a_loss_that_is_not_finite_stops_with_advice(
 
 
 @pytest.mark.parametrize(
-    ("overrides", "steps"),
+    ("overrides", "steps", "epochs"),
     [
-        (["trainer.limit_val_batches=1"], 6),
-        (["trainer.accumulate_grad_batches=2"], 6),
-        (["trainer.max_steps=-1", "trainer.max_epochs=2", "trainer.limit_train_batches=2"], 4),
-        (["trainer.val_check_interval=2", "trainer.gradient_clip_val=0.1"], 6),
+        (["trainer.limit_val_batches=1"], 6, 2),
+        (["trainer.accumulate_grad_batches=2"], 6, 3),
+        (["trainer.max_steps=-1", "trainer.max_epochs=2", "trainer.limit_train_batches=2"], 4, 2),
+        (["trainer.val_check_interval=2", "trainer.gradient_clip_val=0.1"], 6, 2),
     ],
 )
-def test_options_of_the_trainer(tmp_path: Path, overrides: list[str], steps: int) -> None:
+def test_options_of_the_trainer(
+    tmp_path: Path, overrides: list[str], steps: int, epochs: int
+) -> None:
     value = run(tmp_path, *SHORT, *overrides)
     result = read_result(tmp_path)
-    assert (result.status, result.steps) == ("finished", steps)
+    assert (result.status, result.steps, result.epochs) == ("finished", steps, epochs)
     assert value == result.val_accuracy == result.scores[0].value, "of all batches"
     assert result.scores[0].n == 4 * 5
 
@@ -198,8 +200,9 @@ def test_a_fast_dev_run_writes_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_three_best_checkpoints_by_another_metric(tmp_path: Path) -> None:
-    metric = ["callbacks.checkpoint.monitor=val/verification_auroc", "callbacks.checkpoint.mode=max"]
-    run(tmp_path, *SHORT, *metric, "callbacks.checkpoint.save_top_k=3", "trainer.max_steps=15")
+    settings = ["monitor=val/verification_auroc", "mode=max", "save_top_k=3"]
+    changes = [f"callbacks.checkpoint.{setting}" for setting in settings]
+    run(tmp_path, *SHORT, *changes, "trainer.max_steps=15")
     kept = sorted(path.stem for path in (tmp_path / "checkpoints").glob("best*.ckpt"))
     assert len(kept) == 3
     aurocs = logged(tmp_path, "val/verification_auroc")
