@@ -211,8 +211,8 @@ class LastCheckpoint(Checkpoint):
         self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write the checkpoint unless it is of this step."""
-        if trainer.global_step > self._step and not trainer.sanity_checking:
+        """Write the checkpoint unless it is of this step or the run is a ``fast_dev_run``."""
+        if trainer.global_step > self._step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for logger in trainer.loggers:
                 if isinstance(logger, ResumableCSVLogger):
                     logger.sync()
