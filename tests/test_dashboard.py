@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from tiny import BATCHES, TINY
 from wandb_files import ReadBack, parts_of, without_account
 
 from siamese_oneshot.cli import conf_dir
@@ -54,19 +55,15 @@ def test_every_name_is_logged_by_a_run(
     from siamese_oneshot.train import train_task
 
     names = dry_run(capsys)["names"]
-    line = (
-        "data=synthetic data.synthetic.n_alphabets=5 data.synthetic.n_characters=[8,10] data.synthetic.n_drawers=6"
-        " data.eval.way=5 data.eval.n_pairs=200 data.eval.val_runs=4 model.encoder.image_size=24"
-        " model.encoder.filters=[8,8,8,8] model.encoder.embedding_dim=16 sampler.n_alphabets=2"
-        " sampler.n_way=6 sampler.n_drawers=2 sampler.steps_per_epoch=2 trainer.max_steps=2"
-        f" trainer.log_every_n_steps=1 test=false hydra.run.dir={tmp_path}/run"
-    )
-    run_hydra(train_task, argv=line.split())
+    line = [word for word in [*TINY, *BATCHES] if word != "logger=none"]
+    line += ["sampler.steps_per_epoch=2", "trainer.max_steps=2", "test=false",
+             f"hydra.run.dir={tmp_path}/run"]  # fmt: skip
+    run_hydra(train_task, argv=line)
     capsys.readouterr()  # what the training printed
     keys = ("lake_runs", "within_alphabet", "cross_alphabet", "verification")
     scores = scores_of({f"test/{key}": 900 for key in keys})
     with wandb_run(tmp_path / "end", {}, project="p") as logger:
-        log_result(logger, result_of(0.9, scores=scores), tmp_path, "never")
+        log_result(logger, result_of(0.9, scores=scores), tmp_path)
     capsys.readouterr()
     trained, ended = (ReadBack(*parts_of(tmp_path / name)) for name in ("run", "end"))
     history = {

@@ -183,9 +183,10 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
     log = min(values) > 0 and (spec.log if spec.log is not None else spans_decades(values))
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
     band = [curves[name] for name in spec.band if name in curves]
-    if band and all(end.steps == shown[0][1].steps for end in band):
-        sides = [[spec.scale * value for value in end.values] for end in band]
-        figure.varea(x=band[0].steps, y1=sides[0], y2=sides[-1], color=LINES[0][0], alpha=0.18)
+    has_band = len(band) == 2 and all(end.steps == shown[0][1].steps for end in band)
+    if has_band:
+        low, high = (_source(end, "band", spec.scale, thin=False).data for end in band)
+        figure.varea(low["step"], low["value"], high["value"], color=LINES[0][0], alpha=0.18)
     entries = []
     for n, (name, curve) in enumerate(shown):
         drawn = _add_line(figure, shorten(name, 40), curve, n, scale=spec.scale)
@@ -204,7 +205,7 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
     first = min(curve.steps[0] for _, curve in shown)
     last = max(curve.steps[-1] for _, curve in shown)
     text = f"{spec.title} ({spec.axis}), steps {first:,} to {last:,}: {', '.join(parts)}."
-    text += " Band: 95% interval." if band else ""
+    text += " Band: 95% interval." if has_band else ""
     if len(lines) > len(shown):
         table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
     return Chart.of(spec.key, spec.title, text, figure, table)
@@ -220,7 +221,7 @@ def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
         else:
             names.append(name)
     if len(groups) == 1 and len(groups[0][0]) > 2:
-        return [(f"all {len(groups[0][0])} layers", groups[0][1])]
+        return [(f"all {len(groups[0][0])}", groups[0][1])]
     return [
         (", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more", curve)
         for names, curve in groups
@@ -479,14 +480,14 @@ def _add_line(
     return drawn
 
 
-def _source(curve: Curve, name: str, scale: float) -> Any:
+def _source(curve: Curve, name: str, scale: float, *, thin: bool = True) -> Any:
     """The points in Bokeh's packed form, a few kilobytes for a line."""
     import numpy as np
     from bokeh.models import ColumnDataSource
 
-    thin = curve.thinned(_MAX_POINTS)
-    values = (scale * np.array(thin.values)).astype(np.float32)
-    columns = {"step": np.array(thin.steps, dtype=np.int32), "value": values}
+    points = curve.thinned(_MAX_POINTS) if thin else curve
+    values = (scale * np.array(points.values)).astype(np.float32)
+    columns = {"step": np.array(points.steps, dtype=np.int32), "value": values}
     return ColumnDataSource(columns, name=name)
 
 

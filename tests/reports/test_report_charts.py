@@ -184,7 +184,7 @@ def test_metrics_belong_to_groups() -> None:
 def test_equal_curves_share_a_line() -> None:
     one, other = Curve([1], [0.5]), Curve([1], [0.25])
     assert merged({"a": one, "b": other, "c": one}) == [("a, c", one), ("b", other)]
-    assert merged({"a": one, "b": one, "c": one}) == [("all 3 layers", one)]
+    assert merged({"a": one, "b": one, "c": one}) == [("all 3", one)]
     assert merged({"a": one, "b": one, "c": one, "d": one, "e": other})[0][0] == "a and 3 more"
     rates = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
     (chart,) = run_charts(rates)
@@ -192,7 +192,7 @@ def test_equal_curves_share_a_line() -> None:
     assert len(columns(chart)) == 1, "one line"
     assert chart.table is not None
     assert [list(row) for row in chart.table.rows] == [
-        ["all 3 layers", "0.5", "0.25", "0.25", "0.5"]
+        ["all 3", "0.5", "0.25", "0.25", "0.5"]
     ]
 
 
