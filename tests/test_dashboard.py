@@ -63,7 +63,7 @@ def test_every_name_is_logged_by_a_run(
     keys = ("lake_runs", "within_alphabet", "cross_alphabet", "verification")
     scores = scores_of({f"test/{key}": 900 for key in keys})
     with wandb_run(tmp_path / "end", {}, project="p") as logger:
-        log_result(logger, result_of(0.9, scores=scores), tmp_path)
+        log_result([logger], result_of(0.9, scores=scores), tmp_path)
     capsys.readouterr()
     trained, ended = (ReadBack(*parts_of(tmp_path / name)) for name in ("run", "end"))
     history = {

@@ -119,7 +119,7 @@ def shared_scores(groups: Sequence[Group]) -> dict[str, str]:
     ]
     tested = [scores for scores in tested if scores]
     first = tested[0] if tested else {}
-    return {name: title for name, title in first.items() if all(name in one for one in tested)}
+    return {name: first[name] for name in first if all(name in scores for scores in tested)}
 
 
 @dataclass
@@ -179,6 +179,6 @@ def _ped_anova(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, float]:
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=_BETTER)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about tied scores
-        found = evaluator.evaluate(study)
-    total = sum(found.values())
-    return {key: float(value / total) for key, value in found.items()} if total > 0 else {}
+        importances = evaluator.evaluate(study)
+    total = sum(importances.values())
+    return {key: float(value / total) for key, value in importances.items()} if total > 0 else {}

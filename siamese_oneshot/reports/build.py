@@ -64,11 +64,10 @@ def make_report(
     parts: list[Table | str] = [settings] if groups else ["No job has finished yet."]
     parts += [] if ranking is None else [ranking]
     parts += [f"Importance of the settings: {importance.why}."] if importance.why else []
-    jobs = jobs_table(sweep).plain(f"Jobs ({sweep.summary()})")
     end = [] if rest is None else [rest]
     try:
         title = f"Report on {sweep.name}: {sweep.summary()}"
-        write_markdown(output / "report.md", title, [*parts, jobs, *end], command)
+        write_markdown(output / "report.md", title, [*parts, jobs_table(sweep), *end], command)
         write_csv(output / "jobs.csv", sweep)
         write_json(output / "report.json", sweep, groups, importance, left_out, command)
         page = write_pages(output, sweep, groups, importance, left_out, settings, command)

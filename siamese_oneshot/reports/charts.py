@@ -308,8 +308,8 @@ def _importance_chart(importance: Importance) -> Chart | None:
     figure.x_range.start = 0
     bars = figure.hbar(y=labels, right=widths, height=0.7, color=LINES[0][0])
     _add_hover(figure, [bars], [("setting", "@y"), ("share", "@right{0.0} %")])
-    told = ", ".join(f"{key} {100 * share:.1f}%" for key, share in [*shares.items()][:6])
-    text = f"Importance for the validation score, as a share of all settings: {told}."
+    listed = ", ".join(f"{key} {100 * share:.1f}%" for key, share in [*shares.items()][:6])
+    text = f"Importance for the validation score, as a share of all settings: {listed}."
     return Chart.of("importance", "Importance of the settings", text, figure)
 
 
@@ -349,9 +349,9 @@ def _parallel_coordinates(sweep: Sweep, importance: Importance) -> Chart | None:
     figure.text(x=[0] * len(rows), y=rows, text=titles, text_font_size="12px",
                 text_font_style="bold", text_baseline="bottom", y_offset=-9, **look)  # fmt: skip
     for row, scale in zip(rows, scales, strict=True):
-        for place, label in scale.ticks:
-            align = "left" if place < 0.01 else "right" if place > 0.99 else "center"
-            figure.text(x=[place], y=[row], text=[shorten(label, 9)], text_font_size="11px",
+        for position, label in scale.ticks:
+            align = "left" if position < 0.01 else "right" if position > 0.99 else "center"
+            figure.text(x=[position], y=[row], text=[shorten(label, 9)], text_font_size="11px",
                         text_align=align, text_baseline="top", y_offset=5, **look)  # fmt: skip
     text = f"A line for each of {len(runs)} finished jobs over {', '.join(titles)}."
     text += " The stronger the color, the better the job."
@@ -380,8 +380,8 @@ def scale_of(values: Sequence[Value]) -> Scale:
         log = spans_decades(numbers)
         measured = [math.log(number) if log else number for number in numbers]
         low, span = measured[0], measured[-1] - measured[0]
-        places = [(number - low) / span if span else 0.5 for number in measured]
-        where = {identity(number): place for number, place in zip(numbers, places, strict=True)}
+        positions = [(number - low) / span if span else 0.5 for number in measured]
+        where = {identity(n): position for n, position in zip(numbers, positions, strict=True)}
         labels = [format_value(int(n) if n.is_integer() and n < 1e6 else n) for n in numbers]
     else:
         kinds = {identity(value): value for value in values if value != ABSENT}
@@ -390,9 +390,9 @@ def scale_of(values: Sequence[Value]) -> Scale:
         ordered = ([ABSENT] if ABSENT in values else []) + sorted(present, key=key)
         last = len(ordered) - 1
         where = {identity(value): n / last if last else 0.5 for n, value in enumerate(ordered)}
-        places = [where[identity(value)] for value in ordered]
+        positions = [where[identity(value)] for value in ordered]
         labels = [format_value(value) for value in ordered]
-    ticks = list(zip(places, labels, strict=True))
+    ticks = list(zip(positions, labels, strict=True))
     kept = ticks[:1]
     for tick in ticks[1:-1]:
         if tick[0] - kept[-1][0] >= _GAP and ticks[-1][0] - tick[0] >= _GAP:
@@ -445,21 +445,21 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
     from bokeh.models import BoxZoomTool, ResetTool
     from bokeh.plotting import figure
 
-    made: Figure = figure(
+    plot: Figure = figure(
         height=height, sizing_mode="stretch_width", tools=[BoxZoomTool(), ResetTool()],
         toolbar_location="above", x_axis_label=x, y_axis_label=y, background_fill_color=None,
         border_fill_color=None, outline_line_color=None, min_border_right=12, **options,
     )  # fmt: skip
-    made.toolbar.logo = None
-    made.grid.grid_line_color = GRID[0]
-    for axis in made.axis:
+    plot.toolbar.logo = None
+    plot.grid.grid_line_color = GRID[0]
+    for axis in plot.axis:
         axis.axis_line_color = axis.major_tick_line_color = AXIS[0]
         axis.minor_tick_line_color = None
         axis.major_label_text_color = axis.axis_label_text_color = TEXT[0]
         axis.major_label_text_font = axis.axis_label_text_font = _FONT
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
-    return made
+    return plot
 
 
 def _add_line(

@@ -69,14 +69,16 @@ class PlotKind:
     Attributes:
         title: over it.
         text: what it shows.
-        metrics: of the validation that it was drawn at, told with it: labels by metric name.
-        test_keys: of the evaluation; the first one that exists is told with it.
+        metrics: of the validation that it was drawn at, shown with it: labels by metric name.
+        test_keys: of the evaluation; the first one that exists is shown with it.
+        of_images: whether it shows images of a set, which the caption names.
     """
 
     title: str
     text: str
     metrics: Mapping[str, str]
     test_keys: tuple[str, ...]
+    of_images: bool = True
 
 
 _EPISODE = "The query and one image of each class with its score"
@@ -102,7 +104,7 @@ PLOTS = {  # in the order of the page
                                     "different pairs, and the threshold.", VERIFICATION,
                                     ("verification",)),
     "filters": PlotKind("First-layer filters", "The weights of each filter; red is above 0.", {},
-                        ()),
+                        (), of_images=False),
     "augmentations": PlotKind("Augmented training images", "Each training image beside augmented "
                               "copies of it.", {}, ()),
     "embedding_map": PlotKind("Embeddings of one alphabet", "Images of one alphabet, placed so "
@@ -152,7 +154,7 @@ def write_pages(
         _write(path, render("run.html", **page, **around, command=command))
     _remove_other_pages(output / _RUNS, set(names.values()))
     if not single:
-        links = {number: f"{_RUNS}/{quote(name)}" for number, name in names.items()}
+        links = {str(number): f"{_RUNS}/{quote(name)}" for number, name in names.items()}
         page = sweep_page(sweep, groups, importance, left_out, settings)
         _write(output / INDEX, render("sweep.html", **page, links=links, command=command))
     return output / INDEX
@@ -190,18 +192,18 @@ def run_page(run: Run) -> dict[str, Any]:
     scores = list(run.scores.values())
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
     tables = [scores_table("Scores at the end of training", scores)]
-    found = evaluation_of(run)
-    model = None if found is None else found[1]
-    if found is not None:
-        data, title = found[0], "Scores of the evaluation after training"
-        tested = [score for score in found[1].scores if score.split == "test"]
+    evaluation = evaluation_of(run)
+    model = None if evaluation is None else evaluation[1]
+    if evaluation is not None:
+        data, title = evaluation[0], "Scores of the evaluation after training"
+        tested = [score for score in evaluation[1].scores if score.split == "test"]
         if data == run.data:  # the evaluation replaces the run's own scores of the same lists
             latest = {(score.split, score.key): score for score in [*scores, *tested]}
             by_data = [(data, list(latest.values()))]
         else:
             title += f", on {data.source} (split {data.split})"
             by_data.append((data, tested))
-        listed = [score for score in found[1].scores if score.series not in _WAY_CURVES]
+        listed = [score for score in evaluation[1].scores if score.series not in _WAY_CURVES]
         tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
     verdict = next((verdict for verdict in verdicts if verdict.tone != "none"), verdicts[0])
@@ -299,17 +301,19 @@ def plot_text(
         where = "Validation set" if kind.metrics else "Drawn"
         return f"{kind.text} {where} at step {step:,}{': ' if known else ''}{', '.join(known)}."
     test = [s for s in model.scores if s.split == "test"] if model else []
-    told: list[str] = []
+    numbers: list[str] = []
     if name == "accuracy_vs_way":
         curve = [score for score in test if score.series == "way_curve_test"]
-        told = [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
+        numbers = [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
     elif name == "per_alphabet" and model:
         of_each = [(score.alphabet or score.name, score.value) for score in model.alphabets]
-        told = [f"{name.replace('_', ' ')} {100 * value:.1f}%" for name, value in of_each]
+        numbers = [f"{name.replace('_', ' ')} {100 * value:.1f}%" for name, value in of_each]
     else:
-        found = [score for key in kind.test_keys for score in test if score.key == key][:1]
-        told = [f"{100 * s.value:.2f}% of {s.n:,} are correct ({s.name})" for s in found]
-    return f"{kind.text} Test set{': ' if told else ''}{', '.join(told)}."
+        scores = [score for key in kind.test_keys for score in test if score.key == key][:1]
+        numbers = [f"{100 * s.value:.2f}% of {s.n:,} are correct ({s.name})" for s in scores]
+    if not kind.of_images:
+        return kind.text
+    return f"{kind.text} Test set{': ' if numbers else ''}{', '.join(numbers)}."
 
 
 def _at(curve: Curve | None, step: int) -> float | None:

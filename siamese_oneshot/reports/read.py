@@ -157,13 +157,13 @@ class Run:
         from omegaconf.errors import OmegaConfBaseException
 
         try:
-            found: Any = OmegaConf.select(self._omegaconf, key, default=_MISSING)
-            if OmegaConf.is_list(found):
-                found = OmegaConf.to_container(found, resolve=True)
+            selected: Any = OmegaConf.select(self._omegaconf, key, default=_MISSING)
+            if OmegaConf.is_list(selected):
+                selected = OmegaConf.to_container(selected, resolve=True)
         except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
-            found = _MISSING
-        known = found is not _MISSING and not isinstance(found, DictConfig)
-        value = to_value(found) if known else None
+            selected = _MISSING
+        known = selected is not _MISSING and not isinstance(selected, DictConfig)
+        value = to_value(selected) if known else None
         if known and not (isinstance(value, str) and "${" in value):
             return True, value
         if key in self._choices:
@@ -229,8 +229,8 @@ class Sweep:
 
     def statuses(self) -> dict[str, int]:
         """How many runs have each status."""
-        found = [run.status for run in self.runs]
-        return {status: found.count(status) for status in (*STATUSES, *found) if status in found}
+        counts = Counter(run.status for run in self.runs)
+        return {status: counts[status] for status in (*STATUSES, *counts) if counts[status]}
 
     def summary(self) -> str:
         """``12 jobs: 9 finished, 3 pruned``."""
@@ -250,14 +250,14 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
     Raises:
         UserError: If a folder does not exist or there is no run at all.
     """
-    found, left_out = find_runs(folders)
-    if not found:
+    roots, left_out = find_runs(folders)
+    if not roots:
         names = ", ".join(map(str, folders))
         raise UserError(
             f"there is no run in {names}: name a sweep's folder, as in outputs/default/<time>_sweep"
         )
-    runs = [_read_run(folder) for folder in found]
-    base = Path(os.path.commonpath({r.parent if r == f else r for f, r in found.items()}))
+    runs = [_read_run(folder) for folder in roots]
+    base = Path(os.path.commonpath({r.parent if r == f else r for f, r in roots.items()}))
     keys = differing_keys(runs)
     for run in runs:
         run.label = path_text(run.folder.relative_to(base))
@@ -282,7 +282,7 @@ def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[LeftOut]]
     Raises:
         UserError: If a folder does not exist.
     """
-    found: dict[Path, Path] = {}
+    roots: dict[Path, Path] = {}
     left_out: list[LeftOut] = []
     for root in folders:
         if not os.path.isdir(root):
@@ -291,7 +291,7 @@ def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[LeftOut]]
         for name, children, files in os.walk(root.resolve(), onerror=failures.append):
             folder = Path(name)
             if any(os.path.lexists(folder / marker) for marker in _MARKERS):
-                found.setdefault(folder, root.resolve())
+                roots.setdefault(folder, root.resolve())
                 above |= set(folder.parents)
                 children.clear()
             elif not set(files) & set(_OUTPUTS):
@@ -303,7 +303,7 @@ def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[LeftOut]]
         left_out += [LeftOut(path_text(folder), why) for folder in empty]
         left_out += [LeftOut(str(error.filename), f"it cannot be read: {error.strerror}")
                      for error in failures]  # fmt: skip
-    return found, list(dict.fromkeys(left_out))
+    return roots, list(dict.fromkeys(left_out))
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -421,7 +421,7 @@ def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
     step on, so that a step that was repeated appears once. What cannot be read is added to
     ``problems``.
     """
-    found: dict[str, dict[int, float]] = {}
+    columns_by_name: dict[str, dict[int, float]] = {}
     paths = (folder / "csv").rglob("metrics.csv")
     for path in sorted(paths, key=lambda path: natural_order(str(path))):
         try:
@@ -430,13 +430,13 @@ def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
             problems.append(f"{path_text(path.relative_to(folder))} cannot be read: {error}")
             continue
         first = min((step for column in columns.values() for step in column), default=math.inf)
-        for name, column in found.items():
-            found[name] = {step: value for step, value in column.items() if step < first}
+        for name, column in columns_by_name.items():
+            columns_by_name[name] = {step: value for step, value in column.items() if step < first}
         for name, column in columns.items():
-            found.setdefault(name, {}).update(column)
+            columns_by_name.setdefault(name, {}).update(column)
     return {
         name: Curve(sorted(column), [column[step] for step in sorted(column)])
-        for name, column in found.items()
+        for name, column in columns_by_name.items()
         if column
     }
 

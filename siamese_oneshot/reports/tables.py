@@ -6,13 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Group, Importance, Mean, shared_scores
-from siamese_oneshot.reports.read import DataInfo, LeftOut, Run, Sweep
+from siamese_oneshot.reports.read import DataInfo, LeftOut, Sweep
 from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
@@ -25,90 +25,46 @@ MAX_ROWS = 1000  # of a page, which has to load
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of the sortable table of jobs.
-
-    Attributes:
-        text: what is shown.
-        order: the sort key: a number, or text in a column without numbers; empty sorts last.
-    """
-
-    text: str
-    order: str
-
-
-@dataclass(frozen=True)
-class JobsTable:
-    """All jobs: headings as in ``Table``, and the jobs of the rows."""
-
-    headings: list[str]
-    rows: list[list[Cell]]
-    runs: list[Run]
-    note: str
-
-    def plain(self, title: str) -> Table:
-        """The table as text."""
-        rows: list[Sequence[str]] = [[cell.text for cell in row] for row in self.rows]
-        return Table(title, self.headings, rows, self.note)
-
-
-def jobs_table(sweep: Sweep) -> JobsTable:
+def jobs_table(sweep: Sweep) -> Table:
     """A row for each job in order; of very many jobs those with the best validation scores."""
     runs = sweep.runs
     if len(runs) > MAX_ROWS:
         best = sorted(runs, key=lambda run: -(run.val_accuracy or -1.0))[:MAX_ROWS]
         runs = sorted(best, key=lambda run: run.number)
-    keys, names = sweep.keys, short_keys(sweep.keys)
+    names = short_keys(sweep.keys)
     titles = {name: s.name for run in sweep.runs for name, s in run.of_split("test").items()}
     several_data = len({run.data for run in sweep.runs if run.data is not None}) > 1
-    numeric = {
-        key: is_numeric([run.settings[key] for run in runs if key in run.settings]) for key in keys
-    }
     headings = [">job", "status", ">validation %"]
     headings += [f">{shorten(titles[name], 40)} %" for name in titles]
-    headings += [(">" if numeric[key] else "") + shorten(names[key], 40) for key in keys]
-    headings += [">seed", *(["data"] if several_data else []), ">training", "error"]
-    rows = []
+    for key in sweep.keys:
+        numeric = is_numeric(run.settings[key] for run in runs if key in run.settings)
+        headings.append((">" if numeric else "") + shorten(names[key], 40))
+    headings += [">seed", *(["data"] if several_data else []), ">training, min", "error"]
+    table = Table(f"Jobs ({sweep.summary()})", headings)
+    table.note = "For an unfinished job: the best validation score so far."
+    if len(sweep.runs) > MAX_ROWS:
+        table.note += f" The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all."
     for run in runs:
-        row = [_number(run.number, str(run.number)), Cell(run.status, run.status)]
-        row.append(_score(run.val_accuracy, _validation_score(run)))
+        validation = run.of_split("validation").values()
+        own = next((score for score in validation if score.value == run.val_accuracy), None)
+        row = [str(run.number), run.status, _with_interval(run.val_accuracy, own)]
         for name in titles:
             score = run.scores.get(name)
-            row.append(_score(None if score is None else score.value, score))
-        for key in keys:
-            value = run.settings.get(key)
-            text = shorten(format_value(value), 60) if key in run.settings else "-"
-            order = repr(value) if numeric[key] else text
-            row.append(Cell(text, order if key in run.settings else ""))
-        row.append(_number(run.seed, str(run.seed)))
-        if several_data:
-            row.append(Cell(data_text(run.data), data_text(run.data)))
-        row.append(_number(run.seconds, time_text(run.seconds)))
-        error = shorten(" ".join(run.error.split()), _MAX_ERROR)
-        rows.append([*row, Cell(error, error)])
-    note = "For an unfinished job: the best validation score so far."
-    if len(sweep.runs) > MAX_ROWS:
-        note += f" The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all."
-    return JobsTable(headings, rows, runs, note)
+            row.append(_with_interval(None if score is None else score.value, score))
+        for key in sweep.keys:
+            known = key in run.settings
+            row.append(shorten(format_value(run.settings[key]), 60) if known else "-")
+        row.append("-" if run.seed is None else str(run.seed))
+        row += [data_text(run.data)] if several_data else []
+        row.append("-" if run.seconds is None else f"{run.seconds / 60:.1f}")
+        table.add(*row, shorten(" ".join(run.error.split()), _MAX_ERROR))
+    return table
 
 
-def _validation_score(run: Run) -> Score | None:
-    scores = run.of_split("validation").values()
-    return next((score for score in scores if score.value == run.val_accuracy), None)
-
-
-def _score(value: float | None, score: Score | None) -> Cell:
-    if value is None:
-        return Cell("-", "")
-    text = f"{100 * value:.2f}"
-    if score is not None:
-        text += f" ({100 * score.low:.1f}-{100 * score.high:.1f}, n={score.n:,})"
-    return Cell(text, repr(value))
-
-
-def _number(value: float | None, text: str) -> Cell:
-    return Cell("-", "") if value is None else Cell(text, repr(value))
+def _with_interval(value: float | None, score: Score | None) -> str:
+    if value is None or score is None:
+        return percent(value)
+    return f"{percent(value)} ({100 * score.low:.1f}-{100 * score.high:.1f}, n={score.n:,})"
 
 
 def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
@@ -225,12 +181,12 @@ def time_text(seconds: float | None) -> str:
     """``41 s``, ``9 min 5 s`` or ``2 h 5 min``."""
     if seconds is None:
         return "-"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60} min"
 
 
 def write_markdown(path: Path, title: str, parts: Sequence[Table | str], command: str) -> None:
@@ -243,7 +199,7 @@ def write_markdown(path: Path, title: str, parts: Sequence[Table | str], command
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8, whole or not at all; what is not valid Unicode is replaced."""
+    """Write UTF-8, rounded or not at all; what is not valid Unicode is replaced."""
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
 
@@ -297,7 +253,7 @@ def write_json(
     left_out: Sequence[LeftOut],
     command: str,
 ) -> None:
-    """Write the whole report in plain values."""
+    """Write the rounded report in plain values."""
     headings, rows = job_columns(sweep)
     content: dict[str, Any] = {
         "version": VERSION,

@@ -65,8 +65,7 @@ def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
         "default, omniglot, split lake, test/lake_runs list other-la",
     ]
     jobs = jobs_table(sweep)
-    column = jobs.headings.index("data")
-    texts = [row[column].text for row in jobs.rows]
+    texts = [row[jobs.headings.index("data")] for row in jobs.rows]
     assert texts == [f"default, omniglot, split {name}" for name in ("lake", "koch", "lake")]
 
 
@@ -75,12 +74,10 @@ def test_jobs_table(tmp_path: Path) -> None:
     make_job(tmp_path, 0, {"optimizer.lr": 0.1}, result_of(0.8, 5, scores=scores))
     make_job(tmp_path, 1, {"optimizer.lr": 0.2}, None, error="ValueError: bad\n  | shape",
              logged=[0.5])  # fmt: skip
-    jobs = jobs_table(read_sweep([tmp_path]))
-    assert rows_of(jobs.plain("Jobs")) == [
-        ["0", "finished", "80.00", "96.00 (94.6-97.0, n=1,000)", "0.1", "5", "1 min 15 s", ""],
+    assert rows_of(jobs_table(read_sweep([tmp_path]))) == [
+        ["0", "finished", "80.00", "96.00 (94.6-97.0, n=1,000)", "0.1", "5", "1.2", ""],
         ["1", "failed", "50.00", "-", "0.2", "-", "-", "ValueError: bad | shape"],
     ]
-    assert [cell.order for cell in jobs.rows[1]][:6] == ["1", "failed", "0.5", "", "0.2", ""]
 
 
 def test_importance_and_left_out() -> None:

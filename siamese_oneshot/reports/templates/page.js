@@ -38,9 +38,8 @@
   }
 
   function order(cell) {
-    const text = cell.dataset.order;
-    const number = text === "" ? NaN : Number(text);
-    return { text, number };
+    const text = cell.textContent.trim();
+    return { text: text === "-" ? "" : text, number: parseFloat(text) };
   }
 
   function compare(a, b) {
