@@ -62,7 +62,8 @@ def url(tmp_path: Path) -> Iterator[str]:
 def log_run(folder: Path, name: str, mode: str) -> str:
     image = folder.with_suffix(".png")
     Image.new("L", (64, 64), 200).save(image)
-    with wandb_run(folder, {"optimizer": {"lr": 1e-3}}, project="p", name=name, mode=mode) as logger:
+    config = {"optimizer": {"lr": 1e-3}}
+    with wandb_run(folder, config, project="p", name=name, mode=mode) as logger:
         for step in range(20):
             logger.log_metrics({"val/one_shot_accuracy": 1 - 0.8**step}, step=step)
         logger.log_image("plots/episode", [str(image)], step=20)

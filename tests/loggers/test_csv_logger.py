@@ -1,4 +1,4 @@
-"""One CSV file of a run, whatever happens to its processes."""
+"""The CSV history of a run survives killed and resumed processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def rows(history: ResumableCSVLogger) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
-def test_the_file_is_lightnings_to_the_byte(tmp_path: Path) -> None:
+def test_the_file_equals_that_of_lightnings_logger(tmp_path: Path) -> None:
     own, other = ResumableCSVLogger(tmp_path / "own"), CSVLogger(tmp_path / "other", name="csv")
     for logger in (own, other):
         logger.log_metrics({"b": 0.1, "epoch": 0}, step=0)
@@ -31,7 +31,7 @@ def test_the_file_is_lightnings_to_the_byte(tmp_path: Path) -> None:
     assert own.path.relative_to(tmp_path / "own") == path.relative_to(tmp_path / "other")
 
 
-def test_another_process_goes_on_in_the_file_and_forgets_what_comes_again(tmp_path: Path) -> None:
+def test_a_resumed_process_removes_the_steps_that_it_repeats(tmp_path: Path) -> None:
     first = ResumableCSVLogger(tmp_path)
     for step in range(5):
         first.log_metrics({"loss": step / 10}, step)
@@ -41,14 +41,14 @@ def test_another_process_goes_on_in_the_file_and_forgets_what_comes_again(tmp_pa
     second = ResumableCSVLogger(tmp_path)
     second.rewind(3)
     assert rows(second) == [{"loss": str(step / 10), "step": str(step)} for step in range(3)]
-    assert "late" not in second.path.read_text(), "a column of forgotten rows"
+    assert "late" not in second.path.read_text(), "a column of removed rows"
     second.log_metrics({"loss": 9.0}, 3)
     second.save()
     assert [row["loss"] for row in rows(second)] == ["0.0", "0.1", "0.2", "9.0"]
 
 
 @pytest.mark.parametrize("rest", ["", "0.2", "0.2,", ",2,0.5,7", "0.1,x"])
-def test_a_line_that_was_being_written_is_forgotten(tmp_path: Path, rest: str) -> None:
+def test_an_incomplete_line_is_removed(tmp_path: Path, rest: str) -> None:
     history = ResumableCSVLogger(tmp_path)
     history.log_metrics({"loss": 0.1, "zeal": 0.5}, 0)
     history.save()
@@ -59,7 +59,7 @@ def test_a_line_that_was_being_written_is_forgotten(tmp_path: Path, rest: str) -
     assert rows(again) == [{"loss": "0.1", "step": "0", "zeal": "0.5"}]
 
 
-def test_of_no_step_nothing_is_left(tmp_path: Path) -> None:
+def test_a_rewind_to_the_start_removes_the_file(tmp_path: Path) -> None:
     history = ResumableCSVLogger(tmp_path)
     history.rewind(0)
     history.log_metrics({"loss": 0.1}, 0)

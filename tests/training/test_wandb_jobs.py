@@ -65,7 +65,7 @@ def test_states_are_those_of_the_jobs(runs: list[ReadBack]) -> None:
     assert [one.summary["status"] for one in runs] == ["finished", "failed", "finished"]
 
 
-def test_where_it_came_from_is_in_the_configuration(sweep: Path, runs: list[ReadBack]) -> None:
+def test_the_configuration_has_the_metadata(sweep: Path, runs: list[ReadBack]) -> None:
     result = read_result(sweep / "0_lr=0.001")
     metadata = runs[0].config["metadata"]
     assert metadata["data_digest"] == result.data_digest
@@ -101,15 +101,16 @@ def test_the_summary_is_the_result(sweep: Path, runs: list[ReadBack]) -> None:
     assert found["best_val/one_shot_accuracy"] == result.val_accuracy
     for score in result.scores:
         group = "best_val" if score.split == "validation" else "test"
-        assert [found[f"{group}/{score.key}_{end}"] for end in ("accuracy", "ci_low", "ci_high")] == [
-            score.value, score.low, score.high,
-        ]  # fmt: skip
+        names = [f"{group}/{score.key}_{end}" for end in ("accuracy", "ci_low", "ci_high")]
+        assert [found[name] for name in names] == [score.value, score.low, score.high]
 
 
-def test_images_and_the_table_of_mistakes_are_there_once(runs: list[ReadBack]) -> None:
+def test_plots_and_the_table_of_mistakes_are_logged_once(runs: list[ReadBack]) -> None:
     one = runs[0]
     images = Counter(
-        Path(name).stem.rsplit("_", 2)[0] for name in one.files if name.startswith("media/images/plots")
+        Path(name).stem.rsplit("_", 2)[0]
+        for name in one.files
+        if name.startswith("media/images/plots")
     )
     assert images == dict.fromkeys(PLOTS, 1)
     for name in one.files:
@@ -117,7 +118,7 @@ def test_images_and_the_table_of_mistakes_are_there_once(runs: list[ReadBack]) -
     assert any(name.startswith("media/table/mistakes") for name in one.files)
     drawn = [row for row in one.history if "plots/episode._type" in row]
     assert [row["trainer/global_step"] for row in drawn] == [6]
-    assert not any("plots" in name for name in runs[1].files), "the crashed one drew nothing"
+    assert not any("plots" in name for name in runs[1].files), "the failed run has no plots"
 
 
 def test_the_best_checkpoint_is_an_artifact(runs: list[ReadBack]) -> None:
