@@ -174,7 +174,8 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
         was_rounded: Whether the evaluated weights were those of the file, rounded.
     """
     card, metadata = trained.card, trained.metadata
-    blind = ", which are also training data" if metadata.get("split") in BLIND else ""
+    is_blind = metadata.get("split") in BLIND
+    blind = ", whose alphabets are also training alphabets" if is_blind else ""
     rounding = "with its weights" if was_rounded else "before its weights were"
     table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
     for score in model.scores:
