@@ -56,7 +56,7 @@ def make_job(
     settings: dict[str, Any],
     result: RunResult | None,
     *,
-    told: bool = True,
+    job_json: bool = True,
     config: dict[str, Any] | None = None,
     logged: list[float] | None = None,
     **changes: Any,
@@ -68,7 +68,7 @@ def make_job(
         number: of the job.
         settings: its overrides, all swept.
         result: of ``result.json``; None: there is none.
-        told: whether there is a ``job.json``; without one the overrides are in ``.hydra``.
+        job_json: whether there is a ``job.json``; without one the overrides are in ``.hydra``.
         config: of ``.hydra/config.yaml``, where there is one.
         logged: validation scores of ``metrics.csv``, where there is one.
         changes: to ``job.json``.
@@ -77,7 +77,7 @@ def make_job(
     hydra = folder / ".hydra"
     hydra.mkdir(parents=True)
     overrides = [f"{key}={value}" for key, value in settings.items()]
-    if told:
+    if job_json:
         content: dict[str, Any] = {
             "version": 1,
             "number": number,

@@ -102,7 +102,7 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_sweep_of_which_nothing_has_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_job(tmp_path, 0, {"a": 1}, None, told=False)
+    make_job(tmp_path, 0, {"a": 1}, None, job_json=False)
     main([str(tmp_path), "--wandb", "disabled"])
     assert "No job has finished yet." in capsys.readouterr().out
     assert (tmp_path / "report" / "index.html").exists()

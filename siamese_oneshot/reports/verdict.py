@@ -13,7 +13,7 @@ from siamese_oneshot.evaluation.published import (
     reference,
 )
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.evaluation.significance import mean_interval, wilson
 from siamese_oneshot.reports.aggregate import Group
 from siamese_oneshot.reports.read import DataInfo, Sweep
 from siamese_oneshot.utils.tables import Table
@@ -59,7 +59,7 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
     tested = {
         run.number: score
         for run in best.runs
-        for score in run.scores.values()
+        for score in reversed(run.scores.values())  # the first one counts
         if score.comparable_with == PROTOCOL
     }
     if len(tested) < 2:
@@ -68,12 +68,10 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
         whose = f"Job {run.number}: " if tested and mean.n > 1 else ""
         return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone)
     scores = list(tested.values())
-    of_test = best.score(f"{scores[0].split}/{scores[0].key}")
-    assert of_test is not None
-    assert of_test.margin is not None
-    text += f". Test set, {scores[0].name}: mean {100 * of_test.value:.2f}%"
+    value, low, high = mean_interval([score.value for score in scores])
+    text += f". Test set, {scores[0].name}: mean {100 * value:.2f}%"
     if len(scores) >= _MIN_SEEDS:
-        low, high = of_test.value - of_test.margin, min(1.0, of_test.value + of_test.margin)
+        low, high = max(0.0, low), min(1.0, high)
         text += f", 95% interval {_range(low, high)} over {len(scores)} seeds"
     else:
         n = sum(score.n for score in scores)

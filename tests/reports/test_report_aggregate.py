@@ -92,7 +92,7 @@ def test_settings_that_change_no_result_do_not_separate_seeds(tmp_path: Path) ->
     elsewhere = {"data.root": "/b", "data.num_workers": 2, "callbacks.validation_plots": "null"}
     for seed in (0, 1, 2):
         settings = {"a": 1, "seed": seed} | (elsewhere if seed == 2 else {})
-        make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10, seed), told=False)
+        make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10, seed), job_json=False)
     sweep = read_sweep([tmp_path])
     assert sweep.keys == []
     (group,), _ = group_runs(sweep)

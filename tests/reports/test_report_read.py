@@ -121,7 +121,7 @@ def test_without_job_json_differing_settings_count_as_swept(tmp_path: Path) -> N
     same = {"trainer.max_steps": 5, "logger": "none"}
     for seed, lr in enumerate((0.1, 0.2)):
         settings = {**same, "optimizer.lr": lr, "seed": seed}
-        last = make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10), told=False)
+        last = make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10), job_json=False)
     sweep = read_sweep([tmp_path])
     assert sweep.keys == ["optimizer.lr"]
     assert [run.settings for run in sweep.runs] == [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
@@ -134,7 +134,7 @@ def test_a_default_that_changed_between_runs_is_a_difference(tmp_path: Path) -> 
     for number, steps in enumerate((100, 200, 200)):
         config = {"seed": number, "trainer": {"max_steps": steps}, "data": {"root": f"/{number}"}}
         config |= {"new": 1} if number else {}
-        make_job(tmp_path, number, {"seed": number}, result_of(0.5), told=False, config=config)
+        make_job(tmp_path, number, {"seed": number}, result_of(0.5), job_json=False, config=config)
     sweep = read_sweep([tmp_path])
     assert sweep.keys == ["trainer.max_steps"]
     assert [run.settings["trainer.max_steps"] for run in sweep.runs] == [100, 200, 200]
@@ -197,7 +197,7 @@ def test_scores_that_are_not_shares(tmp_path: Path) -> None:
 
 
 def test_a_job_that_never_began_is_reported(tmp_path: Path) -> None:
-    make_job(tmp_path, 0, {"a": 1}, None, told=False)
+    make_job(tmp_path, 0, {"a": 1}, None, job_json=False)
     sweep = read_sweep([tmp_path])
     assert (sweep.runs[0].status, sweep.runs[0].val_accuracy) == ("unfinished", None)
     assert "neither a result nor" in problems(sweep, "0_job")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,12 @@ def test_one_tested_seed_of_several_speaks_for_itself(tmp_path: Path) -> None:
     assert verdict.tone == "open"
     empty = sweep_verdict(read_sweep([tmp_path]), [])
     assert empty == Verdict("No job has finished yet.", "none")
+
+
+def test_lakes_runs_count_before_the_paper_s_protocol(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        scores = [*scores_of({"test/lake_runs": 90}, n=100), *scores_of({"test/other": 10}, n=100)]
+        scores[1] = replace(scores[1], comparable_with=scores[0].comparable_with)
+        make_job(tmp_path, seed, {"seed": seed}, result_of(0.5, seed, scores=scores))
+    sweep = read_sweep([tmp_path])
+    assert "lake_runs list: mean 90.00%" in sweep_verdict(sweep, group_runs(sweep)[0]).text
