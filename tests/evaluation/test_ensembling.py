@@ -41,19 +41,19 @@ def test_views_are_averaged(images: Tensor) -> None:
 
 
 def test_a_view_does_not_depend_on_its_neighbors(images: Tensor) -> None:
-    made = TestTimeAugmentation(PixelNearestNeighbor("l2"), 4, Augmentation(probability=1.0))
-    whole = made.embed(images)
-    assert not torch.allclose(whole, PixelNearestNeighbor("l2").embed(images))
-    alone = torch.cat([made.embed(one[None]) for one in images])
-    assert torch.allclose(whole, alone, atol=1e-6)
+    tta = TestTimeAugmentation(PixelNearestNeighbor("l2"), 4, Augmentation(probability=1.0))
+    ensemble = tta.embed(images)
+    assert not torch.allclose(ensemble, PixelNearestNeighbor("l2").embed(images))
+    single = torch.cat([tta.embed(one[None]) for one in images])
+    assert torch.allclose(ensemble, single, atol=1e-6)
 
 
 def test_views_stand_where_they_are_meant_in_coarse_arithmetic() -> None:
     images = torch.rand(4, 1, 105, 105, generator=torch.Generator().manual_seed(1)).round()
-    made = TestTimeAugmentation(PixelNearestNeighbor("l2"), 2, Augmentation(probability=1.0))
-    exact = made.embed(images)
+    tta = TestTimeAugmentation(PixelNearestNeighbor("l2"), 2, Augmentation(probability=1.0))
+    exact = tta.embed(images)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(made.embed(images), exact)
+        assert torch.equal(tta.embed(images), exact)
 
 
 def test_no_view_is_refused() -> None:
@@ -63,12 +63,12 @@ def test_no_view_is_refused() -> None:
 
 def test_an_ensemble_scores_by_the_mean(images: Tensor) -> None:
     members = [network(0), network(1, dim=6), network(2)]
-    whole = Ensemble(members)
-    embedded = whole.embed(images)
+    ensemble = Ensemble(members)
+    embedded = ensemble.embed(images)
     assert embedded.shape == (5, 8 + 6 + 8)
-    scores = whole.score(embedded[:, None], embedded[None])
+    scores = ensemble.score(embedded[:, None], embedded[None])
     each = []
-    for one in members:
-        vectors = one.embed(images)
-        each.append(one.score(vectors[:, None], vectors[None]))
+    for net in members:
+        vectors = net.embed(images)
+        each.append(net.score(vectors[:, None], vectors[None]))
     assert torch.allclose(scores, sum(each) / 3, atol=1e-6)  # type: ignore[arg-type]

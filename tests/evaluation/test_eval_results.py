@@ -149,8 +149,8 @@ def test_validation_tasks_equal_slow_loops(dataset: CharacterDataset) -> None:
     right = sum((score(a, b) > -30) == bool(same) for a, b, same in pairs)
     assert (eval_results.verification.correct, eval_results.verification.n) == (right, 60)
     episodes = eval_tasks.episode_tasks[0].episodes
-    sure, possible = 0, 0  # ties are broken at random: count what must and what may be right
-    for query, ways, wanted in zip(
+    certain, possible = 0, 0  # ties are broken at random: count what must and what may be right
+    for query, ways, truth in zip(
         episodes.queries.tolist(),
         episodes.supports.tolist(),
         episodes.answers.tolist(),
@@ -158,12 +158,12 @@ def test_validation_tasks_equal_slow_loops(dataset: CharacterDataset) -> None:
     ):
         scores = [score(query, shots[0]) for shots in ways]
         best = [way for way, value in enumerate(scores) if value == max(scores)]
-        sure += best == [wanted]
-        possible += wanted in best
+        certain += best == [truth]
+        possible += truth in best
     (results,) = eval_results.results
     assert results.task is eval_tasks.episode_tasks[0]
     assert results.n == len(episodes) == 20
-    assert sure <= results.correct <= possible
+    assert certain <= results.correct <= possible
     assert results.correct > 4  # the look-alikes are easier than guessing
 
 
@@ -171,7 +171,7 @@ def test_answers_come_in_the_order_of_the_episode_tasks() -> None:
     """Two lists: one always right, one never."""
     embeddings = Embeddings(torch.arange(3), torch.tensor([[0.0], [1.0], [5.0]]))
     queries, supports = torch.tensor([0, 0]), torch.tensor([[[1], [2]], [[1], [2]]])
-    lists = [Episodes(queries, supports, torch.full((2,), wanted)) for wanted in (0, 1)]
+    lists = [Episodes(queries, supports, torch.full((2,), truth)) for truth in (0, 1)]
     episode_tasks = tuple(EpisodeTask(str(k), "", "", one) for k, one in enumerate(lists))
     pairs = Pairs(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([1.0, 0.0]))
     eval_results = evaluate_tasks(
@@ -186,15 +186,15 @@ def test_a_collapsed_network_answers_at_chance(dataset: CharacterDataset) -> Non
     size = EvalConfig(n_pairs=10, val_runs=400, way=5)
     class_index = ClassIndex(dataset, dataset.indices())
     eval_tasks = make_validation_tasks(class_index, size)
-    guess = Chance()
+    chance = Chance()
     blank = torch.zeros(len(eval_tasks.indices), 1, 16, 16)
     episodes = eval_tasks.episode_tasks[0].episodes
-    table = Embeddings(eval_tasks.indices, guess.embed(blank))
+    table = Embeddings(eval_tasks.indices, chance.embed(blank))
     for answers in (episodes.answers, torch.zeros_like(episodes.answers)):
         task = EpisodeTask(
             "one_shot", "", "", Episodes(episodes.queries, episodes.supports, answers)
         )
-        results = answer(task, table, guess.score)
+        results = answer(task, table, chance.score)
         assert results.n == 2000
         assert results.accuracy == pytest.approx(0.2, abs=4 * (0.2 * 0.8 / 2000) ** 0.5)
 
@@ -251,7 +251,7 @@ def test_verification_as_a_score() -> None:
 CLASSES = torch.arange(12) // 3  # four classes of three images
 
 
-def made(rows: list[tuple[int, list[int], int]]) -> EpisodeResults:
+def episodes_of(rows: list[tuple[int, list[int], int]]) -> EpisodeResults:
     """Episodes of (query, one support image per way, predicted way)."""
     queries, supports, picks = (torch.tensor(column) for column in zip(*rows, strict=True))
     truth = (CLASSES[supports] == CLASSES[queries][:, None]).long().argmax(1)
@@ -261,7 +261,7 @@ def made(rows: list[tuple[int, list[int], int]]) -> EpisodeResults:
 
 
 def test_confusions_by_hand() -> None:
-    results = made(
+    results = episodes_of(
         [
             (0, [1, 3, 6], 1),  # class 0 predicted as 1
             (3, [4, 0, 9], 1),  # class 1 predicted as 0
@@ -274,9 +274,9 @@ def test_confusions_by_hand() -> None:
 
 
 def test_of_equally_frequent_confusions_the_likelier_comes_first() -> None:
-    results = made([(0, [1, 3, 6], 1), (3, [4, 0, 9], 0), (6, [9, 7, 1], 0)])
+    results = episodes_of([(0, [1, 3, 6], 1), (3, [4, 0, 9], 0), (6, [9, 7, 1], 0)])
     assert [(c.first, c.second) for c in confusions(results, CLASSES)] == [(2, 3), (0, 1)]
-    assert confusions(made([(0, [1, 3, 6], 0)]), CLASSES) == []
+    assert confusions(episodes_of([(0, [1, 3, 6], 0)]), CLASSES) == []
 
 
 def test_confusions_add_up_to_all_mistakes() -> None:
@@ -289,7 +289,7 @@ def test_confusions_add_up_to_all_mistakes() -> None:
         rows.append(
             (3 * order[0] + drawer[3], [3 * c + drawer[k] for k, c in enumerate(order)], pick)
         )
-    results = made(rows)
+    results = episodes_of(rows)
     found = confusions(results, CLASSES)
     assert sum(c.times for c in found) == results.n - results.correct > 50
     for c in found:

@@ -36,8 +36,8 @@ def provider(dataset: CharacterDataset, digest: str = "") -> TaskProvider:
 
 def test_models_keep_the_split_that_they_were_trained_with(task_provider: TaskProvider) -> None:
     assert task_provider.tasks(network()).split.name == "ratio_60_20_20"
-    stranger = network(split="koch", data_source="omniglot")  # trained on other data
-    assert task_provider.tasks(stranger).split.name == "ratio_60_20_20"
+    other = network(split="koch", data_source="omniglot")  # trained on other data
+    assert task_provider.tasks(other).split.name == "ratio_60_20_20"
     assert task_provider.tasks(network()).test is task_provider.tasks(pixels()).test  # drawn once
     assert task_provider.tasks(pixels()).dataset is task_provider.tasks(network()).dataset
     assert task_provider.tasks(pixels()).dataset.pixels.shape[-1] == 16
@@ -180,13 +180,13 @@ def test_chance_scores_one_in_way_on_every_list(with_mnist: TaskProvider) -> Non
 
 
 def test_slow_models_answer_the_first_episodes_of_each_list(task_provider: TaskProvider) -> None:
-    whole, part = (
+    full, part = (
         evaluate_model(one, task_provider, COMPUTE) for one in (pixels(), pixels(limit=15))
     )
     for key, results in part.results.items():
-        assert results.n == min(15, whole.results[key].n)
-        assert torch.equal(results.picks, whole.results[key].picks[:15])
-        if whole.results[key].n > 15:
+        assert results.n == min(15, full.results[key].n)
+        assert torch.equal(results.picks, full.results[key].picks[:15])
+        if full.results[key].n > 15:
             assert "the first 15 of" in results.task.protocol
     skipping = replace(pixels(), skip_series=("few_shot", "way_curve_test"))
     outcome = evaluate_model(skipping, task_provider, COMPUTE)

@@ -86,10 +86,10 @@ def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset)
     """Class 6 is the first of AlphabetB; a class's six images stand side by side."""
     supports = torch.tensor([[[1, 2], [37, 38]]])
     episodes = Episodes(torch.tensor([36]), supports, torch.tensor([1]))
-    made = EpisodeResults(
+    wrong_results = EpisodeResults(
         EpisodeTask("", "", "", episodes), torch.tensor([[0.0, 1.0]]), torch.tensor([1])
     )
-    figure = draw_episode(dataset, made, 0)
+    figure = draw_episode(dataset, wrong_results, 0)
     query, *shown = cells(figure)
     assert shows(query, dataset.pixels[36])
     assert [shows(cell, dataset.pixels[p]) for cell, p in zip(shown, (1, 37), strict=True)] == [
@@ -119,15 +119,19 @@ def test_an_episode_of_any_number_of_ways(dataset: CharacterDataset, way: int, e
 
 def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDataset) -> None:
     scores = [[0.0, 1.0, 0.0], [0.0, 5.0, 0.0], [9.0, 0.0, 0.0], [0.0, 3.0, 0.0]]
-    made = results(scores, [0, 0, 0, 0])
-    assert worst_mistakes(made, 9) == [1, 3, 0]  # the third is right
-    assert worst_mistakes(made, 2) == [1, 3]
-    again = made.task.episodes.queries.clone()
+    wrong_results = results(scores, [0, 0, 0, 0])
+    assert worst_mistakes(wrong_results, 9) == [1, 3, 0]  # the third is right
+    assert worst_mistakes(wrong_results, 2) == [1, 3]
+    again = wrong_results.task.episodes.queries.clone()
     again[3] = again[1]
-    episodes = Episodes(again, made.task.episodes.supports, made.task.episodes.answers)
-    twice = EpisodeResults(EpisodeTask("", "", "", episodes), made.scores, made.picks)
+    episodes = Episodes(
+        again, wrong_results.task.episodes.supports, wrong_results.task.episodes.answers
+    )
+    twice = EpisodeResults(
+        EpisodeTask("", "", "", episodes), wrong_results.scores, wrong_results.picks
+    )
     assert worst_mistakes(twice, 9) == [1, 0]
-    figure = draw_mistakes(dataset, made, 2)
+    figure = draw_mistakes(dataset, wrong_results, 2)
     drawn = cells(figure)
     assert len(drawn) == 6
     for cell, index in zip(drawn[:3], (6, 1, 7), strict=True):  # query, true, predicted
@@ -154,10 +158,10 @@ def test_no_mistake_at_all(dataset: CharacterDataset) -> None:
 
 def test_a_mistake_across_alphabets_names_both(dataset: CharacterDataset) -> None:
     episodes = Episodes(torch.tensor([0]), torch.tensor([[[1], [37]]]), torch.tensor([0]))
-    made = EpisodeResults(
+    wrong_results = EpisodeResults(
         EpisodeTask("", "", "", episodes), torch.tensor([[1.0, 1.25]]), torch.tensor([1])
     )
-    (part,) = draw_mistakes(dataset, made).subfigs
+    (part,) = draw_mistakes(dataset, wrong_results).subfigs
     assert " ".join(part.get_suptitle().split()) == (
         "AlphabetA character01 predicted as AlphabetB/character01, margin 0.2"
     )
