@@ -138,8 +138,9 @@ def test_wandb_offline(sweep: Path) -> None:
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
     ask = {"capture_output": True, "text": True, "timeout": 60, "check": True}
     lines = subprocess.run(command, **ask).stdout.splitlines()  # type: ignore[call-overload]
-    (told,) = [one["run"] for one in map(json.loads, lines) if one["type"] == "run"]
-    assert (told["run_group"], told["job_type"], told["project"]) == ("my sweep", "report", "p")
+    (info,) = [one["run"] for one in map(json.loads, lines) if one["type"] == "run"]
+    names = [info[key] for key in ("run_group", "job_type", "project")]
+    assert names == ["my sweep", "report", "p"]
     command.insert(-1, "--summary")
     end = json.loads(subprocess.run(command, **ask).stdout)  # type: ignore[call-overload]
     assert (end["state"], end["exit_code"]) == ("finished", 0)

@@ -68,13 +68,13 @@ def test_pages_in_a_browser(browser: Any, pages: Path, width: int, scheme: str) 
         offline=True,
     )  # fmt: skip
     page = context.new_page()
-    told: list[str] = []
-    page.on("pageerror", lambda error: told.append(str(error)))
+    messages: list[str] = []
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.on(
         "console",
-        lambda one: told.append(one.text) if one.type in ("error", "warning") else None,
+        lambda one: messages.append(one.text) if one.type in ("error", "warning") else None,
     )
-    page.on("dialog", lambda one: (told.append("a script of a folder runs"), one.dismiss()))
+    page.on("dialog", lambda one: (messages.append("a script of a folder runs"), one.dismiss()))
     loaded: list[str] = []
     page.on("request", lambda one: loaded.append(one.url.partition(":")[0]))
     page.goto((pages / "index.html").as_uri())
@@ -93,22 +93,22 @@ def test_pages_in_a_browser(browser: Any, pages: Path, width: int, scheme: str) 
     assert EVIL in _tooltip(page, "#chart-loss"), "the name of a line, as text"
     page.get_by_role("link", name="job 2 ›").click()
     assert page.title() == "default: 2_job: finished"
-    assert told == []
+    assert messages == []
     assert set(loaded) <= {"file", "data"}
     context.close()
 
 
 def _tooltip(page: Any, chart: str) -> str:
-    """What is told of the lowest line of a chart."""
+    """The tooltip of the lowest line of a chart."""
     place = page.locator(f"{chart} canvas").first
     place.scroll_into_view_if_needed()
     box = place.bounding_box()
-    told = page.locator(".bk-tooltip-row-value")  # Bokeh hangs it below the body
+    messages = page.locator(".bk-tooltip-row-value")  # Bokeh hangs it below the body
     for part in range(80, 20, -1):
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] * part / 100)
         page.wait_for_timeout(30)
-        if told.count():
-            return " ".join(told.all_text_contents())
+        if messages.count():
+            return " ".join(messages.all_text_contents())
     return ""
 
 
