@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 import pytorch_lightning as pl
@@ -36,11 +37,11 @@ class TrainingProgressBar(TQDMProgressBar):
         )
 
     def init_validation_tqdm(self) -> Tqdm:
-        """No bar for a validation, which takes seconds."""
+        """A validation takes seconds and has no bar."""
         return Tqdm(disable=True)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Go on with the bar: it counts the steps of the whole training."""
+        """Keep the bar, which counts the steps of the whole training."""
 
     def on_train_batch_end(
         self,
@@ -50,7 +51,7 @@ class TrainingProgressBar(TQDMProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Advance by a step; the loss is read where it is logged, as reading it waits for a GPU."""
+        """Advance the bar. The loss is read only at logged steps: reading it waits for a GPU."""
         bar = self.train_progress_bar
         bar.update(trainer.global_step - bar.n)
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -64,11 +65,11 @@ class TrainingProgressBar(TQDMProgressBar):
 
     def on_exception(self, *args: Any, **kwargs: Any) -> None:
         """Close the bar, so that an error starts on a line of its own."""
-        if self._train_progress_bar is not None:
-            self._train_progress_bar.close()
+        with suppress(TypeError):  # Lightning's, if training has not started
+            self.train_progress_bar.close()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the scores of a validation as a line that stays."""
+        """Print a line with the scores of a validation."""
         super().on_validation_end(trainer, pl_module)
         scores = trainer.callback_metrics
         if trainer.sanity_checking or self.is_disabled or "val/one_shot_accuracy" not in scores:
