@@ -291,8 +291,8 @@ class Run:
             machine=self.machine,
             task_digests={
                 f"{split}/{key}": digest
-                for split, one in tasks.items()
-                for key, digest in one.digests.items()
+                for split, split_tasks in tasks.items()
+                for key, digest in split_tasks.digests.items()
             },
             **self.environment,
         )
