@@ -61,12 +61,12 @@ def change(content: dict[str, Any], path: str, value: Any) -> None:
     [
         ("version", 1, "version 1; this package reads 2"),
         ("models", [1], "damaged"),
-        ("models/0/scores/0/value", "0.9", "value='0.9' of a score"),
-        ("models/0/scores/0/way", True, "way=True of a score"),
-        ("models/0/scores/0/value", float("nan"), "not finite"),
+        ("models/0/scores/0/value", "0.9", "value='0.9' is not float"),
+        ("models/0/scores/0/way", True, "way=True is not int"),
+        ("models/0/scores/0/value", float("nan"), "value is nan"),
         ("models/0/scores/0/surprise", 1, "damaged"),
-        ("models/0/split", None, "split is not str"),
-        ("data_digest", 7, "data_digest is not str"),
+        ("models/0/split", None, "split=None is not str"),
+        ("data_digest", 7, "data_digest=7 is not str"),
     ],
 )
 def test_what_is_damaged_is_refused(
