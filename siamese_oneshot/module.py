@@ -48,8 +48,8 @@ class SiameseModule(pl.LightningModule):
 
     Batches of a ``OneShotDataModule`` are used as they come. Batches ``(images, labels)`` of any
     other loader, float ``(n, 1, image_size, image_size)`` from 0 (background) to 1 (foreground) and
-    int64 ``(n,)``, are arranged into the pairs or episodes that the loss learns from. Validation then
-    measures 20-way one-shot accuracy among the images of the loader.
+    int64 ``(n,)``, are arranged into the pairs or episodes that the loss learns from. Validation
+    then measures 20-way one-shot accuracy among the images of the loader.
 
     Args:
         model: Name in ``conf/model``, mapping, or ``SiameseNetwork``.

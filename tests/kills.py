@@ -179,9 +179,7 @@ def differences(first: Path, second: Path) -> list[str]:
     return found
 
 
-def unequal(
-    first: Any, second: Any, path: str = "", roots: Sequence[str] = ("", "")
-) -> list[str]:
+def unequal(first: Any, second: Any, path: str = "", roots: Sequence[str] = ("", "")) -> list[str]:
     """Where two checkpoints differ in a bit."""
     if isinstance(first, dict) and isinstance(second, dict):
         found = [f"{path}: only in one: {key}" for key in first.keys() ^ second.keys()]

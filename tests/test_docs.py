@@ -23,8 +23,8 @@ def test_the_script_of_the_python_page_runs(tmp_path: Path) -> None:
     assert sum(bool(line) and not line.startswith("#") for line in script.splitlines()) <= 25
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True,
-        timeout=600, check=False,
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     accuracy = float(re.findall(r"10-way one-shot (0\.\d+)", done.stdout)[0])

@@ -31,8 +31,8 @@ SMALL = describe(
     encoder={"image_size": SIZE, "filters": [8, 8, 8, 8], "embedding_dim": 16},
 )  # fmt: skip
 QUIET: dict[str, Any] = {
-    "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
-    "log_every_n_steps": 1,
+    "accelerator": "cpu", "logger": False, "enable_progress_bar": False,
+    "enable_model_summary": False, "log_every_n_steps": 1,
 }  # fmt: skip
 
 
@@ -167,7 +167,9 @@ def test_options_of_the_trainer(options: dict[str, Any], tmp_path: Path) -> None
 def test_any_logger_checkpoint_and_early_stopping(tmp_path: Path) -> None:
     logger = CSVLogger(str(tmp_path), name="log")
     callbacks: list[Any] = [
-        ModelCheckpoint(tmp_path, "{epoch}", monitor="val/verification_auroc", mode="max", save_top_k=2),
+        ModelCheckpoint(
+            tmp_path, "{epoch}", monitor="val/verification_auroc", mode="max", save_top_k=2
+        ),
         EarlyStopping("val/one_shot_accuracy", mode="max", patience=1, min_delta=1.0),
     ]
     fit = trainer(tmp_path, logger=logger, callbacks=callbacks, max_steps=60)
@@ -240,7 +242,10 @@ def test_a_checkpoint_that_names_other_code_is_refused(tmp_path: Path) -> None:
     [
         ({"model": "paperr"}, r"model=paperr: .*cross_attention"),
         ({"loss": "triplet"}, r"loss=triplet: .*bce_pairs"),
-        ({"optimizer": {"name": "adamw", "warmup": 2}}, "warmup=2: it must be a number from 0 to 1"),
+        (
+            {"optimizer": {"name": "adamw", "warmup": 2}},
+            "warmup=2: it must be a number from 0 to 1",
+        ),
         ({"model": {"name": "paper", "encoder": {"image_size": 0}}}, "image_size=0"),
         ({"model": {"name": "paper", "encoder": {"image_size": 20}}}, "20x20"),
     ],
@@ -260,9 +265,14 @@ def test_batches_of_labels_are_grouped_by_class() -> None:
     labels = torch.tensor([3, 1, 3, 2, 1, 3, 5])
     images = torch.arange(7.0)[:, None, None, None].expand(7, 1, 2, 2)
     (grouped,) = group_by_class(images, labels)
-    assert grouped[0, :, :, 0, 0, 0].tolist() == [[1, 4], [0, 2]]  # classes 1 and 3, two images each
+    assert grouped[0, :, :, 0, 0, 0].tolist() == [
+        [1, 4],
+        [0, 2],
+    ]  # classes 1 and 3, two images each
     first, second, same = pair_up(images, labels)
-    rows = list(zip(first[:, 0, 0, 0].tolist(), second[:, 0, 0, 0].tolist(), same.tolist(), strict=True))
+    rows = list(
+        zip(first[:, 0, 0, 0].tolist(), second[:, 0, 0, 0].tolist(), same.tolist(), strict=True)
+    )
     assert rows[:5] == [(0, 2, 1), (1, 4, 1), (2, 5, 1), (4, 1, 1), (5, 0, 1)]
     assert [row[2] for row in rows[5:]] == [0] * 7
     assert all(labels[int(a)] != labels[int(b)] for a, b, _ in rows[5:])
@@ -279,4 +289,6 @@ def test_tasks_of_labels_never_pair_an_image_with_itself() -> None:
     assert bool((labels[supports] == labels[drawn.queries]).all())
     assert bool((supports != drawn.queries).all())
     assert bool((tasks.pairs.first != tasks.pairs.second).all())
-    assert bool(((labels[tasks.pairs.first] == labels[tasks.pairs.second]) == tasks.pairs.same).all())
+    assert bool(
+        ((labels[tasks.pairs.first] == labels[tasks.pairs.second]) == tasks.pairs.same).all()
+    )

@@ -89,9 +89,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not is_first_process():  # the first process may just have moved it to `path`
             with suppress(*_DAMAGE):
                 return _load(path)
-        raise UserError(
-            f"{path} cannot be read ({reason}), and it has no predecessor"
-        ) from None
+        raise UserError(f"{path} cannot be read ({reason}), and it has no predecessor") from None
     except _DAMAGE as problem:
         raise UserError(
             f"{path} cannot be read ({reason}), nor can its predecessor ({_first_line(problem)}): "

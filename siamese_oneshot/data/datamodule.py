@@ -391,9 +391,9 @@ def describe_training_data(
     text = f"{len(names)} {kind}alphabet{'s' * (len(names) != 1)} by {len(drawers)} drawers"
     if source != "omniglot":
         text = f"{source}: {text}"
-    held_out = [name for name in validation.alphabet_names if name not in train.alphabet_names]
-    if held_out:
-        text += f" ({len(held_out)} for validation)"
+    val_only = [name for name in validation.alphabet_names if name not in train.alphabet_names]
+    if val_only:
+        text += f" ({len(val_only)} for validation)"
     return text + (f", and {n_synthetic} generated alphabets" if n_synthetic else "")
 
 

@@ -351,7 +351,7 @@ def test_nothing_joined_changes_nothing():
     assert torch.equal(compose_images(one, one, torch.zeros(3, 2)), one)
 
 
-def test_without_splicing_nothing_is_joined_and_nothing_drawn_for_it(dataset):
+def test_without_composites_nothing_is_joined_and_nothing_drawn_for_it(dataset):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     stream = EpisodeSampler(3, 4, 2, 1, n_composite=0.0).prepare(class_index, 0)
     for number in range(200):
@@ -364,7 +364,7 @@ def test_without_splicing_nothing_is_joined_and_nothing_drawn_for_it(dataset):
 
 
 @pytest.mark.parametrize(("count", "seen"), [(1.0, {1}), (0.25, {0, 1}), (3, {3})])
-def test_so_many_alphabets_of_a_batch_are_spliced(dataset, count, seen):
+def test_so_many_alphabets_of_a_batch_are_composites(dataset, count, seen):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     stream = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
     again = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)

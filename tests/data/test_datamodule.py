@@ -209,7 +209,7 @@ def test_mirrored_alphabets_are_whole_ones(dataset, make, turns):
 
 
 @pytest.mark.parametrize("lightning", [False, True])
-def test_spliced_alphabets_are_joined_before_they_are_turned(dataset, make, lightning):
+def test_composite_alphabets_are_joined_before_they_are_turned(dataset, make, lightning):
     data = make(EpisodeSampler(2, 4, 3, 2, n_composite=1))
     seen = set()
     for number in range(12):

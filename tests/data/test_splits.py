@@ -10,7 +10,7 @@ from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION
 from siamese_oneshot.data.splits import RULES, VAL_ALPHABETS, split_dataset
 from siamese_oneshot.utils.errors import UserError
 
-# The ten alphabets of the official runs and the other ten of the evaluation set, as published.
+# The ten alphabets of Lake's runs and the other ten of the evaluation set, as published.
 RUNS = {
     "Atlantean", "Ge_ez", "Glagolitic", "Gurmukhi", "Kannada", "Malayalam", "Manipuri",
     "Old_Church_Slavonic_(Cyrillic)", "Tengwar", "Tibetan",
@@ -156,7 +156,7 @@ def test_alphabets_of_each_rule(rule):
     ("rule", "chosen_with"),
     [("background", "lake"), ("minimal1", "small1"), ("minimal2", "small2")],
 )
-def test_what_was_held_out_trains_too_and_is_said_to(rule, chosen_with):
+def test_validation_alphabets_train_too_and_is_said_to(rule, chosen_with):
     dataset = standin()
     split, before = split_dataset(dataset, rule), split_dataset(dataset, chosen_with)
     assert split.name == rule
@@ -172,7 +172,7 @@ def test_what_was_held_out_trains_too_and_is_said_to(rule, chosen_with):
         assert names(dataset, split_dataset(dataset, rule, ["Greek"]).validation) == {"Greek"}
 
 
-def test_koch_takes_four_new_drawers_for_each_eval_tasks_and_all_for_the_within_alphabet():
+def test_koch_takes_four_new_drawers_for_each_task_and_all_for_within_alphabet():
     dataset = standin()
     place = dataset.alphabet_names.index("Tibetan") * 20
     dataset.pixels[place + 9] = dataset.pixels[place + 2]
@@ -184,7 +184,7 @@ def test_koch_takes_four_new_drawers_for_each_eval_tasks_and_all_for_the_within_
     assert names(dataset, split.test_all_drawers) == names(dataset, split.test) == RUNS
 
 
-# Images: 964 background characters, 659 of evaluation, 382 of them in the official runs;
+# Images: 964 background characters, 659 of evaluation, 382 of them in Lake's runs;
 # 22 + 46 + 47 characters held out; Braille's first character has one image twice (drawers 3, 19).
 COUNTS = {
     "lake": ((964 - 115) * 20 - 1, 115 * 20, 659 * 20, 659 * 20),
@@ -224,7 +224,7 @@ def test_real_counts_and_alphabets(omniglot, rule):
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize("rule", sorted(COUNTS))
-def test_real_lake_runs_runs_are_test_alone(omniglot, rule):
+def test_real_lake_runs_are_test_alone(omniglot, rule):
     split = split_dataset(omniglot.dataset, rule)
     asked = torch.cat([omniglot.runs.tests, omniglot.runs.supports]).flatten()
     assert torch.isin(asked, split.test_all_drawers).all()
@@ -233,7 +233,7 @@ def test_real_lake_runs_runs_are_test_alone(omniglot, rule):
 
 
 @pytest.mark.omniglot
-def test_real_other_alphabets_can_be_held_out(omniglot):
+def test_real_other_alphabets_can_be_val_alphabets(omniglot):
     dataset = omniglot.dataset
     split = split_dataset(dataset, "lake", ["Tifinagh", "Greek"])
     assert names(dataset, split.validation) == {"Tifinagh", "Greek"}

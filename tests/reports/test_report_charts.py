@@ -191,9 +191,7 @@ def test_equal_curves_share_a_line() -> None:
     assert chart.key == "learning-rate"
     assert len(columns(chart)) == 1, "one line"
     assert chart.table is not None
-    assert [list(row) for row in chart.table.rows] == [
-        ["all 3", "0.5", "0.25", "0.25", "0.5"]
-    ]
+    assert [list(row) for row in chart.table.rows] == [["all 3", "0.5", "0.25", "0.25", "0.5"]]
 
 
 def luminance(color: str) -> float:

@@ -38,7 +38,7 @@ def result() -> RunResult:
         train_seconds=1.5,
         total_seconds=2.5,
         precision="bf16-mixed",
-        warnings=["made of glyphs"],
+        warnings=["made of noise"],
     )
 
 
@@ -88,7 +88,7 @@ def test_the_table_shows_figures_and_warnings(result: RunResult, tmp_path: Path,
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     print_result(replace(result, status="interrupted"), tmp_path, console)
     text = console.export_text()
-    for expected in ("92.00", "88.9-94.3", "400", "made of glyphs", f"resume={tmp_path}"):
+    for expected in ("92.00", "88.9-94.3", "400", "made of noise", f"resume={tmp_path}"):
         assert expected in text
 
 

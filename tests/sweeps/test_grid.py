@@ -238,7 +238,7 @@ def test_another_sweep_of_that_name_is_refused(bench, capsys) -> None:
 
 
 def test_a_wrong_value_stops_the_sweep_before_it_begins(bench, capsys) -> None:
-    assert bench.run("-m", "model=small,smal", "hydra.sweeper.name=s") == 2
+    assert bench.run("-m", "model=conv4_small,smal", "hydra.sweeper.name=s") == 2
     assert "smal" in capsys.readouterr().err
     assert not bench.begun
 

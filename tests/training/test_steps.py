@@ -154,9 +154,11 @@ def direct(
 def answers(results: EvalResults | None) -> object:
     assert results is not None
     verification = results.verification
-    return verification.threshold, verification.accuracy, [
-        (result.task.key, result.picks.tolist()) for result in results.results
-    ]
+    return (
+        verification.threshold,
+        verification.accuracy,
+        [(result.task.key, result.picks.tolist()) for result in results.results],
+    )
 
 
 def test_validation_and_test_equal_an_evaluation_without_lightning(data: Data) -> None:

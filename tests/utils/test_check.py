@@ -16,14 +16,14 @@ class Record:
     count: int = 1
     share: float | None = None
     items: list[dict[str, Any]] = field(default_factory=list)
-    trial: dict[str, Any] | None = None
+    nested: dict[str, Any] | None = None
 
 
 def test_plain_fields() -> None:
     plain_fields(Record())
-    plain_fields(Record(share=1, trial={"a": [1]}))
+    plain_fields(Record(share=1, nested={"a": [1]}))
     for name, value in (("name", None), ("count", 1.0), ("count", True), ("items", {}),
-                        ("trial", [])):  # fmt: skip
+                        ("nested", [])):  # fmt: skip
         with pytest.raises(TypeError, match=name):
             plain_fields(replace(Record(), **{name: value}))
     with pytest.raises(ValueError, match="share is nan"):

@@ -78,7 +78,7 @@ def test_float16_is_for_gpus() -> None:
 
 
 def test_unknown_precision() -> None:
-    with pytest.raises(UserError, match="precision=bf16: .*bf16-mixed"):
+    with pytest.raises(UserError, match=r"precision=bf16: .*bf16-mixed"):
         choose_precision("bf16", "cpu")
 
 

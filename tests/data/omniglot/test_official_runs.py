@@ -1,4 +1,4 @@
-"""Official runs that are refused, and why."""
+"""Lake's runs that are refused, and why."""
 
 import io
 import shutil

@@ -122,9 +122,9 @@ def test_a_class_resembles_itself_more_than_its_alphabet(drawn):
     far = F.avg_pool2d(drawn.pixels[:, None].float(), 9, 3).flatten(1)
     apart = torch.cdist(far, far)
     same = drawn.classes[:, None] == drawn.classes[None]
-    neighbours = (drawn.alphabets[:, None] == drawn.alphabets[None]) & ~same
+    neighbors = (drawn.alphabets[:, None] == drawn.alphabets[None]) & ~same
     same.fill_diagonal_(False)
-    assert float(apart[same].mean()) < 0.85 * float(apart[neighbours].mean())
+    assert float(apart[same].mean()) < 0.85 * float(apart[neighbors].mean())
 
 
 def test_pixels_alone_neither_solve_it_nor_fail():
