@@ -34,8 +34,10 @@ def test_the_script_of_the_python_page_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
-def test_pages_are_short_and_link_to_what_is_there(page: Path) -> None:
+def test_pages_are_short_and_name_what_is_there(page: Path) -> None:
     text = page.read_text()
     assert len(text.splitlines()) <= (150 if page.name == "README.md" else 120)
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / target).exists(), target
+    for name in re.findall(r"`((?:tests|conf|siamese_oneshot)/[\w/.]*\w)/?`", text):
+        assert (ROOT / name).exists(), name
