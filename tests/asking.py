@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.cli.run import Task
+from siamese_oneshot.cli.hydra_app import Task
 from siamese_oneshot.evaluate import evaluate_task
 from siamese_oneshot.predict import predict_task
 from siamese_oneshot.train import train_task

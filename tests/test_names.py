@@ -152,3 +152,9 @@ def test_no_replaced_name_is_left() -> None:
     details = "\n".join("\n".join([name, *found]) for name, found in lines.items())
     if lines:
         pytest.fail(f"Replaced names in {len(lines)} files\n{counts}\n\n{details}", pytrace=False)
+
+
+def test_modules_of_one_name_are_of_one_kind() -> None:
+    """Tables are tables in three folders, and two commands have a runner."""
+    names = [path.stem for path in (ROOT / "siamese_oneshot").rglob("[!_]*.py")]
+    assert {name for name in names if names.count(name) > 1} == {"tables", "runner"}

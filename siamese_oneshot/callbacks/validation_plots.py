@@ -83,7 +83,7 @@ def mistakes_table(
         Rows of: images of the query, the correct and the predicted support (uint8, black on white);
         classes of the two supports; their scores.
     """
-    from siamese_oneshot.plots.episodes import worst_mistakes
+    from siamese_oneshot.plots.episode_plots import worst_mistakes
 
     episodes = results.task.episodes
     rows = []

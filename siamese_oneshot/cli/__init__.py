@@ -59,6 +59,6 @@ def run_hydra(
 
         print(command_help(conf_dir(), config_name))
         return None
-    from siamese_oneshot.cli.run import run
+    from siamese_oneshot.cli.hydra_app import run
 
     return run(task, conf_dir(), config_name, line, paths, words, sweeps)

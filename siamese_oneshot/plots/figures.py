@@ -19,15 +19,15 @@ from siamese_oneshot.evaluation.model_evaluation import Outcome, primary
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.evaluation.tables import CURVES
-from siamese_oneshot.plots.charts import (
+from siamese_oneshot.plots.embedding_map import draw_embedding_map
+from siamese_oneshot.plots.episode_plots import draw_confusions, draw_episode, draw_mistakes
+from siamese_oneshot.plots.score_plots import (
     draw_accuracy_vs_way,
     draw_augmentations,
     draw_filters,
     draw_per_alphabet,
     draw_verification_scores,
 )
-from siamese_oneshot.plots.embedding_map import draw_embedding_map
-from siamese_oneshot.plots.episodes import draw_confusions, draw_episode, draw_mistakes
 from siamese_oneshot.plots.style import save
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.evaluator import EpisodeResults
 from siamese_oneshot.plots import figures
-from siamese_oneshot.plots.episodes import worst_mistakes
+from siamese_oneshot.plots.episode_plots import worst_mistakes
 
 
 def test_the_table_begins_with_the_worst_mistake() -> None:

@@ -16,13 +16,13 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
-from siamese_oneshot.plots.charts import draw_accuracy_vs_way, draw_filters
-from siamese_oneshot.plots.episodes import (
+from siamese_oneshot.plots.episode_plots import (
     draw_confusions,
     draw_episode,
     draw_mistakes,
     worst_mistakes,
 )
+from siamese_oneshot.plots.score_plots import draw_accuracy_vs_way, draw_filters
 from siamese_oneshot.plots.style import (
     BLUE,
     GREEN,

@@ -18,7 +18,7 @@ import pytest
 import torch
 from test_run import EPISODES, STEPS, run
 
-from siamese_oneshot.cli.run import _terminable
+from siamese_oneshot.cli.hydra_app import _terminable
 from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.training.launch import (
     check_started,

@@ -9,7 +9,7 @@ import torch
 from siamese_oneshot.data.augmentation import Augmentation
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.plots.charts import (
+from siamese_oneshot.plots.score_plots import (
     draw_accuracy_vs_way,
     draw_augmentations,
     draw_filters,

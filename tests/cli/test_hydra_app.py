@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.cli.run import Task
+from siamese_oneshot.cli.hydra_app import Task
 from siamese_oneshot.utils.errors import UserError
 
 
