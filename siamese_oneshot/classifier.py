@@ -36,7 +36,8 @@ from siamese_oneshot.data.image_folder.image_input import (
     read_many,
 )
 from siamese_oneshot.evaluation.embeddings import check_finite_scores
-from siamese_oneshot.runs.checkpoint import TrainedModel, load_trained
+from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 from siamese_oneshot.utils.io import atomic_write

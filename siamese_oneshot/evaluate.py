@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def evaluate_task(cfg: DictConfig) -> None:
     """Evaluate the networks and baselines of ``cfg.models``."""
-    from siamese_oneshot.evaluation.runner import evaluate  # PyTorch is loaded here
+    from siamese_oneshot.comparison.runner import evaluate  # PyTorch is loaded here
 
     evaluate(cfg)
 

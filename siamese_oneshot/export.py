@@ -20,20 +20,20 @@ from tempfile import TemporaryDirectory
 
 from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import BLIND
-from siamese_oneshot.evaluation.record import (
+from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.runs.checkpoint import (
+    PRETRAINED,
+    ROUNDED,
+    find_weights,
+    load_trained,
+    save_trained,
+)
+from siamese_oneshot.runs.evaluation_record import (
     FILE,
     EvaluationRecord,
     ModelRecord,
     find_evaluation,
     read_evaluation,
-)
-from siamese_oneshot.runs.checkpoint import (
-    PRETRAINED,
-    ROUNDED,
-    TrainedModel,
-    find_weights,
-    load_trained,
-    save_trained,
 )
 from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.utils.errors import UserError

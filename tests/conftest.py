@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 if not os.environ.get("SIAMESE_ONESHOT_GPU"):  # for tests/training/test_gpu.py
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # exact to the bit, in two processes: on CPUs only
@@ -14,6 +15,9 @@ from blobs import make_dataset
 from cached_conf import each_text_parsed_once
 
 from siamese_oneshot.data.dataset import CharacterDataset
+
+if TYPE_CHECKING:
+    from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,6 +44,17 @@ def undisturbed_logging() -> Iterator[None]:
 def dataset() -> CharacterDataset:
     """4 alphabets of 6, 5, 8 and 7 characters by 6 drawers, 16 × 16 pixels."""
     return make_dataset()
+
+
+@pytest.fixture
+def task_provider(dataset: CharacterDataset) -> TaskProvider:
+    """Small lists of it, without MNIST."""
+    from eval_models import CONFIG, PROTOCOLS
+
+    from siamese_oneshot.data.sources import LoadedData
+    from siamese_oneshot.evaluation.model_evaluation import TaskProvider
+
+    return TaskProvider(LoadedData(dataset, None), None, "ratio_60_20_20", None, CONFIG, PROTOCOLS)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from siamese_oneshot.data.image_folder.image_input import (
 )
 from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes
 from siamese_oneshot.evaluation.metrics import choose
-from siamese_oneshot.runs.checkpoint import TrainedModel
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.utils.errors import UserError
 
 SIZE = 21

@@ -15,9 +15,9 @@ from siamese_oneshot import evaluate
 from siamese_oneshot import export as exporting
 from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.evaluation.record import read_evaluation
 from siamese_oneshot.export import export
 from siamese_oneshot.runs.checkpoint import load_trained
+from siamese_oneshot.runs.evaluation_record import read_evaluation
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.train import train_task
 from siamese_oneshot.utils.errors import UserError

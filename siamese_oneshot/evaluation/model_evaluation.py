@@ -29,6 +29,7 @@ from siamese_oneshot.evaluation.embeddings import (
     check_finite_scores,
     embed,
 )
+from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
 from siamese_oneshot.evaluation.evaluator import (
     EpisodeResults,
     EvalResults,
@@ -39,7 +40,6 @@ from siamese_oneshot.evaluation.evaluator import (
     evaluate_tasks,
     open_set_score,
 )
-from siamese_oneshot.evaluation.models import EvaluatedModel
 from siamese_oneshot.evaluation.published import ComparedModel
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.errors import UserError

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from statistics import stdev
 
 from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
+from siamese_oneshot.evaluation.evaluated_model import Setting
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.evaluation.model_evaluation import Outcome, primary
-from siamese_oneshot.evaluation.models import Setting
 from siamese_oneshot.evaluation.published import comparison, comparison_table
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import PairedTest, mean_interval

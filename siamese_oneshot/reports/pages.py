@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from siamese_oneshot.evaluation.record import ModelRecord
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Group, Importance
 from siamese_oneshot.reports.charts import ONE_SHOT, VERIFICATION, run_charts, sweep_charts
@@ -45,6 +44,7 @@ from siamese_oneshot.reports.values import (
     shorten,
 )
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
+from siamese_oneshot.runs.evaluation_record import ModelRecord
 from siamese_oneshot.sweeps.job import COMPLETE, command_of
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table

@@ -13,8 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.evaluation.record import FILE as EVALUATION
-from siamese_oneshot.evaluation.record import ModelRecord, find_evaluation, read_evaluation
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.values import (
     Value,
@@ -25,6 +23,8 @@ from siamese_oneshot.reports.values import (
     path_text,
     to_value,
 )
+from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION
+from siamese_oneshot.runs.evaluation_record import ModelRecord, find_evaluation, read_evaluation
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.sweeps.job import COMPLETE, Job

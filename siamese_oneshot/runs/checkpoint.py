@@ -12,7 +12,6 @@ import logging
 import pickle
 import zipfile
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.models.siamese import SiameseNetwork
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils.config import TRUSTED, instantiate_plain, is_trusted, targets
 from siamese_oneshot.utils.errors import UserError
@@ -40,42 +40,6 @@ _UNUSABLE = (
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A trained network with its metadata.
-
-    Attributes:
-        name: The name, folder or file that it was loaded by.
-        network: In evaluation mode.
-        description: The configuration that builds the network.
-        metadata: As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic,
-            trained_on, data_source, data_digest, overrides, command, commit.
-        threshold: The logit above which two images count as the same character, chosen on
-            validation pairs.
-        reject_threshold: The highest logit at which a query's class counts as unknown, chosen on
-            validation episodes.
-        card: For exported weights: their scores and the command that trained them.
-    """
-
-    name: str
-    network: SiameseNetwork
-    description: dict[str, Any]
-    metadata: dict[str, Any] = field(default_factory=dict)
-    threshold: float | None = None
-    reject_threshold: float | None = None
-    card: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Side length of the network's input images in pixels."""
-        return int(self.network.encoder.image_size)  # type: ignore[arg-type]
-
-    @property
-    def parameters(self) -> int:
-        """The number of learned parameters."""
-        return sum(weight.numel() for weight in self.network.parameters())
 
 
 def load_pretrained(

@@ -1,4 +1,4 @@
-"""Task providers for every test here; the models are in ``eval_models``."""
+"""Lists with MNIST for every test here; the models are in ``eval_models``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ from eval_models import CONFIG, PROTOCOLS, mnist_like
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider
-
-
-@pytest.fixture
-def task_provider(dataset: CharacterDataset) -> TaskProvider:
-    """Without MNIST."""
-    return TaskProvider(LoadedData(dataset, None), None, "ratio_60_20_20", None, CONFIG, PROTOCOLS)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
+from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model, primary
-from siamese_oneshot.evaluation.models import EvaluatedModel
 from siamese_oneshot.utils.errors import UserError
 
 

@@ -14,14 +14,14 @@ from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
+from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
 from siamese_oneshot.evaluation.model_evaluation import Outcome, TaskProvider, evaluate_model
-from siamese_oneshot.evaluation.models import EvaluatedModel
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.plots import figures
 from siamese_oneshot.plots.figures import evaluation_figures, save_figures, validation_figures
-from siamese_oneshot.runs.checkpoint import TrainedModel
 
 SHARED = {"accuracy_vs_way", "mistakes", "confusions", "per_alphabet", "verification_scores"}
 

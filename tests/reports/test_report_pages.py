@@ -19,13 +19,13 @@ from PIL import Image
 from reading import Element, read_page, table_of
 
 from siamese_oneshot.evaluation.published import PROTOCOLS
-from siamese_oneshot.evaluation.record import EvaluationRecord, ModelRecord, write_evaluation
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
 from siamese_oneshot.reports.html import MAX_PAGE, embed_png
 from siamese_oneshot.reports.pages import PLOTS, plot_text
 from siamese_oneshot.reports.read import Curve
+from siamese_oneshot.runs.evaluation_record import EvaluationRecord, ModelRecord, write_evaluation
 
 WITHIN = PROTOCOLS["within_alphabet_20way"]
 AFTER = "Scores of the evaluation after training"

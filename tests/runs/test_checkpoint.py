@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from siamese_oneshot.classifier import OneShotClassifier
+from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.data.tasks import (
@@ -25,11 +26,10 @@ from siamese_oneshot.data.tasks import (
 )
 from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.evaluation.evaluator import answer
-from siamese_oneshot.evaluation.models import find_models
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
     VERSION,
-    TrainedModel,
     dequantize,
     find_weights,
     load_pretrained,

@@ -13,11 +13,12 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
-from siamese_oneshot.evaluation.models import EvaluatedModel
+from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
 from siamese_oneshot.models.encoders import ConvEncoder, DenseEncoder
 from siamese_oneshot.models.siamese import build_network
 from siamese_oneshot.models.similarity import WeightedL1
-from siamese_oneshot.runs.checkpoint import VERSION, TrainedModel
+from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.runs.checkpoint import VERSION
 from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.run_info import of_training
 

@@ -10,16 +10,16 @@ import torch
 from eval_models import COMPUTE, make_run
 from safetensors.torch import load_file
 
+from siamese_oneshot.comparison.models import find_models
+from siamese_oneshot.comparison.runner import model_record
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
-from siamese_oneshot.evaluation.models import find_models
-from siamese_oneshot.evaluation.record import (
+from siamese_oneshot.export import CARD_SCORES, export
+from siamese_oneshot.runs.checkpoint import find_weights, load_trained
+from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
     read_evaluation,
     write_evaluation,
 )
-from siamese_oneshot.evaluation.runner import model_record
-from siamese_oneshot.export import CARD_SCORES, export
-from siamese_oneshot.runs.checkpoint import find_weights, load_trained
 from siamese_oneshot.runs.result import read_result, write_result
 from siamese_oneshot.utils.errors import UserError
 

@@ -8,9 +8,9 @@ import pytest
 from eval_models import make_run
 
 from siamese_oneshot import evaluate
-from siamese_oneshot.evaluation.models import find_models
-from siamese_oneshot.evaluation.record import read_evaluation
-from siamese_oneshot.evaluation.runner import _folders, _output_dir
+from siamese_oneshot.comparison.models import find_models
+from siamese_oneshot.comparison.runner import _folders, _output_dir
+from siamese_oneshot.runs.evaluation_record import read_evaluation
 
 SMALL = [
     "data=synthetic", "data.synthetic.n_alphabets=5", "data.synthetic.n_characters=[6,7]",

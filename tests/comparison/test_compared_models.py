@@ -10,7 +10,7 @@ import pytest
 import torch
 from eval_models import make_run
 
-from siamese_oneshot.evaluation.models import BASELINES, combine, find_models
+from siamese_oneshot.comparison.models import BASELINES, combine, find_models
 from siamese_oneshot.utils.errors import UserError
 
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from eval_models import COMPUTE, network
 
+from siamese_oneshot.comparison.runner import model_record
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
-from siamese_oneshot.evaluation.record import (
+from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
     find_evaluation,
     read_evaluation,
     write_evaluation,
 )
-from siamese_oneshot.evaluation.runner import model_record
-from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils.errors import UserError
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from siamese_oneshot.comparison.models import EvaluatedModel, combine, find_models, folder_named
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
 from siamese_oneshot.data.sources import SourceConfig, load_source
@@ -24,19 +25,18 @@ from siamese_oneshot.evaluation.model_evaluation import (
     evaluate_model,
     primary,
 )
-from siamese_oneshot.evaluation.models import EvaluatedModel, combine, find_models, folder_named
 from siamese_oneshot.evaluation.published import published
-from siamese_oneshot.evaluation.record import (
-    EvaluationRecord,
-    ModelRecord,
-    write_evaluation,
-    write_markdown,
-)
 from siamese_oneshot.evaluation.significance import paired_tests
 from siamese_oneshot.evaluation.tables import published_tables, result_tables
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.run_name import tags_of
 from siamese_oneshot.loggers.run_summary import log_evaluation
+from siamese_oneshot.runs.evaluation_record import (
+    EvaluationRecord,
+    ModelRecord,
+    write_evaluation,
+    write_markdown,
+)
 from siamese_oneshot.sweeps.job import sweep_of
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.hardware import (

@@ -1,0 +1,44 @@
+"""A trained network with what is known about its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from siamese_oneshot.models.siamese import SiameseNetwork
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained network with its metadata.
+
+    Attributes:
+        name: The name, folder or file that it was loaded by.
+        network: In evaluation mode.
+        description: The configuration that builds the network.
+        metadata: As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic,
+            trained_on, data_source, data_digest, overrides, command, commit.
+        threshold: The logit above which two images count as the same character, chosen on
+            validation pairs.
+        reject_threshold: The highest logit at which a query's class counts as unknown, chosen on
+            validation episodes.
+        card: For exported weights: their scores and the command that trained them.
+    """
+
+    name: str
+    network: SiameseNetwork
+    description: dict[str, Any]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    threshold: float | None = None
+    reject_threshold: float | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Side length of the network's input images in pixels."""
+        return int(self.network.encoder.image_size)  # type: ignore[arg-type]
+
+    @property
+    def parameters(self) -> int:
+        """The number of learned parameters."""
+        return sum(weight.numel() for weight in self.network.parameters())
