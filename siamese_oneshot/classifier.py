@@ -57,8 +57,8 @@ class ClassScore:
 
     Attributes:
         name: The class.
-        probability: 0 … 1, the softmax over the scores of all classes; it presumes that the image
-            belongs to one of them.
+        probability: 0 … 1, the softmax over the scores of all classes; it assumes that the image
+            shows one of these classes.
         score: The network's logit of "same class", averaged over the class's support images.
     """
 
@@ -275,7 +275,7 @@ class OneShotClassifier:
         if weights_digest(model) != digest:
             raise UserError(
                 f"{path} was saved with other weights than those of {model.name}: pass the network "
-                f"{name} as model, or add the images anew"
+                f"{name} as model, or add the images again"
             )
         classifier = cls(model, threshold)
         classifier._gallery = _Gallery(tuple(map(str, names)), owners, supports)

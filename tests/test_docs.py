@@ -41,3 +41,15 @@ def test_pages_are_short_and_name_what_is_there(page: Path) -> None:
         assert (page.parent / target).exists(), target
     for name in re.findall(r"`((?:tests|conf|siamese_oneshot)/[\w/.]*\w)/?`", text):
         assert (ROOT / name).exists(), name
+
+
+def test_pages_named_in_the_configuration_and_the_code_exist() -> None:
+    files = [
+        file
+        for folder in ("conf", "siamese_oneshot")
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in (".py", ".yaml", ".md", ".html")
+    ]
+    named = {name for file in files for name in re.findall(r"docs/[\w/]+\.md", file.read_text())}
+    assert named, "conf/ names pages"
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()]

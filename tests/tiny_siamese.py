@@ -91,7 +91,7 @@ def data(dataset: CharacterDataset) -> Data:
         config = EvalConfig(n_pairs=40, val_runs=6, test_runs=4, n_cross_episodes=20, way=5)
         sampler = sampler or PairSampler(16, steps_per_epoch=STEPS)
         loaded = cls(
-            sampler, image_size=16, source=dataset, split="ratio_60_20_20", eval=config,
+            sampler=sampler, image_size=16, source=dataset, split="ratio_60_20_20", eval=config,
             eval_batch_size=7,
         )  # fmt: skip
         loaded.load()

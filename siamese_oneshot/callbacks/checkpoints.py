@@ -89,14 +89,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not is_first_process():  # the first process may just have moved it to `path`
             with suppress(*_DAMAGE):
                 return _load(path)
-        raise UserError(f"{path} cannot be read ({reason}), and it has no predecessor") from None
+        raise UserError(
+            f"{path} cannot be read ({reason}), and there is no previous checkpoint"
+        ) from None
     except _DAMAGE as problem:
         raise UserError(
-            f"{path} cannot be read ({reason}), nor can its predecessor ({_first_line(problem)}): "
-            "start anew in another folder"
+            f"{path} cannot be read ({reason}), nor can the previous checkpoint "
+            f"({_first_line(problem)}): start again in another folder"
         ) from problem
     if is_first_process():
-        log.warning("%s cannot be read (%s): its predecessor is loaded", path, reason)
+        log.warning("%s cannot be read (%s): loading the previous checkpoint", path, reason)
         try:  # otherwise the next write would keep the damaged file as predecessor
             if path.exists():
                 os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))

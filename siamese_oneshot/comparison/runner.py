@@ -89,7 +89,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     for model in models:
         outcome = evaluate_model(model, task_provider, compute, summary_metrics)
         log.info(
-            "%s: %s images embedded once, %s comparisons, %.1f s",
+            "%s: %s images embedded, %s pairs scored, %.1f s",
             model.name,
             f"{outcome.images:,}",
             f"{outcome.comparisons:,}",
@@ -225,10 +225,13 @@ def _mnist(cfg: DictConfig) -> CharacterDataset | None:
         return None
     try:
         return load_mnist(cfg.mnist)
-    except MnistUnavailable as problem:
+    except MnistUnavailable:
         if cfg.mnist is not None:
             raise
-        log.warning("MNIST is left out: %s", problem)
+        log.warning(
+            "MNIST was not found and is left out: name its folder with mnist=<folder>, or set "
+            "mnist=false"
+        )
         return None
 
 

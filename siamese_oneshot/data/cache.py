@@ -162,7 +162,11 @@ def load_or_build(
         try:
             write(path, metadata, arrays)
         except OSError as fault:
-            log.warning("cannot write the cache %s (%s); every start decodes anew", path, fault)
+            log.warning(
+                "cannot write the cache %s (%s); the data will be decoded at every start",
+                path,
+                fault,
+            )
         return arrays
     finally:
         lock.release()
@@ -177,5 +181,5 @@ def _read_or_warn(
         return None
     except (CacheFault, OSError) as fault:
         if not quiet:
-            log.warning("the cache %s is not used: %s; building it anew", path, fault)
+            log.warning("the cache %s is not used: %s; rebuilding it", path, fault)
         return None

@@ -111,6 +111,7 @@ class OneShotDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
+        *,
         sampler: str | Mapping[str, Any] | TrainingSampler = "episodic_ce",
         image_size: int = 52,
         seed: int = 0,
@@ -333,7 +334,7 @@ class OmniglotDataModule(OneShotDataModule):
         **settings: As for `OneShotDataModule`.
     """
 
-    def __init__(self, root: str | Path | None = None, **settings: Any) -> None:
+    def __init__(self, *, root: str | Path | None = None, **settings: Any) -> None:
         super().__init__(**{**settings, "source": "omniglot", "root": root})
 
 
@@ -359,7 +360,7 @@ class SyntheticDataModule(OneShotDataModule):
         **settings: As for `OneShotDataModule`.
     """
 
-    def __init__(self, synthetic: SyntheticConfig | None = None, **settings: Any) -> None:
+    def __init__(self, *, synthetic: SyntheticConfig | None = None, **settings: Any) -> None:
         settings = {"split": "ratio_60_20_20", **settings, "source": "synthetic"}
         super().__init__(**settings, synthetic=synthetic)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,9 +25,9 @@ class Episodes:
         answers: int64 ``(episodes,)``: position of the query's class, 0 … way-1.
     """
 
-    queries: Tensor
-    supports: Tensor
-    answers: Tensor
+    queries: Tensor = field(repr=False)
+    supports: Tensor = field(repr=False)
+    answers: Tensor = field(repr=False)
 
     def __len__(self) -> int:
         """Number of episodes."""

@@ -42,7 +42,8 @@ RULES = {
     " of them, so that it must not select a model; the 20 evaluation alphabets for test",
     "vinyals": "the first 1,200 characters for training, except 3 alphabets for validation; the"
     " other 423 for test",
-    "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,",
+    "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"
+    " the last 20% for test",
 }
 FIXED = ("koch", "ratio_60_20_20")  # splits that define their validation images themselves
 # Splits that train on their validation alphabets, and the split to select settings with instead.
@@ -79,8 +80,8 @@ def split_dataset(
 ) -> Split:
     """Split a dataset.
 
-    An image that equals an earlier one of its class bit for bit is in no part. Datasets other than
-    Omniglot are always split by ``ratio_60_20_20``.
+    Exact duplicates of an earlier image of their class are left out of all parts. Datasets other
+    than Omniglot are always split by ``ratio_60_20_20``.
 
     Args:
         dataset: All images.

@@ -21,7 +21,7 @@ from siamese_oneshot.evaluation.embeddings import (
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 from siamese_oneshot.evaluation.scores import Score
 
-_THRESHOLD_FROM = {"validation": "these pairs", "test": "validation"}
+_THRESHOLD = {"validation": "fitted on these pairs", "test": "from validation"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class VerificationResults:
     def score(self, split: str) -> Score:
         """The accuracy with AUROC, EER and threshold as a score of ``split``."""
         within = ", different pairs within one alphabet" if self.within_alphabet else ""
-        protocol = f"half same, half different{within}; threshold from {_THRESHOLD_FROM[split]}"
+        protocol = f"half same, half different{within}; threshold {_THRESHOLD[split]}"
         return Score.from_counts(
             "verification", split, f"{split} verification", protocol,
             self.correct, self.n, self.digest, kind="verification", auroc=self.auroc,
@@ -78,8 +78,8 @@ class EpisodeResults:
     """
 
     task: EpisodeTask
-    scores: Tensor
-    picks: Tensor
+    scores: Tensor = field(repr=False)
+    picks: Tensor = field(repr=False)
 
     @property
     def is_correct(self) -> Tensor:

@@ -89,7 +89,7 @@ class ResilientWandbLogger(WandbLogger):
             action(*args, **kwargs)
         except Exception as problem:
             self.broken = True
-            log.warning("W&B logs no more of this job: %s", problem)
+            log.warning("W&B logging is off for the rest of this run: %s", problem)
 
     def _log(self, metrics: dict[str, Any]) -> None:
         # Lightning never passes W&B's row. After the first one W&B counts by itself. Without

@@ -21,6 +21,8 @@ LayerSetting = float | Mapping[str, float]
 class SiameseNetwork(nn.Module):
     """``logit = similarity(encoder(first), encoder(second))`` (Koch et al. 2015, section 3.1).
 
+    One encoder embeds both images, so both sides have tied (shared) weights.
+
     Args:
         encoder: Maps images ``(n, 1, size, size)`` to embeddings ``(n, embedding_dim)``. Has
             ``image_size``, ``embedding_dim`` and ``layers``, see the module ``encoders``.

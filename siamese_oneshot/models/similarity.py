@@ -14,7 +14,8 @@ from siamese_oneshot.utils.errors import ArgumentError
 class WeightedL1(nn.Module):
     """Weighted L1 distance of the embeddings (Koch et al. 2015, section 3.1).
 
-    ``logit = bias + Σ_j w_j |a_j - b_j|``.
+    ``logit = bias + Σ_j w_j |a_j - b_j|``. The paper's sigmoid is not part of it: the loss takes
+    logits, and ``SiameseModule.predict_step`` returns probabilities.
 
     Args:
         embedding_dim: Size of the embeddings.

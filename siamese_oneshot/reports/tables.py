@@ -75,12 +75,12 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
     title = "Settings by validation score: mean ± 95% interval over seeds"
     if groups and not several:
         title += f" ({data_text(groups[0].data)})"
-    headings = ["settings", "jobs", ">seeds", ">validation %"]
+    headings = ["settings", "job", ">seeds", ">validation %"]
     headings += [f">{name} %" for name in scores.values()]
     table = Table(title, [*(["data"] if several else []), *headings])
     for group, text in zip(groups, data, strict=True):
         row = [text] if several else []
-        row.append(settings_text(group.settings, sweep.keys))
+        row.append(settings_text(group.settings, sweep.keys) if sweep.keys else "(none)")
         row += [", ".join(str(run.number) for run in group.runs), str(len(group.runs))]
         row.append(mean_text(group.val_accuracy))
         for name in scores:

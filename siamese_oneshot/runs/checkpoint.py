@@ -240,7 +240,7 @@ def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], di
         message = f"{path} is damaged or not a plain checkpoint: {first}"
         if not try_previous or not previous(path).is_file():
             raise UserError(message) from problem
-        log.warning("%s; its predecessor is loaded", message)
+        log.warning("%s; loading the previous checkpoint", message)
         return _read_checkpoint(previous(path), try_previous=False)
     prefix = "network."
     weights = {

@@ -127,12 +127,14 @@ def print_result(result: RunResult, folder: Path, console: Console | None = None
             )
         console.print(table.rich())
     lines = [
-        f"{result.status} after {result.steps:,} steps, {result.train_seconds:.0f} s of training "
-        f"in {result.precision} on {result.hardware}",
+        f"{result.status} after {result.steps:,} step{'' if result.steps == 1 else 's'}, "
+        f"{result.train_seconds:.0f} s including validation, precision {result.precision}, "
+        f"{result.hardware}",
         f"results are in {folder}",
     ]
     if result.checkpoint is not None:
-        lines.append(f"the kept checkpoint is {result.checkpoint} in there")
+        kind = "last" if Path(result.checkpoint).stem == "last" else "best"
+        lines.append(f"{kind} checkpoint: {folder / result.checkpoint}")
     if result.status != "finished":
         lines.append(f"resume with: {resume_line(folder)}")
     for line in lines:  # a folder may hold [brackets], which rich would read as a style

@@ -1,1 +1,1 @@
-"""The LightningModule and the main job."""
+"""Training: its command, checks of the configuration, launched processes, and the run itself."""

@@ -1,4 +1,4 @@
-"""The command ``python -m siamese_oneshot.train``: one run, in a folder that it holds alone."""
+"""The command ``python -m siamese_oneshot.train``: one run, with its folder locked."""
 
 from __future__ import annotations
 

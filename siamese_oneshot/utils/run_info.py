@@ -163,4 +163,5 @@ def _hardware(gpus: int | None) -> str:
         )
     except (OSError, StopIteration):
         pass
-    return f"{torch.get_num_threads()} threads of {name}"
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'' if threads == 1 else 's'} ({name})"

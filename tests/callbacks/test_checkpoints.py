@@ -61,7 +61,7 @@ def test_every_flipped_byte_of_the_weights_is_noticed(tmp_path: Path) -> None:
     start = content.index(state(0)["state_dict"]["w"].numpy().tobytes())
     for index in range(start, start + 2000, 97):
         path.write_bytes(content[:index] + bytes([content[index] ^ 8]) + content[index + 1 :])
-        with pytest.raises(UserError, match=r"checksum.*it has no predecessor"):
+        with pytest.raises(UserError, match=r"checksum.*there is no previous checkpoint"):
             read_checkpoint(path)
 
 
@@ -76,7 +76,7 @@ def test_the_predecessor_replaces_a_damaged_checkpoint(
     assert checkpoint_exists(path)
     with caplog.at_level(logging.WARNING):
         assert AtomicCheckpointIO().load_checkpoint(path)["global_step"] == 0
-    assert "its predecessor is loaded" in caplog.text
+    assert "loading the previous checkpoint" in caplog.text
     assert read_checkpoint(path)["global_step"] == 0, "on disk, too"
     assert (tmp_path / "last.damaged.ckpt").exists() is (content is not None)
     write_checkpoint(state(5), path)
@@ -112,7 +112,7 @@ def test_two_damaged_files_end_with_advice(tmp_path: Path) -> None:
     path = tmp_path / "last.ckpt"
     path.write_bytes(b"x")
     previous(path).write_bytes(b"y")
-    with pytest.raises(UserError, match="start anew in another folder"):
+    with pytest.raises(UserError, match="start again in another folder"):
         read_checkpoint(path)
     assert path.read_bytes() == b"x"
 

@@ -49,7 +49,7 @@ def loads(dataset, monkeypatch):
 @pytest.fixture
 def make(loads):
     def build(batches, seed=0, **settings):
-        data = OneShotDataModule(batches, image_size=16, seed=seed, eval=SIZE, **settings)
+        data = OneShotDataModule(sampler=batches, image_size=16, seed=seed, eval=SIZE, **settings)
         data.setup("fit")
         return data
 
@@ -63,8 +63,8 @@ def plain(dataset, indices):
 def test_loaded_once_with_the_given_settings(loads):
     synthetic = SyntheticConfig(n_alphabets=3)
     data = OneShotDataModule(
-        PairSampler(4, 2), 16, 0, "omniglot", "root", False, "synthetic", "stop",
-        synthetic=synthetic, eval=SIZE,
+        sampler=PairSampler(4, 2), image_size=16, seed=0, source="omniglot", root="root",
+        download=False, on_missing="synthetic", on_error="stop", synthetic=synthetic, eval=SIZE,
     )  # fmt: skip
     assert loads == []
     data.prepare_data()
@@ -103,7 +103,7 @@ def test_what_repeats_only_when_small_is_in_its_part(dataset, monkeypatch):
     pixels[-1] = pixels[-2]
     changed = LoadedData(replace(dataset, pixels=pixels.to(torch.uint8)), None)
     monkeypatch.setattr(datamodule, "load_source", lambda *args: changed)
-    data = OneShotDataModule(PairSampler(4, 2), image_size=8, seed=0, eval=SIZE)
+    data = OneShotDataModule(sampler=PairSampler(4, 2), image_size=8, seed=0, eval=SIZE)
     data.setup()
     assert torch.equal(data.dataset.pixels[0], data.dataset.pixels[3])
     parts = torch.cat([data.split.train, data.split.validation, data.split.test])
@@ -253,7 +253,8 @@ def test_runs_of_every_seed_face_the_same_eval_tasks(make):
 
     one, other = make(PairSampler(4, 2), 0), make(PairSampler(4, 2), 1)
     assert digests(one) == digests(other)
-    data = OneShotDataModule(PairSampler(4, 2), 16, 0, eval=replace(SIZE, seed=1))
+    batches, other_lists = PairSampler(4, 2), replace(SIZE, seed=1)
+    data = OneShotDataModule(sampler=batches, image_size=16, seed=0, eval=other_lists)
     data.setup()
     assert not set(digests(data)) & set(digests(one))
 
@@ -305,7 +306,8 @@ def test_real_images_are_gathered_as_they_are(omniglot, monkeypatch):
         datamodule, "load_source", lambda *args: LoadedData(omniglot.dataset, omniglot.runs)
     )
     batches = EpisodeSampler(4, 20, 3, 2, random_rot90=False)
-    data = OneShotDataModule(batches, image_size=105, seed=0, eval=replace(SIZE, way=20))
+    lists = replace(SIZE, way=20)
+    data = OneShotDataModule(sampler=batches, image_size=105, seed=0, eval=lists)
     data.setup()
     (images,) = data.images_of(data.train_batches[0])
     indices = data.train_batches[0].indices
@@ -360,7 +362,7 @@ def test_generated_alphabets_that_no_batch_uses_are_refused_early(sampler, n_alp
         rf"{sampler.n_synthetic:g}: set both, .* or neither"
     )
     with pytest.raises(ArgumentError, match=message):
-        OneShotDataModule(sampler, extra_synthetic={"n_alphabets": n_alphabets}, eval=SIZE)
+        OneShotDataModule(sampler=sampler, extra_synthetic={"n_alphabets": n_alphabets}, eval=SIZE)
 
 
 TINY = {
@@ -460,7 +462,7 @@ def test_defaults_are_those_of_the_default_experiment():
 
 @pytest.mark.parametrize("sampler", ["bce_pairs", {"name": "episodic_ce", "n_way": 5}])
 def test_samplers_by_name(sampler):
-    made = OneShotDataModule(sampler).sampler
+    made = OneShotDataModule(sampler=sampler).sampler
     assert made.augmentation == Augmentation(
         elastic=made.augmentation.elastic, grid=made.augmentation.grid
     )
@@ -468,7 +470,11 @@ def test_samplers_by_name(sampler):
 
 
 def test_the_sources_of_the_data_modules(loads, tmp_path):
-    modules = OmniglotDataModule("there"), ImageFolderDataModule(tmp_path), SyntheticDataModule()
+    modules = (
+        OmniglotDataModule(root="there"),
+        ImageFolderDataModule(tmp_path),
+        SyntheticDataModule(),
+    )
     sources = [(one.source, one.source_config.root, one.split_name) for one in modules]
     assert sources == [
         ("omniglot", "there", "lake"),

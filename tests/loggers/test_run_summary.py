@@ -109,7 +109,7 @@ def test_a_missing_checkpoint_is_a_warning(
 ) -> None:
     with without_account(tmp_path), wandb_run(tmp_path, {}, checkpoint="always") as logger:
         log_result([logger], ended(), tmp_path)
-    assert "W&B logs no more of this job" in caplog.text
+    assert "W&B logging is off for the rest of this run" in caplog.text
 
 
 class Recorder(ResilientWandbLogger):

@@ -154,7 +154,7 @@ def test_what_fails_while_logging_or_closing_is_said_once(tmp_path: Path, monkey
         monkeypatch.setattr(logger.experiment, "finish", broken)
         for step in range(3):
             logger.log_metrics({"train/loss": 1.0}, step=step)
-    assert caplog.text.count("logs no more of this job") == 1
+    assert caplog.text.count("logging is off for the rest of this run") == 1
     assert caplog.text.count("could not be closed") == 1
 
 

@@ -33,7 +33,7 @@ def test_settings_table(tmp_path: Path) -> None:
     make_job(tmp_path, 3, {"optimizer.lr": 0.3}, None)
     sweep = read_sweep([tmp_path])
     table = settings_table(sweep, group_runs(sweep)[0])
-    headings = ["settings", "jobs", ">seeds", ">validation %", ">lake_runs list %"]
+    headings = ["settings", "job", ">seeds", ">validation %", ">lake_runs list %"]
     assert list(table.headings) == headings
     # 80 and 82: t(1) = 12.7062 standard errors of 1; 96 and 98 likewise
     assert rows_of(table) == [

@@ -137,7 +137,7 @@ def test_the_previous_checkpoint_replaces_a_damaged_one(
         load_trained(tmp_path)
     path.with_name("best.previous.ckpt").write_bytes(content)
     assert load_trained(tmp_path).threshold == 0.5
-    assert "its predecessor is loaded" in caplog.text
+    assert "loading the previous checkpoint" in caplog.text
     with pytest.raises(UserError, match=r"best\.ckpt is damaged"):  # only for a folder
         load_trained(path)
 

@@ -151,7 +151,7 @@ class Search:
         """
         for place in self.places:
             if place.name == f"${ROOT_VARIABLE}" and (lacking := missing(place.path)):
-                log.warning("%s=%s: %s; searching on", place.name, place.path, lacking)
+                log.warning("%s=%s: %s; trying the next location", place.name, place.path, lacking)
         edition = self.edition
         background = self._part("images_background", lambda a: decode_set(a, edition.background))
         evaluation = self._part("images_evaluation", lambda a: decode_set(a, edition.evaluation))

@@ -88,7 +88,7 @@ def load_alphabets(
     metadata = {"data": "synthetic", "numbers": numbers, "generator": _code_digest()}
 
     def build() -> dict[str, disk_cache.Array]:
-        log.info("drawing %d alphabets (cached for later runs)", config.n_alphabets)
+        log.info("generating %d alphabets (cached for later runs)", config.n_alphabets)
         dataset = draw_alphabets(config, first=first)
         counts = torch.bincount(dataset.class_alphabets).numpy()
         return {"images": disk_cache.pack(dataset.pixels.numpy() > 0), "counts": counts}
