@@ -31,13 +31,13 @@ def run(tmp_path: Path, task_provider: TaskProvider) -> Path:
     """A finished run with its evaluation."""
     run = make_run(tmp_path / "run", 0, status="finished", data_digest="images")
     task_provider.loaded = replace(task_provider.loaded, digest="images")
-    outcome = evaluate_model(find_models([str(run)])[0], task_provider, COMPUTE)
+    model_results = evaluate_model(find_models([str(run)])[0], task_provider, COMPUTE)
     result = read_result(run)
-    digests = {f"test/{one.key}": one.digest for one in outcome.scores if one.split == "test"}
+    digests = {f"test/{one.key}": one.digest for one in model_results.scores if one.split == "test"}
     write_result(run, replace(result, task_digests=digests, command=COMMAND, commit="abc"))
     (run / "evaluation").mkdir()
     write_evaluation(
-        run / "evaluation", EvaluationRecord([model_record(outcome)], "synthetic", "images")
+        run / "evaluation", EvaluationRecord([model_record(model_results)], "synthetic", "images")
     )
     return run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -63,3 +63,13 @@ def test_data_and_models_need_no_other_folder() -> None:
     edges = graph(lazy=True)
     assert edges["data"] == edges["models"] == {"utils"}
     assert not edges["utils"]
+
+
+def test_no_two_classes_have_one_name() -> None:
+    names = [
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name, times in Counter(names).items() if times > 1] == []

@@ -134,10 +134,10 @@ def test_a_pruned_training_stops_early(tmp_path: Path, monkeypatch: pytest.Monke
     line += ["hydra.sweeper.n_trials=1", "hydra.sweeper.name=s"]
     run_hydra(train_task, argv=line)
     sweep = tmp_path / "outputs" / "default" / "s"
-    ((_, folder, outcome),) = jobs_in(sweep)
+    ((_, folder, progress),) = jobs_in(sweep)
     result = read_result(folder)
     assert (result.status, result.steps, result.scores) == ("pruned", 3, [])
-    assert outcome.complete
+    assert progress.complete
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
     (trial,) = study.trials
     assert trial.state == optuna.trial.TrialState.PRUNED

@@ -20,7 +20,7 @@ from siamese_oneshot.evaluation.baselines import BASELINES
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.evaluation.model_evaluation import (
-    Outcome,
+    ModelResults,
     TaskProvider,
     evaluate_model,
     primary,
@@ -53,14 +53,14 @@ TESTED = ("lake_runs", "koch_protocol", "within_alphabet", "cross_alphabet", "mn
 KEPT = ("lake_runs", "koch_protocol")  # lists whose every prediction is kept in evaluation.json
 
 
-def evaluate(cfg: DictConfig) -> list[Outcome]:
+def evaluate(cfg: DictConfig) -> list[ModelResults]:
     """Evaluate ``cfg.models`` on every list, and print, save, plot and log the results.
 
     Args:
         cfg: The composed configuration of ``conf/evaluate.yaml``.
 
     Returns:
-        The outcomes in the order of ``cfg.models``.
+        The results of each model in the order of ``cfg.models``.
 
     Raises:
         UserError: For everything that a user can correct.
@@ -85,28 +85,28 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     task_provider = _task_provider(cfg)
     folder = _output_dir(cfg.output_dir, names, models, tta_views)
     folder.mkdir(parents=True, exist_ok=True)
-    outcomes: list[Outcome] = []
+    all_results: list[ModelResults] = []
     for model in models:
-        outcome = evaluate_model(model, task_provider, compute, summary_metrics)
+        model_results = evaluate_model(model, task_provider, compute, summary_metrics)
         log.info(
             "%s: %s images embedded, %s pairs scored, %.1f s",
             model.name,
-            f"{outcome.images:,}",
-            f"{outcome.comparisons:,}",
-            outcome.seconds,
+            f"{model_results.images:,}",
+            f"{model_results.comparisons:,}",
+            model_results.seconds,
         )
-        outcomes.append(outcome)
-        closest = primary(outcomes)  # embeddings are large, and plotted for one model only
-        outcomes = [o if o is closest else replace(o, embeddings=None) for o in outcomes]
-    tests = paired_tests([(one.model.name, one.results) for one in outcomes], TESTED)
-    tables = [*result_tables(outcomes, tests), *published_tables(outcomes)]
+        all_results.append(model_results)
+        closest = primary(all_results)  # embeddings are large, and plotted for one model only
+        all_results = [o if o is closest else replace(o, embeddings=None) for o in all_results]
+    tests = paired_tests([(one.model.name, one.results) for one in all_results], TESTED)
+    tables = [*result_tables(all_results, tests), *published_tables(all_results)]
     console = wide_console()
     for table in tables:
         console.print(table.rich())
     title = ", ".join(model.name for model in models)
     loaded = task_provider.loaded
     record = EvaluationRecord(
-        models=[model_record(outcome) for outcome in outcomes],
+        models=[model_record(model_results) for model_results in all_results],
         data_source=loaded.dataset.source,
         data_digest=loaded.digest,
         warnings=list(loaded.warnings),
@@ -121,7 +121,7 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
     if cfg.plots:
         from siamese_oneshot.plots.figures import evaluation_figures, save_figures  # slow to import
 
-        plots = save_figures(evaluation_figures(outcomes, loaded.dataset), folder / "plots")
+        plots = save_figures(evaluation_figures(all_results, loaded.dataset), folder / "plots")
     sweep = next((one for one in map(sweep_of, _folders(names)) if one is not None), None)
     with (
         build_loggers(
@@ -130,11 +130,11 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
             OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
             name=f"evaluate {title}"[:96],
             group=None if sweep is None else sweep.resolve().name,
-            tags=_tags(outcomes),
+            tags=_tags(all_results),
             job_type="evaluate",
         ) as loggers
     ):
-        log_evaluation(loggers, outcomes, tables, plots)
+        log_evaluation(loggers, all_results, tables, plots)
     for warning in loaded.warnings:
         console.print(warning, style="bold red", markup=False)
     console.print(
@@ -143,36 +143,37 @@ def evaluate(cfg: DictConfig) -> list[Outcome]:
         soft_wrap=True,
         markup=False,
     )
-    return outcomes
+    return all_results
 
 
-def _tags(outcomes: Sequence[Outcome]) -> list[str]:
+def _tags(all_results: Sequence[ModelResults]) -> list[str]:
     """The tags of the trainings, so that a filter by one of them finds evaluations as well."""
     tags = [
         tags_of(one.model.metadata.get("experiment") or "", one.dataset.source, one.split)
-        for one in outcomes
+        for one in all_results
     ]
     return [*dict.fromkeys(tag for own in tags for tag in own)]
 
 
-def model_record(outcome: Outcome) -> ModelRecord:
+def model_record(model_results: ModelResults) -> ModelRecord:
     """The results of one model as they stand in ``evaluation.json``."""
-    model = outcome.model
-    kept = {key: outcome.results[key] for key in KEPT if key in outcome.results}
+    model = model_results.model
+    kept = {key: model_results.results[key] for key in KEPT if key in model_results.results}
     return ModelRecord(
         name=model.name,
         kind="baseline" if model.trained is None else "network",
         trained_on=model.trained_on,
-        split=outcome.split,
-        scores=outcome.scores,
-        alphabets=outcome.alphabets,
-        threshold=outcome.test.verification.threshold,
-        reject_threshold=outcome.reject_threshold,
+        split=model_results.split,
+        scores=model_results.scores,
+        alphabets=model_results.alphabets,
+        threshold=model_results.test.verification.threshold,
+        reject_threshold=model_results.reject_threshold,
         metadata=model.metadata,
         parameters=model.parameters,
         n_networks=model.n_networks,
         confusions={
-            one.task.key: _confusions(one, outcome.dataset) for one in outcome.confused_lists
+            one.task.key: _confusions(one, model_results.dataset)
+            for one in model_results.confused_lists
         },
         predictions={
             key: {
@@ -181,10 +182,10 @@ def model_record(outcome: Outcome) -> ModelRecord:
             }
             for key, results in kept.items()
         },
-        summary=outcome.summary,
-        images_embedded=outcome.images,
-        comparisons=outcome.comparisons,
-        seconds=outcome.seconds,
+        summary=model_results.summary,
+        images_embedded=model_results.images,
+        comparisons=model_results.comparisons,
+        seconds=model_results.seconds,
     )
 
 

@@ -153,7 +153,7 @@ class TaskProvider:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ModelResults:
     """The results of one model.
 
     Attributes:
@@ -201,12 +201,12 @@ class Outcome:
         return {one.way: one for one in self.scores if one.series == series and one.way}
 
 
-SummaryMetric = Callable[[Outcome], float]
+SummaryMetric = Callable[[ModelResults], float]
 
 
-def primary(outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcome that plots and confusions are of: the first network's, else the first."""
-    return next((one for one in outcomes if one.model.trained is not None), outcomes[0])
+def primary(all_results: Sequence[ModelResults]) -> ModelResults:
+    """The results that plots and confusions are of: the first network's, else the first."""
+    return next((one for one in all_results if one.model.trained is not None), all_results[0])
 
 
 @torch.no_grad()
@@ -215,14 +215,14 @@ def evaluate_model(
     task_provider: TaskProvider,
     compute: ComputeConfig,
     summary_metrics: Mapping[str, SummaryMetric] | None = None,
-) -> Outcome:
+) -> ModelResults:
     """Evaluate a model on all lists; thresholds come from validation.
 
     Args:
         model: The model.
         task_provider: The images and lists.
         compute: Device, precision and batch size.
-        summary_metrics: Functions of the outcome, by name.
+        summary_metrics: Functions of the model's results, by name.
 
     Raises:
         UserError: If the scores of a network are not finite.
@@ -259,7 +259,7 @@ def evaluate_model(
         joint = assigned(results[key]) if key in results else None
         scores += [joint.score("test")] if joint is not None else []
     lists = [*validation.results, *results.values()]
-    outcome = Outcome(
+    model_results = ModelResults(
         model=model,
         split=tasks.split.name,
         dataset=tasks.dataset,
@@ -275,8 +275,10 @@ def evaluate_model(
         + sum(len(eval_tasks.pairs) for eval_tasks in limited),
         seconds=time.monotonic() - began,
     )
-    summary = {name: float(metric(outcome)) for name, metric in (summary_metrics or {}).items()}
-    return replace(outcome, summary=summary)
+    summary = {
+        name: float(metric(model_results)) for name, metric in (summary_metrics or {}).items()
+    }
+    return replace(model_results, summary=summary)
 
 
 def _limited(eval_tasks: EvalTasks, model: EvaluatedModel) -> EvalTasks:

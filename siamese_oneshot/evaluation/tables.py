@@ -8,7 +8,7 @@ from statistics import stdev
 from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.evaluated_model import Setting
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
-from siamese_oneshot.evaluation.model_evaluation import Outcome, primary
+from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
 from siamese_oneshot.evaluation.published import comparison, comparison_table
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import PairedTest, mean_interval
@@ -17,38 +17,40 @@ from siamese_oneshot.utils.tables import Table
 CURVES = {WAY_CURVE_TEST: "test", WAY_CURVE_TRAIN: "training"}
 
 
-def result_tables(outcomes: Sequence[Outcome], tests: Sequence[PairedTest]) -> list[Table]:
+def result_tables(all_results: Sequence[ModelResults], tests: Sequence[PairedTest]) -> list[Table]:
     """All tables of an evaluation but the comparison with published accuracies."""
-    closest = primary(outcomes)
+    closest = primary(all_results)
     tables = [
-        scores_table(outcomes),
-        seeds_table(outcomes),
-        ways_table(outcomes),
-        alphabets_table(outcomes),
+        scores_table(all_results),
+        seeds_table(all_results),
+        ways_table(all_results),
+        alphabets_table(all_results),
         *(confusions_table(closest, results) for results in closest.confused_lists),
         paired_table(tests) if tests else None,
     ]
     return [table for table in tables if table is not None]
 
 
-def published_tables(outcomes: Sequence[Outcome]) -> Iterator[Table]:
+def published_tables(all_results: Sequence[ModelResults]) -> Iterator[Table]:
     """The scores beside published accuracies, one table per protocol, best first."""
-    for protocol, rows in comparison(outcome.compared for outcome in outcomes).items():
+    for protocol, rows in comparison(
+        model_results.compared for model_results in all_results
+    ).items():
         yield comparison_table(protocol, rows)
 
 
-def scores_table(outcomes: Sequence[Outcome]) -> Table:
+def scores_table(all_results: Sequence[ModelResults]) -> Table:
     """Every list except the way curves: with protocols for one model, else a column per model."""
     rows: dict[tuple[str, str], Score] = {}
-    for outcome in outcomes:
-        for score in outcome.scores:
+    for model_results in all_results:
+        for score in model_results.scores:
             if score.series not in CURVES:
                 rows.setdefault((score.split, score.key), score)
-    if len(outcomes) == 1:
-        (outcome,) = outcomes
-        title = f"{outcome.model.name}, trained on {outcome.model.trained_on}"
+    if len(all_results) == 1:
+        (model_results,) = all_results
+        title = f"{model_results.model.name}, trained on {model_results.model.trained_on}"
         table = Table(
-            f"{title}, split {outcome.split}",
+            f"{title}, split {model_results.split}",
             ["task", ">accuracy %", ">n", "protocol"],
             note="In parentheses: 95% interval.",
             key="scores",
@@ -56,24 +58,26 @@ def scores_table(outcomes: Sequence[Outcome]) -> Table:
         for score in rows.values():
             protocol = "; ".join(filter(None, [score.auroc_and_eer, score.protocol]))
             table.add(score.name, score.percent, f"{score.n:,}", protocol)
-        for name, value in outcome.summary.items():
+        for name, value in model_results.summary.items():
             table.add(name, f"{value:.4g}", "-", "summary metric")
         return table
-    names = [outcome.model.name for outcome in outcomes]
+    names = [model_results.model.name for model_results in all_results]
     headings = ["task", ">n", *(f">{name}" for name in names)]
     table = Table("Accuracy, % (95% interval)", headings, key="scores")
     for key, first in rows.items():
         same = [
-            next((one for one in outcome.scores if (one.split, one.key) == key), None)
-            for outcome in outcomes
+            next((one for one in model_results.scores if (one.split, one.key) == key), None)
+            for model_results in all_results
         ]
         cells = ["-" if one is None else one.percent + _other_list(one, first) for one in same]
         table.add(first.name, f"{first.n:,}", *cells)
         if first.auroc is not None:
             details = ["-" if one is None else one.auroc_and_eer for one in same]
             table.add(f"{first.name}, AUROC and EER", f"{first.n:,}", *details)
-    for name in outcomes[0].summary:
-        table.add(name, "-", *(f"{outcome.summary[name]:.4g}" for outcome in outcomes))
+    for name in all_results[0].summary:
+        table.add(
+            name, "-", *(f"{model_results.summary[name]:.4g}" for model_results in all_results)
+        )
     table.note = (
         "n=: a slow model answers only the first n episodes of a list. "
         "*: not the list of the first model, because the model's own split differs."
@@ -87,16 +91,16 @@ def _other_list(score: Score, first: Score) -> str:
     return " *" if score.digest != first.digest else ""
 
 
-def seeds_table(outcomes: Sequence[Outcome]) -> Table | None:
+def seeds_table(all_results: Sequence[ModelResults]) -> Table | None:
     """Mean, standard deviation and interval over seeds; None without two seeds of one setting."""
-    groups: dict[tuple[Setting, str], dict[int | None, Outcome]] = {}
+    groups: dict[tuple[Setting, str], dict[int | None, ModelResults]] = {}
     unfinished = []
-    for outcome in outcomes:
-        setting, seed = outcome.model.setting, outcome.model.metadata.get("seed")
-        if not outcome.model.finished:
-            unfinished.append(outcome.model.name)
+    for model_results in all_results:
+        setting, seed = model_results.model.setting, model_results.model.metadata.get("seed")
+        if not model_results.model.finished:
+            unfinished.append(model_results.model.name)
         elif setting is not None:  # of a seed that was run twice, the first counts
-            groups.setdefault((setting, outcome.split), {}).setdefault(seed, outcome)
+            groups.setdefault((setting, model_results.split), {}).setdefault(seed, model_results)
     table = Table(
         "Accuracy over seeds, %",
         ["setting", "task", ">seeds", ">mean", ">95% interval", ">std", "each seed"],
@@ -123,14 +127,14 @@ def seeds_table(outcomes: Sequence[Outcome]) -> Table | None:
     return table if table.rows else None
 
 
-def ways_table(outcomes: Sequence[Outcome]) -> Table:
+def ways_table(all_results: Sequence[ModelResults]) -> Table:
     """Accuracy against the number of ways, on test and training alphabets."""
     lines = {
-        f">{outcome.model.name}, {name}": line
-        for outcome in outcomes
+        f">{model_results.model.name}, {name}": line
+        for model_results in all_results
         for series, name in CURVES.items()
-        if (line := outcome.curve(series))
-        and (series == WAY_CURVE_TEST or outcome.model.trained is not None)
+        if (line := model_results.curve(series))
+        and (series == WAY_CURVE_TEST or model_results.model.trained is not None)
     }
     n = sorted({score.n for line in lines.values() for score in line.values()})
     counts = " or ".join(f"{count:,}" for count in n)
@@ -145,33 +149,37 @@ def ways_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def alphabets_table(outcomes: Sequence[Outcome]) -> Table:
+def alphabets_table(all_results: Sequence[ModelResults]) -> Table:
     """The within-alphabet accuracy of each alphabet."""
-    names = {score.name: None for outcome in outcomes for score in outcome.alphabets}
-    way = outcomes[0].results["within_alphabet"].task.way
+    names = {score.name: None for model_results in all_results for score in model_results.alphabets}
+    way = all_results[0].results["within_alphabet"].task.way
     table = Table(
         f"Within-alphabet {way}-way accuracy by alphabet, % (95% interval)",
-        ["alphabet", *(f">{outcome.model.name}" for outcome in outcomes)],
+        ["alphabet", *(f">{model_results.model.name}" for model_results in all_results)],
         key="per_alphabet",
     )
-    by_name = [{score.name: score for score in outcome.alphabets} for outcome in outcomes]
+    by_name = [
+        {score.name: score for score in model_results.alphabets} for model_results in all_results
+    ]
     for name in names:
         table.add(name, *(one[name].percent if name in one else "-" for one in by_name))
     return table
 
 
-def confusions_table(outcome: Outcome, results: EpisodeResults, count: int = 10) -> Table:
+def confusions_table(
+    model_results: ModelResults, results: EpisodeResults, count: int = 10
+) -> Table:
     """The pairs of classes that a model confuses most often on a list."""
-    names, wrong = outcome.dataset.class_names, results.n - results.correct
+    names, wrong = model_results.dataset.class_names, results.n - results.correct
     table = Table(
-        f"Most frequent confusions of {outcome.model.name}, {results.task.title}",
+        f"Most frequent confusions of {model_results.model.name}, {results.task.title}",
         ["class", "class", ">times", ">of", ">cum. %"],
         note="times: episodes where one was predicted for the other; of: episodes containing both; "
         "cum. %: cumulative share of all errors.",
         key=f"confusions_{results.task.key}",
     )
     total = 0
-    for one in confusions(results, outcome.dataset.classes)[:count]:
+    for one in confusions(results, model_results.dataset.classes)[:count]:
         total += one.times
         share = f"{100 * total / wrong:.1f}"
         table.add(names[one.first], names[one.second], str(one.times), str(one.n), share)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from siamese_oneshot.evaluation.model_evaluation import Outcome
+from siamese_oneshot.evaluation.model_evaluation import ModelResults
 from siamese_oneshot.evaluation.published import ComparedModel, Row, comparison, reference
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
@@ -47,7 +47,7 @@ def log_result(loggers: Sequence[Logger], result: RunResult, folder: Path) -> No
 
 def log_evaluation(
     loggers: Sequence[Logger],
-    outcomes: Sequence[Outcome],
+    all_results: Sequence[ModelResults],
     tables: Sequence[Table],
     plots: Mapping[str, Path],
 ) -> None:
@@ -55,17 +55,19 @@ def log_evaluation(
 
     Args:
         loggers: Of the evaluation.
-        outcomes: One per model.
+        all_results: One per model.
         tables: As printed.
         plots: Image files by name.
     """
     values: dict[str, float] = {}
-    for outcome in outcomes:
-        prefix = "" if len(outcomes) == 1 else f"{outcome.model.name}/"
-        for score in outcome.scores:
+    for model_results in all_results:
+        prefix = "" if len(all_results) == 1 else f"{model_results.model.name}/"
+        for score in model_results.scores:
             values |= metrics_of(f"{prefix}{score.split}/{score.key}", score)
-        values |= {f"{prefix}summary/{name}": value for name, value in outcome.summary.items()}
-    rows = comparison(outcome.compared for outcome in outcomes)
+        values |= {
+            f"{prefix}summary/{name}": value for name, value in model_results.summary.items()
+        }
+    rows = comparison(model_results.compared for model_results in all_results)
     for logger in loggers:
         logger.log_metrics(values)
         if not isinstance(logger, ResilientWandbLogger):

@@ -15,7 +15,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.samplers import generator_for
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, EvalResults, alphabet_scores
 from siamese_oneshot.evaluation.metrics import accuracy_vs_way
-from siamese_oneshot.evaluation.model_evaluation import Outcome, primary
+from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.evaluation.tables import CURVES
@@ -57,27 +57,27 @@ def save_figures(
     return saved
 
 
-def evaluation_figures(outcomes: Sequence[Outcome], dataset: CharacterDataset) -> Figures:
+def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDataset) -> Figures:
     """The plots of an evaluation: the primary model's, and the way curves of all models.
 
     Args:
-        outcomes: Results of the models.
+        all_results: One per model.
         dataset: The images in full size.
     """
-    yield "accuracy_vs_way", lambda: draw_accuracy_vs_way(_way_curves(outcomes))
-    outcome = primary(outcomes)
-    results = outcome.results
+    yield "accuracy_vs_way", lambda: draw_accuracy_vs_way(_way_curves(all_results))
+    model_results = primary(all_results)
+    results = model_results.results
     runs = results.get("lake_runs") or results["koch_protocol"]
     for name, correct in (("episode_correct", True), ("episode_wrong", False)):
         matching = (runs.is_correct == correct).nonzero().flatten()
         if len(matching):  # the middle one
             index = int(matching[len(matching) // 2])
             yield name, lambda index=index: draw_episode(dataset, runs, index)  # type: ignore[misc]
-    within, validation = results["within_alphabet"], outcome.validation.results[0]
-    yield from _shared(dataset, within, validation, outcome.alphabets, outcome.test)
-    if outcome.model.trained is not None:
-        yield from _filters(outcome.model.trained.network)
-        yield "embedding_map", lambda: _embedding_map(dataset, outcome)
+    within, validation = results["within_alphabet"], model_results.validation.results[0]
+    yield from _shared(dataset, within, validation, model_results.alphabets, model_results.test)
+    if model_results.model.trained is not None:
+        yield from _filters(model_results.model.trained.network)
+        yield "embedding_map", lambda: _embedding_map(dataset, model_results)
 
 
 def validation_figures(
@@ -150,28 +150,28 @@ def _filters(network: nn.Module) -> Figures:
 
 
 def _way_curves(
-    outcomes: Sequence[Outcome],
+    all_results: Sequence[ModelResults],
 ) -> dict[str, list[tuple[int, float, float, float]]]:
     """The way curves of all models; of baselines on test alphabets only."""
     return {
-        f"{outcome.model.name}, {name} alphabets": [
+        f"{model_results.model.name}, {name} alphabets": [
             (way, score.value, score.low, score.high)
-            for way, score in outcome.curve(series).items()
+            for way, score in model_results.curve(series).items()
         ]
-        for outcome in outcomes
-        for series, name in list(CURVES.items())[: 2 if outcome.model.trained else 1]
+        for model_results in all_results
+        for series, name in list(CURVES.items())[: 2 if model_results.model.trained else 1]
     }
 
 
-def _embedding_map(dataset: CharacterDataset, outcome: Outcome) -> Figure:
+def _embedding_map(dataset: CharacterDataset, model_results: ModelResults) -> Figure:
     """The map of the test alphabet whose number of characters is nearest to 26."""
-    assert outcome.embeddings is not None, "the primary outcome keeps its embeddings"
-    indices = outcome.embeddings.indices.cpu()
+    assert model_results.embeddings is not None, "the primary model keeps its embeddings"
+    indices = model_results.embeddings.indices.cpu()
     alphabets = dataset.alphabets[indices]
-    queries = outcome.results["within_alphabet"].task.episodes.queries
+    queries = model_results.results["within_alphabet"].task.episodes.queries
     tested = dataset.alphabets[queries].unique()
     sizes = torch.tensor(
         [len(dataset.classes[indices[alphabets == one]].unique()) for one in tested.tolist()]
     )
     shown = indices[alphabets == tested[(sizes - 26).abs().argmin()]]
-    return draw_embedding_map(dataset, shown, outcome.embeddings[shown].cpu())
+    return draw_embedding_map(dataset, shown, model_results.embeddings[shown].cpu())

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
 from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, list_errors
-from siamese_oneshot.prediction.runner import Outcome
+from siamese_oneshot.prediction.runner import PredictionResults
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import printable
 
@@ -36,48 +36,48 @@ _BLACK, _GRAY = "#202124", "#5f6368"
 _COLORS = {True: "#176b2c", False: "#b3261e", None: _BLACK}
 
 
-def write_outcome(outcome: Outcome, top_k: int, folder: Path) -> None:
+def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
     """Write ``predictions.csv``, ``predictions.json`` and ``normalized.png``."""
-    write_csv(outcome, top_k, folder / "predictions.csv")
-    content = json.dumps(as_json(outcome), indent=1, ensure_ascii=False, allow_nan=False)
+    write_csv(results, top_k, folder / "predictions.csv")
+    content = json.dumps(as_json(results), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "predictions.json").write_text(content, encoding="utf-8")
-    contact_sheet(outcome).save(folder / "normalized.png", "PNG")
+    contact_sheet(results).save(folder / "normalized.png", "PNG")
 
 
-def print_outcome(outcome: Outcome, top_k: int, folder: Path, seconds: float) -> None:
+def print_results(results: PredictionResults, top_k: int, folder: Path, seconds: float) -> None:
     """Print the table, accuracy, notes, skipped images and where the files are."""
     console = Console()
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    console.print(as_table(outcome, top_k).rich())
-    accuracy = outcome.accuracy
+    console.print(as_table(results, top_k).rich())
+    accuracy = results.accuracy
     if accuracy is not None:
         value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
         share = f"{accuracy['correct']} of {accuracy['n']}"
         say(f"Accuracy: {value:.1f}% ({share} correct, 95% interval {low:.1f}-{high:.1f}%)")
-    for note in outcome.notes:
+    for note in results.notes:
         say(printable(note), "yellow")
-    if outcome.skipped:
-        say(f"Skipped {len(outcome.skipped)}:\n{list_errors(outcome.skipped)}", "yellow")
+    if results.skipped:
+        say(f"Skipped {len(results.skipped)}:\n{list_errors(results.skipped)}", "yellow")
     say(
         "predictions.csv, predictions.json and normalized.png (check what the network sees) are in "
         f"{printable(folder)}; {seconds:.1f} s"
     )
 
 
-def as_table(outcome: Outcome, top_k: int) -> Table:
+def as_table(results: PredictionResults, top_k: int) -> Table:
     """The best classes of each query."""
-    labeled = any(answer.is_class for answer in outcome.answers)
-    n_queries, n_classes = len(outcome.answers), len(outcome.classifier.classes)
+    labeled = any(answer.is_class for answer in results.answers)
+    n_queries, n_classes = len(results.answers), len(results.classifier.classes)
     table = Table(
         f"{n_queries:,} {'query' if n_queries == 1 else 'queries'}, "
         f"{n_classes:,} {'class' if n_classes == 1 else 'classes'}",
         ["query", *(["expected", ""] if labeled else []), "verdict", "classes, best first"],
     )
-    root = Path(outcome.settings["query"]).expanduser()
-    for answer in outcome.answers[:_MAX_ROWS]:
+    root = Path(results.settings["query"]).expanduser()
+    for answer in results.answers[:_MAX_ROWS]:
         path = answer.path
         name = path.name if path == root else path.relative_to(root)
         truth = [printable(answer.expected or "–"), _MARKS[answer.right]] if labeled else []
@@ -93,31 +93,31 @@ def as_table(outcome: Outcome, top_k: int) -> Table:
     return table
 
 
-def write_csv(outcome: Outcome, top_k: int, path: Path) -> None:
+def write_csv(results: PredictionResults, top_k: int, path: Path) -> None:
     """Write one row per query and rank."""
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        for answer in outcome.answers:
+        for answer in results.answers:
             start = [_cell(answer.path), _cell(answer.expected or ""), answer.verdict]
             for rank, one in enumerate(answer.prediction.classes[:top_k], 1):
                 writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(results: PredictionResults) -> dict[str, Any]:
     """Settings, network, supports, all scores of all queries, and what was skipped."""
-    model = outcome.classifier.model
+    model = results.classifier.model
     content = {
-        "settings": outcome.settings,
+        "settings": results.settings,
         "network": {
             "name": model.name,
             "parameters": model.parameters,
             "size": model.size,
             "metadata": model.metadata,
         },
-        "reject_threshold": outcome.classifier.reject_threshold,
-        "classes": outcome.classifier.classes,
-        "supports": [{"class": name, **_image_json(image)} for name, image in outcome.supports],
+        "reject_threshold": results.classifier.reject_threshold,
+        "classes": results.classifier.classes,
+        "supports": [{"class": name, **_image_json(image)} for name, image in results.supports],
         "queries": [
             {
                 **_image_json(answer.prediction.image),
@@ -127,11 +127,11 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                 "also_support": answer.repeated,
                 "classes": [vars(one) for one in answer.prediction.classes],
             }
-            for answer in outcome.answers
+            for answer in results.answers
         ],
-        "accuracy": outcome.accuracy,
-        "notes": outcome.notes,
-        "skipped": [{"path": str(one.path), "why": one.reason} for one in outcome.skipped],
+        "accuracy": results.accuracy,
+        "notes": results.notes,
+        "skipped": [{"path": str(one.path), "why": one.reason} for one in results.skipped],
     }
     encodable: dict[str, Any] = _encodable(content)
     return encodable
@@ -171,26 +171,26 @@ class Tile:
     color: str = _GRAY
 
 
-def contact_sheet(outcome: Outcome) -> Image.Image:
+def contact_sheet(results: PredictionResults) -> Image.Image:
     """Draw the supports and the queries as they are and as the network sees them."""
     supports = [
         Tile(image, (name, image.path.name if image.path else ""))
-        for name, image in outcome.supports
+        for name, image in results.supports
     ]
     queries = []
-    for answer in outcome.answers:
+    for answer in results.answers:
         best = answer.prediction.best
         name = "/".join(part for part in (answer.expected, answer.path.name) if part)
         text = f"{_MARKS[answer.right]} {best.name} {100 * best.probability:.0f}% {answer.verdict}"
         queries.append(Tile(answer.prediction.image, (name, text), _COLORS[answer.right]))
-    size = outcome.classifier.model.size
+    size = results.classifier.model.size
     titles = (
         f"Supports: {len(supports)}; left: original; right: what the network sees ({size}×{size})",
         f"Queries: {len(queries)}; with the best class of each",
     )
     sections = list(zip(titles, (supports, queries), strict=True))
     views = [
-        outcome.classifier.network_input([tile.image for tile in tiles[:_MAX_TILES]]).numpy()
+        results.classifier.network_input([tile.image for tile in tiles[:_MAX_TILES]]).numpy()
         for tiles in (supports, queries)
     ]
     return draw_sheet(sections, views)

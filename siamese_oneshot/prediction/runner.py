@@ -62,7 +62,7 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class PredictionResults:
     """The predictions for a folder of queries.
 
     Attributes:
@@ -125,7 +125,7 @@ def predict(
     on_error: str = "skip",
     output_dir: str | Path | None = None,
     trust: Collection[str] = (),
-) -> Outcome:
+) -> PredictionResults:
     """Classify the queries, print a table, and write CSV, JSON and a contact sheet.
 
     Args:
@@ -141,7 +141,7 @@ def predict(
     Raises:
         UserError: If an argument, the network or the images cannot be used.
     """
-    from siamese_oneshot.prediction.output import print_outcome, write_outcome
+    from siamese_oneshot.prediction.output import print_results, write_results
 
     start = time.monotonic()
     settings: dict[str, Any] = {"weights": weights, "support": support, "query": query}
@@ -166,7 +166,7 @@ def predict(
     ]
     labeled = list(zip(names, images, strict=True))
     skipped = supports.errors + queries.errors
-    outcome = Outcome(classifier, labeled, answers, skipped, settings)
+    results = PredictionResults(classifier, labeled, answers, skipped, settings)
     folder = Path(output_dir).expanduser() if output_dir else None
     default = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
     parent = (folder or default).parent
@@ -175,7 +175,7 @@ def predict(
         # First into a temporary folder on the same disk: a full disk leaves all files or none.
         nearby = folder if folder is not None and folder.is_dir() else parent
         with tempfile.TemporaryDirectory(prefix=".predict", dir=nearby) as temporary:
-            write_outcome(outcome, top_k, Path(temporary))
+            write_results(results, top_k, Path(temporary))
             folder = folder or _new_folder(default)
             folder.mkdir(parents=True, exist_ok=True)
             for file in Path(temporary).iterdir():
@@ -183,8 +183,8 @@ def predict(
     except OSError as error:
         reason = f"it cannot be written to: {error}"
         raise ArgumentError("output_dir", folder or default, message=reason) from error
-    print_outcome(outcome, top_k, folder, time.monotonic() - start)
-    return outcome
+    print_results(results, top_k, folder, time.monotonic() - start)
+    return results
 
 
 def _new_folder(path: Path) -> Path:

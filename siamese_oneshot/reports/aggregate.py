@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from siamese_oneshot.evaluation.significance import mean_interval
-from siamese_oneshot.reports.read import DataInfo, LeftOut, Run, Sweep
+from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
 from siamese_oneshot.reports.values import (
     Value,
     format_value,
@@ -52,7 +52,7 @@ class Group:
 
     settings: dict[str, Value]
     data: DataInfo | None
-    runs: list[Run] = field(default_factory=list)
+    runs: list[RunRecord] = field(default_factory=list)
 
     @property
     def val_accuracy(self) -> Mean:
@@ -68,7 +68,7 @@ class Group:
         """The digest of each score's list of episodes."""
         return {name: score.digest for run in self.runs for name, score in run.scores.items()}
 
-    def accepts(self, run: Run) -> bool:
+    def accepts(self, run: RunRecord) -> bool:
         """Whether a run has the same settings, data and lists of episodes."""
         digests = self.digests()
         return (
@@ -155,7 +155,7 @@ def importance_of(sweep: Sweep) -> Importance:
     return Importance(dict(sorted(shares.items(), key=lambda item: -item[1])), why)
 
 
-def _ped_anova(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, float]:
+def _ped_anova(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, float]:
     """The share of each setting; empty if the jobs do not tell."""
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution

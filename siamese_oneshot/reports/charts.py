@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from siamese_oneshot.reports.aggregate import Importance
-from siamese_oneshot.reports.read import ACCURACY, Curve, Run, Sweep
+from siamese_oneshot.reports.read import ACCURACY, Curve, RunRecord, Sweep
 from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.reports.values import (
     Value,
@@ -401,7 +401,9 @@ def scale_of(values: Sequence[Value]) -> Scale:
     return Scale([where[identity(value)] for value in values], kept, log)
 
 
-def chosen_keys(runs: Sequence[Run], keys: Sequence[str], importance: Importance) -> list[str]:
+def chosen_keys(
+    runs: Sequence[RunRecord], keys: Sequence[str], importance: Importance
+) -> list[str]:
     """At most ``_MAX_AXES`` settings that differ between runs, the most important first."""
     differing = [
         key
@@ -415,7 +417,7 @@ def chosen_keys(runs: Sequence[Run], keys: Sequence[str], importance: Importance
 _JOB_TIPS = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
 
 
-def _columns(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
+def _columns(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, list[Any]]:
     """What is shown of a job under the pointer; Bokeh escapes it."""
     return {
         "job": [run.number for run in runs],
@@ -425,12 +427,12 @@ def _columns(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Any]]:
     }
 
 
-def _percent(run: Run) -> float:
+def _percent(run: RunRecord) -> float:
     assert run.val_accuracy is not None
     return 100 * run.val_accuracy
 
 
-def _score_ranks(runs: Sequence[Run]) -> list[float]:
+def _score_ranks(runs: Sequence[RunRecord]) -> list[float]:
     """Each validation score between the lowest (0) and the highest (1)."""
     scores = [run.val_accuracy or 0.0 for run in runs]
     low, high = min(scores), max(scores)

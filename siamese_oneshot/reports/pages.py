@@ -20,7 +20,7 @@ from siamese_oneshot.reports.read import (
     Curve,
     DataInfo,
     LeftOut,
-    Run,
+    RunRecord,
     Sweep,
     evaluation_of,
 )
@@ -160,7 +160,7 @@ def write_pages(
     return output / INDEX
 
 
-def _page_name(run: Run) -> str:
+def _page_name(run: RunRecord) -> str:
     """The name of the run's folder, after its number, which makes it unique."""
     name = run.folder.name
     number, _, _ = name.partition("_")
@@ -187,7 +187,7 @@ def _remove_other_pages(folder: Path, names: set[str]) -> None:
         folder.rmdir()
 
 
-def run_page(run: Run) -> dict[str, Any]:
+def run_page(run: RunRecord) -> dict[str, Any]:
     """What the template of a run's page takes."""
     scores = list(run.scores.values())
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
@@ -224,14 +224,14 @@ def run_page(run: Run) -> dict[str, Any]:
     }
 
 
-def _experiment(runs: Sequence[Run]) -> str:
+def _experiment(runs: Sequence[RunRecord]) -> str:
     """Experiments and models of some runs: ``default, cross_attention``."""
     names = [run.data.experiment for run in runs if run.data is not None]
     models = [format_value(model) for known, model in (run.value("model") for run in runs) if known]
     return shorten(", ".join(dict.fromkeys([*names, *models])), 80) or "unknown experiment"
 
 
-def _warnings(run: Run) -> list[str]:
+def _warnings(run: RunRecord) -> list[str]:
     """What a reader of the scores must know, and what is wrong with the folder."""
     warnings = [str(text) for text in run.result.warnings] if run.result is not None else []
     if run.error:
@@ -243,11 +243,13 @@ def _warnings(run: Run) -> list[str]:
     return list(dict.fromkeys([*warnings, *run.problems]))
 
 
-def _resume_command(run: Run) -> str:
+def _resume_command(run: RunRecord) -> str:
     return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={path_text(run.folder)}"])
 
 
-def _plot_groups(run: Run, model: ModelRecord | None) -> list[tuple[str, list[dict[str, Any]]]]:
+def _plot_groups(
+    run: RunRecord, model: ModelRecord | None
+) -> list[tuple[str, list[dict[str, Any]]]]:
     """The plots of the last validation that was drawn and of the evaluation, under headings."""
     drawn = {
         int(digits): folder
@@ -324,7 +326,7 @@ def _at(curve: Curve | None, step: int) -> float | None:
     return curve.values[near[-1]] if near else None
 
 
-def _differences(run: Run) -> Table | None:
+def _differences(run: RunRecord) -> Table | None:
     """The settings that differ from the defaults of the run's experiment in this version.
 
     Returns:
@@ -375,7 +377,7 @@ def _defaults(overrides: tuple[str, ...]) -> dict[str, Value] | None:
     return leaves({key: value for key, value in plain.items() if key not in _NOT_SETTINGS})
 
 
-def _config_text(run: Run) -> str:
+def _config_text(run: RunRecord) -> str:
     """The resolved configuration as YAML; empty if there is none."""
     import yaml
     from omegaconf import OmegaConf
@@ -400,7 +402,7 @@ def _config_text(run: Run) -> str:
     return text
 
 
-def _details(run: Run) -> list[tuple[str, str]]:
+def _details(run: RunRecord) -> list[tuple[str, str]]:
     """Where and how it ran."""
     details: list[tuple[str, Any]] = [("folder", path_text(run.folder)), ("status", run.status)]
     details.append(("seed", run.seed))

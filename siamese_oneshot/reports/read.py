@@ -94,7 +94,7 @@ class Curve:
 
 
 @dataclass
-class Run:
+class RunRecord:
     """One training run: a job of a sweep, or a run of its own.
 
     Attributes:
@@ -214,7 +214,7 @@ class Sweep:
     """
 
     folders: list[Path]
-    runs: list[Run]
+    runs: list[RunRecord]
     keys: list[str]
     left_out: list[LeftOut]
 
@@ -223,7 +223,7 @@ class Sweep:
         """The first folder's name."""
         return path_text(Path(self.folders[0].resolve().name)) or "/"
 
-    def finished(self) -> list[Run]:
+    def finished(self) -> list[RunRecord]:
         """The runs whose validation scores compare."""
         return [run for run in self.runs if run.comparable]
 
@@ -312,8 +312,8 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(word), "") if word.isdecimal() else (-1, word) for word in words]
 
 
-def _read_run(folder: Path) -> Run:
-    run = Run(folder)
+def _read_run(folder: Path) -> RunRecord:
+    run = RunRecord(folder)
     try:
         run.job = Job.read(folder)
     except UserError as error:
@@ -350,7 +350,7 @@ def _read_run(folder: Path) -> Run:
     return run
 
 
-def _take_result(run: Run, result: RunResult) -> None:
+def _take_result(run: RunRecord, result: RunResult) -> None:
     run.status, run.seed = result.status, result.seed
     run.data = DataInfo(
         result.experiment, result.data_source, result.data_digest, result.data_split,
@@ -381,7 +381,7 @@ def is_share(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
-def differing_keys(runs: Sequence[Run]) -> list[str]:
+def differing_keys(runs: Sequence[RunRecord]) -> list[str]:
     """The settings that were swept or that differ between runs, without the seed.
 
     Two runs may agree in all overrides and still differ in their configurations, as when a default
@@ -468,7 +468,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def evaluation_of(run: Run) -> tuple[DataInfo, ModelRecord] | None:
+def evaluation_of(run: RunRecord) -> tuple[DataInfo, ModelRecord] | None:
     """The data and the scores of an evaluation after training; None if there is none to use."""
     path = find_evaluation(run.folder)
     if path is None:

@@ -26,7 +26,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from siamese_oneshot.sweeps.job import ATTEMPTS, Job, Outcome, await_orphan, jobs_in, open_sweep
+from siamese_oneshot.sweeps.job import ATTEMPTS, Job, JobProgress, await_orphan, jobs_in, open_sweep
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, UserError
 from siamese_oneshot.utils.text import bare_key, folder_name, quoted
@@ -147,7 +147,7 @@ class SweepDriver(Sweeper):
     def _is_waiting(self, job: Job) -> bool:
         folder = self.folder_of(job)
         await_orphan(folder)
-        if Outcome.of(folder).complete or job.error is not None:
+        if JobProgress.of(folder).complete or job.error is not None:
             return False
         if job.lost(folder) >= ATTEMPTS:
             self._fail(job, f"its process was lost {job.attempts} times. {self._loss}".rstrip())
@@ -159,7 +159,7 @@ class SweepDriver(Sweeper):
         assert self.launcher is not None
         for job in jobs:
             job.begin(self.folder_of(job))
-            if Outcome.of(self.folder_of(job)).status == "failed":  # of an earlier attempt
+            if JobProgress.of(self.folder_of(job)).status == "failed":  # of an earlier attempt
                 (self.folder_of(job) / "result.json").unlink(missing_ok=True)
         lines = [self._line(job) for job in jobs]
         try:
@@ -190,7 +190,7 @@ class SweepDriver(Sweeper):
             while not over.wait(_POLL):
                 for job in jobs:
                     if job.number not in self._reported:
-                        self._report(job, Outcome.of(self.folder_of(job)))
+                        self._report(job, JobProgress.of(self.folder_of(job)))
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -211,7 +211,7 @@ class SweepDriver(Sweeper):
 
     def _settle(self, job: Job, answer: JobReturn) -> None:
         """Record and log how a job ended."""
-        outcome = Outcome.of(self.folder_of(job))
+        progress = JobProgress.of(self.folder_of(job))
         error = answer._return_value  # `return_value` would print and raise it
         if isinstance(error, Busy):  # a job in a queue that an earlier process left behind
             log.info("job %d: %s", job.number, error)
@@ -220,19 +220,19 @@ class SweepDriver(Sweeper):
                 log.error("".join(traceback.format_exception(error)).rstrip())
             traceback.clear_frames(error.__traceback__)
             self._fail(job, f"{type(error).__name__}: {error}")
-        elif outcome.status == "failed":
+        elif progress.status == "failed":
             self._fail(job, "it ended without a validation score")
-        self._report(job, outcome)  # a job that is neither complete nor failed is launched again
+        self._report(job, progress)  # a job that is neither complete nor failed is launched again
 
-    def _report(self, job: Job, outcome: Outcome) -> None:
+    def _report(self, job: Job, progress: JobProgress) -> None:
         """Log, once, how a job ended, and how long the rest will take."""
-        ended = outcome.complete or job.error is not None
+        ended = progress.complete or job.error is not None
         if not ended or job.number in self._reported:
             return
         self._reported.add(job.number)
-        if outcome.complete and outcome.validation is not None:
-            percent = 100 * outcome.validation
-            log.info("job %d: %s, validation %.2f%%", job.number, outcome.status, percent)
+        if progress.complete and progress.validation is not None:
+            percent = 100 * progress.validation
+            log.info("job %d: %s, validation %.2f%%", job.number, progress.status, percent)
         self.left -= 1
         if self.left > 0:
             rest = self.left * (time.monotonic() - self._start) / len(self._reported)
@@ -274,7 +274,7 @@ class SweepDriver(Sweeper):
         jobs = jobs_in(self.folder)
         # A job that failed may since have been resumed and have reached its end.
         failed = [job for job in jobs if job[0].error is not None and not job[2].complete]
-        complete = sum(outcome.complete for _, _, outcome in jobs)
+        complete = sum(progress.complete for _, _, progress in jobs)
         log.info("%d of %d jobs are complete in %s", complete, len(jobs), self.folder)
         log.info("table: python -m siamese_oneshot.report %s", shlex.quote(str(self.folder)))
         if failed:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from siamese_oneshot.sweeps.driver import NEEDS_LIST, SweepDriver, blind_split
-from siamese_oneshot.sweeps.job import Job, Outcome, jobs_in
+from siamese_oneshot.sweeps.job import Job, JobProgress, jobs_in
 from siamese_oneshot.utils.text import bare_key
 
 log = logging.getLogger(__name__)
@@ -32,14 +32,14 @@ class GridSweeper(SweepDriver):
                 split,
             )
         assign_numbers(jobs, [job for job, _, _ in jobs_in(self.folder)])
-        self.left = sum(not Outcome.of(self.folder_of(job)).complete for job in jobs)
+        self.left = sum(not JobProgress.of(self.folder_of(job)).complete for job in jobs)
         log.info("%d of %d jobs are to be run", self.left, len(jobs))
         step = self.at_once(len(jobs))
         if step > 1 and self.parallel is None:
             step = len(jobs)  # the launcher has a queue: no job waits for the slowest of a few
         for start in range(0, len(jobs), step):
             self.launch(jobs[start : start + step])
-        scores = {job.number: Outcome.of(self.folder_of(job)).validation or 0.0 for job in jobs}
+        scores = {job.number: JobProgress.of(self.folder_of(job)).validation or 0.0 for job in jobs}
         best = max(jobs, key=lambda job: scores[job.number])
         if split is None and len(jobs) > 1 and scores[best.number] > 0.0:
             self.log_winner(len(jobs), best.number, scores[best.number], best.overrides)

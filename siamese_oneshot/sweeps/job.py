@@ -116,7 +116,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobProgress:
     """How far a job has come.
 
     Attributes:
@@ -133,8 +133,8 @@ class Outcome:
         return self.status in COMPLETE
 
     @classmethod
-    def of(cls, folder: Path) -> Outcome:
-        """Read the outcome from a job's folder; a damaged result counts as none."""
+    def of(cls, folder: Path) -> JobProgress:
+        """Read it from a job's folder; a damaged result counts as none."""
         from siamese_oneshot.runs import result
 
         if not (folder / FILE).is_file() and not (folder / result.FILE).is_file():
@@ -218,7 +218,7 @@ def await_orphan(folder: Path) -> None:
     lock.release()
 
 
-def jobs_in(folder: Path) -> list[tuple[Job, Path, Outcome]]:
+def jobs_in(folder: Path) -> list[tuple[Job, Path, JobProgress]]:
     """List the jobs that have a folder, by number; damaged ones are logged and left out."""
     jobs = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -228,7 +228,7 @@ def jobs_in(folder: Path) -> list[tuple[Job, Path, Outcome]]:
             log.warning("%s", error)
             continue
         if job is not None:
-            jobs.append((job, path, Outcome.of(path)))
+            jobs.append((job, path, JobProgress.of(path)))
     return sorted(jobs, key=lambda item: item[0].number)
 
 

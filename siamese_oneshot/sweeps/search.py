@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
 from siamese_oneshot.sweeps.driver import SweepDriver, blind_split
-from siamese_oneshot.sweeps.job import Job, Outcome
+from siamese_oneshot.sweeps.job import Job, JobProgress
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 
@@ -174,12 +174,12 @@ class SearchSweeper(SweepDriver):
         """Tell the study how a job ended."""
         import optuna
 
-        outcome = Outcome.of(self.folder_of(job))
+        progress = JobProgress.of(self.folder_of(job))
         assert job.trial is not None
         number: int = job.trial["number"]
-        if outcome.status == "finished":
-            self.study.tell(number, outcome.validation)
-        elif outcome.status == "pruned":
+        if progress.status == "finished":
+            self.study.tell(number, progress.validation)
+        elif progress.status == "pruned":
             self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
         else:
             self.study.tell(number, state=optuna.trial.TrialState.FAIL)

@@ -27,7 +27,7 @@ from siamese_oneshot.training.launch import (
     quieten,
     train_apart,
 )
-from siamese_oneshot.training.run import Run
+from siamese_oneshot.training.run import TrainingRun
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import Busy, UserError
@@ -80,7 +80,7 @@ def _train(cfg: DictConfig, folder: Path) -> float:
     if is_first_process():
         OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     seed_all(cfg.seed)
-    run = Run(cfg, folder)
+    run = TrainingRun(cfg, folder)
     label = RunName.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
     with build_loggers(
         cfg.get("logger"),

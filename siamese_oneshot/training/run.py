@@ -53,7 +53,7 @@ _FINAL: dict[str, Any] = {  # of the trainer that evaluates the kept checkpoint
 }  # fmt: skip
 
 
-class Run:
+class TrainingRun:
     """A training in its folder, from the configuration to ``result.json``.
 
     Args:

@@ -108,8 +108,8 @@ def three_way(dataset, split, seed):
     rng = torch.Generator().manual_seed(seed)
     yield EpisodeTask("three_way", "3-way", "3-way, own rule", sample_episodes(classes, 12, rng, 3))
 
-def worst_alphabet(outcome):
-    return min(score.value for score in outcome.alphabets)
+def worst_alphabet(results):
+    return min(score.value for score in results.alphabets)
 '''
 
 

@@ -79,10 +79,10 @@ def test_a_forced_split_may_not_test_training_classes(omniglot) -> None:
 
 def test_each_image_is_embedded_once(with_mnist: TaskProvider) -> None:
     counting = Counting()
-    outcome = evaluate_model(EvaluatedModel("counting", counting, 16), with_mnist, COMPUTE)
-    assert len(counting.seen) == outcome.images
-    assert outcome.images <= len(with_mnist.loaded.dataset) + 90
-    assert outcome.comparisons > 10 * outcome.images
+    model_results = evaluate_model(EvaluatedModel("counting", counting, 16), with_mnist, COMPUTE)
+    assert len(counting.seen) == model_results.images
+    assert model_results.images <= len(with_mnist.loaded.dataset) + 90
+    assert model_results.comparisons > 10 * model_results.images
     bits = torch.stack(counting.seen).flatten(1)
     assert len(torch.unique(bits, dim=0)) == len(bits)
 
@@ -99,13 +99,13 @@ def test_scores_that_are_not_finite_are_refused(task_provider: TaskProvider) -> 
 def test_accuracies_equal_slow_counts(
     task_provider: TaskProvider, dataset: CharacterDataset
 ) -> None:
-    outcome = evaluate_model(pixels(), task_provider, COMPUTE)
+    model_results = evaluate_model(pixels(), task_provider, COMPUTE)
     flat = dataset.pixels.flatten(1).double() / 255
     for key in (
         "within_alphabet", "cross_alphabet", "few_shot_5way_5shot", "way_curve_test_04",
         "way_curve_train_06",
     ):  # fmt: skip
-        results = outcome.results[key]
+        results = model_results.results[key]
         episodes, correct = results.task.episodes, 0
         for query, ways, truth in zip(
             episodes.queries, episodes.supports, episodes.answers, strict=True
@@ -119,12 +119,12 @@ def test_accuracies_equal_slow_counts(
 def test_all_scores_are_there_once_and_thresholds_come_from_validation(
     with_mnist: TaskProvider,
 ) -> None:
-    def metric(outcome: object) -> float:
+    def metric(results: object) -> float:
         return 0.25
 
-    outcome = evaluate_model(network(), with_mnist, COMPUTE, {"quarter": metric})
-    assert outcome.summary == {"quarter": 0.25}
-    keys = [(score.split, score.key) for score in outcome.scores]
+    model_results = evaluate_model(network(), with_mnist, COMPUTE, {"quarter": metric})
+    assert model_results.summary == {"quarter": 0.25}
+    keys = [(score.split, score.key) for score in model_results.scores]
     assert len(set(keys)) == len(keys)
     ways = [f"way_curve_{name}_{way:02d}" for name in ("test", "train") for way in range(1, 7)]
     assert {key for split, key in keys if split == "test"} == {
@@ -133,17 +133,19 @@ def test_all_scores_are_there_once_and_thresholds_come_from_validation(
         *ways,
     }  # fmt: skip
     assert {key for split, key in keys if split == "validation"} == {"one_shot", "verification"}
-    assert outcome.test.verification.threshold == outcome.validation.verification.threshold
-    scores = {score.key: score for score in outcome.scores if score.split == "test"}
+    assert (
+        model_results.test.verification.threshold == model_results.validation.verification.threshold
+    )
+    scores = {score.key: score for score in model_results.scores if score.split == "test"}
     assert scores["mnist"].n == PROTOCOLS.mnist_episodes
     assert scores["way_curve_test_01"].value == 1.0
     assert scores["open_set"].n == 2 * scores["within_alphabet"].n
     assert scores["assigned_within_alphabet"].n == scores["within_alphabet"].n
     assert scores["few_shot_5way_5shot"].shot == 5
-    assert {one.kind for one in outcome.scores} == {
+    assert {one.kind for one in model_results.scores} == {
         "one_shot", "verification", "open_set", "assignment",
     }  # fmt: skip
-    assert outcome.curve("way_curve_test") == {
+    assert model_results.curve("way_curve_test") == {
         way: scores[f"way_curve_test_{way:02d}"] for way in range(1, 7)
     }
 
@@ -159,15 +161,15 @@ def test_the_first_network_is_plotted() -> None:
 
 
 def test_open_set_is_scored_at_validations_threshold(task_provider: TaskProvider) -> None:
-    outcome = evaluate_model(pixels(), task_provider, COMPUTE)
-    results, correct = outcome.results["within_alphabet"], 0
+    model_results = evaluate_model(pixels(), task_provider, COMPUTE)
+    results, correct = model_results.results["within_alphabet"], 0
     for scores, truth in zip(
         results.scores.tolist(), results.task.episodes.answers.tolist(), strict=True
     ):
         others = [score for way, score in enumerate(scores) if way != truth]
-        correct += max(scores) > outcome.reject_threshold
-        correct += max(others) <= outcome.reject_threshold
-    (score,) = [score for score in outcome.scores if score.key == "open_set"]
+        correct += max(scores) > model_results.reject_threshold
+        correct += max(others) <= model_results.reject_threshold
+    (score,) = [score for score in model_results.scores if score.key == "open_set"]
     assert score.correct == correct
 
 
@@ -189,5 +191,5 @@ def test_slow_models_answer_the_first_episodes_of_each_list(task_provider: TaskP
         if full.results[key].n > 15:
             assert "the first 15 of" in results.task.protocol
     skipping = replace(pixels(), skip_series=("few_shot", "way_curve_test"))
-    outcome = evaluate_model(skipping, task_provider, COMPUTE)
-    assert {one.series for one in outcome.scores} == {None, "way_curve_train"}
+    model_results = evaluate_model(skipping, task_provider, COMPUTE)
+    assert {one.series for one in model_results.scores} == {None, "way_curve_train"}

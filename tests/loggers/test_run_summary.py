@@ -134,7 +134,7 @@ class Recorder(ResilientWandbLogger):
 
 
 def test_an_evaluation_is_logged(tmp_path: Path) -> None:
-    outcomes: Any = [
+    all_results: Any = [
         SimpleNamespace(
             model=SimpleNamespace(name=name),
             dataset=SimpleNamespace(source="synthetic"),
@@ -146,7 +146,7 @@ def test_an_evaluation_is_logged(tmp_path: Path) -> None:
     ]
     tables = [Table("Scores", ["model", ">%"], [["a", key]], key=key) for key in "xy"]
     recorder = Recorder()
-    log_evaluation([recorder], outcomes, tables, {"mistakes": tmp_path / "mistakes.png"})
+    log_evaluation([recorder], all_results, tables, {"mistakes": tmp_path / "mistakes.png"})
     assert {*recorder.tables} == {"tables/x", "tables/y", "comparison"}
     assert recorder.tables["tables/y"] == [["a", "y"]]
     assert recorder.images == {"plots/mistakes": [str(tmp_path / "mistakes.png")]}
@@ -154,5 +154,5 @@ def test_an_evaluation_is_logged(tmp_path: Path) -> None:
     assert recorder.metrics["b/test/lake_runs_accuracy"] == 0.6
     assert recorder.metrics["b/test/verification_auroc"] == 0.98
     assert recorder.metrics["a/summary/mine"] == 0.5
-    log_evaluation([Recorder(), recorder := Recorder()], outcomes[:1], [], {})
+    log_evaluation([Recorder(), recorder := Recorder()], all_results[:1], [], {})
     assert recorder.metrics["test/lake_runs_accuracy"] == 0.5, "one model needs no prefix"

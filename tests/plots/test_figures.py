@@ -15,7 +15,7 @@ from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
 from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
-from siamese_oneshot.evaluation.model_evaluation import Outcome, TaskProvider, evaluate_model
+from siamese_oneshot.evaluation.model_evaluation import ModelResults, TaskProvider, evaluate_model
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
@@ -32,7 +32,7 @@ def network() -> SiameseNetwork:
 
 
 @pytest.fixture
-def outcomes(dataset: CharacterDataset) -> list[Outcome]:
+def all_results(dataset: CharacterDataset) -> list[ModelResults]:
     """Of a baseline and a network."""
     config = EvalConfig(
         n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5
@@ -48,19 +48,19 @@ def outcomes(dataset: CharacterDataset) -> list[Outcome]:
     return [evaluate_model(one, provider, ComputeConfig("cpu", "32-true")) for one in models]
 
 
-def episodes(outcome: Outcome) -> set[str]:
+def episodes(model_results: ModelResults) -> set[str]:
     """Koch's episodes have a correct and a wrong one, or one of them."""
-    correct = outcome.results["koch_protocol"].is_correct
+    correct = model_results.results["koch_protocol"].is_correct
     return {"episode_correct"} & {"episode_correct" if correct.any() else ""} | (
         set() if correct.all() else {"episode_wrong"}
     )
 
 
 def test_a_network_has_every_plot(
-    outcomes: list[Outcome], dataset: CharacterDataset, tmp_path: Path
+    all_results: list[ModelResults], dataset: CharacterDataset, tmp_path: Path
 ) -> None:
-    saved = save_figures(evaluation_figures(outcomes, dataset), tmp_path)
-    assert set(saved) == SHARED | episodes(outcomes[1]) | {"filters", "embedding_map"}
+    saved = save_figures(evaluation_figures(all_results, dataset), tmp_path)
+    assert set(saved) == SHARED | episodes(all_results[1]) | {"filters", "embedding_map"}
     for name, path in saved.items():
         assert path == tmp_path / f"{name}.png"
         with Image.open(path) as image:
@@ -68,14 +68,14 @@ def test_a_network_has_every_plot(
 
 
 def test_a_baseline_has_those_that_need_no_network(
-    outcomes: list[Outcome], dataset: CharacterDataset, tmp_path: Path
+    all_results: list[ModelResults], dataset: CharacterDataset, tmp_path: Path
 ) -> None:
-    saved = save_figures(evaluation_figures(outcomes[:1], dataset), tmp_path)
-    assert set(saved) == SHARED | episodes(outcomes[0])
+    saved = save_figures(evaluation_figures(all_results[:1], dataset), tmp_path)
+    assert set(saved) == SHARED | episodes(all_results[0])
 
 
 def test_a_failing_plot_is_named(
-    outcomes: list[Outcome],
+    all_results: list[ModelResults],
     dataset: CharacterDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -85,20 +85,20 @@ def test_a_failing_plot_is_named(
         raise ValueError("no such luck")
 
     monkeypatch.setattr(figures, "draw_mistakes", fail)
-    saved = save_figures(evaluation_figures(outcomes[:1], dataset), tmp_path)
-    assert set(saved) == (SHARED | episodes(outcomes[0])) - {"mistakes"}
+    saved = save_figures(evaluation_figures(all_results[:1], dataset), tmp_path)
+    assert set(saved) == (SHARED | episodes(all_results[0])) - {"mistakes"}
     assert "the plot mistakes cannot be made: no such luck" in caplog.text
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation()])
 def test_plots_of_a_validation(
-    outcomes: list[Outcome],
+    all_results: list[ModelResults],
     dataset: CharacterDataset,
     tmp_path: Path,
     augmentation: Augmentation | None,
 ) -> None:
     made = validation_figures(
-        dataset, outcomes[1].validation, network(), augmentation, dataset.indices()
+        dataset, all_results[1].validation, network(), augmentation, dataset.indices()
     )
     expected = SHARED | {"episode", "filters"} | ({"augmentations"} if augmentation else set())
     assert set(save_figures(made, tmp_path)) == expected

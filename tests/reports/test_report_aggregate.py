@@ -10,7 +10,7 @@ import pytest
 from made_jobs import make_job, result_of, scores_of
 
 from siamese_oneshot.reports.aggregate import group_runs, importance_of, shared_scores
-from siamese_oneshot.reports.read import DataInfo, Run, Sweep, read_sweep
+from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep, read_sweep
 
 
 def test_mean_and_interval_over_seeds(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_settings_that_change_no_result_do_not_separate_seeds(tmp_path: Path) ->
 def swept(rows: list[tuple[dict[str, Any], float | None]], **changes: Any) -> Sweep:
     keys = list(dict.fromkeys(key for settings, _ in rows for key in settings))
     runs = [
-        Run(Path(str(n)), str(n), n, "finished", n, settings=settings, val_accuracy=score)
+        RunRecord(Path(str(n)), str(n), n, "finished", n, settings=settings, val_accuracy=score)
         for n, (settings, score) in enumerate(rows)
     ]
     for name, value in changes.items():

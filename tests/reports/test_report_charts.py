@@ -25,7 +25,7 @@ from siamese_oneshot.reports.charts import (
     scale_of,
     sweep_charts,
 )
-from siamese_oneshot.reports.read import Curve, DataInfo, Run, Sweep
+from siamese_oneshot.reports.read import Curve, DataInfo, RunRecord, Sweep
 
 Rows = list[tuple[str, float | None, dict[str, Any]]]
 
@@ -33,7 +33,7 @@ Rows = list[tuple[str, float | None, dict[str, Any]]]
 def swept(rows: Rows) -> Sweep:
     keys = list(dict.fromkeys(key for *_, settings in rows for key in settings))
     runs = [
-        Run(Path(str(n)), str(n), n, status, settings=settings, val_accuracy=score)
+        RunRecord(Path(str(n)), str(n), n, status, settings=settings, val_accuracy=score)
         for n, (status, score, settings) in enumerate(rows)
     ]
     return Sweep([Path()], runs, keys, [])

@@ -24,8 +24,8 @@ from siamese_oneshot.utils.errors import UserError
 
 @pytest.fixture
 def record(task_provider: TaskProvider) -> EvaluationRecord:
-    outcome = evaluate_model(network(), task_provider, COMPUTE, {"half": lambda _: 0.5})
-    return EvaluationRecord([model_record(outcome)], "synthetic", "abc", commit="123")
+    model_results = evaluate_model(network(), task_provider, COMPUTE, {"half": lambda _: 0.5})
+    return EvaluationRecord([model_record(model_results)], "synthetic", "abc", commit="123")
 
 
 def test_what_was_written_is_read(tmp_path: Path, record: EvaluationRecord) -> None:

@@ -1,4 +1,4 @@
-"""A sweep's folder and its jobs: names, files, outcomes, locks."""
+"""A sweep's folder and its jobs: names, files, progress, locks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from siamese_oneshot.runs.result import write_result
 from siamese_oneshot.sweeps.job import (
     JOB_LOCK,
     Job,
-    Outcome,
+    JobProgress,
     await_orphan,
     command_of,
     jobs_in,
@@ -80,16 +80,16 @@ def test_a_checkpoint_resets_the_attempts(tmp_path: Path) -> None:
 def test_the_outcome_is_read_from_the_result(
     tmp_path: Path, status: str, value: float | None, expected: str, complete: bool
 ) -> None:
-    assert Outcome.of(tmp_path).status == "new"
+    assert JobProgress.of(tmp_path).status == "new"
     write_result(tmp_path, result_of(value, status=status))
-    outcome = Outcome.of(tmp_path)
-    assert (outcome.status, outcome.complete) == (expected, complete)
+    progress = JobProgress.of(tmp_path)
+    assert (progress.status, progress.complete) == (expected, complete)
 
 
 @pytest.mark.parametrize("text", ['{"status": "fini', "[1]", ""])
 def test_a_damaged_result_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "result.json").write_text(text)
-    assert Outcome.of(tmp_path) == Outcome("unfinished")
+    assert JobProgress.of(tmp_path) == JobProgress("unfinished")
 
 
 def test_the_same_sweep_may_be_opened_again_and_no_other(tmp_path: Path) -> None:
