@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from siamese_oneshot.cli.explain import explain_machine
-from siamese_oneshot.data.splits import BLIND
+from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
@@ -174,8 +174,8 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
         was_rounded: Whether the evaluated weights were those of the file, rounded.
     """
     card, metadata = trained.card, trained.metadata
-    is_blind = metadata.get("split") in BLIND
-    blind = ", whose alphabets are also training alphabets" if is_blind else ""
+    is_trained_on = metadata.get("split") in TRAINS_ON_VALIDATION
+    caveat = ", whose alphabets are also training alphabets" if is_trained_on else ""
     rounding = "with its weights" if was_rounded else "before its weights were"
     table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
     for score in model.scores:
@@ -191,7 +191,7 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
         f"- trained with `{card['command']}` at commit {card['commit']}",
         f"- evaluated with `python -m siamese_oneshot.evaluate`, {rounding} rounded to {ROUNDED}",
         f"- verification threshold {trained.threshold:.4f}, reject threshold for unknown classes "
-        f"{trained.reject_threshold:.4f}; both chosen on validation data{blind}",
+        f"{trained.reject_threshold:.4f}; both chosen on validation data{caveat}",
         "",
         table.markdown(),
     ]

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps.driver import NEEDS_LIST
-from siamese_oneshot.sweeps.search import refuse_blind_search, space_of
+from siamese_oneshot.sweeps.search import check_search_split, space_of
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key
 
@@ -56,7 +56,7 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
         raise UserError("nothing varies: add +sweep=default, or ranges such as seed=0,1,2")
     searching = "n_trials" in cfg.hydra.sweeper
     if searching:
-        refuse_blind_search(cfg)
+        check_search_split(cfg)
     settings = (cfg.get("logger") or {}).get("wandb")
     if settings is None:
         raise UserError("a W&B sweep needs W&B: leave logger=wandb, or add it to the list")

@@ -81,7 +81,7 @@ class Lookalike:
     def matches(self, found):
         return (
             np.array_equal(found.dataset.pixels.numpy(), np.where(self.ink, 255, 0))
-            and torch.stack([found.runs.tests, found.runs.supports, found.runs.answers])
+            and torch.stack([found.runs.queries, found.runs.supports, found.runs.answers])
             .numpy()
             .tolist()
             == self.runs.tolist()

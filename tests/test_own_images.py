@@ -109,10 +109,10 @@ def test_evaluation_export_and_answers(
     )
     assert mine.card["trained_on"] == model["trained_on"]
     record = read_evaluation(run / "evaluation" / "evaluation.json").models[0]
-    blind = replace(mine, metadata={**mine.metadata, "split": "background"})
-    shared = "which are also training data"
+    shown = replace(mine, metadata={**mine.metadata, "split": "background"})
+    shared = "whose alphabets are also training alphabets"
     assert shared not in text
-    assert shared in exporting.card_page(blind, record, "mine.safetensors", False)
+    assert shared in exporting.card_page(shown, record, "mine.safetensors", False)
     scores = [{**one, "digest": one["digest"][::-1]} for one in model["scores"]]
     for other, said in (
         ({"data_digest": "other"}, "own data_digest: run"),

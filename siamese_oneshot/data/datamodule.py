@@ -217,7 +217,7 @@ class OneShotDataModule(pl.LightningDataModule):
                 value = ",".join(self.val_alphabets)
                 raise ArgumentError("val_alphabets", value, message=message)
             self.val_alphabets = None
-        if self.split.blind:
+        if self.split.trains_on_validation:
             self.warnings += (
                 "the validation alphabets were trained on: do not select a model by them",
             )

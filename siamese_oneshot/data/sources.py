@@ -17,7 +17,7 @@ from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder.folder import OnError, load_folder
-from siamese_oneshot.data.omniglot import OfficialRuns, OmniglotUnavailable, load_omniglot
+from siamese_oneshot.data.omniglot import LakeRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.synthetic import MAX_ALPHABETS, SyntheticConfig, load_alphabets
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import instantiate_plain
@@ -43,7 +43,7 @@ class LoadedData:
     """
 
     dataset: CharacterDataset
-    runs: OfficialRuns | None
+    runs: LakeRuns | None
     warnings: tuple[str, ...] = ()
     digest: str = ""
 

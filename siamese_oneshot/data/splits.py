@@ -47,15 +47,16 @@ RULES = {
 }
 FIXED = ("koch", "ratio_60_20_20")  # splits that define their validation images themselves
 # Splits that train on their validation alphabets, and the split to select settings with instead.
-BLIND = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
+TRAINS_ON_VALIDATION = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
 
 
 @dataclass(frozen=True)
 class Split:
     """Image indices of each part.
 
-    No character is in two parts except for validation under `BLIND` splits. No alphabet is, except
-    for Gurmukhi under ``vinyals`` and for ``ratio_60_20_20`` of fewer than three alphabets.
+    No character is in two parts, but in the splits of `TRAINS_ON_VALIDATION` those of validation
+    are also in training. Nor is any other alphabet, except for Gurmukhi under ``vinyals`` and for
+    ``ratio_60_20_20`` of fewer than three alphabets.
 
     Attributes:
         name: Name of the split.
@@ -70,9 +71,9 @@ class Split:
     test_all_drawers: Tensor
 
     @property
-    def blind(self) -> bool:
+    def trains_on_validation(self) -> bool:
         """Whether the validation alphabets are trained on, so that they must not select a model."""
-        return self.name in BLIND
+        return self.name in TRAINS_ON_VALIDATION
 
 
 def split_dataset(
@@ -112,7 +113,7 @@ def split_dataset(
             dataset.indices(RUN_ALPHABETS, _TEST_DRAWERS),
             dataset.indices(RUN_ALPHABETS),
         )
-    base = BLIND.get(split, split)
+    base = TRAINS_ON_VALIDATION.get(split, split)
     small = {"small1": SMALL1, "small2": SMALL2}.get(base)
     default = _SMALL_VAL_ALPHABETS.get(base, VAL_ALPHABETS)
     validation = default if chosen is None else tuple(chosen)
@@ -125,7 +126,7 @@ def split_dataset(
         )  # fmt: skip
         raise ArgumentError("val_alphabets", ",".join(validation), message=message)
     alphabets = small or (BACKGROUND + _NO_RUN_ALPHABETS if split == "koch40" else BACKGROUND)
-    if split not in BLIND:
+    if split not in TRAINS_ON_VALIDATION:
         alphabets = tuple(name for name in alphabets if name not in validation)
     if not alphabets:
         message = "no alphabet is left for training"

@@ -16,7 +16,7 @@ from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes, sample_episodes, sample_runs
 from siamese_oneshot.data.mnist import sample_mnist_episodes
-from siamese_oneshot.data.omniglot import OfficialRuns
+from siamese_oneshot.data.omniglot import LakeRuns
 from siamese_oneshot.data.pairs import Pairs, sample_pairs
 from siamese_oneshot.data.samplers import generator_for
 from siamese_oneshot.data.splits import Split
@@ -167,7 +167,7 @@ def make_validation_tasks(class_index: ClassIndex, config: EvalConfig) -> EvalTa
 
 
 def make_test_tasks(
-    dataset: CharacterDataset, split: Split, runs: OfficialRuns | None, config: EvalConfig
+    dataset: CharacterDataset, split: Split, runs: LakeRuns | None, config: EvalConfig
 ) -> EvalTasks:
     """Lake's runs where they are test data, the standard test lists, and registered protocols."""
     test, all_drawers = (
@@ -224,7 +224,7 @@ def make_test_tasks(
 def tasks_of(
     dataset: CharacterDataset,
     split: Split,
-    runs: OfficialRuns | None,
+    runs: LakeRuns | None,
     config: EvalConfig,
     protocols: ProtocolConfig,
 ) -> tuple[EvalTasks, EvalTasks]:
@@ -281,12 +281,12 @@ def indices_of(episode_tasks: Sequence[EpisodeTask]) -> Tensor:
     return torch.unique(torch.cat(images)) if images else torch.empty(0, dtype=torch.int64)
 
 
-def lake_runs_episodes(runs: OfficialRuns) -> Episodes:
+def lake_runs_episodes(runs: LakeRuns) -> Episodes:
     """Lake's 20 runs as 400 episodes, in their own order."""
     way = runs.supports.shape[1]
-    supports = runs.supports[:, None, :].expand(-1, runs.tests.shape[1], -1)
+    supports = runs.supports[:, None, :].expand(-1, runs.queries.shape[1], -1)
     return Episodes(
-        runs.tests.flatten(), supports.reshape(-1, way)[..., None], runs.answers.flatten()
+        runs.queries.flatten(), supports.reshape(-1, way)[..., None], runs.answers.flatten()
     )
 
 

@@ -39,12 +39,12 @@ _COMMAND = ("python", "-m", "siamese_oneshot.train")
 log = logging.getLogger(__name__)
 
 
-def blind_split(cfg: DictConfig) -> str | None:
+def split_that_trains_on_validation(cfg: DictConfig) -> str | None:
     """Return the split of a job's configuration if it trains on its validation alphabets."""
-    from siamese_oneshot.data.splits import BLIND
+    from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
 
     split: str = cfg.data.split
-    return split if cfg.data.source == "omniglot" and split in BLIND else None
+    return split if cfg.data.source == "omniglot" and split in TRAINS_ON_VALIDATION else None
 
 
 class SweepDriver(Sweeper):

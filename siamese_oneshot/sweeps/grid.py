@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from siamese_oneshot.sweeps.driver import NEEDS_LIST, SweepDriver, blind_split
+from siamese_oneshot.sweeps.driver import NEEDS_LIST, SweepDriver, split_that_trains_on_validation
 from siamese_oneshot.sweeps.job import Job, JobProgress, jobs_in
 from siamese_oneshot.utils.text import bare_key
 
@@ -24,7 +24,7 @@ class GridSweeper(SweepDriver):
         """Run every combination."""
         jobs = combinations(overrides)
         self.validate_batch_is_legal([job.overrides for job in jobs])
-        split = blind_split(self.composed(jobs[0].overrides))
+        split = split_that_trains_on_validation(self.composed(jobs[0].overrides))
         if split is not None:
             log.warning(
                 "data.split=%s trains on its validation alphabets: do not choose by the validation "

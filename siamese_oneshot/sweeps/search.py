@@ -12,7 +12,7 @@ from zlib import crc32
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig
 
-from siamese_oneshot.sweeps.driver import SweepDriver, blind_split
+from siamese_oneshot.sweeps.driver import SweepDriver, split_that_trains_on_validation
 from siamese_oneshot.sweeps.job import Job, JobProgress
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
@@ -74,7 +74,7 @@ class SearchSweeper(SweepDriver):
                 "'optimizer.lr=tag(log,interval(1e-4,1e-1))', or choose +sweep=optimizer"
             )
         self.fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-        refuse_blind_search(self.composed(self.fixed))
+        check_search_split(self.composed(self.fixed))
         self.open()
         at_once = self.at_once(_MAX_TOGETHER)
         # The sweep's lock protects a study of its own; a shared storage has no lock.
@@ -255,20 +255,21 @@ def why_infeasible(cfg: DictConfig) -> str | None:
     return None
 
 
-def refuse_blind_search(cfg: DictConfig) -> None:
+def check_search_split(cfg: DictConfig) -> None:
     """Refuse a search by the validation scores of alphabets that are trained on.
 
     Raises:
         UserError: Names the split to search with.
     """
-    from siamese_oneshot.data.splits import BLIND
+    from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
 
-    split = blind_split(cfg)
+    split = split_that_trains_on_validation(cfg)
     if split is not None:
+        other = TRAINS_ON_VALIDATION[split]
         raise UserError(
             f"data.split={split} trains on its validation alphabets, so their scores cannot choose "
-            f"settings: search with data.split={BLIND[split]} callbacks=default, then train the "
-            "best setting on all alphabets"
+            f"settings: search with data.split={other} callbacks=default, then train the best "
+            "setting on all alphabets"
         )
 
 

@@ -62,7 +62,7 @@ def check_split(parts: Split, callbacks: DictConfig) -> None:
     Raises:
         UserError: With what to set instead.
     """
-    if not parts.blind:
+    if not parts.trains_on_validation:
         return
     if callbacks.checkpoint or callbacks.early_stopping:
         raise UserError(

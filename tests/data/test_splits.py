@@ -160,8 +160,8 @@ def test_validation_alphabets_train_too_and_is_said_to(rule, chosen_with):
     dataset = standin()
     split, before = split_dataset(dataset, rule), split_dataset(dataset, chosen_with)
     assert split.name == rule
-    assert split.blind
-    assert not before.blind
+    assert split.trains_on_validation
+    assert not before.trains_on_validation
     everything = torch.cat([before.train, before.validation]).sort().values
     assert torch.equal(split.train, everything)
     assert torch.equal(split.validation, before.validation)
@@ -226,7 +226,7 @@ def test_real_counts_and_alphabets(omniglot, rule):
 @pytest.mark.parametrize("rule", sorted(COUNTS))
 def test_real_lake_runs_are_test_alone(omniglot, rule):
     split = split_dataset(omniglot.dataset, rule)
-    asked = torch.cat([omniglot.runs.tests, omniglot.runs.supports]).flatten()
+    asked = torch.cat([omniglot.runs.queries, omniglot.runs.supports]).flatten()
     assert torch.isin(asked, split.test_all_drawers).all()
     assert not torch.isin(asked, torch.cat([split.train, split.validation])).any()
     assert names(omniglot.dataset, asked) == RUNS

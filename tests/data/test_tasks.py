@@ -7,7 +7,7 @@ import torch
 
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.omniglot import OfficialRuns
+from siamese_oneshot.data.omniglot import LakeRuns
 from siamese_oneshot.data.splits import Split, split_dataset
 from siamese_oneshot.data.tasks import (
     EpisodeTask,
@@ -48,8 +48,8 @@ def runs_of(dataset, first_class):
     supports, answers = torch.tensor([[0, 1, 2], [2, 0, 1]]), torch.tensor([[2, 0, 1], [1, 1, 1]])
     asked = supports.gather(1, answers)
     drawers = torch.tensor([[0], [2]])
-    tests = (first_class + asked) * 6 + drawers
-    return OfficialRuns(tests, (first_class + supports) * 6 + drawers + 1, answers)
+    queries = (first_class + asked) * 6 + drawers
+    return LakeRuns(queries, (first_class + supports) * 6 + drawers + 1, answers)
 
 
 def test_lake_runs_episodes_against_a_loop(dataset):
@@ -59,7 +59,7 @@ def test_lake_runs_episodes_against_a_loop(dataset):
     for run in range(2):
         for item in range(3):
             k = run * 3 + item
-            assert episodes.queries[k] == runs.tests[run, item]
+            assert episodes.queries[k] == runs.queries[run, item]
             assert episodes.supports[k, :, 0].tolist() == runs.supports[run].tolist()
             assert episodes.answers[k] == runs.answers[run, item]
             right = episodes.supports[k, episodes.answers[k], 0]

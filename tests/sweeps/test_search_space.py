@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from siamese_oneshot.cli import conf_dir
-from siamese_oneshot.sweeps.driver import blind_split
-from siamese_oneshot.sweeps.search import refuse_blind_search, space_of, why_infeasible, written
+from siamese_oneshot.sweeps.driver import split_that_trains_on_validation
+from siamese_oneshot.sweeps.search import check_search_split, space_of, why_infeasible, written
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.wandb_sweep import wandb_parameters
 
@@ -94,16 +94,16 @@ def of(source: str, split: str) -> DictConfig:
     ("split", "instead"), [("background", "lake"), ("minimal1", "small1"), ("minimal2", "small2")]
 )
 def test_a_split_that_trains_on_its_validation_is_refused(split: str, instead: str) -> None:
-    assert blind_split(of("omniglot", split)) == split
+    assert split_that_trains_on_validation(of("omniglot", split)) == split
     with pytest.raises(UserError, match=f"data.split={split} .*search with data.split={instead}"):
-        refuse_blind_search(of("omniglot", split))
+        check_search_split(of("omniglot", split))
 
 
 @pytest.mark.parametrize("cfg", [of("omniglot", "lake"), of("synthetic", "background")])
 def test_other_data_may_be_searched(cfg: DictConfig) -> None:
     """Only Omniglot is divided by a split of that name."""
-    assert blind_split(cfg) is None
-    refuse_blind_search(cfg)
+    assert split_that_trains_on_validation(cfg) is None
+    check_search_split(cfg)
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -222,11 +222,11 @@ def test_the_last_weights_are_kept_where_nothing_may_be_selected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = [override for override in SHORT if override.partition("=")[0] != "data"]
-    blind = [*real, "data.split=background"]
+    overlapping = [*real, "data.split=background"]
     assert "no checkpoint can be selected on them: set callbacks=last" in refused(
-        tmp_path, capsys, *blind
+        tmp_path, capsys, *overlapping
     )
-    value = run(tmp_path, *blind, "callbacks=last")
+    value = run(tmp_path, *overlapping, "callbacks=last")
     result = read_result(tmp_path)
     assert (result.status, result.steps, result.data_split) == ("finished", 6, "background")
     assert result.checkpoint == "checkpoints/last.ckpt"
@@ -246,15 +246,15 @@ def test_the_last_weights_are_kept_where_nothing_may_be_selected(
 def test_nothing_is_selected_on_alphabets_that_are_trained_on(
     callbacks: dict[str, Any], remedy: str
 ) -> None:
-    blind: Any = SimpleNamespace(blind=True, name="background")
-    disjoint: Any = SimpleNamespace(blind=False, name="lake")
+    overlapping: Any = SimpleNamespace(trains_on_validation=True, name="background")
+    disjoint: Any = SimpleNamespace(trains_on_validation=False, name="lake")
     none: dict[str, Any] = {"checkpoint": None, "early_stopping": None}
     selecting = OmegaConf.create({**none, **callbacks})
     with pytest.raises(UserError, match=remedy):
-        check_split(blind, selecting)
+        check_split(overlapping, selecting)
     check_split(disjoint, selecting)
-    check_split(blind, OmegaConf.create({**none, "pruning": None}))
-    check_split(blind, OmegaConf.create(none))
+    check_split(overlapping, OmegaConf.create({**none, "pruning": None}))
+    check_split(overlapping, OmegaConf.create(none))
 
 
 @pytest.mark.parametrize(("test", "opened"), [("true", ["test"]), ("false", [])])

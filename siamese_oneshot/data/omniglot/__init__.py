@@ -9,7 +9,7 @@ from siamese_oneshot.data.omniglot.edition import (
     SMALL1,
     SMALL2,
 )
-from siamese_oneshot.data.omniglot.loader import OfficialRuns, Omniglot, load_omniglot
+from siamese_oneshot.data.omniglot.loader import LakeRuns, Omniglot, load_omniglot
 from siamese_oneshot.data.omniglot.locate import OmniglotUnavailable
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "SIDE",
     "SMALL1",
     "SMALL2",
-    "OfficialRuns",
+    "LakeRuns",
     "Omniglot",
     "OmniglotFaulty",
     "OmniglotUnavailable",

@@ -196,7 +196,7 @@ def decode_runs(
         digest: SHA-256 of the right result.
 
     Returns:
-        int64 ``(3, 20, 20)``: tests, supports and answers as in `OfficialRuns`.
+        int64 ``(3, 20, 20)``: queries, supports and answers as in `LakeRuns`.
 
     Raises:
         OmniglotFaulty: What is missing or wrong.

@@ -23,19 +23,19 @@ EDITION = OFFICIAL  # what is verified; tests replace it by a small one
 
 
 @dataclass(frozen=True, eq=False)
-class OfficialRuns:
-    """Lake's one-shot task: 20 runs of 20 tests against 20 supports, one of each class.
+class LakeRuns:
+    """Lake's one-shot task: 20 runs of 20 queries against 20 supports, one of each class.
 
     Lake et al., Science 2015; the paper's section 4.3 scores these 400 episodes. All images are of
     the evaluation set.
 
     Attributes:
-        tests: int64 (20, 20): by run, the image indices of item01 … item20.
+        queries: int64 (20, 20): by run, the image indices of item01 … item20.
         supports: int64 (20, 20): by run, the image indices of class01 … class20.
-        answers: int64 (20, 20): for each test, the column of ``supports`` with the same character.
+        answers: int64 (20, 20): for each query, the column of ``supports`` with the same character.
     """
 
-    tests: Tensor
+    queries: Tensor
     supports: Tensor
     answers: Tensor
 
@@ -45,7 +45,7 @@ class Omniglot:
     """All images, background alphabets before evaluation alphabets, and Lake's runs."""
 
     dataset: CharacterDataset
-    runs: OfficialRuns
+    runs: LakeRuns
 
 
 def load_omniglot(
@@ -100,5 +100,5 @@ def _unpacked(arrays: dict[str, cache.Array]) -> Omniglot:
         ),
         source="omniglot",
     )
-    tests, supports, answers = torch.tensor(arrays["runs"])  # a copy: the cache is read-only
-    return Omniglot(dataset, OfficialRuns(tests, supports, answers))
+    queries, supports, answers = torch.tensor(arrays["runs"])  # a copy: the cache is read-only
+    return Omniglot(dataset, LakeRuns(queries, supports, answers))

@@ -57,20 +57,20 @@ def test_the_one_repeated_image(omniglot):
 @pytest.mark.omniglot
 def test_lake_runs_runs(omniglot):
     dataset, runs = omniglot.dataset, omniglot.runs
-    for indices in (runs.tests, runs.supports, runs.answers):
+    for indices in (runs.queries, runs.supports, runs.answers):
         assert indices.shape == (20, 20)
         assert indices.dtype == torch.int64
     right = runs.supports.gather(1, runs.answers)
-    assert torch.equal(dataset.classes[right], dataset.classes[runs.tests])
+    assert torch.equal(dataset.classes[right], dataset.classes[runs.queries])
     # an answer is not simply its own column
     assert (runs.answers == torch.arange(20)).float().mean() < 0.2
     alphabets = []
-    for tests, supports in zip(runs.tests, runs.supports, strict=True):
-        both = torch.cat([tests, supports])
+    for queries, supports in zip(runs.queries, runs.supports, strict=True):
+        both = torch.cat([queries, supports])
         (alphabet,) = dataset.alphabets[both].unique().tolist()
         alphabets.append(dataset.alphabet_names[alphabet])
         assert len(dataset.classes[supports].unique()) == 20
-        (test_drawer,) = dataset.drawers[tests].unique().tolist()
+        (test_drawer,) = dataset.drawers[queries].unique().tolist()
         (support_drawer,) = dataset.drawers[supports].unique().tolist()
         assert test_drawer != support_drawer
         assert max(test_drawer, support_drawer) < 8
@@ -90,7 +90,7 @@ def test_real_cold_equals_warm(omniglot, tmp_path):
     except UserError:
         pytest.skip("the real Omniglot is in the cache, but its files are not here")
     assert torch.equal(cold.dataset.pixels, omniglot.dataset.pixels)
-    assert torch.equal(cold.runs.tests, omniglot.runs.tests)
+    assert torch.equal(cold.runs.queries, omniglot.runs.queries)
 
 
 def test_the_small_splits_are_background_alphabets():
