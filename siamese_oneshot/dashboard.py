@@ -220,7 +220,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError('wandb-workspaces is not installed: pip install -e ".[dashboard]"')
     if not arguments.dry_run and not has_login():
-        raise UserError("there is no W&B login: `wandb login` makes one; --dry-run needs none")
+        raise UserError("not logged in to W&B: run `wandb login`, or use --dry-run")
     settings = SETTINGS if arguments.sweep is None else _swept(arguments.sweep)
     entity = arguments.entity or ("you" if arguments.dry_run else _own_entity())
     dashboard = Dashboard(entity, arguments.project, settings)

@@ -93,7 +93,7 @@ def test_a_sweeps_own_settings_are_the_columns(
 
 
 def test_a_missing_login_is_a_line() -> None:
-    with pytest.raises(SystemExit, match="there is no W&B login: `wandb login`"):
+    with pytest.raises(SystemExit, match="not logged in to W&B: run `wandb login`"):
         main([])
 
 

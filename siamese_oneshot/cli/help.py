@@ -23,7 +23,7 @@ COMMANDS = {
 GROUPS = {
     "data": "Images, and which of them train, validate and test.",
     "model": "Encoder and similarity.",
-    "loss": "What training minimizes; it brings its sampler.",
+    "loss": "What training minimizes; it also sets the sampler.",
     "sampler": "What a training batch holds, and its augmentation.",
     "optimizer": "Learning rate, momentum or weight decay, schedule.",
     "trainer": "Length of training, device, precision.",
@@ -84,7 +84,7 @@ def package_help() -> str:
     """Return the list of commands."""
     lines = ["One-shot image recognition with Siamese networks.", ""]
     lines += [f"  python -m siamese_oneshot.{name:14} {text}" for name, text in COMMANDS.items()]
-    return "\n".join([*lines, "", "Each command answers --help."])
+    return "\n".join([*lines, "", "Each command has --help."])
 
 
 def _entry(name: str, text: str) -> list[str]:

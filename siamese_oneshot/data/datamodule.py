@@ -219,7 +219,7 @@ class OneShotDataModule(pl.LightningDataModule):
             self.val_alphabets = None
         if self.split.trains_on_validation:
             self.warnings += (
-                "the validation alphabets were trained on: do not select a model by them",
+                "the validation alphabets were trained on: do not select a model by their scores",
             )
 
     def train_dataloader(self) -> DataLoader[BatchSpec]:

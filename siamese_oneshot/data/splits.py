@@ -34,12 +34,12 @@ RULES = {
     " validation; the 20 evaluation alphabets for test",
     "small2": "4 of the 5 alphabets of the second minimal background for training, 1 for"
     " validation; the 20 evaluation alphabets for test",
-    "background": "all 30 background alphabets for training; validation uses 3 of them, so that"
-    " it must not select a model; the 20 evaluation alphabets for test",
+    "background": "all 30 background alphabets for training; validation uses 3 of them, so do"
+    " not select a model by it; the 20 evaluation alphabets for test",
     "minimal1": "all 5 alphabets of the first minimal background for training; validation uses one"
-    " of them, so that it must not select a model; the 20 evaluation alphabets for test",
+    " of them, so do not select a model by it; the 20 evaluation alphabets for test",
     "minimal2": "all 5 alphabets of the second minimal background for training; validation uses one"
-    " of them, so that it must not select a model; the 20 evaluation alphabets for test",
+    " of them, so do not select a model by it; the 20 evaluation alphabets for test",
     "vinyals": "the first 1,200 characters for training, except 3 alphabets for validation; the"
     " other 423 for test",
     "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"

@@ -144,7 +144,7 @@ class WandbRun:
             history = LoggedHistory.of(directory, run_id, best)
             return ResilientWandbLogger(run, folder, history, best, self.checkpoint)
         except Exception as problem:
-            log.warning("continuing without W&B, whose logger fails: %s", problem)
+            log.warning("continuing without W&B, because its logger failed: %s", problem)
             _finish(run, 1)
             return None
 
@@ -198,7 +198,7 @@ def _run_id(folder: Path) -> str:
 def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeout: float) -> Any:
     """The run; offline if online fails; None if that fails, too."""
     if mode != "offline" and not has_login(mode=mode):  # wandb.init would ask for a key
-        log.warning("W&B cannot go %s: there is no login; `wandb login` makes one", mode)
+        log.warning("W&B cannot go %s: not logged in; run `wandb login`", mode)
         mode = "offline"
     for attempt in dict.fromkeys((mode, "offline")):
         try:

@@ -90,7 +90,9 @@ def settings_table(sweep: Sweep, groups: Sequence[Group]) -> Table:
         table.add(*row)
     rest = len(sweep.runs) - len(sweep.finished())
     if rest:
-        table.note = f"Without {rest} job{'' if rest == 1 else 's'} that did not finish training."
+        table.note = (
+            f"Not counted: {rest} job{'' if rest == 1 else 's'} that did not finish training."
+        )
     return table
 
 
@@ -194,7 +196,7 @@ def write_markdown(path: Path, title: str, parts: Sequence[Table | str], command
     texts = [f"# {title}\n", "Charts and a page for each run: [index.html](index.html)\n"]
     texts += [part.markdown() if isinstance(part, Table) else f"{part}\n" for part in parts]
     fence = "```" if "```" not in command else "````"
-    texts.append(f"Made with\n\n{fence}\n{command}\n{fence}\n")
+    texts.append(f"Command:\n\n{fence}\n{command}\n{fence}\n")
     write_text(path, "\n".join(texts))
 
 

@@ -125,7 +125,7 @@ def _about_paper(data: DataInfo | None) -> str:
     """How certain the paper's value is, and how its training data differ."""
     paper = reference(PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
-    text = f"The paper's value has an interval of its own: {_range(low, high)}, {paper.n} episodes."
+    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
     if data is not None and data.split != paper.split:
         text += f" The paper trained on {paper.trained_on}, this run on "
         text += f"{data.trained_on or 'unknown data'}"
@@ -141,10 +141,10 @@ def _not_comparable(scores: Sequence[Score], data: DataInfo | None) -> str:
     if data is None:
         return text + "There is no result yet to compare with published results."
     if data.source != "omniglot":
-        return text + f"Published results are on Omniglot: {data.source} does not compare."
+        return text + f"Published results are on Omniglot: {data.source} cannot be compared."
     if any(score.split == "test" for score in scores):
         return text + "No test score follows a protocol of the paper."
-    return text + "The test set was not used, so nothing compares with published results."
+    return text + "The test set was not used, so no score can be compared with published results."
 
 
 def _with_interval(score: Score) -> str:

@@ -101,7 +101,7 @@ def read_result(folder: Path) -> RunResult:
         check.plain_fields(result)
         return result
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: has the run ended?") from None
+        raise UserError(f"{path} does not exist: a run writes it when it ends") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
 

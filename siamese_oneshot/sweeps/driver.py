@@ -236,12 +236,12 @@ class SweepDriver(Sweeper):
         self.left -= 1
         if self.left > 0:
             rest = self.left * (time.monotonic() - self._start) / len(self._reported)
-            log.info("%d to go, about %s", self.left, timedelta(seconds=round(rest)))
+            log.info("jobs left: %d, about %s", self.left, timedelta(seconds=round(rest)))
 
     def _fail(self, job: Job, message: str) -> None:
         job.error = message.removeprefix("UserError: ").splitlines()[0]
         job.write(self.folder_of(job))
-        log.error("job %d failed, the sweep goes on: %s", job.number, message)
+        log.error("job %d failed, the sweep continues: %s", job.number, message)
 
     def _parsed(self, arguments: Sequence[str]) -> list[Override]:
         """Parse the command line's overrides and the params; a key of the command line wins.
@@ -262,11 +262,11 @@ class SweepDriver(Sweeper):
         again = shlex.join([*_COMMAND, *own, "test=true", "hydra.mode=RUN"])
         lines = [
             f"best of {jobs}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}",
-            f"train it anew and test it: {again}",
+            f"train these settings again, and test: {again}",
         ]
         for _, path in best:  # not in this folder if another machine ran it
             resume = shlex.join([*_COMMAND, f"resume={path}"])
-            lines.append(f"train it further: {resume} trainer.max_steps=<more>")
+            lines.append(f"train this run for longer: {resume} trainer.max_steps=<more>")
         log.info("%s", "\n".join(lines))
 
     def _conclude(self) -> None:

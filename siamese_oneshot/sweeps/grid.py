@@ -33,7 +33,7 @@ class GridSweeper(SweepDriver):
             )
         assign_numbers(jobs, [job for job, _, _ in jobs_in(self.folder)])
         self.left = sum(not JobProgress.of(self.folder_of(job)).complete for job in jobs)
-        log.info("%d of %d jobs are to be run", self.left, len(jobs))
+        log.info("%d of %d jobs left to run", self.left, len(jobs))
         step = self.at_once(len(jobs))
         if step > 1 and self.parallel is None:
             step = len(jobs)  # the launcher has a queue: no job waits for the slowest of a few

@@ -336,7 +336,8 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
         return None
     storage = _storage_now(job.trial["storage"], folder.parent)
     if storage is None:
-        log.warning("the search of this job is gone: %s; training continues", job.trial["storage"])
+        missing = job.trial["storage"]
+        log.warning("this job's search was not found at %s; training without pruning", missing)
         return None
     moved = storage != job.trial["storage"]
     study = open_study(storage, job.trial["study"], pruner=pruner, only=moved)

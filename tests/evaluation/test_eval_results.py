@@ -372,5 +372,6 @@ def test_open_set_accuracy_by_hand() -> None:
     )
     scores = torch.tensor([[3.0, 1.0, 0.0], [2.0, 5.0, 1.0]])  # without the class: 1 and 5
     results = EpisodeResults(EpisodeTask("", "", "", episodes), scores, scores.argmax(1))
+    assert "tensor" not in repr(results)
     score = open_set_score(results, 2.5)
     assert (score.correct, score.n, score.kind) == (3, 4, "open_set")  # the last 5 is accepted

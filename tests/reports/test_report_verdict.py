@@ -38,7 +38,7 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
     assert words in verdict.text
     assert f"{right / 4:.2f}% (95% interval" in verdict.text
     assert "on lake_runs list, test set, 400 episodes" in verdict.text
-    assert "an interval of its own: 88.9-94.3, 400 episodes" in verdict.text, "Wilson, 368 of 400"
+    assert "paper's value: 88.9-94.3, 400 episodes" in verdict.text, "Wilson, 368 of 400"
     assert "this run on 27 background alphabets" in verdict.text
     assert "(split lake)" in verdict.text
     assert "split" not in run_verdict(lake_runs(right), KOCH).text
@@ -46,7 +46,7 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
 
 def test_a_score_that_follows_no_published_protocol_is_not_compared() -> None:
     synthetic = DataInfo("default", "synthetic", "d", "ratio_60_20_20")
-    assert "synthetic does not compare" in run_verdict([], synthetic).text
+    assert "synthetic cannot be compared" in run_verdict([], synthetic).text
     validation = scores_of({"validation/one_shot": 3}, n=4)
     text = run_verdict(validation, LAKE).text
     assert text.startswith("75.00% (95% interval 30.1-95.4) on one_shot list, 4 episodes.")

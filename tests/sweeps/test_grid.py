@@ -329,4 +329,4 @@ def test_complete_jobs_are_logged_while_others_run(bench, monkeypatch) -> None:
     assert [text for text in messages if text.startswith("job ")] == [
         f"job {seed}: finished, validation 50.00%" for seed in (0, 1)
     ]
-    assert sum(text.startswith("1 to go") for text in messages) == 1
+    assert sum(text.startswith("jobs left: 1,") for text in messages) == 1

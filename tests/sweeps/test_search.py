@@ -270,7 +270,7 @@ def test_every_grid_of_the_default_experiment_begins(real_bench, capsys, sweep, 
     real_bench.act = act
     with pytest.raises(real_bench.killed):
         real_bench.run(f"+sweep={sweep}")
-    assert f"{jobs} of {jobs} jobs are to be run" in capsys.readouterr().out
+    assert f"{jobs} of {jobs} jobs left to run" in capsys.readouterr().out
 
 
 def test_nothing_to_search_is_refused(bench, capsys) -> None:

@@ -323,6 +323,6 @@ def _labeled(
     layout: str = "",
 ) -> LabeledImages:
     if not images:
-        lines = [f"{printable(base)}: no image in it can be used", list_errors(errors), layout]
+        lines = [f"{printable(base)}: it holds no usable image", list_errors(errors), layout]
         raise FolderError("\n".join(line for line in lines if line))
     return LabeledImages(tuple(images), tuple(errors))

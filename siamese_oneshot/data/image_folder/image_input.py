@@ -183,7 +183,7 @@ def _normalize(rgba: NDArray[np.uint8], name: str | Path) -> NormalizedImage:
     try:
         return normalize(rgba)
     except NoForeground as error:
-        raise ImageError(name, f"no strokes are visible in it: {error}") from error
+        raise ImageError(name, f"no strokes are visible: {error}") from error
 
 
 def _expand(path: Path) -> Path:

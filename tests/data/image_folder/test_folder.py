@@ -250,7 +250,9 @@ def test_no_supports(tmp_path):
     with pytest.raises(UserError, match="it is a file, not a folder"):
         load_supports(draw(tmp_path / "x.png"))
     (tmp_path / "none" / "a").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"(?s)no image in it.*a: the folder is empty\nExpected"):
+    with pytest.raises(
+        UserError, match=r"(?s)it holds no usable image.*a: the folder is empty\nExpected"
+    ):
         load_supports(tmp_path / "none")
 
 
@@ -274,7 +276,7 @@ def test_no_queries(tmp_path):
     with pytest.raises(UserError, match="there is no such file or folder"):
         load_queries(tmp_path / "gone")
     (tmp_path / "words.png").write_text("words")
-    with pytest.raises(UserError, match=r"(?s)no image in it can be used.*words\.png: it is text"):
+    with pytest.raises(UserError, match=r"(?s)it holds no usable image.*words\.png: it is text"):
         load_queries(tmp_path)
 
 

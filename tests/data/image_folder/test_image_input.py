@@ -191,7 +191,7 @@ def test_a_bad_file_is_named_with_the_reason(content: bytes, reason: str, tmp_pa
         (np.full((5, 5), 1.5), "its dtype is float64"),
         (np.full((5, 5), np.nan), "its dtype is float64 with NaN"),
         (np.full((5, 5), -1.0), "its dtype is float64"),
-        (np.zeros((50, 50)), "no strokes are visible in it"),
+        (np.zeros((50, 50)), "no strokes are visible"),
         (Image.new("L", (0, 7)), "it has 0×7 pixels"),
         (Image.open(io.BytesIO(half_a_jpeg())), "the image is damaged or incomplete (image file"),
         (half_a_jpeg(), "the image is damaged or incomplete (image file"),
