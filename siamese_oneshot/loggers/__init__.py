@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ def build_loggers(
         The loggers; W&B is missing where it is disabled or fails.
 
     Raises:
-        UserError: A logger's package is not installed.
+        UserError: A logger's package is not installed, or the logger cannot be made.
     """
     from siamese_oneshot.loggers.wandb_run import WandbRun
 
@@ -121,7 +122,13 @@ def _finalized(logger: Logger) -> Iterator[None]:
 
 def _instantiate(key: str, entry: Mapping[str, Any], folder: Path, name: str) -> Any:
     """A logger with the run's folder and name where its settings have null."""
-    defaults = {"save_dir": str(folder), "run_name": name}
+    # Lightning's own default, a folder of files, is refused by MLflow 3.
+    database = f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+    defaults = {
+        "save_dir": str(folder),
+        "run_name": name,
+        "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI", database),
+    }
     filled = {
         argument: value
         for argument, value in defaults.items()
@@ -130,8 +137,10 @@ def _instantiate(key: str, entry: Mapping[str, Any], folder: Path, name: str) ->
     try:
         return instantiate(entry, **filled)
     except InstantiationException as problem:
-        if not isinstance(problem.__cause__, ImportError):
+        if isinstance(problem.__cause__, TypeError):  # an argument that it does not have
             raise
+        if not isinstance(problem.__cause__, ImportError):
+            raise UserError(f"logger.{key}: {problem.__cause__}") from None
         extra = key if key in _EXTRAS else None
         remedy = f"pip install 'siamese-oneshot[{extra}]'" if extra else str(problem.__cause__)
         raise UserError(f"logger={key} needs a package that is not installed: {remedy}") from None

@@ -24,11 +24,11 @@ class FakeMLFlow(Logger):
 
     made: list[FakeMLFlow] = []  # noqa: RUF012
 
-    def __init__(
-        self, experiment_name: str, run_name: str, tracking_uri: str | None, save_dir: str
-    ) -> None:
+    def __init__(self, experiment_name: str, run_name: str, tracking_uri: str) -> None:
         super().__init__()
-        self.arguments = (experiment_name, run_name, tracking_uri, save_dir)
+        if not tracking_uri.startswith("sqlite"):
+            raise OSError(f"{tracking_uri} is closed")
+        self.arguments = (experiment_name, run_name, tracking_uri)
         self.params: dict[str, Any] = {}
         self.status = ""
         self.made.append(self)
@@ -103,9 +103,19 @@ def test_several_loggers_share_the_run(tmp_path: Path, fails: bool) -> None:
             job()
     (mlflow,) = FakeMLFlow.made
     FakeMLFlow.made.clear()
-    assert mlflow.arguments == ("siamese_oneshot", "a name", None, str(tmp_path))
+    assert mlflow.arguments == ("siamese_oneshot", "a name", f"sqlite:///{tmp_path}/mlflow.db")
     assert mlflow.params == {"seed": 1}
     assert mlflow.status == ("failed" if fails else "success")
+
+
+def test_a_logger_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://nowhere.invalid")
+    chosen = settings("logger=mlflow", f"logger.mlflow._target_={FAKE}")
+    with (
+        pytest.raises(UserError, match=r"logger\.mlflow: https://nowhere\.invalid is closed"),
+        build_loggers(chosen, tmp_path, {}, name="n"),
+    ):
+        pass
 
 
 def test_no_loggers() -> None:
