@@ -21,6 +21,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_of_labels
+from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.data.tasks import EvalTasks
 from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.evaluation.evaluator import EvalResults, best_reject_threshold, evaluate_tasks
@@ -34,9 +35,10 @@ from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 CHECKPOINT_VERSION = 2
 MONITOR = "val/one_shot_error"  # the metric that model selection minimizes
+_BRIGHTEST = 16  # above this images are surely not from 0 to 1, normalized ones included
 
 Description = str | Mapping[str, Any]
-Loss = Callable[..., dict[str, Tensor]]
+Loss = Callable[..., Mapping[str, Tensor] | Tensor]
 MakeOptimizer = Callable[..., OptimizerSetup]
 
 
@@ -53,7 +55,8 @@ class SiameseModule(pl.LightningModule):
 
     Args:
         model: Name in ``conf/model``, mapping, or ``SiameseNetwork``.
-        loss: Name in ``conf/loss``, mapping, or ``(network, *batch) -> {"loss": ..., ...}``.
+        loss: Name in ``conf/loss``, mapping, or ``(network, *batch) -> {"loss": ..., ...}``; a
+            tensor alone is the loss.
         optimizer: Name in ``conf/optimizer``, mapping, or ``(named layers, total steps) ->
             OptimizerSetup``.
         ema_decay: Decay of the exponential moving average of the weights, 0 … 1. The average is
@@ -151,7 +154,12 @@ class SiameseModule(pl.LightningModule):
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Compute the loss of a batch."""
-        parts = self.loss(self.network, *self._arranged(batch))
+        parts: Any = self.loss(self.network, *self._arranged(batch))
+        if isinstance(parts, Tensor):
+            parts = {"loss": parts}
+        elif not isinstance(parts, Mapping) or "loss" not in parts:
+            message = "it must return the loss as a tensor, or a mapping with an entry loss"
+            raise ArgumentError("loss", type(self.loss).__name__, message=message)
         # Reading a value waits for a GPU, so values are checked only at the steps that are logged.
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         logged = (self.global_step + 1) % every == 0
@@ -170,22 +178,38 @@ class SiameseModule(pl.LightningModule):
     def _arranged(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
         """The batch in the form that the loss takes."""
         kind = getattr(self.loss, "sampler_kind", None)
-        if len(batch) == 2 and batch[0].ndim == 4 and not batch[1].is_floating_point():
-            self._check_size(batch[0])
-            arrange = pair_up if kind == "pairs" else group_by_class
-            return arrange(batch[0], batch[1])
+        if not isinstance(batch, list | tuple):
+            raise ArgumentError("batch", type(batch).__name__, "(images, labels)")
+        self._check_images(batch[0])
+        if len(batch) == 2:
+            images, labels = batch
+            if labels.is_floating_point():
+                raise ArgumentError("labels", labels.dtype, "integers, the number of the class")
+            if self.global_step == 0 and float(images.max()) > _BRIGHTEST:
+                expected = "float from 0 (background) to 1 (foreground)"
+                raise ArgumentError("images", f"up to {float(images.max()):g}", expected)
+            return (pair_up if kind == "pairs" else group_by_class)(images, labels)
         given = "pairs" if len(batch) == 3 else "episode"
         if kind is not None and kind != given:
-            name = type(self.loss).__name__
-            message = f"{name} learns from batches of kind {kind!r}, but the data are {given!r}"
+            name, sampler = type(self.loss).__name__, SAMPLERS.get(kind, kind)
+            message = (
+                f"it learns from {KINDS.get(kind, kind)}, but the batches are {KINDS[given]}: "
+                f"choose sampler={sampler}"
+            )
             raise ArgumentError("loss", name, message=message)
         return batch
 
-    def _check_size(self, images: Tensor) -> None:
+    def _check_images(self, images: Tensor) -> None:
         size = int(self.network.encoder.image_size)  # type: ignore[arg-type]
-        if tuple(images.shape[1:]) != (1, size, size):
-            expected = f"(n, 1, {size}, {size}), the image size of the network"
+        if tuple(images.shape[-3:]) != (1, size, size):
+            expected = (
+                f"(n, 1, {size}, {size}), the image size of the network: give the data that "
+                "image_size, or the model's encoder another one"
+            )
             raise ArgumentError("images", tuple(images.shape), expected)
+        if not images.is_floating_point():
+            expected = "float from 0 (background) to 1 (foreground)"
+            raise ArgumentError("images", images.dtype, expected)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Validate after the last step, too, where ``max_steps`` ends within an epoch."""
@@ -243,11 +267,13 @@ class SiameseModule(pl.LightningModule):
             batch: ``(indices, images)`` of a ``OneShotDataModule``, or ``(images, labels)``.
             batch_idx: Number of the batch.
         """
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            given = f"{len(batch)} tensors" if isinstance(batch, list | tuple) else type(batch)
+            raise ArgumentError("batch", given, "(images, labels), also where losses take pairs")
         first, second = batch
         self._has_labels = first.ndim == 4
         keys, images = (second, first) if self._has_labels else (first, second)
-        if self._has_labels:
-            self._check_size(images)
+        self._check_images(images)
         self._embedded.append((keys, self.network.embed(images).float()))
 
     test_step = validation_step

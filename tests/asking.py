@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
@@ -66,6 +67,7 @@ def ask(command: str, line: Sequence[str], folder: Path) -> str:
         if not _chooses(override):
             OmegaConf.update(cfg, override.key_or_group, override.value(), merge=False)
     cfg.hydra.runtime.output_dir, cfg.hydra.job.num = str(folder), 0
+    cfg.hydra.mode = RunMode.RUN
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(cfg)
     try:

@@ -39,7 +39,7 @@ QUIET: dict[str, Any] = {
 def data(sampler: Any = None, **options: Any) -> OneShotDataModule:
     return OneShotDataModule(
         sampler=sampler or EpisodeSampler(2, 6, 2, steps_per_epoch=3),
-        image_size=SIZE,
+        image_size=options.pop("image_size", SIZE),
         seed=0,
         source="synthetic",
         split="ratio_60_20_20",
@@ -201,10 +201,58 @@ def test_images_of_a_wrong_size_are_refused(tmp_path: Path) -> None:
         trainer(tmp_path).fit(SiameseModule(SMALL), loader)
 
 
+def test_images_of_a_data_module_and_a_network_of_different_sizes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"images=.*must be \(n, 1, 24, 24\).*give the data"):
+        trainer(tmp_path).fit(SiameseModule(SMALL), datamodule=data(image_size=20))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"images": torch.rand(4, 1, 24, 24)}, "batch=dict: it must be .images, labels."),
+        ((torch.rand(4, 1, 24, 24), torch.ones(4)), "labels=torch.float32: it must be integers"),
+        ((torch.ones(4, 1, 24, 24, dtype=torch.uint8), torch.tensor([0, 0, 1, 1])),
+         "images=torch.uint8: it must be float from 0"),
+        ((255 * torch.ones(4, 1, 24, 24), torch.tensor([0, 0, 1, 1])), "images=up to 255: it must"),
+    ],
+)  # fmt: skip
+def test_batches_that_cannot_be_used_are_refused(tmp_path: Path, batch, message: str) -> None:
+    loader = DataLoader([batch], batch_size=None)
+    with pytest.raises(ValueError, match=message):
+        trainer(tmp_path).fit(SiameseModule(SMALL), loader)
+
+
+def test_pairs_are_no_validation_batch(tmp_path: Path) -> None:
+    images, labels = torch.rand(4, 1, 24, 24), torch.tensor([0, 0, 1, 1])
+    loader = DataLoader([(images, images, labels.float())], batch_size=None)
+    with pytest.raises(ValueError, match=r"batch=3 tensors: it must be .images, labels."):
+        trainer(tmp_path).fit(SiameseModule(SMALL, "bce_pairs"), loader, loader)
+
+
+def test_a_loss_may_return_a_tensor_alone(tmp_path: Path) -> None:
+    def loss(network: Any, images: torch.Tensor) -> torch.Tensor:
+        return network.embed(images.flatten(0, 2)).square().mean()
+
+    fit = trainer(tmp_path)
+    fit.fit(SiameseModule(SMALL, loss), datamodule=data())
+    assert float(fit.callback_metrics["train/loss"]) > 0
+
+    def wrong(network: Any, images: torch.Tensor) -> list[int]:
+        return []
+
+    with pytest.raises(ValueError, match="it must return the loss as a tensor, or a mapping"):
+        trainer(tmp_path).fit(SiameseModule(SMALL, wrong), datamodule=data())
+
+
+def test_a_misspelled_argument_is_answered() -> None:
+    with pytest.raises(ValueError, match=r"imagesize=28: there is no .*did you mean image_size\?"):
+        SiameseModule({"name": "conv4_small", "encoder": {"imagesize": 28}})
+
+
 def test_a_loss_and_a_sampler_of_different_kinds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="learns from batches of kind 'pairs'"):
+    with pytest.raises(ValueError, match=r"learns from pairs, .* choose sampler=bce_pairs"):
         trainer(tmp_path).fit(SiameseModule(SMALL, "bce_pairs"), datamodule=data())
-    with pytest.raises(ValueError, match="learns from batches of kind 'episode'"):
+    with pytest.raises(ValueError, match=r"learns from whole alphabets, .* choose sampler=episodic"):
         trainer(tmp_path).fit(SiameseModule(SMALL), datamodule=data(PairSampler(8, 2)))
 
 

@@ -54,6 +54,7 @@ class Task:
         """Run the task."""
         single = HydraConfig.get().mode == RunMode.RUN
         try:
+            suggest.refuse_unread_groups(cfg, HydraConfig.get())
             result = self._task(cfg)
         except Exception as error:
             message = explain(error, cfg)
@@ -149,6 +150,8 @@ def _wrong_line(
     if isinstance(error, OverrideParseException):
         return suggest.explain_unparsed(error, settings())
     if isinstance(error, HydraException):
+        if message := suggest.explain_sampler(error):
+            return message
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             if message := suggest.explain(overrides, settings()):
                 return message

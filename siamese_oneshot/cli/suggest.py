@@ -17,8 +17,9 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import quoted
 
@@ -253,6 +254,39 @@ def refuse_misspelt_additions(overrides: Sequence[str], settings: Callable[[], S
                 f"{_unknown(override, near, known)}\n"
                 f"To add a new setting of that name: +{override.input_line}"
             )
+
+
+def refuse_unread_groups(cfg: DictConfig, hydra_cfg: Any) -> None:
+    """Refuse an option whose file has no ``# @package`` line: nothing reads where it stands.
+
+    Raises:
+        UserError: With the group and what its file needs.
+    """
+    primary = conf_dir() / f"{hydra_cfg.job.config_name}.yaml"
+    if not primary.is_file():
+        return
+    settings = OmegaConf.load(primary)
+    known = {*settings, *(key for entry in settings.defaults if not isinstance(entry, str)
+                          for key in entry)}  # fmt: skip
+    for group, option in hydra_cfg.runtime.choices.items():
+        if group in cfg and group not in known:
+            place = "data.eval.protocols" if group == "protocol" else "KEY"
+            raise UserError(
+                f"+{group}={option} changes nothing, since no setting is called {group}: begin the "
+                f'file with "# @package {place}", the setting that it belongs to'
+            )
+
+
+def explain_sampler(error: Exception) -> str | None:
+    """Say what a loss without a sampler of its name needs; None for another error."""
+    missing = re.fullmatch(r"sampler/(.+)", str(getattr(error, "missing_cfg_file", "")))
+    if missing is None or missing[1] in group_options("sampler"):
+        return None
+    return (
+        f"sampler={missing[1]}: there is no sampler of that name. A loss of your own needs one "
+        "named: add sampler=bce_pairs if it learns from pairs, sampler=episodic_ce if it learns "
+        "from whole alphabets"
+    )
 
 
 def explain_flags(unknown: Sequence[tuple[str, str]], settings: Settings) -> str:

@@ -87,6 +87,11 @@ class BatchSpec:
         )
 
 
+# The kinds of batches in words, and the sampler of conf/ that makes each.
+KINDS = {"pairs": "pairs", "episode": "whole alphabets"}
+SAMPLERS = {"pairs": "bce_pairs", "episode": "episodic_ce"}
+
+
 class TrainingSampler(Protocol):
     """What the data module needs from a sampler.
 

@@ -30,6 +30,7 @@ from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.data.datamodule import OneShotDataModule
+from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
@@ -96,8 +97,9 @@ class TrainingRun:
         kind = getattr(self.module.loss, "sampler_kind", self.data.sampler.kind)
         if kind != self.data.sampler.kind:
             raise UserError(
-                f"loss={HydraConfig.get().runtime.choices.get('loss')} learns from batches of kind "
-                f"{kind!r}, but the sampler makes {self.data.sampler.kind!r}: choose both alike"
+                f"loss={HydraConfig.get().runtime.choices.get('loss')} learns from "
+                f"{KINDS.get(kind, kind)}, but the sampler makes {KINDS[self.data.sampler.kind]}: "
+                f"choose sampler={SAMPLERS.get(kind, kind)}"
             )
         self.data.load()
         self.module.metadata = self.metadata()
@@ -256,15 +258,19 @@ class TrainingRun:
             "%s, %s, convolutions: %s; results in %s",
             self.accelerator, self.precision, convolutions, self.folder,
         )  # fmt: skip
-        outside = untrusted_targets(module.hparams["model"])
-        if outside:
-            modules = list(dict.fromkeys(name.rpartition(".")[0] for name in outside))
-            log.warning(
-                "This run uses %s, which is not part of siamese_oneshot: pass trust=%s to "
-                "evaluate, predict and export.",
-                ", ".join(dict.fromkeys(outside)),
-                modules[0] if len(modules) == 1 else f"[{','.join(modules)}]",
-            )
+        for parts, users in (
+            (["model"], "evaluate, predict, export and load_from_checkpoint"),
+            (["loss", "optimizer"], "SiameseModule.load_from_checkpoint"),
+        ):
+            outside = untrusted_targets([module.hparams[part] for part in parts])
+            if outside:
+                modules = list(dict.fromkeys(name.rpartition(".")[0] for name in outside))
+                log.warning(
+                    "This run uses %s, which is not part of siamese_oneshot: pass trust=%s to %s.",
+                    ", ".join(dict.fromkeys(outside)),
+                    modules[0] if len(modules) == 1 else f"[{','.join(modules)}]",
+                    users,
+                )
 
     def _result(self, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
         kept, data = kept_checkpoint(trainer, self.folder), self.data

@@ -7,6 +7,7 @@ arguments. ``_partial_: true`` asks for a ``functools.partial`` in place of the 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import pkgutil
@@ -147,6 +148,13 @@ def _built(description: Any) -> Any:
         try:
             (signature.bind_partial if is_partial else signature.bind)(*arguments, **values)
         except TypeError as problem:
+            known = [name for name in signature.parameters if name != "self"]
+            for name in sorted(set(values) - set(known)):
+                meant = difflib.get_close_matches(name, known, 1)
+                message = f"there is no such argument of {target.rpartition('.')[2]}: " + (
+                    f"did you mean {meant[0]}?" if meant else f"it has {', '.join(known)}"
+                )
+                raise ArgumentError(name, values[name], message=message) from problem
             message = f"it cannot be called with these arguments: {problem}"
             raise ArgumentError("_target_", target, message=message) from problem
     return partial(call, *arguments, **values) if is_partial else call(*arguments, **values)
@@ -171,7 +179,7 @@ def _trusted_object(target: str, trusted: tuple[str, ...]) -> Any:
             raise ArgumentError("_target_", target, message=message) from problem
         if callable(found) and _inside(str(getattr(found, "__module__", "")), trusted):
             return found
-    message = f"only classes of {', '.join(trusted)} are trusted"
+    message = f"only classes of {', '.join(trusted)} are trusted; trust={module} allows these, too"
     raise ArgumentError("_target_", target, message=message)
 
 

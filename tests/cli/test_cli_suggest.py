@@ -83,6 +83,27 @@ def test_other_wrong_lines_end_in_one_block_too(
     assert "Did you mean" not in shown
 
 
+def test_a_loss_without_a_sampler_of_its_name_needs_one_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "squared.yaml").write_text("_target_: my_losses.Squared")
+    with pytest.raises(SystemExit, match="2"):
+        run_hydra(print, argv=["--config-dir", str(tmp_path), "loss=squared"])
+    assert "add sampler=bce_pairs if it learns from pairs" in capsys.readouterr().err
+
+
+def test_an_option_that_nothing_reads_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "protocol").mkdir()
+    (tmp_path / "protocol" / "mine.yaml").write_text("mine: {_target_: my_tasks.mine}")
+    line = ["--config-dir", str(tmp_path), "+protocol=mine", f"hydra.run.dir={tmp_path}/run"]
+    with pytest.raises(SystemExit, match="1"):
+        run_hydra(print, argv=line)
+    assert 'begin the file with "# @package data.eval.protocols"' in capsys.readouterr().err
+
+
 def test_a_new_setting_can_be_added(conf: Path) -> None:
     line = ["+note=hello", "++experimnt=paper", "+trainer.max_stepz=1"]
     value = run_hydra(lambda cfg: (cfg.note, cfg.experimnt, cfg.trainer.max_stepz), argv=line)

@@ -194,7 +194,7 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_path: Path) -> None:
-    pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
+    pruner = "++hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
     line = [
         "+sweep=search",
         "optimizer.lr=interval(1e-3,1e-2)",

@@ -152,7 +152,7 @@ def test_a_training_shorter_than_an_epoch_is_validated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["loss=bce_pairs", "sampler=episodic_ce"], "loss=bce_pairs learns from batches of kind"),
+        (["loss=bce_pairs", "sampler=episodic_ce"], "whole alphabets: choose sampler=bce_pairs"),
         (["+trainer.unknown=1"], "trainer.unknown: pytorch_lightning.Trainer has no argument"),
         (["trainer.strategy=quantum"], "refuses its settings: You selected an invalid strategy"),
         (["trainer.max_steps=-1"], "set trainer.max_steps or trainer.max_epochs"),
