@@ -252,7 +252,9 @@ def test_a_misspelled_argument_is_answered() -> None:
 def test_a_loss_and_a_sampler_of_different_kinds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"learns from pairs, .* choose sampler=bce_pairs"):
         trainer(tmp_path).fit(SiameseModule(SMALL, "bce_pairs"), datamodule=data())
-    with pytest.raises(ValueError, match=r"learns from whole alphabets, .* choose sampler=episodic"):
+    with pytest.raises(
+        ValueError, match=r"learns from whole alphabets, .* choose sampler=episodic"
+    ):
         trainer(tmp_path).fit(SiameseModule(SMALL), datamodule=data(PairSampler(8, 2)))
 
 
