@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils import slurm
@@ -91,8 +92,12 @@ def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
         KeyboardInterrupt: After Ctrl-C.
         Stopped: After another signal, which was passed on to the command.
     """
-    pruner = [text for text in overrides if bare_key(text).startswith("hydra.sweeper.pruner")]
-    line = [sys.executable, "-m", "siamese_oneshot.train", f"resume={quoted(folder)}", *pruner]
+    keys = ("hydra.sweeper.pruner", "hydra/sweeper/pruner")
+    pruner = [text for text in overrides if bare_key(text).startswith(keys)]
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    conf = [f"--config-dir={one.path}" for one in sources if one.provider == "command-line"]
+    line = [sys.executable, "-m", "siamese_oneshot.train", *conf]
+    line += [f"resume={quoted(folder)}", *pruner]
     log.info("started: %s", shlex.join(line[1:]))
     with subprocess.Popen(line) as process:
         try:

@@ -194,20 +194,20 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.mark.slow
 def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_path: Path) -> None:
-    folder = tmp_path / "conf" / "hydra" / "sweeper" / "pruner"
+    folder = tmp_path / "my conf" / "hydra" / "sweeper" / "pruner"
     folder.mkdir(parents=True)
     (folder / "threshold.yaml").write_text(
-        "# @package hydra.sweeper\n"
-        "pruner: {_target_: optuna.pruners.ThresholdPruner, lower: 2.0}\n"
+        "# @package hydra.sweeper\npruner: {_target_: optuna.pruners.ThresholdPruner, lower: 0.0}\n"
     )
     line = [
         "+sweep=search",
         "optimizer.lr=interval(1e-3,1e-2)",
         "hydra/sweeper/pruner=threshold",
+        "hydra.sweeper.pruner.lower=2.0",
         *SETTINGS,
     ]
     line += ["trainer.devices=2", "hydra.sweeper.n_trials=1", "hydra.sweeper.name=two"]
-    command = [sys.executable, "-m", "siamese_oneshot.train", "--config-dir", "conf", *line]
+    command = [sys.executable, "-m", "siamese_oneshot.train", "--config-dir", "my conf", *line]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     (two,) = (path.parent for path in tmp_path.glob("outputs/default/two/*/job.json"))
