@@ -18,7 +18,7 @@ from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
 from siamese_oneshot.data.sources import SourceConfig, load_source
 from siamese_oneshot.evaluation.baselines import BASELINES
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
-from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
+from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions, paired_tests
 from siamese_oneshot.evaluation.model_evaluation import (
     ModelResults,
     TaskProvider,
@@ -26,7 +26,6 @@ from siamese_oneshot.evaluation.model_evaluation import (
     primary,
 )
 from siamese_oneshot.evaluation.published import published
-from siamese_oneshot.evaluation.significance import paired_tests
 from siamese_oneshot.evaluation.tables import published_tables, result_tables
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.run_name import tags_of

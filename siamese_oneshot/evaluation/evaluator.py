@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -20,6 +21,7 @@ from siamese_oneshot.evaluation.embeddings import (
 )
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.significance import PairedTest, mcnemar
 
 _THRESHOLD = {"validation": "fitted on these pairs", "test": "from validation"}
 
@@ -307,3 +309,31 @@ def assigned(results: EpisodeResults) -> EpisodeResults | None:
         comparable_with=None,
     )
     return EpisodeResults(joint, results.scores, picks)
+
+
+def paired_tests(
+    results: Sequence[tuple[str, Mapping[str, EpisodeResults]]], keys: Sequence[str]
+) -> list[PairedTest]:
+    """The first model against each other model, on every list of ``keys`` that both answered.
+
+    A slow model answers only the first episodes of a list; the test is then on these.
+
+    Args:
+        results: For each model its name and its results by key.
+        keys: Lists to test on.
+    """
+    (first_name, first), *others = results
+    tests = []
+    for second_name, second in others:
+        for key in keys:
+            if key not in first or key not in second:
+                continue
+            n = min(first[key].n, second[key].n)
+            a, b = first[key].task.episodes, second[key].task.episodes
+            if a.queries[:n].equal(b.queries[:n]) and a.supports[:n].equal(b.supports[:n]):
+                counts = mcnemar(first[key].is_correct[:n], second[key].is_correct[:n])
+                only_first, only_second, p = counts
+                tests.append(
+                    PairedTest(first_name, second_name, key, only_first, only_second, n, p)
+                )
+    return tests

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from siamese_oneshot.evaluation.evaluator import EpisodeResults
 
 
 def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -106,31 +104,3 @@ def mcnemar(first: Tensor, second: Tensor) -> tuple[int, int, float]:
     discordant = only_first + only_second
     p = binomtest(only_first, discordant, 0.5).pvalue if discordant else 1.0
     return only_first, only_second, float(p)
-
-
-def paired_tests(
-    results: Sequence[tuple[str, Mapping[str, EpisodeResults]]], keys: Sequence[str]
-) -> list[PairedTest]:
-    """The first model against each other model, on every list of ``keys`` that both answered.
-
-    A slow model answers only the first episodes of a list; the test is then on these.
-
-    Args:
-        results: For each model its name and its results by key.
-        keys: Lists to test on.
-    """
-    (first_name, first), *others = results
-    tests = []
-    for second_name, second in others:
-        for key in keys:
-            if key not in first or key not in second:
-                continue
-            n = min(first[key].n, second[key].n)
-            a, b = first[key].task.episodes, second[key].task.episodes
-            if a.queries[:n].equal(b.queries[:n]) and a.supports[:n].equal(b.supports[:n]):
-                counts = mcnemar(first[key].is_correct[:n], second[key].is_correct[:n])
-                only_first, only_second, p = counts
-                tests.append(
-                    PairedTest(first_name, second_name, key, only_first, only_second, n, p)
-                )
-    return tests

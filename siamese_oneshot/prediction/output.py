@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
 from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, list_errors
-from siamese_oneshot.prediction.runner import PredictionResults
+from siamese_oneshot.prediction.results import PredictionResults
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import printable
 

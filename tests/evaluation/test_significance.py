@@ -11,12 +11,12 @@ import torch
 from eval_models import COMPUTE, network, pixels
 from scipy import stats
 
+from siamese_oneshot.evaluation.evaluator import paired_tests
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
 from siamese_oneshot.evaluation.significance import (
     PairedTest,
     mcnemar,
     mean_interval,
-    paired_tests,
     wilson,
 )
 
