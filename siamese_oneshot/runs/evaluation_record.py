@@ -11,8 +11,7 @@ from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.io import atomic_write, json_content
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -113,11 +112,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
     Raises:
         UserError: If the file is missing, damaged or of another version.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content.pop("version")
-        if version != VERSION:
-            raise UserError(f"{path} has version {version}; this package reads {VERSION}")
+    with json_content(path, VERSION, "run evaluate first", "run evaluate again") as content:
         models = []
         for row in content.pop("models"):
             row = {**row, **{name: list(map(Score.from_dict, row[name])) for name in _SCORES}}
@@ -126,10 +121,6 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         record = EvaluationRecord(models=models, **content)
         check.plain_fields(record)
         return record
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run evaluate first") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-        raise UserError(f"{path} is damaged ({problem}): run evaluate again") from problem
 
 
 def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:

@@ -16,8 +16,7 @@ from rich.panel import Panel
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.io import atomic_write, json_content
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -90,20 +89,12 @@ def read_result(folder: Path) -> RunResult:
     Raises:
         UserError: The file is missing, damaged or of another version.
     """
-    path = folder / FILE
-    try:
-        content = json.loads(path.read_text())
-        stored = content.pop("version")
-        if stored != VERSION:
-            raise UserError(f"{path} is of version {stored}; this package reads version {VERSION}")
+    missing, damaged = "a run writes it when it ends", "run that job again"
+    with json_content(folder / FILE, VERSION, missing, damaged) as content:
         scores = [Score.from_dict(row) for row in content.pop("scores")]
         result = RunResult(scores=scores, **content)
         check.plain_fields(result)
         return result
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: a run writes it when it ends") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-        raise UserError(f"{path} is damaged ({problem}): run that job again") from problem
 
 
 def print_result(result: RunResult, folder: Path, console: Console | None = None) -> None:

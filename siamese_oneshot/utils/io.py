@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from siamese_oneshot.utils.errors import UserError
+
+
+@contextmanager
+def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
+    """Read a versioned JSON file; what cannot be read, also in the block, is the user's to mend.
+
+    Args:
+        path: The file; its entry ``version`` is checked and taken off.
+        version: The version that is read.
+        missing: What to do where there is no file.
+        damaged: What to do where the file cannot be read.
+
+    Raises:
+        UserError: The file is missing, damaged or of another version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content.pop("version")
+        if found != version:
+            raise UserError(f"{path} has version {found}; this package reads {version}")
+        yield content
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: {missing}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        raise UserError(f"{path} is damaged ({problem}): {damaged}") from problem
 
 
 @contextmanager
