@@ -35,6 +35,7 @@ from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 CHECKPOINT_VERSION = 2
 MONITOR = "val/one_shot_error"  # the metric that model selection minimizes
+_INTENSITIES = "float from 0 (background) to 1 (foreground)"
 _BRIGHTEST = 16  # above this images are surely not from 0 to 1, normalized ones included
 
 Description = str | Mapping[str, Any]
@@ -186,8 +187,7 @@ class SiameseModule(pl.LightningModule):
             if labels.is_floating_point():
                 raise ArgumentError("labels", labels.dtype, "integers, the number of the class")
             if self.global_step == 0 and float(images.max()) > _BRIGHTEST:
-                expected = "float from 0 (background) to 1 (foreground)"
-                raise ArgumentError("images", f"up to {float(images.max()):g}", expected)
+                raise ArgumentError("images", f"up to {float(images.max()):g}", _INTENSITIES)
             return (pair_up if kind == "pairs" else group_by_class)(images, labels)
         given = "pairs" if len(batch) == 3 else "episode"
         if kind is not None and kind != given:
@@ -208,8 +208,7 @@ class SiameseModule(pl.LightningModule):
             )
             raise ArgumentError("images", tuple(images.shape), expected)
         if not images.is_floating_point():
-            expected = "float from 0 (background) to 1 (foreground)"
-            raise ArgumentError("images", images.dtype, expected)
+            raise ArgumentError("images", images.dtype, _INTENSITIES)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Validate after the last step, too, where ``max_steps`` ends within an epoch."""
