@@ -35,6 +35,9 @@ class ClassIndex:
         first_class, alphabet_sizes: int64 ``(A,)``: first class and number of classes of each
             alphabet.
         alphabet_names, class_names: Names.
+        character: int64 ``(K,)``: the first class that shows the same character. It is the class
+            itself except in the ``duplicate_classes`` of the dataset.
+        alphabet_characters: int64 ``(A,)``: number of different characters of each alphabet.
 
     Raises:
         UserError: If there is no image.
@@ -64,13 +67,29 @@ class ClassIndex:
         self.first_class = torch.cumsum(self.alphabet_sizes, 0) - self.alphabet_sizes
         self.alphabet_names = tuple(dataset.alphabet_names[k] for k in alphabets.tolist())
         self.class_names = tuple(dataset.class_names[k] for k in present.tolist())
+        self.character = torch.arange(len(present))
+        for names in dataset.duplicate_classes:
+            alike = [k for k, name in enumerate(self.class_names) if name in names]
+            self.character[alike] = self.character[alike[:1]]
+        self.alphabet_characters = torch.bincount(self.class_alphabet[self.character.unique()])
 
     def __len__(self) -> int:
         """Number of classes."""
         return len(self.table)
 
+    @property
+    def n_characters(self) -> int:
+        """Number of different characters: classes without duplicates."""
+        return int(self.alphabet_characters.sum())
+
+    def distinct(self, classes: Tensor) -> Tensor:
+        """``classes`` without those that show the character of an earlier one."""
+        character = self.character[classes]
+        is_repeated = (character[:, None] == character).tril(-1).any(1)
+        return classes[~is_repeated]
+
     def eligible_alphabets(self, way: int, drawers: int) -> list[int]:
-        """Alphabets in which ``drawers`` drawers have ``way`` classes in common; maybe none."""
+        """Alphabets in which ``drawers`` drawers have ``way`` characters in common; maybe none."""
         alphabets = range(len(self.alphabet_names))
         return [k for k in alphabets if self.common_drawers(k, way, drawers)]
 
@@ -87,8 +106,8 @@ class ClassIndex:
         """
         if eligible := self.eligible_alphabets(way, drawers):
             return eligible
-        largest = int(self.alphabet_sizes.max())
-        name = self.alphabet_names[int(self.alphabet_sizes.argmax())]
+        largest = int(self.alphabet_characters.max())
+        name = self.alphabet_names[int(self.alphabet_characters.argmax())]
         if largest < way:
             message = (
                 f"no alphabet has {way} characters; the largest, {name}, has {largest}: use a "
@@ -102,18 +121,18 @@ class ClassIndex:
         raise ArgumentError("way", way, message=message)
 
     def common_drawers(self, alphabet: int, way: int, drawers: int) -> tuple[int, ...]:
-        """Some ``drawers`` drawers with ``way`` classes of an alphabet in common, or ()."""
+        """Some ``drawers`` drawers with ``way`` characters of an alphabet in common, or ()."""
         key = alphabet, way, drawers
         if key not in self._common_drawers:
-            drawn = self._rows(alphabet) >= 0
+            drawn = self._rows(alphabet, repeats=False) >= 0
             candidates = self.drawers_of(alphabet, way).tolist()
             found = _common_drawers(drawn, way, drawers, candidates, [_MAX_TRIES])
             self._common_drawers[key] = tuple(found or ())
         return self._common_drawers[key]
 
     def drawers_of(self, alphabet: int, way: int = 1) -> Tensor:
-        """int64, ascending: drawers with at least ``way`` images in an alphabet."""
-        counts = (self._rows(alphabet) >= 0).sum(0)
+        """int64, ascending: drawers with at least ``way`` characters of an alphabet."""
+        counts = (self._rows(alphabet, repeats=False) >= 0).sum(0)
         return (counts >= max(way, 1)).nonzero().flatten()
 
     def common_classes(self, alphabet: int, drawers: Tensor) -> Tensor:
@@ -121,9 +140,10 @@ class ClassIndex:
         drawn = self._rows(alphabet)[:, drawers] >= 0
         return self.first_class[alphabet] + drawn.all(1).nonzero().flatten()
 
-    def _rows(self, alphabet: int) -> Tensor:
-        start = int(self.first_class[alphabet])
-        return self.table[start : start + int(self.alphabet_sizes[alphabet])]
+    def _rows(self, alphabet: int, repeats: bool = True) -> Tensor:
+        """The table of an alphabet's classes, or of the first class of each of its characters."""
+        classes = self.first_class[alphabet] + torch.arange(int(self.alphabet_sizes[alphabet]))
+        return self.table[classes if repeats else self.character[classes].unique()]
 
 
 def _common_drawers(

@@ -43,6 +43,8 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         alphabet_names: Name of each alphabet.
         class_alphabets: int64 ``(classes,)``: alphabet of each class.
         source: Name of the data source, such as ``omniglot``.
+        duplicate_classes: Sets of class names that show one character. No two of a set form a
+            "different" pair or meet in an episode.
 
     Raises:
         ValueError: If the shapes or dtypes do not agree.
@@ -55,6 +57,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
     alphabet_names: tuple[str, ...]
     class_alphabets: Tensor
     source: str
+    duplicate_classes: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
@@ -259,4 +262,5 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
             self.alphabet_names + extra.alphabet_names,
             torch.cat([self.class_alphabets, alphabets]),
             self.source,
+            self.duplicate_classes + extra.duplicate_classes,
         )

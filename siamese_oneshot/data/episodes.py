@@ -112,8 +112,8 @@ def sample_episodes(
         raise UserError(
             f"way, shot and episodes must be at least 1, not {way}, {shot} and {episodes}"
         )
-    if not within_alphabet and way > len(class_index):
-        message = f"this part of the data has only {len(class_index)} classes"
+    if not within_alphabet and way > class_index.n_characters:
+        message = f"this part of the data has only {class_index.n_characters} classes"
         raise ArgumentError("way", way, message=message)
     fewest = int(class_index.counts.argmin())
     if int(class_index.counts[fewest]) < shot + 1:
@@ -177,17 +177,21 @@ def sample_alphabet_batch(
 def _classes_and_drawers(
     class_index: ClassIndex, alphabet: int, way: int, drawers: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """``way`` distinct classes of an eligible alphabet, and ``drawers`` drawers of all of them."""
+    """``way`` characters of an eligible alphabet, and ``drawers`` drawers of all of them."""
+
+    def shuffled(values: Tensor) -> Tensor:
+        return values[torch.randperm(len(values), generator=generator)]
+
     for least in (1, way):  # the first try succeeds where every drawer has drawn every class
         candidates = class_index.drawers_of(alphabet, least)
         for _ in range(100):
-            by = candidates[torch.randperm(len(candidates), generator=generator)[:drawers]]
+            by = shuffled(candidates)[:drawers]
             classes = class_index.common_classes(alphabet, by)
-            if len(by) == drawers and len(classes) >= way:
-                return classes[torch.randperm(len(classes), generator=generator)[:way]], by
+            if len(by) == drawers and len(class_index.distinct(classes)) >= way:
+                return class_index.distinct(shuffled(classes))[:way], by
     by = torch.tensor(class_index.common_drawers(alphabet, way, drawers))
     classes = class_index.common_classes(alphabet, by)
-    return classes[torch.randperm(len(classes), generator=generator)[:way]], by
+    return class_index.distinct(shuffled(classes))[:way], by
 
 
 def _draw_episodes(
@@ -204,6 +208,9 @@ def _draw_episodes(
         turns = eligible[torch.randperm(len(eligible), generator=generator)]
         alphabet = turns[torch.arange(episodes) % len(turns)]
         keys[class_index.class_alphabet[None, :] != alphabet[:, None]] = -1.0
+    # Of the classes that show one character, only the one with the highest key takes part.
+    highest = keys.scatter_reduce(1, class_index.character.expand_as(keys), keys, "amax")
+    keys[keys < highest[:, class_index.character]] = -1.0
     classes = keys.topk(way, dim=1).indices
     answers = torch.randint(way, (episodes,), generator=generator)
     query_class = classes.gather(1, answers[:, None])[:, 0]

@@ -46,7 +46,8 @@ def sample_pairs(
 
     Among same and among different pairs, the alphabet of the first image cycles through all
     alphabets in a random order, so that their counts differ by at most one. Its class and image
-    are uniform. The second image is another image of that class, or an image of another class.
+    are uniform. The second image is another image of that class, or an image of another class that
+    shows another character.
 
     Args:
         class_index: The part to draw from.
@@ -78,6 +79,12 @@ def sample_pairs(
     same_first, same_second = _two_images(class_index, same_class, generator)
     first_class = start[different] + random_below(sizes[different], generator)
     second_class = _another_class(class_index, first_class, different, generator, within_alphabet)
+    character = class_index.character
+    redraws = torch.Generator().manual_seed(generator.initial_seed() ^ 1)  # all else stays as it is
+    while (alike := character[first_class] == character[second_class]).any():
+        second_class[alike] = _another_class(
+            class_index, first_class[alike], different[alike], redraws, within_alphabet
+        )
     first = _one_image(class_index, first_class, generator)
     second = _one_image(class_index, second_class, generator)
     order = torch.randperm(n, generator=generator)
@@ -117,7 +124,7 @@ def _another_class(
     within_alphabet: bool,
 ) -> Tensor:
     """A class other than each of ``classes``, whose alphabets are given."""
-    single = class_index.alphabet_sizes < 2
+    single = class_index.alphabet_characters < 2
     count = len(class_index.alphabet_names)
     if (within_alphabet and bool(single.any())) or (count == 1 and bool(single.all())):
         names = [class_index.alphabet_names[k] for k in single.nonzero().flatten().tolist()]

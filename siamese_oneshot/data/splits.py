@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION, RUN_ALPHABETS, SMALL1, SMALL2
+from siamese_oneshot.data.omniglot import (
+    BACKGROUND,
+    EVALUATION,
+    RUN_ALPHABETS,
+    RUN_DRAWERS,
+    SMALL1,
+    SMALL2,
+)
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
@@ -17,17 +24,22 @@ from siamese_oneshot.utils.errors import ArgumentError, UserError
 VAL_ALPHABETS = ("Bengali", "Early_Aramaic", "Japanese_(katakana)")
 _SMALL_VAL_ALPHABETS = {"small1": ("Early_Aramaic",), "small2": ("Greek",)}
 _NO_RUN_ALPHABETS = tuple(name for name in EVALUATION if name not in RUN_ALPHABETS)
-_TEST_DRAWERS = range(0, 4)
+# Drawers are numbered within an alphabet. Those of Lake's runs are all among the first eight.
 _VALIDATION_DRAWERS = range(4, 8)
-_TRAIN_DRAWERS = range(8, 20)  # none of them drew for Lake's runs
+_TRAIN_DRAWERS = range(8, 20)
+_TEST_DRAWERS = {
+    "koch": RUN_DRAWERS,
+    "koch_drawers_1_4": dict.fromkeys(RUN_ALPHABETS, range(4)),
+}
 _VINYALS_CLASSES = 1200  # of 1,623: the background, then Angelic … Gurmukhi's first 41
 
 RULES = {
     "lake": "27 background alphabets for training, 3 for validation; the 20 evaluation alphabets"
     " for test",
     "koch": "30 background alphabets by 12 drawers for training; the 10 evaluation alphabets"
-    " without Lake's runs by 4 other drawers for validation; the 10 of Lake's runs by 4 further"
-    " drawers for test",
+    " without Lake's runs by 4 other drawers for validation; the 10 of Lake's runs by the 4 drawers"
+    " of these runs for test",
+    "koch_drawers_1_4": "as koch, with drawers 1 to 4 of each alphabet for test",
     "koch40": "30 background alphabets and the 10 evaluation alphabets without Lake's runs for"
     " training, except 3 for validation; the 10 of Lake's runs for test",
     "small1": "4 of the 5 alphabets of the first minimal background for training, 1 for"
@@ -45,7 +57,7 @@ RULES = {
     "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"
     " the last 20% for test",
 }
-FIXED = ("koch", "ratio_60_20_20")  # splits that define their validation images themselves
+FIXED = (*_TEST_DRAWERS, "ratio_60_20_20")  # splits that define their validation images themselves
 # Splits that train on their validation alphabets, and the split to select settings with instead.
 TRAINS_ON_VALIDATION = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
 
@@ -87,7 +99,8 @@ def split_dataset(
     Args:
         dataset: All images.
         split: ``lake`` (Lake et al. 2019, original background), ``koch`` (paper, section 3.1:
-            30/10/10 alphabets, 12/4/4 drawers), ``koch40`` (the paper's 40/10 alphabets),
+            30/10/10 alphabets, 12/4/4 drawers), ``koch_drawers_1_4`` (the same with other test
+            drawers), ``koch40`` (the paper's 40/10 alphabets),
             ``small1`` and ``small2`` (Lake et al., minimal backgrounds), ``background``,
             ``minimal1`` and ``minimal2`` (all of these for training), ``vinyals`` (Vinyals et al.
             2016, by the lists of Snell et al. 2017) or ``ratio_60_20_20``. `RULES` describes each.
@@ -104,13 +117,14 @@ def split_dataset(
     chosen = None if val_alphabets is None else check.names("val_alphabets", val_alphabets)
     if dataset.source != "omniglot" or split == "ratio_60_20_20":
         return _split_of(dataset, "ratio_60_20_20", *_by_ratio(dataset))
-    if split == "koch":
+    if split in _TEST_DRAWERS:
+        test_drawers = _TEST_DRAWERS[split].items()
         return _split_of(
             dataset,
             split,
             dataset.indices(BACKGROUND, _TRAIN_DRAWERS),
             dataset.indices(_NO_RUN_ALPHABETS, _VALIDATION_DRAWERS),
-            dataset.indices(RUN_ALPHABETS, _TEST_DRAWERS),
+            torch.cat([dataset.indices([name], drawers) for name, drawers in test_drawers]),
             dataset.indices(RUN_ALPHABETS),
         )
     base = TRAINS_ON_VALIDATION.get(split, split)

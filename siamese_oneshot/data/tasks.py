@@ -232,7 +232,8 @@ def tasks_of(
     validation = make_validation_tasks(ClassIndex(dataset, split.validation), config)
     test = make_test_tasks(dataset, split, runs, config)
     all_drawers = ClassIndex(dataset, split.test_all_drawers)
-    train = ClassIndex(dataset, split.train)
+    # These lists are older than the list of duplicate classes: they stay as they were frozen.
+    train = ClassIndex(replace(dataset, duplicate_classes=()), split.train)
     comparable = dataset.source == "omniglot"
     tasks = (
         *test.episode_tasks,
@@ -302,7 +303,7 @@ def _few_shot(
     max_shot = int(class_index.counts.min()) - 1
     for way in (5, 20):
         for shot in (1, 5):
-            if way > len(class_index) or shot > max_shot:
+            if way > class_index.n_characters or shot > max_shot:
                 continue
             rng = generator_for(config.seed, 7, way, shot)
             yield EpisodeTask(
@@ -327,7 +328,7 @@ def _way_curve(
     """Cross-alphabet episodes of 1, 2, 3 … ways, as far as there are enough classes."""
     if int(class_index.counts.min()) < 2:
         return
-    for way in range(1, min(protocols.max_way, len(class_index)) + 1):
+    for way in range(1, min(protocols.max_way, class_index.n_characters) + 1):
         rng = generator_for(config.seed, 8, way, int(series == WAY_CURVE_TRAIN))
         yield EpisodeTask(
             f"{series}_{way:02d}",

@@ -1,5 +1,7 @@
 """The tables of who drew what, against plain dictionaries."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -70,8 +72,6 @@ def test_common_against_dictionaries(dataset):
 
 
 def test_classes_of_an_alphabet_stand_side_by_side_even_where_the_dataset_mix_them(dataset):
-    from dataclasses import replace
-
     mixed = replace(dataset, class_alphabets=torch.arange(26) % 4)
     class_index = ClassIndex(mixed, torch.arange(len(mixed)))
     assert class_index.class_alphabet.tolist() == [0] * 7 + [1] * 7 + [2] * 6 + [3] * 6
@@ -94,6 +94,27 @@ def test_alphabets_large_enough_and_those_left_out_by_name(dataset):
     assert class_index.require_alphabets(8) == [2]
     with pytest.raises(UserError, match=r"no alphabet has 9 characters.*AlphabetC, has 8"):
         class_index.require_alphabets(9)
+
+
+def test_duplicate_classes_count_once(dataset):
+    """Of AlphabetB's five classes, 6 … 10, three show one character."""
+    alike = tuple(dataset.class_names[k] for k in (7, 8, 10))
+    twice = replace(dataset, duplicate_classes=(alike, (dataset.class_names[0], "elsewhere")))
+    class_index = ClassIndex(twice, torch.arange(len(dataset)))
+    assert class_index.character.tolist() == [*range(8), 7, 9, 7, *range(11, 26)]
+    assert class_index.alphabet_characters.tolist() == [6, 3, 8, 7]
+    assert class_index.alphabet_sizes.tolist() == [6, 5, 8, 7]
+    assert (len(class_index), class_index.n_characters) == (26, 24)
+    assert class_index.distinct(torch.tensor([10, 3, 8, 9, 7])).tolist() == [10, 3, 9]
+    assert (
+        class_index.excluded_alphabets(4) == class_index.excluded_alphabets(4, 2) == ["AlphabetB"]
+    )
+    assert class_index.drawers_of(1, 4).tolist() == []
+    assert class_index.common_classes(1, torch.tensor([0, 5])).tolist() == [6, 7, 8, 9, 10]
+    few = ClassIndex(
+        twice, torch.isin(dataset.classes, torch.tensor([6, 8, 9, 10])).nonzero()[:, 0]
+    )
+    assert few.character.tolist() == [0, 1, 2, 1]
 
 
 def test_an_empty_part_is_an_error(dataset):

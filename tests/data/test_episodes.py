@@ -1,5 +1,7 @@
 """One-shot episodes and whole-alphabet batches, checked episode by episode in plain loops."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from blobs import make_dataset
@@ -278,6 +280,35 @@ def test_an_alphabet_that_no_drawers_share_is_left_out(dataset):
     assert set(dataset.alphabets[episodes.queries].tolist()) == {0, 2, 3}
     for seed in range(40):
         assert 1 not in dataset.alphabets[sample_alphabet_batch(class_index, 3, 3, 2, seeded(seed))]
+
+
+def test_no_two_duplicate_classes_in_an_episode(dataset):
+    """Draws in which no two of a set meet keep every image."""
+    alike = [6, 7, 8]
+    twice = replace(dataset, duplicate_classes=(tuple(dataset.class_names[k] for k in alike),))
+    class_index, plain = whole(twice), whole(dataset)
+    makers = (
+        lambda index, seed: sample_runs(index, 1, seeded(seed), 3).supports,
+        lambda index, seed: sample_episodes(index, 1, seeded(seed), 9).supports,
+        lambda index, seed: sample_episodes(index, 1, seeded(seed), 3, 1, True).supports,
+        lambda index, seed: sample_alphabet_batch(index, 2, 3, 2, seeded(seed)),
+    )
+    for make in makers:
+        met = 0
+        for seed in range(80):
+            found, old = (dataset.classes[make(index, seed)] for index in (class_index, plain))
+            if torch.isin(old.unique(), torch.tensor(alike)).sum() < 2:
+                assert torch.equal(make(class_index, seed), make(plain, seed))
+            else:
+                met += 1
+                assert torch.isin(found.unique(), torch.tensor(alike)).sum() == 1
+            assert found.unique().numel() == old.unique().numel()
+        assert met > 4
+    assert sample_episodes(class_index, 2, seeded(0), 24).way == 24
+    with pytest.raises(UserError, match=r"way=25: .* 24 classes"):
+        sample_episodes(class_index, 2, seeded(0), 25)
+    with pytest.raises(UserError, match="4 alphabets with 4 characters"):
+        sample_alphabet_batch(class_index, 4, 4, 2, seeded(0))
 
 
 def test_no_runs_are_an_error(dataset):

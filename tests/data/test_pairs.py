@@ -1,11 +1,13 @@
 """Verification pairs: never an image with itself, balanced, the same for the same seed."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
 from siamese_oneshot.data.class_index import ClassIndex
+from siamese_oneshot.data.omniglot import BACKGROUND, DUPLICATE_CLASSES
 from siamese_oneshot.data.pairs import sample_pairs
 from siamese_oneshot.utils.errors import UserError
 
@@ -173,6 +175,60 @@ def test_lists_stay_as_they_were(dataset, alphabets, within, digest):
     """A list that changes makes figures incomparable, however good the new one is."""
     class_index = ClassIndex(dataset, dataset.indices(dataset.alphabet_names[:alphabets]))
     assert sample_pairs(class_index, 101, seeded(0), within).digest == digest
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_duplicate_classes_are_never_a_different_pair(dataset, within):
+    """Pairs that would be are replaced by others of the same first image; the rest stays."""
+    alike = torch.tensor([6, 7, 8, 9])  # four of the five classes of AlphabetB
+    names = tuple(dataset.class_names[k] for k in alike.tolist())
+    plain = sample_pairs(whole(dataset), 4000, seeded(3), within)
+    twice = replace(dataset, duplicate_classes=(names,))
+    pairs = sample_pairs(whole(twice), 4000, seeded(3), within)
+    together = torch.isin(dataset.classes[torch.stack([plain.first, plain.second])], alike).all(0)
+    wrong = together & (plain.same == 0)
+    assert wrong.sum() > 40
+    assert torch.equal(pairs.first, plain.first)
+    assert torch.equal(pairs.same, plain.same)
+    assert torch.equal(pairs.second[~wrong], plain.second[~wrong])
+    others = dataset.classes[pairs.second[wrong]]
+    assert not torch.isin(others, alike).any()
+    assert set(dataset.alphabets[pairs.second[wrong]].tolist()) == ({1} if within else {0, 1, 2, 3})
+    again = sample_pairs(whole(twice), 4000, seeded(3), within)
+    assert again.digest == pairs.digest
+
+
+def test_an_alphabet_of_one_character_in_two_classes_is_lonely(dataset):
+    twice = replace(dataset, duplicate_classes=(dataset.class_names[6:11],))
+    with pytest.raises(UserError, match="AlphabetB: one character only"):
+        sample_pairs(whole(twice), 8, seeded(8), within_alphabet=True)
+    pairs = sample_pairs(whole(twice), 4000, seeded(8))
+    both = dataset.alphabets[torch.stack([pairs.first, pairs.second])] == 1
+    assert not (both.all(0) & (pairs.same == 0)).any()
+    alone = ClassIndex(twice, dataset.indices(["AlphabetB"]))
+    with pytest.raises(UserError, match="AlphabetB: one character only"):
+        sample_pairs(alone, 8, seeded(8))
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize("within", [False, True])
+def test_real_duplicates_are_never_a_different_pair(omniglot, within):
+    dataset = omniglot.dataset
+    class_index = ClassIndex(dataset, dataset.indices(BACKGROUND[20:]))
+    plain = ClassIndex(replace(dataset, duplicate_classes=()), class_index.indices)
+    pairs, old = (sample_pairs(one, 60_000, seeded(1), within) for one in (class_index, plain))
+    sets = [{dataset.class_names.index(name) for name in one} for one in DUPLICATE_CLASSES]
+
+    def wrong(pairs):
+        rows = zip(
+            *(dataset.classes[one].tolist() for one in (pairs.first, pairs.second)), strict=True
+        )
+        return [any(a != b and {a, b} <= one for one in sets) for a, b in rows]
+
+    assert sum(wrong(old)) > 5
+    assert not any(wrong(pairs))
+    changed = (pairs.second != old.second).tolist()
+    assert changed == wrong(old)
 
 
 @pytest.mark.omniglot

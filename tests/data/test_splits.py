@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION
+from siamese_oneshot.data.omniglot import BACKGROUND, EVALUATION, RUN_DRAWERS
 from siamese_oneshot.data.splits import RULES, VAL_ALPHABETS, split_dataset
 from siamese_oneshot.utils.errors import UserError
 
@@ -133,6 +133,7 @@ def alphabets_of(rule):
     return {
         "lake": (set(BACKGROUND) - HELD, HELD, RUNS | OFF_RUNS),
         "koch": (set(BACKGROUND), OFF_RUNS, RUNS),
+        "koch_drawers_1_4": (set(BACKGROUND), OFF_RUNS, RUNS),
         "koch40": ((set(BACKGROUND) - HELD) | OFF_RUNS, HELD, RUNS),
         "small1": ({"Balinese", "Greek", "Korean", "Latin"}, {"Early_Aramaic"}, RUNS | OFF_RUNS),
         "small2": (
@@ -143,7 +144,7 @@ def alphabets_of(rule):
     }[rule]
 
 
-@pytest.mark.parametrize("rule", ["lake", "koch", "koch40", "small1", "small2"])
+@pytest.mark.parametrize("rule", ["lake", "koch", "koch_drawers_1_4", "koch40", "small1", "small2"])
 def test_alphabets_of_each_rule(rule):
     dataset = standin()
     split = split_dataset(dataset, rule)
@@ -172,16 +173,21 @@ def test_validation_alphabets_train_too_and_is_said_to(rule, chosen_with):
         assert names(dataset, split_dataset(dataset, rule, ["Greek"]).validation) == {"Greek"}
 
 
-def test_koch_takes_four_new_drawers_for_each_task_and_all_for_within_alphabet():
+@pytest.mark.parametrize("rule", ["koch", "koch_drawers_1_4"])
+def test_koch_takes_four_new_drawers_for_each_task_and_all_for_within_alphabet(rule):
     dataset = standin()
     place = dataset.alphabet_names.index("Tibetan") * 20
-    dataset.pixels[place + 9] = dataset.pixels[place + 2]
-    split = split_dataset(dataset, "koch")
+    dataset.pixels[place + 9] = dataset.pixels[place + 8]
+    split = split_dataset(dataset, rule)
     assert names(dataset, split.train) == set(BACKGROUND)
     assert (*map(len, parts(split)),) == (30 * 12, 10 * 4, 10 * 4)
     assert len(split.test_all_drawers) == 10 * 20 - 1
     assert place + 9 not in split.test_all_drawers
     assert names(dataset, split.test_all_drawers) == names(dataset, split.test) == RUNS
+    for alphabet in RUNS:
+        images = split.test[dataset.alphabets[split.test] == EVALUATION.index(alphabet) + 30]
+        drawers = RUN_DRAWERS[alphabet] if rule == "koch" else range(4)
+        assert dataset.drawers[images].tolist() == list(drawers)
 
 
 # Images: 964 background characters, 659 of evaluation, 382 of them in Lake's runs;
@@ -189,13 +195,15 @@ def test_koch_takes_four_new_drawers_for_each_task_and_all_for_within_alphabet()
 COUNTS = {
     "lake": ((964 - 115) * 20 - 1, 115 * 20, 659 * 20, 659 * 20),
     "koch": (964 * 12, 277 * 4, 382 * 4, 382 * 20),
+    "koch_drawers_1_4": (964 * 12, 277 * 4, 382 * 4, 382 * 20),
     "koch40": ((964 - 115 + 277) * 20 - 1, 115 * 20, 382 * 20, 382 * 20),
     "small1": ((24 + 24 + 40 + 26) * 20, 22 * 20, 659 * 20, 659 * 20),
     "small2": ((47 + 26 + 42 + 17) * 20, 24 * 20, 659 * 20, 659 * 20),
 }
 DRAWERS = {
     "lake": (range(20), range(20), range(20)),
-    "koch": (range(8, 20), range(4, 8), range(4)),
+    "koch": (range(8, 20), range(4, 8), range(8)),
+    "koch_drawers_1_4": (range(8, 20), range(4, 8), range(4)),
     "koch40": (range(20), range(20), range(20)),
     "small1": (range(20), range(20), range(20)),
     "small2": (range(20), range(20), range(20)),
@@ -230,6 +238,8 @@ def test_real_lake_runs_are_test_alone(omniglot, rule):
     assert torch.isin(asked, split.test_all_drawers).all()
     assert not torch.isin(asked, torch.cat([split.train, split.validation])).any()
     assert names(omniglot.dataset, asked) == RUNS
+    if rule == "koch":  # the paper's test drawers are those of Lake's runs
+        assert torch.isin(asked, split.test).all()
 
 
 @pytest.mark.omniglot

@@ -175,7 +175,7 @@ def test_different_pairs_can_be_kept_within_an_alphabet(dataset, split, validati
             assert pairs.same.sum() == 30
 
 
-# By split=lake. All figures and comparisons in docs/ are of these lists.
+# All figures and comparisons in docs/ are of these lists.
 LISTS = [
     {"pairs": "513ef6d7c1f10f06", "one_shot": "ddb3b7d99bac2be2"},
     {
@@ -184,6 +184,27 @@ LISTS = [
         "koch_protocol": "fd818fafcc447b47",
     },
 ]  # fmt: skip
+KOCH = [
+    {"pairs": "1cdc33257939492b", "one_shot": "e967a696d29b9e9e"},
+    {
+        "lake_runs": "92444cf9fb63a7d1", "within_alphabet": "baedd8ac36d30b21",
+        "cross_alphabet": "d1784836ee5c59bb", "way_curve_train_21": "6aad3f67b42282c9",
+    },
+]  # fmt: skip
+TEST_DRAWERS = {
+    "koch": {"pairs": "2289f18575d19fe8", "koch_protocol": "9645e9c0c9374e95"},
+    "koch_drawers_1_4": {"pairs": "63284b22b9cc0ba1", "koch_protocol": "305c191bb607616d"},
+}
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize("rule", TEST_DRAWERS)
+def test_real_lists_of_the_papers_split(omniglot, rule):
+    """The test drawers decide about two lists alone."""
+    split = split_dataset(omniglot.dataset, rule)
+    valid, test = tasks_of(omniglot.dataset, split, omniglot.runs, EvalConfig(), ProtocolConfig())
+    assert valid.digests == KOCH[0]
+    assert {**KOCH[1], **TEST_DRAWERS[rule]}.items() <= test.digests.items()
 
 
 @pytest.mark.omniglot
@@ -357,6 +378,7 @@ def test_comparable_scores_are_decided_by_source_split_and_way(omniglot):
     assert comparable("lake", way=5) == (always, "verification")
     koch = {**twenty, "koch_protocol": "within_alphabet_20way"}
     assert comparable("koch") == (koch, "verification")
+    assert comparable("koch_drawers_1_4") == (twenty, "verification")
 
 
 def test_scores_on_other_images_are_not_comparable(made):

@@ -3,8 +3,10 @@
 from siamese_oneshot.data.omniglot.archive import OmniglotFaulty
 from siamese_oneshot.data.omniglot.edition import (
     BACKGROUND,
+    DUPLICATE_CLASSES,
     EVALUATION,
     RUN_ALPHABETS,
+    RUN_DRAWERS,
     SIDE,
     SMALL1,
     SMALL2,
@@ -14,8 +16,10 @@ from siamese_oneshot.data.omniglot.locate import OmniglotUnavailable
 
 __all__ = [
     "BACKGROUND",
+    "DUPLICATE_CLASSES",
     "EVALUATION",
     "RUN_ALPHABETS",
+    "RUN_DRAWERS",
     "SIDE",
     "SMALL1",
     "SMALL2",

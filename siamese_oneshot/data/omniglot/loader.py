@@ -16,7 +16,7 @@ from torch import Tensor
 
 from siamese_oneshot.data import cache
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.omniglot.edition import DRAWERS, OFFICIAL, SIDE
+from siamese_oneshot.data.omniglot.edition import DRAWERS, DUPLICATE_CLASSES, OFFICIAL, SIDE
 from siamese_oneshot.data.omniglot.locate import Search, root_place
 
 EDITION = OFFICIAL  # what is verified; tests replace it by a small one
@@ -99,6 +99,7 @@ def _unpacked(arrays: dict[str, cache.Array]) -> Omniglot:
             torch.tensor(list(characters.values()))
         ),
         source="omniglot",
+        duplicate_classes=DUPLICATE_CLASSES,
     )
     queries, supports, answers = torch.tensor(arrays["runs"])  # a copy: the cache is read-only
     return Omniglot(dataset, LakeRuns(queries, supports, answers))
