@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+os.environ["OMP_NUM_THREADS"] = "1"  # of tiny networks, here and in processes that tests start
 if not os.environ.get("SIAMESE_ONESHOT_GPU"):  # for tests/training/test_gpu.py
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # exact to the bit, in two processes: on CPUs only
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from hydra.core.global_hydra import GlobalHydra
 from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.runs.result import read_result
@@ -34,9 +35,18 @@ def hold(step: int) -> list[str]:
 
 
 class Forked:
-    """A training in a fork of this process, which saves imports; used like a ``Popen``."""
+    """A training in a fork of this process, which saves imports; used like a ``Popen``.
 
-    def __init__(self, folder: Path, line: Sequence[str], environment: dict[str, str]) -> None:
+    Args:
+        log: File to which it appends what it prints.
+        line: Its command line.
+        cwd: Its working directory.
+        **environment: Further variables of its environment.
+    """
+
+    def __init__(
+        self, log: Path, line: Sequence[str], cwd: Path | str = ".", **environment: str
+    ) -> None:
         self.returncode: int | None = None
         sys.stdout.flush()
         self.pid = os.fork()
@@ -49,11 +59,13 @@ class Forked:
             for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(signum, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            log = os.open(output(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(file, 1)
+            os.dup2(file, 2)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
-            torch.set_num_threads(1)
+            os.chdir(cwd)
+            GlobalHydra.instance().clear()
+            torch.set_num_threads(1)  # a fork has no threads of its parent
             from siamese_oneshot.cli import run_hydra
             from siamese_oneshot.train import train_task
 
@@ -93,12 +105,12 @@ class Forked:
 
 def start(folder: Path, *line: str, **environment: str) -> Forked:
     """Start a new run in a folder."""
-    return Forked(folder, [*line, f"hydra.run.dir={folder}"], environment)
+    return Forked(output(folder), [*line, f"hydra.run.dir={folder}"], **environment)
 
 
 def resume(folder: Path, *line: str, **environment: str) -> Forked:
     """Resume the run in a folder."""
-    return Forked(folder, [f"resume={folder}", *line], environment)
+    return Forked(output(folder), [f"resume={folder}", *line], **environment)
 
 
 def output(folder: Path) -> Path:

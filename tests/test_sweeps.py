@@ -1,17 +1,15 @@
-"""Whole sweeps of real trainings in processes of their own: killed, in parallel, on launchers."""
+"""Whole sweeps of real trainings: killed, in parallel, on launchers."""
 
 from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import optuna
 import pytest
+from kills import Forked, kill, needs_fork
 from tiny import BATCHES, FULL_PRECISION, SYNTHETIC, TINY
 
 from siamese_oneshot.cli import run_hydra
@@ -44,11 +42,9 @@ FULL = [  # all of the paper's ranges, on Omniglot, with a small budget for each
 ]  # fmt: skip
 
 
-def start(folder: Path, *line: str) -> subprocess.Popen[bytes]:
-    """Start a training in a process group of its own."""
-    command = [sys.executable, "-m", "siamese_oneshot.train", *line, "hydra.sweeper.name=s"]
-    log = (folder / "printed.txt").open("ab")
-    return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+def start(folder: Path, *line: str) -> Forked:
+    """Start a sweep, or a run, in a folder."""
+    return Forked(folder / "printed.txt", [*line, "hydra.sweeper.name=s"], folder)
 
 
 def finish(folder: Path, *line: str) -> int:
@@ -63,6 +59,7 @@ def results(sweep: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
+@needs_fork
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [pytest.param(PAPER, id="narrow"), pytest.param(FULL, id="full")])
 def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path, line: list[str]) -> None:
@@ -77,8 +74,7 @@ def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path, line: list[st
             time.sleep(0.05)
         time.sleep(rng.uniform(0.0, 1.5))
         assert running.poll() is None, (tmp_path / "printed.txt").read_text()[-2000:]
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
+        kill(running)
         kept |= results(sweep)
     assert 0 < len(kept) < 9
     assert finish(tmp_path, *line, "hydra.sweeper.n_trials=9") == 0
@@ -100,10 +96,11 @@ def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path, line: list[st
 def alone(tmp_path_factory: pytest.TempPathFactory) -> float | None:
     """The validation score of the second job, trained without a sweep."""
     folder = tmp_path_factory.mktemp("alone")
-    assert finish(folder, "seed=1", *SMALL, f"hydra.run.dir={folder / 'run'}") == 0
-    return read_result(folder / "run").val_accuracy
+    run_hydra(train_task, argv=["seed=1", *SMALL, f"hydra.run.dir={folder}"])
+    return read_result(folder).val_accuracy
 
 
+@needs_fork
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
 def test_the_same_sweep_on_each_launcher(

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import wandb
+from wandb.util import get_core_path
 
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 from siamese_oneshot.loggers.wandb_run import WandbRun
@@ -28,6 +28,9 @@ def without_account(folder: Path) -> Iterator[pytest.MonkeyPatch]:
             patch.delenv(name)
         for name in ("HOME", "NETRC", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
             patch.setenv(name, str(folder / name.lower()))
+        # Lists of packages and statistics of the machine take longer than our runs.
+        patch.setenv("WANDB__SAVE_REQUIREMENTS", "false")
+        patch.setenv("WANDB__DISABLE_STATS", "true")
         wandb.teardown()  # a login of an earlier test lasts as long as the process
         yield patch
 
@@ -42,8 +45,10 @@ def wandb_run(
 
 
 def inspect(run: Path, *flags: str) -> str:
-    """What ``wandb leet inspect`` prints of a run's folder, as JSON."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *flags, str(run)]
+    """What ``wandb leet inspect`` prints of a run's folder, as JSON; without Python's start."""
+    (file,) = run.glob("run-*.wandb")
+    command = [get_core_path(), "leet", "inspect", "--no-observability", "--json", *flags]
+    command += ["--run-file", str(file), str(run.parent)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 

@@ -1,6 +1,6 @@
-"""A tiny network on blobs, one thread, and a run to compare others with."""
+"""A tiny network on blobs, and a run to compare others with."""
 
 from kills import uninterrupted
-from tiny_siamese import data, one_thread
+from tiny_siamese import data
 
-__all__ = ["data", "one_thread", "uninterrupted"]
+__all__ = ["data", "uninterrupted"]

@@ -13,13 +13,18 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from kills import Forked, needs_fork
 from test_run import EPISODES, STEPS, run
 
+from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.cli.hydra_app import _terminable
 from siamese_oneshot.runs.result import RunResult, read_result
+from siamese_oneshot.train import train_task
+from siamese_oneshot.training import launch
 from siamese_oneshot.training.launch import (
     check_started,
     end_others,
@@ -150,7 +155,8 @@ def stop(signum, frame):
 
 signal.signal(signal.SIGTERM, stop)
 pathlib.Path("begun").touch()
-time.sleep(5)
+while not pathlib.Path("end").exists():
+    time.sleep(0.01)
 """
 
 
@@ -170,6 +176,8 @@ def test_what_stops_the_driver_stops_its_command(
         while not Path("begun").exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signum)
+        if not received:
+            Path("end").touch()
 
     # What a shell starts in the background is deaf to Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -192,70 +200,70 @@ def losses(folder: Path) -> list[float]:
         return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
 
 
-@pytest.mark.slow
-def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(tmp_path: Path) -> None:
+@needs_fork
+def test_the_pruner_of_the_command_line_acts_in_a_job_that_is_started_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that starts the job is run in a fork, on one device."""
     folder = tmp_path / "my conf" / "hydra" / "sweeper" / "pruner"
     folder.mkdir(parents=True)
     (folder / "threshold.yaml").write_text(
         "# @package hydra.sweeper\npruner: {_target_: optuna.pruners.ThresholdPruner, lower: 0.0}\n"
     )
+    monkeypatch.chdir(tmp_path)
+
+    def start_apart(command: list[str]) -> Any:
+        assert command[:3] == [sys.executable, "-m", "siamese_oneshot.train"]
+        return nullcontext(Forked(tmp_path / "printed", [*command[3:], "trainer.devices=1"]))
+
+    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(Popen=start_apart))
     line = [
-        "+sweep=search",
-        "optimizer.lr=interval(1e-3,1e-2)",
-        "hydra/sweeper/pruner=threshold",
-        "hydra.sweeper.pruner.lower=2.0",
-        *SETTINGS,
-    ]
-    line += ["trainer.devices=2", "hydra.sweeper.n_trials=1", "hydra.sweeper.name=two"]
-    command = [sys.executable, "-m", "siamese_oneshot.train", "--config-dir", "my conf", *line]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+        "--config-dir", "my conf", "+sweep=search", "optimizer.lr=interval(1e-3,1e-2)",
+        "hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=2.0", *SETTINGS,
+        "trainer.devices=2", "hydra.sweeper.n_trials=1", "hydra.sweeper.name=two",
+    ]  # fmt: skip
+    run_hydra(train_task, argv=line)
     (two,) = (path.parent for path in tmp_path.glob("outputs/default/two/*/job.json"))
-    assert read_result(two).status == "pruned"
+    assert read_result(two).status == "pruned", (tmp_path / "printed").read_text()
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_score_as_one(tmp_path: Path) -> None:
+def test_two_processes_train_and_score_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """As a job of a sweep, so that it is started apart, too."""
-    run(tmp_path / "one", *SETTINGS, "optimizer=adam")
-    line = ["-m", "seed=0", *SETTINGS, "optimizer=adam", "trainer.devices=2"]
-    line.append("hydra.sweeper.name=two")
-    command = [sys.executable, "-m", "siamese_oneshot.train", *line]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
     one = tmp_path / "one"
+    run(one, *SETTINGS, "optimizer=adam")
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    line = ["-m", "seed=0", *SETTINGS, "optimizer=adam", "trainer.devices=2"]
+    run_hydra(train_task, argv=[*line, "hydra.sweeper.name=two"])
     (two,) = (path.parent for path in tmp_path.glob("outputs/default/two/*/job.json"))
     assert len(losses(one)) == 6
     assert losses(two) == pytest.approx(losses(one), rel=1e-4)
     alone, together = read_result(one), read_result(two)
     assert scores(together) == scores(alone)
     assert (together.status, together.steps) == ("finished", 6)
-    assert done.stdout.count("finished after 6 steps") == 1, "one process prints"
+    assert capfd.readouterr().out.count("finished after 6 steps") == 1, "one process prints"
 
 
-@pytest.mark.slow
+@needs_fork
 def test_two_machines_train_as_one(tmp_path: Path) -> None:
     """Each started from outside, as by torchrun on either."""
     line = [*SETTINGS, "optimizer=adam", "trainer.num_nodes=2", f"hydra.run.dir={tmp_path}/two"]
-    command = [sys.executable, "-m", "siamese_oneshot.train", *line]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     variables |= {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     variables |= {"TORCHELASTIC_RUN_ID": "none"}
+    logs = [tmp_path / f"{rank}.txt" for rank in range(2)]
     machines = [
-        subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env={**os.environ, **variables, "RANK": str(rank), "GROUP_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
+        Forked(log, line, **variables, RANK=str(rank), GROUP_RANK=str(rank))
+        for rank, log in enumerate(logs)
     ]
-    said = [one.communicate(timeout=300)[0] for one in machines]
-    assert [one.returncode for one in machines] == [0, 0], said[0][-3000:] + said[1][-3000:]
+    codes = [one.wait(300) for one in machines]
+    said = [log.read_text() for log in logs]
+    assert codes == [0, 0], said[0][-3000:] + said[1][-3000:]
     assert read_result(tmp_path / "two").steps == 6
     assert [text.count("finished after 6 steps") for text in said] == [1, 0]
     assert len(losses(tmp_path / "two")) == 6
