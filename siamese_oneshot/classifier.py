@@ -104,11 +104,9 @@ class OneShotClassifier:
 
     Args:
         model: The network.
-        reject_threshold: An image whose best score is at most this belongs to no known class; None
-            for the network's own threshold, which was chosen on the validation set.
-
-    Raises:
-        ArgumentError: If ``reject_threshold`` is not a finite number.
+        reject_threshold: An image whose best score is at most this belongs to no known class; a
+            finite number, or None for the network's own threshold, which was chosen on the
+            validation set.
     """
 
     def __init__(self, model: TrainedModel, reject_threshold: float | None = None) -> None:
@@ -168,16 +166,8 @@ class OneShotClassifier:
     def add_folder(self, folder: str | Path, on_error: str = "skip") -> tuple[ImageError, ...]:
         """Add a folder of class folders, or of one image per class; see `load_supports`.
 
-        Args:
-            folder: The folder.
-            on_error: ``skip`` leaves out what cannot be used and logs it; ``stop`` raises.
-
-        Returns:
-            The errors of the images that were skipped.
-
-        Raises:
-            UserError: If the folder is missing or holds no usable image; with ``stop``, if any
-                image cannot be used.
+        With ``on_error`` ``skip``, images that cannot be used are logged, and their errors
+        returned. A UserError is raised if none can be used; with ``stop``, if any cannot.
         """
         check_errors((), on_error)
         found = load_supports(folder)
@@ -214,9 +204,8 @@ class OneShotClassifier:
         check_finite_scores(scores, self.model.name)
         shares, orders = scores.double().softmax(1).tolist(), rank(scores, seed)
         predictions = []
-        for image, values, share, order in zip(
-            inputs, scores.tolist(), shares, orders, strict=True
-        ):
+        rows = zip(inputs, scores.tolist(), shares, orders, strict=True)
+        for image, values, share, order in rows:
             classes = tuple(ClassScore(gallery.names[k], share[k], values[k]) for k in order)
             threshold = self.reject_threshold
             known = None if threshold is None else classes[0].score > threshold
@@ -224,11 +213,7 @@ class OneShotClassifier:
         return predictions
 
     def save(self, path: str | Path) -> None:
-        """Write the classes as one safetensors file: embeddings and names, no images.
-
-        Raises:
-            OSError: If the file cannot be written.
-        """
+        """Write the classes as one safetensors file: embeddings and names, no images."""
         from safetensors.torch import save
 
         gallery = self._gallery

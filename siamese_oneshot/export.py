@@ -79,8 +79,12 @@ def export(
         raise UserError(f"{source} is not a run's folder or a .safetensors file")
     record = _evaluation(source, weights, evaluation)
     (model,) = record.models
-    trained, result = load_trained(source, trust), _result(source)
-    _check(source, trained, record, model, result)
+    trained = load_trained(source, trust)
+    try:
+        result = read_result(Path(source))
+    except UserError:
+        result = None  # weights, or a folder of weights
+    _check(source, trained, record, result)
     known = {**trained.card, **trained.metadata}
     if result is not None:
         known |= {"command": result.command, "commit": result.commit}
@@ -125,21 +129,14 @@ def _evaluation(
     return record
 
 
-def _result(source: str | Path) -> RunResult | None:
-    try:
-        return read_result(Path(source))
-    except UserError:
-        return None  # weights, or a folder of weights
-
-
 def _check(
     source: str | Path,
     trained: TrainedModel,
     record: EvaluationRecord,
-    model: ModelRecord,
     result: RunResult | None,
 ) -> None:
     """Refuse an evaluation on other data, another split or other test lists than the run's own."""
+    (model,) = record.models
     evaluated = {"data_digest": record.data_digest, "split": model.split}
     differ = [key for key, value in evaluated.items() if trained.metadata.get(key, value) != value]
     digests = {} if result is None else result.task_digests
@@ -180,8 +177,7 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
     table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
     for score in model.scores:
         if score.key in CARD_SCORES:
-            protocol = "; ".join(filter(None, [score.auroc_and_eer, score.protocol]))
-            table.add(score.name, score.percent, f"{score.n:,}", protocol)
+            table.add(score.name, score.percent, f"{score.n:,}", score.details)
     lines = [
         f"# {name}",
         "",

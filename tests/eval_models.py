@@ -13,7 +13,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
-from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
+from siamese_oneshot.evaluation.model_evaluation import EvaluatedModel
 from siamese_oneshot.models.encoders import ConvEncoder, DenseEncoder
 from siamese_oneshot.models.siamese import build_network
 from siamese_oneshot.models.similarity import WeightedL1

@@ -10,13 +10,8 @@ from pathlib import Path
 from siamese_oneshot.data.omniglot import SIDE
 from siamese_oneshot.evaluation.baselines import BASELINES, Baseline
 from siamese_oneshot.evaluation.ensembling import Ensemble, TestTimeAugmentation
-from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
-from siamese_oneshot.runs.checkpoint import (
-    PRETRAINED,
-    find_weights,
-    load_trained,
-    runs_in,
-)
+from siamese_oneshot.evaluation.model_evaluation import EvaluatedModel
+from siamese_oneshot.runs.checkpoint import PRETRAINED, find_weights, load_trained, runs_in
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import did_you_mean
@@ -50,8 +45,20 @@ def find_models(
         raise UserError("models is empty: name what to evaluate, for example models=pretrained")
     by_weights: dict[Path | str, tuple[Path, EvaluatedModel]] = {}
     for name in names:
-        for weights, path, model in _find(name, trust, baselines):
-            by_weights.setdefault(weights, (path, model))
+        if name in baselines:
+            one = baselines[name]
+            limits = one.max_episodes, tuple(one.skip_series)
+            model = EvaluatedModel(one.title, one.scorer(), SIDE, None, *limits)
+            by_weights.setdefault(name, (Path(name), model))
+            continue
+        for where, title, finished in _networks(name, baselines):
+            weights = find_weights(where).resolve()
+            if weights not in by_weights:
+                trained = load_trained(where, trust)
+                model = EvaluatedModel(
+                    title, trained.network, trained.size, trained, finished=finished
+                )
+                by_weights[weights] = Path(where).expanduser().absolute(), model
     models = by_weights.values()
     return [_unique_name(path, model, models) for path, model in models]
 
@@ -120,44 +127,33 @@ def _with_views(model: EvaluatedModel, tta_views: int) -> EvaluatedModel:
     return replace(model, name=f"{model.name}, {tta_views} views", scorer=scorer)
 
 
-def _find(
-    name: str, trust: str | Collection[str], baselines: Mapping[str, Baseline]
-) -> list[tuple[Path | str, Path, EvaluatedModel]]:
-    """The models that a name stands for, each with its weights' file and its path."""
-    if name in baselines:
-        one = baselines[name]
-        limits = one.max_episodes, tuple(one.skip_series)
-        return [(name, Path(name), EvaluatedModel(one.title, one.scorer(), SIDE, None, *limits))]
+def _networks(name: str, baselines: Collection[str]) -> list[tuple[str | Path, str, bool]]:
+    """Where the networks are that a name stands for, their names, and whether they finished."""
     if name in PRETRAINED:
-        return [_network(name, name, trust)]
-    folder = folder_named(name, baselines)
-    if folder is not None:
-        runs = runs_in(folder)
-        if not runs:
-            raise UserError(f"{folder} holds no run with a checkpoint")
-        if runs == [folder]:
-            finished = _status(folder) == "finished"
-            return [_network(folder, folder.absolute().name, trust, finished)]
-        complete = [run for run in runs if _is_finished(run)]
-        if not complete:
-            raise UserError(f"{folder} holds no finished run; name a run to evaluate it as it is")
-        return [_network(run, str(run.relative_to(folder)), trust) for run in complete]
-    path = Path(name).expanduser()
-    if not path.exists():
-        names = [*PRETRAINED, *baselines]
-        raise UserError(
-            f"there is no {name}.{did_you_mean(name, names)} Name a run's or sweep's folder, a "
-            f".ckpt or .safetensors file, or one of {', '.join(names)}"
-        )
-    return [_network(name, path.stem, trust)]
-
-
-def _is_finished(run: Path) -> bool:
-    """Whether a run of a sweep finished; logs a warning where it did not."""
-    status = _status(run)
-    if status != "finished":
-        log.warning("%s is left out: %s", run, status)
-    return status == "finished"
+        return [(name, name, True)]
+    path, folder = Path(name).expanduser(), folder_named(name, baselines)
+    if folder is None:
+        if not path.exists():
+            names = [*PRETRAINED, *baselines]
+            raise UserError(
+                f"there is no {name}.{did_you_mean(name, names)} Name a run's or sweep's folder, a "
+                f".ckpt or .safetensors file, or one of {', '.join(names)}"
+            )
+        return [(name, path.stem, True)]
+    runs = runs_in(folder)
+    if not runs:
+        raise UserError(f"{folder} holds no run with a checkpoint")
+    if runs == [folder]:
+        return [(folder, folder.absolute().name, _status(folder) == "finished")]
+    finished = []
+    for run in runs:
+        if (status := _status(run)) == "finished":
+            finished.append(run)
+        else:
+            log.warning("%s is left out: %s", run, status)
+    if not finished:
+        raise UserError(f"{folder} holds no finished run; name a run to evaluate it as it is")
+    return [(run, str(run.relative_to(folder)), True) for run in finished]
 
 
 def _status(run: Path) -> str:
@@ -165,11 +161,3 @@ def _status(run: Path) -> str:
         return read_result(run).status
     except UserError:
         return "unfinished" if (run / ".hydra").is_dir() else "finished"  # a folder of weights
-
-
-def _network(
-    where: str | Path, name: str, trust: str | Collection[str], finished: bool = True
-) -> tuple[Path, Path, EvaluatedModel]:
-    trained = load_trained(where, trust)
-    model = EvaluatedModel(name, trained.network, trained.size, trained, finished=finished)
-    return find_weights(where).resolve(), Path(where).expanduser().absolute(), model

@@ -18,7 +18,7 @@ from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
 from siamese_oneshot.data.sources import SourceConfig, load_source
 from siamese_oneshot.evaluation.baselines import BASELINES
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
-from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions, paired_tests
+from siamese_oneshot.evaluation.evaluator import confusions, paired_tests
 from siamese_oneshot.evaluation.model_evaluation import (
     ModelResults,
     TaskProvider,
@@ -86,15 +86,10 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     folder.mkdir(parents=True, exist_ok=True)
     all_results: list[ModelResults] = []
     for model in models:
-        model_results = evaluate_model(model, task_provider, compute, summary_metrics)
-        log.info(
-            "%s: %s images embedded, %s pairs scored, %.1f s",
-            model.name,
-            f"{model_results.images:,}",
-            f"{model_results.comparisons:,}",
-            model_results.seconds,
-        )
-        all_results.append(model_results)
+        one = evaluate_model(model, task_provider, compute, summary_metrics)
+        count = f"{one.images:,} images embedded, {one.comparisons:,} pairs scored"
+        log.info("%s: %s, %.1f s", model.name, count, one.seconds)
+        all_results.append(one)
         closest = primary(all_results)  # embeddings are large, and plotted for one model only
         all_results = [o if o is closest else replace(o, embeddings=None) for o in all_results]
     tests = paired_tests([(one.model.name, one.results) for one in all_results], TESTED)
@@ -122,6 +117,14 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
 
         plots = save_figures(evaluation_figures(all_results, loaded.dataset), folder / "plots")
     sweep = next((one for one in map(sweep_of, _folders(names)) if one is not None), None)
+    # The tags of the trainings, so that a filter by one of them finds evaluations as well.
+    tags = [
+        tag
+        for one in all_results
+        for tag in tags_of(
+            one.model.metadata.get("experiment") or "", one.dataset.source, one.split
+        )
+    ]
     with (
         build_loggers(
             cfg.get("logger"),
@@ -129,7 +132,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
             OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
             name=f"evaluate {title}"[:96],
             group=None if sweep is None else sweep.resolve().name,
-            tags=_tags(all_results),
+            tags=[*dict.fromkeys(tags)],
             job_type="evaluate",
         ) as loggers
     ):
@@ -145,18 +148,9 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     return all_results
 
 
-def _tags(all_results: Sequence[ModelResults]) -> list[str]:
-    """The tags of the trainings, so that a filter by one of them finds evaluations as well."""
-    tags = [
-        tags_of(one.model.metadata.get("experiment") or "", one.dataset.source, one.split)
-        for one in all_results
-    ]
-    return [*dict.fromkeys(tag for own in tags for tag in own)]
-
-
 def model_record(model_results: ModelResults) -> ModelRecord:
     """The results of one model as they stand in ``evaluation.json``."""
-    model = model_results.model
+    model, names = model_results.model, model_results.dataset.class_names
     kept = {key: model_results.results[key] for key in KEPT if key in model_results.results}
     return ModelRecord(
         name=model.name,
@@ -171,8 +165,11 @@ def model_record(model_results: ModelResults) -> ModelRecord:
         parameters=model.parameters,
         n_networks=model.n_networks,
         confusions={
-            one.task.key: _confusions(one, model_results.dataset)
-            for one in model_results.confused_lists
+            results.task.key: [
+                {"classes": [names[one.first], names[one.second]], "times": one.times, "n": one.n}
+                for one in confusions(results, model_results.dataset.classes)
+            ]
+            for results in model_results.confused_lists
         },
         predictions={
             key: {
@@ -188,29 +185,14 @@ def model_record(model_results: ModelResults) -> ModelRecord:
     )
 
 
-def _confusions(results: EpisodeResults, dataset: CharacterDataset) -> list[dict[str, object]]:
-    names = dataset.class_names
-    return [
-        {"classes": [names[one.first], names[one.second]], "times": one.times, "n": one.n}
-        for one in confusions(results, dataset.classes)
-    ]
-
-
 def _task_provider(cfg: DictConfig) -> TaskProvider:
     """Load the images."""
     data = cfg.data
-    loaded = load_source(
-        data.source if isinstance(data.source, str) else instantiate(data.source),
-        SourceConfig(
-            data.root,
-            data.download,
-            data.on_missing,
-            data.on_error,
-            instantiate(data.synthetic, _convert_="all"),
-        ),
-    )
+    source = data.source if isinstance(data.source, str) else instantiate(data.source)
+    synthetic = instantiate(data.synthetic, _convert_="all")
+    config = SourceConfig(data.root, data.download, data.on_missing, data.on_error, synthetic)
     return TaskProvider(
-        loaded,
+        load_source(source, config),
         _mnist(cfg),
         data.split,
         cfg.split,

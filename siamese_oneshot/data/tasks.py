@@ -24,6 +24,8 @@ from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 
 WAY_CURVE_TEST, WAY_CURVE_TRAIN, FEW_SHOT = "way_curve_test", "way_curve_train", "few_shot"
+# Lake's thesis (4.2.1): the runs are no random sample of within-alphabet episodes.
+LAKE_RUNS_ARE = "four typical drawers of each alphabet, characters picked for diversity"
 
 
 @dataclass(frozen=True)
@@ -141,17 +143,21 @@ class ProtocolConfig:
         episodes_per_way: Episodes for each number of ways.
         few_shot_episodes: Episodes for each of 5- and 20-way, 1- and 5-shot (Vinyals et al. 2016).
         mnist_episodes: 10-way episodes of MNIST (paper: 400).
+        lake_sampling_runs: Within-alphabet runs for each of three steps from the drawers and
+            characters of Lake's runs to all test alphabets; 0 leaves these lists out.
     """
 
     max_way: int = 21
     episodes_per_way: int = 1000
     few_shot_episodes: int = 5000
     mnist_episodes: int = 10_000
+    lake_sampling_runs: int = 0
 
     def __post_init__(self) -> None:
         """Check the values."""
         for name in ("max_way", "episodes_per_way", "few_shot_episodes", "mnist_episodes"):
             check.integer(name, getattr(self, name), 1)
+        check.integer("lake_sampling_runs", self.lake_sampling_runs, 0)
 
 
 def make_validation_tasks(class_index: ClassIndex, config: EvalConfig) -> EvalTasks:
@@ -181,7 +187,10 @@ def make_test_tasks(
     if runs is not None:
         lake = lake_runs_episodes(runs)
         if torch.isin(lake.queries, all_drawers.indices).all():
-            protocol = "Lake et al. (2015): 20 runs of 20 episodes, 20-way within one alphabet"
+            protocol = (
+                "Lake et al. (2015): 20 runs of 20 episodes, 20-way within one alphabet, by "
+                f"{LAKE_RUNS_ARE}"
+            )
             tasks.append(
                 EpisodeTask("lake_runs", "Lake's 20-way runs", protocol, lake,
                             comparable_with="within_alphabet_20way")
@@ -241,6 +250,9 @@ def tasks_of(
         *_way_curve(all_drawers, WAY_CURVE_TEST, "test", comparable, config, protocols),
         *_way_curve(train, WAY_CURVE_TRAIN, "training", False, config, protocols),
     )
+    if protocols.lake_sampling_runs and any(task.key == "lake_runs" for task in tasks):
+        assert runs is not None
+        tasks += tuple(_lake_sampling(dataset, all_drawers, runs, config, protocols))
     _check_keys(tasks)
     return validation, replace(test, episode_tasks=tasks)
 
@@ -294,6 +306,37 @@ def lake_runs_episodes(runs: LakeRuns) -> Episodes:
 def _pairs(class_index: ClassIndex, config: EvalConfig, stream: int) -> Pairs:
     rng = generator_for(config.seed, stream)
     return sample_pairs(class_index, config.n_pairs, rng, config.pairs_within_alphabet)
+
+
+def _lake_sampling(
+    dataset: CharacterDataset,
+    test: ClassIndex,
+    runs: LakeRuns,
+    config: EvalConfig,
+    protocols: ProtocolConfig,
+) -> Iterator[EpisodeTask]:
+    """Within-alphabet lists that separate how Lake's drawers, characters and alphabets were chosen.
+
+    The next step, all test alphabets by all drawers, is the list ``within_alphabet``.
+    """
+    lake, images = torch.unique(torch.cat([runs.queries, runs.supports])), test.indices
+    alphabets, drawers = dataset.alphabets, dataset.drawers
+    ten = images[torch.isin(alphabets[images], alphabets[lake])]
+    by = alphabets * (1 + drawers.max()) + drawers  # an alphabet's drawer
+    four = ten[torch.isin(by[ten], by[lake])]
+    steps = {
+        "drawers_and_characters": (lake, "drawers and characters"),
+        "drawers": (four, "drawers, any characters of their alphabets"),
+        "alphabets": (ten, "alphabets, any drawers"),
+    }
+    for stream, (key, (chosen, name)) in enumerate(steps.items(), start=10):
+        rng = generator_for(config.seed, stream)
+        yield EpisodeTask(
+            f"lake_{key}",
+            f"within-alphabet, Lake's {name}",
+            f"{config.way}-way within one alphabet, 2 drawers per run; Lake's {name}",
+            sample_runs(ClassIndex(dataset, chosen), protocols.lake_sampling_runs, rng, config.way),
+        )
 
 
 def _few_shot(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -81,34 +80,31 @@ class Hausdorff:
             points = image.nonzero().float()
             if len(points) > limit:
                 points = points[torch.linspace(0, len(points) - 1, limit).long()]
-            points = points - points.mean(0)
             row[0] = len(points)
-            row[1 : 1 + points.numel()] = points.flatten()
+            row[1 : 1 + points.numel()] = (points - points.mean(0)).flatten()
         return table.to(images.device)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """Minus the distance, broadcast → ``(…)``; -inf for an image without foreground."""
         shape = torch.broadcast_shapes(one.shape[:-1], other.shape[:-1])
         left, right = (
-            table.expand(*shape, -1).reshape(-1, table.shape[-1]).cpu().numpy()
-            for table in (one, other)
+            table.expand(*shape, -1).reshape(-1, table.shape[-1]).cpu() for table in (one, other)
         )
         trees: dict[bytes, cKDTree | None] = {}  # a query is compared with many support images
-        scores = [
-            -_distance(_tree(a, trees), _tree(b, trees)) for a, b in zip(left, right, strict=True)
+        distances = [
+            _distance(_tree(a, trees), _tree(b, trees)) for a, b in zip(left, right, strict=True)
         ]
-        return torch.tensor(scores, device=one.device).reshape(shape)
+        return -torch.tensor(distances, device=one.device).reshape(shape)
 
 
-def _tree(row: NDArray[np.float32], trees: dict[bytes, cKDTree | None]) -> cKDTree | None:
+def _tree(row: Tensor, trees: dict[bytes, cKDTree | None]) -> cKDTree | None:
     """The search tree of a row's points; None where there are none."""
     from scipy.spatial import cKDTree
 
-    count = int(row[0])
-    points = row[1 : 1 + 2 * count]
+    points = row[1 : 1 + 2 * int(row[0])].reshape(-1, 2).numpy()
     key = points.tobytes()
     if key not in trees:
-        trees[key] = cKDTree(points.reshape(-1, 2)) if count else None
+        trees[key] = cKDTree(points) if len(points) else None
     return trees[key]
 
 
@@ -135,13 +131,12 @@ class Baseline:
     skip_series: tuple[str, ...] = ()
 
 
+_SERIES = (WAY_CURVE_TEST, WAY_CURVE_TRAIN, FEW_SHOT)
 # conf/evaluate.yaml adds to these under `baselines`.
 BASELINES = {
     "chance": Baseline("chance", Chance),
-    "pixel-l1": Baseline("pixel 1-NN, L1", lambda: PixelNearestNeighbor("l1"), 2000),
-    "pixel-l2": Baseline("pixel 1-NN, L2", lambda: PixelNearestNeighbor("l2"), 2000),
-    "pixel-cosine": Baseline("pixel 1-NN, cosine", lambda: PixelNearestNeighbor("cosine"), 2000),
-    "hausdorff": Baseline(
-        "modified Hausdorff distance", Hausdorff, 400, (WAY_CURVE_TEST, WAY_CURVE_TRAIN, FEW_SHOT)
-    ),
+    "pixel-l1": Baseline("pixel 1-NN, L1", partial(PixelNearestNeighbor, "l1"), 2000),
+    "pixel-l2": Baseline("pixel 1-NN, L2", partial(PixelNearestNeighbor, "l2"), 2000),
+    "pixel-cosine": Baseline("pixel 1-NN, cosine", partial(PixelNearestNeighbor, "cosine"), 2000),
+    "hausdorff": Baseline("modified Hausdorff distance", Hausdorff, 400, _SERIES),
 }

@@ -61,11 +61,7 @@ class Embeddings:
         self.indices, self.vectors = indices, vectors
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        """Embeddings ``(*indices.shape, d)``.
-
-        Raises:
-            KeyError: If an image was not embedded.
-        """
+        """Embeddings ``(*indices.shape, d)``; a KeyError if an image was not embedded."""
         indices = indices.to(self.indices.device)
         row = torch.searchsorted(self.indices, indices).clamp(max=len(self.indices) - 1)
         if not torch.equal(self.indices[row], indices):
@@ -81,11 +77,7 @@ def embed(
     compute: ComputeConfig,
     name: str,
 ) -> Embeddings:
-    """Embed images of ``indices`` (int64, ascending) in batches, with a progress bar.
-
-    Returns:
-        float32 embeddings on the compute device.
-    """
+    """float32 embeddings of images, ``indices`` int64 and ascending, on the compute device."""
     vectors = []
     batches = indices.split(compute.batch_size)
     for batch in tqdm(batches, f"embedding: {name}", leave=False, mininterval=1.0, delay=1.0):
@@ -99,16 +91,9 @@ def embed(
 def score_episodes(
     embeddings: Embeddings, queries: Tensor, supports: Tensor, score: ScoreFunction
 ) -> Tensor:
-    """Scores of episodes.
+    """The mean similarity over the shots of each class, float32 ``(episodes, way)``.
 
-    Args:
-        embeddings: Embeddings of every image of the episodes.
-        queries: int64 ``(episodes,)``.
-        supports: int64 ``(episodes, way, shot)``.
-        score: Two broadcast tensors of embeddings → similarities.
-
-    Returns:
-        float32 ``(episodes, way)``: the mean similarity over the shots of each class.
+    ``queries`` are int64 ``(episodes,)``, ``supports`` int64 ``(episodes, way, shot)``.
     """
     step = max(1, _ELEMENTS // (supports[0].numel() * embeddings.vectors.shape[1]))
     return torch.cat(

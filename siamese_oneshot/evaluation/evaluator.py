@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, binary_eer, binary_stat_scores
+from torchmetrics.functional.classification import binary_auroc, binary_eer
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
@@ -31,27 +31,30 @@ class VerificationResults:
     """Results on verification pairs.
 
     Attributes:
-        correct, n: Correct decisions at ``threshold``, and pairs.
+        tasks: The lists that hold the pairs.
+        correct: Correct decisions at ``threshold``.
         auroc: Area under the ROC curve.
         threshold: Pairs with a higher score are called same.
         eer: Equal error rate: where the false accept rate equals the false reject rate.
-        digest: Hash of the pairs.
-        within_alphabet: Whether the characters of every different pair share an alphabet.
-        comparable_with: Published protocol that the pairs follow, or None.
         scores: float32 ``(n,)``, on the CPU.
-        same: float32 ``(n,)``: 1 for same, 0 for different.
     """
 
+    tasks: EvalTasks = field(compare=False, repr=False)
     correct: int
-    n: int
     auroc: float
     threshold: float
     eer: float
-    digest: str
-    within_alphabet: bool
-    comparable_with: str | None
     scores: Tensor = field(compare=False, repr=False)
-    same: Tensor = field(compare=False, repr=False)
+
+    @property
+    def same(self) -> Tensor:
+        """float32 ``(n,)``: 1 for same, 0 for different."""
+        return self.tasks.pairs.same
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return len(self.scores)
 
     @property
     def accuracy(self) -> float:
@@ -60,12 +63,13 @@ class VerificationResults:
 
     def score(self, split: str) -> Score:
         """The accuracy with AUROC, EER and threshold as a score of ``split``."""
-        within = ", different pairs within one alphabet" if self.within_alphabet else ""
+        pairs = self.tasks.pairs
+        within = ", different pairs within one alphabet" if pairs.within_alphabet else ""
         protocol = f"half same, half different{within}; threshold {_THRESHOLD[split]}"
         return Score.from_counts(
-            "verification", split, f"{split} verification", protocol,
-            self.correct, self.n, self.digest, kind="verification", auroc=self.auroc,
-            eer=self.eer, threshold=self.threshold, comparable_with=self.comparable_with,
+            "verification", split, f"{split} verification", protocol, self.correct, self.n,
+            pairs.digest, kind="verification", auroc=self.auroc, eer=self.eer,
+            threshold=self.threshold, comparable_with=self.tasks.pairs_comparable_with,
         )  # fmt: skip
 
 
@@ -156,15 +160,12 @@ def verify_pairs(
     logits = score_pairs(embeddings, pairs.first, pairs.second, score).cpu().double()
     if threshold is None:
         threshold = best_threshold(logits, pairs.same)
+    correct = int(((logits > threshold) == (pairs.same > 0.5)).sum())
     # Ranks in [0, 1]: torchmetrics would squash large scores together with a sigmoid.
     _, ranks = torch.unique(logits, return_inverse=True)
     ranks, truth = ranks.double() / max(1, int(ranks.max())), pairs.same.long()
-    hits, _, rejections, _, _ = binary_stat_scores((logits > threshold).long(), truth)
-    return VerificationResults(
-        int(hits + rejections), len(pairs), float(binary_auroc(ranks, truth)), threshold,
-        float(binary_eer(ranks, truth)), pairs.digest, pairs.within_alphabet,
-        eval_tasks.pairs_comparable_with, logits.float(), pairs.same,
-    )  # fmt: skip
+    auroc, eer = float(binary_auroc(ranks, truth)), float(binary_eer(ranks, truth))
+    return VerificationResults(eval_tasks, correct, auroc, threshold, eer, logits.float())
 
 
 def answer(task: EpisodeTask, embeddings: Embeddings, score: ScoreFunction) -> EpisodeResults:
@@ -202,13 +203,12 @@ def alphabet_scores(results: EpisodeResults, dataset: CharacterDataset, split: s
     total = results.score(split)
     scores = []
     for index in alphabets.unique().tolist():
-        chosen = alphabets == index
+        is_correct = results.is_correct[alphabets == index]
         name = dataset.alphabet_names[index]
         scores.append(
             Score.from_counts(
-                f"{total.key}/{name}", split, name, total.protocol,
-                int(results.is_correct[chosen].sum()), int(chosen.sum()), total.digest,
-                way=total.way, shot=total.shot, alphabet=name,
+                f"{total.key}/{name}", split, name, total.protocol, int(is_correct.sum()),
+                len(is_correct), total.digest, way=total.way, shot=total.shot, alphabet=name,
             )
         )  # fmt: skip
     return sorted(scores, key=lambda score: -score.value)
@@ -256,23 +256,14 @@ def _unordered(one: Tensor, other: Tensor) -> list[tuple[int, int]]:
     return list(zip(low, high, strict=True))
 
 
-def runs_of(episodes: Episodes) -> Tensor | None:
-    """The indices of the episodes of each run.
-
-    Returns:
-        int64 ``(runs, way)``: consecutive episodes with one support set, whose queries are one of
-        each of its classes. None if the list does not consist of such runs.
-    """
+def has_runs(episodes: Episodes) -> bool:
+    """Whether each ``way`` episodes share one support set and ask for each of its classes once."""
     way = episodes.way
-    if len(episodes.queries) % way:
-        return None
+    if len(episodes) % way:
+        return False
     supports = episodes.supports.unflatten(0, (-1, way))
     answers = episodes.answers.unflatten(0, (-1, way)).sort(1).values
-    if not bool((supports == supports[:, :1]).all()) or not bool(
-        (answers == torch.arange(way)).all()
-    ):
-        return None
-    return torch.arange(len(episodes.queries)).unflatten(0, (-1, way))
+    return bool((supports == supports[:, :1]).all() and (answers == torch.arange(way)).all())
 
 
 def assigned(results: EpisodeResults) -> EpisodeResults | None:
@@ -288,17 +279,16 @@ def assigned(results: EpisodeResults) -> EpisodeResults | None:
     """
     from scipy.optimize import linear_sum_assignment
 
-    runs = runs_of(results.task.episodes)
-    if runs is None:
+    task = results.task
+    if not has_runs(task.episodes):
         return None
     picks = torch.empty_like(results.picks)
-    for run in runs:
-        scores = results.scores[run].double().nan_to_num(nan=-1e30, posinf=1e30, neginf=-1e30)
+    finite = results.scores.double().nan_to_num(nan=-1e30, posinf=1e30, neginf=-1e30)
+    for run in torch.arange(results.n).split(task.way):
         # Shuffled, so that ties do not favor the order of the list.
-        shuffled = torch.randperm(len(run), generator=torch.Generator().manual_seed(int(run[0])))
-        rows, columns = linear_sum_assignment(scores[:, shuffled].numpy(), maximize=True)
+        shuffled = torch.randperm(task.way, generator=torch.Generator().manual_seed(int(run[0])))
+        rows, columns = linear_sum_assignment(finite[run][:, shuffled].numpy(), maximize=True)
         picks[run[torch.as_tensor(rows)]] = shuffled[torch.as_tensor(columns)]
-    task = results.task
     joint = replace(
         task,
         key=f"assigned_{task.key}",
@@ -332,8 +322,5 @@ def paired_tests(
             a, b = first[key].task.episodes, second[key].task.episodes
             if a.queries[:n].equal(b.queries[:n]) and a.supports[:n].equal(b.supports[:n]):
                 counts = mcnemar(first[key].is_correct[:n], second[key].is_correct[:n])
-                only_first, only_second, p = counts
-                tests.append(
-                    PairedTest(first_name, second_name, key, only_first, only_second, n, p)
-                )
+                tests.append(PairedTest(first_name, second_name, key, n, *counts))
     return tests

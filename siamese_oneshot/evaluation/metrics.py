@@ -8,17 +8,14 @@ from torchmetrics import Metric
 
 
 def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
-    """The way with the highest score of each episode, ties broken at random.
+    """The way with the highest score of each episode, int64 ``(episodes,)``.
 
-    Constant scores are therefore correct in 1 / way of the episodes, in whatever way the correct
-    answers are distributed.
+    Ties are broken at random, so constant scores are correct in 1 / way of the episodes however
+    the correct answers are distributed.
 
     Args:
         scores: ``(episodes, way)``; NaN never wins.
         rng: Generator that breaks the ties.
-
-    Returns:
-        int64 ``(episodes,)``.
 
     Raises:
         ValueError: If scores are not two-dimensional.
@@ -32,9 +29,7 @@ def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
 
 
 class OneShotAccuracy(Metric):
-    """The fraction of N-way episodes whose correct way has the highest score.
-
-    Ties are broken at random, so constant scores have accuracy 1 / way. NaN never wins.
+    """The fraction of N-way episodes whose correct way has the highest score, as by `choose`.
 
     Args:
         seed: Seed of the ties, at least 0; equal episodes in equal batches are answered alike.
@@ -70,24 +65,24 @@ class OneShotAccuracy(Metric):
 
 
 def best_threshold(scores: Tensor, same: Tensor) -> float:
-    """The threshold with the fewest errors of ``scores > threshold``.
+    """The threshold with the fewest errors of ``scores > threshold``, the lowest of several.
 
     Args:
         scores: ``(n,)``.
         same: ``(n,)``: 1 same, 0 different.
 
     Returns:
-        The midpoint of the two scores that it separates; the lowest of equally good thresholds.
+        The midpoint of the two scores that it separates.
     """
     order = scores.argsort()
     ranked, truth = scores[order].double(), same[order].double()
+    zero = truth.new_zeros(1)
     # With the k lowest pairs called different, correct are the different pairs among them and the
     # same pairs among the others.
-    correct = torch.cat([truth.new_zeros(1), (1 - truth).cumsum(0)]) + torch.cat(
-        [truth.flip(0).cumsum(0).flip(0), truth.new_zeros(1)]
-    )
+    correct = torch.cat([zero, (1 - truth).cumsum(0)])
+    correct += torch.cat([truth.flip(0).cumsum(0).flip(0), zero])
     edges = torch.cat([ranked[:1] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1:] + 1])
-    tied = torch.cat([truth.new_zeros(1), (ranked[1:] == ranked[:-1]).double(), truth.new_zeros(1)])
+    tied = torch.cat([zero, (ranked[1:] == ranked[:-1]).double(), zero])
     return float(edges[(correct - tied * len(scores)).argmax()])
 
 
@@ -135,8 +130,7 @@ def known_and_unknown(scores: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
     """
     others = scores.scatter(1, answers[:, None], -torch.inf)
     highest = torch.cat([scores.max(1).values, others.max(1).values])
-    known = torch.cat([torch.ones(len(scores)), torch.zeros(len(scores))])
-    return highest, known
+    return highest, torch.arange(len(highest)).lt(len(scores)).float()
 
 
 def _nan_lowest(scores: Tensor) -> Tensor:

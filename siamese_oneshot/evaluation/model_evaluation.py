@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,10 +27,10 @@ from siamese_oneshot.data.tasks import (
 from siamese_oneshot.evaluation.embeddings import (
     ComputeConfig,
     Embeddings,
+    PairScorer,
     check_finite_scores,
     embed,
 )
-from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
 from siamese_oneshot.evaluation.evaluator import (
     EpisodeResults,
     EvalResults,
@@ -42,9 +43,73 @@ from siamese_oneshot.evaluation.evaluator import (
 )
 from siamese_oneshot.evaluation.published import ComparedModel
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import bare_key
 
 _ASSIGNED = ("lake_runs", "within_alphabet")  # lists that are also answered jointly, run by run
+_DATA = ("split", "val_alphabets", "n_extra_synthetic", "data_source", "data_digest")
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """A network or a baseline.
+
+    Attributes:
+        name: Name in tables.
+        scorer: Embeds and scores.
+        size: Side length of its input images in pixels.
+        trained: The trained network; None for a baseline. Of an ensemble, the first network.
+        max_episodes: Evaluate only the first so many episodes of a list.
+        skip_series: Series of lists that are left out.
+        n_networks: Number of networks in an ensemble.
+        finished: Whether training finished, as far as is known.
+    """
+
+    name: str
+    scorer: PairScorer
+    size: int
+    trained: TrainedModel | None = None
+    max_episodes: int | None = None
+    skip_series: tuple[str, ...] = ()
+    n_networks: int = 1
+    finished: bool = True
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Metadata of the training; empty for a baseline."""
+        return {} if self.trained is None else self.trained.metadata
+
+    @property
+    def trained_on(self) -> str:
+        """The training data in words."""
+        if self.trained is None:
+            return "nothing"
+        return self.metadata.get("trained_on") or f"unknown ({self.metadata.get('data_source')})"
+
+    @property
+    def parameters(self) -> int:
+        """Number of learned parameters of all networks."""
+        module = self.scorer if self.n_networks > 1 else self.trained and self.trained.network
+        return sum(p.numel() for p in module.parameters()) if isinstance(module, nn.Module) else 0
+
+    @property
+    def setting(self) -> tuple[str, str] | None:
+        """What networks share that differ in their seed alone: its name, and all of it as JSON.
+
+        None for baselines, ensembles and networks of an unknown experiment.
+        """
+        metadata = self.metadata
+        if self.trained is None or self.n_networks > 1 or not metadata.get("experiment"):
+            return None
+        overrides = metadata.get("overrides")  # None if unknown
+        overrides = None if overrides is None else sorted(overrides)
+        changes = [one for one in overrides or () if bare_key(one) != "experiment"]
+        network = {key: value for key, value in self.trained.description.items() if key != "seed"}
+        data = [metadata.get(key) for key in _DATA]
+        shared = [metadata["experiment"], overrides, data, network]
+        name = " ".join([metadata["experiment"], *changes])
+        return name, json.dumps(shared, sort_keys=True, default=str)
 
 
 @dataclass(frozen=True)
@@ -77,11 +142,7 @@ class TaskProvider:
     config: EvalConfig
     protocols: ProtocolConfig
     val_alphabets: tuple[str, ...] | None = None
-    _tasks: dict[tuple[str, tuple[str, ...] | None], tuple[Split, EvalTasks, EvalTasks]] = field(
-        default_factory=dict
-    )
-    _dataset: dict[int, CharacterDataset] = field(default_factory=dict)
-    _mnist: dict[int, CharacterDataset] = field(default_factory=dict)
+    _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def tasks(self, model: EvaluatedModel) -> ModelTasks:
         """The lists of a model.
@@ -90,42 +151,37 @@ class TaskProvider:
             UserError: If the forced split tests classes that the model was trained or selected on,
                 or the images are not those of the training, so that this cannot be checked.
         """
-        metadata = model.metadata
-        own = None
-        if metadata.get("data_source") == self.loaded.dataset.source:
+        metadata, dataset, own = model.metadata, self.loaded.dataset, None
+        if metadata.get("data_source") == dataset.source:
             self._check_same_images(model)
             own = metadata.get("split")
-        val_alphabets = tuple(metadata["val_alphabets"]) if metadata.get("val_alphabets") else None
+        trained_with = tuple(metadata.get("val_alphabets") or ()) or None
         rule = self.forced_split or own or self.split
-        key = rule, val_alphabets if rule == own else self.val_alphabets
-        if key not in self._tasks:
-            split = split_dataset(self.loaded.dataset, *key)
-            self._tasks[key] = (
-                split,
-                *tasks_of(
-                    self.loaded.dataset, split, self.loaded.runs, self.config, self.protocols
-                ),
-            )
-        split, validation, test = self._tasks[key]
+        key = rule, trained_with if rule == own else self.val_alphabets
+        split = self._once(("split", *key), lambda: split_dataset(dataset, *key))
         if own is not None and rule != own:
-            trained = split_dataset(self.loaded.dataset, own, val_alphabets)
-            self._check_not_trained_on(model, trained, split)
-        if model.size not in self._dataset:
-            self._dataset[model.size] = self.loaded.dataset.resized(model.size)
-        return ModelTasks(split, validation, test, self._dataset[model.size])
+            self._check_not_trained_on(model, split_dataset(dataset, own, trained_with), split)
+        validation, test = self._once(
+            ("tasks", *key),
+            lambda: tasks_of(dataset, split, self.loaded.runs, self.config, self.protocols),
+        )
+        images = self._once(("images", model.size), lambda: dataset.resized(model.size))
+        return ModelTasks(split, validation, test, images)
 
-    def mnist_of(self, size: int) -> CharacterDataset:
-        """MNIST enlarged to a size."""
-        assert self.mnist is not None
-        if size not in self._mnist:
-            self._mnist[size] = self.mnist.resized(size, bilinear=True, batch_size=4096)
-        return self._mnist[size]
+    def mnist_of(self, size: int) -> tuple[CharacterDataset, EpisodeTask]:
+        """MNIST enlarged to a size, and its episodes."""
+        mnist = self.mnist
+        assert mnist is not None
+        images = self._once(
+            ("mnist", size), lambda: mnist.resized(size, bilinear=True, batch_size=4096)
+        )
+        task = self._once(("mnist",), lambda: mnist_task(mnist, self.config, self.protocols))
+        return images, task
 
-    @cached_property
-    def mnist_task(self) -> EpisodeTask:
-        """The episodes of MNIST."""
-        assert self.mnist is not None
-        return mnist_task(self.mnist, self.config, self.protocols)
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def _check_same_images(self, model: EvaluatedModel) -> None:
         """Refuse other images of the same source: the split would be another one."""
@@ -194,7 +250,7 @@ class ModelResults:
     @property
     def compared(self) -> ComparedModel:
         """What stands in a comparison with published accuracies."""
-        return ComparedModel(self.model.name, self.model.trained_on, self.scores)
+        return self.model.name, self.model.trained_on, self.scores
 
     def curve(self, series: str) -> dict[int, Score]:
         """The scores of a series by their number of ways."""
@@ -243,22 +299,15 @@ def evaluate_model(
     results = {one.task.key: one for one in test.results}
     images = len(indices)
     if task_provider.mnist is not None:
-        task = first_episodes(task_provider.mnist_task, model.max_episodes)
-        mnist, digits = task_provider.mnist_of(model.size), indices_of([task])
+        mnist, task = task_provider.mnist_of(model.size)
+        task = first_episodes(task, model.max_episodes)
+        digits = indices_of([task])
         table = embed(scorer, mnist, digits, compute, f"{model.name}, MNIST")
         results["mnist"] = answer(task, table, scorer.score)
         images += len(digits)
     reject_threshold = best_reject_threshold(validation.results[0])
-    scores = [
-        *validation.scores("validation"),
-        *test.scores("test"),
-        open_set_score(results["within_alphabet"], reject_threshold),
-        *(results[key].score("test") for key in ("mnist",) if key in results),
-    ]
-    for key in _ASSIGNED:
-        joint = assigned(results[key]) if key in results else None
-        scores += [joint.score("test")] if joint is not None else []
-    lists = [*validation.results, *results.values()]
+    extra = [results["mnist"]] if "mnist" in results else []
+    extra += [one for key in _ASSIGNED if key in results and (one := assigned(results[key]))]
     model_results = ModelResults(
         model=model,
         split=tasks.split.name,
@@ -266,13 +315,20 @@ def evaluate_model(
         validation=validation,
         test=test,
         results=results,
-        scores=scores,
+        scores=[
+            *validation.scores("validation"),
+            *test.scores("test"),
+            open_set_score(results["within_alphabet"], reject_threshold),
+            *(one.score("test") for one in extra),
+        ],
         alphabets=alphabet_scores(results["within_alphabet"], tasks.dataset, "test"),
         embeddings=embeddings,
         reject_threshold=reject_threshold,
         images=images,
-        comparisons=sum(one.task.episodes.supports.numel() for one in lists)
-        + sum(len(eval_tasks.pairs) for eval_tasks in limited),
+        comparisons=sum(len(eval_tasks.pairs) for eval_tasks in limited)
+        + sum(
+            one.task.episodes.supports.numel() for one in (*validation.results, *results.values())
+        ),
         seconds=time.monotonic() - began,
     )
     summary = {

@@ -20,6 +20,7 @@ PROTOCOLS = {
     "verification": "Verification",
     "mnist_10way": "MNIST 10-way one-shot",
 }
+ComparedModel = tuple[str, str, Sequence[Score]]  # name, training data in words, scores
 
 
 @dataclass(frozen=True)
@@ -64,31 +65,20 @@ class Published:
 
 
 @cache
-def _rows() -> tuple[Published, ...]:
+def published(protocol: str | None = None) -> tuple[Published, ...]:
+    """The published accuracies of one protocol, or all, in the order of ``published.yaml``."""
+    if protocol is not None:
+        return tuple(row for row in published() if row.protocol == protocol)
     text = files(__package__).joinpath("published.yaml").read_text(encoding="utf-8")
     content: Any = OmegaConf.to_container(OmegaConf.create(text))
     sources = content["sources"]
     return tuple(Published(**{**row, "source": sources[row["source"]]}) for row in content["rows"])
 
 
-def published(protocol: str | None = None) -> tuple[Published, ...]:
-    """The published accuracies of one protocol, or all, in the order of ``published.yaml``."""
-    return tuple(row for row in _rows() if protocol in (None, row.protocol))
-
-
 def reference(protocol: str, name: str) -> Published:
     """The row of a protocol that is marked as reference ``name``; the best one of several."""
     rows = [row for row in published(protocol) if row.reference == name]
     return max(rows, key=lambda row: row.value)
-
-
-@dataclass(frozen=True)
-class ComparedModel:
-    """A model's name, its training data in words, and its scores."""
-
-    name: str
-    trained_on: str
-    scores: Sequence[Score]
 
 
 @dataclass(frozen=True)
@@ -119,23 +109,23 @@ class Row:
 
 def comparison(models: Iterable[ComparedModel]) -> dict[str, list[Row]]:
     """Scores among published accuracies, best first, for each protocol that a score follows."""
-    models = list(models)
-    tables = {}
-    for protocol, title in PROTOCOLS.items():
-        rows = [
-            Row(title, f"here: {model.name}, {score.name}", 100 * score.value, score.n,
-                model.trained_on, score.protocol, 100 * score.low, 100 * score.high, ours=True)
-            for model in models
-            for score in model.scores
-            if score.comparable_with == protocol
-        ]  # fmt: skip
-        if rows:
-            rows += [
-                Row(title, one.method, one.value, one.n, one.trained_on, one.note)
-                for one in published(protocol)
-            ]
-            tables[protocol] = sorted(rows, key=lambda row: -row.value)
-    return tables
+    tables: dict[str, list[Row]] = {}
+    for name, trained_on, scores in models:
+        for score in scores:
+            if score.comparable_with in PROTOCOLS:
+                row = Row(
+                    PROTOCOLS[score.comparable_with], f"here: {name}, {score.name}",
+                    100 * score.value, score.n, trained_on, score.protocol,
+                    100 * score.low, 100 * score.high, ours=True,
+                )  # fmt: skip
+                tables.setdefault(score.comparable_with, []).append(row)
+    for protocol, rows in tables.items():
+        rows += [
+            Row(PROTOCOLS[protocol], one.method, one.value, one.n, one.trained_on, one.note)
+            for one in published(protocol)
+        ]
+        rows.sort(key=lambda row: -row.value)
+    return {protocol: tables[protocol] for protocol in PROTOCOLS if protocol in tables}
 
 
 def comparison_table(protocol: str, rows: Sequence[Row]) -> Table:

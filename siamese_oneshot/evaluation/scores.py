@@ -65,6 +65,11 @@ class Score:
             return ""
         return f"AUROC {self.auroc:.4f}, EER {100 * self.eer:.2f}%"
 
+    @property
+    def details(self) -> str:
+        """The protocol, after AUROC and EER where the score has them."""
+        return "; ".join(filter(None, [self.auroc_and_eer, self.protocol]))
+
     @classmethod
     def from_counts(
         cls, key: str, split: str, name: str, protocol: str, correct: int, n: int, digest: str,
@@ -76,12 +81,7 @@ class Score:
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Score:
-        """A score from the plain values of a JSON file.
-
-        Raises:
-            TypeError: If a field is missing, unknown or of another type.
-            ValueError: If a number is not finite.
-        """
+        """A score from a JSON file; TypeError or ValueError if a field is missing or wrong."""
         score = cls(**row)
         check.plain_fields(score)
         return score

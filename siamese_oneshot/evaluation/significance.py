@@ -19,15 +19,12 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     interval is somewhat wider.
 
     Args:
-        correct: Correct answers, 0 … n.
+        correct: Correct answers, 0 … n; a ValueError otherwise.
         n: Episodes, at least 1.
         level: Confidence level in (0, 1).
 
     Returns:
         Lower and upper bound in [0, 1].
-
-    Raises:
-        ValueError: If ``n`` is 0 or ``correct`` is not in 0 … n.
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"{correct} of {n} episodes is not a proportion")
@@ -45,14 +42,11 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     """Mean over seeds with Student's t interval.
 
     Args:
-        values: One value per seed, at least two.
+        values: One finite value per seed, at least two; a ValueError otherwise.
         level: Confidence level in (0, 1).
 
     Returns:
         Mean, lower and upper bound.
-
-    Raises:
-        ValueError: If there are fewer than two values, or one is not finite.
     """
     if len(values) < 2:
         raise ValueError(f"{len(values)} value(s): an interval of a mean needs two or more")
@@ -60,8 +54,8 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
         raise ValueError(f"{list(values)} has a value that is not a finite number")
     from scipy.stats import t  # imported here: it takes a third of a second
 
-    mean = fmean(values)
-    margin = float(t.ppf(0.5 + level / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    mean, error = fmean(values), stdev(values) / math.sqrt(len(values))
+    margin = float(t.ppf(0.5 + level / 2, len(values) - 1)) * error
     return mean, mean - margin, mean + margin
 
 
@@ -72,17 +66,17 @@ class PairedTest:
     Attributes:
         first, second: Names of the models.
         key: Key of the list.
-        only_first, only_second: Discordant episodes: answered correctly by one model only.
         n: Episodes that both models answered.
+        only_first, only_second: Discordant episodes: answered correctly by one model only.
         p: Two-sided p-value.
     """
 
     first: str
     second: str
     key: str
+    n: int
     only_first: int
     only_second: int
-    n: int
     p: float
 
     @property
@@ -95,8 +89,7 @@ def mcnemar(first: Tensor, second: Tensor) -> tuple[int, int, float]:
     """McNemar's exact test of two models' correct answers, bool ``(episodes,)`` each.
 
     Returns:
-        Episodes that only the first, and only the second model answered correctly, and the
-        two-sided p-value.
+        ``only_first``, ``only_second`` and ``p`` of `PairedTest`.
     """
     from scipy.stats import binomtest
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import stdev
 
-from siamese_oneshot.data.tasks import WAY_CURVE_TEST, WAY_CURVE_TRAIN
-from siamese_oneshot.evaluation.evaluated_model import Setting
+from siamese_oneshot.data.tasks import LAKE_RUNS_ARE, WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
 from siamese_oneshot.evaluation.published import comparison, comparison_table
@@ -21,7 +20,7 @@ def result_tables(all_results: Sequence[ModelResults], tests: Sequence[PairedTes
     """All tables of an evaluation but the comparison with published accuracies."""
     closest = primary(all_results)
     tables = [
-        scores_table(all_results),
+        scores_table(all_results) if len(all_results) > 1 else protocols_table(closest),
         seeds_table(all_results),
         ways_table(all_results),
         alphabets_table(all_results),
@@ -33,55 +32,50 @@ def result_tables(all_results: Sequence[ModelResults], tests: Sequence[PairedTes
 
 def published_tables(all_results: Sequence[ModelResults]) -> Iterator[Table]:
     """The scores beside published accuracies, one table per protocol, best first."""
-    for protocol, rows in comparison(
-        model_results.compared for model_results in all_results
-    ).items():
+    for protocol, rows in comparison(one.compared for one in all_results).items():
         yield comparison_table(protocol, rows)
 
 
+def protocols_table(model_results: ModelResults) -> Table:
+    """Every list of one model except the way curves, with its protocol."""
+    model = model_results.model
+    table = Table(
+        f"{model.name}, trained on {model.trained_on}, split {model_results.split}",
+        ["task", ">accuracy %", ">n", "protocol"],
+        note="In parentheses: 95% interval.",
+        key="scores",
+    )
+    for score in model_results.scores:
+        if score.series not in CURVES:
+            table.add(score.name, score.percent, f"{score.n:,}", score.details)
+    for name, value in model_results.summary.items():
+        table.add(name, f"{value:.4g}", "-", "summary metric")
+    return table
+
+
 def scores_table(all_results: Sequence[ModelResults]) -> Table:
-    """Every list except the way curves: with protocols for one model, else a column per model."""
-    rows: dict[tuple[str, str], Score] = {}
-    for model_results in all_results:
-        for score in model_results.scores:
-            if score.series not in CURVES:
-                rows.setdefault((score.split, score.key), score)
-    if len(all_results) == 1:
-        (model_results,) = all_results
-        title = f"{model_results.model.name}, trained on {model_results.model.trained_on}"
-        table = Table(
-            f"{title}, split {model_results.split}",
-            ["task", ">accuracy %", ">n", "protocol"],
-            note="In parentheses: 95% interval.",
-            key="scores",
-        )
-        for score in rows.values():
-            protocol = "; ".join(filter(None, [score.auroc_and_eer, score.protocol]))
-            table.add(score.name, score.percent, f"{score.n:,}", protocol)
-        for name, value in model_results.summary.items():
-            table.add(name, f"{value:.4g}", "-", "summary metric")
-        return table
-    names = [model_results.model.name for model_results in all_results]
-    headings = ["task", ">n", *(f">{name}" for name in names)]
-    table = Table("Accuracy, % (95% interval)", headings, key="scores")
-    for key, first in rows.items():
-        same = [
-            next((one for one in model_results.scores if (one.split, one.key) == key), None)
-            for model_results in all_results
-        ]
+    """Every list except the way curves, with a column per model."""
+    names = [f">{one.model.name}" for one in all_results]
+    table = Table("Accuracy, % (95% interval)", ["task", ">n", *names], key="scores")
+    by_key = [{(score.split, score.key): score for score in one.scores} for one in all_results]
+    for key in dict.fromkeys(key for scores in by_key for key in scores):
+        same = [scores.get(key) for scores in by_key]
+        first = next(score for score in same if score is not None)
+        if first.series in CURVES:
+            continue
         cells = ["-" if one is None else one.percent + _other_list(one, first) for one in same]
         table.add(first.name, f"{first.n:,}", *cells)
         if first.auroc is not None:
-            details = ["-" if one is None else one.auroc_and_eer for one in same]
-            table.add(f"{first.name}, AUROC and EER", f"{first.n:,}", *details)
+            cells = ["-" if one is None else one.auroc_and_eer for one in same]
+            table.add(f"{first.name}, AUROC and EER", f"{first.n:,}", *cells)
     for name in all_results[0].summary:
-        table.add(
-            name, "-", *(f"{model_results.summary[name]:.4g}" for model_results in all_results)
-        )
+        table.add(name, "-", *(f"{one.summary[name]:.4g}" for one in all_results))
     table.note = (
         "n=: a slow model answers only the first n episodes of a list. "
         "*: not the list of the first model, because the model's own split differs."
     )
+    if ("test", "lake_runs") in by_key[0]:
+        table.note += f" Lake's runs: {LAKE_RUNS_ARE}, so easier than within-alphabet episodes."
     return table
 
 
@@ -93,34 +87,34 @@ def _other_list(score: Score, first: Score) -> str:
 
 def seeds_table(all_results: Sequence[ModelResults]) -> Table | None:
     """Mean, standard deviation and interval over seeds; None without two seeds of one setting."""
-    groups: dict[tuple[Setting, str], dict[int | None, ModelResults]] = {}
-    unfinished = []
-    for model_results in all_results:
-        setting, seed = model_results.model.setting, model_results.model.metadata.get("seed")
-        if not model_results.model.finished:
-            unfinished.append(model_results.model.name)
-        elif setting is not None:  # of a seed that was run twice, the first counts
-            groups.setdefault((setting, model_results.split), {}).setdefault(seed, model_results)
+    groups: dict[tuple[tuple[str, str], str], dict[int | None, ModelResults]] = {}
+    for one in all_results:
+        if one.model.finished and (setting := one.model.setting) is not None:
+            # Of a seed that was run twice, the first counts.
+            group = groups.setdefault((setting, one.split), {})
+            group.setdefault(one.model.metadata.get("seed"), one)
     table = Table(
         "Accuracy over seeds, %",
         ["setting", "task", ">seeds", ">mean", ">95% interval", ">std", "each seed"],
         note="95% interval of the mean by Student's t.",
         key="seeds",
     )
+    unfinished = [one.model.name for one in all_results if not one.model.finished]
     if unfinished:
         table.note += f" Left out, not finished: {', '.join(unfinished)}."
-    for (setting, split), by_seed in groups.items():
+    for ((name, _), split), by_seed in groups.items():
         if len(by_seed) < 2:
             continue
+        first, *_ = by_seed.values()
         seeds = [{(one.split, one.key): one.value for one in s.scores} for s in by_seed.values()]
-        for score in next(iter(by_seed.values())).scores:
+        for score in first.scores:
             if score.series in CURVES:
                 continue
             key = score.split, score.key
             values = [one[key] for one in seeds if key in one]
             mean, low, high = mean_interval(values)
             table.add(
-                f"{setting}, split {split}", score.name, str(len(values)), f"{100 * mean:.2f}",
+                f"{name}, split {split}", score.name, str(len(values)), f"{100 * mean:.2f}",
                 f"{100 * max(low, 0):.2f}-{100 * min(high, 1):.2f}", f"{100 * stdev(values):.2f}",
                 ", ".join(f"{100 * value:.2f}" for value in values),
             )  # fmt: skip
@@ -130,11 +124,11 @@ def seeds_table(all_results: Sequence[ModelResults]) -> Table | None:
 def ways_table(all_results: Sequence[ModelResults]) -> Table:
     """Accuracy against the number of ways, on test and training alphabets."""
     lines = {
-        f">{model_results.model.name}, {name}": line
-        for model_results in all_results
+        f">{one.model.name}, {name}": line
+        for one in all_results
         for series, name in CURVES.items()
-        if (line := model_results.curve(series))
-        and (series == WAY_CURVE_TEST or model_results.model.trained is not None)
+        if (line := one.curve(series))
+        and (series == WAY_CURVE_TEST or one.model.trained is not None)
     }
     n = sorted({score.n for line in lines.values() for score in line.values()})
     counts = " or ".join(f"{count:,}" for count in n)
@@ -151,18 +145,15 @@ def ways_table(all_results: Sequence[ModelResults]) -> Table:
 
 def alphabets_table(all_results: Sequence[ModelResults]) -> Table:
     """The within-alphabet accuracy of each alphabet."""
-    names = {score.name: None for model_results in all_results for score in model_results.alphabets}
     way = all_results[0].results["within_alphabet"].task.way
     table = Table(
         f"Within-alphabet {way}-way accuracy by alphabet, % (95% interval)",
-        ["alphabet", *(f">{model_results.model.name}" for model_results in all_results)],
+        ["alphabet", *(f">{one.model.name}" for one in all_results)],
         key="per_alphabet",
     )
-    by_name = [
-        {score.name: score for score in model_results.alphabets} for model_results in all_results
-    ]
-    for name in names:
-        table.add(name, *(one[name].percent if name in one else "-" for one in by_name))
+    by_name = [{score.name: score.percent for score in one.alphabets} for one in all_results]
+    for name in dict.fromkeys(name for cells in by_name for name in cells):
+        table.add(name, *(cells.get(name, "-") for cells in by_name))
     return table
 
 
@@ -196,11 +187,8 @@ def paired_table(tests: Sequence[PairedTest]) -> Table:
     )
     for one in tests:
         table.add(
-            one.key,
-            f"{one.first} - {one.second}",
-            f"{100 * one.difference:+.2f}",
-            f"{one.only_first} : {one.only_second}",
-            f"{one.n:,}",
+            one.key, f"{one.first} - {one.second}", f"{100 * one.difference:+.2f}",
+            f"{one.only_first} : {one.only_second}", f"{one.n:,}",
             "< 0.0001" if one.p < 1e-4 else f"{one.p:.4f}",
-        )
+        )  # fmt: skip
     return table

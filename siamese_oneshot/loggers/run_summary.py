@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.evaluation.model_evaluation import ModelResults
-from siamese_oneshot.evaluation.published import ComparedModel, Row, comparison, reference
+from siamese_oneshot.evaluation.published import Row, comparison, reference
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 from siamese_oneshot.runs.result import RunResult
@@ -123,7 +123,7 @@ def metrics_of(name: str, score: Score) -> dict[str, float]:
 
 def compared(result: RunResult) -> list[Row]:
     """The run's test scores among the published ones; empty if no score is comparable."""
-    model = ComparedModel(result.experiment, result.trained_on, result.scores)
+    model = result.experiment, result.trained_on, result.scores
     return [row for rows in comparison([model]).values() for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Predictions as a table in the terminal, CSV, JSON and a contact sheet."""
+"""Predictions for a folder of queries: accuracy and caveats, table, CSV, JSON, contact sheet."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
-from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, list_errors
-from siamese_oneshot.prediction.results import PredictionResults
+from siamese_oneshot.classifier import OneShotClassifier, Prediction
+from siamese_oneshot.data.image_folder.image_input import (
+    THUMBNAIL,
+    ImageError,
+    ImageInput,
+    list_errors,
+)
+from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import printable
 
+_PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fills one
 _MAX_ROWS = 60  # of the table in the terminal
 _MIN_PROBABILITY = 0.005  # of the classes after the best in the table
 _COLUMNS = ("query", "expected", "verdict", "rank", "class", "probability", "score")
@@ -36,11 +43,123 @@ _BLACK, _GRAY = "#202124", "#5f6368"
 _COLORS = {True: "#176b2c", False: "#b3261e", None: _BLACK}
 
 
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The prediction for a query.
+
+    Attributes:
+        prediction: The scores of all classes.
+        label: Name of the query's folder; None in the folder of all queries.
+        is_class: Whether the label names a class, which is then the expected one.
+        repeated: Whether the query is one of the support files, or has the same bytes.
+    """
+
+    prediction: Prediction
+    label: str | None
+    is_class: bool
+    repeated: bool
+
+    @property
+    def path(self) -> Path:
+        """The query's file."""
+        assert self.prediction.image.path is not None
+        return self.prediction.image.path
+
+    @property
+    def expected(self) -> str | None:
+        """The true class, if it is known."""
+        return self.label if self.is_class else None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the prediction is correct; None if the answer does not count."""
+        counts = self.is_class and not self.repeated
+        return self.prediction.best.name == self.label if counts else None
+
+    @property
+    def verdict(self) -> str:
+        """``known``, ``unknown`` or, without a threshold, an empty text."""
+        return {True: "known", False: "unknown", None: ""}[self.prediction.known]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionResults:
+    """The predictions for a folder of queries.
+
+    Attributes:
+        classifier: With the classes of the supports.
+        supports: Class and image of each support.
+        answers: One per query.
+        skipped: The errors of supports and queries.
+        settings: The arguments of `predict`.
+    """
+
+    classifier: OneShotClassifier
+    supports: Sequence[tuple[str, ImageInput]]
+    answers: Sequence[Answer]
+    skipped: Sequence[ImageError]
+    settings: dict[str, Any]
+
+    @property
+    def accuracy(self) -> dict[str, Any] | None:
+        """Accuracy on the queries that count, with Wilson's 95% interval."""
+        right = [one.right for one in self.answers if one.right is not None]
+        if not right:
+            return None
+        correct, n = sum(right), len(right)
+        low, high = wilson(correct, n)
+        return {"correct": correct, "n": n, "value": correct / n, "low": low, "high": high}
+
+    @property
+    def notes(self) -> list[str]:
+        """Caveats of these predictions."""
+        notes = []
+        if len(self.classifier.classes) == 1:
+            notes.append("There is only one class, so its probability is always 100%.")
+        if self.classifier.reject_threshold is None:
+            notes.append(
+                "No verdict: this network has no threshold for unknown classes. Set "
+                "reject_threshold to the highest score of an unknown image."
+            )
+        copies = [one.path for one in self.answers if one.repeated]
+        if copies:
+            start = "1 query is" if len(copies) == 1 else f"{len(copies)} queries are"
+            notes.append(f"{start} also a support and not counted: {_some(copies)}.")
+        patched = [image.path for _, image in self.supports if _has_patch(image)]
+        if patched:
+            notes.append(
+                "A support has a solid patch, perhaps a shadow, which may cause errors. See "
+                f"normalized.png and fix {_some(patched)}."
+            )
+        others = sorted({one.label for one in self.answers if one.label and not one.is_class})
+        if others and self.accuracy is not None:
+            notes.append(f"Queries in folders that name no class are not counted: {_some(others)}.")
+        return notes
+
+
+def _some(names: Sequence[object]) -> str:
+    """The first five."""
+    return ", ".join(str(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
+
+
+def _has_patch(image: ImageInput) -> bool:
+    """Whether the strokes fill a square that strokes of characters do not."""
+    from scipy.ndimage import minimum_filter
+
+    return bool(minimum_filter(image.normalized.strokes, _PATCH, mode="constant").any())
+
+
 def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
     """Write ``predictions.csv``, ``predictions.json`` and ``normalized.png``."""
-    write_csv(results, top_k, folder / "predictions.csv")
+    with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for answer in results.answers:
+            start = [_cell(answer.path), _cell(answer.expected or ""), answer.verdict]
+            for rank, one in enumerate(answer.prediction.classes[:top_k], 1):
+                writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
     content = json.dumps(as_json(results), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "predictions.json").write_text(content, encoding="utf-8")
+    (folder / "predictions.json").write_text(_utf8(content), encoding="utf-8")
     contact_sheet(results).save(folder / "normalized.png", "PNG")
 
 
@@ -93,21 +212,10 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
     return table
 
 
-def write_csv(results: PredictionResults, top_k: int, path: Path) -> None:
-    """Write one row per query and rank."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for answer in results.answers:
-            start = [_cell(answer.path), _cell(answer.expected or ""), answer.verdict]
-            for rank, one in enumerate(answer.prediction.classes[:top_k], 1):
-                writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
-
-
 def as_json(results: PredictionResults) -> dict[str, Any]:
     """Settings, network, supports, all scores of all queries, and what was skipped."""
     model = results.classifier.model
-    content = {
+    return {
         "settings": results.settings,
         "network": {
             "name": model.name,
@@ -133,8 +241,6 @@ def as_json(results: PredictionResults) -> dict[str, Any]:
         "notes": results.notes,
         "skipped": [{"path": str(one.path), "why": one.reason} for one in results.skipped],
     }
-    encodable: dict[str, Any] = _encodable(content)
-    return encodable
 
 
 def _image_json(image: ImageInput) -> dict[str, Any]:
@@ -147,18 +253,14 @@ def _image_json(image: ImageInput) -> dict[str, Any]:
     }
 
 
-def _encodable(value: Any) -> Any:
+def _utf8(text: str) -> str:
     """Replace bytes of file names that are not text by U+FFFD."""
-    if isinstance(value, str):
-        return os.fsencode(value).decode("utf-8", "replace")
-    if isinstance(value, dict):
-        return {key: _encodable(item) for key, item in value.items()}
-    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
-def _cell(text: str | Path | None) -> str:
+def _cell(text: str | Path) -> str:
     """A text that spreadsheets do not run as a formula."""
-    word: str = _encodable(str(text))
+    word = _utf8(str(text))
     return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
 
 
@@ -183,17 +285,16 @@ def contact_sheet(results: PredictionResults) -> Image.Image:
         name = "/".join(part for part in (answer.expected, answer.path.name) if part)
         text = f"{_MARKS[answer.right]} {best.name} {100 * best.probability:.0f}% {answer.verdict}"
         queries.append(Tile(answer.prediction.image, (name, text), _COLORS[answer.right]))
-    size = results.classifier.model.size
-    titles = (
-        f"Supports: {len(supports)}; left: original; right: what the network sees ({size}×{size})",
-        f"Queries: {len(queries)}; with the best class of each",
-    )
-    sections = list(zip(titles, (supports, queries), strict=True))
+    size, seen = results.classifier.model.size, results.classifier.network_input
+    sections = {
+        f"Supports: {len(supports)}; left: original; right: what the network sees "
+        f"({size}×{size})": supports,
+        f"Queries: {len(queries)}; with the best class of each": queries,
+    }
     views = [
-        results.classifier.network_input([tile.image for tile in tiles[:_MAX_TILES]]).numpy()
-        for tiles in (supports, queries)
+        seen([tile.image for tile in tiles[:_MAX_TILES]]).numpy() for tiles in sections.values()
     ]
-    return draw_sheet(sections, views)
+    return draw_sheet(list(sections.items()), views)
 
 
 def draw_sheet(
@@ -236,10 +337,10 @@ def _square(image: ImageInput) -> Image.Image:
     rows, columns = np.indices((THUMBNAIL, THUMBNAIL)) // 7
     board = np.where((rows + columns) % 2, 255, 222).astype(np.uint8)
     square = Image.fromarray(board).convert("RGB")
-    thumbnail = image.thumbnail
-    zoom = max(1, THUMBNAIL // max(thumbnail.size))
-    size = (thumbnail.width * zoom, thumbnail.height * zoom)
-    thumbnail = thumbnail.resize(size, Image.Resampling.BOX)
+    zoom = max(1, THUMBNAIL // max(image.thumbnail.size))
+    thumbnail = image.thumbnail.resize(
+        (image.thumbnail.width * zoom, image.thumbnail.height * zoom), Image.Resampling.BOX
+    )
     if thumbnail.getchannel("A").getextrema()[0] == 255:
         square.paste("#f1f3f4", (0, 0, THUMBNAIL, THUMBNAIL))
     corner = ((THUMBNAIL - thumbnail.width) // 2, (THUMBNAIL - thumbnail.height) // 2)

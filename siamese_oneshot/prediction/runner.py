@@ -13,8 +13,12 @@ from typing import Any
 
 from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.data.image_folder.folder import check_errors, load_queries, load_supports
-from siamese_oneshot.prediction.output import print_results, write_results
-from siamese_oneshot.prediction.results import Answer, PredictionResults
+from siamese_oneshot.prediction.output import (
+    Answer,
+    PredictionResults,
+    print_results,
+    write_results,
+)
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 
@@ -65,8 +69,8 @@ def predict(
         Answer(prediction, label, label in classes, _digest(prediction.image.path) in digests)
         for (label, _), prediction in zip(queries.images, predictions, strict=True)
     ]
-    labeled = list(zip(names, images, strict=True))
     skipped = supports.errors + queries.errors
+    labeled = list(zip(names, images, strict=True))
     results = PredictionResults(classifier, labeled, answers, skipped, settings)
     folder = Path(output_dir).expanduser() if output_dir else None
     default = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))

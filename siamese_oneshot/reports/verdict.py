@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siamese_oneshot.evaluation.published import (
-    ComparedModel,
     Published,
     comparison,
     comparison_table,
@@ -93,11 +92,7 @@ def published_tables(
     Returns:
         Each table, and which of its rows are ours.
     """
-    compared = [
-        ComparedModel(name, data.trained_on, scores)
-        for name, data, scores in models
-        if data is not None
-    ]
+    compared = [(name, data.trained_on, own) for name, data, own in models if data is not None]
     return [
         (comparison_table(protocol, rows), [n for n, row in enumerate(rows) if row.ours])
         for protocol, rows in comparison(compared).items()

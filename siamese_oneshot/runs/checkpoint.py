@@ -48,13 +48,10 @@ def load_pretrained(
     """Load a trained network for use in PyTorch code.
 
     Args:
-        name: ``pretrained``, ``dense``, a run's folder, a ``.ckpt`` or a ``.safetensors`` file.
+        name: As ``where`` of `load_trained`, which says what is raised.
         trainable: Return the network in training mode with gradients, to fine-tune it. Otherwise it
             is in evaluation mode without gradients.
         trust: Names of modules outside the package whose classes the file may reference.
-
-    Raises:
-        UserError: See `load_trained`.
     """
     network = load_trained(name, trust).network
     return network.train(trainable).requires_grad_(trainable)
@@ -90,14 +87,9 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         network.load_state_dict(weights)
         network.eval().requires_grad_(False)
         return TrainedModel(
-            str(where),
-            network,
-            header["network"],
-            header.get("metadata") or {},
-            header.get("threshold"),
-            header.get("reject_threshold"),
-            header.get("card") or {},
-        )
+            str(where), network, header["network"], header.get("metadata") or {},
+            header.get("threshold"), header.get("reject_threshold"), header.get("card") or {},
+        )  # fmt: skip
     except _UNUSABLE as problem:
         reason = " ".join(str(problem).split())
         raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
@@ -128,18 +120,14 @@ def save_trained(trained: TrainedModel, path: Path, weights: Path | None = None)
 
 
 def find_weights(where: str | Path) -> Path:
-    """The file that `load_trained` reads.
-
-    Raises:
-        UserError: There is none. The message suggests the nearest name.
-    """
+    """The file that `load_trained` reads; a UserError with the nearest name if there is none."""
     if str(where) in PRETRAINED:
         return _PACKAGED / PRETRAINED[str(where)]
     path = Path(where).expanduser()
     if path.is_dir():
-        for kept in (_kept(path), path / "checkpoints/best.ckpt", path / "checkpoints/last.ckpt"):
-            if kept is not None and kept.is_file():
-                return kept
+        for kept in (_kept(path), "checkpoints/best.ckpt", "checkpoints/last.ckpt"):
+            if kept is not None and (path / kept).is_file():
+                return path / kept
         raise UserError(f"{path} has no checkpoints/best.ckpt: name a run's folder or a checkpoint")
     if not path.exists():
         raise UserError(
@@ -159,20 +147,14 @@ def runs_in(folder: Path) -> list[Path]:
 def untrusted_targets(description: Any, trust: str | Collection[str] = ()) -> list[str]:
     """The ``_target_`` names of a network's description that are not trusted.
 
-    A network with such names trains, but its checkpoints load only with ``trust``.
-
-    Args:
-        description: The configuration of the network, plain values.
-        trust: Names of modules outside the package; their submodules are trusted, too.
+    A network with such names trains, but its checkpoints load only with ``trust``, the names of
+    modules outside the package; their submodules are trusted, too.
     """
     return [name for name in targets(description) if not is_trusted(name, _trusted(trust))]
 
 
 def quantize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Quantize weights to store them in a small file.
-
-    Args:
-        weights: By name; integer tensors are kept as they are.
+    """Quantize weights to store them in a small file; integer tensors are kept as they are.
 
     Returns:
         Matrices of at least 100,000 elements as int8, with the step of each row as ``name.step``;
@@ -202,13 +184,12 @@ def dequantize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return restored
 
 
-def _kept(run: Path) -> Path | None:
+def _kept(run: Path) -> str | None:
     """The checkpoint that a run's scores belong to; after some resumptions it is not the best."""
     try:
-        kept = read_result(run).checkpoint
+        return read_result(run).checkpoint
     except UserError:
         return None
-    return run / kept if isinstance(kept, str) else None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -242,9 +223,10 @@ def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], di
             raise UserError(message) from problem
         log.warning("%s; loading the previous checkpoint", message)
         return _read_checkpoint(previous(path), try_previous=False)
-    prefix = "network."
     weights = {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+        name.removeprefix("network."): value
+        for name, value in state.items()
+        if name.startswith("network.")
     }
     return header, weights
 

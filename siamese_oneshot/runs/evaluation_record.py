@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.io import atomic_write, json_content
+from siamese_oneshot.utils.io import atomic_write, json_content, write_json
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -93,11 +92,7 @@ class EvaluationRecord:
 
 def write_evaluation(folder: Path, record: EvaluationRecord) -> Path:
     """Write ``evaluation.json`` atomically."""
-    content = {"version": VERSION, **dataclasses.asdict(record)}
-    path = folder / FILE
-    with atomic_write(path) as file:
-        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
-    return path
+    return write_json(folder / FILE, {"version": VERSION, **dataclasses.asdict(record)})
 
 
 def find_evaluation(folder: Path) -> Path | None:

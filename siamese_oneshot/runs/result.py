@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shlex
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from rich.panel import Panel
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.io import atomic_write, json_content
+from siamese_oneshot.utils.io import json_content, write_json
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -76,11 +75,7 @@ class RunResult:
 
 def write_result(folder: Path, result: RunResult) -> Path:
     """Write ``result.json`` completely or not at all; NaN and infinity become null."""
-    path = folder / FILE
-    content = {"version": VERSION, **_finite(dataclasses.asdict(result))}
-    with atomic_write(path) as file:
-        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
-    return path
+    return write_json(folder / FILE, {"version": VERSION, **_finite(dataclasses.asdict(result))})
 
 
 def read_result(folder: Path) -> RunResult:

@@ -40,6 +40,13 @@ def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterat
         raise UserError(f"{path} is damaged ({problem}): {damaged}") from problem
 
 
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write plain values, without NaN and infinity, atomically; returns the path."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
+    return path
+
+
 @contextmanager
 def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Write to a temporary file beside ``path`` and rename it at the end of the block.

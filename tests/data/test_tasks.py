@@ -403,3 +403,26 @@ def test_further_protocols_are_appended_under_keys_of_their_own(dataset, split):
         make_test_tasks(dataset, split, None, replace(SIZE, protocols=twice))
     with pytest.raises(ArgumentError, match=r"protocols\.mine=.*_partial_"):
         replace(SIZE, protocols={"mine": 3})
+
+
+@pytest.mark.omniglot
+def test_steps_from_lakes_drawers_and_characters_to_all_alphabets(omniglot) -> None:
+    dataset, runs = omniglot.dataset, omniglot.runs
+    protocols = ProtocolConfig(1, 1, 1, 1, lake_sampling_runs=120)
+    config = EvalConfig(n_pairs=10, val_runs=1, test_runs=1, koch_runs=1, n_cross_episodes=1)
+    split = split_dataset(dataset, "lake")
+    _, test = tasks_of(dataset, split, runs, config, protocols)
+    lake = torch.unique(torch.cat([runs.queries, runs.supports]))
+    assert len(lake) == 10 * 4 * 20  # alphabets, drawers, characters
+    drawn = {task.key: indices_of([task]) for task in test.episode_tasks if "lake_" in task.key}
+    by = dataset.alphabets * 20 + dataset.drawers
+    assert torch.equal(drawn["lake_runs"], lake)
+    assert torch.equal(drawn["lake_drawers_and_characters"], lake)
+    for key, value in {"lake_drawers": by, "lake_alphabets": dataset.alphabets}.items():
+        assert torch.equal(value[drawn[key]].unique(), value[lake].unique())
+        assert len(dataset.classes[drawn[key]].unique()) > 350  # of the 382 of these alphabets
+    assert len(by[drawn["lake_drawers"]].unique()) == 40
+    assert len(by[drawn["lake_alphabets"]].unique()) > 100
+    _, without = tasks_of(dataset, split, runs, config, ProtocolConfig(1, 1, 1, 1))
+    added = test.digests.keys() - without.digests.keys()
+    assert added == {"lake_drawers_and_characters", "lake_drawers", "lake_alphabets"}

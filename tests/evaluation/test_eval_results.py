@@ -30,8 +30,8 @@ from siamese_oneshot.evaluation.evaluator import (
     assigned,
     confusions,
     evaluate_tasks,
+    has_runs,
     open_set_score,
-    runs_of,
     verify_pairs,
 )
 from siamese_oneshot.evaluation.metrics import choose
@@ -342,7 +342,7 @@ def test_a_constant_network_is_correct_once_per_run(value: float) -> None:
 @pytest.mark.parametrize("fault", ["support", "answers", "length"])
 def test_other_lists_have_no_runs(fault: str) -> None:
     episodes = run_results(torch.zeros(6, 3), torch.arange(3).repeat(2)).task.episodes
-    assert runs_of(episodes) is not None
+    assert has_runs(episodes)
     supports, answers = episodes.supports.clone(), episodes.answers.clone()
     if fault == "support":
         supports[4, 0, 0] = 7
@@ -350,7 +350,7 @@ def test_other_lists_have_no_runs(fault: str) -> None:
         answers[4] = answers[3]
     end = 5 if fault == "length" else 6
     broken = Episodes(episodes.queries[:end], supports[:end], answers[:end])
-    assert runs_of(broken) is None
+    assert not has_runs(broken)
     task = EpisodeTask("", "", "", broken)
     assert assigned(EpisodeResults(task, torch.zeros(end, 3), answers[:end])) is None
 

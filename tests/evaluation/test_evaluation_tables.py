@@ -16,6 +16,7 @@ from siamese_oneshot.evaluation.tables import (
     alphabets_table,
     confusions_table,
     paired_table,
+    protocols_table,
     published_tables,
     result_tables,
     scores_table,
@@ -41,14 +42,14 @@ def test_every_table_has_a_key_of_its_own(all_results: list[ModelResults]) -> No
         "scores", "seeds", "accuracy_vs_way", "per_alphabet", "confusions_one_shot",
         "confusions_within_alphabet",
     ]  # fmt: skip
-    tests = [PairedTest("a", "b", "lake_runs", 30, 10, 400, 0.00221)]
+    tests = [PairedTest("a", "b", "lake_runs", 400, 30, 10, 0.00221)]
     assert [one.key for one in result_tables(all_results[1:], tests)][1::4] == [
         "accuracy_vs_way", "paired_tests",
     ]  # fmt: skip
 
 
 def test_one_model_has_its_protocols_in_full(all_results: list[ModelResults]) -> None:
-    table = scores_table(all_results[:1])
+    table = protocols_table(all_results[0])
     assert table.title == "a, trained on 2 alphabets, split ratio_60_20_20"
     rows = {row[0]: row for row in table.rows}
     for key in ("within_alphabet", "cross_alphabet", "mnist", "open_set", "few_shot_5way_1shot"):
@@ -161,8 +162,8 @@ def test_alphabets(all_results: list[ModelResults]) -> None:
 def test_paired_rows() -> None:
     table = paired_table(
         [
-            PairedTest("a", "b", "lake_runs", 30, 10, 400, 0.00221),
-            PairedTest("a", "c", "x", 9, 0, 9, 1e-9),
+            PairedTest("a", "b", "lake_runs", 400, 30, 10, 0.00221),
+            PairedTest("a", "c", "x", 9, 9, 0, 1e-9),
         ]
     )
     assert table.rows == [

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
-from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
-from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model, primary
+from siamese_oneshot.evaluation.model_evaluation import (
+    EvaluatedModel,
+    TaskProvider,
+    evaluate_model,
+    primary,
+)
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -52,9 +56,10 @@ def test_other_images_of_the_same_source_are_refused(dataset: CharacterDataset) 
 
 
 def test_mnist_in_a_size(with_mnist: TaskProvider) -> None:
-    assert with_mnist.mnist_of(20).pixels.shape == (90, 20, 20)
-    assert with_mnist.mnist_of(20) is with_mnist.mnist_of(20)
-    assert with_mnist.mnist_task.way == 10
+    images, task = with_mnist.mnist_of(20)
+    assert images.pixels.shape == (90, 20, 20)
+    assert with_mnist.mnist_of(20)[0] is images
+    assert task.way == 10
 
 
 @pytest.mark.omniglot

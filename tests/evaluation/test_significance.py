@@ -96,4 +96,4 @@ def test_other_episodes_are_not_compared(
 
 
 def test_difference() -> None:
-    assert PairedTest("a", "b", "lake_runs", 3, 7, 400, 0.3).difference == pytest.approx(-0.01)
+    assert PairedTest("a", "b", "lake_runs", 400, 3, 7, 0.3).difference == pytest.approx(-0.01)

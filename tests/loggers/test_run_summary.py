@@ -12,7 +12,6 @@ import pytest
 from made_jobs import result_of
 from wandb_files import ReadBack, parts_of, wandb_run, without_account
 
-from siamese_oneshot.evaluation.published import ComparedModel
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.run_summary import compared, log_evaluation, log_result, summary_of
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
@@ -140,7 +139,7 @@ def test_an_evaluation_is_logged(tmp_path: Path) -> None:
             dataset=SimpleNamespace(source="synthetic"),
             scores=[replace(one, value=value) for one in SCORES],
             summary={"mine": value},
-            compared=ComparedModel(name, "background", SCORES),
+            compared=(name, "background", SCORES),
         )
         for name, value in (("a", 0.5), ("b", 0.6))
     ]

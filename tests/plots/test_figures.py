@@ -14,8 +14,12 @@ from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
-from siamese_oneshot.evaluation.evaluated_model import EvaluatedModel
-from siamese_oneshot.evaluation.model_evaluation import ModelResults, TaskProvider, evaluate_model
+from siamese_oneshot.evaluation.model_evaluation import (
+    EvaluatedModel,
+    ModelResults,
+    TaskProvider,
+    evaluate_model,
+)
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
