@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from siamese_oneshot.data.image_folder.folder import check_errors, class_name, load_supports
-from siamese_oneshot.data.image_folder.image_input import (
+from siamese_oneshot.data.image_folder import check_errors, class_name, load_supports
+from siamese_oneshot.data.image_input import (
     ImageError,
     ImageInput,
     ImageSource,

@@ -183,7 +183,7 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
      ["nowhere", "no such folder"]),
     ("no root at all", lambda: [*FOLDER[:-1], "data.root=null"], ["data.root="]),
     ("a file as root", lambda: [*FOLDER[:-1], "data.root=query/q0.png"], ["not a folder"]),
-    ("an empty folder", emptied("symbols", FOLDER), ["symbols", "no image"]),
+    ("an empty folder", emptied("symbols", FOLDER), ["symbols", "no usable image"]),
     ("texts as images", only("symbols/a/x.png", b"some words", FOLDER),
      ["a/x.png", "it is text, not an image"]),
     ("an alphabet without characters", only("symbols/a/b/c/d.png", b"x", FOLDER), ["too deep"]),

@@ -34,7 +34,7 @@ from tiny_network import NETWORK, checkpoint, header, state_dict
 from siamese_oneshot.classifier import OneShotClassifier, weights_digest
 from siamese_oneshot.cli.overrides import unquoted, with_paths
 from siamese_oneshot.data import cache as bit_cache
-from siamese_oneshot.data.image_folder.image_input import read_image
+from siamese_oneshot.data.image_input import read_image
 from siamese_oneshot.data.mnist import load_mnist
 from siamese_oneshot.data.omniglot.archive import Archive, decode_image
 from siamese_oneshot.models.trained import TrainedModel

@@ -23,7 +23,7 @@ from lookalike import Lookalike
 
 import siamese_oneshot
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.data.image_folder.folder import load_folder
+from siamese_oneshot.data.image_folder import load_folder
 from siamese_oneshot.data.omniglot import loader
 from siamese_oneshot.train import train_task
 

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from siamese_oneshot import OneShotClassifier
 from siamese_oneshot.classifier import rank
-from siamese_oneshot.data.image_folder.image_input import (
+from siamese_oneshot.data.image_input import (
     ImageError,
     ImageInput,
-    load_image,
     read_input,
 )
 from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes
@@ -102,7 +101,9 @@ def test_symbols_are_recognized_however_they_are_drawn(tmp_path: Path) -> None:
     assert [prediction.best.name for prediction in predictions] == list(KINDS)
     assert [prediction.image.path for prediction in predictions] == paths
     for prediction, path in zip(predictions, paths, strict=True):
-        assert np.array_equal(prediction.image.normalized.strokes, load_image(path).strokes)
+        assert np.array_equal(
+            prediction.image.normalized.strokes, read_input(path).normalized.strokes
+        )
         scores = [one.score for one in prediction.classes]
         assert scores == sorted(scores, reverse=True)
         total = sum(math.exp(score) for score in scores)

@@ -80,7 +80,6 @@ ALLOWED = [
     ("trial", "", r"(?i)optuna|study|search|Koch|Lake|paper|publi"),  # their own words
     ("comparator", r"published\.yaml|docs/", "(?i)attentive recurrent comparators"),
     ("same or different|splic", r"^docs/|README|published", ""),
-    ("desk", "image_folder", "(?i)desk|border"),  # on which a photographed sheet lies
     ("grey", "", "aria-labelledby"),
     ("comparator", r"test_published\.py$", "attentive recurrent comparators"),
     ("trial", r"made_jobs\.py$", '"trial": None'),  # Optuna's, in a job's record

@@ -1,7 +1,6 @@
 """A cache file of arrays: one-bit images packed to bits, with a checksum that every load verifies.
 
-Layout: 8 bytes magic, CRC-32 of everything after it (4 bytes, little-endian), length of the header
-(4 bytes), the header as JSON, then the arrays, each aligned to 64 bytes.
+The file is in safetensors format; its metadata holds what the arrays were made from and a CRC-32.
 """
 
 from __future__ import annotations
@@ -17,17 +16,18 @@ from typing import Any
 
 import numpy as np
 import platformdirs
+import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from torch import Tensor
 
 from siamese_oneshot.utils.io import atomic_write
 
 Array = NDArray[Any]
-FORMAT = 2
+FORMAT = 3
 CACHE_VARIABLE = "SIAMESE_ONESHOT_CACHE"
-_MAGIC = b"ONESHOT\n"
-_START = len(_MAGIC) + 8
-_ALIGN = 64
 _LOCK_SECONDS = 900.0
 _UNPACKED_AT_ONCE = 256  # images; they fit the processor's cache
 
@@ -51,18 +51,19 @@ def pack(foreground: Array) -> NDArray[np.uint8]:
     return np.packbits(foreground.reshape(len(foreground), -1), axis=1)
 
 
-def unpack(packed: Array, out: NDArray[np.uint8]) -> None:
-    """Unpack images into ``out``, uint8 ``(n, h, w)``: 0 (background) and 255 (foreground)."""
-    flat = out.reshape(len(out), -1)
+def unpack(packed: Array, side: int) -> Tensor:
+    """Unpack images: uint8 ``(n, side, side)``, 0 (background) and 255 (foreground)."""
+    flat = np.empty((len(packed), side * side), np.uint8)
 
     def unpack_from(start: int) -> None:
         part = slice(start, start + _UNPACKED_AT_ONCE)
-        bits = np.unpackbits(packed[part], axis=1, count=flat.shape[1])
+        bits = np.unpackbits(packed[part], axis=1, count=side * side)
         np.negative(bits, out=flat[part])  # 1 becomes 255
 
     # Threads, because the first touch of so much memory can cost more than the unpacking.
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(unpack_from, range(0, len(packed), _UNPACKED_AT_ONCE)))
+    return torch.from_numpy(flat).view(-1, side, side)
 
 
 def write(path: Path, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -76,62 +77,43 @@ def write(path: Path, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) 
     Raises:
         OSError: If the folder cannot be written to, or the disk is full.
     """
-    entries, chunks, offset = [], [], 0
-    for name, array in arrays.items():
-        data = array.tobytes()
-        shape = list(array.shape)
-        entries.append({"name": name, "dtype": array.dtype.str, "shape": shape, "offset": offset})
-        chunks.append(data + bytes(-len(data) % _ALIGN))
-        offset += len(chunks[-1])
-    header = json.dumps({"format": FORMAT, "metadata": dict(metadata), "arrays": entries}).encode()
-    header += b" " * (-(_START + len(header)) % _ALIGN)
-    chunks.insert(0, len(header).to_bytes(4, "little") + header)
-    checksum = 0
-    for chunk in chunks:
-        checksum = zlib.crc32(chunk, checksum)
+    facts = {"metadata": json.dumps(metadata), "checksum": _checksum(arrays)}
+    content = save(dict(arrays), {"format": str(FORMAT), **facts})
     with atomic_write(path) as handle:
-        handle.write(_MAGIC + checksum.to_bytes(4, "little"))
-        handle.writelines(chunks)
+        handle.write(content)
 
 
 def read(path: Path, metadata: Mapping[str, Any]) -> dict[str, Array]:
-    """Map a cache file into memory and verify its checksum.
-
-    Args:
-        path: A file of `write`.
-        metadata: What the file must have been written with.
-
-    Returns:
-        The arrays by name, read-only and backed by the file.
+    """The arrays of a file of `write`, by name.
 
     Raises:
         FileNotFoundError: If there is no file.
         CacheFault: If it is damaged, of another format or about other data.
         OSError: If it cannot be read.
     """
-    if path.stat().st_size < _START:
-        raise CacheFault("it is truncated")
-    raw = np.memmap(path, np.uint8, "r")
-    if raw[: len(_MAGIC)].tobytes() != _MAGIC:
-        raise CacheFault("it is not a cache file")
-    checksum = int.from_bytes(raw[len(_MAGIC) : _START - 4], "little")
-    if zlib.crc32(raw[len(_MAGIC) + 4 :].data) != checksum:
-        raise CacheFault("its checksum does not match: it is damaged or truncated")
-    start = _START + int.from_bytes(raw[_START - 4 : _START], "little")
+    path.stat()
     try:
-        header = json.loads(raw[_START:start].tobytes())
-        if header["format"] != FORMAT:
-            raise CacheFault(f"it has format {header['format']}, not {FORMAT}")
-        if header["metadata"] != dict(metadata):
-            raise CacheFault("it was made from other data")
-        return {
-            entry["name"]: np.ndarray(
-                tuple(entry["shape"]), np.dtype(entry["dtype"]), raw.data, start + entry["offset"]
-            )
-            for entry in header["arrays"]
-        }
-    except (ValueError, KeyError, TypeError) as fault:
-        raise CacheFault(f"its header cannot be read: {fault}") from fault
+        with safe_open(path, "numpy") as file:
+            facts = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, TypeError) as fault:
+        raise CacheFault(f"it cannot be read ({fault})") from fault
+    if facts.get("format") != str(FORMAT):
+        raise CacheFault(f"it has format {facts.get('format')}, not {FORMAT}")
+    if facts.get("metadata") != json.dumps(metadata):
+        raise CacheFault("it was made from other data")
+    if facts.get("checksum") != _checksum(arrays):
+        raise CacheFault("its checksum does not match: it is damaged")
+    return arrays
+
+
+def _checksum(arrays: Mapping[str, Array]) -> str:
+    """CRC-32 of names, types, shapes and values."""
+    checksum = 0
+    for name, array in sorted(arrays.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+    return str(checksum)
 
 
 def load_or_build(
@@ -162,11 +144,8 @@ def load_or_build(
         try:
             write(path, metadata, arrays)
         except OSError as fault:
-            log.warning(
-                "cannot write the cache %s (%s); the data will be decoded at every start",
-                path,
-                fault,
-            )
+            message = "cannot write the cache %s (%s); the data will be decoded at every start"
+            log.warning(message, path, fault)
         return arrays
     finally:
         lock.release()

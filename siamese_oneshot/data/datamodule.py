@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from siamese_oneshot.data.augmentation import Composite, Warp, apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.image_folder.folder import OnError
+from siamese_oneshot.data.image_folder import OnError
 from siamese_oneshot.data.omniglot import BACKGROUND
 from siamese_oneshot.data.samplers import BatchSpec, RankShard, ResumableSampler, TrainingSampler
 from siamese_oneshot.data.sources import (
@@ -79,10 +79,7 @@ class OneShotDataModule(pl.LightningDataModule):
         seed: Seed of the training batches.
         source: A name (``omniglot``, ``synthetic``, ``folder``), a `CharacterDataset`, or a
             function that returns one; see `load_source`.
-        root: Folder of the source; see `SourceConfig`, also for the next three.
-        download: Download Omniglot if it is not found.
-        on_missing: ``synthetic`` or None: what replaces Omniglot if it is not available.
-        on_error: ``skip`` or ``stop``: what a bad image in a folder does.
+        root, download, on_missing, on_error: Settings of the source; see `SourceConfig`.
         split: Name of the split; see `split_dataset`.
         val_alphabets: Alphabets to validate with; None for those of the split.
         eval: Sizes of the frozen lists of pairs and episodes.
@@ -129,6 +126,7 @@ class OneShotDataModule(pl.LightningDataModule):
         eval_batch_size: int = 256,
     ) -> None:
         super().__init__()
+        arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         if isinstance(sampler, str | Mapping):
             sampler = instantiate_plain(describe("sampler", sampler))
         self.sampler: TrainingSampler = sampler  # type: ignore[assignment]
@@ -150,12 +148,9 @@ class OneShotDataModule(pl.LightningDataModule):
                 "alphabets and their mean number in a batch, or neither"
             )
             raise ArgumentError("extra_synthetic.n_alphabets", n_extra, message=message)
-        arguments = {
-            "sampler": self.sampler, "image_size": image_size, "seed": seed, "source": source,
-            "root": root, "download": download, "on_missing": on_missing, "on_error": on_error,
-            "split": split, "val_alphabets": val_alphabets, "eval": self.eval_config,
+        arguments |= {
+            "sampler": self.sampler, "eval": self.eval_config,
             "synthetic": synthetic, "extra_synthetic": self.extra_synthetic,
-            "num_workers": num_workers, "eval_batch_size": eval_batch_size,
         }  # fmt: skip
         self.save_hyperparameters(_plain(arguments), logger=False)
         self.loaded: LoadedData | None = None
@@ -196,9 +191,8 @@ class OneShotDataModule(pl.LightningDataModule):
         if excluded:
             self.warnings += (f"not trained on, too small for a batch: {', '.join(excluded)}",)
         self.validation: EvalTasks = make_validation_tasks(validation, self.eval_config)
-        self.test: EvalTasks = make_test_tasks(
-            self.dataset, self.split, loaded.runs, self.eval_config
-        )
+        test_tasks = make_test_tasks(self.dataset, self.split, loaded.runs, self.eval_config)
+        self.test: EvalTasks = test_tasks
         self.loaded = loaded
 
     def _check_split(self, source: str) -> None:
@@ -226,12 +220,10 @@ class OneShotDataModule(pl.LightningDataModule):
         """Training batches as `BatchSpec`, in the order of the run."""
         rank, world_size = self._rank_and_world_size
         batches = self.train_batches
-        if world_size > 1:
-            batches = RankShard(batches, rank, world_size)
         return DataLoader(
-            batches,
+            RankShard(batches, rank, world_size) if world_size > 1 else batches,
             batch_size=None,
-            sampler=ResumableSampler(len(self.train_batches), self._progress),  # type: ignore[arg-type]
+            sampler=ResumableSampler(len(batches), self._progress),  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_ignore_signals,
@@ -247,9 +239,7 @@ class OneShotDataModule(pl.LightningDataModule):
         """Indices of the images of the test tasks."""
         return self._index_loader(self.test)
 
-    def predict_dataloader(self) -> DataLoader[Tensor]:
-        """Indices of the images of the test tasks."""
-        return self._index_loader(self.test)
+    predict_dataloader = test_dataloader
 
     def _index_loader(self, tasks: EvalTasks) -> DataLoader[Tensor]:
         rank, world_size = self._rank_and_world_size
@@ -274,7 +264,7 @@ class OneShotDataModule(pl.LightningDataModule):
         return done, min(steps, limit) if isinstance(limit, int) else int(steps * (limit or 1))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, ...]:
-        """Lightning's hook on the device: `images_of`."""
+        """`images_of`; called by Lightning on the device."""
         return self.images_of(batch)
 
     def images_of(self, batch: BatchSpec | Tensor) -> tuple[Tensor, ...]:
@@ -327,12 +317,7 @@ class OneShotDataModule(pl.LightningDataModule):
 
 
 class OmniglotDataModule(OneShotDataModule):
-    """Omniglot, found on this machine or downloaded.
-
-    Args:
-        root: Folder of Omniglot's files; None searches for them, see `load_omniglot`.
-        **settings: As for `OneShotDataModule`.
-    """
+    """Omniglot, found on this machine or downloaded; arguments as for `OneShotDataModule`."""
 
     def __init__(self, *, root: str | Path | None = None, **settings: Any) -> None:
         super().__init__(**{**settings, "source": "omniglot", "root": root})
@@ -355,14 +340,11 @@ class ImageFolderDataModule(OneShotDataModule):
 class SyntheticDataModule(OneShotDataModule):
     """Generated alphabets: no file, no network, the same for equal settings.
 
-    Args:
-        synthetic: How much is generated.
-        **settings: As for `OneShotDataModule`.
+    Arguments as for `OneShotDataModule`; ``synthetic`` says how much is generated.
     """
 
-    def __init__(self, *, synthetic: SyntheticConfig | None = None, **settings: Any) -> None:
-        settings = {"split": "ratio_60_20_20", **settings, "source": "synthetic"}
-        super().__init__(**settings, synthetic=synthetic)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"split": "ratio_60_20_20", **settings, "source": "synthetic"})
 
 
 def describe_training_data(
@@ -374,20 +356,12 @@ def describe_training_data(
 ) -> str:
     """Describe training data, as in ``27 background alphabets by 20 drawers (3 for validation)``.
 
-    Args:
-        source: Name of the data source.
-        train: The training images.
-        excluded: Training alphabets that no batch has.
-        validation: The validation images. Alphabets that are trained on do not count.
-        n_synthetic: Generated alphabets that batches have.
+    Training alphabets that no batch has (``excluded``) do not count, nor validation alphabets that
+    are trained on. ``n_synthetic`` is the number of generated alphabets in the batches.
     """
-    names = [name for name in train.alphabet_names if name not in excluded]
-    drawers = {
-        drawer
-        for k, name in enumerate(train.alphabet_names)
-        if name not in excluded
-        for drawer in train.drawers_of(k).tolist()
-    }
+    kept = [k for k, name in enumerate(train.alphabet_names) if name not in excluded]
+    names = [train.alphabet_names[k] for k in kept]
+    drawers = {drawer for k in kept for drawer in train.drawers_of(k).tolist()}
     kind = "background " if source == "omniglot" and set(names) <= set(BACKGROUND) else ""
     text = f"{len(names)} {kind}alphabet{'s' * (len(names) != 1)} by {len(drawers)} drawers"
     if source != "omniglot":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -61,21 +62,16 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
 
     def __post_init__(self) -> None:
         """Check that the arrays belong together."""
-        n = len(self.pixels)
-        if self.pixels.dtype != torch.uint8 or self.pixels.ndim != 3:
-            raise ValueError(
-                "pixels must be uint8 (n, height, width), "
-                f"got {self.pixels.dtype} {tuple(self.pixels.shape)}"
-            )
-        if len(self.classes) != n or len(self.drawers) != n:
-            raise ValueError(
-                f"{n} images, but {len(self.classes)} classes and {len(self.drawers)} drawers"
-            )
-        if len(self.class_names) != len(self.class_alphabets):
-            raise ValueError(
-                f"{len(self.class_names)} class names, "
-                f"but {len(self.class_alphabets)} class alphabets"
-            )
+        n, shape = len(self.pixels), tuple(self.pixels.shape)
+        if self.pixels.dtype != torch.uint8 or len(shape) != 3:
+            got = f"{self.pixels.dtype} {shape}"
+            raise ValueError(f"pixels must be uint8 (n, height, width), got {got}")
+        n_classes, n_drawers = len(self.classes), len(self.drawers)
+        if n_classes != n or n_drawers != n:
+            raise ValueError(f"{n} images, but {n_classes} classes and {n_drawers} drawers")
+        n_names, n_alphabets = len(self.class_names), len(self.class_alphabets)
+        if n_names != n_alphabets:
+            raise ValueError(f"{n_names} class names, but {n_alphabets} class alphabets")
 
     @classmethod
     def from_arrays(
@@ -110,10 +106,8 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         if array.ndim != 3 or 0 in array.shape:
             raise ArgumentError("images", array.shape, "an array (n, height, width)")
         if array.dtype != np.uint8:
-            if (
-                not np.issubdtype(array.dtype, np.floating)
-                or not ((array >= 0) & (array <= 1)).all()
-            ):
+            floating = np.issubdtype(array.dtype, np.floating)
+            if not floating or not ((array >= 0) & (array <= 1)).all():
                 raise ArgumentError("images", array.dtype, "uint8, or float from 0 to 1")
             array = np.rint(array * 255).astype(np.uint8)
         names = np.asarray(labels).tolist()
@@ -123,16 +117,12 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
                 message = f"{len(values)} values for {len(array)} images"
                 raise ArgumentError(argument, f"[{len(values)}]", message=message)
         keys = list(zip(owners, names, strict=True))
-        alphabet_names = sorted(set(owners))
-        ordered = sorted(set(keys))
+        alphabet_names, ordered = sorted(set(owners)), sorted(set(keys))
         numbers = {key: k for k, key in enumerate(ordered)}
         classes = [numbers[key] for key in keys]
         if drawers is None:
-            counts = [0] * len(ordered)
-            drawn = []
-            for k in classes:
-                drawn.append(counts[k])
-                counts[k] += 1
+            counters = [itertools.count() for _ in ordered]
+            drawn = [next(counters[k]) for k in classes]
         else:
             drawn = [int(drawer) for drawer in drawers]
             if min(drawn) < 0 or len(set(zip(classes, drawn, strict=True))) < len(drawn):
@@ -145,6 +135,34 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
             class_names=tuple(f"{alphabet}/{label}" for alphabet, label in ordered),
             alphabet_names=tuple(alphabet_names),
             class_alphabets=torch.tensor([alphabet_names.index(name) for name, _ in ordered]),
+            source=source,
+        )
+
+    @classmethod
+    def from_grid(
+        cls, pixels: Tensor, characters: Mapping[str, int], n_drawers: int, source: str
+    ) -> CharacterDataset:
+        """A dataset in which every drawer has drawn every character.
+
+        Args:
+            pixels: uint8 ``(n, height, width)``, by alphabet, character and drawer.
+            characters: Number of characters of each alphabet.
+            n_drawers: Drawers of each character.
+            source: Name of the data source.
+        """
+        counts = torch.tensor(list(characters.values()))
+        n_classes = int(counts.sum())
+        return cls(
+            pixels=pixels,
+            classes=torch.arange(n_classes).repeat_interleave(n_drawers),
+            drawers=torch.arange(n_drawers).repeat(n_classes),
+            class_names=tuple(
+                f"{name}/character{k:02d}"
+                for name, count in characters.items()
+                for k in range(1, count + 1)
+            ),
+            alphabet_names=tuple(characters),
+            class_alphabets=torch.arange(len(counts)).repeat_interleave(counts),
             source=source,
         )
 
@@ -175,14 +193,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
     def indices(
         self, alphabets: Sequence[str] | None = None, drawers: Sequence[int] | None = None
     ) -> Tensor:
-        """Images of some alphabets by some drawers.
-
-        Args:
-            alphabets: Names; None for all.
-            drawers: Drawer numbers from 0; None for all.
-
-        Returns:
-            int64 indices in ascending order.
+        """int64, ascending: the images of these alphabets by these drawers (None: all).
 
         Raises:
             ArgumentError: If an alphabet does not exist.
@@ -191,10 +202,8 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         if alphabets is not None:
             unknown = sorted(set(alphabets) - set(self.alphabet_names))
             if unknown:
-                message = (
-                    f"no alphabet named {', '.join(unknown)}; "
-                    f"there are {', '.join(self.alphabet_names)}"
-                )
+                known = ", ".join(self.alphabet_names)
+                message = f"no alphabet named {', '.join(unknown)}; there are {known}"
                 raise ArgumentError("alphabets", ",".join(alphabets), message=message)
             numbers = torch.tensor([self.alphabet_names.index(name) for name in alphabets])
             keep &= torch.isin(self.alphabets, numbers)

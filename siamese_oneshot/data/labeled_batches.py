@@ -92,18 +92,8 @@ def tasks_of_labels(labels: Tensor, seed: int = 2015) -> EvalTasks:
     if ways < 2:
         message = "one-shot accuracy needs two images each of at least two classes"
         raise ArgumentError("labels", classes.tolist(), message=message)
-    order = numbers.argsort(stable=True)
-    drawers = torch.empty_like(numbers)  # the k-th image of a class counts as the k-th drawer's
-    drawers[order] = torch.cat([torch.arange(count) for count in counts.tolist()])
-    dataset = CharacterDataset(
-        pixels=torch.zeros(len(numbers), 1, 1, dtype=torch.uint8),
-        classes=numbers,
-        drawers=drawers,
-        class_names=tuple(f"class/{label}" for label in classes.tolist()),
-        alphabet_names=("class",),
-        class_alphabets=torch.zeros(len(classes), dtype=torch.int64),
-        source="labels",
-    )
+    no_images = torch.zeros(len(numbers), 1, 1, dtype=torch.uint8)
+    dataset = CharacterDataset.from_arrays(no_images, numbers, source="labels")
     index, way = ClassIndex(dataset, indices), min(_WAY, ways)
     episodes = sample_episodes(index, _EPISODES, generator_for(seed, 1), way)
     pairs = sample_pairs(index, _PAIRS, generator_for(seed, 2), within_alphabet=True)

@@ -14,7 +14,7 @@ from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.data.class_index import random_below
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.omniglot.locate import Place, search_places
+from siamese_oneshot.data.omniglot.loader import Place, search_places
 from siamese_oneshot.utils.errors import UserError
 
 ROOT_VARIABLE = "MNIST_ROOT"

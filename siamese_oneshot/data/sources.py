@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.image_folder.folder import OnError, load_folder
+from siamese_oneshot.data.image_folder import OnError, load_folder
 from siamese_oneshot.data.omniglot import LakeRuns, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.synthetic import MAX_ALPHABETS, SyntheticConfig, load_alphabets
 from siamese_oneshot.utils import check
@@ -71,11 +71,13 @@ class SourceConfig:
         """Check the values."""
         check.choice("on_missing", self.on_missing, ("synthetic", None))
         check.boolean("download", self.download)
+        if self.root is not None:  # a folder may be named 2024, a number in YAML
+            object.__setattr__(self, "root", str(self.root))
 
 
 def _omniglot(config: SourceConfig) -> LoadedData:
     try:
-        loaded = load_omniglot(_text(config.root), config.download)
+        loaded = load_omniglot(config.root, config.download)
     except OmniglotUnavailable as problem:
         if config.on_missing is None:
             raise
@@ -92,10 +94,9 @@ def _synthetic(config: SourceConfig) -> LoadedData:
 
 
 def _folder(config: SourceConfig) -> LoadedData:
-    root = _text(config.root)
-    if root is None:
+    if config.root is None:
         raise ArgumentError("root", None, "the folder of your images")
-    folder = load_folder(root, config.on_error)
+    root, folder = config.root, load_folder(config.root, config.on_error)
     warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
     if skipped := folder.skipped:
         more = len(skipped) - _MAX_NAMED
@@ -133,10 +134,8 @@ def load_source(source: Source, config: SourceConfig | None = None) -> LoadedDat
         if not isinstance(dataset, CharacterDataset):
             expected = f"one of {', '.join(SOURCES)}, or a function that returns a CharacterDataset"
             raise ArgumentError("source", type(dataset).__name__, expected)
-        loaded = LoadedData(dataset, None)
-        if dataset.source != "omniglot":
-            warning = f"images of {dataset.source}, not Omniglot: {_NOT_COMPARABLE}"
-            loaded = LoadedData(dataset, None, (warning,))
+        warning = f"images of {dataset.source}, not Omniglot: {_NOT_COMPARABLE}"
+        loaded = LoadedData(dataset, None, () if dataset.source == "omniglot" else (warning,))
     return replace(loaded, digest=loaded.dataset.digest)
 
 
@@ -145,14 +144,9 @@ def mix_in_synthetic(
 ) -> tuple[CharacterDataset, Tensor | None]:
     """Append generated alphabets to a dataset; never those of the ``synthetic`` source.
 
-    Returns:
-        All images, and the indices of the generated ones; None if ``config.n_alphabets`` is 0.
+    Returns all images, and the indices of the generated ones; None if ``config.n_alphabets`` is 0.
     """
     if not config.n_alphabets:
         return dataset, None
     extra = load_alphabets(config, first=MAX_ALPHABETS).resized(dataset.pixels.shape[-1])
     return dataset.joined(extra), torch.arange(len(dataset), len(dataset) + len(extra))
-
-
-def _text(root: str | Path | None) -> str | None:
-    return None if root is None else str(root)  # a folder may be named 2024, a number in YAML

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 
 from siamese_oneshot.classifier import OneShotClassifier, Prediction
-from siamese_oneshot.data.image_folder.image_input import (
+from siamese_oneshot.data.image_input import (
     THUMBNAIL,
     ImageError,
     ImageInput,

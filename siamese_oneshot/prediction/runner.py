@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.classifier import OneShotClassifier
-from siamese_oneshot.data.image_folder.folder import check_errors, load_queries, load_supports
+from siamese_oneshot.data.image_folder import check_errors, load_queries, load_supports
 from siamese_oneshot.prediction.output import (
     Answer,
     PredictionResults,

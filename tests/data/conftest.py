@@ -3,7 +3,7 @@
 import pytest
 from lookalike import Lookalike
 
-from siamese_oneshot.data.omniglot import loader, locate
+from siamese_oneshot.data.omniglot import loader
 
 
 @pytest.fixture(scope="module")
@@ -23,5 +23,5 @@ def lookalike(built, monkeypatch, tmp_path):
     def no_network(url):
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(locate, "open_https", no_network)
+    monkeypatch.setattr(loader, "open_https", no_network)
     return built

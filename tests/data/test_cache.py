@@ -32,21 +32,16 @@ def same(found, expected):
 
 
 def test_pack_then_unpack_gives_0_and_255():
-    ink = np.random.default_rng(1).random((600, 5, 7)) < 0.3  # 35 bits: the last byte is padded
+    ink = np.random.default_rng(1).random((600, 7, 7)) < 0.3  # 49 bits: the last byte is padded
     packed = cache.pack(ink)
-    assert packed.shape == (600, 5)
-    out = np.full((600, 5, 7), 7, np.uint8)
-    cache.unpack(packed, out)
-    assert np.array_equal(out, np.where(ink, 255, 0))
+    assert packed.shape == (600, 7)
+    assert np.array_equal(cache.unpack(packed, 7), np.where(ink, 255, 0))
 
 
-def test_read_gives_back_what_was_written_mapped_from_the_file(tmp_path):
+def test_read_gives_back_what_was_written(tmp_path):
     path = tmp_path / "new" / "cache.bits"
     cache.write(path, FACTS, arrays())
-    found = cache.read(path, FACTS)
-    assert same(found, arrays())
-    with pytest.raises(ValueError, match="read-only"):
-        found["bits"][0, 0] = 1
+    assert same(cache.read(path, FACTS), arrays())
     assert [file.name for file in path.parent.iterdir()] == ["cache.bits"]
 
 

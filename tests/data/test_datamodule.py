@@ -478,7 +478,7 @@ def test_the_sources_of_the_data_modules(loads, tmp_path):
     sources = [(one.source, one.source_config.root, one.split_name) for one in modules]
     assert sources == [
         ("omniglot", "there", "lake"),
-        ("folder", tmp_path, "ratio_60_20_20"),
+        ("folder", str(tmp_path), "ratio_60_20_20"),
         ("synthetic", None, "ratio_60_20_20"),
     ]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from siamese_oneshot.data.image_folder.image_input import THUMBNAIL, ImageInput, read_input
+from siamese_oneshot.data.image_input import THUMBNAIL, ImageInput, read_input
 from siamese_oneshot.prediction.output import Tile, draw_sheet
 
 COLUMNS, GAP, MARGIN, HEAD = 6, 4, 14, 40

@@ -11,8 +11,12 @@ from siamese_oneshot.data.omniglot.edition import (
     SMALL1,
     SMALL2,
 )
-from siamese_oneshot.data.omniglot.loader import LakeRuns, Omniglot, load_omniglot
-from siamese_oneshot.data.omniglot.locate import OmniglotUnavailable
+from siamese_oneshot.data.omniglot.loader import (
+    LakeRuns,
+    Omniglot,
+    OmniglotUnavailable,
+    load_omniglot,
+)
 
 __all__ = [
     "BACKGROUND",

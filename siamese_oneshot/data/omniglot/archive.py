@@ -8,19 +8,18 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
-import os
 import re
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from siamese_oneshot.data.cache import pack
 from siamese_oneshot.data.omniglot.edition import DRAWERS, RUNS, SIDE, WAY, ImageSet
@@ -38,14 +37,12 @@ _UNREADABLE = (
     IndexError,
 )  # fmt: skip
 
-Members = dict[str, dict[str, dict[int, list[str]]]]  # names by alphabet, character, drawer
-
 
 class OmniglotFaulty(UserError):
     """Omniglot's files are incomplete or damaged, or the given folder has none."""
 
 
-class Archive:
+class Archive(AbstractContextManager["Archive"]):
     """The files in a zip or below a folder.
 
     Attributes:
@@ -87,28 +84,16 @@ class Archive:
             OmniglotFaulty: If it is damaged, or larger than any file of Omniglot.
         """
         try:
-            if self._zip is None:
-                with open(self.path / name, "rb") as handle:
-                    data = handle.read(MAX_MEMBER_BYTES + 1)
-            else:
-                with self._zip.open(name) as member:  # the size in its header may be wrong
-                    data = member.read(MAX_MEMBER_BYTES + 1)
+            # The size in a zip's header may be wrong.
+            with self._zip.open(name) if self._zip else open(self.path / name, "rb") as file:
+                data = file.read(MAX_MEMBER_BYTES + 1)
         except _UNREADABLE as fault:
             raise OmniglotFaulty(f"{name} cannot be read: {fault}") from fault
         if len(data) > MAX_MEMBER_BYTES:
             raise OmniglotFaulty(f"{name} is larger than {MAX_MEMBER_BYTES} bytes")
         return data
 
-    def __enter__(self) -> Archive:
-        """The archive."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the zip."""
         if self._zip is not None:
             self._zip.close()
@@ -116,7 +101,7 @@ class Archive:
 
 def holds_runs(folder: Path) -> bool:
     """Whether a folder has Lake's runs directly below it."""
-    return os.path.isdir(folder / "run01")
+    return (folder / "run01").is_dir()
 
 
 def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
@@ -131,12 +116,10 @@ def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
             if image.size != (SIDE, SIDE):
                 size = f"{image.width}×{image.height}"
                 raise OmniglotFaulty(f"{name} has {size} pixels, not {SIDE}×{SIDE}")
-            if image.mode == "1":
-                return ~np.asarray(image)
-            gray = np.asarray(image.convert("L"))  # a tool may have changed the mode
+            gray = np.asarray(image.convert("L"))
     except Image.DecompressionBombError as fault:
         raise OmniglotFaulty(f"{name} claims far more pixels than {SIDE}×{SIDE}") from fault
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as fault:
+    except (OSError, SyntaxError, ValueError) as fault:
         raise OmniglotFaulty(f"{name} is not an intact PNG image ({fault})") from fault
     black: NDArray[np.bool_] = gray == 0
     if not (black | (gray == 255)).all():
@@ -158,23 +141,16 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
     Raises:
         OmniglotFaulty: What is missing, unexpected or wrong.
     """
-    members, faults = _members(archive.names)
-    faults += _faults(members, expected)
+    names = _image_names(archive, expected)
+    rows, faults = [], []
+    for name in names:
+        try:
+            rows.append(pack(decode_image(archive, name)[None]))
+        except OmniglotFaulty as fault:
+            faults.append(str(fault))
     if faults:
         raise OmniglotFaulty(_joined("; ", faults, "faults"))
-    packed = np.empty((expected.count, (SIDE * SIDE + 7) // 8), np.uint8)
-    row = 0
-    for alphabet in sorted(members):
-        for character in sorted(members[alphabet]):
-            for drawer in range(1, DRAWERS + 1):
-                try:
-                    image = decode_image(archive, members[alphabet][character][drawer][0])
-                    packed[row] = pack(image[None])[0]
-                except OmniglotFaulty as fault:
-                    faults.append(str(fault))
-                row += 1
-    if faults:
-        raise OmniglotFaulty(_joined("; ", faults, "faults"))
+    packed = np.concatenate(rows)
     digest = sha256(packed)
     if digest != expected.digest:
         raise OmniglotFaulty(
@@ -202,8 +178,11 @@ def decode_runs(
         OmniglotFaulty: What is missing or wrong.
     """
     indices = {row.tobytes(): index for index, row in enumerate(evaluation, offset)}
-    by_ending = {"/".join(PurePosixPath(name).parts[-3:]): name for name in archive.names}
-    by_ending |= {"/".join(PurePosixPath(name).parts[-2:]): name for name in archive.names}
+    by_ending = {
+        "/".join(PurePosixPath(name).parts[-depth:]): name
+        for depth in (3, 2)
+        for name in archive.names
+    }
     out = np.empty((3, RUNS, WAY), "<i8")
 
     def member(ending: str) -> str:
@@ -242,59 +221,54 @@ def _answers(archive: Archive, name: str) -> list[int]:
     return [answer[item] for item in range(WAY)]
 
 
-def _members(names: Iterable[str]) -> tuple[Members, list[str]]:
-    """Image files by alphabet, character and drawer; and a fault for PNGs with other names."""
-    members: Members = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+def _image_names(archive: Archive, expected: ImageSet) -> list[str]:
+    """The names of a set's images, by alphabet, character and drawer.
+
+    Raises:
+        OmniglotFaulty: If some are missing, or there are others.
+    """
+    files: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     other = []
-    for name in names:
+    for name in archive.names:
         pieces = PurePosixPath(name).parts
         match = _IMAGE.fullmatch(pieces[-1])
         if match and len(pieces) >= 3:
-            members[pieces[-3]][pieces[-2]][int(match[1])].append(name)
+            files[pieces[-3]][pieces[-2]][match[1]].append(name)
         elif pieces[-1].endswith(".png"):
             other.append(name)
-    fault = f"not named Alphabet/characterNN/NNNN_DD.png: {_joined(', ', other)}"
-    return members, [fault] if other else []
-
-
-def _faults(members: Members, expected: ImageSet) -> list[str]:
-    faults = [
-        f"alphabet {name} is missing ({count} characters)"
-        for name, count in expected.characters.items()
-        if name not in members
-    ]
-    faults += [
-        f"alphabet {name} does not belong to {expected.part}"
-        for name in sorted(members)
-        if name not in expected.characters
-    ]
+    faults = _difference(expected.part, "alphabets", expected.characters, files)
+    if other:
+        faults.insert(0, f"not named Alphabet/characterNN/NNNN_DD.png: {_joined(', ', other)}")
+    names = []
     for alphabet, count in expected.characters.items():
-        if alphabet not in members:
-            continue
-        characters = members[alphabet]
-        wanted = {f"character{number:02d}" for number in range(1, count + 1)}
-        title = f"{alphabet} has {len(characters)} characters, not {count}"
-        faults += _difference(title, wanted, characters.keys())
-        for character in sorted(wanted & characters.keys()):
-            drawers = characters[character]
-            faults += _difference(
-                f"{alphabet}/{character} has {len(drawers)} drawers, not {DRAWERS}",
-                {f"{number:02d}" for number in range(1, DRAWERS + 1)},
-                {f"{number:02d}" for number in drawers},
-            )
-            faults += [
-                f"two files for one image: {_joined(', ', files)}"
-                for files in drawers.values()
-                if len(files) > 1
-            ]
-    return faults
+        characters = files.get(alphabet, {})
+        wanted = [f"character{number:02d}" for number in range(1, count + 1)]
+        if characters:
+            faults += _difference(alphabet, "characters", wanted, characters)
+        for character, drawers in sorted(characters.items()):
+            numbers = [f"{number:02d}" for number in range(1, DRAWERS + 1)]
+            faults += _difference(f"{alphabet}/{character}", "drawers", numbers, drawers)
+            for _, same in sorted(drawers.items()):
+                names.append(same[0])
+                if len(same) > 1:
+                    faults.append(f"two files for one image: {_joined(', ', same)}")
+    if faults:
+        raise OmniglotFaulty(_joined("; ", faults, "faults"))
+    return names
 
 
-def _difference(title: str, wanted: Collection[str], found: Collection[str]) -> list[str]:
+def _difference(
+    title: str, kind: str, wanted: Collection[str], found: Collection[str]
+) -> list[str]:
+    """What differs, as in ``Greek has 23 characters, not 24: missing character07``, or nothing."""
     lacking, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     notes = [f"missing {_joined(', ', lacking)}"] if lacking else []
     notes += [f"extra {_joined(', ', extra)}"] if extra else []
-    return [f"{title}: {'; '.join(notes)}"] if notes else []
+    if not notes:
+        return []
+    return [f"{title} has {len(found)} {kind}, not {len(wanted)}: {'; '.join(notes)}"]
 
 
 def _joined(separator: str, texts: list[str], noun: str = "") -> str:

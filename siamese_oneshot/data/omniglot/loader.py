@@ -1,4 +1,4 @@
-"""Loads Omniglot: located or downloaded, verified, decoded once, then cached.
+"""Finds Omniglot on this machine or downloads it, verifies and decodes it once, then caches it.
 
 All 32,460 images of 1,623 characters in 50 alphabets by 20 drawers each, and Lake's runs. Whatever
 zip or folder they come from, the pixels are compared with pinned digests. A valid cache therefore
@@ -7,19 +7,67 @@ needs no source files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import http.client
+import logging
+import os
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from siamese_oneshot.data import cache
 from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.omniglot.archive import (
+    Archive,
+    OmniglotFaulty,
+    decode_runs,
+    decode_set,
+    holds_runs,
+)
 from siamese_oneshot.data.omniglot.edition import DRAWERS, DUPLICATE_CLASSES, OFFICIAL, SIDE
-from siamese_oneshot.data.omniglot.locate import Search, root_place
+from siamese_oneshot.utils.errors import ArgumentError, UserError
+from siamese_oneshot.utils.io import atomic_write
 
 EDITION = OFFICIAL  # what is verified; tests replace it by a small one
+PARTS = ("images_background", "images_evaluation", "all_runs")
+ROOT_VARIABLE = "OMNIGLOT_ROOT"
+# Beside the files themselves: torchvision's folder, and those of a clone of the repository.
+_SUBFOLDERS = ("", "omniglot-py", "python", "python/one-shot-classification")
+
+REPOSITORY = "https://github.com/brendenlake/omniglot"
+_BASE = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
+URLS = {
+    "images_background": f"{_BASE}/images_background.zip",
+    "images_evaluation": f"{_BASE}/images_evaluation.zip",
+    "all_runs": f"{_BASE}/one-shot-classification/all_runs.zip",
+}
+MD5 = {
+    "images_background": "68d2efa1b9178cc56df9314c21c6e718",
+    "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
+    "all_runs": "e8996daecdf12afeeb4a53a179f06b19",
+}
+MAX_BYTES = 64 * 2**20  # the largest official file has 9.5 MB
+SILENCE_SECONDS = 20.0  # without a byte
+TOTAL_SECONDS = 900.0
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class OmniglotUnavailable(UserError):
+    """Omniglot is nowhere and could not be downloaded; the message lists every place searched."""
+
+
+class DownloadFailed(Exception):
+    """Which address failed, and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,34 +120,233 @@ def load_omniglot(
         OmniglotFaulty: If the files found are incomplete or damaged, and no others are available.
     """
     home = cache.cache_home(cache_dir)
-    place = None if root is None else root_place(root)
-    metadata = {
-        "data": "omniglot",
-        "digests": [EDITION.background.digest, EDITION.evaluation.digest, EDITION.runs_digest],
-    }
-    search = Search(EDITION, place, home, download)
+    search = _Search(None if root is None else _root_place(root), home, download)
+    digests = [EDITION.background.digest, EDITION.evaluation.digest, EDITION.runs_digest]
+    metadata = {"data": "omniglot", "digests": digests}
     path = home / f"omniglot-v{cache.FORMAT}.bits"
-    return _unpacked(cache.load_or_build(path, metadata, search.decode))
-
-
-def _unpacked(arrays: dict[str, cache.Array]) -> Omniglot:
-    background, evaluation = arrays["background"], arrays["evaluation"]
-    pixels = np.empty((len(background) + len(evaluation), SIDE, SIDE), np.uint8)
-    cache.unpack(background, pixels[: len(background)])
-    cache.unpack(evaluation, pixels[len(background) :])
+    arrays = cache.load_or_build(path, metadata, search.decode)
+    packed = np.concatenate([arrays["background"], arrays["evaluation"]])
     characters = {**EDITION.background.characters, **EDITION.evaluation.characters}
-    names = [f"{a}/character{i + 1:02d}" for a, count in characters.items() for i in range(count)]
-    dataset = CharacterDataset(
-        pixels=torch.from_numpy(pixels),
-        classes=torch.arange(len(names)).repeat_interleave(DRAWERS),
-        drawers=torch.arange(DRAWERS).repeat(len(names)),
-        class_names=tuple(names),
-        alphabet_names=tuple(characters),
-        class_alphabets=torch.arange(len(characters)).repeat_interleave(
-            torch.tensor(list(characters.values()))
-        ),
-        source="omniglot",
-        duplicate_classes=DUPLICATE_CLASSES,
-    )
-    queries, supports, answers = torch.tensor(arrays["runs"])  # a copy: the cache is read-only
-    return Omniglot(dataset, LakeRuns(queries, supports, answers))
+    pixels = cache.unpack(packed, SIDE)
+    dataset = CharacterDataset.from_grid(pixels, characters, DRAWERS, "omniglot")
+    dataset = replace(dataset, duplicate_classes=DUPLICATE_CLASSES)
+    return Omniglot(dataset, LakeRuns(*torch.tensor(arrays["runs"])))
+
+
+class Place(NamedTuple):
+    """A folder to search, and its name in messages."""
+
+    path: Path
+    name: str
+
+
+def search_places(root_variable: str, data_set: str, home: Path) -> list[Place]:
+    """Folders to search if no root is given, in order.
+
+    Args:
+        root_variable: Environment variable with a folder.
+        data_set: ``omniglot`` or ``mnist``: folder below ./data, ../shared and the cache.
+        home: The cache's folder.
+    """
+    places = []
+    if named := os.environ.get(root_variable):
+        places.append(Place(Path(named).expanduser().absolute(), f"${root_variable}"))
+    for relative in (f"./data/{data_set}", f"../shared/{data_set}"):
+        places.append(Place(Path(os.path.abspath(relative)), relative))
+    return [*places, Place(home / data_set, "the user cache")]
+
+
+def _candidates(folder: Path, part: str) -> list[Path]:
+    """Zips and folders below ``folder`` that may hold ``part``, the likeliest first."""
+    found = []
+    for subfolder in _SUBFOLDERS:
+        base = folder / subfolder
+        if os.path.isfile(base / f"{part}.zip"):
+            found.append(base / f"{part}.zip")
+        if os.path.isdir(base / part):
+            found.append(base / part)
+        if part == "all_runs" and holds_runs(base):
+            found.append(base)
+    return found
+
+
+def _missing(folder: Path) -> str:
+    """What a folder lacks, for a message; empty if it has something for every part."""
+    if not os.path.isdir(folder):
+        return "it is not a folder" if os.path.exists(folder) else "no such folder"
+    lacking = [part for part in PARTS if not _candidates(folder, part)]
+    return "it has no " + ", ".join(f"{part}.zip or {part}/" for part in lacking) if lacking else ""
+
+
+def _root_place(root: str | Path) -> Place:
+    """The folder that a user gave.
+
+    Raises:
+        ArgumentError: If it lacks an image set.
+    """
+    place = Place(Path(root).expanduser().absolute(), "root")
+    if not all(_candidates(place.path, part) for part in PARTS[:2]):
+        message = (
+            f"{_missing(place.path)} ({place.path})\nPut images_background, images_evaluation and "
+            f"all_runs there, as zips or unpacked ({REPOSITORY}/tree/master/python), or leave it "
+            "out to search for Omniglot and download it."
+        )
+        raise ArgumentError("root", str(root), message=message)
+    return place
+
+
+class _Search:
+    """One search for Omniglot's files: decodes the first valid file of each part.
+
+    Args:
+        root: The user's folder: the images must come from there. None searches.
+        home: The cache's folder; downloads go to ``omniglot`` below it.
+        may_download: Whether the network may be used.
+    """
+
+    def __init__(self, root: Place | None, home: Path, may_download: bool) -> None:
+        self.root = root
+        self.downloads = home / "omniglot"
+        self.may_download = may_download
+        self.places = [root] if root else search_places(ROOT_VARIABLE, "omniglot", home)
+        self.faults: list[str] = []
+
+    def decode(self) -> dict[str, cache.Array]:
+        """The three arrays of the cache: both image sets and the runs.
+
+        Raises:
+            OmniglotUnavailable, OmniglotFaulty: As for `load_omniglot`.
+        """
+        for path, name in self.places:
+            if name == f"${ROOT_VARIABLE}" and (lacking := _missing(path)):
+                log.warning("%s=%s: %s; trying the next location", name, path, lacking)
+        background = self._part(PARTS[0], lambda a: decode_set(a, EDITION.background))
+        evaluation = self._part(PARTS[1], lambda a: decode_set(a, EDITION.evaluation))
+        first, digest = len(background), EDITION.runs_digest
+        runs = self._part(PARTS[2], lambda a: decode_runs(a, evaluation, first, digest))
+        return {"background": background, "evaluation": evaluation, "runs": runs}
+
+    def _part(self, part: str, decode: Callable[[Archive], T]) -> T:
+        folders = [place.path for place in self.places]
+        if self.root and part == "all_runs":  # only the images must be the root's
+            folders.append(self.downloads)
+        for folder in folders:
+            for path in _candidates(folder, part):
+                try:
+                    return _decoded(path, decode)
+                except OmniglotFaulty as fault:
+                    log.warning("%s is not used: %s", path, fault)
+                    self.faults.append(f"{path}: {fault}")
+        if not self.may_download:
+            raise self._error(part, "downloading is disabled (download=false)")
+        if self.root and part != "all_runs":
+            raise self._error(part, "if a root is given, images come from there only")
+        try:
+            path = download(part, self.downloads)
+        except DownloadFailed as fault:
+            raise self._error(part, f"download failed: {fault}") from fault
+        return _decoded(path, decode)
+
+    def _error(self, part: str, download_status: str) -> OmniglotFaulty | OmniglotUnavailable:
+        """Faulty if the user has files of any part; else unavailable."""
+        own = [place.path for place in self.places if place.path != self.downloads]
+        anything = any(_candidates(path, name) for path in own for name in PARTS)
+        kind = OmniglotFaulty if anything else OmniglotUnavailable
+        lines = [f"Omniglot is not available: no usable {part}.zip or {part}/. Searched in"]
+        if not self.root and not os.environ.get(ROOT_VARIABLE):
+            lines.append(f"  ${ROOT_VARIABLE}: not set")
+        for path, name in self.places:
+            lines.append(f"  {name} ({path}): {_missing(path) or 'see below'}")
+        lines += [f"  not usable: {fault}" for fault in self.faults]
+        lines += [
+            f"  {download_status}",
+            "What to do: put images_background.zip, images_evaluation.zip and all_runs.zip (from "
+            f"{REPOSITORY}/tree/master/python; all_runs.zip is in its folder "
+            "one-shot-classification) into ./data/omniglot, or give their folder as root or in "
+            f"{ROOT_VARIABLE}, or use generated alphabets (data=synthetic, SyntheticDataModule).",
+        ]
+        return kind("\n".join(lines))
+
+
+def _decoded(path: Path, decode: Callable[[Archive], T]) -> T:
+    log.info("decoding %s", path)
+    with Archive(path) as archive:
+        return decode(archive)
+
+
+def download(part: str, folder: Path, opener: Callable[[str], Any] | None = None) -> Path:
+    """Download one official zip.
+
+    Args:
+        part: One of `PARTS`.
+        folder: Folder for the zip; created if necessary.
+        opener: Opens an address (`open_https` if None); its answer has ``headers`` and
+            ``read(size)`` and can be closed.
+
+    Raises:
+        DownloadFailed: On any failure; no file is left behind.
+    """
+    url = URLS[part]
+    path = folder / f"{part}.zip"
+    log.info("downloading %s to %s", url, path)
+    try:
+        with (opener or open_https)(url) as answer, atomic_write(path) as handle:
+            _receive(answer, handle, part)
+    except DownloadFailed as fault:
+        raise DownloadFailed(f"{url}: {fault}") from fault
+    except (OSError, http.client.HTTPException) as fault:
+        raise DownloadFailed(f"{url}: {fault or type(fault).__name__}") from fault
+    return path
+
+
+def open_https(url: str) -> Any:
+    """Open an https address for reading.
+
+    Raises:
+        DownloadFailed: If the address, or one that it redirects to, is not https.
+        OSError: If there is no connection, or an answer other than success.
+    """
+    _require_https(url)
+    return urllib.request.build_opener(_HttpsOnly).open(url, timeout=SILENCE_SECONDS)
+
+
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect to an unencrypted address."""
+
+    def redirect_request(self, *arguments: Any, **named: Any) -> urllib.request.Request | None:
+        request = super().redirect_request(*arguments, **named)
+        if request is not None:
+            _require_https(request.full_url)
+        return request
+
+
+def _require_https(url: str) -> None:
+    if not url.startswith("https://"):
+        raise DownloadFailed(f"{url} is not an https address")
+
+
+def _receive(answer: Any, handle: Any, part: str) -> None:
+    length = answer.headers.get("Content-Length")
+    expected = int(length) if length and length.isdigit() else None
+    digest = hashlib.md5(usedforsecurity=False)
+    size, deadline = 0, time.monotonic() + TOTAL_SECONDS
+    # disable=None: no bar if the output is not a terminal
+    with tqdm(
+        total=expected, unit="B", unit_scale=True, desc=f"{part}.zip", disable=None, leave=False
+    ) as bar:
+        while chunk := answer.read(2**16):
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise DownloadFailed(f"it is larger than {MAX_BYTES} bytes, so it is not Omniglot")
+            if time.monotonic() > deadline:
+                raise DownloadFailed(f"not finished after {TOTAL_SECONDS:.0f} s ({size} bytes)")
+            digest.update(chunk)
+            handle.write(chunk)
+            bar.update(len(chunk))
+    if expected is not None and size < expected:
+        raise DownloadFailed(f"the connection ended after {size} of {expected} bytes")
+    if digest.hexdigest() != MD5[part]:
+        raise DownloadFailed(
+            f"its MD5 is {digest.hexdigest()}, not {MD5[part]} ({size} bytes received; perhaps a "
+            "proxy's page)"
+        )

@@ -6,8 +6,8 @@ import urllib.request
 
 import pytest
 
-from siamese_oneshot.data.omniglot import locate
-from siamese_oneshot.data.omniglot.locate import DownloadFailed, download, open_https
+from siamese_oneshot.data.omniglot import loader
+from siamese_oneshot.data.omniglot.loader import DownloadFailed, download, open_https
 
 CONTENT = b"a zip of runs" * 20_000
 
@@ -21,7 +21,7 @@ class Answer(io.BytesIO):
 @pytest.fixture
 def md5(monkeypatch):
     digest = hashlib.md5(CONTENT).hexdigest()
-    monkeypatch.setitem(locate.MD5, "all_runs", digest)
+    monkeypatch.setitem(loader.MD5, "all_runs", digest)
 
 
 @pytest.mark.usefixtures("md5")
@@ -37,12 +37,12 @@ def test_success(tmp_path, length):
     assert path == tmp_path / "deep" / "omniglot" / "all_runs.zip"
     assert path.read_bytes() == CONTENT
     assert [file.name for file in path.parent.iterdir()] == ["all_runs.zip"]
-    assert asked == [locate.URLS["all_runs"]]
+    assert asked == [loader.URLS["all_runs"]]
 
 
 def test_every_address_is_https_and_has_an_md5():
-    assert all(url.startswith("https://") for url in locate.URLS.values())
-    assert locate.URLS.keys() == locate.MD5.keys()
+    assert all(url.startswith("https://") for url in loader.URLS.values())
+    assert loader.URLS.keys() == loader.MD5.keys()
 
 
 def broken_off(url):
@@ -75,20 +75,20 @@ def test_a_failure_names_the_address_and_leaves_nothing_behind(tmp_path, opener,
     (folder / "all_runs.zip").write_bytes(b"what was there before")
     with pytest.raises(DownloadFailed, match=message) as caught:
         download("all_runs", folder, opener)
-    assert locate.URLS["all_runs"] in str(caught.value)
+    assert loader.URLS["all_runs"] in str(caught.value)
     assert [file.name for file in folder.iterdir()] == ["all_runs.zip"]
     assert (folder / "all_runs.zip").read_bytes() == b"what was there before"
 
 
 def test_an_endless_answer_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(locate, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(loader, "MAX_BYTES", 100_000)
     with pytest.raises(DownloadFailed, match="larger than 100000 bytes"):
         download("all_runs", tmp_path, lambda url: Answer(CONTENT))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_slow_answer_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(locate, "TOTAL_SECONDS", -1.0)
+    monkeypatch.setattr(loader, "TOTAL_SECONDS", -1.0)
     with pytest.raises(DownloadFailed, match="not finished after"):
         download("all_runs", tmp_path, lambda url: Answer(CONTENT))
     assert not list(tmp_path.iterdir())
@@ -113,7 +113,7 @@ def test_no_redirect_to_plain_http_is_followed():
 
     with http.server.HTTPServer(("127.0.0.1", 0), Redirect) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), locate._HttpsOnly)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), loader._HttpsOnly)
         with pytest.raises(DownloadFailed, match="/other is not an https address"):
             opener.open(f"http://127.0.0.1:{server.server_port}/first", timeout=5)
         server.shutdown()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.data.omniglot import OmniglotFaulty, OmniglotUnavailable, load_omniglot, locate
+from siamese_oneshot.data.omniglot import OmniglotFaulty, OmniglotUnavailable, load_omniglot, loader
 from siamese_oneshot.utils.errors import UserError
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
@@ -51,7 +51,7 @@ def serve(lookalike, monkeypatch, folder, parts=PARTS):
     zips = lookalike.zips(folder)
     for part in PARTS:
         digest = hashlib.md5((zips / f"{part}.zip").read_bytes()).hexdigest()
-        monkeypatch.setitem(locate.MD5, part, digest)
+        monkeypatch.setitem(loader.MD5, part, digest)
 
     def opener(url):
         asked.append(Path(url).name)
@@ -61,7 +61,7 @@ def serve(lookalike, monkeypatch, folder, parts=PARTS):
         answer.headers = {}
         return answer
 
-    monkeypatch.setattr(locate, "open_https", opener)
+    monkeypatch.setattr(loader, "open_https", opener)
     return asked
 
 

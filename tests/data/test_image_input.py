@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from siamese_oneshot.data.image_folder import image_input
-from siamese_oneshot.data.image_folder.image_input import (
+from siamese_oneshot.data import image_input
+from siamese_oneshot.data.image_input import (
     ImageError,
     ImageInput,
     list_errors,
-    load_image,
     read_image,
     read_input,
     read_many,
@@ -176,7 +175,7 @@ def test_a_bad_file_is_named_with_the_reason(content: bytes, reason: str, tmp_pa
     path = tmp_path / "letter.png"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=reason) as caught:
-        load_image(path)
+        read_input(path)
     assert str(caught.value) == f"{path}: {caught.value.reason}"
     assert caught.value.path == path
 

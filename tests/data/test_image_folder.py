@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from siamese_oneshot.data.image_folder.folder import (
+from siamese_oneshot.data.image_folder import (
     FolderError,
     check_errors,
     load_folder,
     load_queries,
     load_supports,
 )
-from siamese_oneshot.data.image_folder.image_input import load_image
+from siamese_oneshot.data.image_input import read_input
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -49,7 +49,7 @@ def test_classes_of_one_alphabet_named_after_the_root(letters):
     assert dataset.drawers.tolist() == [0, 1, 2, 0, 1]
     assert dataset.class_alphabets.tolist() == [0, 0]
     names = ("a/x.png", "a/y.png", "a/z.jpg", "b/10.png", "b/2.png")
-    expected = np.stack([load_image(letters / name).strokes for name in names])
+    expected = np.stack([read_input(letters / name).normalized.strokes for name in names])
     assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
 
@@ -72,7 +72,7 @@ def test_names_are_sorted_as_they_are_composed(tmp_path):
     dataset = load_folder(tmp_path).dataset
     assert [name.split("/")[1] for name in dataset.class_names] == ["z", "\u00e9"]
     names = ("z/z.png", "z/e\u0301.png", "e\u0301/1.png")
-    expected = np.stack([load_image(tmp_path / name).strokes for name in names])
+    expected = np.stack([read_input(tmp_path / name).normalized.strokes for name in names])
     assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
 
@@ -134,8 +134,8 @@ def test_an_empty_alphabet_among_alphabets(tmp_path):
     (tmp_path / "B").mkdir()
     found = load_folder(tmp_path)
     assert len(found.skipped) == 2
-    assert found.skipped[0] == "B: the folder is empty"
-    assert found.skipped[1].startswith("A/README.md: it is text")
+    assert found.skipped[0].startswith("A/README.md: it is text")
+    assert found.skipped[1] == "B: the folder is empty"
 
 
 def test_images_at_different_depths(letters):
@@ -157,7 +157,7 @@ def test_nested_too_deep(letters):
 
 
 def test_nothing_to_load(tmp_path):
-    with pytest.raises(FolderError, match=r"it has no image\n.*\n.*root/class/image"):
+    with pytest.raises(FolderError, match=r"it holds no usable image\n.*\n.*root/class/image"):
         load_folder(tmp_path)
     with pytest.raises(FolderError, match="no such folder"):
         load_folder(tmp_path / "none")
@@ -165,7 +165,7 @@ def test_nothing_to_load(tmp_path):
     file.write_text("notes")
     with pytest.raises(FolderError, match="it is a file, not a folder"):
         load_folder(file)
-    with pytest.raises(FolderError, match=r"no image can be used\n  notes\.txt: it is text"):
+    with pytest.raises(FolderError, match=r"it holds no usable image\n  notes\.txt: it is text"):
         load_folder(tmp_path)
     with pytest.raises(UserError, match="on_error=ignore: it must be one of skip, stop"):
         load_folder(tmp_path, on_error="ignore")

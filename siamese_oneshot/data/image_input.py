@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from siamese_oneshot.data.image_folder.foreground import NoForeground, NormalizedImage, normalize
+from siamese_oneshot.data.foreground import NoForeground, NormalizedImage, normalize
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import printable
 
@@ -88,18 +88,13 @@ def read_input(source: ImageSource, name: str = "the image") -> ImageInput:
         return source
     path = _expand(Path(source)) if isinstance(source, str | os.PathLike) else None
     rgba = read_image(path or source, name)
+    try:
+        normalized = normalize(rgba)
+    except NoForeground as error:
+        raise ImageError(path or name, f"no strokes are visible: {error}") from error
     thumbnail = Image.fromarray(rgba)
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return ImageInput(path, thumbnail, _normalize(rgba, path or name))
-
-
-def load_image(path: str | Path) -> NormalizedImage:
-    """Read an image file and normalize it.
-
-    Raises:
-        ImageError: If it cannot be read, or no strokes are visible in it.
-    """
-    return _normalize(read_image(path), path)
+    return ImageInput(path, thumbnail, normalized)
 
 
 def read_many(
@@ -153,22 +148,20 @@ def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[n
     """
     if isinstance(source, str | os.PathLike):
         return _read_file(Path(source))
-    if isinstance(source, bytes | bytearray):
-        return _decode(io.BytesIO(source), name)
     if isinstance(source, Image.Image):
         return _pixels(source, name)
     if isinstance(source, np.ndarray):
         return _array_pixels(source, name)
+    content: object = source
     if hasattr(source, "read"):
         with _decoding(name):
             content = source.read()
-        if isinstance(content, bytes):
-            return _decode(io.BytesIO(content), name)
-        raise ImageError(name, "the file object is in text mode; open it in binary mode")
-    kind = type(source).__name__
-    raise ImageError(
-        name, f"{kind} is neither a path, bytes, a file object, a PIL image nor a NumPy array"
-    )
+        if isinstance(content, str):
+            raise ImageError(name, "the file object is in text mode; open it in binary mode")
+    if isinstance(content, bytes | bytearray):
+        return _decode(io.BytesIO(content), name)
+    kinds = "a path, bytes, a file object, a PIL image nor a NumPy array"
+    raise ImageError(name, f"{type(source).__name__} is neither {kinds}")
 
 
 def list_errors(errors: Sequence[object]) -> str:
@@ -177,13 +170,6 @@ def list_errors(errors: Sequence[object]) -> str:
     if len(errors) > _MAX_LISTED:
         lines.append(f"  and {len(errors) - _MAX_LISTED:,} more")
     return "\n".join(lines)
-
-
-def _normalize(rgba: NDArray[np.uint8], name: str | Path) -> NormalizedImage:
-    try:
-        return normalize(rgba)
-    except NoForeground as error:
-        raise ImageError(name, f"no strokes are visible: {error}") from error
 
 
 def _expand(path: Path) -> Path:
@@ -223,7 +209,8 @@ def _decode(file: BinaryIO, name: str | Path) -> NDArray[np.uint8]:
     Image.init()
     with _decoding(name):
         try:
-            image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+            kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
+            image = Image.open(file, formats=kinds)
         except UnidentifiedImageError as error:
             what = "it is text, not an image" if _is_text(start) else "its format is unknown"
             raise ImageError(name, f"{what}; save it as PNG or JPEG") from error
@@ -268,12 +255,11 @@ def _pixels(image: Image.Image, name: str | Path) -> NDArray[np.uint8]:
         image.load()
         try:
             image.getexif()
+            upright = ImageOps.exif_transpose(image)
         except MemoryError:
             raise
         except Exception:  # damaged EXIF data: the orientation is unknown, the pixels are fine
             upright = image
-        else:
-            upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith("I") or upright.mode == "F":
             levels = np.nan_to_num(np.asarray(upright).astype(np.float64))
             levels -= levels.min()
@@ -285,18 +271,15 @@ def _pixels(image: Image.Image, name: str | Path) -> NDArray[np.uint8]:
 def _array_pixels(array: NDArray[np.generic], name: str | Path) -> NDArray[np.uint8]:
     """RGBA pixels of a gray, RGB or RGBA array."""
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)) or not array.size:
-        raise ImageError(
-            name, f"its shape is {array.shape}; it must be (h, w), (h, w, 3) or (h, w, 4)"
-        )
+        expected = "(h, w), (h, w, 3) or (h, w, 4)"
+        raise ImageError(name, f"its shape is {array.shape}; it must be {expected}")
     if array.dtype != np.uint8:
         number = array.dtype.kind in "bf"
         values = cast(NDArray[np.float64], array)
         if not (number and values.min() >= 0 and values.max() <= 1):
             nan = " with NaN" if array.dtype.kind == "f" and np.isnan(values).any() else ""
-            raise ImageError(
-                name,
-                f"its dtype is {array.dtype}{nan}; it must be uint8, bool or floats in 0 … 1",
-            )
+            expected = "uint8, bool or floats in 0 … 1"
+            raise ImageError(name, f"its dtype is {array.dtype}{nan}; it must be {expected}")
         array = (array.astype(np.float64) * 255).round().astype(np.uint8)
     return np.array(Image.fromarray(np.ascontiguousarray(array)).convert("RGBA"))
 

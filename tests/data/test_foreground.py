@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
-from siamese_oneshot.data.image_folder.foreground import CENTER, EXTENT, NoForeground, normalize
+from siamese_oneshot.data.foreground import CENTER, EXTENT, NoForeground, normalize
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 _ROUND = [(0.5 + 0.5 * np.cos(t), 0.5 + 0.5 * np.sin(t)) for t in np.linspace(0, 2 * np.pi, 40)]
@@ -112,7 +112,7 @@ VARIANTS = {
     "faint photo": lambda s: photo(strokes(s, pen=5, extent=0.4), 7, (180, 175, 160), shade=0.3),
     "large photo": lambda s: photo(strokes(s, (1200, 900), 20, (0.4, 0.5), 0.5), 8),
     "dust": lambda s: dusty(strokes(s)),
-    "desk": lambda s: on_a_task_provider(strokes(s, pen=9, where=(0.55, 0.5), extent=0.6)),
+    "table": lambda s: on_a_task_provider(strokes(s, pen=9, where=(0.55, 0.5), extent=0.6)),
 }
 
 

@@ -1,0 +1,278 @@
+"""Read folders of images: alphabets and classes to train on, and supports and queries."""
+
+from __future__ import annotations
+
+import logging
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.image_input import (
+    ImageError,
+    ImageInput,
+    list_errors,
+    read_input,
+    read_many,
+)
+from siamese_oneshot.utils import check
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import printable
+
+log = logging.getLogger(__name__)
+
+LAYOUT = """Expected, with any names and any number of images:
+    root/class/image.png            one alphabet, or
+    root/alphabet/class/image.png   several alphabets"""
+SUPPORT_LAYOUT = """Expected, with any names:
+    class/image.png   one folder per class, with one or more images, or
+    class.png         one image per class, named after the class"""
+_IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
+
+OnError = Literal["skip", "stop"]
+_T = TypeVar("_T")
+
+
+class FolderError(UserError):
+    """A folder of images is missing, has another layout, or holds images that cannot be used."""
+
+
+class Folder(NamedTuple):
+    """The images of a folder, 105×105, and one message for each part that was skipped."""
+
+    dataset: CharacterDataset
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledImages:
+    """The supports or the queries in a folder.
+
+    Attributes:
+        images: Class and image, sorted by name. The class of a support is the name of its folder,
+            or of its file without suffix. The class of a query is the name of its folder, or None
+            in the folder of all queries.
+        errors: The images and folders that cannot be used.
+    """
+
+    images: tuple[tuple[str | None, ImageInput], ...]
+    errors: tuple[ImageError, ...]
+
+
+def class_name(text: str) -> str:
+    """A class's name in Unicode's composed form: operating systems differ in how they write é."""
+    return unicodedata.normalize("NFC", text)
+
+
+def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
+    """Load ``class/image`` or ``alphabet/class/image`` and normalize each image.
+
+    The depth decides which of the two it is; ``class/image`` is one alphabet, named after the root.
+    Names are sorted in Unicode's composed form. Hidden files and those of operating systems
+    (``__MACOSX``, ``Thumbs.db``, ``desktop.ini``) are ignored. Links to folders are not followed,
+    but the root may be one.
+
+    The drawers are unknown. The k-th image of a class by name counts as drawn by the k-th drawer,
+    so that support and query of an episode are never the same image.
+
+    Args:
+        root: The folder.
+        on_error: For files that are no images, damaged or blank images, and folders without a
+            usable image: ``skip`` leaves them out and lists them in a warning, ``stop`` raises.
+
+    Raises:
+        FolderError: If the folder is missing, holds no image, or holds images at different depths
+            or too deep; with ``stop``, if anything cannot be used.
+        ArgumentError: If ``on_error`` is unknown.
+    """
+    check.choice("on_error", on_error, ("skip", "stop"))
+    base = _folder(root, LAYOUT)
+    files, errors = _walk(base, 3)
+    for file in files:
+        if len(file.relative_to(base).parts) > 3:
+            deep = printable(file.relative_to(base))
+            raise FolderError(f"{printable(base)}: {deep} is nested too deep\n{LAYOUT}")
+    images, unread = _read(lambda file, name: read_input(file, name).normalized.strokes, files)
+    errors += unread + _unusable(files, images, base)
+    errors = [ImageError(error.path.relative_to(base), error.reason) for error in errors]
+    errors.sort(key=lambda error: error.path)
+    _require(images, base, errors, LAYOUT)
+    check_errors(errors, on_error)
+    if errors:
+        log.warning("%s: skipped %d\n%s", printable(base), len(errors), list_errors(errors))
+
+    names = [_names(file.relative_to(base)) for file in images]
+    depths = {len(parts): printable("/".join(parts)) for parts in reversed(names)}
+    if 1 in depths:
+        raise FolderError(f"{printable(base)}: {depths[1]} is in no class's folder\n{LAYOUT}")
+    if len(depths) > 1:
+        several = f"{depths[2]} and {depths[3]}"
+        raise FolderError(f"{printable(base)}: {several} are at different depths\n{LAYOUT}")
+    only = class_name(base.resolve().name or "folder")
+    dataset = CharacterDataset.from_arrays(
+        np.stack(list(images.values())),
+        labels=[parts[-2] for parts in names],
+        alphabets=[parts[0] if 3 in depths else only for parts in names],
+        source="folder",
+    )
+    return Folder(dataset, tuple(map(str, errors)))
+
+
+def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:
+    """Read ``class/image`` or, in a folder without such folders, ``class.png``.
+
+    Args:
+        root: The folder.
+        progress: Show a progress bar if there are many images.
+
+    Raises:
+        FolderError: If the folder is missing, holds no usable image, or holds two files or folders
+            for one class.
+    """
+    base = _folder(root, SUPPORT_LAYOUT)
+    files, errors = _walk(base, 1, follow_links=True)
+    in_classes = [file for file in files if file.parent != base]
+    if in_classes:
+        loose = [file for file in files if file.parent == base]
+        errors += [ImageError(file, "it is in no class's folder") for file in loose]
+        files = in_classes
+    images, unread = _read(read_input, files, progress)
+    errors += unread + _unusable(files, images, base)
+    _require(images, base, errors, SUPPORT_LAYOUT)
+    owners = {file: file.parent if in_classes else file for file in images}
+    names = {one: class_name(one.name if in_classes else one.stem) for one in owners.values()}
+    origins: dict[str, list[Path]] = defaultdict(list)
+    for one, name in names.items():
+        origins[name].append(one)
+    for name, paths in origins.items():
+        if len(paths) > 1:
+            several = " and ".join(printable(path) for path in sorted(paths))
+            remedy = "" if in_classes else " or put both into a folder of that name"
+            raise FolderError(f"{several} are both the class {printable(name)}: rename one{remedy}")
+    labeled = tuple((names[owners[file]], image) for file, image in images.items())
+    return LabeledImages(labeled, tuple(errors))
+
+
+def load_queries(root: str | Path, progress: bool = False) -> LabeledImages:
+    """Read one image file, or all images in and below a folder.
+
+    Args:
+        root: The file or folder.
+        progress: Show a progress bar if there are many images.
+
+    Raises:
+        FolderError: If it is missing or holds no usable image.
+    """
+    base = Path(root).expanduser()
+    if not base.exists():
+        raise FolderError(f"{printable(base)}: there is no such file or folder")
+    files, errors = ([base], []) if base.is_file() else _walk(base)
+    images, unread = _read(read_input, files, progress)
+    errors += unread
+    _require(images, base, errors)
+    labeled = tuple(
+        (None if base in (file, file.parent) else class_name(file.parent.name), image)
+        for file, image in images.items()
+    )
+    return LabeledImages(labeled, tuple(errors))
+
+
+def check_errors(errors: Sequence[ImageError], on_error: str) -> None:
+    """Raise if some images cannot be used and ``on_error`` is ``stop``.
+
+    Raises:
+        FolderError: Lists the errors.
+        ArgumentError: If ``on_error`` is neither ``skip`` nor ``stop``.
+    """
+    check.choice("on_error", on_error, ("skip", "stop"))
+    if errors and on_error == "stop":
+        raise FolderError(
+            f"stopped, as {len(errors)} cannot be used:\n{list_errors(errors)}\n"
+            "Fix or remove these, or skip them with on_error=skip."
+        )
+
+
+def _folder(root: str | Path, layout: str) -> Path:
+    base = Path(root).expanduser()
+    if not base.is_dir():
+        reason = "it is a file, not a folder" if base.exists() else "there is no such folder"
+        raise FolderError(f"{printable(base)}: {reason}\n{layout}")
+    return base
+
+
+def _walk(
+    base: Path, depth: int | None = None, follow_links: bool = False
+) -> tuple[list[Path], list[ImageError]]:
+    """The files in and below a folder, sorted, and an error for each folder that is not read.
+
+    Args:
+        base: The folder.
+        depth: How many levels of folders below it are read; None for all.
+        follow_links: Whether links to folders are followed; needs a ``depth``.
+    """
+    files: list[Path] = []
+    errors, pending = [], [base]
+    while pending:
+        folder = pending.pop()
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            reason = f"it cannot be listed ({error.strerror})"
+            if folder == base:
+                raise FolderError(f"{printable(base)}: {reason}") from error
+            errors.append(ImageError(folder, reason))
+            continue
+        ignored = [name for name in names if name.startswith(".") or name.lower() in _IGNORED]
+        paths = [folder / name for name in names if name not in ignored]
+        if not paths and folder != base:
+            errors.append(ImageError(folder, "the folder is empty"))
+        for path in paths:
+            if not path.is_dir():
+                files.append(path)
+            elif path.is_symlink() and not follow_links:
+                errors.append(ImageError(path, "a link to a folder is not followed"))
+            elif len(folder.relative_to(base).parts) == depth:
+                errors.append(ImageError(path, "a folder inside a class's folder is not read"))
+            else:
+                pending.append(path)
+    return sorted(files, key=_names), errors
+
+
+def _names(file: Path) -> tuple[str, ...]:
+    """Sort key of a path; paths themselves sort without regard to case on Windows."""
+    return tuple(class_name(part) for part in file.parts)
+
+
+def _read(
+    read: Callable[[Path, str], _T], files: Sequence[Path], progress: bool = False
+) -> tuple[dict[Path, _T], list[ImageError]]:
+    """The images that can be read, and an error for each of the others."""
+    images, errors = {}, []
+    for file, image in zip(files, read_many(read, files, progress), strict=True):
+        if isinstance(image, ImageError):
+            errors.append(image)
+        else:
+            images[file] = image
+    return images, errors
+
+
+def _unusable(files: Collection[Path], images: Collection[Path], base: Path) -> list[ImageError]:
+    """An error for each class without an image that can be used."""
+    folders = {file.parent for file in files}
+    unusable = folders - {file.parent for file in images} - {base}
+    unusable -= {folder.parent for folder in folders}  # alphabets
+    return [ImageError(one, "no image in this folder can be used") for one in sorted(unusable)]
+
+
+def _require(
+    images: Collection[Path], base: Path, errors: Sequence[ImageError], layout: str = ""
+) -> None:
+    if not images:
+        lines = [f"{printable(base)}: it holds no usable image", list_errors(errors), layout]
+        raise FolderError("\n".join(line for line in lines if line))

@@ -1,1 +1,0 @@
-"""A person's own images: read, brought to Omniglot's convention, listed from folders."""
