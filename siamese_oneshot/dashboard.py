@@ -24,12 +24,51 @@ SETTINGS = (
 _VIEW = "siameseoneshot"  # in the workspace's address, so that the same one is updated
 
 
-class Dashboard:
-    """The workspace and the report of a project.
+# Panels: kind, title, and the names that they read; a pattern is a regular expression of metrics.
+_SECTIONS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
+    "Test results": ("Accuracy on the test set, used once a run, beside published results.", [
+        ("bars", "one-shot accuracy, Lake's 20 runs, and Koch et al. 2015", LAKE,
+         "published/koch2015_one_shot_accuracy"),
+        ("bars", "one-shot accuracy minus Koch et al. 2015, points", "delta_vs_koch2015/one_shot"),
+        ("bars", "verification accuracy, and Koch et al. 2015", "test/verification_accuracy",
+         "published/koch2015_verification_accuracy"),
+        ("bars", "verification accuracy minus Koch et al. 2015, points",
+         "delta_vs_koch2015/verification"),
+        ("bars", "one-shot accuracy within alphabets and its lower bound",
+         "test/within_alphabet_accuracy", "test/within_alphabet_ci_low"),
+        ("scatter", "validation and test accuracy", BEST, LAKE),
+        ("table", "comparison"),
+    ]),
+    "Learning": ("Scores on the validation set, with 95% intervals.", [
+        ("lines", "one-shot accuracy", "val/one_shot_accuracy"),
+        ("lines", "95% interval", "val/one_shot_ci_low", "val/one_shot_ci_high"),
+        ("lines", "verification", "val/verification_accuracy", "val/verification_auroc"),
+        ("lines", "loss and its parts", "train/loss", "train/cross_entropy", "train/l2"),
+        ("pattern", "learning rate", r"^lr(-\w+)?(/[\w. ]+)?$"),
+        ("pattern", "momentum", "momentum"),
+        ("pattern", "gradient norm", "^gradient_norm/"),
+        ("best", "best one-shot accuracy", BEST),
+    ]),
+    "Mistakes": ("What the network confuses on the validation set.", [
+        ("plot", "episode"), ("plot", "mistakes"), ("plot", "confusions"),
+        ("plot", "verification_scores"), ("plot", "per_alphabet"), ("plot", "accuracy_vs_way"),
+        ("table", "mistakes"), ("plot", "filters"), ("plot", "augmentations"),
+    ]),
+    "Speed": ("Images per second, and time spent waiting for data.", [
+        ("lines", "images per second", "speed/images_per_second"),
+        ("lines", "share of the time spent waiting for data", "speed/data_wait"),
+        ("bars", "training time, seconds", "train_seconds"),
+    ]),
+    "Sweep": ("Effect of each setting on the best validation score.", []),  # `_sweep_panels`
+}  # fmt: skip
+_KINDS = {  # where the names of a kind of panel are logged
+    "bars": "summary", "scatter": "summary", "best": "summary", "table": "history",
+    "lines": "history", "plot": "history", "pattern": "patterns",
+}  # fmt: skip
 
-    Both show the same sections. ``names`` collects what their panels read, so that it can be
-    checked against what runs log: metrics over steps, images and tables (``history``), one value a
-    run (``summary``), settings (``config``) and regular expressions of metrics (``patterns``).
+
+class Dashboard:
+    """The workspace and the report of a project, which show the same sections.
 
     Args:
         entity, project: of W&B.
@@ -39,102 +78,54 @@ class Dashboard:
     def __init__(self, entity: str, project: str, settings: Sequence[str] = SETTINGS) -> None:
         import wandb_workspaces.reports.v2 as wr  # late: an optional dependency
 
-        self.entity, self.project, self._wr = entity, project, wr
-        kinds = ("history", "summary", "config", "patterns")
-        self.names: dict[str, set[str]] = {kind: set() for kind in kinds}
-        self.names["history"].add(STEP)
-        self.sections = self._sections(settings)
-
-    def _sections(self, settings: Sequence[str]) -> list[tuple[str, str, list[Any]]]:
-        """Title, description and panels of each section."""
-        wide = self._wr.Layout(w=24, h=9)
-        half = self._wr.Layout(w=12, h=9)
-        parallel = [self._wr.ParallelCoordinatesPlotColumn(self._config(key)) for key in settings]
-        parallel.append(
-            self._wr.ParallelCoordinatesPlotColumn(self._summary(BEST), display_name="validation")
-        )
-        results = [
-            self._bars("one-shot accuracy, Lake's 20 runs, and Koch et al. 2015", LAKE,
-                       "published/koch2015_one_shot_accuracy"),
-            self._bars("one-shot accuracy minus Koch et al. 2015, points",
-                       "delta_vs_koch2015/one_shot"),
-            self._bars("verification accuracy, and Koch et al. 2015", "test/verification_accuracy",
-                       "published/koch2015_verification_accuracy"),
-            self._bars("verification accuracy minus Koch et al. 2015, points",
-                       "delta_vs_koch2015/verification"),
-            self._bars("one-shot accuracy within alphabets and its lower bound",
-                       "test/within_alphabet_accuracy", "test/within_alphabet_ci_low"),
-            self._scatter("validation and test accuracy", self._summary(BEST), self._summary(LAKE)),
-            self._table("comparison"),
-        ]  # fmt: skip
-        learning = [
-            self._lines("one-shot accuracy", "val/one_shot_accuracy"),
-            self._lines("95% interval", "val/one_shot_ci_low", "val/one_shot_ci_high"),
-            self._lines("verification", "val/verification_accuracy", "val/verification_auroc"),
-            self._lines("loss and its parts", "train/loss", "train/cross_entropy", "train/l2"),
-            self._lines("learning rate", pattern=r"^lr(-\w+)?(/[\w. ]+)?$"),
-            self._lines("momentum", pattern="momentum"),
-            self._lines("gradient norm", pattern="^gradient_norm/"),
-            self._wr.ScalarChart(title="best one-shot accuracy", metric=self._summary(BEST),
-                                 groupby_aggfunc="max"),
-        ]  # fmt: skip
-        mistakes = [
-            *map(self._plot, ("episode", "mistakes", "confusions", "verification_scores",
-                              "per_alphabet", "accuracy_vs_way")),
-            self._table("mistakes"),
-            *map(self._plot, ("filters", "augmentations")),
-        ]  # fmt: skip
-        speed = [
-            self._lines("images per second", "speed/images_per_second"),
-            self._lines("share of the time spent waiting for data", "speed/data_wait"),
-            self._bars("training time, seconds", "train_seconds"),
+        self.entity, self.project, self.settings, self._wr = entity, project, settings, wr
+        self.sections = [
+            (title, text, [self._panel(*panel) for panel in panels])
+            for title, (text, panels) in _SECTIONS.items()
         ]
-        sweep = [
-            self._wr.ParallelCoordinatesPlot(title="settings and validation accuracy",
-                                             columns=parallel, layout=wide),
-            self._wr.ParameterImportancePlot(with_respect_to=BEST, layout=half),
-            self._scatter(f"{settings[0]} and validation accuracy", self._config(settings[0]),
-                          self._summary(BEST), layout=half),
-            self._wr.RunComparer(diff_only=True, layout=wide),
-        ]  # fmt: skip
+        self.sections[-1][2].extend(self._sweep_panels())
+
+    def _panel(self, kind: str, title: str, *names: str) -> Any:
+        wr = self._wr
+        if kind == "plot":
+            return wr.MediaBrowser(title=title, media_keys=[f"plots/{title}"], num_columns=1)
+        if kind == "table":
+            layout = wr.Layout(w=24, h=9)
+            return wr.WeavePanelSummaryTable(table_name=title, layout=layout)
+        if kind == "lines":
+            return wr.LinePlot(title=title, x=STEP, title_x="step", y=[*names])
+        if kind == "pattern":
+            return wr.LinePlot(title=title, x=STEP, title_x="step", metric_regex=names[0])
+        metrics = [wr.SummaryMetric(name) for name in names]
+        if kind == "bars":
+            return wr.BarPlot(title=title, metrics=metrics)
+        if kind == "scatter":
+            return wr.ScatterPlot(title=title, x=metrics[0], y=metrics[1])
+        return wr.ScalarChart(title=title, metric=metrics[0], groupby_aggfunc="max")
+
+    def _sweep_panels(self) -> list[Any]:
+        wr, best = self._wr, self._wr.SummaryMetric(BEST)
+        wide, half = wr.Layout(w=24, h=9), wr.Layout(w=12, h=9)
+        columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(key)) for key in self.settings]
+        columns.append(wr.ParallelCoordinatesPlotColumn(best, display_name="validation"))
+        first = self.settings[0]
         return [
-            ("Test results", "Accuracy on the test set, used once a run, beside published results.",
-             results),
-            ("Learning", "Scores on the validation set, with 95% intervals.", learning),
-            ("Mistakes", "What the network confuses on the validation set.", mistakes),
-            ("Speed", "Images per second, and time spent waiting for data.", speed),
-            ("Sweep", "Effect of each setting on the best validation score.", sweep),
+            wr.ParallelCoordinatesPlot(title="settings and validation accuracy", columns=columns,
+                                       layout=wide),
+            wr.ParameterImportancePlot(with_respect_to=BEST, layout=half),
+            wr.ScatterPlot(title=f"{first} and validation accuracy", x=wr.Config(first), y=best,
+                           layout=half),
+            wr.RunComparer(diff_only=True, layout=wide),
         ]  # fmt: skip
 
-    def _summary(self, name: str) -> Any:
-        self.names["summary"].add(name)
-        return self._wr.SummaryMetric(name)
-
-    def _config(self, key: str) -> Any:
-        self.names["config"].add(key)
-        return self._wr.Config(key)
-
-    def _lines(self, title: str, *names: str, pattern: str | None = None) -> Any:
-        self.names["history"] |= set(names)
-        self.names["patterns"] |= {pattern} if pattern else set()
-        y = {"metric_regex": pattern} if pattern else {"y": [*names]}
-        return self._wr.LinePlot(title=title, x=STEP, title_x="step", **y)
-
-    def _bars(self, title: str, *names: str) -> Any:
-        return self._wr.BarPlot(title=title, metrics=[self._summary(name) for name in names])
-
-    def _scatter(self, title: str, x: Any, y: Any, **options: Any) -> Any:
-        return self._wr.ScatterPlot(title=title, x=x, y=y, **options)
-
-    def _table(self, name: str) -> Any:
-        self.names["history"].add(name)
-        layout = self._wr.Layout(w=24, h=9)
-        return self._wr.WeavePanelSummaryTable(table_name=name, layout=layout)
-
-    def _plot(self, name: str) -> Any:
-        key = f"plots/{name}"
-        self.names["history"].add(key)
-        return self._wr.MediaBrowser(title=name, media_keys=[key], num_columns=1)
+    def names(self) -> dict[str, list[str]]:
+        """What the panels read, to be compared with what runs log."""
+        names = {"history": {STEP}, "summary": {BEST}, "config": {*self.settings}}
+        for _, panels in _SECTIONS.values():
+            for kind, title, *read in panels:
+                own = read or [f"plots/{title}" if kind == "plot" else title]
+                names.setdefault(_KINDS[kind], set()).update(own)
+        return {where: sorted(found) for where, found in names.items()}
 
     def workspace(self) -> Any:
         """The saved view of the project's runs."""
@@ -179,7 +170,7 @@ class Dashboard:
             name: json.loads(part._to_model().model_dump_json(by_alias=True, exclude_none=True))
             for name, part in parts.items()
         }
-        return plain | {"names": {kind: sorted(names) for kind, names in self.names.items()}}
+        return plain | {"names": self.names()}
 
     def save(self) -> list[str]:
         """Create both or update those of an earlier call; returns their addresses."""

@@ -16,7 +16,7 @@ from made_jobs import make_job, result_of, scores_of
 
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import build
-from siamese_oneshot.reports.aggregate import group_runs, importance_of
+from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.read import read_sweep
 
 
@@ -178,6 +178,5 @@ def test_a_dead_wandb_is_a_warning(
 
 def test_summary_of_a_sweep_without_a_finished_job(tmp_path: Path) -> None:
     make_job(tmp_path, 0, {"a": 1}, None)
-    sweep = read_sweep([tmp_path])
-    numbers = build.summary_of(sweep, group_runs(sweep)[0], importance_of(sweep))
+    numbers = build.summary_of(Report(read_sweep([tmp_path])))
     assert numbers == {"jobs/all": 1, "jobs/unfinished": 1}

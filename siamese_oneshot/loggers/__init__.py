@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +58,7 @@ def build_loggers(
     config: Mapping[str, Any],
     *,
     name: str,
-    group: str | None = None,
-    tags: Sequence[str] = (),
-    job_type: str = "train",
-    best: Mapping[str, str] | None = None,
-    wandb_dir: Path | None = None,
+    **wandb_options: Any,
 ) -> Iterator[list[Logger]]:
     """Open the configured loggers for the block; close them with the state that it ends in.
 
@@ -69,9 +66,8 @@ def build_loggers(
         settings: A mapping of loggers, as in ``conf/logger``.
         folder: The run's; the ``save_dir`` of loggers whose own is null.
         config: The whole configuration, plain values.
-        name, group, tags, job_type: Of the run, where a logger's settings have none of their own.
-        best: ``max`` or ``min`` for each metric whose best value W&B keeps in the summary.
-        wandb_dir: See `WandbRun.open`.
+        name: Of the run, where a logger's settings have none of their own.
+        wandb_options: Further arguments of `WandbRun.open`.
 
     Yields:
         The loggers; W&B is missing where it is disabled or fails.
@@ -88,52 +84,29 @@ def build_loggers(
                 continue
             logger = _instantiate(str(key), entry, folder, name)
             if isinstance(logger, WandbRun):
-                opened = stack.enter_context(
-                    logger.open(
-                        folder,
-                        config,
-                        name=name,
-                        group=group,
-                        tags=tags,
-                        job_type=job_type,
-                        best=best,
-                        wandb_dir=wandb_dir,
-                    )
+                logger = stack.enter_context(
+                    logger.open(folder, config, name=name, **wandb_options)
                 )
-                if opened is not None:
-                    loggers.append(opened)
             else:
                 logger.log_hyperparams(dict(config))
-                stack.enter_context(_finalized(logger))
+                stack.push(partial(_finalize, logger))
+            if logger is not None:
                 loggers.append(logger)
         yield loggers
 
 
-@contextmanager
-def _finalized(logger: Logger) -> Iterator[None]:
+def _finalize(logger: Logger, kind: type[BaseException] | None, *_: object) -> None:
     """End a Lightning logger with the state of the block."""
-    status = "failed"
-    try:
-        yield
-        status = "success"
-    finally:
-        logger.finalize(status)
+    logger.finalize("success" if kind is None else "failed")
 
 
 def _instantiate(key: str, entry: Mapping[str, Any], folder: Path, name: str) -> Any:
     """A logger with the run's folder and name where its settings have null."""
     # Lightning's own default, a folder of files, is refused by MLflow 3.
     database = f"sqlite:///{folder.absolute() / 'mlflow.db'}"
-    defaults = {
-        "save_dir": str(folder),
-        "run_name": name,
-        "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI", database),
-    }
-    filled = {
-        argument: value
-        for argument, value in defaults.items()
-        if argument in entry and entry[argument] is None
-    }
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", database)
+    defaults = {"save_dir": str(folder), "run_name": name, "tracking_uri": tracking}
+    filled = {key: value for key, value in defaults.items() if entry.get(key, "given") is None}
     try:
         return instantiate(entry, **filled)
     except InstantiationException as problem:
@@ -141,6 +114,7 @@ def _instantiate(key: str, entry: Mapping[str, Any], folder: Path, name: str) ->
             raise
         if not isinstance(problem.__cause__, ImportError):
             raise UserError(f"logger.{key}: {problem.__cause__}") from None
-        extra = key if key in _EXTRAS else None
-        remedy = f"pip install 'siamese-oneshot[{extra}]'" if extra else str(problem.__cause__)
+        remedy = str(problem.__cause__)
+        if key in _EXTRAS:
+            remedy = f"pip install 'siamese-oneshot[{key}]'"
         raise UserError(f"logger={key} needs a package that is not installed: {remedy}") from None

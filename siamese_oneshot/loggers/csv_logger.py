@@ -28,21 +28,13 @@ class ResumableCSVLogger(Logger):
         folder: The run's folder.
     """
 
+    name, version = "csv", 0
+
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path = folder / "csv" / "version_0" / "metrics.csv"
         self._rows: list[Row] = []  # not written yet
         self._columns: list[str] | None = None  # of the file; None: not read yet
-
-    @property
-    def name(self) -> str:
-        """Name of the subfolder."""
-        return "csv"
-
-    @property
-    def version(self) -> int:
-        """Always 0."""
-        return 0
 
     @property
     def save_dir(self) -> str:
@@ -56,10 +48,7 @@ class ResumableCSVLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Note metrics of a step; `save` writes them."""
-        plain = {
-            name: value.item() if hasattr(value, "item") else value
-            for name, value in metrics.items()
-        }
+        plain = {key: v.item() if hasattr(v, "item") else v for key, v in metrics.items()}
         self._rows.append({**plain, STEP: step})
 
     @rank_zero_only
@@ -117,10 +106,9 @@ class ResumableCSVLogger(Logger):
             return [], []
 
     def _write(self, columns: list[str], rows: list[Row]) -> None:
-        header = io.StringIO(newline="")
-        csv.writer(header).writerow(columns)
+        header = dict(zip(columns, columns, strict=True))
         with atomic_write(self.path) as file:
-            file.write((header.getvalue() + _text(columns, rows)).encode())
+            file.write(_text(columns, [header, *rows]).encode())
         self._columns = columns
 
 

@@ -65,14 +65,12 @@ def name_of(
     kept = {key: value for key, value in settings.items() if key != "seed"}
     short = short_keys([*kept])
     parts = [f"{short[key]} {rounded(value)}" for key, value in kept.items()]
-    start = [experiment]
-    cut = False
-    while parts and len(" · ".join([*start, *parts, f"seed {seed}"])) > _MAX_LENGTH:
+    name = " · ".join([experiment, *parts, f"seed {seed}"])
+    start = experiment if number is None else f"{experiment} · job {number}"
+    while parts and len(name) > _MAX_LENGTH:
         parts.pop()
-        if not cut and number is not None:
-            start.append(f"job {number}")
-        cut = True
-    return " · ".join([*start, *parts, *(["…"] if cut else []), f"seed {seed}"])
+        name = " · ".join([start, *parts, "…", f"seed {seed}"])
+    return name
 
 
 def tags_of(experiment: str, source: str, split: str) -> list[str]:

@@ -22,13 +22,7 @@ _KOCH2015 = {"one_shot": "within_alphabet_20way", "verification": "verification"
 
 
 def log_result(loggers: Sequence[Logger], result: RunResult, folder: Path) -> None:
-    """Log how a run ended.
-
-    Args:
-        loggers: Of the run.
-        result: The result.
-        folder: The run's folder, which holds the checkpoint.
-    """
+    """Log how a run ended; ``folder`` is the run's, and holds the checkpoint."""
     summary = summary_of(result)
     numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
     for logger in loggers:
@@ -51,22 +45,14 @@ def log_evaluation(
     tables: Sequence[Table],
     plots: Mapping[str, Path],
 ) -> None:
-    """Log an evaluation: scores to every logger, tables and plots to W&B.
-
-    Args:
-        loggers: Of the evaluation.
-        all_results: One per model.
-        tables: As printed.
-        plots: Image files by name.
-    """
+    """Log an evaluation: scores to every logger, tables and plots, by name, to W&B."""
     values: dict[str, float] = {}
     for model_results in all_results:
         prefix = "" if len(all_results) == 1 else f"{model_results.model.name}/"
         for score in model_results.scores:
             values |= metrics_of(f"{prefix}{score.split}/{score.key}", score)
-        values |= {
-            f"{prefix}summary/{name}": value for name, value in model_results.summary.items()
-        }
+        for name, value in model_results.summary.items():
+            values[f"{prefix}summary/{name}"] = value
     rows = comparison(model_results.compared for model_results in all_results)
     for logger in loggers:
         logger.log_metrics(values)
@@ -110,15 +96,10 @@ def summary_of(result: RunResult) -> dict[str, Any]:
 def metrics_of(name: str, score: Score) -> dict[str, float]:
     """A score as metrics: accuracy with its interval and, for verification, AUROC and EER."""
     values = {
-        f"{name}_accuracy": score.value,
-        f"{name}_ci_low": score.low,
-        f"{name}_ci_high": score.high,
-    }
-    if score.auroc is not None:
-        values[f"{name}_auroc"] = score.auroc
-    if score.eer is not None:
-        values[f"{name}_eer"] = score.eer
-    return values
+        "accuracy": score.value, "ci_low": score.low, "ci_high": score.high, "auroc": score.auroc,
+        "eer": score.eer,
+    }  # fmt: skip
+    return {f"{name}_{key}": value for key, value in values.items() if value is not None}
 
 
 def compared(result: RunResult) -> list[Row]:

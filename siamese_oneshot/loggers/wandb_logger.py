@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -162,36 +161,20 @@ def _read_rows(file: Path, deadline: float) -> Iterator[dict[str, Any]]:
             has cut short counts as complete.
     """
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file.parent)]
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-        ) as reader,
-    ):
-        assert reader.stdout is not None
-        timer = threading.Timer(deadline - time.monotonic(), _kill, [reader])
-        timer.start()
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        reader = subprocess.Popen(command, stdout=output, stderr=errors, start_new_session=True)
         try:
-            for line in reader.stdout:
-                if b'"type":"history"' in line:
-                    yield json.loads(line)["history"]["item"]
-            status = reader.wait()
-        finally:
-            timer.cancel()
-            if reader.returncode is None:
-                _kill(reader)
-        if time.monotonic() > deadline:
-            raise subprocess.TimeoutExpired("wandb leet inspect", _TIMEOUT)
+            status = reader.wait(max(0.0, deadline - time.monotonic()))
+        except BaseException:  # end the client with its child process
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(reader.pid, signal.SIGKILL) if hasattr(os, "killpg") else reader.kill()
+            reader.wait()
+            raise
+        output.seek(0)
+        for line in output:
+            if b'"type":"history"' in line:
+                yield json.loads(line)["history"]["item"]
         errors.seek(0)
         message = errors.read().decode(errors="replace").strip()
         if status != 0 or "corrupt" in message:  # the client skips corrupt rows and exits with 0
             raise subprocess.SubprocessError(message or f"wandb leet inspect exits with {status}")
-
-
-def _kill(reader: subprocess.Popen[bytes]) -> None:
-    """End the client with its child process, which would keep our pipe open."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(reader.pid, signal.SIGKILL)
-    else:
-        reader.kill()

@@ -107,21 +107,25 @@ class WandbRun:
             yield None
             return
         run_id, directory = _run_id(folder), wandb_dir or folder
+        all_tags = dict.fromkeys(tag[:64] for tag in [*tags, *self.tags] if tag)  # W&B's limit
         options = {
-            "dir": str(directory),
-            "id": run_id,
-            "resume": "allow",
-            "config": dict(config),
-            "project": self.project,
-            "entity": self.entity,
-            "group": self.group or group,
-            "name": self.name or name,
-            "tags": list(dict.fromkeys(tag[:64] for tag in [*tags, *self.tags] if tag)),
-            "job_type": self.job_type or job_type,
-        }  # W&B refuses tags of more than 64 characters
+            "dir": str(directory), "id": run_id, "resume": "allow", "config": dict(config),
+            "project": self.project, "entity": self.entity, "group": self.group or group,
+            "name": self.name or name, "tags": [*all_tags], "job_type": self.job_type or job_type,
+        }  # fmt: skip
         run = _start(options, mode, self.init_timeout, self.finish_timeout)
-        logger = None if run is None else self._logger(run, folder, directory, run_id, best or {})
-        if logger is None:
+        if run is None:
+            yield None
+            return
+        try:
+            from siamese_oneshot.loggers.wandb_logger import LoggedHistory, ResilientWandbLogger
+
+            best = dict(best or {})
+            history = LoggedHistory.of(directory, run_id, best)
+            logger = ResilientWandbLogger(run, folder, history, best, self.checkpoint)
+        except Exception as problem:
+            log.warning("continuing without W&B, because its logger failed: %s", problem)
+            _finish(run, 1)
             yield None
             return
         code = 1
@@ -134,19 +138,6 @@ class WandbRun:
         finally:
             logger.keep_best()
             _finish(run, code)
-
-    def _logger(
-        self, run: Any, folder: Path, directory: Path, run_id: str, best: Mapping[str, str]
-    ) -> ResilientWandbLogger | None:
-        try:
-            from siamese_oneshot.loggers.wandb_logger import LoggedHistory, ResilientWandbLogger
-
-            history = LoggedHistory.of(directory, run_id, best)
-            return ResilientWandbLogger(run, folder, history, best, self.checkpoint)
-        except Exception as problem:
-            log.warning("continuing without W&B, because its logger failed: %s", problem)
-            _finish(run, 1)
-            return None
 
 
 def choose_mode(mode: str) -> str:
@@ -205,18 +196,12 @@ def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeo
             import wandb
 
             settings = wandb.Settings(
-                silent=True,
-                console="off",
-                init_timeout=init_timeout,
+                silent=True, console="off", init_timeout=init_timeout,
                 finish_timeout=finish_timeout,
                 finish_timeout_raises=True,  # so that _finish can say how to upload the rest
-            )
-            run = wandb.init(
-                mode=attempt,  # type: ignore[arg-type]
-                settings=settings,
-                reinit="finish_previous",
-                **options,
-            )
+            )  # fmt: skip
+            options["mode"] = attempt
+            run = wandb.init(settings=settings, reinit="finish_previous", **options)
         except Exception as problem:
             log.warning("W&B cannot go %s: %s", attempt, problem)
             _tear_down()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,13 +25,7 @@ _BETTER = 0.5
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds.
-
-    Attributes:
-        value: 0 … 1.
-        margin: half the 95% interval by Student's t; None for one seed.
-        n: number of seeds.
-    """
+    """A mean over ``n`` seeds, 0 … 1, and half its 95% interval by Student's t; None for one."""
 
     value: float
     margin: float | None
@@ -70,16 +64,13 @@ class Group:
 
     def accepts(self, run: RunRecord) -> bool:
         """Whether a run has the same settings, data and lists of episodes."""
-        digests = self.digests()
-        return (
-            _identities(self.settings) == _identities(run.settings)
-            and self.data == run.data
-            and all(digests.get(name, s.digest) == s.digest for name, s in run.scores.items())
+        own, others = (
+            {key: identity(value) for key, value in settings.items()}
+            for settings in (self.settings, run.settings)
         )
-
-
-def _identities(settings: Mapping[str, Value]) -> dict[str, tuple[bool, Value]]:
-    return {key: identity(value) for key, value in settings.items()}
+        digests = self.digests()
+        lists = all(digests.get(name, s.digest) == s.digest for name, s in run.scores.items())
+        return own == others and self.data == run.data and lists
 
 
 def group_runs(sweep: Sweep) -> tuple[list[Group], list[LeftOut]]:
@@ -128,6 +119,21 @@ class Importance:
 
     shares: dict[str, float] = field(default_factory=dict)
     why: str = ""
+
+
+class Report:
+    """What is reported: runs, groups of seeds, importance of settings, and what was left out.
+
+    Args:
+        sweep: The runs.
+        command: That makes the report, which shows it.
+    """
+
+    def __init__(self, sweep: Sweep, command: str = "") -> None:
+        self.sweep, self.command = sweep, command
+        self.groups, repeated = group_runs(sweep)
+        self.left_out = [*sweep.left_out, *repeated]
+        self.importance = importance_of(sweep)
 
 
 def importance_of(sweep: Sweep) -> Importance:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from siamese_oneshot.reports.aggregate import Importance
-from siamese_oneshot.reports.read import ACCURACY, Curve, RunRecord, Sweep
+import numpy as np
+
+from siamese_oneshot.reports.aggregate import Importance, Report
+from siamese_oneshot.reports.read import ACCURACY, Curve, RunRecord
 from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.reports.values import (
     Value,
@@ -62,22 +64,18 @@ class CurveChart:
     Attributes:
         key: of the element on the page.
         title, axis: over the chart and beside its vertical axis.
-        metrics: labels by metric name.
-        group: every metric of this group, see ``metric_group``.
+        metrics: labels by metric name, or a group whose metrics are all drawn: `metric_group`.
         scale: factor of the values.
-        log: draw on a logarithmic axis if all values are positive; None: if they span two decades.
-        digits: of a value under the pointer, in Bokeh's notation.
+        log: whether values that span two decades have a logarithmic axis.
         band: metrics of the lower and the upper end of a 95% interval.
     """
 
     key: str
     title: str
     axis: str
-    metrics: Mapping[str, str] = field(default_factory=dict)
-    group: str = ""
+    metrics: Mapping[str, str] | str
     scale: float = 1.0
-    log: bool | None = False
-    digits: str = "0.[0000]"
+    log: bool = False
     band: tuple[str, ...] = ()
 
 
@@ -91,12 +89,10 @@ CURVE_CHARTS = (
     CurveChart("validation", "One-shot accuracy on the validation set", "%", ONE_SHOT, scale=100,
                band=("val/one_shot_ci_low", "val/one_shot_ci_high")),
     CurveChart("verification", "Verification on the validation set", "%", VERIFICATION, scale=100),
-    CurveChart("loss", "Training loss and its parts", "loss", group="train"),
-    CurveChart("learning-rate", "Learning rate", "learning rate", group="lr", log=None,
-               digits="0.00e+0"),
-    CurveChart("momentum", "Momentum", "momentum", group="momentum", log=None),
-    CurveChart("gradient-norm", "Gradient norm before clipping", "norm", group="gradient_norm",
-               log=True, digits="0.00e+0"),
+    CurveChart("loss", "Training loss and its parts", "loss", "train"),
+    CurveChart("learning-rate", "Learning rate", "learning rate", "lr", log=True),
+    CurveChart("momentum", "Momentum", "momentum", "momentum", log=True),
+    CurveChart("gradient-norm", "Gradient norm before clipping", "norm", "gradient_norm", log=True),
     CurveChart("speed", "Throughput", "images per second",
                {"speed/images_per_second": "images per second"}),
     CurveChart("data-wait", "Time spent waiting for data", "% of the time",
@@ -111,13 +107,12 @@ def metric_group(name: str) -> tuple[str, str]:
     which is ``conv1`` of ``lr``, and ``lr-SGD/conv1-momentum``, which is ``conv1`` of ``momentum``.
     """
     group, _, label = name.partition("/")
-    rate, _, _ = group.partition("-")
-    if rate != "lr":
-        return group, label or "all layers"
-    start, _, kind = name.rpartition("-")
-    if kind in ("momentum", "weight_decay"):
-        return kind, start.partition("/")[2] or "all layers"
-    return rate, label or "all layers"
+    if group.partition("-")[0] == "lr":
+        start, _, kind = name.rpartition("-")
+        group = "lr"
+        if kind in ("momentum", "weight_decay"):
+            group, label = kind, start.partition("/")[2]
+    return group, label or "all layers"
 
 
 @dataclass
@@ -126,9 +121,8 @@ class Chart:
 
     Attributes:
         key: of the element on the page.
-        title: over the chart.
-        description: what it shows, with numbers.
-        item: Bokeh's JSON.
+        title, description: over the chart, and what it shows, with numbers.
+        item: Bokeh's JSON, which can stand within a ``<script>``.
         table: the numbers; None if they are elsewhere on the page.
         height: in pixels.
     """
@@ -144,7 +138,7 @@ class Chart:
     def of(
         cls, key: str, title: str, description: str, figure: Figure, table: Table | None = None
     ) -> Chart:
-        """The chart of a figure, whose JSON can stand within a ``<script>``."""
+        """The chart of a figure."""
         from bokeh.embed import json_item
 
         text = json.dumps(json_item(figure), separators=(",", ":"), allow_nan=False)
@@ -158,47 +152,49 @@ def run_charts(curves: Mapping[str, Curve]) -> list[Chart]:
     return [chart for chart in charts if chart is not None]
 
 
-def sweep_charts(sweep: Sweep, importance: Importance) -> list[Chart]:
+def sweep_charts(report: Report) -> list[Chart]:
     """The charts of a sweep."""
     charts = [
-        _all_validations(sweep),
-        _history(sweep),
-        _importance_chart(importance),
-        _parallel_coordinates(sweep, importance),
+        _all_validations(report),
+        _history(report),
+        _importance_chart(report.importance),
+        _parallel_coordinates(report),
     ]
     return [chart for chart in charts if chart is not None]
 
 
 def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
-    chosen = {label: curves[name] for name, label in spec.metrics.items() if name in curves}
-    for name, curve in curves.items():
-        group, label = metric_group(name)
-        if spec.group and group == spec.group:
-            chosen[label] = curve
+    if isinstance(spec.metrics, str):
+        names = {name: metric_group(name) for name in curves}
+        chosen = {label: curves[name] for name, (group, label) in names.items()
+                  if group == spec.metrics}  # fmt: skip
+    else:
+        chosen = {label: curves[name] for name, label in spec.metrics.items() if name in curves}
     if not chosen:
         return None
     lines = merged(chosen)
     shown = lines[:_MAX_LINES]
-    values = [value for _, curve in shown for value in curve.values]
-    log = min(values) > 0 and (spec.log if spec.log is not None else spans_decades(values))
+    log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
     band = [curves[name] for name in spec.band if name in curves]
     has_band = len(band) == 2 and all(end.steps == shown[0][1].steps for end in band)
     if has_band:
-        low, high = (_source(end, "band", spec.scale, thin=False).data for end in band)
-        figure.varea(low["step"], low["value"], high["value"], color=LINES[0][0], alpha=0.18)
-    entries = []
-    for n, (name, curve) in enumerate(shown):
-        drawn = _add_line(figure, shorten(name, 40), curve, n, scale=spec.scale)
-        entries.append((shorten(name, 28), drawn))
-    tips = [("line", "$name"), ("step", "@step"), (spec.axis, f"@value{{{spec.digits}}}")]
-    _add_hover(figure, [drawn[0] for _, drawn in entries], tips)
-    if len(entries) > 1:
-        _add_legend(figure, entries)
+        low, high = (spec.scale * np.array(end.values) for end in band)
+        figure.varea(np.array(band[0].steps), low, high, color=LINES[0][0], alpha=0.18)
+    drawn = [
+        (shorten(name, 28), _add_line(figure, shorten(name, 40), curve, n, scale=spec.scale))
+        for n, (name, curve) in enumerate(shown)
+    ]
+    tips = [("line", "$name"), ("step", "@step"), (spec.axis, "@value")]
+    _add_hover(figure, [line[0] for _, line in drawn], tips)
+    if len(drawn) > 1:
+        _add_legend(figure, drawn)
     table = Table(spec.title, ["line", ">first", ">last", ">lowest", ">highest"])
     for name, curve in shown:
         ends = (curve.values[0], curve.values[-1], min(curve.values), max(curve.values))
         table.add(name, *(f"{spec.scale * value:.4g}" for value in ends))
+    if len(lines) > len(shown):
+        table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
     parts = [f"{shorten(row[0], 40)} from {row[1]} to {row[2]}" for row in table.rows[:6]]
     if len(table.rows) > 6:
         parts.append(f"{len(table.rows) - 6} more lines")
@@ -206,8 +202,6 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
     last = max(curve.steps[-1] for _, curve in shown)
     text = f"{spec.title} ({spec.axis}), steps {first:,} to {last:,}: {', '.join(parts)}."
     text += " Band: 95% interval." if has_band else ""
-    if len(lines) > len(shown):
-        table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
     return Chart.of(spec.key, spec.title, text, figure, table)
 
 
@@ -228,27 +222,27 @@ def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
     ]
 
 
-def _all_validations(sweep: Sweep) -> Chart | None:
-    runs = [run for run in sweep.runs if ACCURACY in run.curves]
+def _all_validations(report: Report) -> Chart | None:
+    keys = report.sweep.keys
+    runs = [run for run in report.sweep.runs if ACCURACY in run.curves]
     if not runs:
         return None
     figure = _new_figure("step", "one-shot accuracy, %", height=360)
     runs.sort(key=lambda run: run.val_accuracy or 0.0)  # the best is drawn last
     limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
     few = len(runs) <= _MAX_NAMED_JOBS
-    entries: list[tuple[int, str, list[Any]]] = []
-    for run, share in zip(runs, _score_ranks(runs), strict=True):
-        name = shorten(f"{run.number}: {settings_text(run.settings, sweep.keys)}", 90)
+    drawn: list[tuple[int, str, list[Any]]] = []
+    for run, color in zip(runs, _colors(runs), strict=True):
+        name = shorten(f"{run.number}: {settings_text(run.settings, keys)}", 90)
         curve = run.curves[ACCURACY].thinned(limit)
-        color = None if few else _ramp(share)
-        lines = _add_line(figure, name, curve, run.number, scale=100, color=color)
-        entries.append((run.number, name, lines))
+        line = _add_line(figure, name, curve, run.number, 100, None if few else color)
+        drawn.append((run.number, name, line))
     tips = [("job", "$name"), ("step", "@step"), ("one-shot", "@value{0.00} %")]
-    _add_hover(figure, [lines[0] for _, _, lines in entries], tips)
+    _add_hover(figure, [line[0] for _, _, line in drawn], tips)
     if few:
-        entries.sort(key=lambda entry: entry[0])
-        short = all(len(name) <= 44 for _, name, _ in entries)  # fits a phone
-        named = [(name if short else f"job {n}", lines) for n, name, lines in entries]
+        drawn.sort(key=lambda entry: entry[0])
+        short = all(len(name) <= 44 for _, name, _ in drawn)  # fits a phone
+        named = [(name if short else f"job {n}", line) for n, name, line in drawn]
         _add_legend(figure, named, columns=1 if short else 4)
     text = f"One-shot accuracy on the validation set over the steps of {len(runs)} jobs"
     if runs[-1].val_accuracy is not None:
@@ -257,43 +251,40 @@ def _all_validations(sweep: Sweep) -> Chart | None:
     return Chart.of("validations", "Validation of every job", text, figure)
 
 
-def _history(sweep: Sweep) -> Chart | None:
+def _history(report: Report) -> Chart | None:
     from bokeh.models import ColumnDataSource
 
+    sweep = report.sweep
     scored = [run for run in sweep.runs if run.val_accuracy is not None]
     if not scored:
         return None
     figure = _new_figure("job", "validation accuracy, %")
-    finished = [run for run in scored if run.comparable]
+    finished = sweep.finished()
     pruned = [run for run in scored if run.status == "pruned"]
     rest = [run for run in scored if run.status not in ("finished", "pruned")]
+    text = f"Best accuracy on the validation set by job. {sweep.summary()}."
     entries: list[tuple[str, list[Any]]] = []
     if finished:
-        bests = [max(map(_percent, finished[: n + 1])) for n in range(len(finished))]
+        bests = np.maximum.accumulate([_percent(run) for run in finished]).tolist()
         numbers = [run.number for run in finished] + [max(run.number for run in sweep.runs)]
-        heights = [*bests, bests[-1]]
-        best = figure.step(numbers, heights, mode="after", color=BEST[0], line_width=2)
+        best = figure.step(numbers, [*bests, bests[-1]], mode="after", color=BEST[0], line_width=2)
         entries.append(("best finished so far", [best]))
+        top = max(finished, key=_percent)
+        text += f" The best finished job is {top.number}: {_percent(top):.2f}%."
     drawn = []
     for name, runs, marker, alpha in (
         ("finished", finished, "circle", 1), ("pruned", pruned, "circle", 0),
         ("not finished, best so far", rest, "square", 0),
     ):  # fmt: skip
         if runs:
-            columns: dict[str, list[Any]] = _columns(runs, sweep.keys)
-            columns |= {"x": [run.number for run in runs], "y": columns["validation"]}
-            source = ColumnDataSource(columns)
-            marks = figure.scatter("x", "y", source=source, marker=marker, size=8,
+            source = ColumnDataSource(_columns(runs, sweep.keys))
+            marks = figure.scatter("job", "validation", source=source, marker=marker, size=8,
                                    color=LINES[0][0], fill_alpha=alpha)  # fmt: skip
             drawn.append(marks)
             entries.append((f"{name} ({len(runs)})", [marks]))
     _add_hover(figure, drawn, [*_JOB_TIPS, ("status", "@status")])
     _add_legend(figure, entries, columns=1)
     figure.xaxis.ticker.min_interval = 1
-    text = f"Best accuracy on the validation set by job. {sweep.summary()}."
-    if finished:
-        top = max(finished, key=_percent)
-        text += f" The best finished job is {top.number}: {_percent(top):.2f}%."
     return Chart.of("history", "Validation score by job", text, figure)
 
 
@@ -313,12 +304,13 @@ def _importance_chart(importance: Importance) -> Chart | None:
     return Chart.of("importance", "Importance of the settings", text, figure)
 
 
-def _parallel_coordinates(sweep: Sweep, importance: Importance) -> Chart | None:
+def _parallel_coordinates(report: Report) -> Chart | None:
     """An axis for each setting, one below the other, and a line for each finished job."""
     from bokeh.models import ColumnDataSource
 
+    sweep = report.sweep
     runs = sorted(sweep.finished(), key=lambda run: run.val_accuracy or 0.0)
-    keys = chosen_keys(runs, sweep.keys, importance)
+    keys = chosen_keys(runs, sweep.keys, report.importance)
     if len(runs) < 2 or not keys:
         return None
     scales = [scale_of([run.settings.get(key, ABSENT) for run in runs]) for key in keys]
@@ -335,7 +327,7 @@ def _parallel_coordinates(sweep: Sweep, importance: Importance) -> Chart | None:
     figure.grid.grid_line_color = None
     columns = _columns(runs, sweep.keys)
     columns["x"] = [[scale.positions[n] for scale in scales] for n in range(len(runs))]
-    columns |= {"y": [rows] * len(runs), "color": [_ramp(share) for share in _score_ranks(runs)]}
+    columns |= {"y": [rows] * len(runs), "color": _colors(runs)}
     lines = figure.multi_line("x", "y", source=ColumnDataSource(columns), line_color="color",
                               line_width=1.8, hover_line_color=BEST[0],
                               hover_line_width=4)  # fmt: skip
@@ -374,25 +366,22 @@ class Scale:
 
 def scale_of(values: Sequence[Value]) -> Scale:
     """An axis for the values of a setting: numbers by size or logarithm, others at equal steps."""
+    kinds = {identity(value): value for value in values if value != ABSENT}
+    present: list[Any] = list(kinds.values())
+    ordered: list[Any] = sorted(present, key=None if is_numeric(present) else format_value)
     log = False
-    if is_numeric(values):
-        numbers = sorted({float(value) for value in values})  # type: ignore[arg-type]
-        log = spans_decades(numbers)
-        measured = [math.log(number) if log else number for number in numbers]
-        low, span = measured[0], measured[-1] - measured[0]
-        positions = [(number - low) / span if span else 0.5 for number in measured]
-        where = {identity(n): position for n, position in zip(numbers, positions, strict=True)}
-        labels = [format_value(int(n) if n.is_integer() and n < 1e6 else n) for n in numbers]
+    if ABSENT in values:
+        ordered.insert(0, ABSENT)
+        measured: list[float] = list(range(len(ordered)))
+    elif is_numeric(ordered):
+        log = spans_decades(ordered)
+        measured = [math.log(number) if log else number for number in ordered]
     else:
-        kinds = {identity(value): value for value in values if value != ABSENT}
-        present = list(kinds.values())
-        key: Any = None if is_numeric(present) else format_value
-        ordered = ([ABSENT] if ABSENT in values else []) + sorted(present, key=key)
-        last = len(ordered) - 1
-        where = {identity(value): n / last if last else 0.5 for n, value in enumerate(ordered)}
-        positions = [where[identity(value)] for value in ordered]
-        labels = [format_value(value) for value in ordered]
-    ticks = list(zip(positions, labels, strict=True))
+        measured = list(range(len(ordered)))
+    span = measured[-1] - measured[0]
+    places = [(number - measured[0]) / span if span else 0.5 for number in measured]
+    where = {identity(value): place for value, place in zip(ordered, places, strict=True)}
+    ticks = [(place, format_value(v)) for v, place in zip(ordered, places, strict=True)]
     kept = ticks[:1]
     for tick in ticks[1:-1]:
         if tick[0] - kept[-1][0] >= _GAP and ticks[-1][0] - tick[0] >= _GAP:
@@ -432,15 +421,12 @@ def _percent(run: RunRecord) -> float:
     return 100 * run.val_accuracy
 
 
-def _score_ranks(runs: Sequence[RunRecord]) -> list[float]:
-    """Each validation score between the lowest (0) and the highest (1)."""
+def _colors(runs: Sequence[RunRecord]) -> list[str]:
+    """The colors of the ramp by validation score, from the lowest to the highest."""
     scores = [run.val_accuracy or 0.0 for run in runs]
-    low, high = min(scores), max(scores)
-    return [(score - low) / (high - low) if high > low else 1.0 for score in scores]
-
-
-def _ramp(share: float) -> str:
-    return RAMP[round(share * (len(RAMP) - 1))][0]
+    low, span = min(scores), max(scores) - min(scores)
+    shares = [(score - low) / span if span else 1.0 for score in scores]
+    return [RAMP[round(share * (len(RAMP) - 1))][0] for share in shares]
 
 
 def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
@@ -465,32 +451,25 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
 
 
 def _add_line(
-    figure: Figure, name: str, curve: Curve, n: int, *, scale: float, color: str | None = None
+    figure: Figure, name: str, curve: Curve, n: int, scale: float, color: str | None = None
 ) -> list[Any]:
     """Draw a line, dotted if it is short; color and dash follow from its number.
 
     Returns:
         What a legend entry switches on and off.
     """
+    from bokeh.models import ColumnDataSource
+
     dash = _DASHES[n // len(LINES) % len(_DASHES)] if color is None else "solid"
     color = color or LINES[n % len(LINES)][0]
-    source = _source(curve, name, scale)
+    points = curve.thinned(_MAX_POINTS)
+    values = (scale * np.array(points.values)).astype(np.float32)  # packed: kilobytes for a line
+    source = ColumnDataSource({"step": np.array(points.steps, dtype=np.int32), "value": values})
     drawn = [figure.line("step", "value", source=source, color=color, line_dash=dash, line_width=2,
                          name=name)]  # fmt: skip
     if len(curve.steps) <= _MAX_DOTS:
         drawn.append(figure.scatter("step", "value", source=source, color=color, size=5))
     return drawn
-
-
-def _source(curve: Curve, name: str, scale: float, *, thin: bool = True) -> Any:
-    """The points in Bokeh's packed form, a few kilobytes for a line."""
-    import numpy as np
-    from bokeh.models import ColumnDataSource
-
-    points = curve.thinned(_MAX_POINTS) if thin else curve
-    values = (scale * np.array(points.values)).astype(np.float32)
-    columns = {"step": np.array(points.steps, dtype=np.int32), "value": values}
-    return ColumnDataSource(columns, name=name)
 
 
 def _add_hover(figure: Figure, drawn: Sequence[Any], tips: Sequence[tuple[str, str]]) -> None:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.reports.aggregate import Group, Importance
+from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.charts import ONE_SHOT, VERIFICATION, run_charts, sweep_charts
 from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render
-from siamese_oneshot.reports.read import (
-    CONFIG,
-    Curve,
-    DataInfo,
-    LeftOut,
-    RunRecord,
-    Sweep,
-    evaluation_of,
-)
+from siamese_oneshot.reports.read import CONFIG, Curve, DataInfo, RunRecord
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
     first_rows,
@@ -32,7 +24,6 @@ from siamese_oneshot.reports.tables import (
     left_out_table,
     scores_table,
     settings_text,
-    time_text,
 )
 from siamese_oneshot.reports.values import (
     Value,
@@ -45,6 +36,7 @@ from siamese_oneshot.reports.values import (
 )
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
 from siamese_oneshot.runs.evaluation_record import ModelRecord
+from siamese_oneshot.runs.result import resume_line
 from siamese_oneshot.sweeps.job import COMPLETE, command_of
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
@@ -67,60 +59,47 @@ class PlotKind:
     """A plot of ``plots/step_*`` or ``evaluation/plots``.
 
     Attributes:
-        title: over it.
-        text: what it shows.
+        title, text: over it, and what it shows.
         metrics: of the validation that it was drawn at, shown with it: labels by metric name.
         test_keys: of the evaluation; the first one that exists is shown with it.
-        of_images: whether it shows images of a set, which the caption names.
     """
 
     title: str
     text: str
-    metrics: Mapping[str, str]
-    test_keys: tuple[str, ...]
-    of_images: bool = True
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    test_keys: tuple[str, ...] = ()
 
 
 _EPISODE = "The query and one image of each class with its score"
+_RUNS_OF_20, _WITHIN = ("lake_runs", "koch_protocol"), ("within_alphabet",)
 PLOTS = {  # in the order of the page
     "episode": PlotKind("One episode", f"{_EPISODE}; the right class is framed.", ONE_SHOT,
-                        ("lake_runs", "koch_protocol")),
+                        _RUNS_OF_20),
     "episode_correct": PlotKind("A correct episode", f"{_EPISODE}: the right class is predicted.",
-                                ONE_SHOT, ("lake_runs", "koch_protocol")),
+                                ONE_SHOT, _RUNS_OF_20),
     "episode_wrong": PlotKind("A wrong episode", f"{_EPISODE}: a wrong class is predicted.",
-                              ONE_SHOT, ("lake_runs", "koch_protocol")),
+                              ONE_SHOT, _RUNS_OF_20),
     "mistakes": PlotKind("Worst mistakes", "A row for each mistake: query, support of the right "
-                         "class, support of the predicted class, and scores.", ONE_SHOT,
-                         ("within_alphabet",)),
+                         "class, support of the predicted class, and scores.", ONE_SHOT, _WITHIN),
     "confusions": PlotKind("Most confused classes", "A row for each pair of classes: images of "
                            "both, and how often one was predicted for the other.", ONE_SHOT,
-                           ("within_alphabet",)),
+                           _WITHIN),
     "per_alphabet": PlotKind("Accuracy per alphabet", "Bars with 95% intervals, best first.",
-                             ONE_SHOT, ("within_alphabet",)),
-    "accuracy_vs_way": PlotKind("Accuracy against the number of ways",
-                                "The more classes to choose from, the lower the accuracy.",
-                                ONE_SHOT, ()),
+                             ONE_SHOT, _WITHIN),
+    "accuracy_vs_way": PlotKind("Accuracy against the number of ways", "The more classes to choose "
+                                "from, the lower the accuracy.", ONE_SHOT),
     "verification_scores": PlotKind("Scores of pairs", "Histograms of the scores of same and "
                                     "different pairs, and the threshold.", VERIFICATION,
                                     ("verification",)),
-    "filters": PlotKind("First-layer filters", "The weights of each filter; red is above 0.", {},
-                        (), of_images=False),
+    "filters": PlotKind("First-layer filters", "The weights of each filter; red is above 0."),
     "augmentations": PlotKind("Augmented training images", "Each training image beside augmented "
-                              "copies of it.", {}, ()),
+                              "copies of it."),
     "embedding_map": PlotKind("Embeddings of one alphabet", "Images of one alphabet, placed so "
-                              "that similar embeddings are close.", {}, ()),
+                              "that similar embeddings are close."),
 }  # fmt: skip
 
 
-def write_pages(
-    output: Path,
-    sweep: Sweep,
-    groups: Sequence[Group],
-    importance: Importance,
-    left_out: Sequence[LeftOut],
-    settings: Table,
-    command: str,
-) -> Path:
+def write_pages(output: Path, report: Report, settings: Table) -> Path:
     """Write ``index.html`` of the sweep and ``runs/<job>.html`` of each job.
 
     A run that was named by itself is ``index.html``, and there is no other page. Pages of an
@@ -128,8 +107,8 @@ def write_pages(
 
     Args:
         output: folder of the report.
-        sweep, groups, importance, left_out, settings: what is reported.
-        command: that makes the report; it is shown on every page.
+        report: what is reported.
+        settings: its table of settings.
 
     Returns:
         The page to open.
@@ -137,26 +116,23 @@ def write_pages(
     Raises:
         OSError: If the folder cannot be written to.
     """
+    sweep, command = report.sweep, report.command
     single = len(sweep.runs) == 1 and sweep.folders[0].resolve() == sweep.runs[0].folder
+    if single:
+        (run,) = sweep.runs
+        _write(output / INDEX, "run.html", **run_page(run), sweep=None, command=command)
     names = {} if single else {run.number: _page_name(run) for run in sweep.runs}
-
-    def link(n: int) -> tuple[str, str] | None:
-        if not 0 <= n < len(sweep.runs):
-            return None
-        number = sweep.runs[n].number
-        return quote(names[number]), f"job {number}"
-
-    for n, run in enumerate(sweep.runs):
-        page = run_page(run)
-        path = output / INDEX if single else output / _RUNS / names[run.number]
-        up = None if single else (f"../{INDEX}", shorten(sweep.name, 40))
-        around = {"sweep": up, "before": link(n - 1), "after": link(n + 1)}
-        _write(path, render("run.html", **page, **around, command=command))
+    links = [(quote(name), f"job {number}") for number, name in names.items()]
+    for n, (run, name) in enumerate(zip(sweep.runs, names.values(), strict=False)):
+        around = {"before": links[n - 1 : n], "after": links[n + 1 : n + 2], "index": f"../{INDEX}"}
+        page = run_page(run) | around
+        title = shorten(sweep.name, 40)
+        _write(output / _RUNS / name, "run.html", **page, sweep=title, command=command)
     _remove_other_pages(output / _RUNS, set(names.values()))
     if not single:
-        links = {str(number): f"{_RUNS}/{quote(name)}" for number, name in names.items()}
-        page = sweep_page(sweep, groups, importance, left_out, settings)
-        _write(output / INDEX, render("sweep.html", **page, links=links, command=command))
+        paths = {str(number): f"{_RUNS}/{quote(name)}" for number, name in names.items()}
+        page = sweep_page(report, settings)
+        _write(output / INDEX, "sweep.html", **page, links=paths, command=command)
     return output / INDEX
 
 
@@ -167,9 +143,10 @@ def _page_name(run: RunRecord) -> str:
     return f"{folder_name([name if number == str(run.number) else f'{run.number}_{name}'])}.html"
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, template: str, **content: Any) -> None:
+    page = render(template, **content)
     with atomic_write(path) as file:
-        file.write(content)
+        file.write(page)
 
 
 def _remove_other_pages(folder: Path, names: set[str]) -> None:
@@ -192,7 +169,7 @@ def run_page(run: RunRecord) -> dict[str, Any]:
     scores = list(run.scores.values())
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
     tables = [scores_table("Scores at the end of training", scores)]
-    evaluation = evaluation_of(run)
+    evaluation = run.evaluation()
     model = None if evaluation is None else evaluation[1]
     if evaluation is not None:
         data, title = evaluation[0], "Scores of the evaluation after training"
@@ -206,20 +183,23 @@ def run_page(run: RunRecord) -> dict[str, Any]:
         listed = [score for score in evaluation[1].scores if score.series not in _WAY_CURVES]
         tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
-    verdict = next((verdict for verdict in verdicts if verdict.tone != "none"), verdicts[0])
+    plots = _plot_groups(run, model)  # before the problems, to which it adds
+    result = run.result
     return {
         "title": f"{_experiment([run])}: {path_text(Path(run.folder.name))}",
         "run": run,
-        "verdict": verdict,
-        "plots": _plot_groups(run, model),  # before the warnings, to which it adds
-        "warnings": _warnings(run),
-        "resume": "" if run.status in COMPLETE else _resume_command(run),
+        "result": result,
+        "folder": path_text(run.folder),
+        "duration": result and timedelta(seconds=round(result.train_seconds)),
+        "verdict": next((one for one in verdicts if one.tone != "none"), verdicts[0]),
+        "plots": plots,
+        "warnings": dict.fromkeys([*(result.warnings if result else []), *run.problems]),
+        "resume": "" if run.status in COMPLETE else resume_line(Path(path_text(run.folder))),
         "tables": [table for table in tables if table.rows],
         "published": published_tables([("this run", *own) for own in by_data]),
         "charts": run_charts(run.curves),
         "differences": _differences(run),
         "config": _config_text(run),
-        "details": _details(run),
         "log": _log_end(run.folder / "train.log"),
     }
 
@@ -231,22 +211,6 @@ def _experiment(runs: Sequence[RunRecord]) -> str:
     return shorten(", ".join(dict.fromkeys([*names, *models])), 80) or "unknown experiment"
 
 
-def _warnings(run: RunRecord) -> list[str]:
-    """What a reader of the scores must know, and what is wrong with the folder."""
-    warnings = [str(text) for text in run.result.warnings] if run.result is not None else []
-    if run.error:
-        warnings.append(f"{run.status}: {run.error}")
-    if run.status in ("unfinished", "interrupted"):
-        warnings.append("This training has not ended: its scores are the latest so far.")
-    elif run.status == "pruned":
-        warnings.append("This training was pruned: stopped early because others scored better.")
-    return list(dict.fromkeys([*warnings, *run.problems]))
-
-
-def _resume_command(run: RunRecord) -> str:
-    return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={path_text(run.folder)}"])
-
-
 def _plot_groups(
     run: RunRecord, model: ModelRecord | None
 ) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -256,16 +220,15 @@ def _plot_groups(
         for folder in (run.folder / "plots").glob("step_*")
         if (digits := folder.name.partition("_")[2]).isdecimal() and any(folder.glob("*.png"))
     }
-    folders: list[tuple[str, Path, int | None]] = []
-    if drawn:
-        last = max(drawn)
-        folders.append((f"Validation set, at step {last:,}", drawn[last], last))
+    folders: list[tuple[str, Path, int | None]] = [
+        (f"Validation set, at step {step:,}", drawn[step], step) for step in sorted(drawn)[-1:]
+    ]
     folders.append(("Test set, from the evaluation", run.folder / "evaluation" / "plots", None))
-    room, order, groups = MAX_PLOTS, list(PLOTS), []
+    room, groups = MAX_PLOTS, []
     for heading, folder, step in folders:
         plots = []
         paths = {path.stem: path for path in sorted(folder.glob("*.png")) if path.is_file()}
-        for name in [*filter(paths.__contains__, order), *(n for n in paths if n not in PLOTS)]:
+        for name in [*filter(paths.__contains__, PLOTS), *(n for n in paths if n not in PLOTS)]:
             try:
                 address, width, height = embed_png(paths[name], room)
             except (OSError, ValueError) as error:
@@ -273,8 +236,8 @@ def _plot_groups(
                 run.problems.append(f"the plot {label} is not shown: {shorten(str(error), 160)}")
                 continue
             room -= len(address)
-            label = path_text(Path(name))
-            title = PLOTS[name].title if name in PLOTS else label.replace("_", " ")
+            label = path_text(Path(name)).replace("_", " ")
+            title = PLOTS[name].title if name in PLOTS else label
             alt = plot_text(name, step, run.curves, model)
             plots.append({"data": address, "width": width, "height": height, "title": title,
                           "alt": alt})  # fmt: skip
@@ -299,23 +262,13 @@ def plot_text(
         return f"The plot {path_text(Path(name))}."
     if step is not None:
         values = {label: _at(curves.get(metric), step) for metric, label in kind.metrics.items()}
-        known = [f"{label} {100 * v:.2f}%" for label, v in values.items() if v is not None]
-        where = "Validation set" if kind.metrics else "Drawn"
-        return f"{kind.text} {where} at step {step:,}{': ' if known else ''}{', '.join(known)}."
-    test = [s for s in model.scores if s.split == "test"] if model else []
-    numbers: list[str] = []
-    if name == "accuracy_vs_way":
-        curve = [score for score in test if score.series == "way_curve_test"]
-        numbers = [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
-    elif name == "per_alphabet" and model:
-        of_each = [(score.alphabet or score.name, score.value) for score in model.alphabets]
-        numbers = [f"{name.replace('_', ' ')} {100 * value:.1f}%" for name, value in of_each]
-    else:
-        scores = [score for key in kind.test_keys for score in test if score.key == key][:1]
-        numbers = [f"{100 * s.value:.2f}% of {s.n:,} are correct ({s.name})" for s in scores]
-    if not kind.of_images:
+        numbers = [f"{label} {100 * v:.2f}%" for label, v in values.items() if v is not None]
+        where = f"{'Validation set' if kind.metrics else 'Drawn'} at step {step:,}"
+    elif name == "filters":
         return kind.text
-    return f"{kind.text} Test set{': ' if numbers else ''}{', '.join(numbers)}."
+    else:
+        where, numbers = "Test set", _test_numbers(name, kind, model)
+    return f"{kind.text} {where}{': ' if numbers else ''}{', '.join(numbers)}."
 
 
 def _at(curve: Curve | None, step: int) -> float | None:
@@ -324,6 +277,20 @@ def _at(curve: Curve | None, step: int) -> float | None:
         return None
     near = [n for n, own in enumerate(curve.steps) if step - 1 <= own <= step]
     return curve.values[near[-1]] if near else None
+
+
+def _test_numbers(name: str, kind: PlotKind, model: ModelRecord | None) -> list[str]:
+    if model is None:
+        return []
+    if name == "per_alphabet":
+        rows = [((score.alphabet or score.name), score.value) for score in model.alphabets]
+        return [f"{alphabet.replace('_', ' ')} {100 * value:.1f}%" for alphabet, value in rows]
+    test = [score for score in model.scores if score.split == "test"]
+    if name == "accuracy_vs_way":
+        curve = [score for score in test if score.series == "way_curve_test"]
+        return [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
+    scores = [score for key in kind.test_keys for score in test if score.key == key][:1]
+    return [f"{100 * s.value:.2f}% of {s.n:,} are correct ({s.name})" for s in scores]
 
 
 def _differences(run: RunRecord) -> Table | None:
@@ -346,7 +313,7 @@ def _differences(run: RunRecord) -> Table | None:
     if experiment is not None:
         title += f" of experiment={experiment}"
     table = Table(title, ["setting", "this run", "default"])
-    own = leaves({key: value for key, value in run.config.items() if key not in _NOT_SETTINGS})
+    own = _settings(run.config)
     keys = [k for k in own if k not in defaults or identity(own[k]) != identity(defaults[k])]
     keys += [key for key in defaults if key not in own]
     for key in keys[:_MAX_DIFFERENCES]:
@@ -372,9 +339,11 @@ def _defaults(overrides: tuple[str, ...]) -> dict[str, Value] | None:
             config = compose("config", list(overrides))
     except HydraException:
         return None
-    plain = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(plain, dict)
-    return leaves({key: value for key, value in plain.items() if key not in _NOT_SETTINGS})
+    return _settings(OmegaConf.to_container(config, resolve=False))
+
+
+def _settings(config: Any) -> dict[str, Value]:
+    return leaves({key: value for key, value in config.items() if key not in _NOT_SETTINGS})
 
 
 def _config_text(run: RunRecord) -> str:
@@ -388,9 +357,8 @@ def _config_text(run: RunRecord) -> str:
         return ""
     try:  # what cannot be resolved stays as written
         if isinstance(config, dict):
-            config = OmegaConf.to_container(
-                OmegaConf.create(escape_resolvers(config)), resolve=True
-            )
+            config = OmegaConf.create(escape_resolvers(config))
+            config = OmegaConf.to_container(config, resolve=True)
     except (OmegaConfBaseException, ValueError, TypeError, RecursionError):
         config = run.config
     try:
@@ -400,26 +368,6 @@ def _config_text(run: RunRecord) -> str:
     if len(text) > _MAX_CONFIG:
         text = f"{text[:_MAX_CONFIG]}\n… the rest is in {CONFIG}\n"
     return text
-
-
-def _details(run: RunRecord) -> list[tuple[str, str]]:
-    """Where and how it ran."""
-    details: list[tuple[str, Any]] = [("folder", path_text(run.folder)), ("status", run.status)]
-    details.append(("seed", run.seed))
-    details.append(("attempts", None if run.job is None else run.job.attempts))
-    if run.data is not None:
-        data = run.data
-        details += [("experiment", data.experiment), ("data", data.source), ("split", data.split)]
-        details += [("trained on", data.trained_on), ("digest of the data", data.digest)]
-    result = run.result
-    if result is not None:
-        packages = result.packages if isinstance(result.packages, dict) else {}
-        details += [("steps", f"{result.steps:,}"), ("training", time_text(result.train_seconds))]
-        details += [("precision", result.precision), ("hardware", result.hardware)]
-        details += [("commit", result.commit), ("Python", result.python)]
-        details.append(("packages", ", ".join(f"{name} {v}" for name, v in packages.items())))
-        details += [("checkpoint", result.checkpoint), ("command", result.command)]
-    return [(name, str(value)) for name, value in details if value not in (None, "")]
 
 
 def _log_end(path: Path) -> str:
@@ -433,16 +381,11 @@ def _log_end(path: Path) -> str:
     return ("…" if length > _MAX_LOG else "") + text
 
 
-def sweep_page(
-    sweep: Sweep,
-    groups: Sequence[Group],
-    importance: Importance,
-    left_out: Sequence[LeftOut],
-    settings: Table,
-) -> dict[str, Any]:
+def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
     """What the template of a sweep's page takes."""
-    charts = sweep_charts(sweep, importance)
-    rest = left_out_table(left_out)
+    sweep, groups = report.sweep, report.groups
+    charts = sweep_charts(report)
+    rest = left_out_table(report.left_out)
     compared = [
         (f"job {run.number} ({settings_text(run.settings, sweep.keys)})", run.data,
          list(run.scores.values()))
@@ -458,8 +401,8 @@ def sweep_page(
         "chart": {chart.key: chart for chart in charts},
         "settings": first_rows(settings, MAX_ROWS) if groups else None,
         "jobs": jobs_table(sweep),
-        "importance": importance_table(importance),
-        "importance_note": importance.why,
+        "importance": importance_table(report.importance),
+        "importance_note": report.importance.why,
         "published": published_tables(compared),
         "left_out": None if rest is None else first_rows(rest, MAX_ROWS),
         "resume": "" if done else command_of(sweep.folders[0]),

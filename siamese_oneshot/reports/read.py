@@ -6,7 +6,7 @@ import csv
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +18,7 @@ from siamese_oneshot.reports.values import (
     Value,
     escape_resolvers,
     identity,
+    is_numeric,
     leaves,
     parse_text,
     path_text,
@@ -36,6 +37,7 @@ from siamese_oneshot.utils.text import bare_key
 ACCURACY = "val/one_shot_accuracy"
 STATUSES = ("finished", "pruned", "failed", "interrupted", "unfinished")
 CONFIG = ".hydra/config.yaml"
+METRICS = "csv/version_0/metrics.csv"
 _MARKERS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")  # any of them marks a run's folder
 _OUTPUTS = ("report.json", EVALUATION)  # mark folders that hold no run
 _LOCATIONS = ("root", "num_workers", "dirpath", "folder")  # settings that say where, not what
@@ -98,18 +100,14 @@ class RunRecord:
     """One training run: a job of a sweep, or a run of its own.
 
     Attributes:
-        folder: the run's folder.
         label: the folder as the report shows it.
         number: of the job in its sweep, from 0; else the position in the report.
         status: one of ``STATUSES``; ``unfinished`` if there is no readable result.
-        seed: None if unknown.
-        data: None if there is no result.
+        seed, data, result, job: None if unknown.
         val_accuracy: best validation one-shot accuracy, 0 … 1; the best so far if unfinished.
         scores: by ``split/key``.
         settings: those that differ between the runs of the report, by dotted key.
         error: why it failed; empty if it did not.
-        result: of ``result.json``; None if there is none that can be used.
-        job: of ``job.json``; likewise.
         overrides: of the command line, by key.
         config: of ``.hydra/config.yaml``, interpolations unresolved; None if it cannot be read.
         curves: every logged metric.
@@ -201,6 +199,25 @@ class RunRecord:
             self.problems.append(f"{name} is damaged ({str(error).splitlines()[0]}) and not used")
             return None
 
+    def evaluation(self) -> tuple[DataInfo, ModelRecord] | None:
+        """The data and the scores of an evaluation after training; None if there is none to use."""
+        path = find_evaluation(self.folder)
+        if path is None:
+            return None
+        try:
+            record = read_evaluation(path)
+        except UserError as error:
+            self.problems.append(f"{_relative(error, self.folder)}; not used")
+            return None
+        model = record.network
+        if model is None:
+            where = path_text(path.relative_to(self.folder))
+            self.problems.append(f"{where} holds no network; not used")
+            return None
+        experiment = "" if self.data is None else self.data.experiment
+        source = (record.data_source, record.data_digest, model.split)
+        return DataInfo(experiment, *source, model.trained_on), model
+
 
 @dataclass
 class Sweep:
@@ -261,13 +278,11 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
     keys = differing_keys(runs)
     for run in runs:
         run.label = path_text(run.folder.relative_to(base))
-        for key in keys:
-            known, value = run.value(key)
-            if known:
-                run.settings[key] = value
+        values = {key: run.value(key) for key in keys}
+        run.settings = {key: value for key, (known, value) in values.items() if known}
         left_out += [LeftOut(run.label, problem) for problem in run.problems]
-    counts = Counter(run.number for run in runs)
-    if max(counts.values()) > 1 or min(counts) < 0:  # of several sweeps, or of no sweep
+    numbers = [run.number for run in runs]
+    if len(set(numbers)) < len(numbers) or min(numbers) < 0:  # of several sweeps, or of no sweep
         for number, run in enumerate(runs):
             run.number = number
     return Sweep(list(folders), sorted(runs, key=lambda run: run.number), keys, left_out)
@@ -324,9 +339,8 @@ def _read_run(folder: Path) -> RunRecord:
         except UserError as error:
             run.error = _relative(error, folder)
             run.problems.append(f"{run.error}; counted as unfinished")
-    lines: Any = run.job.overrides if run.job else run.result.overrides if run.result else None
-    if not lines:
-        lines = run.yaml(".hydra/overrides.yaml")
+    source = run.job or run.result
+    lines = (source.overrides if source else None) or run.yaml(".hydra/overrides.yaml")
     for line in map(str, lines if isinstance(lines, list) else []):
         text = "removed" if line[:1] == "~" else line.partition("=")[2]
         run.overrides[bare_key(line)] = text
@@ -378,7 +392,7 @@ def _relative(error: Exception, folder: Path) -> str:
 
 def is_share(value: Any) -> bool:
     """Whether a value is a number from 0 to 1."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    return is_numeric([value]) and 0 <= value <= 1
 
 
 def differing_keys(runs: Sequence[RunRecord]) -> list[str]:
@@ -415,73 +429,34 @@ def _says_what(key: str) -> bool:
 
 
 def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
-    """Every column of ``csv/**/metrics.csv``, by name.
+    """Every column of ``metrics.csv`` by name, without what was being written or is not finite.
 
-    A resumed run has a file for each start. A later file replaces the earlier ones from its first
-    step on, so that a step that was repeated appears once. What cannot be read is added to
-    ``problems``.
+    A file that cannot be read is added to ``problems``.
     """
-    columns_by_name: dict[str, dict[int, float]] = {}
-    paths = (folder / "csv").rglob("metrics.csv")
-    for path in sorted(paths, key=lambda path: natural_order(str(path))):
-        try:
-            columns = _read_columns(path)
-        except (OSError, csv.Error) as error:
-            problems.append(f"{path_text(path.relative_to(folder))} cannot be read: {error}")
-            continue
-        first = min((step for column in columns.values() for step in column), default=math.inf)
-        for name, column in columns_by_name.items():
-            columns_by_name[name] = {step: value for step, value in column.items() if step < first}
-        for name, column in columns.items():
-            columns_by_name.setdefault(name, {}).update(column)
+    columns: dict[str, dict[int, float]] = defaultdict(dict)
+    try:
+        with open(folder / METRICS, encoding="utf-8", errors="replace", newline="") as file:
+            for row in csv.DictReader(file):
+                step = _number(row.pop("step", None))
+                if step is None or not 0 <= step < 2**31:
+                    continue
+                for name, text in list(row.items())[:_MAX_COLUMNS]:
+                    value = _number(text)
+                    if name is not None and value is not None:
+                        columns[name][int(step)] = value
+    except FileNotFoundError:
+        return {}
+    except (OSError, csv.Error) as error:
+        problems.append(f"{METRICS} cannot be read: {error}")
     return {
         name: Curve(sorted(column), [column[step] for step in sorted(column)])
-        for name, column in columns_by_name.items()
-        if column
+        for name, column in columns.items()
     }
 
 
-def _read_columns(path: Path) -> dict[str, dict[int, float]]:
-    columns: dict[str, dict[int, float]] = {}
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        lines = csv.reader(file)
-        names = next(lines, [])[:_MAX_COLUMNS]
-        if "step" not in names:
-            return {}
-        position = names.index("step")
-        for line in lines:
-            step = _number(line[position]) if position < len(line) else None
-            if step is None or not 0 <= step < 2**31:
-                continue
-            for name, text in zip(names, line, strict=False):
-                value = _number(text) if text and name != "step" else None
-                if value is not None:
-                    columns.setdefault(name, {})[int(step)] = value
-    return columns
-
-
-def _number(text: str) -> float | None:
+def _number(text: Any) -> float | None:
     try:
         value = float(text)
-    except ValueError:  # a line that was being written
+    except (ValueError, TypeError):  # empty, or a line that was being written
         return None
     return value if math.isfinite(value) else None
-
-
-def evaluation_of(run: RunRecord) -> tuple[DataInfo, ModelRecord] | None:
-    """The data and the scores of an evaluation after training; None if there is none to use."""
-    path = find_evaluation(run.folder)
-    if path is None:
-        return None
-    try:
-        record = read_evaluation(path)
-    except UserError as error:
-        run.problems.append(f"{_relative(error, run.folder)}; not used")
-        return None
-    model = record.network
-    if model is None:
-        run.problems.append(f"{path_text(path.relative_to(run.folder))} holds no network; not used")
-        return None
-    experiment = "" if run.data is None else run.data.experiment
-    source = (record.data_source, record.data_digest, model.split)
-    return DataInfo(experiment, *source, model.trained_on), model

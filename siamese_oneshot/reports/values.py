@@ -11,25 +11,20 @@ from typing import Any
 
 Value = bool | int | float | str | None
 
-_WORDS: dict[str, Value] = {"true": True, "false": False, "null": None}
-_INTEGER = re.compile(r"[+-]?\d+")
 _REFERENCE = re.compile(r"(\\*)\$\{")  # with the backslashes before it, which would escape it
 
 
 def parse_text(text: str) -> Value:
     """The value of an override's text: ``1e-3`` is a number, ``[64, 64]`` stays text."""
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    if _INTEGER.fullmatch(text):
-        return int(text)
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
-        number = float(text)
-    except ValueError:
-        return re.sub(r",\s+", ",", text)
-    return number if math.isfinite(number) else text
+        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    except (OmegaConfBaseException, yaml.YAMLError):
+        return text
+    return to_value(parsed["value"])
 
 
 def to_value(value: Any) -> Value:

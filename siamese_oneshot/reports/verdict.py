@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from siamese_oneshot.evaluation.published import (
@@ -30,18 +30,18 @@ class Verdict:
 
 
 def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
-    """Compare the score under the paper's main protocol with the paper and with humans.
-
-    Args:
-        scores: of one run.
-        data: training data of the run; None if unknown.
-    """
-    score = next((score for score in scores if score.comparable_with == PROTOCOL), None)
+    """Compare a run's score under the paper's main protocol with the paper and with humans."""
+    score = _compared(scores)
     if score is None:
         return Verdict(_not_comparable(scores, data), "none")
     tone, against = _against(score.low, score.high)
     text = f"{_with_interval(score)} on {score.name}, test set, {score.n:,} episodes: {against}."
     return Verdict(f"{text} {_about_paper(data)}", tone)
+
+
+def _compared(scores: Iterable[Score]) -> Score | None:
+    """The first score under the paper's main protocol."""
+    return next((score for score in scores if score.comparable_with == PROTOCOL), None)
 
 
 def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
@@ -55,18 +55,13 @@ def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
     text += f" with {100 * mean.value:.2f}%"
     if mean.margin is not None:
         text += f" ± {100 * mean.margin:.2f} (mean and 95% interval of {mean.n} seeds)"
-    tested = {
-        run.number: score
-        for run in best.runs
-        for score in reversed(run.scores.values())  # the first one counts
-        if score.comparable_with == PROTOCOL
-    }
+    tested = [(run, score) for run in best.runs if (score := _compared(run.scores.values()))]
     if len(tested) < 2:
-        run = next((run for run in best.runs if run.number in tested), best.runs[0])
+        run = tested[0][0] if tested else best.runs[0]
         verdict = run_verdict(list(run.scores.values()), best.data)
         whose = f"Job {run.number}: " if tested and mean.n > 1 else ""
         return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone)
-    scores = list(tested.values())
+    scores = [score for _, score in tested]
     value, low, high = mean_interval([score.value for score in scores])
     text += f". Test set, {scores[0].name}: mean {100 * value:.2f}%"
     if len(scores) >= _MIN_SEEDS:
@@ -92,7 +87,7 @@ def published_tables(
     Returns:
         Each table, and which of its rows are ours.
     """
-    compared = [(name, data.trained_on, own) for name, data, own in models if data is not None]
+    compared = [(name, data.trained_on, own) for name, data, own in models if data]
     return [
         (comparison_table(protocol, rows), [n for n, row in enumerate(rows) if row.ours])
         for protocol, rows in comparison(compared).items()
@@ -122,9 +117,8 @@ def _about_paper(data: DataInfo | None) -> str:
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
     text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
     if data is not None and data.split != paper.split:
-        text += f" The paper trained on {paper.trained_on}, this run on "
-        text += f"{data.trained_on or 'unknown data'}"
-        text += f" (split {data.split})."
+        own = f"{data.trained_on or 'unknown data'} (split {data.split})"
+        text += f" The paper trained on {paper.trained_on}, this run on {own}."
     return text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from siamese_oneshot.reports import charts
-from siamese_oneshot.reports.aggregate import Importance
+from siamese_oneshot.reports.aggregate import Importance, Report
 from siamese_oneshot.reports.charts import (
     ABSENT,
     Chart,
@@ -40,8 +40,9 @@ def swept(rows: Rows) -> Sweep:
 
 
 def sweep_chart(key: str, sweep: Sweep, importance: Importance | None = None) -> Chart | None:
-    found = sweep_charts(sweep, importance or Importance())
-    return next((chart for chart in found if chart.key == key), None)
+    report = Report(sweep)
+    report.importance = importance or Importance()
+    return next((chart for chart in sweep_charts(report) if chart.key == key), None)
 
 
 def columns(chart: Chart | None) -> list[dict[str, Any]]:
@@ -77,7 +78,7 @@ def test_history_shows_the_best_finished_job_so_far() -> None:
     found = columns(chart)
     # Of finished jobs only, and on to the last job.
     assert {"x": [0, 2, 3, 5], "y": [50, 50, 75, 75]} in found
-    marks = [(c["x"], c["y"]) for c in found if "status" in c]
+    marks = [(c["job"], c["validation"]) for c in found if "status" in c]
     assert marks == [([0, 2, 3], [50, 40, 75]), ([1], [90]), ([5], [20])]
     assert chart is not None
     assert "The best finished job is 3: 75.00%" in chart.description

@@ -224,7 +224,7 @@ def test_the_numbers_of_a_run_are_those_of_its_result(pages: Path, sweep: Path) 
     verdict = verdict_of(page)
     assert verdict.startswith("85.00% (95% interval 82.7-87.1) on lake_runs list, test set, 1,000")
     assert "below the paper's 92.0%, and below humans' 95.5%" in verdict
-    for words in ("on few images", "drawn", "32-true", "1 min 15 s", str(sweep / "0_job")):
+    for words in ("on few images", "drawn", "32-true", "0:01:15", str(sweep / "0_job")):
         assert words in page.text
 
 

@@ -203,29 +203,15 @@ def test_a_job_that_never_began_is_reported(tmp_path: Path) -> None:
     assert "neither a result nor" in problems(sweep, "0_job")
 
 
-def write_metrics(folder: Path, version: int, text: str) -> None:
-    path = folder / "csv" / f"version_{version}" / "metrics.csv"
+def test_curves_of_a_file_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "csv" / "version_0" / "metrics.csv"
     path.parent.mkdir(parents=True)
-    path.write_text(text)
-
-
-def test_a_resumed_run_is_one_history(tmp_path: Path) -> None:
-    write_metrics(tmp_path, 0, "step,a,b\n1,0.1,\n2,0.2,5\n3,0.3,\n4,0.4,6\n")
-    write_metrics(tmp_path, 2, "step,a\n3,0.7\n9,0.9\n")
-    write_metrics(tmp_path, 10, "step,a\n9,1.5\n")
+    path.write_text("a,step,b\nnan,1,\ninf,2,2\nx,3,\n4,,\n4,-1,\n0.5,5,7,9\n3,1e99,\n6")
     found: list[str] = []
-    assert read_curves(tmp_path, found) == {
-        "a": Curve([1, 2, 3, 9], [0.1, 0.2, 0.7, 1.5]),
-        "b": Curve([2], [5.0]),
-    }, "steps that were repeated appear once"
+    assert read_curves(tmp_path, found) == {"a": Curve([5], [0.5]), "b": Curve([2, 5], [2.0, 7.0])}
+    path.write_text("no,steps\n1,2\n")
+    assert read_curves(tmp_path, found) == {}
     assert found == []
-
-
-def test_curves_of_files_that_were_being_written(tmp_path: Path) -> None:
-    write_metrics(tmp_path, 0, "step,a\n1,nan\n2,inf\n3,x\n,4\n-1,4\n5,0.5\n1e99,3\n6")
-    write_metrics(tmp_path, 1, "")
-    write_metrics(tmp_path, 2, "no,steps\n1,2\n")
-    assert read_curves(tmp_path, []) == {"a": Curve([5], [0.5])}
 
 
 def test_thinning_keeps_ends_and_extremes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from made_jobs import make_job, result_of, scores_of
 
-from siamese_oneshot.reports.aggregate import Importance, group_runs
+from siamese_oneshot.reports.aggregate import Importance, Report
 from siamese_oneshot.reports.read import LeftOut, read_sweep
 from siamese_oneshot.reports.tables import (
     first_rows,
@@ -15,7 +15,6 @@ from siamese_oneshot.reports.tables import (
     left_out_table,
     settings_table,
     settings_text,
-    time_text,
 )
 from siamese_oneshot.utils.tables import Table
 
@@ -32,7 +31,7 @@ def test_settings_table(tmp_path: Path) -> None:
         make_job(tmp_path, number, {"optimizer.lr": lr}, result)
     make_job(tmp_path, 3, {"optimizer.lr": 0.3}, None)
     sweep = read_sweep([tmp_path])
-    table = settings_table(sweep, group_runs(sweep)[0])
+    table = settings_table(Report(sweep))
     headings = ["settings", "job", ">seeds", ">validation %", ">lake_runs list %"]
     assert list(table.headings) == headings
     # 80 and 82: t(1) = 12.7062 standard errors of 1; 96 and 98 likewise
@@ -49,7 +48,7 @@ def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
         scores = scores_of({"test/lake_runs": 960 + 10 * seed}) if seed else []
         make_job(tmp_path, seed, {"a": 1}, result_of(0.8, seed, scores=scores))
     sweep = read_sweep([tmp_path])
-    (row,) = rows_of(settings_table(sweep, group_runs(sweep)[0]))
+    (row,) = rows_of(settings_table(Report(sweep)))
     assert row[2:] == ["3", "80.00 ± 0.00", "97.50 ± 6.35 (2 seeds)"]
 
 
@@ -59,7 +58,7 @@ def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
         result = result_of(0.9 - number / 10, scores=scores, data_split=split)
         make_job(tmp_path, number, {"a": 1}, result)
     sweep = read_sweep([tmp_path])
-    assert [row[0] for row in rows_of(settings_table(sweep, group_runs(sweep)[0]))] == [
+    assert [row[0] for row in rows_of(settings_table(Report(sweep)))] == [
         "default, omniglot, split lake, test/lake_runs list x-lake_r",
         "default, omniglot, split koch",
         "default, omniglot, split lake, test/lake_runs list other-la",
@@ -100,5 +99,3 @@ def test_texts() -> None:
     assert settings_text({}, ["a"]) == "-"
     assert settings_text({"m.a": True, "m.b": 1e-5}, ["m.b", "m.c", "m.a"]) == "b=1e-05, a=true"
     assert settings_text({"a": "x" * 99}, ["a"]) == f"a={'x' * 20}…{'x' * 19}"
-    times = [time_text(seconds) for seconds in (None, 59.4, 59.6, 3599.4, 7500)]
-    assert times == ["-", "59 s", "1 min 0 s", "59 min 59 s", "2 h 5 min"]
