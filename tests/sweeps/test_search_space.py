@@ -128,7 +128,7 @@ def test_a_process_can_train_after_a_check() -> None:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose("config", ["model=conv4_small"])
         assert why_infeasible(cfg) is None
-        from siamese_oneshot.models.fourier import fourier_conv2d
+        from siamese_oneshot.models.convolution import fourier_conv2d
 
         images, kernels = torch.rand(2, 3, 9, 9), torch.rand(4, 3, 3, 3)
         plain = torch.nn.functional.conv2d(images, kernels)
