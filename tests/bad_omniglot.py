@@ -17,6 +17,7 @@ from PIL import Image
 
 BACKGROUND, EVALUATION, RUNS = "images_background.zip", "images_evaluation.zip", "all_runs.zip"
 IMAGE = "images_background/Dog/character01/0000_01.png"
+ITEM, LABELS = "run02/test/item05.png", "run02/class_labels.txt"
 Spoil = Callable[[Path], None]
 
 
@@ -108,15 +109,35 @@ def outside(members: dict[str, bytes]) -> None:
     members["/tmp/escaped.txt"] = b"x"
 
 
+def half(members: dict[str, bytes]) -> None:
+    members[IMAGE] = members[IMAGE][:-60]
+
+
+def by_another_drawer(members: dict[str, bytes]) -> None:
+    members[IMAGE] = members[IMAGE.replace("_01.png", "_02.png")]
+
+
+def renamed(members: dict[str, bytes]) -> None:
+    members[IMAGE.replace("0000_01", "01")] = members.pop(IMAGE)
+
+
+def relabeled(*changes: tuple[bytes, bytes]) -> Callable[[dict[str, bytes]], None]:
+    def edit(members: dict[str, bytes]) -> None:
+        for old, new in changes:
+            members[LABELS] = members[LABELS].replace(old, new)
+
+    return edit
+
+
 def put(name: str, data: bytes) -> Callable[[dict[str, bytes]], None]:
     return lambda members: members.__setitem__(name, data)
 
 
 # what is wrong, how it is made so, what the answer must say
 BAD_OMNIGLOT: list[tuple[str, Spoil, list[str]]] = [
-    ("no such folder", shutil.rmtree, ["data.root=", "no such folder"]),
+    ("no such folder", shutil.rmtree, ["root=", "no such folder"]),
     ("a file in place of the folder", lambda root: (shutil.rmtree(root), root.write_bytes(b"")),
-     ["data.root=", "not a folder"]),
+     ["root=", "not a folder"]),
     ("a zip is missing", lambda root: (root / EVALUATION).unlink(), ["no images_evaluation.zip"]),
     ("random bytes as zip", lambda root: (root / BACKGROUND).write_bytes(bytes(range(256)) * 9),
      [BACKGROUND, "it is not a zip file"]),
@@ -147,8 +168,23 @@ BAD_OMNIGLOT: list[tuple[str, Spoil, list[str]]] = [
      ["extra Elf"]),
     ("a duplicate character", edited(put("images_background/Dog/character01/0001_01.png", b"x")),
      ["two files for one image"]),
-    ("runs without labels", edited(without("run07/class_labels.txt"), RUNS),
-     ["all_runs", "run07/class_labels.txt"]),
-    ("runs with unreadable labels", edited(put("run07/class_labels.txt", b"\xff\xfe"), RUNS),
-     ["run07/class_labels.txt", "does not pair"]),
+    ("an extra character", edited(put("images_background/Dog/character03/0003_01.png", b"x")),
+     ["Dog has 3 characters, not 2: extra character03"]),
+    ("an extra drawer", edited(put("images_background/Dog/character02/0001_05.png", b"x")),
+     ["Dog/character02 has 5 drawers, not 4: extra 05"]),
+    ("a damaged name", edited(renamed),
+     ["not named Alphabet/characterNN/NNNN_DD.png: images_background/Dog/character01/01.png"]),
+    ("half an image", edited(half), [IMAGE, "not an intact PNG"]),
+    ("the image of another drawer", edited(by_another_drawer), ["pixels are not those"]),
+    ("runs without labels", edited(without(LABELS), RUNS), ["all_runs", f"it has no {LABELS}"]),
+    ("runs with unreadable labels", edited(put(LABELS, b"\xff\xfe"), RUNS),
+     [LABELS, "does not pair"]),
+    ("a class that is labeled twice", edited(relabeled((b"class01", b"class02")), RUNS),
+     [LABELS, "does not pair item01"]),
+    ("exchanged labels",
+     edited(relabeled((b"ss01", b"ss99"), (b"ss02", b"ss01"), (b"ss99", b"ss02")), RUNS),
+     ["not those of Lake's runs"]),
+    ("a missing item", edited(without(ITEM), RUNS), [f"it has no {ITEM}"]),
+    ("a foreign item", edited(put(ITEM, png("1", (105, 105))), RUNS),
+     [ITEM, "no image of the evaluation set"]),
 ]  # fmt: skip

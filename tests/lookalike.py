@@ -12,56 +12,56 @@ from siamese_oneshot.data.omniglot.edition import Edition, ImageSet
 
 PARTS = ("images_background", "images_evaluation", "all_runs")
 SETS = {"images_background": {"Dog": 2}, "images_evaluation": {"Bee": 20, "Cat": 20}}
+DRAWERS, RUNS = 4, 2
 
 
-def png(ink):
+def png(ink, mode="1"):
     buffer = io.BytesIO()
-    Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert("1").save(buffer, "PNG")
+    Image.fromarray(np.where(ink, 0, 255).astype(np.uint8)).convert(mode).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 class Lookalike:
-    """42 characters in three alphabets, and 20 runs; everything that must come out, beside it."""
+    """42 characters in three alphabets, and 2 runs; everything that must come out, beside it."""
 
     def __init__(self, folder):
         rng = np.random.default_rng(5)
         self.folder = folder
-        self.ink = rng.random((42 * 20, 105, 105)) < 0.01
+        self.ink = rng.random((42 * DRAWERS, 105, 105)) < 0.01
         characters = [
             (part, f"{alphabet}/character{number:02d}")
             for part, alphabets in SETS.items()
             for alphabet, count in alphabets.items()
             for number in range(1, count + 1)
         ]
-        for place, ink in enumerate(self.ink):
-            part, character = characters[place // 20]
-            name = f"{part}/{character}/{place // 20:04d}_{place % 20 + 1:02d}.png"
-            self.put(name, png(ink))
         self.names = [character for _, character in characters]
-        self.runs = np.empty((3, 20, 20), np.int64)
-        for run in range(20):
-            first = 2 + 20 * (run % 2)  # the first class of Bee or of Cat
+        for index, ink in enumerate(self.ink):
+            number, drawer = divmod(index, DRAWERS)
+            part, character = characters[number]
+            self.put(f"{part}/{character}/{number:04d}_{drawer + 1:02d}.png", png(ink))
+        self.runs = np.empty((3, RUNS, 20), np.int64)
+        for run in range(RUNS):
+            first = 2 + 20 * run  # the first class of Bee, then of Cat
             order, answer = rng.permutation(20), rng.permutation(20)
-            self.runs[1, run] = (first + order) * 20 + run
-            self.runs[0, run] = (first + order[answer]) * 20 + (run + 1) % 20
+            self.runs[0, run] = (first + order[answer]) * DRAWERS + run + 1
+            self.runs[1, run] = (first + order) * DRAWERS + run
             self.runs[2, run] = answer
-            labels = ""
+            top, labels = f"run{run + 1:02d}", ""
             for column in range(20):
-                item, support = f"item{column + 1:02d}.png", f"class{column + 1:02d}.png"
-                top = f"run{run + 1:02d}"
-                self.put(f"all_runs/{top}/test/{item}", png(self.ink[self.runs[0, run, column]]))
-                self.put(
-                    f"all_runs/{top}/training/{support}", png(self.ink[self.runs[1, run, column]])
-                )
-                right = f"class{answer[column] + 1:02d}.png"
-                labels += f"{top}/test/{item} {top}/training/{right}\n"
+                item, support = (f"test/item{column + 1:02d}", f"training/class{column + 1:02d}")
+                for row, name in enumerate((item, support)):
+                    ink = self.ink[self.runs[row, run, column]]
+                    self.put(f"all_runs/{top}/{name}.png", png(ink))
+                labels += f"{top}/{item}.png {top}/training/class{answer[column] + 1:02d}.png\n"
             self.put(f"all_runs/{top}/class_labels.txt", labels.encode())
         rows = np.stack([np.packbits(image) for image in self.ink])
-        self.edition = Edition(
-            ImageSet(PARTS[0], SETS[PARTS[0]], hashlib.sha256(rows[:40].tobytes()).hexdigest()),
-            ImageSet(PARTS[1], SETS[PARTS[1]], hashlib.sha256(rows[40:].tobytes()).hexdigest()),
-            hashlib.sha256(self.runs.astype("<i8").tobytes()).hexdigest(),
+        parts = rows[: 2 * DRAWERS], rows[2 * DRAWERS :]
+        sets = (
+            ImageSet(part, SETS[part], hashlib.sha256(images.tobytes()).hexdigest(), DRAWERS)
+            for part, images in zip(PARTS, parts, strict=False)
         )
+        runs_digest = hashlib.sha256(self.runs.astype("<i8").tobytes()).hexdigest()
+        self.edition = Edition(*sets, runs_digest, RUNS)
 
     def put(self, name, data):
         path = self.folder / name
@@ -79,10 +79,6 @@ class Lookalike:
         return folder
 
     def matches(self, found):
-        return (
-            np.array_equal(found.dataset.pixels.numpy(), np.where(self.ink, 255, 0))
-            and torch.stack([found.runs.queries, found.runs.supports, found.runs.answers])
-            .numpy()
-            .tolist()
-            == self.runs.tolist()
-        )
+        runs = torch.stack([found.runs.queries, found.runs.supports, found.runs.answers])
+        pixels = np.where(self.ink, 255, 0)
+        return np.array_equal(found.dataset.pixels, pixels) and np.array_equal(runs, self.runs)

@@ -26,6 +26,7 @@ from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.data.image_folder import load_folder
 from siamese_oneshot.data.omniglot import loader
 from siamese_oneshot.train import train_task
+from siamese_oneshot.utils.errors import UserError
 
 RESULTS = re.compile(r".*\.ckpt|result\.json|metrics\.csv|(predictions|evaluation)\..*|.*\.tmp")
 
@@ -73,16 +74,27 @@ def test_bad_files_of_omniglot(
 ) -> None:
     monkeypatch.setattr(loader, "EDITION", built.edition)
     monkeypatch.setenv("SIAMESE_ONESHOT_CACHE", str(work / "cache"))
-    root = work / "root"
-    root.mkdir()
-    for path in (built.folder / "zips").iterdir():
-        (root / path.name).write_bytes(path.read_bytes())
-    spoil(root)
-    line = ["train", "data.source=omniglot", "data.root=root", "data.download=false"]
-    message = refused(work, [*line, "data.on_missing=null", "data.split=lake"], says)
+    shutil.copytree(built.folder / "zips", work / "root")
+    spoil(work / "root")
+    with pytest.raises(UserError) as caught:
+        loader.load_omniglot("root", download=False)
+    message = str(caught.value)
+    for part in says:
+        assert part in message, message
     assert len(message.splitlines()) <= 8
     assert not list(work.rglob("*.bits"))
     assert not list(work.parent.rglob("escaped*"))
+
+
+def test_a_training_names_the_bad_file_of_omniglot(
+    work: Path, built: Lookalike, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIAMESE_ONESHOT_CACHE", str(work / "cache"))
+    shutil.copytree(built.folder / "zips", work / "root")
+    line = ["train", "data.source=omniglot", "data.download=false", "data.on_missing=null"]
+    says = "images_background.zip: images_background has 1 alphabets, not 30"
+    refused(work, [*line, "data.root=root", "data.split=lake"], [says])
+    refused(work, [*line, "data.root=nowhere", "data.split=lake"], ["data.root=", "no such folder"])
 
 
 @pytest.mark.parametrize(("make", "says"), [row[1:] for row in BAD_OWN],

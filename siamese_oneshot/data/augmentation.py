@@ -21,7 +21,7 @@ _SIDE = 105.0  # the paper states shifts in pixels of a 105 × 105 image
 
 @dataclass(frozen=True)
 class Warp:
-    """A geometric transformation of each image of a batch; small, drawn on the CPU.
+    """A geometric transformation of each image of a batch, drawn on the CPU.
 
     Attributes:
         matrix: float32 ``(n, 2, 3)``: where a point (x, y) goes. The image spans -1 … 1, x points
@@ -48,18 +48,16 @@ class Warp:
         Displacements are added as they are. That is not their exact composition, but they are
         isotropic noise, and the sum has the same distribution.
         """
-        linear = self.matrix[:, :, :2]
-        shift = linear @ first.matrix[:, :, 2:] + self.matrix[:, :, 2:]
+        matrix = self.matrix[:, :, :2] @ first.matrix
+        matrix[:, :, 2] += self.matrix[:, :, 2]
         parts = [warp.displacement for warp in (self, first) if warp.displacement is not None]
-        displacement = sum(parts[1:], parts[0]) if parts else None
-        return Warp(torch.cat([linear @ first.matrix[:, :, :2], shift], 2), displacement)
+        return Warp(matrix, sum(parts[1:], parts[0]) if parts else None)
 
     def repeated(self, times: int) -> Warp:
         """Each entry ``times`` times in a row."""
-        displacement = self.displacement
-        if displacement is not None:
-            displacement = displacement.repeat_interleave(times, 0)
-        return Warp(self.matrix.repeat_interleave(times, 0), displacement)
+        bend = self.displacement
+        bend = None if bend is None else bend.repeat_interleave(times, 0)
+        return Warp(self.matrix.repeat_interleave(times, 0), bend)
 
     def after_rot90(self, quarter_turns: Tensor) -> Warp:
         """A rotation by ``quarter_turns`` × 90°, int64 ``(n,)``, then this."""
@@ -74,10 +72,13 @@ class Warp:
         return self.after(_linear(sign, zero, zero, one))
 
 
+def _matrices(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
+    """``((a, b), (c, d))`` of each image, ``(n, 2, 2)``; entries are ``(n,)``."""
+    return torch.stack([a, b, c, d], -1).unflatten(-1, (2, 2))
+
+
 def _linear(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Warp:
-    """The map ``((a, b), (c, d))`` of each image; entries are ``(n,)``."""
-    rows = torch.stack([torch.stack([a, b], -1), torch.stack([c, d], -1)], -2)
-    return Warp(torch.cat([rows, torch.zeros(len(a), 2, 1)], 2))
+    return Warp(F.pad(_matrices(a, b, c, d), (0, 1)))
 
 
 @dataclass(frozen=True)
@@ -144,31 +145,22 @@ def affine_matrix(theta: Tensor, shear: Tensor, scale: Tensor, shift: Tensor) ->
     Returns:
         float32 ``(n, 2, 3)``: where points go.
     """
-    cos, sin = theta.cos(), theta.sin()
-    rotation = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
-    one = torch.ones_like(theta)
-    shearing = torch.stack(
-        [torch.stack([one, shear[:, 0]], -1), torch.stack([shear[:, 1], one], -1)], -2
-    )
+    cos, sin, one = theta.cos(), theta.sin(), torch.ones_like(theta)
+    rotation = _matrices(cos, -sin, sin, cos)
+    shearing = _matrices(one, shear[:, 0], shear[:, 1], one)
     return torch.cat([rotation @ shearing @ torch.diag_embed(scale), shift[..., None]], 2)
 
 
 def apply_warp(images: Tensor, warp: Warp) -> Tensor:
-    """Transform a batch with one interpolation (bilinear, background outside).
+    """Transform images ``(n, 1, side, side)`` with one bilinear interpolation each.
 
-    Args:
-        images: float ``(n, 1, side, side)``, 0 background … 1 foreground.
-        warp: ``n`` warps on the same device.
-
-    Returns:
-        float ``(n, 1, side, side)``.
+    The ``n`` warps are on the images' device; what lies outside an image is background.
     """
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 would shift the points
         # grid_sample needs the source of each point of the result: the inverse of the map.
         linear, shift = warp.matrix[:, :, :2], warp.matrix[:, :, 2:]
         (a, b), (c, d) = linear[:, 0].unbind(1), linear[:, 1].unbind(1)
-        adjugate = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], -2)
-        inverse = adjugate / (a * d - b * c)[:, None, None]
+        inverse = _matrices(d, -b, -c, a) / (a * d - b * c)[:, None, None]
         back = torch.cat([inverse, -inverse @ shift], 2)
         side = images.shape[-1]
         knots = 0 if warp.displacement is None else warp.displacement.shape[-1]
@@ -178,9 +170,7 @@ def apply_warp(images: Tensor, warp: Warp) -> Tensor:
         if warp.displacement is not None:
             grid = grid + weights @ warp.displacement @ weights.T
         grid = grid.permute(0, 2, 3, 1)  # (n, side, side, 2)
-        return F.grid_sample(
-            images, grid, mode="bilinear", padding_mode="zeros", align_corners=False
-        )
+        return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
 
 
 @lru_cache(maxsize=16)
@@ -256,15 +246,7 @@ def sample_composite(
 
 
 def compose_images(first: Tensor, other: Tensor, normal: Tensor) -> Tensor:
-    """Compose images in pairs.
-
-    Args:
-        first, other: ``(n, 1, side, side)``, 0 background … 1 foreground.
-        normal: ``(n, 2)``: see `Composite`.
-
-    Returns:
-        ``(n, 1, side, side)``.
-    """
+    """Compose pairs of images ``(n, 1, side, side)``; ``normal`` ``(n, 2)``: see `Composite`."""
     side = first.shape[-1]
     centers = (torch.arange(side, device=first.device) * 2 + 1) / side - 1
     x = normal[:, 0, None, None, None] * centers

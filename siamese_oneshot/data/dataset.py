@@ -147,8 +147,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         Args:
             pixels: uint8 ``(n, height, width)``, by alphabet, character and drawer.
             characters: Number of characters of each alphabet.
-            n_drawers: Drawers of each character.
-            source: Name of the data source.
+            n_drawers, source: Drawers of each character; name of the data source.
         """
         counts = torch.tensor(list(characters.values()))
         n_classes = int(counts.sum())
@@ -214,7 +213,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
     def distinct(self, indices: Tensor) -> Tensor:
         """``indices`` without images that equal an earlier image of their class bit for bit.
 
-        Omniglot holds one such copy. A pair of two copies would neither teach nor test anything.
+        Omniglot holds one such copy; a pair of the two would neither teach nor test anything.
         """
         seen: dict[tuple[int, int], list[int]] = {}
         keep = []
@@ -231,11 +230,8 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
     ) -> CharacterDataset:
         """The dataset with images of ``size`` × ``size`` pixels.
 
-        Args:
-            size: Pixels along a side.
-            bilinear: Enlarge by bilinear interpolation. Otherwise, and for smaller sizes, areas
-                are averaged, which avoids aliasing.
-            batch_size: Images that are resized at once.
+        With ``bilinear`` images are enlarged by bilinear interpolation. Otherwise, and for smaller
+        sizes, areas are averaged, which avoids aliasing.
         """
         height, width = self.pixels.shape[-2:]
         if (height, width) == (size, size):

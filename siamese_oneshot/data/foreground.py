@@ -242,17 +242,11 @@ def _quantile(values: Floats, q: float) -> float:
 
 
 def _background_color(colors: Floats, region: Mask) -> Floats:
-    """Fit a quadratic surface to the background's color, robust to strokes.
+    """Fit a quadratic surface to the background's color ``(h, w, 3)``, robust to strokes.
 
-    Iteratively reweighted least squares: first a constant, then a plane through the region's
-    border, then the surface. Pixels far from the current fit get little weight.
-
-    Args:
-        colors: ``(h, w, 3)``, 0 … 1.
-        region: ``(h, w)``, the pixels of the sheet that is drawn on.
-
-    Returns:
-        The color at every pixel, ``(h, w, 3)``.
+    Iteratively reweighted least squares: first a constant, then a plane through the border of
+    ``region``, the sheet that is drawn on, then the surface. Pixels far from the current fit get
+    little weight.
     """
     from scipy.ndimage import minimum_filter
 

@@ -211,10 +211,7 @@ def _walk(
 ) -> tuple[list[Path], list[ImageError]]:
     """The files in and below a folder, sorted, and an error for each folder that is not read.
 
-    Args:
-        base: The folder.
-        depth: How many levels of folders below it are read; None for all.
-        follow_links: Whether links to folders are followed; needs a ``depth``.
+    ``depth`` levels of folders below it are read; links to folders are followed within a depth.
     """
     files: list[Path] = []
     errors, pending = [], [base]
@@ -232,12 +229,13 @@ def _walk(
         paths = [folder / name for name in names if name not in ignored]
         if not paths and folder != base:
             errors.append(ImageError(folder, "the folder is empty"))
+        level = len(folder.relative_to(base).parts)
         for path in paths:
             if not path.is_dir():
                 files.append(path)
             elif path.is_symlink() and not follow_links:
                 errors.append(ImageError(path, "a link to a folder is not followed"))
-            elif len(folder.relative_to(base).parts) == depth:
+            elif level == depth:
                 errors.append(ImageError(path, "a folder inside a class's folder is not read"))
             else:
                 pending.append(path)

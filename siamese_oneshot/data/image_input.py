@@ -100,15 +100,10 @@ def read_input(source: ImageSource, name: str = "the image") -> ImageInput:
 def read_many(
     read: Callable[[_T, str], _R], sources: Sequence[_T], progress: bool = False
 ) -> list[_R | ImageError]:
-    """Read images in several threads.
+    """Read images in several threads; returns each image, or the error for it, in order.
 
-    Args:
-        read: Reads one image, such as `read_input`; takes a source and a name for messages.
-        sources: What ``read`` takes.
-        progress: Show a progress bar if there are many images.
-
-    Returns:
-        In order: each image, or the error for it.
+    ``read``, such as `read_input`, takes a source and a name for messages. With ``progress`` a
+    progress bar is shown if there are many images.
     """
 
     def read_one(index: int) -> _R | ImageError:

@@ -24,8 +24,8 @@ def group_by_class(images: Tensor, labels: Tensor) -> tuple[Tensor]:
         labels: int64 ``(n,)``.
 
     Returns:
-        Images ``(1, classes, k, 1, h, w)``: the classes with at least two images, and the first
-        ``k`` images of each, where ``k`` is the size of the smallest of these classes.
+        Images ``(1, classes, k, 1, h, w)``: the first ``k`` images of each class with at least two,
+        where ``k`` is the size of the smallest of these classes.
 
     Raises:
         ArgumentError: If fewer than two classes have two images.

@@ -71,13 +71,8 @@ def sample_mnist_episodes(
 ) -> Episodes:
     """One-shot episodes among all classes, with one support image of each (section 4.4).
 
-    Args:
-        dataset: Images sorted by class, at least two of each.
-        episodes: Number of episodes.
-        generator: Source of randomness; all draws are independent and uniform.
-
-    Returns:
-        Episodes with as many ways as classes, in random order. The query is never its own support.
+    All draws are independent and uniform; the query is never its own support. The images of
+    ``dataset`` are sorted by class, at least two of each.
     """
     counts = torch.bincount(dataset.classes)
     first = torch.cumsum(counts, 0) - counts
@@ -93,13 +88,9 @@ def sample_mnist_episodes(
 
 
 def _file(folder: Path, name: str, kind: str) -> Path | None:
-    dimensions = _KINDS[kind][1]
-    for dot in ("-", "."):
-        for suffix in ("", ".gz"):
-            path = folder / f"{name}-{kind}{dot}idx{dimensions}-ubyte{suffix}"
-            if path.is_file():
-                return path
-    return None
+    stem = f"{name}-{kind}*idx{_KINDS[kind][1]}-ubyte"  # - or . before idx
+    found = [*sorted(folder.glob(stem)), *sorted(folder.glob(f"{stem}.gz"))]
+    return next((path for path in found if path.is_file()), None)
 
 
 def _idx(path: Path, kind: str) -> NDArray[np.uint8]:

@@ -116,8 +116,8 @@ def load_source(source: Source, config: SourceConfig | None = None) -> LoadedDat
     """Load a data source.
 
     Args:
-        source: Name in `SOURCES`; or a dataset; or a function without arguments that returns one;
-            or a mapping with the ``_target_`` of such a function and its arguments.
+        source: Name in `SOURCES`; a dataset; a function without arguments that returns one; or a
+            mapping with the ``_target_`` of such a function and its arguments.
         config: Settings of the named sources.
 
     Raises:

@@ -69,13 +69,7 @@ class SyntheticConfig:
 def load_alphabets(
     config: SyntheticConfig, first: int = 0, cache_dir: str | Path | None = None
 ) -> CharacterDataset:
-    """`draw_alphabets`, from the cache on disk if these alphabets have been drawn on this machine.
-
-    Args:
-        config: How much is generated.
-        first: As for `draw_alphabets`.
-        cache_dir: As for `load_omniglot`.
-    """
+    """`draw_alphabets`, cached on disk; ``cache_dir`` as for `load_omniglot`."""
     n_images = config.n_alphabets * config.n_characters[1] * config.n_drawers
     if n_images < MIN_CACHED_IMAGES:
         return draw_alphabets(config, first=first)
@@ -454,16 +448,10 @@ def normal(rng: torch.Generator, *shape: int) -> Tensor:
 def smooth_displacement(
     points: Tensor, amplitude: float, frequency: float, rng: torch.Generator
 ) -> Tensor:
-    """Displace points by a smooth random field, so that strokes that meet still meet.
+    """Displace points ``(n, m, 2)`` by smooth random fields, so that strokes that meet still meet.
 
-    Args:
-        points: ``(n, m, 2)``; each of the n has a field of its own, a sum of three waves.
-        amplitude: Standard deviation of each wave's displacement, 1 is half an image.
-        frequency: Number of waves across an image, roughly.
-        rng: Source of randomness.
-
-    Returns:
-        ``(n, m, 2)``.
+    Each of the n has a field of its own, a sum of three waves with about ``frequency`` waves across
+    an image; ``amplitude`` is the standard deviation of a wave's displacement, 1 is half an image.
     """
     n = len(points)
     for _ in range(3):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from siamese_oneshot.data.cache import pack
-from siamese_oneshot.data.omniglot.edition import DRAWERS, RUNS, SIDE, WAY, ImageSet
+from siamese_oneshot.data.omniglot.edition import SIDE, WAY, Edition, ImageSet
 from siamese_oneshot.utils.errors import UserError
 
 MAX_ZIP_BYTES = 256 * 2**20  # the largest official zip has 9.5 MB
@@ -128,22 +128,16 @@ def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
 
 
 def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
-    """All images of one set, verified.
+    """All images of one set, verified: uint8 ``(count, 1379)``, bit-packed.
 
-    Args:
-        archive: The files. Alphabet, character and drawer are read from the end of each name
-            (``Greek/character03/0396_07.png``); the folders above do not matter.
-        expected: What the set must hold.
-
-    Returns:
-        uint8 ``(count, 1379)``: bit-packed, by alphabet, character and drawer.
+    They are sorted by alphabet, character and drawer, which are read from the end of each name
+    (``Greek/character03/0396_07.png``); the folders above do not matter.
 
     Raises:
         OmniglotFaulty: What is missing, unexpected or wrong.
     """
-    names = _image_names(archive, expected)
     rows, faults = [], []
-    for name in names:
+    for name in _image_names(archive, expected):
         try:
             rows.append(pack(decode_image(archive, name)[None]))
         except OmniglotFaulty as fault:
@@ -161,15 +155,14 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
 
 
 def decode_runs(
-    archive: Archive, evaluation: NDArray[np.uint8], offset: int, digest: str
+    archive: Archive, evaluation: NDArray[np.uint8], edition: Edition
 ) -> NDArray[np.int64]:
     """Lake's runs: each image is found among the evaluation images by its pixels.
 
     Args:
         archive: The files of all_runs.zip.
         evaluation: uint8 ``(n, 1379)``: the bit-packed evaluation set.
-        offset: Index of its first image in the dataset.
-        digest: SHA-256 of the right result.
+        edition: What is expected.
 
     Returns:
         int64 ``(3, 20, 20)``: queries, supports and answers as in `LakeRuns`.
@@ -177,20 +170,22 @@ def decode_runs(
     Raises:
         OmniglotFaulty: What is missing or wrong.
     """
-    indices = {row.tobytes(): index for index, row in enumerate(evaluation, offset)}
+    indices = {
+        row.tobytes(): index for index, row in enumerate(evaluation, edition.background.count)
+    }
     by_ending = {
         "/".join(PurePosixPath(name).parts[-depth:]): name
         for depth in (3, 2)
         for name in archive.names
     }
-    out = np.empty((3, RUNS, WAY), "<i8")
+    out = np.empty((3, edition.runs, WAY), "<i8")
 
     def member(ending: str) -> str:
         if ending not in by_ending:
             raise OmniglotFaulty(f"it has no {ending}")
         return by_ending[ending]
 
-    for run in range(RUNS):
+    for run in range(edition.runs):
         folder = f"run{run + 1:02d}"
         for row, kind in enumerate(("test/item", "training/class")):
             for column in range(WAY):
@@ -200,7 +195,7 @@ def decode_runs(
                     raise OmniglotFaulty(f"{name} is no image of the evaluation set")
                 out[row, run, column] = indices[bits]
         out[2, run] = _answers(archive, member(f"{folder}/class_labels.txt"))
-    if sha256(out) != digest:
+    if sha256(out) != edition.runs_digest:
         raise OmniglotFaulty("its images or labels are not those of Lake's runs")
     return out.astype(np.int64)
 
@@ -222,11 +217,7 @@ def _answers(archive: Archive, name: str) -> list[int]:
 
 
 def _image_names(archive: Archive, expected: ImageSet) -> list[str]:
-    """The names of a set's images, by alphabet, character and drawer.
-
-    Raises:
-        OmniglotFaulty: If some are missing, or there are others.
-    """
+    """The names of a set's images, by alphabet, character and drawer; none else may be there."""
     files: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
@@ -248,7 +239,7 @@ def _image_names(archive: Archive, expected: ImageSet) -> list[str]:
         if characters:
             faults += _difference(alphabet, "characters", wanted, characters)
         for character, drawers in sorted(characters.items()):
-            numbers = [f"{number:02d}" for number in range(1, DRAWERS + 1)]
+            numbers = [f"{number:02d}" for number in range(1, expected.drawers + 1)]
             faults += _difference(f"{alphabet}/{character}", "drawers", numbers, drawers)
             for _, same in sorted(drawers.items()):
                 names.append(same[0])

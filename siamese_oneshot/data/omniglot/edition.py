@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SIDE = 105
-DRAWERS = 20
-RUNS = 20
-WAY = 20
+WAY = 20  # of Lake's runs
 
 
 @dataclass(frozen=True)
@@ -24,16 +22,18 @@ class ImageSet:
         characters: Number of characters of each alphabet, in sorted order.
         digest: SHA-256 of the images packed to bits (foreground is 1, each padded to bytes), by
             alphabet, character and drawer.
+        drawers: Number of drawers of each character.
     """
 
     part: str
     characters: Mapping[str, int]
     digest: str
+    drawers: int = 20
 
     @property
     def count(self) -> int:
         """Number of images."""
-        return DRAWERS * sum(self.characters.values())
+        return self.drawers * sum(self.characters.values())
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Edition:
     background: ImageSet
     evaluation: ImageSet
     runs_digest: str
+    runs: int = 20
 
 
 OFFICIAL = Edition(

@@ -32,7 +32,7 @@ from siamese_oneshot.data.omniglot.archive import (
     decode_set,
     holds_runs,
 )
-from siamese_oneshot.data.omniglot.edition import DRAWERS, DUPLICATE_CLASSES, OFFICIAL, SIDE
+from siamese_oneshot.data.omniglot.edition import DUPLICATE_CLASSES, OFFICIAL, SIDE
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 from siamese_oneshot.utils.io import atomic_write
 
@@ -128,7 +128,7 @@ def load_omniglot(
     packed = np.concatenate([arrays["background"], arrays["evaluation"]])
     characters = {**EDITION.background.characters, **EDITION.evaluation.characters}
     pixels = cache.unpack(packed, SIDE)
-    dataset = CharacterDataset.from_grid(pixels, characters, DRAWERS, "omniglot")
+    dataset = CharacterDataset.from_grid(pixels, characters, EDITION.background.drawers, "omniglot")
     dataset = replace(dataset, duplicate_classes=DUPLICATE_CLASSES)
     return Omniglot(dataset, LakeRuns(*torch.tensor(arrays["runs"])))
 
@@ -143,10 +143,8 @@ class Place(NamedTuple):
 def search_places(root_variable: str, data_set: str, home: Path) -> list[Place]:
     """Folders to search if no root is given, in order.
 
-    Args:
-        root_variable: Environment variable with a folder.
-        data_set: ``omniglot`` or ``mnist``: folder below ./data, ../shared and the cache.
-        home: The cache's folder.
+    These are the folder in the environment variable ``root_variable`` and those named ``data_set``
+    in ./data, ../shared and the cache's folder ``home``.
     """
     places = []
     if named := os.environ.get(root_variable):
@@ -179,11 +177,7 @@ def _missing(folder: Path) -> str:
 
 
 def _root_place(root: str | Path) -> Place:
-    """The folder that a user gave.
-
-    Raises:
-        ArgumentError: If it lacks an image set.
-    """
+    """The folder that a user gave, which must have both image sets."""
     place = Place(Path(root).expanduser().absolute(), "root")
     if not all(_candidates(place.path, part) for part in PARTS[:2]):
         message = (
@@ -212,18 +206,13 @@ class _Search:
         self.faults: list[str] = []
 
     def decode(self) -> dict[str, cache.Array]:
-        """The three arrays of the cache: both image sets and the runs.
-
-        Raises:
-            OmniglotUnavailable, OmniglotFaulty: As for `load_omniglot`.
-        """
+        """The three arrays of the cache: both image sets and the runs."""
         for path, name in self.places:
             if name == f"${ROOT_VARIABLE}" and (lacking := _missing(path)):
                 log.warning("%s=%s: %s; trying the next location", name, path, lacking)
         background = self._part(PARTS[0], lambda a: decode_set(a, EDITION.background))
         evaluation = self._part(PARTS[1], lambda a: decode_set(a, EDITION.evaluation))
-        first, digest = len(background), EDITION.runs_digest
-        runs = self._part(PARTS[2], lambda a: decode_runs(a, evaluation, first, digest))
+        runs = self._part(PARTS[2], lambda a: decode_runs(a, evaluation, EDITION))
         return {"background": background, "evaluation": evaluation, "runs": runs}
 
     def _part(self, part: str, decode: Callable[[Archive], T]) -> T:
@@ -274,38 +263,24 @@ def _decoded(path: Path, decode: Callable[[Archive], T]) -> T:
         return decode(archive)
 
 
-def download(part: str, folder: Path, opener: Callable[[str], Any] | None = None) -> Path:
-    """Download one official zip.
-
-    Args:
-        part: One of `PARTS`.
-        folder: Folder for the zip; created if necessary.
-        opener: Opens an address (`open_https` if None); its answer has ``headers`` and
-            ``read(size)`` and can be closed.
+def download(part: str, folder: Path) -> Path:
+    """Download one official zip into a folder.
 
     Raises:
         DownloadFailed: On any failure; no file is left behind.
     """
-    url = URLS[part]
-    path = folder / f"{part}.zip"
+    url, path = URLS[part], folder / f"{part}.zip"
     log.info("downloading %s to %s", url, path)
     try:
-        with (opener or open_https)(url) as answer, atomic_write(path) as handle:
+        with open_https(url) as answer, atomic_write(path) as handle:
             _receive(answer, handle, part)
-    except DownloadFailed as fault:
-        raise DownloadFailed(f"{url}: {fault}") from fault
-    except (OSError, http.client.HTTPException) as fault:
-        raise DownloadFailed(f"{url}: {fault or type(fault).__name__}") from fault
+    except (DownloadFailed, OSError, http.client.HTTPException) as fault:
+        raise DownloadFailed(f"{url}: {str(fault) or type(fault).__name__}") from fault
     return path
 
 
 def open_https(url: str) -> Any:
-    """Open an https address for reading.
-
-    Raises:
-        DownloadFailed: If the address, or one that it redirects to, is not https.
-        OSError: If there is no connection, or an answer other than success.
-    """
+    """Open an address for reading; it, and those that it redirects to, must be https."""
     _require_https(url)
     return urllib.request.build_opener(_HttpsOnly).open(url, timeout=SILENCE_SECONDS)
 
@@ -330,10 +305,8 @@ def _receive(answer: Any, handle: Any, part: str) -> None:
     expected = int(length) if length and length.isdigit() else None
     digest = hashlib.md5(usedforsecurity=False)
     size, deadline = 0, time.monotonic() + TOTAL_SECONDS
-    # disable=None: no bar if the output is not a terminal
-    with tqdm(
-        total=expected, unit="B", unit_scale=True, desc=f"{part}.zip", disable=None, leave=False
-    ) as bar:
+    shown: Any = {"unit": "B", "unit_scale": True, "desc": f"{part}.zip", "leave": False}
+    with tqdm(total=expected, disable=None, **shown) as bar:  # None: no bar without a terminal
         while chunk := answer.read(2**16):
             size += len(chunk)
             if size > MAX_BYTES:
@@ -346,7 +319,5 @@ def _receive(answer: Any, handle: Any, part: str) -> None:
     if expected is not None and size < expected:
         raise DownloadFailed(f"the connection ended after {size} of {expected} bytes")
     if digest.hexdigest() != MD5[part]:
-        raise DownloadFailed(
-            f"its MD5 is {digest.hexdigest()}, not {MD5[part]} ({size} bytes received; perhaps a "
-            "proxy's page)"
-        )
+        received = f"({size} bytes received; perhaps a proxy's page)"
+        raise DownloadFailed(f"its MD5 is {digest.hexdigest()}, not {MD5[part]} {received}")

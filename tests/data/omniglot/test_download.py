@@ -19,21 +19,22 @@ class Answer(io.BytesIO):
 
 
 @pytest.fixture
-def md5(monkeypatch):
-    digest = hashlib.md5(CONTENT).hexdigest()
-    monkeypatch.setitem(loader.MD5, "all_runs", digest)
+def served(monkeypatch):
+    """Sets what answers to a request; returns the addresses asked for."""
+    monkeypatch.setitem(loader.MD5, "all_runs", hashlib.md5(CONTENT).hexdigest())
+
+    def serve(opener):
+        asked = []
+        monkeypatch.setattr(loader, "open_https", lambda url: asked.append(url) or opener(url))
+        return asked
+
+    return serve
 
 
-@pytest.mark.usefixtures("md5")
 @pytest.mark.parametrize("length", [None, len(CONTENT)])
-def test_success(tmp_path, length):
-    asked = []
-
-    def opener(url):
-        asked.append(url)
-        return Answer(CONTENT, length)
-
-    path = download("all_runs", tmp_path / "deep" / "omniglot", opener)
+def test_success(tmp_path, served, length):
+    asked = served(lambda url: Answer(CONTENT, length))
+    path = download("all_runs", tmp_path / "deep" / "omniglot")
     assert path == tmp_path / "deep" / "omniglot" / "all_runs.zip"
     assert path.read_bytes() == CONTENT
     assert [file.name for file in path.parent.iterdir()] == ["all_runs.zip"]
@@ -59,7 +60,6 @@ def no_network(url):
     raise OSError("Name or service not known")
 
 
-@pytest.mark.usefixtures("md5")
 @pytest.mark.parametrize(
     ("opener", "message"),
     [
@@ -69,28 +69,30 @@ def no_network(url):
         (no_network, "Name or service not known"),
     ],
 )
-def test_a_failure_names_the_address_and_leaves_nothing_behind(tmp_path, opener, message):
+def test_a_failure_names_the_address_and_leaves_nothing_behind(tmp_path, served, opener, message):
+    served(opener)
     folder = tmp_path / "omniglot"
     folder.mkdir()
     (folder / "all_runs.zip").write_bytes(b"what was there before")
     with pytest.raises(DownloadFailed, match=message) as caught:
-        download("all_runs", folder, opener)
+        download("all_runs", folder)
     assert loader.URLS["all_runs"] in str(caught.value)
     assert [file.name for file in folder.iterdir()] == ["all_runs.zip"]
     assert (folder / "all_runs.zip").read_bytes() == b"what was there before"
 
 
-def test_an_endless_answer_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(loader, "MAX_BYTES", 100_000)
-    with pytest.raises(DownloadFailed, match="larger than 100000 bytes"):
-        download("all_runs", tmp_path, lambda url: Answer(CONTENT))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_slow_answer_is_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(loader, "TOTAL_SECONDS", -1.0)
-    with pytest.raises(DownloadFailed, match="not finished after"):
-        download("all_runs", tmp_path, lambda url: Answer(CONTENT))
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        ("MAX_BYTES", 100_000, "larger than 100000 bytes"),
+        ("TOTAL_SECONDS", -1.0, "not finished after"),
+    ],
+)
+def test_an_endless_or_slow_answer_is_cut(tmp_path, monkeypatch, served, limit, value, message):
+    served(lambda url: Answer(CONTENT))
+    monkeypatch.setattr(loader, limit, value)
+    with pytest.raises(DownloadFailed, match=message):
+        download("all_runs", tmp_path)
     assert not list(tmp_path.iterdir())
 
 

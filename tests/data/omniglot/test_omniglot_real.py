@@ -1,6 +1,7 @@
 """Facts of the real Omniglot."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from siamese_oneshot.data.omniglot import (
     SMALL2,
     load_omniglot,
 )
-from siamese_oneshot.utils.errors import UserError
 
 
 @pytest.mark.omniglot
@@ -34,7 +34,7 @@ def test_real_counts(omniglot):
     assert dataset.classes.bincount().unique().tolist() == [20]
     assert dataset.drawers.bincount().tolist() == [1623] * 20
     # ink is 255: far more paper than ink in every image, and no empty one
-    share = np.count_nonzero(dataset.pixels.numpy(), axis=(1, 2)) / 105**2
+    share = dataset.pixel_sums / 255 / 105**2
     assert 0.002 < share.min() < share.max() < 0.25
 
 
@@ -97,11 +97,11 @@ def test_the_first_run_by_hand(omniglot):
 
 
 @pytest.mark.omniglot
+@pytest.mark.skipif(
+    not os.environ.get("SIAMESE_ONESHOT_LONG"), reason="decodes 32,460 images: SIAMESE_ONESHOT_LONG"
+)
 def test_real_cold_equals_warm(omniglot, tmp_path):
-    try:
-        cold = load_omniglot(download=False, cache_dir=tmp_path)
-    except UserError:
-        pytest.skip("the real Omniglot is in the cache, but its files are not here")
+    cold = load_omniglot(download=False, cache_dir=tmp_path)
     assert torch.equal(cold.dataset.pixels, omniglot.dataset.pixels)
     assert torch.equal(cold.runs.queries, omniglot.runs.queries)
 
