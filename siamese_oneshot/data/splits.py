@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ _NO_RUN_ALPHABETS = tuple(name for name in EVALUATION if name not in RUN_ALPHABE
 # Drawers are numbered within an alphabet. Those of Lake's runs are all among the first eight.
 _VALIDATION_DRAWERS = range(4, 8)
 _TRAIN_DRAWERS = range(8, 20)
-_TEST_DRAWERS = {
+_TEST_DRAWERS: dict[str, Mapping[str, Sequence[int]]] = {
     "koch": RUN_DRAWERS,
     "koch_drawers_1_4": dict.fromkeys(RUN_ALPHABETS, range(4)),
 }
