@@ -301,6 +301,7 @@ class SiameseModule(pl.LightningModule):
                 "val/verification_auroc": verification.auroc,
                 "val/verification_eer": verification.eer,
             }
+            | {f"val/{one.task.key}_accuracy": one.accuracy for one in results.results[1:]}
         )
 
     def on_test_epoch_end(self) -> None:

@@ -24,7 +24,7 @@ SMALL = [
     "callbacks.validation_plots=null",
 ]  # fmt: skip
 PAPER = [
-    "+experiment=paper", "+sweep=paper", *SYNTHETIC, FULL_PRECISION, "test=false",
+    "+experiment=paper", "+sweep=paper_all", *SYNTHETIC, FULL_PRECISION, "test=false",
     "data.split=ratio_60_20_20", "model.encoder.image_size=64",
     "sampler.batch_size=4", "sampler.n_fixed_pairs=null", "sampler.n_augmented_copies=0",
     "sampler.steps_per_epoch=2",
@@ -34,7 +34,7 @@ PAPER = [
     "model.encoder.embedding_dim=range(16,65,16)",
 ]  # fmt: skip
 FULL = [  # all of the paper's ranges, on Omniglot, with a small budget for each trial
-    "+experiment=paper", "+sweep=paper", "logger=none", "sampler.batch_size=16",
+    "+experiment=paper", "+sweep=paper_all", "logger=none", "sampler.batch_size=16",
     "sampler.n_fixed_pairs=null",
     "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=3", "trainer.max_steps=6",
     "data.eval.val_runs=4",
@@ -118,24 +118,26 @@ def test_the_same_sweep_on_each_launcher(
     assert read_result(sweep / "1_seed=1").val_accuracy == alone
 
 
-def test_a_pruned_training_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("interval", "stops_at"), [(1.0, 6), (0.5, 3)])
+def test_a_pruned_training_stops_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: float, stops_at: int
+) -> None:
+    """At its first validation, also within an epoch."""
     monkeypatch.chdir(tmp_path)
-    pruner = "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}"
     line = [
-        "+sweep=search",
-        *SMALL,
-        "optimizer.lr=interval(1e-3,1e-2)",
-        "hydra/sweeper/pruner=none",
-        pruner,
-    ]
-    line += ["hydra.sweeper.n_trials=1", "hydra.sweeper.name=s"]
+        "+sweep=search", *SMALL, "optimizer.lr=interval(1e-3,1e-2)", "hydra/sweeper/pruner=none",
+        "hydra.sweeper.pruner={_target_:optuna.pruners.ThresholdPruner,lower:2.0}",
+        "hydra.sweeper.n_trials=1", "hydra.sweeper.name=s", "sampler.steps_per_epoch=6",
+        "trainer.max_steps=12", f"trainer.val_check_interval={interval}",
+    ]  # fmt: skip
     run_hydra(train_task, argv=line)
     sweep = tmp_path / "outputs" / "default" / "s"
     ((_, folder, progress),) = jobs_in(sweep)
     result = read_result(folder)
-    assert (result.status, result.steps, result.scores) == ("pruned", 3, [])
+    assert (result.status, result.steps, result.scores) == ("pruned", stops_at, [])
     assert progress.complete
     study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
     (trial,) = study.trials
     assert trial.state == optuna.trial.TrialState.PRUNED
     assert trial.value == pytest.approx(result.val_accuracy)
+    assert [*trial.intermediate_values] == [0]

@@ -33,7 +33,7 @@ def agents_line(definition, values):
 
 
 def test_the_papers_search() -> None:
-    definition = wandb_sweep(["+experiment=paper", "+sweep=paper", "hydra.sweeper.n_trials=30"])
+    definition = wandb_sweep(["+experiment=paper", "+sweep=paper_all", "hydra.sweeper.n_trials=30"])
     assert (definition["method"], definition["run_cap"]) == ("bayes", 30)
     assert definition["metric"] == {"name": "best_val/one_shot_accuracy", "goal": "maximize"}
     parameters = definition["parameters"]
@@ -45,7 +45,7 @@ def test_the_papers_search() -> None:
 
 def test_an_agents_command_line_is_one_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "abc123")
-    definition = wandb_sweep(["+experiment=paper", "+sweep=paper"])
+    definition = wandb_sweep(["+experiment=paper", "+sweep=paper_all"])
     values = {
         key: found.get("min", found.get("values", [0])[0])
         for key, found in definition["parameters"].items()

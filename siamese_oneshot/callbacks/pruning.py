@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,19 +45,19 @@ class Pruning(Callback):
             self._trial = trial_of(self.folder, self.pruner)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the score, and stop after this epoch if the trial is pruned."""
+        """Report the score, and stop if the trial is pruned."""
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
             return
         prune = False
         if self._trial is not None:
-            epoch, value = trainer.current_epoch, float(trainer.callback_metrics[self.monitor])
+            number, value = _number(trainer), float(trainer.callback_metrics[self.monitor])
             known = self._trial.study.get_trials(deepcopy=False)[self._trial.number]
-            if epoch not in known.intermediate_values:  # a resumed run may repeat an epoch
-                self._trial.report(value, epoch)
+            if number not in known.intermediate_values:  # a resumed run may repeat a validation
+                self._trial.report(value, number)
             prune = self.pruner is not None and self._trial.should_prune()
         if trainer.strategy.broadcast(prune):
             self.pruned = trainer.should_stop = True
-            log.info("pruned after epoch %d: other trials were better", trainer.current_epoch)
+            log.info("pruned at step %d: other trials were better", trainer.global_step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stay pruned if the process was killed before the result was written."""
@@ -69,3 +70,13 @@ class Pruning(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore it."""
         self.pruned = bool(state_dict["pruned"])
+
+
+def _number(trainer: pl.Trainer) -> int:
+    """Number of a validation, from 0; the epoch if each epoch has one."""
+    every, batches = trainer.val_check_batch, trainer.num_training_batches  # type: ignore[attr-defined]
+    if every is None or every >= batches:
+        return trainer.current_epoch
+    per_epoch = batches // every
+    in_epoch = min(math.ceil((trainer.fit_loop.batch_idx + 1) / every), per_epoch)
+    return trainer.current_epoch * per_epoch + in_epoch - 1

@@ -1,8 +1,11 @@
-"""Throughput: images per second, time spent waiting for data, gradient norms."""
+"""Speed: images per second, time spent waiting for data, gradient norms, length of the training."""
 
 from __future__ import annotations
 
+import logging
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +13,10 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
+
+from siamese_oneshot.utils import check
+
+log = logging.getLogger(__name__)
 
 
 class Throughput(Callback):
@@ -30,6 +37,7 @@ class Throughput(Callback):
         self._time = time.perf_counter()
 
     on_train_epoch_start = on_train_start  # nor the time between two epochs
+    on_validation_end = on_train_start  # nor a validation within an epoch
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -74,6 +82,88 @@ class Throughput(Callback):
     def _lap(self) -> float:
         before, self._time = self._time, time.perf_counter()
         return self._time - before
+
+
+class TimeEstimate(Callback):
+    """Logs the length of a training: its steps at the start, and the time that they will take.
+
+    The time is estimated from the first steps, apart from the very first one, without validations.
+
+    Args:
+        n_steps: Steps to measure.
+        min_hours: An estimate below this is not logged.
+        shorter: Overrides of a shorter training, named beside the estimate.
+    """
+
+    def __init__(
+        self, n_steps: int = 20, min_hours: float = 1.0, shorter: Sequence[str] = ()
+    ) -> None:
+        self.n_steps = check.integer("n_steps", n_steps, 1)
+        self.min_hours = check.number("min_hours", min_hours, 0)
+        self.shorter = check.names("shorter", shorter)
+        self._first_step, self._measured = 0, False
+        self._start: float | None = None  # the end of the first step
+        self._paused = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the number of steps and epochs."""
+        self._first_step, self._measured, self._start = trainer.global_step, False, None
+        total = trainer.estimated_stepping_batches
+        if not trainer.is_global_zero or math.isinf(total):  # it ends by trainer.max_time
+            return
+        batches = trainer.num_training_batches
+        per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
+        done = f", {trainer.global_step:,} of them done" if trainer.global_step else ""
+        log.info(
+            "at most %s steps%s: %s epochs of %s",
+            f"{total:,}", done, f"{total / per_epoch:.4g}", f"{per_epoch:,}",
+        )  # fmt: skip
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop the clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock again."""
+        if self._start is not None:
+            self._start += time.perf_counter() - self._paused
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Log the estimate, once, after ``1 + n_steps`` steps."""
+        steps = trainer.global_step - self._first_step
+        if self._measured or steps < 1 or (self._start is not None and steps < self.n_steps):
+            return
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self._start is None:
+            self._start, self._first_step = now, trainer.global_step
+            return
+        self._measured = True
+        rate = steps / max(now - self._start, 1e-9)
+        left = trainer.estimated_stepping_batches - trainer.global_step
+        if not trainer.is_global_zero or math.isinf(left) or left / rate < 3600 * self.min_hours:
+            return
+        shorter = f"; a shorter training: add {' '.join(self.shorter)}" if self.shorter else ""
+        log.info(
+            "%s steps at %.3g steps/s: about %s and the validations%s",
+            f"{left:,}", rate, _duration(left / rate), shorter,
+        )  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    """In days, hours or minutes."""
+    for unit, length in (("days", 86400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 60:.0f} minutes"
 
 
 def images_in(batch: Any) -> int:

@@ -99,6 +99,8 @@ class EvalConfig:
     Attributes:
         n_pairs: Verification pairs for validation and for test (paper: 10,000 each).
         val_runs: Validation runs of ``way`` episodes (paper: 16 runs of 20 episodes).
+        koch_val_runs: How many of the first validation runs are a list of their own, too; 0 for
+            none. Models are selected by all ``val_runs``.
         koch_runs: Test runs by the paper's protocol on the split's test drawers (paper: 20 runs
             of 20 episodes).
         test_runs: Test runs within one alphabet by all drawers; 500 runs are 10,000 episodes.
@@ -112,6 +114,7 @@ class EvalConfig:
 
     n_pairs: int = 10_000
     val_runs: int = 100
+    koch_val_runs: int = 0
     koch_runs: int = 20
     test_runs: int = 500
     n_cross_episodes: int = 10_000
@@ -124,6 +127,7 @@ class EvalConfig:
         """Check the values."""
         for name in ("n_pairs", "val_runs", "koch_runs", "test_runs", "n_cross_episodes"):
             check.integer(name, getattr(self, name), 1)
+        check.integer("koch_val_runs", self.koch_val_runs, 0)
         check.integer("way", self.way, 2)
         check.boolean("pairs_within_alphabet", self.pairs_within_alphabet)
         check.seed("seed", self.seed)
@@ -169,7 +173,12 @@ def make_validation_tasks(class_index: ClassIndex, config: EvalConfig) -> EvalTa
         f"{_alphabets(class_index, config.way)}",
         sample_runs(class_index, config.val_runs, generator_for(config.seed, 1), config.way),
     )
-    return EvalTasks(_pairs(class_index, config, 2), (task,))
+    tasks = [task]
+    if 0 < config.koch_val_runs < config.val_runs:
+        first = first_episodes(task, config.koch_val_runs * config.way)
+        title = f"validation {config.way}-way one-shot, first {len(first.episodes):,} episodes"
+        tasks.append(replace(first, key="koch_trials", title=title))
+    return EvalTasks(_pairs(class_index, config, 2), tuple(tasks))
 
 
 def make_test_tasks(

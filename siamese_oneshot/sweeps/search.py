@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.sweeps.driver import SweepDriver, split_that_trains_on_validation
 from siamese_oneshot.sweeps.job import Job, JobProgress
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import bare_key, did_you_mean
 
 if TYPE_CHECKING:
     import optuna
@@ -45,6 +47,8 @@ class SearchSweeper(SweepDriver):
         pruner: An Optuna pruner, which acts in the jobs; None runs every trial to its end.
         storage: URL of an Optuna storage that several machines may share; if None, a SQLite file
             in the sweep's folder.
+        enqueue: Settings to try before the sampler draws any, each a mapping from swept keys to
+            values. A key that it leaves out has the experiment's value, if its range has it.
         study: Name in the storage; if None, the folder's, or that of the only study in the file.
         **options: Options of `SweepDriver`.
     """
@@ -57,6 +61,7 @@ class SearchSweeper(SweepDriver):
         pruner: optuna.pruners.BasePruner | None = None,
         storage: str | None = None,
         study: str | None = None,
+        enqueue: Sequence[Mapping[str, Any]] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -64,6 +69,9 @@ class SearchSweeper(SweepDriver):
         self.seed = check.seed("seed", seed)
         self.sampler, self.pruner = sampler, pruner
         self.storage, self.study_name = storage, study
+        for number, settings in enumerate(enqueue):
+            check.mapping(f"enqueue.{number}", settings)
+        self.enqueue = [dict(settings or {}) for settings in enqueue]
 
     def drive(self, overrides: list[Override]) -> None:
         """Continue the trials that were started, then draw new ones up to the total."""
@@ -74,8 +82,12 @@ class SearchSweeper(SweepDriver):
                 "'optimizer.lr=tag(log,interval(1e-4,1e-1))', or choose +sweep=optimizer"
             )
         self.fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-        check_search_split(self.composed(self.fixed))
+        cfg = self.composed(self.fixed)
+        check_search_split(cfg)
+        wanted = [self._wanted(settings, cfg) for settings in self.enqueue]
         self.open()
+        for params in wanted:
+            self.study.enqueue_trial(params, skip_if_exists=True)
         at_once = self.at_once(_MAX_TOGETHER)
         # The sweep's lock protects a study of its own; a shared storage has no lock.
         folder = None if self.storage is None else self.folder
@@ -110,7 +122,31 @@ class SearchSweeper(SweepDriver):
         if self.storage is None:  # in a shared storage another machine may be drawing
             for trial in _running(self.study, None, drawn=False):
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                if params := trial.system_attrs.get("fixed_params"):
+                    self.study.enqueue_trial(params)
         log.info("search %s: %d of %d trials so far", name, _count(self.study), self.n_trials)
+
+    def _wanted(self, settings: Mapping[str, Any], cfg: DictConfig) -> dict[str, Any]:
+        """The parameters of a trial of ``enqueue``; ``cfg`` is the experiment's configuration.
+
+        Raises:
+            UserError: A key is not swept, or its range lacks the value.
+        """
+        space = {bare_key(f"{key}="): (key, values) for key, values in self.space.items()}
+        given = {*map(bare_key, self.fixed)}
+        for name, value in settings.items():
+            if name not in space and name not in given:  # a fixed value of the command line wins
+                raise UserError(
+                    f"hydra.sweeper.enqueue: {name} is not searched.{did_you_mean(name, space)}"
+                )
+            if name in space and (_in_range(value, space[name][1]) is None):
+                raise UserError(
+                    f"hydra.sweeper.enqueue: {name}={value} is outside its range "
+                    f"{space[name][1]}: change it, or set hydra.sweeper.enqueue=[]"
+                )
+        own = {name: OmegaConf.select(cfg, name) for name in space} | dict(settings)
+        found = {key: _in_range(own[name], values) for name, (key, values) in space.items()}
+        return {key: value for key, value in found.items() if value is not None}
 
     def _made_sampler(self, drawn: int) -> optuna.samplers.BaseSampler:
         """Return a sampler that repeats none of the ``drawn`` trials, nor other machines' draws."""
@@ -227,6 +263,22 @@ def _distribution(override: Override) -> BaseDistribution:
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     except ValueError as error:
         raise UserError(f"{override.input_line}: {error}") from error
+
+
+def _in_range(value: Any, distribution: Any) -> Any:
+    """Return a value as a distribution has it; None if it does not have it."""
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        parse = OverridesParser.create().parse_override
+        values = {choice: parse(f"x={choice}").value() for choice in distribution.choices}
+        return next((choice for choice, known in values.items() if known == value), None)
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not numeric or not distribution.low <= value <= distribution.high:
+        return None
+    if isinstance(distribution, IntDistribution):
+        return None if (value - distribution.low) % distribution.step else int(value)
+    return float(value)
 
 
 def written(params: Mapping[str, Any]) -> list[str]:

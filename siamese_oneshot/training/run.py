@@ -29,6 +29,7 @@ from siamese_oneshot.callbacks.checkpoints import (
 from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
+from siamese_oneshot.callbacks.throughput import TimeEstimate
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.evaluation.scores import Score
@@ -110,6 +111,9 @@ class TrainingRun:
             self.exact_resume,
             *[instantiate(node) for node in cfg.callbacks.values() if node is not None],
         ]
+        for callback in self.callbacks:
+            if isinstance(callback, TimeEstimate):
+                callback.shorter = [text for text in callback.shorter if not in_force(text, cfg)]
 
     def metadata(self) -> dict[str, Any]:
         """What a user of the checkpoint alone should know, in plain values."""
@@ -311,6 +315,12 @@ class TrainingRun:
             write_result(self.folder, result)
         except OSError as problem:
             log.warning("The result cannot be written: %s", problem)
+
+
+def in_force(override: str, cfg: DictConfig) -> bool:
+    """Whether a configuration has the value of ``key=value`` already."""
+    key, wanted = override.partition("=")[0], OmegaConf.from_dotlist([override])
+    return OmegaConf.select(cfg, key) == OmegaConf.select(wanted, key)
 
 
 def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:

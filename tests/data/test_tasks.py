@@ -77,6 +77,17 @@ def test_validation_asks_its_own_part_alone(dataset, split, validation_index):
     assert task.protocol.endswith("2 alphabets")
 
 
+def test_the_first_validation_runs_can_be_a_list_of_their_own(validation_index):
+    """The list that is drawn where there are no other runs."""
+    own = make_validation_tasks(validation_index, replace(SIZE, val_runs=2)).episode_tasks
+    both = make_validation_tasks(validation_index, replace(SIZE, koch_val_runs=2)).episode_tasks
+    assert [(task.key, len(task.episodes)) for task in both] == [("one_shot", 30), ("koch_trials", 10)]
+    assert both[1].episodes.digest == own[0].episodes.digest
+    assert both[1].protocol.endswith("the first 10 of 30 episodes")
+    (same,) = make_validation_tasks(validation_index, replace(SIZE, koch_val_runs=6)).episode_tasks
+    assert same.episodes.digest == both[0].episodes.digest
+
+
 def test_test_episode_tasks_by_key(dataset, split, validation_index):
     eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
     sizes = {task.key: len(task.episodes) for task in eval_tasks.episode_tasks}

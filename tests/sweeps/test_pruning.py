@@ -19,7 +19,9 @@ class Validated:
 
     def __init__(self) -> None:
         self.is_global_zero, self.sanity_checking, self.should_stop = True, False, False
-        self.current_epoch = 0
+        self.current_epoch = self.global_step = 0
+        self.val_check_batch = self.num_training_batches = 9
+        self.fit_loop = SimpleNamespace(batch_idx=8)
         self.callback_metrics: dict[str, torch.Tensor] = {}
         self.strategy = SimpleNamespace(broadcast=lambda value: value)
 
@@ -73,6 +75,22 @@ def test_a_resumed_run_reports_no_epoch_twice(folders: list[Path]) -> None:
     trained(folders[0], [0.1, 0.9, 0.3])
     study = open_study(f"sqlite:///{folders[0].parent / 'study.db'}", "s")
     assert study.trials[0].intermediate_values == pytest.approx({0: 0.1, 1: 0.2, 2: 0.3})
+
+
+def test_validations_within_an_epoch_have_numbers_of_their_own(folders: list[Path]) -> None:
+    """Four for each epoch of 9 batches: after 2, 4, 6 and 8; at the end of the training after 9."""
+    callback, trainer = Pruning(str(folders[0])), Validated()
+    callback.setup(trainer, None, "fit")  # type: ignore[arg-type]
+    trainer.val_check_batch = 2
+    for epoch in range(2):
+        for batch in (2, 4, 6, 8):
+            trainer.fit_loop.batch_idx = batch - 1
+            trainer.validate(callback, epoch, epoch + batch / 10)
+    trainer.fit_loop.batch_idx = 8
+    trainer.validate(callback, 1, 0.0)
+    study = open_study(f"sqlite:///{folders[0].parent / 'study.db'}", "s")
+    expected = {4 * epoch + n: epoch + (n + 1) / 5 for epoch in range(2) for n in range(4)}
+    assert study.trials[0].intermediate_values == pytest.approx(expected)
 
 
 def test_a_job_whose_trial_has_ended_goes_on_without_it(folders: list[Path]) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import optuna
 import pytest
+import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.sweeps.search import INFEASIBLE, JOB, SearchSweeper, open_study
 from siamese_oneshot.utils.config import group_options
@@ -219,7 +223,7 @@ def test_pruned_and_failed_trials_count(bench) -> None:
 def test_infeasible_shapes_are_pruned_and_do_not_count(real_bench) -> None:
     line = [
         "+experiment=paper",
-        "+sweep=paper",
+        "+sweep=paper_all",
         "hydra/sweeper/sampler=random",
         "hydra.sweeper.name=s",
     ]
@@ -231,6 +235,89 @@ def test_infeasible_shapes_are_pruned_and_do_not_count(real_bench) -> None:
     assert all(trial.state == PRUNED for trial in infeasible)
     assert all("conv" in trial.user_attrs[INFEASIBLE] for trial in infeasible)
     assert len(trials) == 2 + len(infeasible)
+
+
+def test_given_settings_are_tried_first_once_and_survive_a_kill_while_drawing(
+    bench, monkeypatch
+) -> None:
+    """A setting that one of them leaves out has the experiment's value, or the only one in range."""
+    line = [
+        "+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s",
+        "callbacks.ema.decay=0.9,0.99", "optimizer.warmup=interval(0.5,0.6)",
+    ]  # fmt: skip
+    first = "hydra.sweeper.enqueue=[{},{optimizer.lr:1e-2,callbacks.ema.decay:0.9}]"
+    mark = optuna.Trial.set_user_attr
+
+    def stopped(self, key, value):
+        raise bench.killed
+
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", stopped)
+    with pytest.raises(bench.killed):
+        bench.run(*line, first, "hydra.sweeper.n_trials=3")
+    monkeypatch.setattr(optuna.Trial, "set_user_attr", mark)
+    for _ in range(2):
+        assert bench.run(*line, first, "hydra.sweeper.n_trials=3") == 0
+    done = [trial.params for trial in study(bench).trials if trial.state == COMPLETE]
+    tried = [(trial[KEY], trial["callbacks.ema.decay"]) for trial in done]
+    assert len(tried) == 3
+    assert {(1e-3, "0.99"), (1e-2, "0.9")} <= {*tried}
+    assert all(0.5 <= trial["optimizer.warmup"] <= 0.6 for trial in done), "0.1 is out of range"
+    more = "hydra.sweeper.enqueue=[{optimizer.lr:0.05}]"
+    assert bench.run(*line, more, "hydra.sweeper.n_trials=4") == 0
+    assert study(bench).trials[-1].params[KEY] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("{optimizer.lrr:1e-2}", "optimizer.lrr is not searched. Did you mean optimizer.lr?"),
+        ("{optimizer.lr:2.0}", "optimizer.lr=2.0 is outside its range"),
+        ("5", "hydra.sweeper.enqueue.0=5: it must be"),
+    ],
+)
+def test_given_settings_outside_the_space_are_refused(bench, capsys, settings, says) -> None:
+    assert bench.run(*LINE, f"hydra.sweeper.enqueue=[{settings}]") == 1
+    assert says in capsys.readouterr().err
+    assert not bench.begun
+
+
+@pytest.mark.parametrize(("sweep", "dimensions"), [("paper", 18), ("paper_shape", 9)])
+def test_a_stage_of_the_papers_search_begins_with_the_experiments_own_values(
+    real_bench, sweep: str, dimensions: int
+) -> None:
+    """Short trainings on the smallest set of pairs, chosen by 10,000 episodes and by 320."""
+    seen = []
+    real_bench.act = lambda cfg, folder: seen.append(cfg)
+    line = ["+experiment=paper", f"+sweep={sweep}", "hydra.sweeper.name=s"]
+    assert real_bench.run(*line, "hydra.sweeper.n_trials=1") == 0
+    ((trial,), (cfg,)) = study_of(real_bench.folder / "outputs/paper/s").trials, seen
+    assert len(trial.params) == dimensions
+    paper = OmegaConf.load(conf_dir() / "experiment/paper.yaml")
+    assert (cfg.optimizer.lr, cfg.optimizer.momentum) == tuple(paper.optimizer.values())
+    assert (cfg.loss.l2, cfg.data.split) == (paper.loss.l2, "koch")
+    assert cfg.model.encoder.filters == [64, 128, 128, 256]
+    assert cfg.model.encoder.kernels == [10, 7, 4, 4]
+    sampler = cfg.sampler
+    assert (sampler.n_fixed_pairs, sampler.n_augmented_copies) == (30_000, 0)
+    assert sampler.augmentation is None
+    eval_config = cfg.data.eval
+    assert (eval_config.val_runs * eval_config.way, eval_config.koch_val_runs * 20) == (10_000, 320)
+    pruner = instantiate(cfg.callbacks.pruning.pruner)
+    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
+    assert pruner._max_resource == cfg.trainer.max_epochs / cfg.trainer.val_check_interval
+
+
+def test_the_papers_whole_space_is_searched_over_full_trainings(real_bench) -> None:
+    seen = []
+    real_bench.act = lambda cfg, folder: seen.append(cfg)
+    line = ["+experiment=paper", "+sweep=paper_all", "hydra.sweeper.name=s"]
+    assert real_bench.run(*line, "hydra.sweeper.n_trials=1") == 0
+    assert seen[0].callbacks.pruning.pruner is None
+    assert (seen[0].trainer.max_epochs, seen[0].sampler.n_fixed_pairs) == (200, 150_000)
+    trials = study_of(real_bench.folder / "outputs/paper/s").trials
+    assert {*trials[-1].params} == {*yaml.safe_load(
+        (conf_dir() / "sweep/paper_all.yaml").read_text())["hydra"]["sweeper"]["params"]
+    }  # fmt: skip
 
 
 def study_of(folder: Path, name: str | None = None) -> optuna.Study:
