@@ -300,8 +300,8 @@ class SiameseModule(pl.LightningModule):
                 "val/verification_accuracy": verification.accuracy,
                 "val/verification_auroc": verification.auroc,
                 "val/verification_eer": verification.eer,
+                **{f"val/{one.task.key}_accuracy": one.accuracy for one in results.results[1:]},
             }
-            | {f"val/{one.task.key}_accuracy": one.accuracy for one in results.results[1:]}
         )
 
     def on_test_epoch_end(self) -> None:

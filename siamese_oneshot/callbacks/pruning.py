@@ -74,9 +74,9 @@ class Pruning(Callback):
 
 def _number(trainer: pl.Trainer) -> int:
     """Number of a validation, from 0; the epoch if each epoch has one."""
-    every, batches = trainer.val_check_batch, trainer.num_training_batches  # type: ignore[attr-defined]
+    every, batches = trainer.val_check_batch, trainer.num_training_batches
     if every is None or every >= batches:
         return trainer.current_epoch
-    per_epoch = batches // every
+    per_epoch = int(batches // every)
     in_epoch = min(math.ceil((trainer.fit_loop.batch_idx + 1) / every), per_epoch)
     return trainer.current_epoch * per_epoch + in_epoch - 1

@@ -14,8 +14,9 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from siamese_oneshot.cli.suggest import hint, keys_of, nearest
+from siamese_oneshot.cli.suggest import keys_of
 from siamese_oneshot.utils.errors import ArgumentError, UserError, shown
+from siamese_oneshot.utils.text import hint, nearest
 
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _NODE = re.compile(r"^full_key: (.+)$", re.MULTILINE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.text import quoted
+from siamese_oneshot.utils.text import hint, nearest, quoted
 
 _SIGNS = {OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++", OverrideType.DEL: "~"}
-_SIMILAR = 0.6
 _PAIRS_ONLY = "with loss=bce_pairs"
 _OTHER_NAMES = {  # common names of settings that are spelt otherwise here, with a condition if any
     "learning_rate": {"optimizer.lr": ""},
@@ -83,7 +81,7 @@ class Settings:
         return cls(groups, frozenset(cfg.hydra.runtime.choices), frozenset(keys_of(tree)))
 
     def plus(self, name: str) -> str:
-        """Return the ``+`` that choosing an option of a group needs, or ""."""
+        """The ``+`` that choosing an option of a group needs, or ""."""
         return "+" if name in self.groups and name not in self.chosen else ""
 
 
@@ -104,7 +102,7 @@ def keys_of(tree: Any, start: str = "") -> Iterator[str]:
 
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
-    """Parse overrides, leaving out those that cannot be parsed."""
+    """Those that can be parsed."""
     result = []
     for text in overrides:
         with contextlib.suppress(HydraException):
@@ -113,17 +111,15 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
 
 
 def _sign(override: Override) -> str:
-    """Return what stands before the key: ``+``, ``++``, ``~`` or nothing."""
     return _SIGNS.get(override.type or OverrideType.CHANGE, "")
 
 
 def _value(override: Override) -> str:
-    """Return what stands after the equals sign."""
     return (override.input_line or "").partition("=")[2]
 
 
 def _options(override: Override) -> list[str]:
-    """Return the option names that an override of a group asks for."""
+    """The option names that an override of a group asks for."""
     value: Any = override.value()
     values = value if isinstance(value, list) else [value]
     if override.is_sweep_override():
@@ -136,32 +132,6 @@ def _is_option(groups: dict[str, tuple[str, ...]], group: str, name: str) -> boo
     """Whether ``group=name`` can be chosen; the name may include subgroups."""
     folder, _, last = f"{group}/{name}".rpartition("/")
     return last in groups.get(folder, ())
-
-
-def nearest(
-    word: str, names: Sequence[str] | frozenset[str], cutoff: float = _SIMILAR
-) -> list[str]:
-    """Return up to three names similar to ``word``, the most similar first.
-
-    Args:
-        word: A dotted path or one name.
-        names: The names that exist. A name is similar if the whole is, if its last part is (``lr``
-            finds ``optimizer.lr``), or if it starts with ``word``.
-        cutoff: Smallest similarity in [0, 1].
-    """
-
-    def ratio(a: str, b: str) -> float:
-        return difflib.SequenceMatcher(None, a, b, autojunk=False).ratio()
-
-    scores = {}
-    for name in names:
-        whole = ratio(word, name)
-        last = 0.95 * ratio(re.split("[./]", word)[-1], re.split("[./]", name)[-1])
-        prefix = 0.8 if len(word) > 2 and name.startswith(word) else 0.0
-        scores[name] = (max(whole, last, prefix), whole)
-    ranked = sorted(names, key=lambda name: (*(-part for part in scores[name]), name))
-    best = scores[ranked[0]][0] if ranked else 0.0
-    return [n for n in ranked[:3] if scores[n][0] >= max(cutoff, best - 0.03)]
 
 
 def explain(overrides: Sequence[str], settings: Settings) -> str | None:
@@ -193,8 +163,8 @@ def _wrong(override: Override, settings: Settings) -> str | None:
     return None
 
 
-def _near(key: str, value: str, settings: Settings, cutoff: float = _SIMILAR) -> list[str]:
-    """Return settings and groups that a key may mean, first of all a group with that option."""
+def _near(key: str, value: str, settings: Settings, cutoff: float = 0.6) -> list[str]:
+    """Settings and groups that a key may mean, first of all a group with that option."""
     known = settings.keys | settings.groups.keys()
     other = _OTHER_NAMES.get(re.split("[./]", key)[-1].removeprefix("n_"), {})
     if names := [name for name, only in other.items() if only or name in known]:
@@ -206,7 +176,7 @@ def _near(key: str, value: str, settings: Settings, cutoff: float = _SIMILAR) ->
 
 
 def _meant(near: Sequence[str], value: str, settings: Settings, deleted: bool = False) -> str:
-    """Return the hint that names overrides for these keys."""
+    """The hint that names overrides for these keys."""
     lines = []
     for name in near:
         own = value
@@ -225,11 +195,6 @@ def _unknown(override: Override, near: Sequence[str], settings: Settings) -> str
         f"{override.input_line}: there is no setting or group {override.key_or_group}.{meant}\n"
         "All settings: --cfg job; all groups: --help."
     )
-
-
-def hint(lines: Sequence[str]) -> str:
-    """Return a question that names what may have been meant; "" if there is nothing."""
-    return f" Did you mean {' or '.join(lines)}?" if lines else ""
 
 
 def refuse_misspelt_additions(overrides: Sequence[str], settings: Callable[[], Settings]) -> None:

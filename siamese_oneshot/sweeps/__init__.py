@@ -12,7 +12,7 @@ def register_sweepers() -> None:
     """
     from hydra.core.plugins import Plugins
 
-    from siamese_oneshot.sweeps.grid import GridSweeper
+    from siamese_oneshot.sweeps.driver import GridSweeper
     from siamese_oneshot.sweeps.search import SearchSweeper
 
     for sweeper in (GridSweeper, SearchSweeper):

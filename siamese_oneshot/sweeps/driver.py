@@ -1,8 +1,9 @@
-"""What both sweepers share: jobs that are skipped, continued, repeated or recorded as failed."""
+"""Jobs that are skipped, continued, repeated or recorded as failed; and grids, what ``-m`` runs."""
 
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import os
 import shlex
@@ -11,6 +12,7 @@ import threading
 import time
 import traceback
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,7 +23,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
+from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -37,14 +39,6 @@ _MAX_RETRY = 8  # jobs that are launched together after a launcher lost some
 _COMMAND = ("python", "-m", "siamese_oneshot.train")
 
 log = logging.getLogger(__name__)
-
-
-def split_that_trains_on_validation(cfg: DictConfig) -> str | None:
-    """Return the split of a job's configuration if it trains on its validation alphabets."""
-    from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
-
-    split: str = cfg.data.split
-    return split if cfg.data.source == "omniglot" and split in TRAINS_ON_VALIDATION else None
 
 
 class SweepDriver(Sweeper):
@@ -67,22 +61,19 @@ class SweepDriver(Sweeper):
         parallel: int | None = None,
     ) -> None:
         self.name = None if name is None else check.text("name", name)
-        self.params = dict(params or {})
+        self.params = {key: str(value) for key, value in (params or {}).items()}
         self.parallel = None if parallel is None else check.integer("parallel", parallel, 1)
         self.left = 0  # jobs that are not complete
         self._start = time.monotonic()
         self._reported = set[int]()  # numbers of the jobs whose end was logged
         self._loss = ""  # the launcher's last error
-        self.config: DictConfig | None = None
-        self.launcher: Launcher | None = None
-        self.hydra_context: HydraContext | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Keep what Hydra hands over; `sweep` makes the launcher once the folder is known."""
-        self.hydra_context, self.config = hydra_context, config
-        self._task = task_function
+        self.hydra_context, self.config, self._task = hydra_context, config, task_function
+        self._loader = hydra_context.config_loader
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the jobs that are not complete.
@@ -95,8 +86,8 @@ class SweepDriver(Sweeper):
         top = Path(str(self.config.hydra.sweep.dir)).absolute()
         self.folder = top / (self.name or folder_name(arguments) or "sweep")
         overrides = self._parsed(arguments)
-        params = {key: str(value) for key, value in self.params.items()}
-        with open_sweep(self.folder, arguments, params, shlex.join([*_COMMAND, *sys.argv[1:]])):
+        command = shlex.join([*_COMMAND, *sys.argv[1:]])
+        with open_sweep(self.folder, arguments, self.params, command):
             with open_dict(self.config):
                 self.config.hydra.sweep.dir = str(self.folder)
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
@@ -111,13 +102,12 @@ class SweepDriver(Sweeper):
         """Run the jobs that these overrides ask for."""
 
     def composed(self, line: list[str]) -> DictConfig:
-        """Return the configuration of a job with these overrides."""
+        """The configuration of a job with these overrides."""
         assert self.config is not None
-        assert self.hydra_context is not None
-        return self.hydra_context.config_loader.load_sweep_config(self.config, line)
+        return self._loader.load_sweep_config(self.config, line)
 
     def at_once(self, most: int) -> int:
-        """Return the number of jobs to hand over together, at most ``most``."""
+        """The number of jobs to hand over together, at most ``most``."""
         assert self.config is not None
         if self.parallel is not None:
             return min(self.parallel, most)
@@ -130,9 +120,9 @@ class SweepDriver(Sweeper):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return min(int(jobs) if jobs > 0 else max(1, (cores or 1) + 1 + int(jobs)), most)
 
-    def folder_of(self, job: Job) -> Path:
-        """Return the job's folder."""
-        return self.folder / job.name
+    def progress_of(self, job: Job) -> JobProgress:
+        """How far a job has come."""
+        return JobProgress.of(self.folder / job.name)
 
     def launch(self, jobs: Sequence[Job]) -> None:
         """Run jobs together until each is complete or failed; complete ones are not run."""
@@ -145,7 +135,7 @@ class SweepDriver(Sweeper):
                     self.launch(waiting[start : start + step])
 
     def _is_waiting(self, job: Job) -> bool:
-        folder = self.folder_of(job)
+        folder = self.folder / job.name
         await_orphan(folder)
         if JobProgress.of(folder).complete or job.error is not None:
             return False
@@ -155,13 +145,18 @@ class SweepDriver(Sweeper):
         return True
 
     def _launch_once(self, jobs: Sequence[Job]) -> bool:
-        """Launch jobs; returns whether the launcher answered."""
+        """Launch jobs; whether the launcher answered."""
         assert self.launcher is not None
+        lines = []
         for job in jobs:
-            job.begin(self.folder_of(job))
-            if JobProgress.of(self.folder_of(job)).status == "failed":  # of an earlier attempt
-                (self.folder_of(job) / "result.json").unlink(missing_ok=True)
-        lines = [self._line(job) for job in jobs]
+            folder = self.folder / job.name
+            job.begin(folder)
+            if JobProgress.of(folder).status == "failed":  # of an earlier attempt
+                (folder / "result.json").unlink(missing_ok=True)
+            own = {"resume": folder, "hydra.sweep.dir": self.folder, "hydra.sweep.subdir": job.name}
+            lines.append(
+                [*job.overrides, *(f"{key}={quoted(value)}" for key, value in own.items())]
+            )
         try:
             with self._watched(jobs):
                 answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
@@ -170,7 +165,7 @@ class SweepDriver(Sweeper):
             log.warning("the launcher lost jobs: %s", self._loss)
             if len(jobs) > 1:
                 for job in jobs:
-                    job.excuse(self.folder_of(job))
+                    job.excuse(self.folder / job.name)
             return False
         for job, answer in zip(jobs, answers, strict=True):
             self._settle(job, answer)
@@ -181,37 +176,27 @@ class SweepDriver(Sweeper):
     @contextmanager
     def _watched(self, jobs: Sequence[Job]) -> Iterator[None]:
         """Log the jobs that become complete while the launcher runs others."""
-        if len(jobs) == 1:
-            yield
-            return
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(_POLL):
                 for job in jobs:
                     if job.number not in self._reported:
-                        self._report(job, JobProgress.of(self.folder_of(job)))
+                        self._report(job, self.progress_of(job))
 
         thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
+        if len(jobs) > 1:
+            thread.start()
         try:
             yield
         finally:
             over.set()
-            thread.join()
-
-    def _line(self, job: Job) -> list[str]:
-        folder = self.folder_of(job)
-        return [
-            *job.overrides,
-            f"resume={quoted(folder)}",
-            f"hydra.sweep.dir={quoted(self.folder)}",
-            f"hydra.sweep.subdir={quoted(folder.name)}",
-        ]
+            if len(jobs) > 1:
+                thread.join()
 
     def _settle(self, job: Job, answer: JobReturn) -> None:
         """Record and log how a job ended."""
-        progress = JobProgress.of(self.folder_of(job))
+        progress = self.progress_of(job)
         error = answer._return_value  # `return_value` would print and raise it
         if isinstance(error, Busy):  # a job in a queue that an earlier process left behind
             log.info("job %d: %s", job.number, error)
@@ -240,7 +225,7 @@ class SweepDriver(Sweeper):
 
     def _fail(self, job: Job, message: str) -> None:
         job.error = message.removeprefix("UserError: ").splitlines()[0]
-        job.write(self.folder_of(job))
+        job.write(self.folder / job.name)
         log.error("job %d failed, the sweep continues: %s", job.number, message)
 
     def _parsed(self, arguments: Sequence[str]) -> list[Override]:
@@ -248,10 +233,9 @@ class SweepDriver(Sweeper):
 
         The params come last, so that what they choose changes the command line's experiment.
         """
-        assert self.hydra_context is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         given = {bare_key(text) for text in arguments}
         lines = [f"{k}={v}" for k, v in self.params.items() if bare_key(f"{k}=") not in given]
+        parser = OverridesParser.create(config_loader=self._loader)
         return parser.parse_overrides([*arguments, *lines])
 
     def log_winner(self, jobs: int, number: int, value: float, line: Sequence[str]) -> None:
@@ -280,3 +264,93 @@ class SweepDriver(Sweeper):
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(jobs)} jobs failed:\n" + "\n".join(lines))
+
+
+class GridSweeper(SweepDriver):
+    """Runs the product of all lists; the same command again retries the jobs that failed."""
+
+    def drive(self, overrides: list[Override]) -> None:
+        """Run every combination."""
+        jobs = combinations(overrides)
+        self.validate_batch_is_legal([job.overrides for job in jobs])
+        split = split_that_trains_on_validation(self.composed(jobs[0].overrides))
+        if split is not None:
+            log.warning(
+                "data.split=%s trains on its validation alphabets: do not choose by the validation "
+                "scores of these jobs",
+                split,
+            )
+        assign_numbers(jobs, [job for job, _, _ in jobs_in(self.folder)])
+        self.left = sum(not self.progress_of(job).complete for job in jobs)
+        log.info("%d of %d jobs left to run", self.left, len(jobs))
+        step = self.at_once(len(jobs))
+        if step > 1 and self.parallel is None:
+            step = len(jobs)  # the launcher has a queue: no job waits for the slowest of a few
+        for start in range(0, len(jobs), step):
+            self.launch(jobs[start : start + step])
+        scores = {job.number: self.progress_of(job).validation or 0.0 for job in jobs}
+        best = max(jobs, key=lambda job: scores[job.number])
+        if split is None and len(jobs) > 1 and scores[best.number] > 0.0:
+            self.log_winner(len(jobs), best.number, scores[best.number], best.overrides)
+
+
+def combinations(overrides: list[Override]) -> list[Job]:
+    """The jobs of a grid, the last list varying fastest.
+
+    Args:
+        overrides: Some have several values; of those with the same key the last one counts.
+
+    Raises:
+        HydraException: An interval, which has no list of values, or a shuffled list.
+    """
+    lists: dict[str, list[str]] = {}
+    swept = []
+    for override in overrides:
+        key = override.get_key_element()
+        if not override.is_sweep_override():
+            lists[key] = [str(override.input_line)]
+        elif getattr(override.value(), "shuffle", False):
+            raise HydraException(
+                f"{override.input_line}: a shuffled list has another order each time, so the sweep "
+                "could not be continued; remove the shuffling"
+            )
+        elif override.is_discrete_sweep():
+            lists[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            swept.append(bare_key(f"{key}="))
+        else:
+            raise HydraException(f"{override.input_line}: {NEEDS_LIST}")
+    products = itertools.product(*lists.values())
+    return [Job(number, list(line), swept) for number, line in enumerate(products)]
+
+
+def assign_numbers(jobs: Sequence[Job], before: Sequence[Job]) -> None:
+    """Give each job the number that it had in an earlier start, and new jobs numbers of their own.
+
+    A list such as ``glob(*)`` may have grown since then, and its values may be ordered otherwise.
+
+    Args:
+        jobs: Jobs of the sweep; their numbers are changed.
+        before: Jobs that have a folder.
+    """
+    known: dict[tuple[str, ...], list[Job]] = defaultdict(list)
+    for job in before:
+        known[tuple(sorted(job.overrides))].append(job)
+    taken = {job.number for job in before}
+    free = (number for number in itertools.count() if number not in taken)
+    for job in jobs:
+        same = known[tuple(sorted(job.overrides))]
+        if not same:
+            job.number = next(free)
+            continue
+        earlier = same.pop(0)
+        job.number, job.swept = earlier.number, earlier.swept
+        if earlier.error is None:  # a failed job has all attempts again
+            job.attempts = earlier.attempts
+
+
+def split_that_trains_on_validation(cfg: DictConfig) -> str | None:
+    """The split of a job's configuration if it trains on its validation alphabets."""
+    from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
+
+    split: str = cfg.data.split
+    return split if cfg.data.source == "omniglot" and split in TRAINS_ON_VALIDATION else None

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.io import atomic_write, json_content
 from siamese_oneshot.utils.text import folder_name, short_keys
 
 FILE = "job.json"
@@ -27,7 +27,6 @@ JOB_LOCK = "run.lock"  # held by the process that trains in the job's folder
 VERSION = 1  # of both files
 ATTEMPTS = 3  # starts without a new checkpoint in between before a job counts as failed
 COMPLETE = ("finished", "pruned")  # statuses of a result that leave nothing to do
-_DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _MAX_NAME = 100  # characters of the settings in a folder's name
 
 log = logging.getLogger(__name__)
@@ -70,24 +69,14 @@ class Job:
 
     @classmethod
     def read(cls, folder: Path) -> Job | None:
-        """Read the job whose folder this is; None if the folder holds no ``job.json``.
-
-        Raises:
-            UserError: The file is damaged or of another version.
-        """
+        """The job whose folder this is; None if it has no ``job.json``; a UserError if damaged."""
         path = folder / FILE
         if not path.is_file():
             return None
-        try:
-            content = json.loads(path.read_text())
-            version = content.pop("version")
-            if version != VERSION:
-                raise ValueError(f"version {version}, not {VERSION}")
+        with json_content(path, VERSION, "", "remove that folder") as content:
             job = cls(**{field.name: content[field.name] for field in fields(cls)})
             check.plain_fields(job)
             return job
-        except _DAMAGE as error:
-            raise UserError(f"{path} is damaged ({error}): remove that folder") from error
 
     def write(self, folder: Path) -> None:
         """Write ``job.json`` atomically."""
@@ -137,7 +126,7 @@ class JobProgress:
         """Read it from a job's folder; a damaged result counts as none."""
         from siamese_oneshot.runs import result
 
-        if not (folder / FILE).is_file() and not (folder / result.FILE).is_file():
+        if not any((folder / name).is_file() for name in (FILE, result.FILE)):
             return cls("new")
         try:
             ended = result.read_result(folder)
@@ -171,30 +160,23 @@ def open_sweep(
             "machines share one search with one hydra.sweeper.storage and a folder each "
             "(hydra.sweep.dir)."
         ) from None
+    path = folder / SWEEP_FILE
+    content = {"arguments": list(arguments), "params": dict(params)}
     try:
-        content = {"arguments": list(arguments), "params": dict(params)}
-        _check_same_sweep(folder, content)
-        _write_json(folder / SWEEP_FILE, {"version": VERSION, **content, "command": command})
+        differing = {}
+        if path.exists():
+            with json_content(path, VERSION, "", "move that folder away") as before:
+                differing = {key: before[key] for key in content if before[key] != content[key]}
+        if differing:
+            lines = [f"{key} there: {old}; now: {content[key]}" for key, old in differing.items()]
+            raise UserError(
+                f"{folder} holds another sweep. Give this one its own name: "
+                "hydra.sweeper.name=<name>\n" + "\n".join(lines)
+            )
+        _write_json(path, {"version": VERSION, **content, "command": command})
         yield
     finally:
         lock.release()
-
-
-def _check_same_sweep(folder: Path, content: dict[str, Any]) -> None:
-    path = folder / SWEEP_FILE
-    if not path.exists():
-        return
-    try:
-        before = json.loads(path.read_text())
-        differing = [key for key, value in content.items() if before[key] != value]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is damaged ({error}): move that folder away") from error
-    if differing:
-        lines = [f"{key} there: {before[key]}; now: {content[key]}" for key in differing]
-        raise UserError(
-            f"{folder} holds another sweep. Give this one its own name: "
-            "hydra.sweeper.name=<name>\n" + "\n".join(lines)
-        )
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -233,16 +215,17 @@ def jobs_in(folder: Path) -> list[tuple[Job, Path, JobProgress]]:
 
 
 def command_of(folder: Path) -> str:
-    """Return the command that last ran a sweep, which also continues it; "" if unknown."""
+    """The command that last ran a sweep, which also continues it; "" if unknown."""
     try:
-        command = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))["command"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        with json_content(folder / SWEEP_FILE, VERSION, "", "") as content:
+            command = content["command"]
+    except UserError:
         return ""
     return command if isinstance(command, str) else ""
 
 
 def sweep_of(folder: Path) -> Path | None:
-    """Return the sweep that a folder is or is a job of."""
+    """The sweep that a folder is or is a job of."""
     return next((path for path in (folder, folder.parent) if (path / SWEEP_FILE).is_file()), None)
 
 

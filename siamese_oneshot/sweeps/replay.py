@@ -48,7 +48,7 @@ class Replay:
         return 100 * (1 - self.spent / self.validations)
 
     def __str__(self) -> str:
-        """Describe it in one sentence."""
+        """One sentence."""
         kept = "none" if self.best_kept is None else f"{100 * self.best_kept:.2f}%"
         return (
             f"{self.pruned} of {self.trials} trials pruned, {self.spent} of {self.validations} "
@@ -73,9 +73,10 @@ def replay(
         UserError: No trial was trained to the end.
     """
     import optuna
+    from optuna.trial import TrialState
 
-    complete = optuna.trial.TrialState.COMPLETE
-    trials = [trial for trial in study.get_trials(states=[complete]) if trial.intermediate_values]
+    states = [TrialState.COMPLETE]
+    trials = [trial for trial in study.get_trials(states=states) if trial.intermediate_values]
     if not trials:
         raise UserError("no trial of this search was trained to its end")
     if shuffle is not None:
@@ -84,15 +85,13 @@ def replay(
     kept: list[float] = []
     spent = 0
     for old in trials:
-        trial, pruned = again.ask(), False
+        trial = again.ask()
         for step, value in sorted(old.intermediate_values.items()):
             trial.report(value, step)
             spent += 1
-            pruned = trial.should_prune()
-            if pruned:
+            if trial.should_prune():
+                again.tell(trial, state=TrialState.PRUNED)
                 break
-        if pruned:
-            again.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             again.tell(trial, old.value)
             kept.append(old.value or 0.0)
@@ -119,11 +118,7 @@ def summarize(replays: Sequence[Replay]) -> str:
 
 
 def _pruner(name: str, settings: list[str]) -> optuna.pruners.BasePruner:
-    """Return a pruner of ``conf/hydra/sweeper/pruner`` with changed settings.
-
-    Raises:
-        UserError: There is no such pruner, it prunes nothing, or it refuses a setting.
-    """
+    """A pruner of ``conf/hydra/sweeper/pruner`` with changed settings; a UserError if refused."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
@@ -146,14 +141,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m siamese_oneshot.sweeps.replay",
         description="What a pruner would have saved in a search with hydra/sweeper/pruner=none.",
     )
-    parser.add_argument("folder", type=Path, help="folder of the search")
-    parser.add_argument(
-        "--pruner", default="median", help="option of conf/hydra/sweeper/pruner (default: median)"
-    )
-    parser.add_argument(
-        "settings", nargs="*", default=[], help="settings of the pruner, such as n_warmup_steps=0"
-    )
-    parser.add_argument("--orders", type=int, default=0, help="number of random orders to try too")
+    add = parser.add_argument
+    add("folder", type=Path, help="folder of the search")
+    add("--pruner", default="median", help="option of conf/hydra/sweeper/pruner (default: median)")
+    add("settings", nargs="*", help="settings of the pruner, such as n_warmup_steps=0")
+    add("--orders", type=int, default=0, help="number of random orders to try too")
     arguments = parser.parse_intermixed_args(argv)
     folder = arguments.folder.absolute()
     try:

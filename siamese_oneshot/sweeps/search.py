@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.sweeps.driver import SweepDriver, split_that_trains_on_validation
-from siamese_oneshot.sweeps.job import Job, JobProgress
+from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key, did_you_mean
@@ -85,7 +85,7 @@ class SearchSweeper(SweepDriver):
         cfg = self.composed(self.fixed)
         check_search_split(cfg)
         wanted = [self._wanted(settings, cfg) for settings in self.enqueue]
-        self.open()
+        self._open()
         for params in wanted:
             self.study.enqueue_trial(params, skip_if_exists=True)
         at_once = self.at_once(_MAX_TOGETHER)
@@ -110,7 +110,7 @@ class SearchSweeper(SweepDriver):
         line = [*self.fixed, *written(best.params)]
         self.log_winner(_count(self.study), best.number, best.value or 0.0, line)
 
-    def open(self) -> None:
+    def _open(self) -> None:
         """Open the study and log how far it is."""
         import optuna
 
@@ -122,7 +122,7 @@ class SearchSweeper(SweepDriver):
         if self.storage is None:  # in a shared storage another machine may be drawing
             for trial in _running(self.study, None, drawn=False):
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                if params := trial.system_attrs.get("fixed_params"):
+                if params := trial.system_attrs.get("fixed_params"):  # of `enqueue`
                     self.study.enqueue_trial(params)
         log.info("search %s: %d of %d trials so far", name, _count(self.study), self.n_trials)
 
@@ -132,24 +132,27 @@ class SearchSweeper(SweepDriver):
         Raises:
             UserError: A key is not swept, or its range lacks the value.
         """
-        space = {bare_key(f"{key}="): (key, values) for key, values in self.space.items()}
-        given = {*map(bare_key, self.fixed)}
-        for name, value in settings.items():
-            if name not in space and name not in given:  # a fixed value of the command line wins
+        keys = {bare_key(f"{key}="): key for key in self.space}
+        given = {*map(bare_key, self.fixed)}  # a fixed value of the command line wins
+        own = {name: OmegaConf.select(cfg, name) for name in keys}
+        params = {}
+        for name, value in {**own, **settings}.items():
+            if name not in keys and name not in given:
+                hint = did_you_mean(name, keys)
+                raise UserError(f"hydra.sweeper.enqueue: {name} is not searched.{hint}")
+            distribution = self.space.get(keys.get(name, ""))
+            known = None if distribution is None else _in_range(value, distribution)
+            if known is not None:
+                params[keys[name]] = known
+            elif distribution is not None and name in settings:
                 raise UserError(
-                    f"hydra.sweeper.enqueue: {name} is not searched.{did_you_mean(name, space)}"
+                    f"hydra.sweeper.enqueue: {name}={value} is outside its range {distribution}: "
+                    "change it, or set hydra.sweeper.enqueue=[]"
                 )
-            if name in space and (_in_range(value, space[name][1]) is None):
-                raise UserError(
-                    f"hydra.sweeper.enqueue: {name}={value} is outside its range "
-                    f"{space[name][1]}: change it, or set hydra.sweeper.enqueue=[]"
-                )
-        own = {name: OmegaConf.select(cfg, name) for name in space} | dict(settings)
-        found = {key: _in_range(own[name], values) for name, (key, values) in space.items()}
-        return {key: value for key, value in found.items() if value is not None}
+        return params
 
     def _made_sampler(self, drawn: int) -> optuna.samplers.BaseSampler:
-        """Return a sampler that repeats none of the ``drawn`` trials, nor other machines' draws."""
+        """A sampler that repeats none of the ``drawn`` trials, nor other machines' draws."""
         import optuna
 
         seed = self.seed + drawn
@@ -193,7 +196,7 @@ class SearchSweeper(SweepDriver):
         )
 
     def _continued(self, trial: optuna.trial.FrozenTrial) -> Job:
-        """Return the job of a trial that was started."""
+        """The job of a trial that was started."""
         job = self._job(trial.number, trial.params)
         known = Job.read(self.folder / trial.user_attrs[JOB])
         if known is None:
@@ -208,24 +211,23 @@ class SearchSweeper(SweepDriver):
 
     def _tell(self, job: Job) -> None:
         """Tell the study how a job ended."""
-        import optuna
+        from optuna.trial import TrialState
 
-        progress = JobProgress.of(self.folder_of(job))
+        progress = self.progress_of(job)
         assert job.trial is not None
         number: int = job.trial["number"]
         if progress.status == "finished":
             self.study.tell(number, progress.validation)
-        elif progress.status == "pruned":
-            self.study.tell(number, state=optuna.trial.TrialState.PRUNED)
         else:
-            self.study.tell(number, state=optuna.trial.TrialState.FAIL)
+            pruned = progress.status == "pruned"
+            self.study.tell(number, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
 
 # --- the search space
 
 
 def space_of(overrides: Sequence[Override]) -> dict[str, BaseDistribution]:
-    """Return the distribution of every swept override, by its key with ``+`` if it has one."""
+    """The distribution of every swept override, by its key with ``+`` if it has one."""
     return {
         override.get_key_element(): _distribution(override)
         for override in overrides
@@ -234,7 +236,7 @@ def space_of(overrides: Sequence[Override]) -> dict[str, BaseDistribution]:
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    """Return the distribution of one override.
+    """The distribution of one override.
 
     ``interval(a, b)`` is continuous, ``int(interval(a, b))`` and ``range(a, b, step)`` are integers
     (a range ends before ``b``), ``tag(log, interval(a, b))`` is uniform in the logarithm, and
@@ -266,7 +268,7 @@ def _distribution(override: Override) -> BaseDistribution:
 
 
 def _in_range(value: Any, distribution: Any) -> Any:
-    """Return a value as a distribution has it; None if it does not have it."""
+    """A value as a distribution has it; None if it does not have it."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     if isinstance(distribution, CategoricalDistribution):
@@ -282,7 +284,7 @@ def _in_range(value: Any, distribution: Any) -> Any:
 
 
 def written(params: Mapping[str, Any]) -> list[str]:
-    """Return sampled values as overrides; a choice from a list is text already."""
+    """Sampled values as overrides; a choice from a list is text already."""
     return [f"{key}={value}" for key, value in params.items()]
 
 
@@ -298,12 +300,11 @@ def why_infeasible(cfg: DictConfig) -> str | None:
         build = instantiate(cfg.model.encoder)  # imports what it needs, on the usual device
         with torch.device("meta"):
             build()
-    except UserError as error:
-        return str(error)
     except Exception as error:
-        if isinstance(error.__cause__, UserError):  # Hydra wraps what a target raises
-            return str(error.__cause__)
-        raise
+        reason = error if isinstance(error, UserError) else error.__cause__  # Hydra wraps it
+        if not isinstance(reason, UserError):
+            raise
+        return str(reason)
     return None
 
 
@@ -329,16 +330,12 @@ def check_search_split(cfg: DictConfig) -> None:
 
 
 def storage_url(url: str | None, folder: Path) -> str:
-    """Return the given URL of a storage, or that of a SQLite file in the sweep's folder."""
+    """The given URL of a storage, or that of a SQLite file in the sweep's folder."""
     return url or f"{_SQLITE}{folder / STUDY_FILE}"
 
 
 def open_study(
-    storage: str,
-    name: str,
-    pruner: Any = None,
-    create: bool = False,
-    only: bool = False,
+    storage: str, name: str, pruner: Any = None, create: bool = False, only: bool = False
 ) -> optuna.Study:
     """Open a study; several processes may do so at the same time.
 
@@ -361,12 +358,10 @@ def open_study(
         store = optuna.storages.RDBStorage(storage, engine_kwargs=options)
         if only and len(names := optuna.get_all_study_names(store)) == 1:
             name = names[0]
+        named: dict[str, Any] = {"study_name": name, "storage": store, "pruner": pruner}
         if create:
-            return optuna.create_study(
-                storage=store, study_name=name, direction="maximize", pruner=pruner,
-                load_if_exists=True,
-            )  # fmt: skip
-        return optuna.load_study(study_name=name, storage=store, pruner=pruner)
+            return optuna.create_study(**named, direction="maximize", load_if_exists=True)
+        return optuna.load_study(**named)
     except Exception as error:  # every database has errors of its own
         raise UserError(
             f"the study {name} in {storage} cannot be opened ({error}). hydra.sweeper.storage "
@@ -376,7 +371,7 @@ def open_study(
 
 
 def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
-    """Return the trial of the job in this folder; None if no search waits for it.
+    """The trial of the job in this folder; None if no search waits for it.
 
     A failed job may be resumed alone after its trial was told as failed, or after the search was
     removed.
@@ -398,7 +393,7 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
 
 
 def _storage_now(url: str, folder: Path) -> str | None:
-    """Return a trial's storage, also if the sweep's folder was moved; None if its file is gone."""
+    """A trial's storage, also if the sweep's folder was moved; None if its file is gone."""
     file = Path(url.removeprefix(_SQLITE))
     if not url.startswith(_SQLITE) or file.name != STUDY_FILE or file.is_file():
         return url
@@ -406,7 +401,7 @@ def _storage_now(url: str, folder: Path) -> str | None:
 
 
 def _owner(folder: Path) -> str:
-    """Return the sweep's folder with the host's name, which no other machine has."""
+    """The sweep's folder with the host's name, which no other machine has."""
     return f"{socket.gethostname()}:{folder}"
 
 
@@ -418,7 +413,7 @@ def _count(study: optuna.Study) -> int:
 def _running(
     study: optuna.Study, folder: Path | None, drawn: bool = True
 ) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that an earlier process left running, drawn completely or not.
+    """The trials that an earlier process left running, drawn completely or not.
 
     They are those of one sweep's folder, or all if None: no other folder shares the study then,
     and host and folder may have been renamed.

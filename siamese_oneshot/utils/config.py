@@ -7,7 +7,6 @@ arguments. ``_partial_: true`` asks for a ``functools.partial`` in place of the 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -18,6 +17,7 @@ from typing import Any
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.text import did_you_mean
 
 TRUSTED = ("siamese_oneshot.models",)
 _WORDS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -150,10 +150,8 @@ def _built(description: Any) -> Any:
         except TypeError as problem:
             known = [name for name in signature.parameters if name != "self"]
             for name in sorted(set(values) - set(known)):
-                meant = difflib.get_close_matches(name, known, 1)
-                message = f"there is no such argument of {target.rpartition('.')[2]}: " + (
-                    f"did you mean {meant[0]}?" if meant else f"it has {', '.join(known)}"
-                )
+                known_text = did_you_mean(name, known) or f" It has {', '.join(known)}"
+                message = f"there is no such argument of {target.rpartition('.')[2]}.{known_text}"
                 raise ArgumentError(name, values[name], message=message) from problem
             message = f"it cannot be called with these arguments: {problem}"
             raise ArgumentError("_target_", target, message=message) from problem

@@ -10,22 +10,39 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+_SIMILAR = 0.6
 _MAX_FOLDER_NAME = 100  # characters; file systems allow 255 bytes
 
 
-def did_you_mean(word: object, choices: Iterable[object], cutoff: float = 0.6) -> str:
-    """Return a hint to append to an error message about an unknown name.
+def nearest(word: str, names: Iterable[str], cutoff: float = _SIMILAR) -> list[str]:
+    """Up to three names similar to ``word``, the most similar first.
 
-    Args:
-        word: The name that was given.
-        choices: The names that exist.
-        cutoff: Smallest similarity in [0, 1] of a choice that is offered.
-
-    Returns:
-        ``" Did you mean x?"`` with the most similar choice, or ``""`` if none is similar.
+    A name is similar if the whole is, if its last part is (``lr`` finds ``optimizer.lr``), or if it
+    starts with ``word``; ``cutoff`` is the smallest similarity in [0, 1].
     """
-    close = difflib.get_close_matches(str(word), [str(choice) for choice in choices], 1, cutoff)
-    return f" Did you mean {close[0]}?" if close else ""
+
+    def ratio(a: str, b: str) -> float:
+        return difflib.SequenceMatcher(None, a, b, autojunk=False).ratio()
+
+    scores = {}
+    for name in names:
+        whole = ratio(word, name)
+        last = 0.95 * ratio(re.split("[./]", word)[-1], re.split("[./]", name)[-1])
+        prefix = 0.8 if len(word) > 2 and name.startswith(word) else 0.0
+        scores[name] = (max(whole, last, prefix), whole)
+    ranked = sorted(scores, key=lambda name: (*(-part for part in scores[name]), name))
+    best = scores[ranked[0]][0] if ranked else 0.0
+    return [n for n in ranked[:3] if scores[n][0] >= max(cutoff, best - 0.03)]
+
+
+def hint(lines: Sequence[str]) -> str:
+    """A question that names what may have been meant, to append to a message; "" for nothing."""
+    return f" Did you mean {' or '.join(lines)}?" if lines else ""
+
+
+def did_you_mean(word: object, choices: Iterable[object], cutoff: float = _SIMILAR) -> str:
+    """The hint with the most similar of some names; "" if none is similar."""
+    return hint(nearest(str(word), map(str, choices), cutoff)[:1])
 
 
 def printable(text: object) -> str:
@@ -35,7 +52,7 @@ def printable(text: object) -> str:
 
 
 def quoted(path: str | Path) -> str:
-    """Return a path in the quotes that Hydra's grammar needs to read it back unchanged."""
+    """A path in the quotes that Hydra's grammar needs to read it back unchanged."""
     escaped = re.sub(
         r"(\\*)('|\Z)", lambda match: 2 * match[1] + ("\\'" if match[2] else ""), str(path)
     )
@@ -43,7 +60,7 @@ def quoted(path: str | Path) -> str:
 
 
 def bare_key(override: str) -> str:
-    """Return the key of an override: ``optimizer.lr`` for ``+optimizer.lr=1``."""
+    """The key of an override: ``optimizer.lr`` for ``+optimizer.lr=1``."""
     return override.partition("=")[0].lstrip("+~")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from siamese_oneshot.cli import run_hydra
-from siamese_oneshot.cli.suggest import nearest
+from siamese_oneshot.utils.text import nearest
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,10 @@ def test_the_first_validation_runs_can_be_a_list_of_their_own(validation_index):
     """The list that is drawn where there are no other runs."""
     own = make_validation_tasks(validation_index, replace(SIZE, val_runs=2)).episode_tasks
     both = make_validation_tasks(validation_index, replace(SIZE, koch_val_runs=2)).episode_tasks
-    assert [(task.key, len(task.episodes)) for task in both] == [("one_shot", 30), ("koch_trials", 10)]
+    assert [(task.key, len(task.episodes)) for task in both] == [
+        ("one_shot", 30),
+        ("koch_trials", 10),
+    ]
     assert both[1].episodes.digest == own[0].episodes.digest
     assert both[1].protocol.endswith("the first 10 of 30 episodes")
     (same,) = make_validation_tasks(validation_index, replace(SIZE, koch_val_runs=6)).episode_tasks

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import time
-from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,7 +16,7 @@ from hydra.errors import HydraException
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps import driver
-from siamese_oneshot.sweeps.grid import GridSweeper, assign_numbers, combinations
+from siamese_oneshot.sweeps.driver import GridSweeper, assign_numbers, combinations
 from siamese_oneshot.sweeps.job import Job, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
 
@@ -76,8 +75,7 @@ def test_a_job_keeps_its_folder_when_others_come_before_it(bench) -> None:
 def test_an_ablation_changes_the_experiment_of_the_command_line() -> None:
     sweeper = GridSweeper(params={"+ablation": "affine,elastic"})
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        sweeper.hydra_context = SimpleNamespace(config_loader=loader)
+        sweeper._loader = GlobalHydra.instance().config_loader()
         jobs = combinations(sweeper._parsed(["+experiment=quick", "+sweep=ablation"]))
         augmentations = [compose("config", job.overrides).sampler.augmentation for job in jobs]
     assert [(one.probability, one.elastic) for one in augmentations] == [(0.0, 1.6), (0.39, 0.0)]

@@ -71,7 +71,7 @@ def last(folder: Path) -> dict[str, Any]:
 def test_a_long_training_names_a_shorter_one_by_the_settings_that_it_does_not_have(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shorter = "[seed=0,sampler.random_rot90=false,loss.smoothing=0.2]"
+    shorter = "['seed=0','sampler.random_rot90=false','loss.smoothing=0.2']"
     estimate = ["min_hours=0", "n_steps=1", f"shorter={shorter}"]
     run(tmp_path, *SHORT, *[f"callbacks.time_estimate.{setting}" for setting in estimate])
     said = " ".join(capsys.readouterr().out.split())
