@@ -153,10 +153,9 @@ class SweepDriver(Sweeper):
             job.begin(folder)
             if JobProgress.of(folder).status == "failed":  # of an earlier attempt
                 (folder / "result.json").unlink(missing_ok=True)
-            own = {"resume": folder, "hydra.sweep.dir": self.folder, "hydra.sweep.subdir": job.name}
-            lines.append(
-                [*job.overrides, *(f"{key}={quoted(value)}" for key, value in own.items())]
-            )
+            resume, top, own = quoted(folder), quoted(self.folder), quoted(job.name)
+            places = [f"resume={resume}", f"hydra.sweep.dir={top}", f"hydra.sweep.subdir={own}"]
+            lines.append([*job.overrides, *places])
         try:
             with self._watched(jobs):
                 answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
