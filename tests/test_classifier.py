@@ -19,12 +19,7 @@ from torch import Tensor, nn
 
 from siamese_oneshot import OneShotClassifier
 from siamese_oneshot.classifier import rank
-from siamese_oneshot.data.image_input import (
-    ImageError,
-    ImageInput,
-    read_input,
-)
-from siamese_oneshot.evaluation.embeddings import Embeddings, score_episodes
+from siamese_oneshot.data.image_input import ImageError, read_input
 from siamese_oneshot.evaluation.metrics import choose
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.utils.errors import UserError
@@ -111,64 +106,40 @@ def test_symbols_are_recognized_however_they_are_drawn(tmp_path: Path) -> None:
             assert one.probability == pytest.approx(math.exp(one.score) / total)
 
 
-def test_scores_are_those_of_episodes_with_as_many_shots() -> None:
-    classifier, shots = build(), (0, 2, 4)
-    for kind in KINDS:
-        classifier.add_class(kind, [symbol(kind, shift=shift) for shift in shots])
-    queries = [symbol(kind, shift=3) for kind in KINDS]
-    supports = [symbol(kind, shift=shift) for kind in KINDS for shift in shots]
-    pixels = classifier.network_input([read_input(one) for one in [*queries, *supports]])
-    table = Embeddings(torch.arange(len(pixels)), pixels.flatten(1).float() / 255)
-    asked = torch.arange(4, 16).reshape(1, 4, 3).repeat(4, 1, 1)
-    wanted = score_episodes(table, torch.arange(4), asked, Pixels().score)
-    for prediction, row in zip(classifier.predict(queries), wanted, strict=True):
-        got = {one.name: one.score for one in prediction.classes}
-        assert [got[kind] for kind in KINDS] == pytest.approx(row.tolist(), rel=1e-5)
-
-
-def test_classes_may_have_different_numbers_of_images() -> None:
+def test_a_score_is_the_mean_over_the_images_of_a_class() -> None:
+    """Classes have different numbers of images, added in any order."""
     classifier = build()
     classifier.add_class("one", symbol("cross"))
     classifier.add_class("two", symbol("ring"))
     classifier.add_class("one", [symbol("bar"), symbol("hook")])
     assert classifier.classes == ("one", "two")
-    (prediction,) = classifier.predict(symbol("cross", shift=3))
-    query, *others = (
-        classifier.network_input(
-            [read_input(symbol("cross", shift=3)), *(read_input(symbol(k)) for k in KINDS)]
-        )
-        .numpy()
-        .astype(float)
-    )
-    apart = {k: -10 * np.abs(query - o).mean() / 255 for k, o in zip(KINDS, others, strict=True)}
-    got = {one.name: one.score for one in prediction.classes}
-    one = (apart["cross"] + apart["bar"] + apart["hook"]) / 3
-    assert got == pytest.approx({"one": one, "two": apart["ring"]}, rel=1e-5)
+    queries = [symbol(kind, shift=3) for kind in KINDS]
+    images = [read_input(one) for one in [*queries, *map(symbol, KINDS)]]
+    seen = classifier.network_input(images).numpy().astype(float)
+    for prediction, query in zip(classifier.predict(queries), seen, strict=False):
+        cross, ring, bar, hook = (-10 * np.abs(query - other).mean() / 255 for other in seen[4:])
+        got = {one.name: one.score for one in prediction.classes}
+        expected = {"one": (cross + bar + hook) / 3, "two": ring}
+        assert got == pytest.approx(expected, rel=1e-5)
 
 
-def test_images_added_between_two_predictions_count() -> None:
+def test_images_added_between_two_predictions_count_and_each_is_embedded_once() -> None:
     classifier = with_symbols()
-    (before,) = classifier.predict(symbol("ring"))
+    network = classifier.model.network
+    given = read_input(symbol("ring"))
+    (before,) = classifier.predict(given)
+    assert network.embedded == 4 + 1
     classifier.add_class("cross", symbol("ring"))
     (after,) = classifier.predict(symbol("ring"))
+    assert network.embedded == 4 + 1 + 1 + 1
     scores = [{one.name: one.score for one in prediction.classes} for prediction in (before, after)]
     assert scores[1]["cross"] == pytest.approx(scores[0]["cross"] / 2)
     assert scores[1]["ring"] == scores[0]["ring"]
-
-
-def test_every_image_is_embedded_once() -> None:
-    classifier = with_symbols()
-    network = classifier.model.network
-    classifier.predict([symbol("bar"), symbol("ring")])
-    assert network.embedded == 4 + 2
-    classifier.predict([symbol("bar")])
-    assert network.embedded == 4 + 2 + 1
-
-
-def test_the_network_sees_areas_averaged() -> None:
-    given = read_input(symbol("hook"))
+    assert before.image is given  # not read again
     blocks = given.normalized.strokes.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()
-    assert np.array_equal(with_symbols().network_input([given])[0].numpy(), blocks)
+    assert np.array_equal(classifier.network_input([given])[0].numpy(), blocks)  # areas averaged
+    assert "ClassScore(name='ring'" in repr(before)
+    assert "array" not in repr(before)
 
 
 def test_known_is_what_scores_above_the_threshold() -> None:
@@ -181,9 +152,10 @@ def test_known_is_what_scores_above_the_threshold() -> None:
     trained = TrainedModel("pixels", Pixels(), {}, reject_threshold=-3.0)  # type: ignore[arg-type]
     assert OneShotClassifier(trained).reject_threshold == -3
     assert OneShotClassifier(trained, 0.0).reject_threshold == 0
-
-
-def test_a_single_class_is_certain_but_may_be_unknown() -> None:
+    for wrong in (math.nan, math.inf, "high", True):
+        with pytest.raises(ValueError, match="reject_threshold="):
+            build(below=wrong)  # type: ignore[arg-type]
+    # A single class is certain, but may be unknown.
     classifier = build(below=-0.5)
     classifier.add_class("cross", symbol("cross"))
     same, other = classifier.predict([symbol("cross"), symbol("ring")])
@@ -202,15 +174,9 @@ def test_ties_are_broken_at_random_as_choose_does() -> None:
     classifier = build(Constant())
     for kind in KINDS:
         classifier.add_class(kind, symbol(kind))
-    bests = [prediction.best.name for prediction in classifier.predict([symbol("ring")] * 200)]
+    given = read_input(symbol("ring"))
+    bests = [prediction.best.name for prediction in classifier.predict([given] * 200)]
     assert min(bests.count(kind) for kind in KINDS) > 25
-
-
-def test_scores_that_are_no_numbers_are_refused() -> None:
-    classifier = build(Constant(math.nan))
-    classifier.add_class("cross", symbol("cross"))
-    with pytest.raises(UserError, match="not finite"):
-        classifier.predict(symbol("cross"))
 
 
 def test_what_cannot_be_added(tmp_path: Path) -> None:
@@ -227,6 +193,10 @@ def test_what_cannot_be_added(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"(?s)2 images.*image 1.*gone\.png: there is no such"):
         classifier.add_class("alef", [blank, tmp_path / "gone.png"])
     assert classifier.classes == ()  # a good image among bad ones is not added
+    classifier = build(Constant(math.nan))
+    classifier.add_class("cross", symbol("cross"))
+    with pytest.raises(UserError, match="not finite"):
+        classifier.predict(symbol("cross"))
 
 
 def test_composed_and_decomposed_names_are_one_class() -> None:
@@ -257,18 +227,6 @@ def test_a_folder_is_added_and_skipped_files_are_logged(
     assert classifier.classes == ()
     with pytest.raises(UserError, match="on_error=maybe: it must be"):
         classifier.add_folder(tmp_path, "maybe")
-
-
-def test_predictions_can_be_printed() -> None:
-    text = repr(with_symbols().predict(symbol("cross"))[0])
-    assert "ClassScore(name='cross'" in text
-    assert "array" not in text
-
-
-def test_what_was_read_is_not_read_again() -> None:
-    given = read_input(symbol("cross"))
-    assert isinstance(given, ImageInput)
-    assert with_symbols().predict(given)[0].image is given
 
 
 def test_images_may_be_files_bytes_file_objects_and_arrays(tmp_path: Path) -> None:
@@ -363,7 +321,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     classifier = build()
     image = read_input(symbol("cross"))
     classifier.add_class("cross", [image] * 201)
-    classifier.predict([symbol("cross")] * 201)
+    classifier.predict([image] * 201)
     assert capfd.readouterr() == ("", "")
 
 
@@ -382,12 +340,6 @@ def test_control_characters_of_names_stay_out_of_messages(
     for text in (str(caught.value), caplog.text, str(error)):
         assert "a\ufffd[31m\ufffd" in text
         assert not {"\x1b", "\x07", "\x9b"} & set(text)
-
-
-@pytest.mark.parametrize("threshold", [math.nan, math.inf, "high", True])
-def test_a_threshold_is_a_finite_number(threshold: object) -> None:
-    with pytest.raises(ValueError, match="reject_threshold="):
-        build(below=threshold)  # type: ignore[arg-type]
 
 
 def test_importing_the_classifier_loads_only_what_it_needs() -> None:

@@ -14,7 +14,7 @@ from siamese_oneshot.comparison.models import BASELINES, combine, find_models
 from siamese_oneshot.utils.errors import UserError
 
 
-def test_baselines_by_name() -> None:
+def test_baselines_and_packaged_networks_by_name() -> None:
     models = find_models(list(BASELINES))
     assert [one.name for one in models] == [
         "chance", "pixel 1-NN, L1", "pixel 1-NN, L2", "pixel 1-NN, cosine",
@@ -23,9 +23,6 @@ def test_baselines_by_name() -> None:
     assert all(one.trained is None and one.size == 105 and one.setting is None for one in models)
     assert models[4].max_episodes == 400
     assert [one.scorer.metric for one in models[1:4]] == ["l1", "l2", "cosine"]  # type: ignore
-
-
-def test_packaged_networks_by_name() -> None:
     default, dense = find_models(["pretrained", "dense"])
     assert (default.name, default.size, default.setting[0]) == ("pretrained", 52, "default")
     assert (dense.name, dense.size, dense.setting[0]) == ("dense", 32, "dense")
@@ -42,13 +39,6 @@ def test_a_sweep_stands_for_its_runs(tmp_path: Path) -> None:
     assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_run_and_its_checkpoint(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", 3)
-    file = str(run / "checkpoints" / "best.ckpt")
-    assert [one.name for one in find_models([file])] == ["best"]
-    assert [one.name for one in find_models([str(run), file, str(run)])] == ["run"]
-
-
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     for sweep in ("lr/seeds", "small/seeds"):
         for seed in (0, 1):
@@ -63,6 +53,9 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> Non
     assert [one.name for one in find_models(files)] == [
         f"{sweep}/seeds/0_seed=0/checkpoints/best.ckpt" for sweep in ("lr", "small")
     ]
+    run = str(Path(files[0]).parents[1])
+    assert [one.name for one in find_models(files[:1])] == ["best"]
+    assert [one.name for one in find_models([run, files[0], run])] == ["0_seed=0"]
 
 
 def test_of_a_sweep_only_what_has_finished_is_compared(
@@ -127,13 +120,6 @@ def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:
     assert whole.metadata["split"] == "ratio_60_20_20"
 
 
-def test_an_ensemble_of_one_or_of_two_kinds_is_refused() -> None:
-    with pytest.raises(UserError, match="two or more networks"):
-        combine(find_models(["pretrained", "chance"]), ensemble=True)
-    with pytest.raises(UserError, match="one image size"):
-        combine(find_models(["pretrained", "dense"]), ensemble=True)
-
-
 @pytest.mark.parametrize(
     "other",
     [{"val_alphabets": ["Greek"]}, {"split": "koch"}, {"data_source": "omniglot"}],
@@ -147,3 +133,9 @@ def test_an_ensemble_is_of_networks_that_learned_from_the_same(
     with pytest.raises(UserError, match="ensemble=true needs networks of one") as caught:
         combine(find_models([str(tmp_path)]), ensemble=True)
     assert str(value) in str(caught.value)
+
+
+def test_an_ensemble_of_one_or_of_two_sizes_is_refused() -> None:
+    for names, message in (("chance", "two or more networks"), ("dense", "one image size")):
+        with pytest.raises(UserError, match=message):
+            combine(find_models(["pretrained", names]), ensemble=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 import torch
 from torch import Tensor
 
 from siamese_oneshot.data.omniglot import Omniglot
-from siamese_oneshot.data.tasks import EpisodeTask, indices_of, lake_runs_episodes
-from siamese_oneshot.evaluation.baselines import BASELINES, Chance, Hausdorff, PixelNearestNeighbor
+from siamese_oneshot.data.tasks import EpisodeTask, first_episodes, indices_of, lake_runs_episodes
+from siamese_oneshot.evaluation.baselines import BASELINES, Hausdorff, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.evaluation.evaluator import answer
+
+LONG = os.environ.get("SIAMESE_ONESHOT_LONG") == "1"
 
 
 def slow_score(metric: str, a: list[float], b: list[float]) -> float:
@@ -32,18 +35,8 @@ def test_pixel_neighbor_equals_a_loop(metric: str) -> None:
     flat = images.flatten(1).tolist()
     expected = [[slow_score(metric, flat[a], flat[2 + b]) for b in range(3)] for a in range(2)]
     torch.testing.assert_close(scores, torch.tensor(expected))
-
-
-def test_an_unknown_metric() -> None:
     with pytest.raises(ValueError, match="metric=l3 is not one of"):
         PixelNearestNeighbor("l3")
-
-
-def test_chance_scores_every_pair_alike() -> None:
-    vectors = Chance().embed(torch.rand(4, 1, 6, 6))
-    scores = Chance().score(vectors[:, None], vectors[None])
-    assert scores.shape == (4, 4)
-    assert (scores == 0).all()
 
 
 def slow_hausdorff(one: Tensor, other: Tensor) -> float:
@@ -94,22 +87,16 @@ def test_hausdorff_of_a_blank_and_of_a_full_image() -> None:
         ("pixel-l1", 76),
         ("pixel-l2", 76),
         ("pixel-cosine", 87),
-        pytest.param("hausdorff", 245, marks=pytest.mark.slow),  # 38.8% errors, as Lake's demo
+        # 38.8% errors, as Lake's demo; without the variable the first 80 episodes
+        ("hausdorff", 245 if LONG else 51),
     ],
 )
 def test_accuracy_on_lakes_runs(omniglot: Omniglot, name: str, correct: int) -> None:
     """Fault 10: 19.0% by L1 and L2, 21.75% by cosine similarity, at 105 × 105."""
-    task = EpisodeTask("lake_runs", "", "", lake_runs_episodes(omniglot.runs))
+    n = 80 if name == "hausdorff" and not LONG else 400
+    task = first_episodes(EpisodeTask("", "", "", lake_runs_episodes(omniglot.runs)), n)
     indices = indices_of([task])
     images = omniglot.dataset.pixels[indices][:, None].float().div_(255)
     scorer = BASELINES[name].scorer()
     results = answer(task, Embeddings(indices, scorer.embed(images)), scorer.score)
-    assert (results.correct, results.n) == (correct, 400)
-
-
-@pytest.mark.omniglot
-def test_chance_on_lakes_runs(omniglot: Omniglot) -> None:
-    task = EpisodeTask("lake_runs", "", "", lake_runs_episodes(omniglot.runs))
-    table = Embeddings(indices_of([task]), torch.zeros(len(indices_of([task])), 1))
-    accuracy = answer(task, table, Chance().score).accuracy
-    assert accuracy == pytest.approx(0.05, abs=2 * (0.05 * 0.95 / 400) ** 0.5)
+    assert (results.correct, results.n) == (correct, n)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -33,53 +34,43 @@ class Counting(PixelNearestNeighbor):
         return super().embed(images)
 
 
-def provider(dataset: CharacterDataset, digest: str = "") -> TaskProvider:
-    loaded = LoadedData(dataset, None, (), digest)
-    return TaskProvider(loaded, mnist_like(), "ratio_60_20_20", None, CONFIG, PROTOCOLS)
-
-
-def test_models_keep_the_split_that_they_were_trained_with(task_provider: TaskProvider) -> None:
-    assert task_provider.tasks(network()).split.name == "ratio_60_20_20"
-    other = network(split="koch", data_source="omniglot")  # trained on other data
-    assert task_provider.tasks(other).split.name == "ratio_60_20_20"
-    assert task_provider.tasks(network()).test is task_provider.tasks(pixels()).test  # drawn once
-    assert task_provider.tasks(pixels()).dataset is task_provider.tasks(network()).dataset
-    assert task_provider.tasks(pixels()).dataset.pixels.shape[-1] == 16
+def test_models_keep_the_split_that_they_were_trained_with(with_mnist: TaskProvider) -> None:
+    own, other = with_mnist.tasks(network()), with_mnist.tasks(pixels())
+    assert own.split.name == "ratio_60_20_20"
+    elsewhere = network(split="koch", data_source="omniglot")  # trained on other data
+    assert with_mnist.tasks(elsewhere).split.name == "ratio_60_20_20"
+    assert (own.test, own.dataset) == (other.test, other.dataset)  # the same objects: drawn once
+    assert own.dataset.pixels.shape[-1] == 16
+    images, task = with_mnist.mnist_of(20)
+    assert (images.pixels.shape, task.way) == ((90, 20, 20), 10)
+    assert with_mnist.mnist_of(20)[0] is images
 
 
 def test_other_images_of_the_same_source_are_refused(dataset: CharacterDataset) -> None:
-    task_provider = provider(dataset, "these")
+    loaded = LoadedData(dataset, None, (), "these")
+    provider = TaskProvider(loaded, mnist_like(), "ratio_60_20_20", None, CONFIG, PROTOCOLS)
     for known in ({"data_digest": "these"}, {}, {"data_digest": "x", "data_source": "folder"}):
-        assert task_provider.tasks(network(**known)).split.name == "ratio_60_20_20"
+        assert provider.tasks(network(**known)).split.name == "ratio_60_20_20"
     with pytest.raises(UserError, match="tiny was trained on other synthetic images than these"):
-        task_provider.tasks(network(data_digest="others"))
-
-
-def test_mnist_in_a_size(with_mnist: TaskProvider) -> None:
-    images, task = with_mnist.mnist_of(20)
-    assert images.pixels.shape == (90, 20, 20)
-    assert with_mnist.mnist_of(20)[0] is images
-    assert task.way == 10
+        provider.tasks(network(data_digest="others"))
 
 
 @pytest.mark.omniglot
 def test_a_forced_split_may_not_test_training_classes(omniglot) -> None:
-    def task_provider(forced: str | None) -> TaskProvider:
+    def tasks(forced: str | None, **metadata: object):
         loaded = LoadedData(omniglot.dataset, omniglot.runs)
-        return TaskProvider(loaded, None, "lake", forced, CONFIG, PROTOCOLS)
+        provider = TaskProvider(loaded, None, "lake", forced, CONFIG, PROTOCOLS)
+        # of full size, so that nothing is resized
+        return provider.tasks(replace(network(data_source="omniglot", **metadata), size=105))
 
-    known = {"data_source": "omniglot"}
-    assert task_provider(None).tasks(pixels()).split.name == "lake"
-    assert task_provider(None).tasks(network(split="koch", **known)).split.name == "koch"
-    assert task_provider("vinyals").tasks(network(split="lake", **known)).split.name == "vinyals"
+    assert tasks("vinyals", split="lake").split.name == "vinyals"
     with pytest.raises(UserError, match="trained or selected with split=koch40 on Angelic"):
-        task_provider("lake").tasks(network(split="koch40", **known))
+        tasks("lake", split="koch40")
     with pytest.raises(UserError, match=r"split=koch on Angelic.*which split=lake tests"):
-        task_provider("lake").tasks(network(split="koch", **known))
-    chosen = network(split="lake", val_alphabets=["Greek"], **known)
-    validation = task_provider(None).tasks(chosen).split.validation
-    names = omniglot.dataset.alphabets[validation].unique().tolist()
-    assert [omniglot.dataset.alphabet_names[one] for one in names] == ["Greek"]
+        tasks("lake", split="koch")
+    split = tasks(None, split="lake", val_alphabets=["Greek"]).split
+    (greek,) = omniglot.dataset.alphabets[split.validation].unique().tolist()
+    assert (split.name, omniglot.dataset.alphabet_names[greek]) == ("lake", "Greek")
 
 
 def test_each_image_is_embedded_once(with_mnist: TaskProvider) -> None:
@@ -119,15 +110,24 @@ def test_accuracies_equal_slow_counts(
             assert sorted(scores)[-1] > sorted(scores)[-2]  # no tie here
             correct += max(range(len(scores)), key=scores.__getitem__) == int(truth)
         assert (results.correct, results.n) == (correct, len(episodes))
+    for results in (model_results.validation, model_results.test):
+        verification, pairs = results.verification, results.verification.tasks.pairs
+        scores = -(flat[pairs.first] - flat[pairs.second]).norm(dim=-1)
+        right = (scores > verification.threshold) == (pairs.same > 0.5)
+        assert (verification.correct, verification.n) == (int(right.sum()), CONFIG.n_pairs)
+    within, correct = model_results.results["within_alphabet"], 0
+    for scores, truth in zip(within.scores.tolist(), within.task.episodes.answers, strict=True):
+        others = [score for way, score in enumerate(scores) if way != truth]
+        correct += max(scores) > model_results.reject_threshold
+        correct += max(others) <= model_results.reject_threshold
+    (score,) = [score for score in model_results.scores if score.key == "open_set"]
+    assert (score.correct, score.n, score.kind) == (correct, 2 * within.n, "open_set")
 
 
 def test_all_scores_are_there_once_and_thresholds_come_from_validation(
     with_mnist: TaskProvider,
 ) -> None:
-    def metric(results: object) -> float:
-        return 0.25
-
-    model_results = evaluate_model(network(), with_mnist, COMPUTE, {"quarter": metric})
+    model_results = evaluate_model(network(), with_mnist, COMPUTE, {"quarter": lambda _: 0.25})
     assert model_results.summary == {"quarter": 0.25}
     keys = [(score.split, score.key) for score in model_results.scores]
     assert len(set(keys)) == len(keys)
@@ -138,13 +138,11 @@ def test_all_scores_are_there_once_and_thresholds_come_from_validation(
         *ways,
     }  # fmt: skip
     assert {key for split, key in keys if split == "validation"} == {"one_shot", "verification"}
-    assert (
-        model_results.test.verification.threshold == model_results.validation.verification.threshold
-    )
+    validation, test = model_results.validation, model_results.test
+    assert test.verification.threshold == validation.verification.threshold
     scores = {score.key: score for score in model_results.scores if score.split == "test"}
     assert scores["mnist"].n == PROTOCOLS.mnist_episodes
     assert scores["way_curve_test_01"].value == 1.0
-    assert scores["open_set"].n == 2 * scores["within_alphabet"].n
     assert scores["assigned_within_alphabet"].n == scores["within_alphabet"].n
     assert scores["few_shot_5way_5shot"].shot == 5
     assert {one.kind for one in model_results.scores} == {
@@ -156,26 +154,9 @@ def test_all_scores_are_there_once_and_thresholds_come_from_validation(
 
 
 def test_the_first_network_is_plotted() -> None:
-    class Holder:
-        def __init__(self, model: EvaluatedModel) -> None:
-            self.model = model
-
-    models = [Holder(one) for one in (pixels(), chance(), network("a"), network("b"))]
+    models = [SimpleNamespace(model=one) for one in (pixels(), network("a"), network("b"))]
     assert primary(models).model.name == "a"  # type: ignore[arg-type]
-    assert primary(models[:2]).model.name == "pixels"  # type: ignore[arg-type]
-
-
-def test_open_set_is_scored_at_validations_threshold(task_provider: TaskProvider) -> None:
-    model_results = evaluate_model(pixels(), task_provider, COMPUTE)
-    results, correct = model_results.results["within_alphabet"], 0
-    for scores, truth in zip(
-        results.scores.tolist(), results.task.episodes.answers.tolist(), strict=True
-    ):
-        others = [score for way, score in enumerate(scores) if way != truth]
-        correct += max(scores) > model_results.reject_threshold
-        correct += max(others) <= model_results.reject_threshold
-    (score,) = [score for score in model_results.scores if score.key == "open_set"]
-    assert score.correct == correct
+    assert primary(models[:1]).model.name == "pixels"  # type: ignore[arg-type]
 
 
 def test_chance_scores_one_in_way_on_every_list(with_mnist: TaskProvider) -> None:

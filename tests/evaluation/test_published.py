@@ -59,12 +59,9 @@ def test_remarks_that_a_comparison_needs() -> None:
     assert "quoted at second hand" in attention.note
 
 
-def test_verification_by_training_size() -> None:
+def test_verification_by_training_size_and_minimal_background() -> None:
     values = [one.value for one in published("verification")]
     assert values == [90.61, 91.90, 91.54, 93.15, 91.63, 93.42]
-
-
-def test_minimal_background() -> None:
     small = [one for one in published(WITHIN) if one.split == "small1"]
     assert [one.value for one in small] == [95.8, 76.8, 69.9]
     assert not any(one.uncertain for one in small)
@@ -82,13 +79,10 @@ def test_every_row_has_a_source_and_training_data() -> None:
         assert one.split in {*RULES, "none", "other"}
 
 
-@pytest.mark.parametrize(("protocol", "value"), [(WITHIN, 0.0), ("withn", 92), (MNIST, 101)])
-def test_what_is_not_an_accuracy(protocol: str, value: float) -> None:
-    with pytest.raises(ValueError, match="not an accuracy"):
-        Published("x", "y", protocol, value, "z", "lake")
-
-
-def test_references() -> None:
+def test_what_is_not_an_accuracy_and_references() -> None:
+    for protocol, value in (WITHIN, 0.0), ("withn", 92), (MNIST, 101):
+        with pytest.raises(ValueError, match="not an accuracy"):
+            Published("x", "y", protocol, value, "z", "lake")
     assert reference(WITHIN, "koch2015").value == 92.0
     assert reference("verification", "koch2015").value == 93.42
     assert reference(WITHIN, "humans").value == 95.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from math import comb
 
@@ -13,12 +14,7 @@ from scipy import stats
 
 from siamese_oneshot.evaluation.evaluator import paired_tests
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
-from siamese_oneshot.evaluation.significance import (
-    PairedTest,
-    mcnemar,
-    mean_interval,
-    wilson,
-)
+from siamese_oneshot.evaluation.significance import mcnemar, mean_interval, wilson
 
 
 def test_wilson_is_the_root_of_its_defining_equation() -> None:
@@ -36,27 +32,21 @@ def test_wilson_agrees_with_scipy_and_stays_in_range(correct: int, n: int) -> No
     assert 0 <= low <= correct / n <= high <= 1
 
 
-@pytest.mark.parametrize(("correct", "n"), [(0, 0), (5, 4), (-1, 4)])
-def test_what_is_not_a_proportion(correct: int, n: int) -> None:
-    with pytest.raises(ValueError, match="not a proportion"):
-        wilson(correct, n)
-
-
-@pytest.mark.parametrize("level", [0.5, 0.95, 0.9999])
-@pytest.mark.parametrize("count", [2, 3, 10, 200])
-def test_mean_interval_agrees_with_scipy(level: float, count: int) -> None:
+@pytest.mark.parametrize(("count", "level"), [(2, 0.95), (3, 0.9999), (200, 0.5)])
+def test_mean_interval_agrees_with_scipy(count: int, level: float) -> None:
     values = [math.sin(k) for k in range(count)]
     mean, low, high = mean_interval(values, level)
     expected = stats.t.interval(level, count - 1, loc=mean, scale=stats.sem(values))
     assert (low, high) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("values", "message"), [([0.9, float("nan")], "not a finite number"), ([0.9], "two or more")]
-)
-def test_values_without_an_interval(values: list[float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        mean_interval(values)
+def test_what_has_no_interval() -> None:
+    for correct, n in ((0, 0), (5, 4), (-1, 4)):
+        with pytest.raises(ValueError, match="not a proportion"):
+            wilson(correct, n)
+    for values, message in ([0.9, math.nan], "not a finite number"), ([0.9], "two or more"):
+        with pytest.raises(ValueError, match=message):
+            mean_interval(values)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (5, 1), (3, 3), (2, 9)])
@@ -71,8 +61,13 @@ def test_mcnemar_equals_the_count_of_coin_tosses(first: int, second: int) -> Non
 def test_the_first_model_against_each_other_on_the_same_episodes(
     task_provider: TaskProvider,
 ) -> None:
-    models = network(), pixels(), pixels("slow", limit=15)
-    results = [(one.name, evaluate_model(one, task_provider, COMPUTE).results) for one in models]
+    models = network(), pixels(), pixels("slow", limit=15), pixels("other episodes")
+    results = []
+    for one in models:
+        if one.name == "other episodes":
+            config = replace(task_provider.config, seed=7)
+            task_provider = replace(task_provider, config=config, _made={})
+        results.append((one.name, evaluate_model(one, task_provider, COMPUTE).results))
     tests = paired_tests(results, ("within_alphabet", "cross_alphabet", "mnist"))
     assert [(one.second, one.key) for one in tests] == list(
         product(("pixels", "slow"), ("within_alphabet", "cross_alphabet"))  # no MNIST here
@@ -83,17 +78,3 @@ def test_the_first_model_against_each_other_on_the_same_episodes(
         assert test.n == (15 if test.second == "slow" else len(first))
         assert test.difference == pytest.approx(float(first.float().mean() - second.float().mean()))
         assert test.only_first == int((first & ~second).sum())
-
-
-def test_other_episodes_are_not_compared(
-    task_provider: TaskProvider, with_mnist: TaskProvider
-) -> None:
-    one = evaluate_model(network(), task_provider, COMPUTE)
-    with_mnist.config = type(with_mnist.config)(**{**vars(with_mnist.config), "seed": 7})
-    other = evaluate_model(pixels(), with_mnist, COMPUTE)
-    pair = [("a", one.results), ("b", other.results)]
-    assert paired_tests(pair, ("within_alphabet", "cross_alphabet")) == []
-
-
-def test_difference() -> None:
-    assert PairedTest("a", "b", "lake_runs", 400, 3, 7, 0.3).difference == pytest.approx(-0.01)

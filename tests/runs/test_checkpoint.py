@@ -75,8 +75,8 @@ def checkpoint(run: Path, header: dict[str, Any] | None = None, **extra: Any) ->
 
 
 def empty_checkpoint(run: Path, name: str = "best.ckpt") -> Path:
+    (run / "checkpoints").mkdir(parents=True, exist_ok=True)
     path = run / "checkpoints" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     return path
 
@@ -186,6 +186,9 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_classes_of_a_trusted_module_load(tmp_path: Path, stranger: str) -> None:
     own = description(_target_="my_models.MyEncoder")
+    assert untrusted_targets(description()) == untrusted_targets(own, stranger) == []
+    assert untrusted_targets(own) == ["my_models.MyEncoder"]
+    sys.modules.pop("my_models")  # looked up above
     path = checkpoint(tmp_path / "run", {"network": own})
     with pytest.raises(UserError, match=r"best\.ckpt: it references my_models\.MyEncoder"):
         load_trained(path)
@@ -205,13 +208,6 @@ def test_classes_of_a_trusted_module_load(tmp_path: Path, stranger: str) -> None
     hidden = checkpoint(tmp_path / "b", {"network": description(_target_="my_models.system")})
     with pytest.raises(UserError, match="only classes of"):  # imported there, not defined there
         load_trained(hidden, stranger)
-
-
-def test_untrusted_targets_are_named(stranger: str) -> None:
-    own = description(_target_="my_models.MyEncoder")
-    assert untrusted_targets(description()) == []
-    assert untrusted_targets(own) == ["my_models.MyEncoder"]
-    assert untrusted_targets(own, stranger) == []
 
 
 class Trap:
@@ -263,6 +259,7 @@ def test_packaged_weights_have_a_card(name: str) -> None:
     assert trained.card["command"].startswith("python -m siamese_oneshot.train")
     assert {score["key"] for score in trained.card["scores"]} >= {"lake_runs", "one_shot"}
     json.dumps(trained.card, allow_nan=False)
+    assert sum(find_weights(one).stat().st_size for one in PRETRAINED) <= 4 * 2**20
 
 
 @pytest.mark.omniglot
@@ -278,10 +275,6 @@ def test_packaged_networks_answer_real_episodes(omniglot, name: str, correct: in
     pixels = replace(dataset, **parts).resized(trained.size).pixels
     table = Embeddings(indices, trained.network.embed(pixels[:, None].float() / 255))
     assert answer(task, table, trained.network.score).correct == pytest.approx(correct, abs=2)
-
-
-def test_packaged_weights_are_small() -> None:
-    assert sum(find_weights(name).stat().st_size for name in PRETRAINED) <= 4 * 2**20
 
 
 @pytest.mark.parametrize("result", ["{}", '{"version": 2, "checkpoint": 5}', "\x00"])
