@@ -84,7 +84,7 @@ def data(dataset: CharacterDataset) -> Data:
             sampler=sampler, image_size=16, source=dataset, split="ratio_60_20_20", eval=config,
             eval_batch_size=7,
         )  # fmt: skip
-        loaded.load()
+        loaded.setup()
         return loaded
 
     return make

@@ -158,14 +158,10 @@ class OneShotDataModule(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Download and decode once per machine, so that other processes find the cache."""
-        self.load()
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """Load and split the images and draw the frozen lists; the same for every stage."""
-        self.load()
-
-    def load(self) -> None:
-        """What ``setup`` does; a second call does nothing."""
+        """Load and split the images and draw the frozen lists, once for every stage."""
         if self.loaded is not None:
             return
         loaded = load_source(self.source, self.source_config)

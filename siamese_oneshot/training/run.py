@@ -102,7 +102,7 @@ class TrainingRun:
                 f"{KINDS.get(kind, kind)}, but the sampler makes {KINDS[self.data.sampler.kind]}: "
                 f"choose sampler={SAMPLERS.get(kind, kind)}"
             )
-        self.data.load()
+        self.data.setup()
         self.module.metadata = self.metadata()
         check_split(self.data.split, cfg.callbacks)
         self.signals, self.exact_resume = SignalHandler(), ExactResume()

@@ -66,20 +66,6 @@ def test_against_scipy(side):
         np.testing.assert_allclose(ours, by_scipy(image[0].numpy(), *settings), atol=2e-4)
 
 
-def test_drawn_warps_against_scipy():
-    """The matrices of a draw, read as what they say: where a point goes."""
-    warp = Augmentation(probability=0.8).draw(30, seeded(1))
-    images = noise(30, 21)
-    ours = apply_warp(images, warp)[:, 0]
-    for k, matrix in enumerate(warp.matrix.double().numpy()):
-        back = np.linalg.inv(matrix[:, :2])[::-1, ::-1]
-        offset = 10 - back @ (10 + matrix[::-1, 2] * 21 / 2)
-        theirs = ndimage.affine_transform(
-            images[k, 0].numpy(), back, offset=offset, order=1, mode="grid-constant"
-        )
-        np.testing.assert_allclose(ours[k].numpy(), theirs, atol=2e-4)
-
-
 @pytest.mark.parametrize(
     ("settings", "row", "column"),
     [
@@ -227,25 +213,15 @@ def test_rot90_is_torch_rot90(quarters):
     torch.testing.assert_close(turned[1:], images[1:], atol=1e-4, rtol=0)
 
 
-def test_mirrored_is_flipped_before_the_rest():
-    images = noise(4, 15)
-    warp = Augmentation(probability=1.0).draw(4, seeded(7))
-    which = torch.tensor([True, False, True, False])
-    quarters = torch.tensor([0, 1, 2, 3])
-    once = apply_warp(images, warp.after_rot90(quarters).after_hflip(which))
-    shown = torch.where(which[:, None, None, None], images.flip(-1), images)
-    torch.testing.assert_close(
-        once, apply_warp(shown, warp.after_rot90(quarters)), atol=1e-3, rtol=0
-    )
-
-
-def test_turned_comes_before_the_rest():
+def test_flip_then_rotation_then_the_rest():
     images = noise(6, 15)
     warp = Augmentation(probability=1.0).draw(6, seeded(7))
+    which = torch.tensor([True, False, True, False, True, False])
     quarters = torch.tensor([0, 1, 2, 3, 1, 3])
-    once = apply_warp(images, warp.after_rot90(quarters))
-    turns = zip(images, quarters.tolist(), strict=True)
-    turned = torch.stack([torch.rot90(p, -quarter, (1, 2)) for p, quarter in turns])
+    once = apply_warp(images, warp.after_rot90(quarters).after_hflip(which))
+    shown = torch.where(which[:, None, None, None], images.flip(-1), images)
+    turns = zip(shown, quarters.tolist(), strict=True)
+    turned = torch.stack([torch.rot90(image, -quarter, (1, 2)) for image, quarter in turns])
     torch.testing.assert_close(once, apply_warp(turned, warp), atol=1e-3, rtol=0)
 
 
@@ -346,15 +322,10 @@ def test_joined_pixel_by_pixel(normal):
             assert found[0, 0, row, column] == expected
 
 
-def test_nothing_joined_changes_nothing():
-    one = torch.rand(3, 1, 8, 8)
-    assert torch.equal(compose_images(one, one, torch.zeros(3, 2)), one)
-
-
 def test_without_composites_nothing_is_joined_and_nothing_drawn_for_it(dataset):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     stream = EpisodeSampler(3, 4, 2, 1, n_composite=0.0).prepare(class_index, 0)
-    for number in range(200):
+    for number in range(20):
         spec, rng = stream[number], generator_for(0, 2, number)
         indices = sample_alphabet_batch(class_index, 3, 4, 2, rng)
         turned = Warp.identity(3).after_rot90(torch.randint(4, (3,), generator=rng)).matrix
@@ -367,15 +338,11 @@ def test_without_composites_nothing_is_joined_and_nothing_drawn_for_it(dataset):
 def test_so_many_alphabets_of_a_batch_are_composites(dataset, count, seen):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     stream = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
-    again = EpisodeSampler(3, 4, 2, 1, n_composite=count).prepare(class_index, 0)
     found = Counter()
-    for number in range(200):
-        spec, other = stream[number], again[number]
+    for number in range(200 if count == 0.25 else 20):
+        spec = stream[number]
         joined = (spec.composite.other != spec.indices).flatten(1).all(1)
         assert torch.equal(joined, (spec.composite.other != spec.indices).flatten(1).any(1))
-        assert torch.equal(spec.indices, other.indices)
-        assert torch.equal(spec.composite.other, other.composite.other)
-        assert torch.equal(spec.composite.normal, other.composite.normal)
         found[int(joined.sum())] += 1
     assert set(found) == seen
     if count == 0.25:

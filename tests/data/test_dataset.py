@@ -85,18 +85,12 @@ def test_pixel_sums_and_resizing_by_hand(dataset):
 
 
 def test_digest_notices_every_field(dataset):
-    pixels, classes, drawers = (
-        dataset.pixels.clone(),
-        dataset.classes.clone(),
-        dataset.drawers.clone(),
-    )
-    pixels[17, 3, 3] = 255 - pixels[17, 3, 3]
-    classes[[0, 6]] = classes[[6, 0]]
-    drawers[[0, 1]] = drawers[[1, 0]]
-    digests = [dataset.digest] + [
-        replace(dataset, **change).digest
-        for change in ({"pixels": pixels}, {"classes": classes}, {"drawers": drawers})
-    ]
+    changed = {name: getattr(dataset, name).clone() for name in ("pixels", "classes", "drawers")}
+    changed["pixels"][17, 3, 3] = 255 - dataset.pixels[17, 3, 3]
+    changed["classes"][[0, 6]] = dataset.classes[[6, 0]]
+    changed["drawers"][[0, 1]] = dataset.drawers[[1, 0]]
+    others = [replace(dataset, **{name: value}).digest for name, value in changed.items()]
+    digests = [dataset.digest, *others]
     assert len(set(digests)) == 4
     assert replace(dataset, pixels=dataset.pixels.clone()).digest == dataset.digest
 

@@ -70,7 +70,7 @@ def test_logits_are_the_same(model: str) -> None:
 def test_a_step_never_waits_for_the_gpu(loss: str) -> None:
     cfg = config(*TINY, f"loss={loss}", *([] if loss == "bce_pairs" else BATCHES))
     data = instantiate(cfg.data)
-    data.load()
+    data.setup()
     network: Any = instantiate(cfg.model).cuda()
     compute_loss = instantiate(cfg.loss)
     optimizer = instantiate(cfg.optimizer)(network.named_layers, 10).optimizer
@@ -99,7 +99,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert torch.cuda.get_device_name() in result.hardware
     trained = load_trained(tmp_path)
     data = instantiate(config(*LINE).data)
-    data.load()
+    data.setup()
     tasks = data.validation
     on_cpu, on_gpu = (
         embed(

@@ -1,4 +1,5 @@
 """Omniglot (Lake, Salakhutdinov and Tenenbaum 2015): located or downloaded, verified and cached."""
+# ruff: noqa: F401
 
 from siamese_oneshot.data.omniglot.archive import OmniglotFaulty
 from siamese_oneshot.data.omniglot.edition import (
@@ -17,19 +18,3 @@ from siamese_oneshot.data.omniglot.loader import (
     OmniglotUnavailable,
     load_omniglot,
 )
-
-__all__ = [
-    "BACKGROUND",
-    "DUPLICATE_CLASSES",
-    "EVALUATION",
-    "RUN_ALPHABETS",
-    "RUN_DRAWERS",
-    "SIDE",
-    "SMALL1",
-    "SMALL2",
-    "LakeRuns",
-    "Omniglot",
-    "OmniglotFaulty",
-    "OmniglotUnavailable",
-    "load_omniglot",
-]
