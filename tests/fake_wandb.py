@@ -22,7 +22,6 @@ class FakeWandb(ThreadingHTTPServer):
         runs: by id, what the client told of the run when it began.
         lines: by id, the rows of the history by the offset at which the client put them.
         ended: by id, the exit code.
-        queries: every GraphQL query, to see what is missing here.
     """
 
     daemon_threads = True
@@ -33,7 +32,6 @@ class FakeWandb(ThreadingHTTPServer):
         self.runs: dict[str, dict[str, Any]] = {}
         self.lines: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
         self.ended: dict[str, int] = {}
-        self.queries: list[str] = []
 
     @property
     def url(self) -> str:
@@ -54,7 +52,6 @@ class FakeWandb(ThreadingHTTPServer):
 
     def answer(self, query: str, given: dict[str, Any]) -> dict[str, Any]:
         """The answer to a GraphQL query."""
-        self.queries.append(query)
         if "upsertBucket" in query:
             name = given.get("name") or given.get("bucketName") or "unknown"
             known = name in self.runs

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.reports.read import RunRecord, Sweep
 from siamese_oneshot.runs.result import RunResult, write_result
 
 COMPARABLE = {"lake_runs": "within_alphabet_20way", "verification": "verification"}
@@ -101,3 +102,16 @@ def make_job(
     if result is not None:
         write_result(folder, result)
     return folder
+
+
+def swept(rows: list[tuple[Any, ...]], **changes: Any) -> Sweep:
+    """A sweep of (settings, validation score, status if not finished); changes to its first run."""
+    keys = list(dict.fromkeys(key for settings, *_ in rows for key in settings))
+    runs = [
+        RunRecord(Path(str(n)), str(n), n, *(status or ["finished"]), seed=n, settings=settings,
+                  val_accuracy=score)
+        for n, (settings, score, *status) in enumerate(rows)
+    ]  # fmt: skip
+    for name, value in changes.items():
+        setattr(runs[0], name, value)
+    return Sweep([Path()], runs, keys, [])

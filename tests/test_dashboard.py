@@ -92,19 +92,13 @@ def test_a_sweeps_own_settings_are_the_columns(
         main([str(tmp_path), "--dry-run"])
 
 
-def test_a_missing_login_is_a_line() -> None:
+def test_what_is_missing_is_a_line(no_account: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="not logged in to W&B: run `wandb login`"):
         main([])
-
-
-def test_a_missing_extra_is_a_line(no_account: pytest.MonkeyPatch) -> None:
+    no_account.setenv("WANDB_API_KEY", "0" * 40)
+    no_account.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # where no server is
+    with pytest.raises(SystemExit, match="Error: W&B"):
+        main(["--entity", "me"])
     no_account.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match=r"pip install -e '?\"?\.\[dashboard\]"):
         main(["--dry-run"])
-
-
-def test_a_server_that_is_not_there_is_a_line(no_account: pytest.MonkeyPatch) -> None:
-    no_account.setenv("WANDB_API_KEY", "0" * 40)
-    no_account.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(SystemExit, match="Error: W&B"):
-        main(["--entity", "me"])

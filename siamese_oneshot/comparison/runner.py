@@ -28,7 +28,6 @@ from siamese_oneshot.evaluation.model_evaluation import (
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.evaluation.tables import published_tables, result_tables
 from siamese_oneshot.loggers import build_loggers, check_loggers
-from siamese_oneshot.loggers.run_name import tags_of
 from siamese_oneshot.loggers.run_summary import log_evaluation
 from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
@@ -121,9 +120,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     tags = [
         tag
         for one in all_results
-        for tag in tags_of(
-            one.model.metadata.get("experiment") or "", one.dataset.source, one.split
-        )
+        for tag in (one.model.metadata.get("experiment") or "", one.dataset.source, one.split)
     ]
     with (
         build_loggers(

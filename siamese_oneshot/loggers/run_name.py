@@ -9,7 +9,7 @@ from pathlib import Path
 from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.run_info import of_training
-from siamese_oneshot.utils.text import bare_key, short_keys
+from siamese_oneshot.utils.text import short_keys
 
 _MAX_LENGTH = 96  # W&B cuts names at 128 characters
 _IN_EXPERIMENT = ("experiment", "name")  # the name begins with the experiment
@@ -42,12 +42,12 @@ class RunName:
             job = Job.read(folder)
         except UserError:
             job = None
-        if job is None:
-            own = [text for text in of_training(overrides) if bare_key(text) not in _IN_EXPERIMENT]
-            return cls(name_of(experiment, _values(own), seed), None, folder)
-        swept = {key: value for key, value in _values(job.overrides).items() if key in job.swept}
-        name = name_of(experiment, swept, seed, job.number)
-        return cls(name, folder.parent.name, folder.parent)
+        if job is not None:
+            name = name_of(experiment, job.settings, seed, job.number)
+            return cls(name, folder.parent.name, folder.parent)
+        pairs = [text.lstrip("+~").partition("=") for text in of_training(overrides)]
+        own = {key: value for key, sign, value in pairs if sign and key not in _IN_EXPERIMENT}
+        return cls(name_of(experiment, own, seed), None, folder)
 
 
 def name_of(
@@ -73,13 +73,9 @@ def name_of(
     return name
 
 
-def tags_of(experiment: str, source: str, split: str) -> list[str]:
-    """Tags to filter runs by: experiment, data source and split."""
-    return [*dict.fromkeys(tag for tag in (experiment, source, split) if tag)]
-
-
 def rounded(value: str) -> str:
-    """A number with four significant digits, a small one as ``1e-3``; other values unchanged."""
+    """A number with four significant digits, a small one as ``1e-3``; other values unquoted."""
+    value = value.strip("'\"")
     try:
         number = float(value)
     except ValueError:
@@ -88,8 +84,3 @@ def rounded(value: str) -> str:
         digits, _, power = f"{number:.3e}".partition("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
     return value if len(value) < 8 else f"{number:.4g}"
-
-
-def _values(overrides: Sequence[str]) -> dict[str, str]:
-    pairs = (override.lstrip("+~").partition("=") for override in overrides)
-    return {key: value.strip("'\"") for key, sign, value in pairs if sign}

@@ -99,27 +99,15 @@ class ResilientWandbLogger(WandbLogger):
 
 @dataclass
 class LoggedHistory:
-    """What earlier processes logged to a W&B run, read back from their files.
+    """What earlier processes logged to a W&B run, read back from their files."""
 
-    Attributes:
-        rows: Number of rows, by W&B's count; 0 for a new run.
-        steps: The last training step of each metric.
-        best: The best value of each metric whose best is wanted.
-    """
-
-    rows: int = 0
-    steps: dict[str, int] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
+    rows: int = 0  # by W&B's count
+    steps: dict[str, int] = field(default_factory=dict)  # the last training step of each metric
+    best: dict[str, float] = field(default_factory=dict)  # of each metric whose best is wanted
 
     @classmethod
     def of(cls, wandb_dir: Path, run_id: str, best: Mapping[str, str]) -> LoggedHistory:
-        """Read every folder of a run below ``<wandb_dir>/wandb``.
-
-        Args:
-            wandb_dir: Where W&B writes.
-            run_id: Of the run.
-            best: ``max`` or ``min`` for each metric whose best value is wanted.
-        """
+        """Read all folders of a run below ``wandb_dir``; ``best`` has max or min by name."""
         history = cls()
         deadline = time.monotonic() + _TIMEOUT
         for file in sorted(wandb_dir.glob(f"wandb/*run-*-{run_id}/run-{run_id}.wandb")):

@@ -30,13 +30,7 @@ _WIDTH, _GAP = 11.0, 6  # of the confusions: inches, and pixels between two imag
 
 
 def draw_episode(dataset: CharacterDataset, results: EpisodeResults, index: int) -> Figure:
-    """The query and the support set with scores, as the paper's figure 1.
-
-    Args:
-        dataset: The images in full size.
-        results: Results on a list of episodes.
-        index: The episode.
-    """
+    """The query and the support set of episode ``index`` with scores, as the paper's figure 1."""
     episodes = results.task.episodes
     way, columns = episodes.way, min(episodes.way, 5 if episodes.way <= 20 else 6)
     rows = math.ceil(way / columns)
@@ -80,19 +74,14 @@ def _title(dataset: CharacterDataset, results: EpisodeResults, index: int) -> st
 
 
 def draw_mistakes(dataset: CharacterDataset, results: EpisodeResults, count: int = 24) -> Figure:
-    """The wrong predictions with the largest margins: query, true class, predicted class.
+    """The ``count`` wrong predictions with the largest margins, each query once.
 
-    Args:
-        dataset: The images in full size.
-        results: Results on a list of episodes.
-        count: Number of mistakes; each query is shown once.
+    A row for each: the query, the true class and the predicted class.
     """
     worst = worst_mistakes(results, count)
     title = _errors(results)
     if not worst:
-        figure = new_figure(6, 0.9)
-        heading(figure, title, 6)
-        return figure
+        return _only_title(title)
     groups = min(_GROUPS, len(worst))
     rows = math.ceil(len(worst) / groups)
     width = _GROUP_WIDTH * groups
@@ -114,6 +103,12 @@ def worst_mistakes(results: EpisodeResults, count: int) -> list[int]:
             chosen.append(index)
             seen.add(query)
     return chosen
+
+
+def _only_title(title: str) -> Figure:
+    figure = new_figure(6, 0.9)
+    heading(figure, title, 6)
+    return figure
 
 
 def _errors(results: EpisodeResults) -> str:
@@ -157,19 +152,10 @@ def _draw_mistake(
 def draw_confusions(
     dataset: CharacterDataset, results: EpisodeResults, count: int = 16, each: int = 6
 ) -> Figure:
-    """Images of the most frequently confused pairs of classes, one pair per row.
-
-    Args:
-        dataset: The images in full size.
-        results: Results on a list of episodes.
-        count: Number of rows.
-        each: Images per class.
-    """
+    """The most frequently confused pairs of classes: ``count`` rows, ``each`` images per class."""
     shown, title = confusions(results, dataset.classes)[:count], _errors(results)
     if not shown:
-        figure = new_figure(_WIDTH, 0.9)
-        heading(figure, title, _WIDTH)
-        return figure
+        return _only_title(title)
     figure = new_figure(_WIDTH, 0.9 + 0.95 * len(shown))
     heading(figure, f"{title}; the most frequent confusions", _WIDTH)
     cells = figure.subplots(len(shown), 2, squeeze=False)

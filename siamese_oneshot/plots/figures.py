@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,20 +65,26 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
         all_results: One per model.
         dataset: The images in full size.
     """
-    yield "accuracy_vs_way", lambda: draw_accuracy_vs_way(_way_curves(all_results))
+    curves = {
+        f"{each.model.name}, {name} alphabets": [
+            (way, score.value, score.low, score.high) for way, score in each.curve(series).items()
+        ]
+        for each in all_results
+        for series, name in list(CURVES.items())[: 2 if each.model.trained else 1]
+    }  # of baselines on test alphabets only
+    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves)
     model_results = primary(all_results)
     results = model_results.results
     runs = results.get("lake_runs") or results["koch_protocol"]
     for name, correct in (("episode_correct", True), ("episode_wrong", False)):
         matching = (runs.is_correct == correct).nonzero().flatten()
         if len(matching):  # the middle one
-            index = int(matching[len(matching) // 2])
-            yield name, lambda index=index: draw_episode(dataset, runs, index)  # type: ignore[misc]
+            yield name, partial(draw_episode, dataset, runs, int(matching[len(matching) // 2]))
     within, validation = results["within_alphabet"], model_results.validation.results[0]
     yield from _shared(dataset, within, validation, model_results.alphabets, model_results.test)
     if model_results.model.trained is not None:
         yield from _filters(model_results.model.trained.network)
-        yield "embedding_map", lambda: _embedding_map(dataset, model_results)
+        yield "embedding_map", partial(_embedding_map, dataset, model_results)
 
 
 def validation_figures(
@@ -97,19 +104,16 @@ def validation_figures(
         train_indices: int64: training images, six of which are shown augmented.
     """
     results = eval_results.results[0]
-    yield "episode", lambda: draw_episode(dataset, results, results.n // 2)
+    yield "episode", partial(draw_episode, dataset, results, results.n // 2)
     alphabets = alphabet_scores(results, dataset, "validation")
     yield from _shared(dataset, results, results, alphabets, eval_results)
-    curve = way_curve(results)
-    yield "accuracy_vs_way", lambda: draw_accuracy_vs_way({"validation": curve})
+    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, {"validation": way_curve(results)})
     yield from _filters(network)
     if augmentation is not None:
         chosen = train_indices[:: max(1, len(train_indices) // 6)][:6]
         originals = dataset.pixels[chosen][:, None].float() / 255
-        yield (
-            "augmentations",
-            lambda: draw_augmentations(originals, augmentation, generator_for(0)),
-        )
+        draw = partial(draw_augmentations, originals, augmentation, generator_for(0))
+        yield "augmentations", draw
 
 
 def way_curve(results: EpisodeResults) -> list[tuple[int, float, float, float]]:
@@ -130,37 +134,18 @@ def _shared(
     eval_results: EvalResults,
 ) -> Figures:
     verification = eval_results.verification
-    yield "mistakes", lambda: draw_mistakes(dataset, mistaken)
-    yield "confusions", lambda: draw_confusions(dataset, confused)
-    yield "per_alphabet", lambda: draw_per_alphabet(alphabets)
-    yield (
-        "verification_scores",
-        lambda: draw_verification_scores(
-            verification.scores, verification.same, verification.threshold
-        ),
-    )
+    pairs = (verification.scores, verification.same, verification.threshold)
+    yield "mistakes", partial(draw_mistakes, dataset, mistaken)
+    yield "confusions", partial(draw_confusions, dataset, confused)
+    yield "per_alphabet", partial(draw_per_alphabet, alphabets)
+    yield "verification_scores", partial(draw_verification_scores, *pairs)
 
 
 def _filters(network: nn.Module) -> Figures:
     """The filters of the first convolution, if there is one."""
     convolution = next((part for part in network.modules() if isinstance(part, nn.Conv2d)), None)
     if convolution is not None:
-        weight = convolution.weight.detach().float().cpu()
-        yield "filters", lambda: draw_filters(weight)
-
-
-def _way_curves(
-    all_results: Sequence[ModelResults],
-) -> dict[str, list[tuple[int, float, float, float]]]:
-    """The way curves of all models; of baselines on test alphabets only."""
-    return {
-        f"{model_results.model.name}, {name} alphabets": [
-            (way, score.value, score.low, score.high)
-            for way, score in model_results.curve(series).items()
-        ]
-        for model_results in all_results
-        for series, name in list(CURVES.items())[: 2 if model_results.model.trained else 1]
-    }
+        yield "filters", partial(draw_filters, convolution.weight.detach().float().cpu())
 
 
 def _embedding_map(dataset: CharacterDataset, model_results: ModelResults) -> Figure:

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from siamese_oneshot.loggers.run_name import tags_of
 from siamese_oneshot.loggers.wandb_run import WandbRun
 from siamese_oneshot.reports.aggregate import Group, Report
 from siamese_oneshot.reports.pages import write_pages
@@ -191,10 +190,10 @@ def _log_to_wandb(
     sweep = report.sweep
     config = {"folders": [str(folder) for folder in sweep.folders], "settings": sweep.keys}
     datas = [run.data for run in sweep.runs if run.data is not None]
-    tags = [tag for data in datas for tag in tags_of(data.experiment, data.source, data.split)]
+    tags = [tag for data in datas for tag in (data.experiment, data.source, data.split)]
     about: Any = {"group": sweep.name, "name": f"report {sweep.name}", "job_type": "report"}
     try:
-        with WandbRun(**options).open(folder, config, tags=[*dict.fromkeys(tags)], **about) as run:
+        with WandbRun(**options).open(folder, config, tags=tags, **about) as run:
             if run is None:
                 return
             rows = job_rows(sweep)

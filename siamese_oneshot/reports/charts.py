@@ -59,24 +59,15 @@ Figure = Any  # Bokeh's; its declared types are wider than what a new figure hol
 
 @dataclass(frozen=True)
 class CurveChart:
-    """Which metrics are drawn over the steps of a training, and how.
+    """Which metrics are drawn over the steps of a training, and how."""
 
-    Attributes:
-        key: of the element on the page.
-        title, axis: over the chart and beside its vertical axis.
-        metrics: labels by metric name, or a group whose metrics are all drawn: `metric_group`.
-        scale: factor of the values.
-        log: whether values that span two decades have a logarithmic axis.
-        band: metrics of the lower and the upper end of a 95% interval.
-    """
-
-    key: str
+    key: str  # of the element on the page
     title: str
-    axis: str
-    metrics: Mapping[str, str] | str
-    scale: float = 1.0
-    log: bool = False
-    band: tuple[str, ...] = ()
+    axis: str  # title of the vertical axis
+    metrics: Mapping[str, str] | str  # labels by metric, or a `metric_group` that is all drawn
+    scale: float = 1.0  # factor of the values
+    log: bool = False  # whether values that span two decades have a logarithmic axis
+    band: tuple[str, ...] = ()  # metrics of the lower and the upper end of a 95% interval
 
 
 ONE_SHOT = {ACCURACY: "one-shot accuracy"}
@@ -117,22 +108,14 @@ def metric_group(name: str) -> tuple[str, str]:
 
 @dataclass
 class Chart:
-    """A chart, and what stands for it if it cannot be seen.
+    """A chart, and what stands for it if it cannot be seen."""
 
-    Attributes:
-        key: of the element on the page.
-        title, description: over the chart, and what it shows, with numbers.
-        item: Bokeh's JSON, which can stand within a ``<script>``.
-        table: the numbers; None if they are elsewhere on the page.
-        height: in pixels.
-    """
-
-    key: str
+    key: str  # of the element on the page
     title: str
-    description: str
-    item: str
-    table: Table | None
-    height: int
+    description: str  # what it shows, with numbers
+    item: str  # Bokeh's JSON, which can stand within a <script>
+    table: Table | None  # the numbers; None if they are elsewhere on the page
+    height: int  # in pixels
 
     @classmethod
     def of(

@@ -56,18 +56,12 @@ _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have 
 
 @dataclass(frozen=True)
 class PlotKind:
-    """A plot of ``plots/step_*`` or ``evaluation/plots``.
-
-    Attributes:
-        title, text: over it, and what it shows.
-        metrics: of the validation that it was drawn at, shown with it: labels by metric name.
-        test_keys: of the evaluation; the first one that exists is shown with it.
-    """
+    """A plot of ``plots/step_*`` or ``evaluation/plots``, and which numbers are shown with it."""
 
     title: str
-    text: str
-    metrics: Mapping[str, str] = field(default_factory=dict)
-    test_keys: tuple[str, ...] = ()
+    text: str  # what it shows
+    metrics: Mapping[str, str] = field(default_factory=dict)  # of its validation: labels by name
+    test_keys: tuple[str, ...] = ()  # of the evaluation; the first one that exists
 
 
 _EPISODE = "The query and one image of each class with its score"
@@ -104,11 +98,6 @@ def write_pages(output: Path, report: Report, settings: Table) -> Path:
 
     A run that was named by itself is ``index.html``, and there is no other page. Pages of an
     earlier report that this one does not write are removed.
-
-    Args:
-        output: folder of the report.
-        report: what is reported.
-        settings: its table of settings.
 
     Returns:
         The page to open.
@@ -251,11 +240,7 @@ def plot_text(
 ) -> str:
     """The caption of a plot: what it shows, of which set, and the scores that belong to it.
 
-    Args:
-        name: of the plot.
-        step: of the training at which it was drawn; None: by the evaluation.
-        curves: of the training.
-        model: results of the evaluation; None if there is none.
+    ``step`` is None for a plot of the evaluation, whose results are ``model``.
     """
     kind = PLOTS.get(name)
     if kind is None:
@@ -302,24 +287,20 @@ def _differences(run: RunRecord) -> Table | None:
     if not isinstance(run.config, dict):
         return None
     experiment = run.overrides.get("experiment")
-    defaults = _defaults(() if experiment is None else (f"+experiment={experiment}",))
-    if defaults is None:
-        table = Table("Settings of the command line", ["setting", "this run"])
-        table.note = "This version does not have the experiment's defaults."
-        for key, text in list(run.overrides.items())[:_MAX_DIFFERENCES]:
-            table.add(key, shorten(text, 160))
-        return table
     title = "Settings that differ from the defaults"
     if experiment is not None:
         title += f" of experiment={experiment}"
     table = Table(title, ["setting", "this run", "default"])
-    own = _settings(run.config)
+    defaults = _defaults(() if experiment is None else (f"+experiment={experiment}",))
+    own = dict(run.overrides) if defaults is None else _settings(run.config)
+    table.note = "Defaults are those of the version that made this report."
+    if defaults is None:
+        table.note, defaults = "This version does not have the defaults of the experiment.", {}
     keys = [k for k in own if k not in defaults or identity(own[k]) != identity(defaults[k])]
     keys += [key for key in defaults if key not in own]
     for key in keys[:_MAX_DIFFERENCES]:
         texts = [format_value(s[key]) if key in s else "not set" for s in (own, defaults)]
         table.add(key, *(shorten(text, 160) for text in texts))
-    table.note = "Defaults are those of the version that made this report."
     if len(keys) > _MAX_DIFFERENCES:
         table.note += f" {len(keys) - _MAX_DIFFERENCES} more settings are in {CONFIG}."
     return table
@@ -352,19 +333,16 @@ def _config_text(run: RunRecord) -> str:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config = run.config
-    if config is None:
+    if run.config is None:
         return ""
-    try:  # what cannot be resolved stays as written
-        if isinstance(config, dict):
-            config = OmegaConf.create(escape_resolvers(config))
-            config = OmegaConf.to_container(config, resolve=True)
-    except (OmegaConfBaseException, ValueError, TypeError, RecursionError):
-        config = run.config
-    try:
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-    except (yaml.YAMLError, RecursionError):
-        text = str(config)
+    text = str(run.config)
+    for resolve in (True, False):  # what cannot be resolved stays as written
+        try:
+            config = OmegaConf.create(escape_resolvers(run.config))
+            text = OmegaConf.to_yaml(config, resolve=resolve)
+            break
+        except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError):
+            continue
     if len(text) > _MAX_CONFIG:
         text = f"{text[:_MAX_CONFIG]}\n… the rest is in {CONFIG}\n"
     return text

@@ -47,19 +47,13 @@ _MISSING = object()
 
 @dataclass(frozen=True)
 class DataInfo:
-    """The training data of a run; runs that differ in it are never averaged.
-
-    Attributes:
-        experiment: name of the experiment.
-        source, digest, split: the images, their hash, and the rule that divides them.
-        trained_on: the training data in words; empty if unknown.
-    """
+    """The training data of a run; runs that differ in it are never averaged."""
 
     experiment: str
     source: str
-    digest: str
+    digest: str  # of the images
     split: str
-    trained_on: str = field(default="", compare=False)
+    trained_on: str = field(default="", compare=False)  # in words; empty if unknown
 
 
 @dataclass(frozen=True)
@@ -97,39 +91,24 @@ class Curve:
 
 @dataclass
 class RunRecord:
-    """One training run: a job of a sweep, or a run of its own.
-
-    Attributes:
-        label: the folder as the report shows it.
-        number: of the job in its sweep, from 0; else the position in the report.
-        status: one of ``STATUSES``; ``unfinished`` if there is no readable result.
-        seed, data, result, job: None if unknown.
-        val_accuracy: best validation one-shot accuracy, 0 … 1; the best so far if unfinished.
-        scores: by ``split/key``.
-        settings: those that differ between the runs of the report, by dotted key.
-        error: why it failed; empty if it did not.
-        overrides: of the command line, by key.
-        config: of ``.hydra/config.yaml``, interpolations unresolved; None if it cannot be read.
-        curves: every logged metric.
-        problems: what is wrong with the folder's files.
-    """
+    """One training run: a job of a sweep, or a run of its own; what is unknown is None or empty."""
 
     folder: Path
-    label: str = ""
-    number: int = -1
-    status: str = "unfinished"
+    label: str = ""  # the folder as the report shows it
+    number: int = -1  # of the job in its sweep, from 0; else the position in the report
+    status: str = "unfinished"  # one of `STATUSES`
     seed: int | None = None
     data: DataInfo | None = None
-    val_accuracy: float | None = None
-    scores: dict[str, Score] = field(default_factory=dict)
-    settings: dict[str, Value] = field(default_factory=dict)
-    error: str = ""
+    val_accuracy: float | None = None  # one-shot, 0 … 1, the best; the best so far if unfinished
+    scores: dict[str, Score] = field(default_factory=dict)  # by split/key
+    settings: dict[str, Value] = field(default_factory=dict)  # that differ in the report, by key
+    error: str = ""  # why it failed
     result: RunResult | None = None
     job: Job | None = None
-    overrides: dict[str, str] = field(default_factory=dict)
-    config: Any = None
-    curves: dict[str, Curve] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    overrides: dict[str, str] = field(default_factory=dict)  # of the command line, by key
+    config: Any = None  # of .hydra/config.yaml, interpolations unresolved
+    curves: dict[str, Curve] = field(default_factory=dict)  # every logged metric
+    problems: list[str] = field(default_factory=list)  # with the folder's files
 
     @property
     def comparable(self) -> bool:
@@ -221,18 +200,11 @@ class RunRecord:
 
 @dataclass
 class Sweep:
-    """All runs of a report.
+    """All runs of a report."""
 
-    Attributes:
-        folders: as they were named.
-        runs: by number.
-        keys: settings that differ between runs, without the seed.
-        left_out: what could not be used.
-    """
-
-    folders: list[Path]
-    runs: list[RunRecord]
-    keys: list[str]
+    folders: list[Path]  # as they were named
+    runs: list[RunRecord]  # by number
+    keys: list[str]  # settings that differ between runs, without the seed
     left_out: list[LeftOut]
 
     @property
@@ -256,13 +228,7 @@ class Sweep:
 
 
 def read_sweep(folders: Sequence[Path]) -> Sweep:
-    """Read every run below some folders; nothing in them is changed.
-
-    Args:
-        folders: of sweeps, of runs, or of folders of these.
-
-    Returns:
-        The runs; ``left_out`` names what is damaged or missing.
+    """Read every run below folders of sweeps, of runs, or of these; nothing in them is changed.
 
     Raises:
         UserError: If a folder does not exist or there is no run at all.

@@ -16,7 +16,7 @@ from siamese_oneshot.callbacks.checkpoints import checkpoint_exists
 from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers import build_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.loggers.run_name import RunName, tags_of
+from siamese_oneshot.loggers.run_name import RunName
 from siamese_oneshot.loggers.run_summary import log_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.config_checks import check_settings
@@ -88,7 +88,7 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         {**plain, "metadata": run.metadata() | run.surroundings()},
         name=label.name,
         group=label.group,
-        tags=tags_of(cfg.name, run.data.dataset.source, run.data.split.name),
+        tags=(cfg.name, run.data.dataset.source, run.data.split.name),
         best=METRICS,
         wandb_dir=label.wandb_dir,
     ) as loggers:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers.logger import DummyLogger
 from wandb_files import without_account
 
 from siamese_oneshot.loggers import build_loggers, check_loggers
@@ -19,7 +20,7 @@ from siamese_oneshot.utils.errors import UserError
 FAKE = f"{__name__}.FakeMLFlow"
 
 
-class FakeMLFlow(Logger):
+class FakeMLFlow(DummyLogger):
     """Takes the arguments of conf/logger/mlflow.yaml and records what it gets."""
 
     made: list[FakeMLFlow] = []  # noqa: RUF012
@@ -33,13 +34,8 @@ class FakeMLFlow(Logger):
         self.status = ""
         self.made.append(self)
 
-    name, version = "fake", 0
-
     def log_hyperparams(self, params: dict[str, Any], *_: Any, **__: Any) -> None:
         self.params = params
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Record nothing."""
 
     def finalize(self, status: str) -> None:
         self.status = status
@@ -88,19 +84,16 @@ def test_wrong_loggers_are_refused(entry: Any, message: str) -> None:
 def test_several_loggers_share_the_run(tmp_path: Path, fails: bool) -> None:
     chosen = settings("logger=[wandb,mlflow]", f"logger.mlflow._target_={FAKE}")
 
-    def job() -> None:
-        with build_loggers(chosen, tmp_path, {"seed": 1}, name="a name") as (wandb, mlflow):
-            assert isinstance(wandb, ResilientWandbLogger)
-            assert isinstance(mlflow, FakeMLFlow)
-            if fails:
-                raise ValueError("broken")
-
-    with without_account(tmp_path):
+    failure = pytest.raises(ValueError, match="broken") if fails else nullcontext()
+    with (
+        without_account(tmp_path),
+        failure,
+        build_loggers(chosen, tmp_path, {"seed": 1}, name="a name") as (wandb, mlflow),
+    ):
+        assert isinstance(wandb, ResilientWandbLogger)
+        assert isinstance(mlflow, FakeMLFlow)
         if fails:
-            with pytest.raises(ValueError, match="broken"):
-                job()
-        else:
-            job()
+            raise ValueError("broken")
     (mlflow,) = FakeMLFlow.made
     FakeMLFlow.made.clear()
     assert mlflow.arguments == ("siamese_oneshot", "a name", f"sqlite:///{tmp_path}/mlflow.db")

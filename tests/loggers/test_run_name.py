@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.loggers.run_name import RunName, name_of, rounded, tags_of
+from siamese_oneshot.loggers.run_name import RunName, name_of, rounded
 from siamese_oneshot.sweeps.job import Job
 
 
@@ -58,8 +58,3 @@ def test_many_settings_are_cut_and_the_jobs_number_keeps_names_apart() -> None:
 )  # fmt: skip
 def test_numbers_read(value: str, shown: str) -> None:
     assert rounded(value) == shown
-
-
-def test_tags_are_unique() -> None:
-    assert tags_of("paper", "omniglot", "paper") == ["paper", "omniglot"]
-    assert tags_of("", "omniglot", "koch") == ["omniglot", "koch"]

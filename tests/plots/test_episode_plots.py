@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib import pyplot
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from PIL import Image
 
 from siamese_oneshot.data.dataset import CharacterDataset
@@ -38,14 +39,18 @@ from siamese_oneshot.plots.style import (
 SUPPORTS = torch.tensor([[1, 7, 13]])
 
 
-def results(scores: Sequence[Sequence[float]], answers: Sequence[int]) -> EpisodeResults:
-    n = len(scores)
-    queries = torch.arange(n) * 6
-    table = torch.tensor(scores)
-    episodes = Episodes(queries, SUPPORTS.expand(n, 3)[..., None], torch.tensor(answers))
-    return EpisodeResults(
-        EpisodeTask("within_alphabet", "hard", "rule", episodes), table, table.argmax(1)
-    )
+def results(
+    scores: Sequence[Sequence[float]],
+    answers: Sequence[int],
+    supports: torch.Tensor = SUPPORTS,
+    queries: Sequence[int] = (0, 6, 12, 18),
+) -> EpisodeResults:
+    """Results of one episode per row of scores; ``supports`` (ways) or (1, ways, shots) of all."""
+    n, table = len(scores), torch.tensor(scores)
+    supports = (supports if supports.ndim == 3 else supports[..., None]).expand(n, -1, -1)
+    episodes = Episodes(torch.tensor(queries[:n]), supports, torch.tensor(answers))
+    task = EpisodeTask("within_alphabet", "hard", "rule", episodes)
+    return EpisodeResults(task, table, table.argmax(1))
 
 
 def cells(figure):
@@ -85,17 +90,9 @@ def test_an_episode(
 def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset) -> None:
     """Class 6 is the first of AlphabetB; a class's six images stand side by side."""
     supports = torch.tensor([[[1, 2], [37, 38]]])
-    episodes = Episodes(torch.tensor([36]), supports, torch.tensor([1]))
-    wrong_results = EpisodeResults(
-        EpisodeTask("", "", "", episodes), torch.tensor([[0.0, 1.0]]), torch.tensor([1])
-    )
-    figure = draw_episode(dataset, wrong_results, 0)
-    query, *shown = cells(figure)
-    assert shows(query, dataset.pixels[36])
-    assert [shows(cell, dataset.pixels[p]) for cell, p in zip(shown, (1, 37), strict=True)] == [
-        True,
-        True,
-    ]
+    figure = draw_episode(dataset, results([[0.0, 1.0]], [1], supports, [36]), 0)
+    for cell, image in zip(cells(figure), (36, 1, 37), strict=True):
+        assert shows(cell, dataset.pixels[image])
     title = " ".join(figure.get_suptitle().split())
     assert title == (
         "2-way 2-shot (first image of each) across 2 alphabets, the query from AlphabetB: correct"
@@ -104,17 +101,11 @@ def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset)
 
 @pytest.mark.parametrize(("way", "empty"), [(1, 0), (20, 0), (23, 1)])
 def test_an_episode_of_any_number_of_ways(dataset: CharacterDataset, way: int, empty: int) -> None:
-    supports = (1 + 6 * torch.arange(way))[None, :, None]
-    episodes = Episodes(torch.tensor([0]), supports, torch.tensor([0]))
-    scores = -torch.arange(way)[None].float()
-    figure = draw_episode(
-        dataset, EpisodeResults(EpisodeTask("", "", "", episodes), scores, torch.tensor([0])), 0
-    )
-    assert len(cells(figure)) == way + 1
+    scores = [-float(n) for n in range(way)]
+    figure = draw_episode(dataset, results([scores], [0], 1 + 6 * torch.arange(way)[None]), 0)
     assert len(figure.axes) == way + 1 + empty
-    assert [cell.get_title().split()[0] for cell in cells(figure)[1:]] == [
-        f"{float(score):.1f}" for score in scores[0]
-    ]
+    titles = [cell.get_title().split()[0] for cell in cells(figure)[1:]]
+    assert titles == [f"{score:.1f}" for score in scores]
 
 
 def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDataset) -> None:
@@ -122,15 +113,7 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
     wrong_results = results(scores, [0, 0, 0, 0])
     assert worst_mistakes(wrong_results, 9) == [1, 3, 0]  # the third is right
     assert worst_mistakes(wrong_results, 2) == [1, 3]
-    again = wrong_results.task.episodes.queries.clone()
-    again[3] = again[1]
-    episodes = Episodes(
-        again, wrong_results.task.episodes.supports, wrong_results.task.episodes.answers
-    )
-    twice = EpisodeResults(
-        EpisodeTask("", "", "", episodes), wrong_results.scores, wrong_results.picks
-    )
-    assert worst_mistakes(twice, 9) == [1, 0]
+    assert worst_mistakes(results(scores, [0, 0, 0, 0], queries=(0, 6, 12, 6)), 9) == [1, 0]
     figure = draw_mistakes(dataset, wrong_results, 2)
     drawn = cells(figure)
     assert len(drawn) == 6
@@ -150,17 +133,15 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
     assert "3 of 4 episodes wrong" in figure.get_suptitle()
 
 
-def test_no_mistake_at_all(dataset: CharacterDataset) -> None:
-    figure = draw_mistakes(dataset, results([[1.0, 0.0, 0.0]], [0]))
+@pytest.mark.parametrize("draw", [draw_mistakes, draw_confusions])
+def test_no_mistake_at_all(dataset: CharacterDataset, draw: Callable[..., Figure]) -> None:
+    figure = draw(dataset, results([[1.0, 0.0, 0.0]], [0]))
     assert "0 of 1 episodes wrong" in figure.get_suptitle()
     assert not cells(figure)
 
 
 def test_a_mistake_across_alphabets_names_both(dataset: CharacterDataset) -> None:
-    episodes = Episodes(torch.tensor([0]), torch.tensor([[[1], [37]]]), torch.tensor([0]))
-    wrong_results = EpisodeResults(
-        EpisodeTask("", "", "", episodes), torch.tensor([[1.0, 1.25]]), torch.tensor([1])
-    )
+    wrong_results = results([[1.0, 1.25]], [0], torch.tensor([[1, 37]]))
     (part,) = draw_mistakes(dataset, wrong_results).subfigs
     assert " ".join(part.get_suptitle().split()) == (
         "AlphabetA character01 predicted as AlphabetB/character01, margin 0.2"
@@ -208,9 +189,3 @@ def test_confusions(dataset: CharacterDataset) -> None:
         image = dataset.pixels[int((dataset.classes == number).nonzero()[0])]
         assert np.array_equal(left, 255 - image.numpy())
     assert first.get_ylabel() == f"{found.times} of\n{found.n}"
-
-
-def test_no_confusion(dataset: CharacterDataset) -> None:
-    figure = draw_confusions(dataset, results([[1.0, 0.0, 0.0]], [0]))
-    assert cells(figure) == []
-    assert "0 of 1 episodes wrong" in figure.get_suptitle()

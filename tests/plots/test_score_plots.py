@@ -74,19 +74,19 @@ def test_wild_scores_do_not_squeeze_the_others(wild: float, count: int) -> None:
     assert f"; {count} outliers" in axes.figure.get_suptitle()
 
 
-def test_a_threshold_outside_all_scores_is_inside_the_chart() -> None:
-    (axes,) = draw_verification_scores(torch.linspace(-2, -1, 9), torch.arange(9) % 2, 0.5).axes
-    low, high = axes.get_xlim()
-    assert low < -2
-    assert high > 0.5
+@pytest.mark.parametrize(
+    ("scores", "threshold", "limits"),
+    [
+        (torch.linspace(-2, -1, 8), 0.5, (-2.05, 0.55)),  # the threshold is outside all scores
+        (torch.full((4,), 1.5), 1.5, (0.98, 2.02)),  # all scores are equal
+    ],
+)
+def test_all_scores_and_the_threshold_are_inside_the_chart(
+    scores: torch.Tensor, threshold: float, limits: tuple[float, float]
+) -> None:
+    (axes,) = draw_verification_scores(scores, torch.arange(len(scores)) % 2, threshold).axes
+    assert axes.get_xlim() == pytest.approx(limits)
     assert "outliers" not in axes.figure.get_suptitle()
-
-
-def test_equal_scores_have_a_chart() -> None:
-    (axes,) = draw_verification_scores(
-        torch.full((4,), 1.5), torch.tensor([0.0, 1, 0, 1]), 1.5
-    ).axes
-    assert axes.get_xlim() == pytest.approx((0.98, 2.02))
 
 
 def test_filters_are_scaled_about_zero() -> None:

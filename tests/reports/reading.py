@@ -18,12 +18,17 @@ class Element:
     children: list[Element | str] = field(default_factory=list)
 
     def all(self, *names: str) -> list[Element]:
-        """The elements of some names below it, in order."""
+        """The elements below it, in order: all, or those of some names."""
         found = []
         for child in self.children:
             if isinstance(child, Element):
-                found += [child] if child.name in names else []
+                found += [child] if not names or child.name in names else []
                 found += child.all(*names)
+        return found
+
+    def one(self, name: str, attribute: str, value: str) -> Element:
+        """The only element below it with that attribute."""
+        (found,) = [one for one in self.all(name) if one.attributes.get(attribute) == value]
         return found
 
     @property

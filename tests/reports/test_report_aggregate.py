@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_jobs import make_job, result_of, scores_of
+from made_jobs import make_job, result_of, scores_of, swept
 
 from siamese_oneshot.reports.aggregate import group_runs, importance_of, shared_scores
-from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep, read_sweep
+from siamese_oneshot.reports.read import DataInfo, read_sweep
 
 
 def test_mean_and_interval_over_seeds(tmp_path: Path) -> None:
@@ -57,21 +57,16 @@ def test_runs_of_different_data_or_lists_are_never_averaged(
     assert [[run.number for run in group.runs] for group in groups] == [[2], [0, 1]]
 
 
-def test_equal_values_and_runs_without_tests_are_grouped(tmp_path: Path) -> None:
+def test_equal_values_are_grouped_and_scores_of_all_tested_groups_are_columns(
+    tmp_path: Path,
+) -> None:
+    names = (["test/a", "test/b"], [], ["test/b", "test/c", "validation/x"], [])
     for number, value in enumerate(("1", "1.0", "true", "other")):
-        scores = scores_of({"test/a": 500}) if number == 0 else []
+        scores = scores_of(dict.fromkeys(names[number], 500))
         result = result_of(0.5 + number / 10, number, scores=scores)
         make_job(tmp_path, number, {"a": value}, result)
     groups, _ = group_runs(read_sweep([tmp_path]))
     assert [[run.number for run in group.runs] for group in groups] == [[3], [2], [0, 1]]
-    assert shared_scores(groups) == {"test/a": "a list"}
-
-
-def test_only_scores_of_all_groups_are_columns(tmp_path: Path) -> None:
-    for number, names in enumerate((("test/a", "test/b"), ("test/b", "test/c", "validation/x"))):
-        scores = scores_of(dict.fromkeys(names, 500))
-        make_job(tmp_path, number, {"a": number}, result_of(0.5, scores=scores))
-    groups, _ = group_runs(read_sweep([tmp_path]))
     assert shared_scores(groups) == {"test/b": "b list"}
     assert shared_scores([]) == {}
 
@@ -97,17 +92,6 @@ def test_settings_that_change_no_result_do_not_separate_seeds(tmp_path: Path) ->
     assert sweep.keys == []
     (group,), _ = group_runs(sweep)
     assert len(group.runs) == 3
-
-
-def swept(rows: list[tuple[dict[str, Any], float | None]], **changes: Any) -> Sweep:
-    keys = list(dict.fromkeys(key for settings, _ in rows for key in settings))
-    runs = [
-        RunRecord(Path(str(n)), str(n), n, "finished", n, settings=settings, val_accuracy=score)
-        for n, (settings, score) in enumerate(rows)
-    ]
-    for name, value in changes.items():
-        setattr(runs[0], name, value)
-    return Sweep([Path()], runs, keys, [])
 
 
 @pytest.mark.parametrize("kind", ["number", "logarithm", "word"])
@@ -140,10 +124,11 @@ def test_a_rate_counts_by_its_logarithm() -> None:
     assert shares(rate=6) == pytest.approx(shares(rate=0), abs=1e-3)
 
 
-def test_settings_that_some_jobs_lack_are_not_ranked() -> None:
-    rows: list[Any] = [({"a": n, "rare": 1} if n else {"a": n}, 0.01 * n) for n in range(12)]
+def test_ten_jobs_are_enough_and_settings_that_some_lack_are_not_ranked() -> None:
+    rows: list[Any] = [({"a": n % 2, "b": n}, 0.5 + 0.3 * (n % 2) + 0.001 * n) for n in range(10)]
+    rows[0][0]["rare"] = 1
     found = importance_of(swept(rows))
-    assert found.shares.keys() == {"a"}
+    assert [*found.shares] == ["a", "b"]
     assert found.why == "not ranked, because some jobs lack them: rare"
 
 
@@ -167,8 +152,3 @@ def test_why_settings_are_not_ranked(rows: list[Any], changes: dict[str, Any], w
     found = importance_of(swept(rows, **changes))
     assert found.shares == {}
     assert words in found.why
-
-
-def test_ten_jobs_are_enough() -> None:
-    rows: list[Any] = [({"a": n % 2, "b": n}, 0.5 + 0.3 * (n % 2) + 0.001 * n) for n in range(10)]
-    assert next(iter(importance_of(swept(rows)).shares)) == "a"

@@ -63,10 +63,12 @@ def test_folders_without_a_run_are_named(tmp_path: Path) -> None:
 
 
 def test_statuses(tmp_path: Path) -> None:
-    make_job(tmp_path, 0, {"a": 1}, result_of(0.9, seed=3, scores=scores_of({"test/lake_runs": 7})))
+    scores = scores_of({"test/lake_runs": 7})
+    make_job(tmp_path, 0, {"a": 1}, result_of(0.9, 3, scores=scores), error="it was lost")
     make_job(tmp_path, 1, {"a": 2}, result_of(None, status="pruned"), logged=[0.2, 0.4, 0.3])
     make_job(tmp_path, 2, {"a": 3}, None, error="RuntimeError: out of memory")
-    make_job(tmp_path, 3, {"a": 4}, result_of(0.5, status="interrupted"), logged=[0.9])
+    interrupted = result_of(0.5, status="interrupted")
+    make_job(tmp_path, 3, {"a": 4}, interrupted, logged=[0.9], error="it was lost")
     make_job(tmp_path, 10, {"a": 5}, None, logged=[0.1, 0.6], config={"seed": 8})
     sweep = read_sweep([tmp_path])
     assert [(run.number, run.status, run.val_accuracy, run.seed) for run in sweep.runs] == [
@@ -77,7 +79,8 @@ def test_statuses(tmp_path: Path) -> None:
         (10, "unfinished", 0.6, 8),
     ]
     first = sweep.runs[0]
-    assert sweep.runs[2].error == "RuntimeError: out of memory"
+    errors = [run.error for run in sweep.runs]
+    assert errors == ["", "", "RuntimeError: out of memory", "it was lost", ""]
     assert first.scores["test/lake_runs"].correct == 7
     assert first.result is not None
     assert first.job is not None
@@ -86,12 +89,6 @@ def test_statuses(tmp_path: Path) -> None:
     counts = "5 jobs: 1 finished, 1 pruned, 1 failed, 1 interrupted, 1 unfinished"
     assert sweep.summary() == counts
     assert sweep.left_out == []
-
-
-def test_an_error_is_forgotten_once_the_job_is_complete(tmp_path: Path) -> None:
-    for number, status in enumerate(("finished", "pruned", "interrupted")):
-        make_job(tmp_path, number, {"a": 1}, result_of(0.5, status=status), error="it was lost")
-    assert [run.error for run in read_sweep([tmp_path]).runs] == ["", "", "it was lost"]
 
 
 def test_values_come_from_configuration_then_choices_then_command_line(tmp_path: Path) -> None:
