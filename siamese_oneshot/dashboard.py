@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from siamese_oneshot.loggers.wandb_run import has_login
 from siamese_oneshot.utils.errors import UserError
 
@@ -22,45 +24,7 @@ SETTINGS = (
     "seed",
 )  # fmt: skip
 _VIEW = "siameseoneshot"  # in the workspace's address, so that the same one is updated
-
-
-# Panels: kind, title, and the names that they read; a pattern is a regular expression of metrics.
-_SECTIONS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
-    "Test results": ("Accuracy on the test set, used once a run, beside published results.", [
-        ("bars", "one-shot accuracy, Lake's 20 runs, and Koch et al. 2015", LAKE,
-         "published/koch2015_one_shot_accuracy"),
-        ("bars", "one-shot accuracy minus Koch et al. 2015, points", "delta_vs_koch2015/one_shot"),
-        ("bars", "verification accuracy, and Koch et al. 2015", "test/verification_accuracy",
-         "published/koch2015_verification_accuracy"),
-        ("bars", "verification accuracy minus Koch et al. 2015, points",
-         "delta_vs_koch2015/verification"),
-        ("bars", "one-shot accuracy within alphabets and its lower bound",
-         "test/within_alphabet_accuracy", "test/within_alphabet_ci_low"),
-        ("scatter", "validation and test accuracy", BEST, LAKE),
-        ("table", "comparison"),
-    ]),
-    "Learning": ("Scores on the validation set, with 95% intervals.", [
-        ("lines", "one-shot accuracy", "val/one_shot_accuracy"),
-        ("lines", "95% interval", "val/one_shot_ci_low", "val/one_shot_ci_high"),
-        ("lines", "verification", "val/verification_accuracy", "val/verification_auroc"),
-        ("lines", "loss and its parts", "train/loss", "train/cross_entropy", "train/l2"),
-        ("pattern", "learning rate", r"^lr(-\w+)?(/[\w. ]+)?$"),
-        ("pattern", "momentum", "momentum"),
-        ("pattern", "gradient norm", "^gradient_norm/"),
-        ("best", "best one-shot accuracy", BEST),
-    ]),
-    "Mistakes": ("What the network confuses on the validation set.", [
-        ("plot", "episode"), ("plot", "mistakes"), ("plot", "confusions"),
-        ("plot", "verification_scores"), ("plot", "per_alphabet"), ("plot", "accuracy_vs_way"),
-        ("table", "mistakes"), ("plot", "filters"), ("plot", "augmentations"),
-    ]),
-    "Speed": ("Images per second, and time spent waiting for data.", [
-        ("lines", "images per second", "speed/images_per_second"),
-        ("lines", "share of the time spent waiting for data", "speed/data_wait"),
-        ("bars", "training time, seconds", "train_seconds"),
-    ]),
-    "Sweep": ("Effect of each setting on the best validation score.", []),  # `_sweep_panels`
-}  # fmt: skip
+_FILE = Path(__file__).with_suffix(".yaml")
 _KINDS = {  # where the names of a kind of panel are logged
     "bars": "summary", "scatter": "summary", "best": "summary", "table": "history",
     "lines": "history", "plot": "history", "pattern": "patterns",
@@ -79,9 +43,11 @@ class Dashboard:
         import wandb_workspaces.reports.v2 as wr  # late: an optional dependency
 
         self.entity, self.project, self.settings, self._wr = entity, project, settings, wr
+        content = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+        self.panels = [panel for section in content.values() for panel in section["panels"]]
         self.sections = [
-            (title, text, [self._panel(*panel) for panel in panels])
-            for title, (text, panels) in _SECTIONS.items()
+            (title, section["text"], [self._panel(*panel) for panel in section["panels"]])
+            for title, section in content.items()
         ]
         self.sections[-1][2].extend(self._sweep_panels())
 
@@ -121,10 +87,9 @@ class Dashboard:
     def names(self) -> dict[str, list[str]]:
         """What the panels read, to be compared with what runs log."""
         names = {"history": {STEP}, "summary": {BEST}, "config": {*self.settings}}
-        for _, panels in _SECTIONS.values():
-            for kind, title, *read in panels:
-                own = read or [f"plots/{title}" if kind == "plot" else title]
-                names.setdefault(_KINDS[kind], set()).update(own)
+        for kind, title, *read in self.panels:
+            own = read or [f"plots/{title}" if kind == "plot" else title]
+            names.setdefault(_KINDS[kind], set()).update(own)
         return {where: sorted(found) for where, found in names.items()}
 
     def workspace(self) -> Any:

@@ -87,9 +87,7 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
 def wandb_parameters(
     space: Mapping[str, BaseDistribution], grid: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return the distributions of `space_of` as the ``parameters`` of a W&B sweep.
-
-    In a grid ranges are written as lists.
+    """Return the distributions of `space_of` as ``parameters``; in a grid ranges become lists.
 
     Raises:
         UserError: An interval in a grid.

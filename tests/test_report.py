@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from made_jobs import make_job, result_of, scores_of
+from wandb_files import ReadBack, parts_of, without_account
 
+from siamese_oneshot.loggers.wandb_run import WandbRun
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import build
 from siamese_oneshot.reports.aggregate import Report
@@ -21,11 +24,9 @@ from siamese_oneshot.reports.read import read_sweep
 
 
 @pytest.fixture(autouse=True)
-def no_account(monkeypatch, tmp_path):
-    for name in [key for key in os.environ if key.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "home" / "netrc"))
+def no_account(tmp_path: Path) -> Iterator[None]:
+    with without_account(tmp_path / "home"):
+        yield
 
 
 @pytest.fixture
@@ -134,24 +135,19 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_wandb_offline(sweep: Path) -> None:
     main([str(sweep), "--wandb", "auto", "--project", "p"])  # without a login: offline
-    (run,) = (sweep / "report" / "wandb").glob("offline-run-*")
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    ask = {"capture_output": True, "text": True, "timeout": 60, "check": True}
-    lines = subprocess.run(command, **ask).stdout.splitlines()  # type: ignore[call-overload]
-    (info,) = [one["run"] for one in map(json.loads, lines) if one["type"] == "run"]
-    names = [info[key] for key in ("run_group", "job_type", "project")]
+    (part,) = parts_of(sweep / "report")
+    back = ReadBack(part)
+    names = [back.run[key] for key in ("run_group", "job_type", "project")]
     assert names == ["my sweep", "report", "p"]
-    command.insert(-1, "--summary")
-    end = json.loads(subprocess.run(command, **ask).stdout)  # type: ignore[call-overload]
-    assert (end["state"], end["exit_code"]) == ("finished", 0)
-    summary = end["summary"]
+    assert (back.end["state"], back.end["exit_code"]) == ("finished", 0)
+    summary = back.summary
     assert summary["best/val_accuracy"] == 0.92
     assert summary["best/val_accuracy_mean"] == pytest.approx(0.91)
     assert [summary[f"jobs/{one}"] for one in ("all", "finished", "pruned")] == [13, 10, 1]
     assert {key for key, one in summary.items() if "table-file" in str(one)} == {"jobs", "settings"}
     assert "html-file" in str(summary["report"])
     assert summary["best/optimizer.lr"] == "0.01"
-    (table,) = run.rglob("jobs_*.table.json")
+    (table,) = part.rglob("jobs_*.table.json")
     content = json.loads(table.read_text())
     assert content["columns"][:3] == ["number", "folder", "status"]
     assert len(content["data"]) == 13
@@ -160,17 +156,11 @@ def test_wandb_offline(sweep: Path) -> None:
 def test_a_dead_wandb_is_a_warning(
     sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Dead:
-        def log_table(self, *_: Any, **__: Any) -> None:
-            raise ConnectionError("the service has died")
+    def open_dead(*_: Any, **__: Any) -> contextlib.nullcontext[Mock]:
+        dead = Mock(log_table=Mock(side_effect=ConnectionError("the service has died")))
+        return contextlib.nullcontext(dead)
 
-    class Run:
-        def __init__(self, **_: Any) -> None: ...
-
-        def open(self, *_: Any, **__: Any) -> contextlib.nullcontext[Dead]:
-            return contextlib.nullcontext(Dead())
-
-    monkeypatch.setattr(build, "WandbRun", Run)
+    monkeypatch.setattr(WandbRun, "open", open_dead)
     main([str(sweep), "--wandb", "offline"])
     assert "the report is not on W&B: the service has died" in caplog.text
     assert (sweep / "report" / "report.json").exists()

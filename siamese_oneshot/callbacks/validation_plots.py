@@ -17,6 +17,11 @@ from siamese_oneshot.utils import check
 
 log = logging.getLogger(__name__)
 
+_COLUMNS = [  # of the table of mistakes; images are uint8, black on white
+    "query", "correct", "predicted", "correct class", "predicted class", "correct score",
+    "predicted score",
+]  # fmt: skip
+
 
 class ValidationPlots(Callback):
     """Plots the last validation after every few epochs and at the end of training.
@@ -77,12 +82,7 @@ class ValidationPlots(Callback):
 def mistakes_table(
     dataset: CharacterDataset, results: EpisodeResults, count: int
 ) -> list[tuple[Any, ...]]:
-    """The worst mistakes, sorted by how far the wrong support is ahead.
-
-    Returns:
-        Rows of: images of the query, the correct and the predicted support (uint8, black on white);
-        classes of the two supports; their scores.
-    """
+    """The worst mistakes, sorted by how far the wrong support is ahead; a row has `_COLUMNS`."""
     from siamese_oneshot.plots.episode_plots import worst_mistakes
 
     episodes = results.task.episodes
@@ -100,9 +100,5 @@ def mistakes_table(
 def _log_table(logger: WandbLogger, rows: list[tuple[Any, ...]], step: int) -> None:
     import wandb
 
-    columns = [
-        "query", "correct", "predicted", "correct class", "predicted class", "correct score",
-        "predicted score",
-    ]  # fmt: skip
     cells = [[*(wandb.Image(image) for image in row[:3]), *row[3:]] for row in rows]
-    logger.log_table("mistakes", columns=columns, data=cells, step=step)
+    logger.log_table("mistakes", columns=_COLUMNS, data=cells, step=step)

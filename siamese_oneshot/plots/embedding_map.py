@@ -82,14 +82,7 @@ def tsne(vectors: Tensor, seed: int) -> Array:
 def spread(points: Array, distance: float) -> Array:
     """Move points apart in small steps until no two are much nearer than ``distance``.
 
-    The result is scaled to fit into [0, 1].
-
-    Args:
-        points: ``(n, 2)`` in [0, 1].
-        distance: Smallest distance wanted between two points.
-
-    Returns:
-        ``(n, 2)`` in [0, 1]; unchanged if no two points are too near.
+    Points are ``(n, 2)`` in [0, 1]; they are unchanged if no two are too near.
     """
     from scipy.spatial import cKDTree
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,23 +38,20 @@ _GAP, _GRAY = 4, 48  # between two augmented images: pixels, and gray level
 
 def draw_accuracy_vs_way(curves: Mapping[str, Curve]) -> Figure:
     """Accuracy against the number of ways with 95% intervals, and chance."""
-    drawn = {name: sorted(points) for name, points in curves.items() if points}
-    ranked = sorted(drawn, key=lambda name: -drawn[name][-1][1])  # as the curves end
+    drawn = {name: np.array(sorted(points)).T for name, points in curves.items() if points}
+    ranked = sorted(drawn, key=lambda name: -drawn[name][1, -1])  # as the curves end
     figure = new_figure(7.5, 4.8 + 0.22 * ((len(drawn) + 2) // 2))
     axes = figure.subplots()
-    max_way = 2
     for number, name in enumerate(ranked):
-        ways, values, lows, highs = (list(column) for column in zip(*drawn[name], strict=True))
+        ways, values, lows, highs = drawn[name]
         color = LINES[number % len(LINES)]
         style = "-" if number < len(LINES) else "-."
         marker = "o" if len(ways) == 1 else ""  # a single point has no line
-        heights = [100 * v for v in values]
-        axes.plot(ways, heights, style, marker=marker, color=color, label=name, linewidth=1.8)
-        band = [100 * v for v in lows], [100 * v for v in highs]
-        axes.fill_between(ways, *band, color=color, alpha=0.15, linewidth=0)
-        max_way = max(max_way, *ways)
-    every = range(1, max_way + 1)
-    axes.plot(every, [100 / way for way in every], "--", color=GRAY, label="chance", linewidth=1)
+        axes.plot(ways, 100 * values, style, marker=marker, color=color, label=name, linewidth=1.8)
+        axes.fill_between(ways, 100 * lows, 100 * highs, color=color, alpha=0.15, linewidth=0)
+    max_way = max([2, *(int(points[0, -1]) for points in drawn.values())])
+    every = np.arange(1, max_way + 1)
+    axes.plot(every, 100 / every, "--", color=GRAY, label="chance", linewidth=1)
     axes.set(xlabel="N (ways)", ylabel="accuracy, %", ylim=(0, 101), xlim=(0.9, max_way + 0.1))
     heading(figure, "N-way one-shot accuracy, 95% intervals", 7.5, 11)
     axes.set_xticks(range(1, max_way + 1, 1 + max_way // 12))
@@ -149,13 +147,9 @@ def draw_filters(weight: Tensor) -> Figure:
 def draw_augmentations(
     images: Tensor, augmentation: Augmentation, generator: torch.Generator, copies: int = 8
 ) -> Figure:
-    """Original images in the first column, augmented copies beside them.
+    """Original images in the first column, ``copies`` augmented ones beside each.
 
-    Args:
-        images: float ``(n, 1, side, side)``, 0 background … 1 foreground.
-        augmentation: Distribution of the copies.
-        generator: Generator of the draws.
-        copies: Copies per image.
+    ``images`` are float ``(n, 1, side, side)``, 0 background … 1 foreground.
     """
     count = len(images)
     many = images.repeat_interleave(copies, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -32,15 +32,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def heading(figure: FigureBase, text: str, width: float, size: float = 12) -> None:
-    """Set a title, wrapped to fit.
-
-    Args:
-        figure: A figure or subfigure.
-        text: Title; its own line breaks are kept.
-        width: Width of the figure in inches.
-        size: Font size in points; a letter is 0.54 of it wide on average.
-    """
-    letters = max(1, int(width * 72 / (0.54 * size)))
+    """Set a title of ``size`` points, wrapped to ``width`` inches; its line breaks are kept."""
+    letters = max(1, int(width * 72 / (0.54 * size)))  # 0.54 of the size wide on average
     lines = [textwrap.fill(line, letters) for line in text.splitlines()]
     figure.suptitle("\n".join(lines), fontsize=size)
 
@@ -89,11 +82,6 @@ def tiled(images: Tensor, columns: int, gap: int) -> Tensor:
 
 
 def save(figure: Figure, path: Path, dpi: float = DPI) -> None:
-    """Write a figure as PNG, atomically.
-
-    Raises:
-        OSError: If the folder cannot be written to, or the disk is full.
-    """
-    options: dict[str, Any] = {"format": "png", "dpi": dpi, "facecolor": "white"}
+    """Write a figure as PNG, atomically; an OSError if the disk is full or the folder closed."""
     with atomic_write(path) as file:
-        figure.savefig(file, **options)
+        figure.savefig(file, format="png", dpi=dpi, facecolor="white")

@@ -32,12 +32,13 @@ def render(template: str, **content: Any) -> bytes:
     Texts from a run's folder may hold anything: the templates escape all of them, and the page's
     policy allows only its own two scripts, by their hashes.
     """
-    scripts = [_bokeh(), _text("page.js")] if content.get("charts") else [_text("page.js")]
+    bokeh = [_bokeh()] if content.get("charts") else []
+    scripts = [*bokeh, template_text("page.js")]
     digests = [base64.b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
     page = _environment().get_template(template)
     text = page.render(
-        **content, generator=GENERATOR, digests=digests, style=_text("style.css"), scripts=scripts,
-        dark=json.dumps(DARK_OF_LIGHT),
+        **content, generator=GENERATOR, digests=digests, scripts=scripts,
+        style=template_text("style.css"), dark=json.dumps(DARK_OF_LIGHT),
     )  # fmt: skip
     return text.encode("utf-8", "replace")
 
@@ -64,7 +65,8 @@ def _bokeh() -> str:
 
 
 @cache
-def _text(name: str) -> str:
+def template_text(name: str) -> str:
+    """The content of a file of ``templates/``."""
     path = files(__package__ or "").joinpath("templates", name)
     return path.read_text(encoding="utf-8")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import quote
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.charts import ONE_SHOT, VERIFICATION, run_charts, sweep_charts
-from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render
+from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render, template_text
 from siamese_oneshot.reports.read import CONFIG, Curve, DataInfo, RunRecord
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
@@ -51,46 +50,17 @@ _MAX_LOG = 12_000  # characters of the end of train.log
 _MAX_CONFIG = 60_000  # characters
 _MAX_DIFFERENCES = 120  # rows
 _NOT_SETTINGS = ("hydra", "resume", "logger")  # where a run is, not what it is
+_METRICS = {"one_shot": ONE_SHOT, "verification": VERIFICATION}  # shown with plots
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot
 
 
-@dataclass(frozen=True)
-class PlotKind:
-    """A plot of ``plots/step_*`` or ``evaluation/plots``, and which numbers are shown with it."""
+@cache
+def plot_kinds() -> dict[str, dict[str, Any]]:
+    """Title, text and scores of each plot, by name, in the order of the page."""
+    import yaml
 
-    title: str
-    text: str  # what it shows
-    metrics: Mapping[str, str] = field(default_factory=dict)  # of its validation: labels by name
-    test_keys: tuple[str, ...] = ()  # of the evaluation; the first one that exists
-
-
-_EPISODE = "The query and one image of each class with its score"
-_RUNS_OF_20, _WITHIN = ("lake_runs", "koch_protocol"), ("within_alphabet",)
-PLOTS = {  # in the order of the page
-    "episode": PlotKind("One episode", f"{_EPISODE}; the right class is framed.", ONE_SHOT,
-                        _RUNS_OF_20),
-    "episode_correct": PlotKind("A correct episode", f"{_EPISODE}: the right class is predicted.",
-                                ONE_SHOT, _RUNS_OF_20),
-    "episode_wrong": PlotKind("A wrong episode", f"{_EPISODE}: a wrong class is predicted.",
-                              ONE_SHOT, _RUNS_OF_20),
-    "mistakes": PlotKind("Worst mistakes", "A row for each mistake: query, support of the right "
-                         "class, support of the predicted class, and scores.", ONE_SHOT, _WITHIN),
-    "confusions": PlotKind("Most confused classes", "A row for each pair of classes: images of "
-                           "both, and how often one was predicted for the other.", ONE_SHOT,
-                           _WITHIN),
-    "per_alphabet": PlotKind("Accuracy per alphabet", "Bars with 95% intervals, best first.",
-                             ONE_SHOT, _WITHIN),
-    "accuracy_vs_way": PlotKind("Accuracy against the number of ways", "The more classes to choose "
-                                "from, the lower the accuracy.", ONE_SHOT),
-    "verification_scores": PlotKind("Scores of pairs", "Histograms of the scores of same and "
-                                    "different pairs, and the threshold.", VERIFICATION,
-                                    ("verification",)),
-    "filters": PlotKind("First-layer filters", "The weights of each filter; red is above 0."),
-    "augmentations": PlotKind("Augmented training images", "Each training image beside augmented "
-                              "copies of it."),
-    "embedding_map": PlotKind("Embeddings of one alphabet", "Images of one alphabet, placed so "
-                              "that similar embeddings are close."),
-}  # fmt: skip
+    kinds: dict[str, dict[str, Any]] = yaml.safe_load(template_text("plots.yaml"))
+    return kinds
 
 
 def write_pages(output: Path, report: Report, settings: Table) -> Path:
@@ -213,11 +183,11 @@ def _plot_groups(
         (f"Validation set, at step {step:,}", drawn[step], step) for step in sorted(drawn)[-1:]
     ]
     folders.append(("Test set, from the evaluation", run.folder / "evaluation" / "plots", None))
-    room, groups = MAX_PLOTS, []
+    room, kinds, groups = MAX_PLOTS, plot_kinds(), []
     for heading, folder, step in folders:
         plots = []
         paths = {path.stem: path for path in sorted(folder.glob("*.png")) if path.is_file()}
-        for name in [*filter(paths.__contains__, PLOTS), *(n for n in paths if n not in PLOTS)]:
+        for name in [*filter(paths.__contains__, kinds), *(n for n in paths if n not in kinds)]:
             try:
                 address, width, height = embed_png(paths[name], room)
             except (OSError, ValueError) as error:
@@ -226,7 +196,7 @@ def _plot_groups(
                 continue
             room -= len(address)
             label = path_text(Path(name)).replace("_", " ")
-            title = PLOTS[name].title if name in PLOTS else label
+            title = kinds[name]["title"] if name in kinds else label
             alt = plot_text(name, step, run.curves, model)
             plots.append({"data": address, "width": width, "height": height, "title": title,
                           "alt": alt})  # fmt: skip
@@ -242,18 +212,20 @@ def plot_text(
 
     ``step`` is None for a plot of the evaluation, whose results are ``model``.
     """
-    kind = PLOTS.get(name)
+    kind = plot_kinds().get(name)
     if kind is None:
         return f"The plot {path_text(Path(name))}."
+    text: str = kind["text"]
     if step is not None:
-        values = {label: _at(curves.get(metric), step) for metric, label in kind.metrics.items()}
+        metrics = _METRICS.get(kind.get("metrics", ""), {})
+        values = {label: _at(curves.get(metric), step) for metric, label in metrics.items()}
         numbers = [f"{label} {100 * v:.2f}%" for label, v in values.items() if v is not None]
-        where = f"{'Validation set' if kind.metrics else 'Drawn'} at step {step:,}"
+        where = f"{'Validation set' if metrics else 'Drawn'} at step {step:,}"
     elif name == "filters":
-        return kind.text
+        return text
     else:
-        where, numbers = "Test set", _test_numbers(name, kind, model)
-    return f"{kind.text} {where}{': ' if numbers else ''}{', '.join(numbers)}."
+        where, numbers = "Test set", _test_numbers(name, kind.get("test_keys", []), model)
+    return f"{text} {where}{': ' if numbers else ''}{', '.join(numbers)}."
 
 
 def _at(curve: Curve | None, step: int) -> float | None:
@@ -264,7 +236,7 @@ def _at(curve: Curve | None, step: int) -> float | None:
     return curve.values[near[-1]] if near else None
 
 
-def _test_numbers(name: str, kind: PlotKind, model: ModelRecord | None) -> list[str]:
+def _test_numbers(name: str, keys: Sequence[str], model: ModelRecord | None) -> list[str]:
     if model is None:
         return []
     if name == "per_alphabet":
@@ -274,7 +246,7 @@ def _test_numbers(name: str, kind: PlotKind, model: ModelRecord | None) -> list[
     if name == "accuracy_vs_way":
         curve = [score for score in test if score.series == "way_curve_test"]
         return [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
-    scores = [score for key in kind.test_keys for score in test if score.key == key][:1]
+    scores = [score for key in keys for score in test if score.key == key][:1]
     return [f"{100 * s.value:.2f}% of {s.n:,} are correct ({s.name})" for s in scores]
 
 

@@ -16,8 +16,7 @@ from siamese_oneshot.callbacks.checkpoints import checkpoint_exists
 from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers import build_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.loggers.run_name import RunName
-from siamese_oneshot.loggers.run_summary import log_result
+from siamese_oneshot.loggers.run_summary import RunName, log_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.config_checks import check_settings
 from siamese_oneshot.training.launch import (

@@ -1,4 +1,4 @@
-"""The end of a training and of an evaluation on W&B and other loggers."""
+"""Names of runs, and the end of a training and of an evaluation on loggers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,18 @@ from made_jobs import result_of
 from wandb_files import ReadBack, parts_of, wandb_run, without_account
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.loggers.run_summary import compared, log_evaluation, log_result, summary_of
+from siamese_oneshot.loggers.run_summary import (
+    RunName,
+    compared,
+    log_evaluation,
+    log_result,
+    name_of,
+    rounded,
+    summary_of,
+)
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 from siamese_oneshot.runs.result import RunResult
+from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.tables import Table
 
 
@@ -116,20 +125,18 @@ class Recorder(ResilientWandbLogger):
 
     def __init__(self) -> None:
         self.broken = False
-        self.tables: dict[str, list[list[str]]] = {}
-        self.images: dict[str, list[str]] = {}
-        self.metrics: dict[str, float] = {}
+        self.logged: dict[str, Any] = {}
 
     def log_table(self, key: str, columns: list[str], data: list[list[str]], **_: Any) -> None:
-        assert key not in self.tables, f"{key} would be overwritten"
+        assert key not in self.logged, f"{key} would be overwritten"
         assert all(len(row) == len(columns) for row in data)
-        self.tables[key] = data
+        self.logged[key] = data
 
     def log_image(self, key: str, images: list[str], **_: Any) -> None:
-        self.images[key] = images
+        self.logged[key] = images
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.metrics |= metrics
+        self.logged |= metrics
 
 
 def test_an_evaluation_is_logged(tmp_path: Path) -> None:
@@ -146,12 +153,62 @@ def test_an_evaluation_is_logged(tmp_path: Path) -> None:
     tables = [Table("Scores", ["model", ">%"], [["a", key]], key=key) for key in "xy"]
     recorder = Recorder()
     log_evaluation([recorder], all_results, tables, {"mistakes": tmp_path / "mistakes.png"})
-    assert {*recorder.tables} == {"tables/x", "tables/y", "comparison"}
-    assert recorder.tables["tables/y"] == [["a", "y"]]
-    assert recorder.images == {"plots/mistakes": [str(tmp_path / "mistakes.png")]}
-    assert recorder.metrics["a/test/lake_runs_accuracy"] == 0.5
-    assert recorder.metrics["b/test/lake_runs_accuracy"] == 0.6
-    assert recorder.metrics["b/test/verification_auroc"] == 0.98
-    assert recorder.metrics["a/summary/mine"] == 0.5
+    assert {"tables/x", "comparison"} <= recorder.logged.keys()
+    expected = {
+        "tables/y": [["a", "y"]], "plots/mistakes": [str(tmp_path / "mistakes.png")],
+        "a/test/lake_runs_accuracy": 0.5, "b/test/lake_runs_accuracy": 0.6,
+        "b/test/verification_auroc": 0.98, "a/summary/mine": 0.5,
+    }  # fmt: skip
+    assert {key: recorder.logged[key] for key in expected} == expected
     log_evaluation([Recorder(), recorder := Recorder()], all_results[:1], [], {})
-    assert recorder.metrics["test/lake_runs_accuracy"] == 0.5, "one model needs no prefix"
+    assert recorder.logged["test/lake_runs_accuracy"] == 0.5, "one model needs no prefix"
+
+
+def test_a_job_is_named_by_what_is_swept(tmp_path: Path) -> None:
+    job = Job(
+        3,
+        ["+experiment=paper", "optimizer.lr=0.001", "seed=2", "test=false"],
+        ["optimizer.lr", "seed"],
+    )
+    job.write(tmp_path / "my sweep" / "3_lr")
+    label = RunName.of(tmp_path / "my sweep" / "3_lr", "paper", 2, ["not=mine"])
+    assert label == RunName("paper · lr 1e-3 · seed 2", "my sweep", tmp_path / "my sweep")
+
+
+def test_a_single_run_is_named_by_its_command_line(tmp_path: Path) -> None:
+    line = [
+        "+experiment=paper",
+        "model=conv4_small",
+        "++optimizer.lr=3e-3",
+        "resume=x",
+        "logger.wandb.mode=offline",
+    ]
+    label = RunName.of(
+        tmp_path, "paper", 0, [*line, "hydra.run.dir=x", "seed=0", "~callbacks.validation_plots"]
+    )
+    assert label == RunName("paper · model conv4_small · lr 3e-3 · seed 0", None, tmp_path)
+
+
+def test_a_damaged_job_is_a_single_run(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text("{")
+    assert RunName.of(tmp_path, "default", 1, []).name == "default · seed 1"
+
+
+def test_many_settings_are_cut_and_the_jobs_number_keeps_names_apart() -> None:
+    settings = {f"optimizer.lr.layer{n}": "0.0123456789" for n in range(20)}
+    one, other = (name_of("paper", settings, 0, number) for number in (7, 8))
+    assert one.startswith("paper · job 7 · layer0 0.01235 · ")
+    assert one.endswith(" · … · seed 0")
+    assert len(one) <= 110
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("0.001", "1e-3"), ("0.0020554062603827007", "2.055e-3"), ("0.05", "0.05"), ("256", "256"),
+        ("0.12345678901", "0.1235"), ("[8,8,16,16]", "[8,8,16,16]"), ("0", "0"), ("false", "false"),
+    ],
+)  # fmt: skip
+def test_numbers_read(value: str, shown: str) -> None:
+    assert rounded(value) == shown

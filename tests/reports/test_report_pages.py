@@ -23,7 +23,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
 from siamese_oneshot.reports.html import MAX_PAGE, embed_png
-from siamese_oneshot.reports.pages import PLOTS, plot_text
+from siamese_oneshot.reports.pages import plot_kinds, plot_text
 from siamese_oneshot.reports.read import Curve
 from siamese_oneshot.runs.evaluation_record import EvaluationRecord, ModelRecord, write_evaluation
 
@@ -251,7 +251,7 @@ def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
     assert headings == ["Validation set, at step 20", "Test set, from the evaluation"]
     titles = [element.text for element in page.all("strong")][-4:]
     names = ("episode", "mistakes", "verification_scores", "accuracy_vs_way")
-    assert titles == [f"{PLOTS[name].title}." for name in names]
+    assert titles == [f"{plot_kinds()[name]['title']}." for name in names]
     alts = [one.attributes["alt"] for one in page.all("img")]
     assert len(alts) == 4, "the last validation that was drawn, and the evaluation"
     assert "Validation set at step 20: one-shot accuracy 75.00%." in alts[0]

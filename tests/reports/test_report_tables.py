@@ -7,12 +7,11 @@ from pathlib import Path
 from made_jobs import make_job, result_of, scores_of
 
 from siamese_oneshot.reports.aggregate import Importance, Report
-from siamese_oneshot.reports.read import LeftOut, read_sweep
+from siamese_oneshot.reports.read import read_sweep
 from siamese_oneshot.reports.tables import (
     first_rows,
     importance_table,
     jobs_table,
-    left_out_table,
     settings_table,
     settings_text,
 )
@@ -79,12 +78,10 @@ def test_jobs_table(tmp_path: Path) -> None:
     ]
 
 
-def test_importance_and_left_out() -> None:
+def test_importance() -> None:
     table = importance_table(Importance({"optimizer.lr": 0.75, "units": 0.25}))
     assert rows_of(table) == [["1", "optimizer.lr", "75.0"], ["2", "units", "25.0"]]
     assert importance_table(Importance(why="so")) is None
-    assert left_out_table([]) is None
-    assert rows_of(left_out_table([LeftOut("3_job", "two\nlines")])) == [["3_job", "two lines"]]
 
 
 def test_the_terminal_shows_the_first_rows() -> None:
