@@ -31,7 +31,7 @@ from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder import OnError
 from siamese_oneshot.data.omniglot import BACKGROUND
-from siamese_oneshot.data.samplers import BatchSpec, RankShard, ResumableSampler, TrainingSampler
+from siamese_oneshot.data.samplers import BatchSpec, ResumableSampler, TrainingSampler
 from siamese_oneshot.data.sources import (
     LoadedData,
     Source,
@@ -215,11 +215,12 @@ class OneShotDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[BatchSpec]:
         """Training batches as `BatchSpec`, in the order of the run."""
         rank, world_size = self._rank_and_world_size
-        batches = self.train_batches
+        shard = partial(BatchSpec.shard, rank=rank, world_size=world_size)
         return DataLoader(
-            RankShard(batches, rank, world_size) if world_size > 1 else batches,
+            self.train_batches,
             batch_size=None,
-            sampler=ResumableSampler(len(batches), self._progress),  # type: ignore[arg-type]
+            collate_fn=shard if world_size > 1 else None,
+            sampler=ResumableSampler(len(self.train_batches), self._progress),  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             worker_init_fn=_ignore_signals,

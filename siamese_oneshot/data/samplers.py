@@ -341,26 +341,6 @@ class EpisodeSampler(Dataset[BatchSpec]):
         return warp if flipped is None else warp.after_hflip(flipped)
 
 
-class RankShard(Dataset[BatchSpec]):
-    """One process's part of every batch.
-
-    Args:
-        batches: A prepared sampler.
-        rank, world_size: See `BatchSpec.shard`.
-    """
-
-    def __init__(self, batches: Dataset[BatchSpec], rank: int, world_size: int) -> None:
-        self.batches, self.rank, self.world_size = batches, rank, world_size
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        return len(self.batches)  # type: ignore[arg-type]
-
-    def __getitem__(self, number: int) -> BatchSpec:
-        """This process's part of batch ``number``."""
-        return self.batches[number].shard(self.rank, self.world_size)
-
-
 class ResumableSampler(Sampler[int]):
     """Numbers of the batches of an epoch, from the batch at which the training stands to its end.
 

@@ -329,7 +329,9 @@ class ResidualEncoder(Encoder):
 
 
 class DenseEncoder(nn.Module):
-    """The fully connected baseline of the paper's table 2, whose sizes the paper does not give.
+    """The paper's fully connected baseline (section 4.3): one hidden layer and the embedding.
+
+    The paper gives no sizes, and any number of hidden layers may be given.
 
     Layers are named ``dense1`` … ``denseN`` and ``dense``.
 

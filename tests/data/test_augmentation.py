@@ -19,7 +19,7 @@ from siamese_oneshot.data.augmentation import (
 )
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.episodes import sample_alphabet_batch
-from siamese_oneshot.data.samplers import EpisodeSampler, RankShard, generator_for
+from siamese_oneshot.data.samplers import EpisodeSampler, generator_for
 from siamese_oneshot.utils.errors import ArgumentError
 
 
@@ -353,7 +353,7 @@ def test_shares_keep_what_is_joined(dataset):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     whole = EpisodeSampler(4, 4, 2, 3, n_composite=2).prepare(class_index, 0)
     for rank in range(2):
-        part = RankShard(whole, rank, 2)[1].composite
+        part = whole[1].shard(rank, 2).composite
         assert torch.equal(part.other, whole[1].composite.other[rank::2])
         assert torch.equal(part.normal, whole[1].composite.normal[rank::2])
 

@@ -10,7 +10,6 @@ from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.samplers import (
     EpisodeSampler,
     PairSampler,
-    RankShard,
     ResumableSampler,
     generator_for,
 )
@@ -297,7 +296,7 @@ def test_what_makes_no_batch_is_an_error(make, said):
 def test_shares_of_pairs_make_the_whole_batch(dataset, world):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     whole = PairSampler(8, 3, augmentation=Augmentation(elastic=1.0)).prepare(class_index, 0)
-    parts = [RankShard(whole, rank, world)[1] for rank in range(world)]
+    parts = [whole[1].shard(rank, world) for rank in range(world)]
     assert all(len(part.same) == 8 // world for part in parts)
     assert rows(parts) == rows([whole[1]])
 
@@ -318,7 +317,7 @@ def rows(specs):
 def test_shares_of_alphabets_make_the_whole_batch(dataset):
     class_index = ClassIndex(dataset, torch.arange(len(dataset)))
     whole = EpisodeSampler(4, 4, 2, 3).prepare(class_index, 0)
-    first, second = (RankShard(whole, rank, 2)[2] for rank in range(2))
+    first, second = (whole[2].shard(rank, 2) for rank in range(2))
     assert first.indices.shape == (2, 4, 2)
     assert first.same is None
     assert torch.equal(torch.cat([first.indices, second.indices])[[0, 2, 1, 3]], whole[2].indices)
@@ -329,4 +328,4 @@ def test_shares_of_alphabets_make_the_whole_batch(dataset):
 def test_a_batch_that_cannot_be_divided_is_refused(dataset):
     whole = PairSampler(6, 3).prepare(ClassIndex(dataset, torch.arange(len(dataset))), 0)
     with pytest.raises(UserError, match="6 pairs cannot be divided among 4 devices"):
-        RankShard(whole, 0, 4)[0]
+        whole[0].shard(0, 4)
