@@ -46,11 +46,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for drawer in range(3):
                 image = Image.new("RGB", (60, 50), (200, 200, 195))
                 pen = ImageDraw.Draw(image)
-                ends = [
-                    (10 + 9 * character, 8 + drawer),
-                    (12 + 8 * alphabet, 40),
-                    (45, 25 + drawer),
-                ]
+                start = (10 + 9 * character, 8 + drawer)
+                ends = [start, (12 + 8 * alphabet, 40), (45, 25 + drawer)]
                 pen.line(ends, fill=(20, 30, 120), width=3)
                 image.save(folder / f"{drawer}.png")
     return root
@@ -66,11 +63,8 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_on_a_folder(run: Path, images: Path) -> None:
     result = read_result(run)
-    assert (result.status, result.data_source, result.data_split) == (
-        "finished",
-        "folder",
-        "ratio_60_20_20",
-    )
+    assert (result.status, result.data_source) == ("finished", "folder")
+    assert result.data_split == "ratio_60_20_20"
     assert any("not Omniglot" in warning for warning in result.warnings)
     trained = load_trained(run)
     assert trained.metadata["data_source"] == "folder"
@@ -103,10 +97,8 @@ def test_evaluation_export_and_answers(
     (within,) = [one for one in model["scores"] if one["key"] == "within_alphabet"]
     assert f"| {100 * within['value']:.2f} (" in text
     mine = load_trained(tmp_path / "mine.safetensors")
-    assert (mine.threshold, mine.reject_threshold) == (
-        model["threshold"],
-        model["reject_threshold"],
-    )
+    assert mine.threshold == model["threshold"]
+    assert mine.reject_threshold == model["reject_threshold"]
     assert mine.card["trained_on"] == model["trained_on"]
     record = read_evaluation(run / "evaluation" / "evaluation.json").models[0]
     shown = replace(mine, metadata={**mine.metadata, "split": "background"})
@@ -117,10 +109,7 @@ def test_evaluation_export_and_answers(
     for other, said in (
         ({"data_digest": "other"}, "own data_digest: run"),
         ({"models": [{**model, "split": "koch"}]}, "own split: run"),
-        (
-            {"models": [{**model, "scores": scores}]},
-            "own test/within_alphabet, test/cross_alphabet",
-        ),
+        ({"models": [{**model, "scores": scores}]}, "test/within_alphabet, test/cross_alphabet"),
     ):
         (run / "evaluation" / "evaluation.json").write_text(json.dumps({**found, **other}))
         with pytest.raises(UserError, match=said):
@@ -139,21 +128,23 @@ def test_evaluation_export_and_answers(
     assert sum(one.probability for one in prediction.classes) == pytest.approx(1)
 
 
-def test_a_file_of_another_kind(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="must end in"):
-        export(run, tmp_path / "mine.ckpt")
-
-
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "file", "message"),
     [
-        ("checkpoints/best.ckpt", r"is not a run's folder or a \.safetensors file"),
-        ("nowhere", "There is no network"),
+        (
+            "checkpoints/best.ckpt",
+            "x.safetensors",
+            r"is not a run's folder or a \.safetensors file",
+        ),
+        ("nowhere", "x.safetensors", "There is no network"),
+        ("", "x.ckpt", "must end in"),
     ],
 )
-def test_what_cannot_be_exported(run: Path, tmp_path: Path, name: str, message: str) -> None:
+def test_what_cannot_be_exported(
+    run: Path, tmp_path: Path, name: str, file: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
-        export(run / name, tmp_path / "mine.safetensors")
+        export(run / name, tmp_path / file)
 
 
 def test_where_nothing_can_be_written_it_is_said(

@@ -367,11 +367,9 @@ def test_alphabets_are_drawn_once_and_then_read_from_the_cache(cached, tmp_path,
     expected = draw_alphabets(SMALL, first=first)
     for _ in range(3):
         dataset = load_alphabets(SMALL, first=first, cache_dir=tmp_path)
-        assert torch.equal(dataset.pixels, expected.pixels)
-        assert torch.equal(dataset.drawers, expected.drawers)
-        assert dataset.class_names == expected.class_names
-        assert torch.equal(dataset.class_alphabets, expected.class_alphabets)
-        assert dataset.source == "synthetic"
+        for name, value in vars(expected).items():
+            same = getattr(dataset, name)
+            assert torch.equal(same, value) if isinstance(value, torch.Tensor) else same == value
     assert len(cached) == 1
     dataset.pixels[0] = 7  # a copy, not the cache's memory
     again = load_alphabets(SMALL, first=first, cache_dir=tmp_path)
@@ -387,17 +385,6 @@ def test_other_settings_and_another_generator_have_other_cache_files(cached, tmp
     monkeypatch.setattr(synthetic, "_code_digest", lambda: "another")
     assert load_alphabets(SMALL, cache_dir=tmp_path).digest == digest
     assert len(cached) == 7
-
-
-def test_a_damaged_cache_file_is_replaced(cached, tmp_path, caplog):
-    expected = load_alphabets(SMALL, cache_dir=tmp_path)
-    (path,) = tmp_path.glob("*.bits")
-    damaged = bytearray(path.read_bytes())
-    damaged[-100] ^= 1
-    path.write_bytes(damaged)
-    assert torch.equal(load_alphabets(SMALL, cache_dir=tmp_path).pixels, expected.pixels)
-    assert "is not used" in caplog.text
-    assert len(cached) == 2
 
 
 def test_small_datasets_are_not_cached(tmp_path):
