@@ -17,7 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from siamese_oneshot.data.foreground import NoForeground, NormalizedImage, normalize
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.text import printable
+from siamese_oneshot.utils.text import printable, some_of
 
 MAX_PIXELS = 64_000_000
 THUMBNAIL = 105  # pixels along the longer side
@@ -161,10 +161,7 @@ def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[n
 
 def list_errors(errors: Sequence[object]) -> str:
     """One line for each of the first 20 errors, and how many more there are."""
-    lines = [f"  {error}" for error in errors[:_MAX_LISTED]]
-    if len(errors) > _MAX_LISTED:
-        lines.append(f"  and {len(errors) - _MAX_LISTED:,} more")
-    return "\n".join(lines)
+    return "  " + some_of(errors, _MAX_LISTED, "\n  ") if errors else ""
 
 
 def _expand(path: Path) -> Path:

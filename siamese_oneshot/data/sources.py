@@ -22,6 +22,7 @@ from siamese_oneshot.data.synthetic import MAX_ALPHABETS, SyntheticConfig, load_
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import instantiate_plain
 from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.text import some_of
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +100,7 @@ def _folder(config: SourceConfig) -> LoadedData:
     root, folder = config.root, load_folder(config.root, config.on_error)
     warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
     if skipped := folder.skipped:
-        more = len(skipped) - _MAX_NAMED
-        named = "; ".join(skipped[:_MAX_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+        named = some_of(skipped, _MAX_NAMED)
         warnings.append(f"{len(skipped):,} skipped in {root}: {named}")
     return LoadedData(folder.dataset, None, tuple(warnings))
 

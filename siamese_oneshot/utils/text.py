@@ -51,6 +51,12 @@ def printable(text: object) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in kinds else c for c in str(text))
 
 
+def some_of(texts: Sequence[object], most: int, separator: str = "; ") -> str:
+    """Join the first texts, and say how many more there are."""
+    more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
+    return separator.join([*map(str, texts[:most]), *more])
+
+
 def quoted(path: str | Path) -> str:
     """A path in the quotes that Hydra's grammar needs to read it back unchanged."""
     escaped = re.sub(

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from siamese_oneshot.utils.text import bare_key, did_you_mean, folder_name, quoted, short_keys
+from siamese_oneshot.utils.text import (
+    bare_key,
+    did_you_mean,
+    folder_name,
+    quoted,
+    short_keys,
+    some_of,
+)
 
 
 def test_the_most_similar_choice_is_offered() -> None:
@@ -13,6 +20,11 @@ def test_the_most_similar_choice_is_offered() -> None:
     assert did_you_mean("xyz", ["conv1", "dense"]) == ""
     assert did_you_mean("xyz", ["conv1", "dense"], cutoff=0.0) != ""
     assert did_you_mean(3, []) == ""
+
+
+def test_the_first_of_many_are_named() -> None:
+    assert some_of(["a", 2], 2) == "a; 2"
+    assert some_of(list("abc") * 1000, 1, ", ") == "a, and 2,999 more"
 
 
 @pytest.mark.parametrize("path", ["a b", "it's", "a\\", "\\'", "a\\\\'b", "", "β=1,2", "[x]"])

@@ -24,6 +24,7 @@ from PIL import Image
 from siamese_oneshot.data.cache import pack
 from siamese_oneshot.data.omniglot.edition import SIDE, WAY, Edition, ImageSet
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.text import some_of
 
 MAX_ZIP_BYTES = 256 * 2**20  # the largest official zip has 9.5 MB
 MAX_MEMBER_BYTES = 64 * 2**10  # the largest official member has 980 bytes
@@ -143,7 +144,7 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
         except OmniglotFaulty as fault:
             faults.append(str(fault))
     if faults:
-        raise OmniglotFaulty(_joined("; ", faults, "faults"))
+        raise OmniglotFaulty(some_of(faults, _MAX_NAMED))
     packed = np.concatenate(rows)
     digest = sha256(packed)
     if digest != expected.digest:
@@ -231,7 +232,9 @@ def _image_names(archive: Archive, expected: ImageSet) -> list[str]:
             other.append(name)
     faults = _difference(expected.part, "alphabets", expected.characters, files)
     if other:
-        faults.insert(0, f"not named Alphabet/characterNN/NNNN_DD.png: {_joined(', ', other)}")
+        faults.insert(
+            0, f"not named Alphabet/characterNN/NNNN_DD.png: {some_of(other, _MAX_NAMED, ', ')}"
+        )
     names = []
     for alphabet, count in expected.characters.items():
         characters = files.get(alphabet, {})
@@ -244,9 +247,9 @@ def _image_names(archive: Archive, expected: ImageSet) -> list[str]:
             for _, same in sorted(drawers.items()):
                 names.append(same[0])
                 if len(same) > 1:
-                    faults.append(f"two files for one image: {_joined(', ', same)}")
+                    faults.append(f"two files for one image: {some_of(same, _MAX_NAMED, ', ')}")
     if faults:
-        raise OmniglotFaulty(_joined("; ", faults, "faults"))
+        raise OmniglotFaulty(some_of(faults, _MAX_NAMED))
     return names
 
 
@@ -255,18 +258,11 @@ def _difference(
 ) -> list[str]:
     """What differs, as in ``Greek has 23 characters, not 24: missing character07``, or nothing."""
     lacking, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    notes = [f"missing {_joined(', ', lacking)}"] if lacking else []
-    notes += [f"extra {_joined(', ', extra)}"] if extra else []
+    notes = [f"missing {some_of(lacking, _MAX_NAMED, ', ')}"] if lacking else []
+    notes += [f"extra {some_of(extra, _MAX_NAMED, ', ')}"] if extra else []
     if not notes:
         return []
     return [f"{title} has {len(found)} {kind}, not {len(wanted)}: {'; '.join(notes)}"]
-
-
-def _joined(separator: str, texts: list[str], noun: str = "") -> str:
-    """The first texts, and how many more there are."""
-    more = len(texts) - _MAX_NAMED
-    rest = f"{separator}and {more} more {noun}".rstrip() if more > 0 else ""
-    return separator.join(texts[:_MAX_NAMED]) + rest
 
 
 def _web_page(path: Path) -> str:

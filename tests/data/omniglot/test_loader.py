@@ -118,7 +118,7 @@ def test_many_faults_are_counted_not_listed(lookalike, tmp_path):
     shutil.copytree(lookalike.folder, tmp_path / "root")
     for path in (tmp_path / "root" / "images_evaluation" / "Bee").glob("character0[1-5]/*"):
         path.write_bytes(b"")
-    with pytest.raises(OmniglotFaulty, match="and 12 more faults"):
+    with pytest.raises(OmniglotFaulty, match="; and 12 more"):
         load_omniglot(tmp_path / "root", download=False)
 
 
