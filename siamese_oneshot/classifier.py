@@ -55,11 +55,8 @@ _ELEMENTS = 2**24  # elements of the embeddings compared at once; bounds memory
 class ClassScore:
     """How well an image fits a class.
 
-    Attributes:
-        name: The class.
-        probability: 0 … 1, the softmax over the scores of all classes; it assumes that the image
-            shows one of these classes.
-        score: The network's logit of "same class", averaged over the class's support images.
+    The score is the network's logit of "same class", averaged over the class's support images. The
+    probability is the softmax over the scores of all classes: it assumes that the image shows one.
     """
 
     name: str
@@ -69,17 +66,11 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The classes for an image.
+    """The classes for an image."""
 
-    Attributes:
-        image: The image and what the network sees of it.
-        classes: All classes, best first; ties are in random order.
-        known: Whether the best score is above ``reject_threshold``; None without a threshold.
-    """
-
-    image: ImageInput = field(repr=False)
-    classes: tuple[ClassScore, ...]
-    known: bool | None
+    image: ImageInput = field(repr=False)  # and what the network sees of it
+    classes: tuple[ClassScore, ...]  # all, best first; ties are in random order
+    known: bool | None  # whether the best score is above `reject_threshold`; None without one
 
     @property
     def best(self) -> ClassScore:
@@ -138,10 +129,7 @@ class OneShotClassifier:
         Args:
             name: The class; compared in Unicode's composed form.
             images: One or more: paths, bytes of files, binary file objects, PIL images or arrays,
-                see `read_input`.
-
-        Raises:
-            UserError: If there is no image, or some cannot be used; then none is added.
+                see `read_input`. If one cannot be used, a UserError is raised and none is added.
         """
         if not isinstance(name, str) or not name.strip():
             raise ArgumentError("name", name, "a text that is not empty")
@@ -232,11 +220,11 @@ class OneShotClassifier:
     def load(
         cls, path: str | Path, model: TrainedModel | None = None, trust: Collection[str] = ()
     ) -> OneShotClassifier:
-        """Read a file of `save` with the network that it was made with.
+        """Read a file of `save`.
 
         Args:
             path: The file.
-            model: The network; None loads it by the name in the file.
+            model: The network that it was made with; None loads it by the name in the file.
             trust: As for `from_pretrained`.
 
         Raises:

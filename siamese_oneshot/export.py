@@ -130,10 +130,7 @@ def _evaluation(
 
 
 def _check(
-    source: str | Path,
-    trained: TrainedModel,
-    record: EvaluationRecord,
-    result: RunResult | None,
+    source: str | Path, trained: TrainedModel, record: EvaluationRecord, result: RunResult | None
 ) -> None:
     """Refuse an evaluation on other data, another split or other test lists than the run's own."""
     (model,) = record.models
@@ -162,13 +159,9 @@ def _portable(command: str) -> str:
 
 
 def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded: bool) -> str:
-    """The card as Markdown.
+    """The card as Markdown: of an exported network, its evaluation and its file's ``name``.
 
-    Args:
-        trained: The exported network.
-        model: Its evaluation.
-        name: Name of the weights' file.
-        was_rounded: Whether the evaluated weights were those of the file, rounded.
+    ``was_rounded``: whether the evaluated weights were those of the file, rounded.
     """
     card, metadata = trained.card, trained.metadata
     is_trained_on = metadata.get("split") in TRAINS_ON_VALIDATION
@@ -199,16 +192,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", help="an evaluated run's folder, or exported weights")
-    parser.add_argument("file", type=Path, help="the file to write; ends in .safetensors")
-    parser.add_argument(
-        "--evaluation", type=Path, metavar="JSON", help="the evaluation.json to take scores from"
-    )
-    parser.add_argument("--command", help="the training command for the card")
-    parser.add_argument(
-        "--trust", action="append", default=[], metavar="MODULE",
-        help="a module outside the package whose classes the run may reference; repeatable",
-    )  # fmt: skip
+    add = parser.add_argument
+    add("source", help="an evaluated run's folder, or exported weights")
+    add("file", type=Path, help="the file to write; ends in .safetensors")
+    add("--evaluation", type=Path, metavar="JSON", help="the evaluation.json to take scores from")
+    add("--command", help="the training command for the card")
+    trust = "a module outside the package whose classes the run may reference; repeatable"
+    add("--trust", action="append", default=[], metavar="MODULE", help=trust)
     given = vars(parser.parse_args())
     try:
         file = given.pop("file")

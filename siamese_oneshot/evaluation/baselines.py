@@ -64,14 +64,10 @@ class Hausdorff:
     """
 
     def embed(self, images: Tensor) -> Tensor:
-        """The coordinates of foreground pixels as a fixed-size table.
+        """``(n, 1, side, side)``, split at one half → coordinates of foreground pixels.
 
-        Args:
-            images: ``(n, 1, side, side)``, 0 background … 1 foreground; split at one half.
-
-        Returns:
-            float32 ``(n, 1 + 2 * limit)``: the number of points, their coordinates, then zeros.
-            ``limit`` is a third of the pixels; more points are subsampled evenly.
+        float32 ``(n, 1 + 2 * limit)``: the number of points, their coordinates, then zeros.
+        ``limit`` is a third of the pixels; more points are subsampled evenly.
         """
         n, _, side, _ = images.shape
         limit = side * side // 3
@@ -116,19 +112,12 @@ def _distance(a: cKDTree | None, b: cKDTree | None) -> float:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline that ``evaluate`` knows by name.
+    """A baseline that ``evaluate`` knows by name; slow ones answer fewer episodes and series."""
 
-    Attributes:
-        title: Name in tables.
-        scorer: Class or function that builds it.
-        max_episodes: Evaluate only the first so many episodes of a list, for slow baselines.
-        skip_series: Series of lists that are left out, for slow baselines.
-    """
-
-    title: str
-    scorer: Callable[[], PairScorer]
-    max_episodes: int | None = None
-    skip_series: tuple[str, ...] = ()
+    title: str  # in tables
+    scorer: Callable[[], PairScorer]  # class or function that builds it
+    max_episodes: int | None = None  # evaluate only the first so many episodes of a list
+    skip_series: tuple[str, ...] = ()  # series of lists that are left out
 
 
 _SERIES = (WAY_CURVE_TEST, WAY_CURVE_TRAIN, FEW_SHOT)

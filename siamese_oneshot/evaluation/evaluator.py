@@ -75,17 +75,11 @@ class VerificationResults:
 
 @dataclass(frozen=True)
 class EpisodeResults:
-    """Results on one list of episodes.
-
-    Attributes:
-        task: The list.
-        scores: float32 ``(episodes, way)``.
-        picks: int64 ``(episodes,)``: the predicted way of each episode.
-    """
+    """Results on one list of episodes."""
 
     task: EpisodeTask
-    scores: Tensor = field(repr=False)
-    picks: Tensor = field(repr=False)
+    scores: Tensor = field(repr=False)  # float32 (episodes, way)
+    picks: Tensor = field(repr=False)  # int64 (episodes,): the predicted way of each episode
 
     @property
     def is_correct(self) -> Tensor:
@@ -135,14 +129,10 @@ def evaluate_tasks(
     score: ScoreFunction,
     threshold: float | None = None,
 ) -> EvalResults:
-    """Evaluate embeddings on pairs and episodes.
+    """Evaluate the embeddings of all ``eval_tasks.indices`` on pairs and episodes.
 
-    Args:
-        eval_tasks: The pairs and episodes.
-        embeddings: Embeddings of all ``eval_tasks.indices``.
-        score: Two broadcast tensors of embeddings → similarities.
-        threshold: Verification threshold. None chooses the best one for these pairs, which is for
-            validation only.
+    ``threshold`` is that of verification; None chooses the best one for these pairs, which is for
+    validation only.
     """
     return EvalResults(
         verify_pairs(eval_tasks, embeddings, score, threshold),
@@ -216,29 +206,18 @@ def alphabet_scores(results: EpisodeResults, dataset: CharacterDataset, split: s
 
 @dataclass(frozen=True)
 class Confusion:
-    """Two classes confused with each other.
-
-    Attributes:
-        first, second: Class indices, the lower one first.
-        times: Episodes where one was predicted for the other.
-        n: Episodes containing both: one as the query's class, both in the support set.
-    """
+    """Two classes confused with each other, the lower index first."""
 
     first: int
     second: int
-    times: int
-    n: int
+    times: int  # episodes where one was predicted for the other
+    n: int  # episodes containing both: one as the query's class, both in the support set
 
 
 def confusions(results: EpisodeResults, classes: Tensor) -> list[Confusion]:
-    """All pairs of confused classes, the most frequent first.
+    """All pairs of confused classes, the most frequent first; their ``times`` are all mistakes.
 
-    Args:
-        results: Results on a list of episodes.
-        classes: int64: the class index of each image.
-
-    Returns:
-        Pairs whose ``times`` add up to the number of wrong predictions.
+    ``classes``, int64, holds the class index of each image.
     """
     episodes = results.task.episodes
     truth = classes[episodes.queries]
@@ -270,12 +249,8 @@ def assigned(results: EpisodeResults) -> EpisodeResults | None:
     """One-to-one assignment: the predictions of a run's episodes are made jointly.
 
     This is another task than one-shot classification: each class is predicted once per run, by
-    the assignment with the highest sum of scores. Its accuracy is never comparable with published
-    one-shot accuracies.
-
-    Returns:
-        The results with other predictions; None if the list does not consist of runs. NaN counts
-        as the lowest score.
+    the assignment with the highest sum of scores (NaN is the lowest score). Its accuracy is never
+    comparable with published one-shot accuracies. None if the list does not consist of runs.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -306,11 +281,8 @@ def paired_tests(
 ) -> list[PairedTest]:
     """The first model against each other model, on every list of ``keys`` that both answered.
 
-    A slow model answers only the first episodes of a list; the test is then on these.
-
-    Args:
-        results: For each model its name and its results by key.
-        keys: Lists to test on.
+    ``results`` has the name and the results by key of each model. A slow model answers only the
+    first episodes of a list; the test is then on these.
     """
     (first_name, first), *others = results
     tests = []

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -53,27 +53,16 @@ _DATA = ("split", "val_alphabets", "n_extra_synthetic", "data_source", "data_dig
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A network or a baseline.
-
-    Attributes:
-        name: Name in tables.
-        scorer: Embeds and scores.
-        size: Side length of its input images in pixels.
-        trained: The trained network; None for a baseline. Of an ensemble, the first network.
-        max_episodes: Evaluate only the first so many episodes of a list.
-        skip_series: Series of lists that are left out.
-        n_networks: Number of networks in an ensemble.
-        finished: Whether training finished, as far as is known.
-    """
+    """A network or a baseline."""
 
     name: str
     scorer: PairScorer
-    size: int
-    trained: TrainedModel | None = None
-    max_episodes: int | None = None
-    skip_series: tuple[str, ...] = ()
-    n_networks: int = 1
-    finished: bool = True
+    size: int  # side length of its input images in pixels
+    trained: TrainedModel | None = None  # None for a baseline; of an ensemble, the first network
+    max_episodes: int | None = None  # evaluate only the first so many episodes of a list
+    skip_series: tuple[str, ...] = ()  # series of lists that are left out
+    n_networks: int = 1  # of an ensemble
+    finished: bool = True  # whether training finished, as far as is known
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -112,8 +101,7 @@ class EvaluatedModel:
         return name, json.dumps(shared, sort_keys=True, default=str)
 
 
-@dataclass(frozen=True)
-class ModelTasks:
+class ModelTasks(NamedTuple):
     """The split and the lists of one model, and the images in its size."""
 
     split: Split
@@ -124,24 +112,15 @@ class ModelTasks:
 
 @dataclass
 class TaskProvider:
-    """The images and lists that all models share, each made once.
+    """The images and lists that all models share, each made once."""
 
-    Attributes:
-        loaded: The images in full size, and Lake's runs.
-        mnist: MNIST in its own size; None to leave it out.
-        split: Split of models whose training split is unknown.
-        forced_split: Split of all models; None to use each model's training split.
-        config, protocols: Sizes of the lists.
-        val_alphabets: Validation alphabets of models whose training split is unknown.
-    """
-
-    loaded: LoadedData
-    mnist: CharacterDataset | None
-    split: str
-    forced_split: str | None
+    loaded: LoadedData  # the images in full size, and Lake's runs
+    mnist: CharacterDataset | None  # in its own size; None to leave it out
+    split: str  # of models whose training split is unknown
+    forced_split: str | None  # of all models; None to use each model's training split
     config: EvalConfig
     protocols: ProtocolConfig
-    val_alphabets: tuple[str, ...] | None = None
+    val_alphabets: tuple[str, ...] | None = None  # of models whose training split is unknown
     _made: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
     def tasks(self, model: EvaluatedModel) -> ModelTasks:
@@ -210,37 +189,22 @@ class TaskProvider:
 
 @dataclass(frozen=True)
 class ModelResults:
-    """The results of one model.
-
-    Attributes:
-        model: The model.
-        split: Rule of the split.
-        dataset: The images in the model's size, which the indices refer to.
-        validation, test: Results on the lists.
-        results: All one-shot results of the test split by key, MNIST included.
-        scores: All scores, in the order of the tables.
-        alphabets: Within-alphabet accuracy by alphabet.
-        embeddings: Embeddings of all evaluated images; None where no embedding map is drawn.
-        reject_threshold: Threshold on the highest score for unknown classes, from validation.
-        images, comparisons: Number of embedded images and of scores.
-        seconds: Time that it took.
-        summary: Values of the summary metrics by name.
-    """
+    """The results of one model."""
 
     model: EvaluatedModel
-    split: str
-    dataset: CharacterDataset
+    split: str  # rule of the split
+    dataset: CharacterDataset  # in the model's size; the indices refer to it
     validation: EvalResults
     test: EvalResults
-    results: dict[str, EpisodeResults]
-    scores: list[Score]
-    alphabets: list[Score]
-    embeddings: Embeddings | None
-    reject_threshold: float
-    images: int
-    comparisons: int
+    results: dict[str, EpisodeResults]  # of the test split by key, MNIST included
+    scores: list[Score]  # in the order of the tables
+    alphabets: list[Score]  # within-alphabet accuracy by alphabet
+    embeddings: Embeddings | None  # of all evaluated images; None where no map is drawn
+    reject_threshold: float  # on the highest score, for unknown classes; from validation
+    images: int  # embedded
+    comparisons: int  # scores
     seconds: float
-    summary: dict[str, float] = field(default_factory=dict)
+    summary: dict[str, float] = field(default_factory=dict)  # summary metrics by name
 
     @property
     def confused_lists(self) -> tuple[EpisodeResults, EpisodeResults]:
@@ -273,12 +237,6 @@ def evaluate_model(
     summary_metrics: Mapping[str, SummaryMetric] | None = None,
 ) -> ModelResults:
     """Evaluate a model on all lists; thresholds come from validation.
-
-    Args:
-        model: The model.
-        task_provider: The images and lists.
-        compute: Device, precision and batch size.
-        summary_metrics: Functions of the model's results, by name.
 
     Raises:
         UserError: If the scores of a network are not finite.

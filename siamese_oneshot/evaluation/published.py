@@ -25,32 +25,18 @@ ComparedModel = tuple[str, str, Sequence[Score]]  # name, training data in words
 
 @dataclass(frozen=True)
 class Published:
-    """One published accuracy, a row of ``published.yaml``.
-
-    Attributes:
-        method: Name of the method.
-        source: The publication.
-        protocol: One of `PROTOCOLS`.
-        value: Accuracy in %.
-        trained_on: Training data in words.
-        split: The nearest rule of ``OmniglotDataModule.split``; ``none`` or ``other`` where no rule
-            is near.
-        n: Episodes or pairs; None if not reported.
-        remark: What a reader must know for the comparison.
-        uncertain: Whether the value is quoted at second hand.
-        reference: ``koch2015`` or ``humans`` for the rows that runs are measured against.
-    """
+    """One published accuracy, a row of ``published.yaml``."""
 
     method: str
-    source: str
-    protocol: str
-    value: float
+    source: str  # the publication
+    protocol: str  # one of `PROTOCOLS`
+    value: float  # in %
     trained_on: str
-    split: str
-    n: int | None = None
-    remark: str = ""
-    uncertain: bool = False
-    reference: str = ""
+    split: str  # the nearest rule of ``data.split``; ``none`` or ``other`` where no rule is near
+    n: int | None = None  # episodes or pairs; None if not reported
+    remark: str = ""  # what a reader must know for the comparison
+    uncertain: bool = False  # quoted at second hand
+    reference: str = ""  # ``koch2015`` or ``humans`` for rows that runs are measured against
 
     def __post_init__(self) -> None:
         """Check value and protocol."""
@@ -83,28 +69,17 @@ def reference(protocol: str, name: str) -> Published:
 
 @dataclass(frozen=True)
 class Row:
-    """One accuracy in a comparison.
+    """One accuracy in a comparison, in %; None for what is not reported."""
 
-    Attributes:
-        protocol: Title of the protocol.
-        method: Method or model.
-        value: Accuracy in %.
-        n: Episodes or pairs; None if not reported.
-        trained_on: Training data in words.
-        note: Source and remark, or how the list was drawn.
-        low, high: 95% interval in %; None if not reported.
-        ours: Whether it was measured by this package.
-    """
-
-    protocol: str
-    method: str
+    protocol: str  # its title
+    method: str  # method or model
     value: float
-    n: int | None
+    n: int | None  # episodes or pairs
     trained_on: str
-    note: str
-    low: float | None = None
+    note: str  # source and remark, or how the list was drawn
+    low: float | None = None  # 95% interval
     high: float | None = None
-    ours: bool = False
+    ours: bool = False  # whether it was measured by this package
 
 
 def comparison(models: Iterable[ComparedModel]) -> dict[str, list[Row]]:

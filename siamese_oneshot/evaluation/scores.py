@@ -12,46 +12,27 @@ from siamese_oneshot.utils import check
 
 @dataclass(frozen=True)
 class Score:
-    """The accuracy on one frozen list of episodes or pairs.
+    """The accuracy on one frozen list of episodes or pairs."""
 
-    Attributes:
-        key: Short name for logs (``lake_runs``, ``verification`` …), unique within a split.
-        split: ``validation`` or ``test``.
-        name: What was measured, for tables.
-        protocol: How the list was drawn, in one sentence.
-        value: ``correct / n`` in [0, 1].
-        correct, n: Correct answers, and episodes or pairs.
-        low, high: 95% interval (Wilson) in [0, 1].
-        digest: Hash of the list.
-        way, shot: Of the episodes; None for pairs.
-        kind: ``one_shot``, ``verification``, ``open_set`` or ``assignment``.
-        series: Curve or group that the list is a point of (``way_curve_test``,
-            ``way_curve_train``, ``few_shot``), or None.
-        alphabet: The alphabet of the queries, if it is one alphabet.
-        auroc, eer, threshold: Of verification: area under the ROC curve, equal error rate in
-            [0, 1], and the threshold of ``value``.
-        comparable_with: Protocol of ``published.yaml`` that the list follows, or None.
-    """
-
-    key: str
-    split: str
-    name: str
-    protocol: str
-    value: float
+    key: str  # short name for logs (lake_runs, verification …), unique within a split
+    split: str  # validation or test
+    name: str  # what was measured, for tables
+    protocol: str  # how the list was drawn, in one sentence
+    value: float  # correct / n, in [0, 1]
     correct: int
-    n: int
-    low: float
+    n: int  # episodes or pairs
+    low: float  # 95% interval (Wilson)
     high: float
-    digest: str
-    way: int | None = None
+    digest: str  # hash of the list
+    way: int | None = None  # of the episodes; None for pairs, as shot
     shot: int | None = None
-    kind: str = "one_shot"
-    series: str | None = None
-    alphabet: str | None = None
-    auroc: float | None = None
-    eer: float | None = None
-    threshold: float | None = None
-    comparable_with: str | None = None
+    kind: str = "one_shot"  # or verification, open_set, assignment
+    series: str | None = None  # way_curve_test, way_curve_train or few_shot
+    alphabet: str | None = None  # of the queries, if it is one alphabet
+    auroc: float | None = None  # of verification: area under the ROC curve,
+    eer: float | None = None  # equal error rate in [0, 1],
+    threshold: float | None = None  # and the threshold of value
+    comparable_with: str | None = None  # protocol of published.yaml that the list follows
 
     @property
     def percent(self) -> str:

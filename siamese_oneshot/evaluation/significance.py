@@ -61,23 +61,15 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """McNemar's exact test of two models on one list of episodes.
-
-    Attributes:
-        first, second: Names of the models.
-        key: Key of the list.
-        n: Episodes that both models answered.
-        only_first, only_second: Discordant episodes: answered correctly by one model only.
-        p: Two-sided p-value.
-    """
+    """McNemar's exact test of two models on one list of episodes."""
 
     first: str
     second: str
-    key: str
-    n: int
-    only_first: int
+    key: str  # of the list
+    n: int  # episodes that both models answered
+    only_first: int  # discordant episodes: answered correctly by one model only
     only_second: int
-    p: float
+    p: float  # two-sided
 
     @property
     def difference(self) -> float:

@@ -45,19 +45,12 @@ _COLORS = {True: "#176b2c", False: "#b3261e", None: _BLACK}
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """The prediction for a query.
-
-    Attributes:
-        prediction: The scores of all classes.
-        label: Name of the query's folder; None in the folder of all queries.
-        is_class: Whether the label names a class, which is then the expected one.
-        repeated: Whether the query is one of the support files, or has the same bytes.
-    """
+    """The prediction for a query."""
 
     prediction: Prediction
-    label: str | None
-    is_class: bool
-    repeated: bool
+    label: str | None  # name of the query's folder; None in the folder of all queries
+    is_class: bool  # whether the label names a class, which is then the expected one
+    repeated: bool  # whether the query is one of the support files, or has the same bytes
 
     @property
     def path(self) -> Path:
@@ -84,21 +77,13 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class PredictionResults:
-    """The predictions for a folder of queries.
-
-    Attributes:
-        classifier: With the classes of the supports.
-        supports: Class and image of each support.
-        answers: One per query.
-        skipped: The errors of supports and queries.
-        settings: The arguments of `predict`.
-    """
+    """The predictions for a folder of queries."""
 
     classifier: OneShotClassifier
-    supports: Sequence[tuple[str, ImageInput]]
-    answers: Sequence[Answer]
-    skipped: Sequence[ImageError]
-    settings: dict[str, Any]
+    supports: Sequence[tuple[str, ImageInput]]  # class and image of each
+    answers: Sequence[Answer]  # one per query
+    skipped: Sequence[ImageError]  # of supports and queries
+    settings: dict[str, Any]  # the arguments of `predict`
 
     @property
     def accuracy(self) -> dict[str, Any] | None:

@@ -20,38 +20,24 @@ _SCORES = ("scores", "alphabets")
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """The results of one model in plain values.
-
-    Attributes:
-        name, kind: Name, and ``network`` or ``baseline``.
-        trained_on: Training data in words.
-        split: Rule of the split.
-        scores: All scores.
-        alphabets: Within-alphabet accuracy by alphabet.
-        threshold: Verification threshold.
-        reject_threshold: Threshold on the highest score for unknown classes.
-        metadata: Metadata of the training.
-        parameters, n_networks: Learned parameters, and networks of an ensemble.
-        confusions: By list: pairs of classes with ``times`` and ``n``, the most frequent first.
-        predictions: By list: its digest, and one character per episode, 1 for correct.
-        summary: Values of the summary metrics.
-        images_embedded, comparisons, seconds: What it took.
-    """
+    """The results of one model in plain values."""
 
     name: str
-    kind: str
+    kind: str  # network or baseline
     trained_on: str
-    split: str
+    split: str  # its rule
     scores: list[Score]
-    alphabets: list[Score]
-    threshold: float
-    reject_threshold: float
-    metadata: dict[str, Any] = field(default_factory=dict)
-    parameters: int = 0
-    n_networks: int = 1
+    alphabets: list[Score]  # within-alphabet accuracy by alphabet
+    threshold: float  # of verification
+    reject_threshold: float  # on the highest score, for unknown classes
+    metadata: dict[str, Any] = field(default_factory=dict)  # of the training
+    parameters: int = 0  # learned
+    n_networks: int = 1  # of an ensemble
+    # By list: pairs of classes with ``times`` and ``n``, the most frequent first.
     confusions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    # By list: its digest, and one character per episode, 1 for correct.
     predictions: dict[str, dict[str, str]] = field(default_factory=dict)
-    summary: dict[str, float] = field(default_factory=dict)
+    summary: dict[str, float] = field(default_factory=dict)  # summary metrics
     images_embedded: int = 0
     comparisons: int = 0
     seconds: float = 0.0
@@ -59,17 +45,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """Everything in ``evaluation.json``.
-
-    Attributes:
-        models: Results of each model.
-        data_source, data_digest: The images.
-        warnings: Warnings about the images.
-        precision: Precision of the arithmetic.
-        command, python, packages, commit, hardware: See `run_info.environment`.
-        paired_tests: McNemar's tests.
-        published: Published accuracies.
-    """
+    """Everything in ``evaluation.json``; `run_info.environment` gives what is not said here."""
 
     models: list[ModelRecord]
     data_source: str
@@ -102,11 +78,7 @@ def find_evaluation(folder: Path) -> Path | None:
 
 
 def read_evaluation(path: Path) -> EvaluationRecord:
-    """Read what `write_evaluation` wrote.
-
-    Raises:
-        UserError: If the file is missing, damaged or of another version.
-    """
+    """Read ``evaluation.json``; a UserError if it is missing, damaged or of another version."""
     with json_content(path, VERSION, "run evaluate first", "run evaluate again") as content:
         models = []
         for row in content.pop("models"):

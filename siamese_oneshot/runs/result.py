@@ -24,52 +24,31 @@ FILE = "result.json"
 
 @dataclass(frozen=True)
 class RunResult:
-    """Everything known about a run at its end, in plain values.
+    """Everything known about a run at its end; for the rest see `run_info.environment`."""
 
-    Attributes:
-        status: ``finished``, ``pruned``, ``interrupted`` or ``failed``.
-        experiment, seed: What was run.
-        data_source, data_digest, data_split: The data set, its hash and its split.
-        scores: The scores of the kept checkpoint; the first one is the validation accuracy that
-            selected it.
-        val_accuracy: One-shot accuracy on validation episodes, 0 … 1, of the kept checkpoint; of a
-            pruned run the best one so far; None if there is none.
-        checkpoint: The kept one, relative to the run's folder.
-        steps, epochs: Training steps and whole epochs.
-        train_seconds: Wall-clock time of training, summed over all legs of a resumed run.
-        total_seconds: Wall-clock time of the last process.
-        precision: Lightning's name of the arithmetic.
-        overrides: Of the command line.
-        warnings: What a reader of the scores must know.
-        command, python, packages, commit, hardware: See `run_info.environment`.
-        machine: See `run_info.machine`.
-        task_digests: Hashes of the frozen lists of episodes and pairs, by ``split/key``.
-        trained_on: The training data in words.
-    """
-
-    status: str
+    status: str  # finished, pruned, interrupted or failed
     experiment: str
     seed: int
     data_source: str
     data_digest: str
     data_split: str
-    scores: list[Score]
-    val_accuracy: float | None
-    checkpoint: str | None
+    scores: list[Score]  # of the kept checkpoint; the first is the validation accuracy behind it
+    val_accuracy: float | None  # one-shot, 0 … 1, of the kept checkpoint; of a pruned run the best
+    checkpoint: str | None  # the kept one, relative to the run's folder
     steps: int
-    epochs: int
-    train_seconds: float
-    total_seconds: float
-    precision: str
-    overrides: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    epochs: int  # whole ones
+    train_seconds: float  # of all legs of a resumed run
+    total_seconds: float  # of the last process
+    precision: str  # Lightning's name of the arithmetic
+    overrides: list[str] = field(default_factory=list)  # of the command line
+    warnings: list[str] = field(default_factory=list)  # what a reader of the scores must know
     command: str = ""
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     hardware: str = ""
-    machine: dict[str, Any] = field(default_factory=dict)
-    task_digests: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)  # see `run_info.machine`
+    task_digests: dict[str, str] = field(default_factory=dict)  # of frozen lists by ``split/key``
     trained_on: str = ""
 
 
@@ -79,11 +58,7 @@ def write_result(folder: Path, result: RunResult) -> Path:
 
 
 def read_result(folder: Path) -> RunResult:
-    """Read ``result.json``.
-
-    Raises:
-        UserError: The file is missing, damaged or of another version.
-    """
+    """Read ``result.json``; a UserError if it is missing, damaged or of another version."""
     missing, damaged = "a run writes it when it ends", "run that job again"
     with json_content(folder / FILE, VERSION, missing, damaged) as content:
         scores = [Score.from_dict(row) for row in content.pop("scores")]
@@ -93,13 +68,7 @@ def read_result(folder: Path) -> RunResult:
 
 
 def print_result(result: RunResult, folder: Path, console: Console | None = None) -> None:
-    """Print the scores with their intervals, and how to resume.
-
-    Args:
-        result: Of a run.
-        folder: The run's folder.
-        console: Where to print; None for standard output.
-    """
+    """Print the scores with their intervals, and how to resume the run of a folder."""
     console = console or Console()
     for warning in result.warnings:
         console.print(Panel(escape(warning), style="bold red"))
