@@ -8,33 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_network import checkpoint
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.tasks import EvalConfig, ProtocolConfig
 from siamese_oneshot.evaluation.baselines import Chance, PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
 from siamese_oneshot.evaluation.model_evaluation import EvaluatedModel
-from siamese_oneshot.models.encoders import ConvEncoder, DenseEncoder
+from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.siamese import build_network
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.models.trained import TrainedModel
-from siamese_oneshot.runs.checkpoint import VERSION
 from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.run_info import of_training
 
 CONFIG = EvalConfig(n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5)
 PROTOCOLS = ProtocolConfig(max_way=6, episodes_per_way=30, few_shot_episodes=40, mnist_episodes=50)
 COMPUTE = ComputeConfig("cpu", "32-true", 7)
-DESCRIPTION: dict[str, Any] = {
-    "_target_": "siamese_oneshot.models.siamese.build_network",
-    "encoder": {
-        "_target_": "siamese_oneshot.models.encoders.DenseEncoder", "_partial_": True,
-        "image_size": 12, "hidden": [4], "embedding_dim": 3,
-    },
-    "similarity": {"_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True},
-    "init": "torch",
-    "seed": 0,
-}  # fmt: skip
 
 
 def mnist_like(each: int = 9) -> CharacterDataset:
@@ -78,22 +68,14 @@ def make_run(
     folder: Path, seed: int, overrides: Sequence[str] = (), status: str = "", **known: Any
 ) -> Path:
     """A run's folder with a checkpoint, and a result if ``status`` is given."""
-    encoder = partial(DenseEncoder, 12, [4], embedding_dim=3)
-    state = build_network(encoder, WeightedL1, "torch", seed).state_dict()  # type: ignore[arg-type]
     metadata: dict[str, Any] = {"experiment": "tiny", "seed": seed, "split": "ratio_60_20_20"}
     metadata |= {"data_source": "synthetic", "overrides": of_training([*overrides, f"seed={seed}"])}
-    header = {"version": VERSION, "network": DESCRIPTION, "metadata": metadata | known}
     path = folder / "checkpoints" / "best.ckpt"
     path.parent.mkdir(parents=True)
-    weights = {f"network.{name}": value for name, value in state.items()}
-    torch.save({"state_dict": weights, "siamese_oneshot": header}, path)
+    torch.save(checkpoint(seed, metadata=metadata | known), path)
     (folder / ".hydra").mkdir()
     if status:
-        write_result(
-            folder,
-            RunResult(
-                status, "tiny", seed, "synthetic", "", "ratio_60_20_20", [], None, None, 0, 0, 0, 0,
-                "",
-            ),
-        )  # fmt: skip
+        data = "synthetic", "", "ratio_60_20_20"
+        result = RunResult(status, "tiny", seed, *data, [], None, None, 0, 0, 0, 0, "")
+        write_result(folder, result)
     return folder

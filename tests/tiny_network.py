@@ -21,9 +21,9 @@ NETWORK = {
 }  # fmt: skip
 
 
-def state_dict() -> dict[str, Any]:
+def state_dict(seed: int = 1) -> dict[str, Any]:
     """The untrained weights."""
-    weights: dict[str, Any] = instantiate_plain(NETWORK).state_dict()
+    weights: dict[str, Any] = instantiate_plain({**NETWORK, "seed": seed}).state_dict()
     return weights
 
 
@@ -32,7 +32,7 @@ def header(**changes: Any) -> dict[str, Any]:
     return {"version": 2, "network": NETWORK, "metadata": {"seed": 1}, **changes}
 
 
-def checkpoint(**changes: Any) -> dict[str, Any]:
+def checkpoint(seed: int = 1, **changes: Any) -> dict[str, Any]:
     """The content of a checkpoint."""
-    weights = {f"network.{name}": value for name, value in state_dict().items()}
+    weights = {f"network.{name}": value for name, value in state_dict(seed).items()}
     return {"state_dict": weights, "siamese_oneshot": header(**changes)}

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny_network import NETWORK
 
 from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.comparison.models import find_models
@@ -46,20 +47,7 @@ METADATA = {"experiment": "tiny", "seed": 3, "split": "koch", "data_source": "om
 
 
 def description(**encoder: Any) -> dict[str, Any]:
-    return {
-        "_target_": "siamese_oneshot.models.siamese.build_network",
-        "_convert_": "all",
-        "encoder": {
-            "_target_": "siamese_oneshot.models.encoders.ConvEncoder", "_partial_": True,
-            "image_size": 16, "filters": [4], "kernels": [3], "pool_sizes": [2],
-            "embedding_dim": 8, "batch_norm": True, **encoder,
-        },
-        "similarity": {
-            "_target_": "siamese_oneshot.models.similarity.WeightedL1", "_partial_": True,
-        },
-        "init": "torch",
-        "seed": 1,
-    }  # fmt: skip
+    return {**NETWORK, "encoder": {**NETWORK["encoder"], "batch_norm": True, **encoder}}
 
 
 def checkpoint(run: Path, header: dict[str, Any] | None = None, **extra: Any) -> Path:
@@ -68,8 +56,7 @@ def checkpoint(run: Path, header: dict[str, Any] | None = None, **extra: Any) ->
     network.encoder.layers["conv1"][1].running_mean += 0.25  # as after training
     state = {f"network.{name}": value for name, value in network.state_dict().items()}
     header = {"version": VERSION, "network": description(), "metadata": METADATA, **(header or {})}
-    path = run / "checkpoints" / "best.ckpt"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = empty_checkpoint(run)
     torch.save({"state_dict": state, "siamese_oneshot": header, **extra}, path)
     return path
 
@@ -82,7 +69,7 @@ def empty_checkpoint(run: Path, name: str = "best.ckpt") -> Path:
 
 
 def embeddings(trained: TrainedModel) -> torch.Tensor:
-    images = torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(5, 1, 21, 21, generator=torch.Generator().manual_seed(0))
     return trained.network.embed(images)
 
 
@@ -91,7 +78,7 @@ def test_a_run_loads_as_it_was(tmp_path: Path) -> None:
     by_folder, by_file = load_trained(tmp_path), load_trained(path)
     assert by_folder.metadata == METADATA
     assert (by_folder.threshold, by_folder.reject_threshold) == (-0.5, 1.25)
-    assert (by_folder.size, by_folder.parameters) == (16, 4 * 9 + 2 * 4 + (4 * 49 + 1) * 8 + 9)
+    assert (by_folder.size, by_folder.parameters) == (21, 4 * 9 + 2 * 4 + (4 * 81 + 1) * 64 + 65)
     state = by_folder.network.state_dict()
     for name, value in torch.load(path, weights_only=True)["state_dict"].items():
         assert torch.equal(state[name.removeprefix("network.")], value)
