@@ -43,12 +43,7 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "cannot allocate memory"
 
 
 def explain(error: BaseException, cfg: DictConfig | None) -> str | None:
-    """Return the message for an error that the user can correct, else None.
-
-    Args:
-        error: What was raised.
-        cfg: Configuration of the task; None if the error is of no task.
-    """
+    """The message for an error that the user can correct, else None; ``cfg`` is of the task."""
     causes = list(_causes(error))
     node = _node(causes)
     if cfg is not None and (unknown := _unknown_argument(causes, cfg)):
@@ -68,14 +63,13 @@ def explain(error: BaseException, cfg: DictConfig | None) -> str | None:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and the errors that caused it."""
     while error is not None:
         yield error
         error = error.__cause__
 
 
 def _node(causes: list[BaseException]) -> str:
-    """Return the key of the innermost node that Hydra was instantiating; "" if there is none."""
+    """The key of the innermost node that Hydra was instantiating; "" if there is none."""
     texts = [str(cause) for cause in causes if isinstance(cause, InstantiationException)]
     return next((match[1] for text in reversed(texts) if (match := _NODE.search(text))), "")
 
@@ -85,9 +79,8 @@ def _refused_argument(
 ) -> str:
     """Name the configuration key that an argument came from.
 
-    Of all keys that end in the argument's name, the best one is chosen by: the node whose target
-    raised the error (innermost first), the node that Hydra was instantiating, a value equal to the
-    refused one, and the length of the key.
+    Keys that end in the argument's name are ranked by: the node whose target raised the error
+    (innermost first), the node that Hydra was instantiating, an equal value, and their length.
     """
     node = _node(causes) or error.node
     if cfg is None:
@@ -115,7 +108,7 @@ def _refused_argument(
 
 
 def _raised_in(causes: list[BaseException]) -> list[str]:
-    """Return the dotted names of the functions and classes on the stack, innermost first."""
+    """The dotted names of the functions and classes on the stack, innermost first."""
     names = []
     for cause in reversed(causes):
         for frame, _ in reversed(list(traceback.walk_tb(cause.__traceback__))):
@@ -150,25 +143,22 @@ def _targets(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 def _unknown_argument(causes: list[BaseException], cfg: DictConfig) -> str | None:
     """Say which argument of a ``_target_`` in the configuration does not exist."""
-    tree = OmegaConf.to_container(cfg, resolve=False)
-    for cause in causes:
-        match = _KEYWORD.search(str(cause)) if isinstance(cause, TypeError) else None
-        for path, node in _targets(tree) if match else ():
-            assert match is not None
-            names = _parameters(node["_target_"]) if match[1] in node else None
-            if names is not None and match[1] not in names:
+    matches = [_KEYWORD.search(str(cause)) for cause in causes if isinstance(cause, TypeError)]
+    unknown = [match[1] for match in matches if match]
+    for path, node in _targets(OmegaConf.to_container(cfg, resolve=False)) if unknown else ():
+        names = _parameters(node["_target_"])
+        for name in unknown if names is not None else ():
+            if name in node and name not in names:
                 start = "".join(f"{part}." for part in path)
-                meant = hint([start + name for name in nearest(match[1], names)])
+                meant = hint([start + other for other in nearest(name, names)])
                 listed = f" Its arguments: {', '.join(names)}."
-                return (
-                    f"{start}{match[1]}: {node['_target_']} has no argument {match[1]}."
-                    f"{meant or listed}"
-                )
+                target = node["_target_"]
+                return f"{start}{name}: {target} has no argument {name}.{meant or listed}"
     return None
 
 
 def _parameters(target: str) -> list[str] | None:
-    """Return the names of a callable's arguments; None if it takes any or cannot be read."""
+    """The names of a callable's arguments; None if it takes any or cannot be read."""
     try:
         parameters = inspect.signature(get_object(target)).parameters.values()
     except Exception:  # importing a target may fail in any way

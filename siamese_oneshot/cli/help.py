@@ -47,12 +47,12 @@ _WIDTH = 100
 
 
 def description(file: Path) -> str:
-    """Return the sentence that a YAML file opens with; "" if it opens with none."""
+    """The sentence that a YAML file opens with; "" if it opens with none."""
     return next((text for text in _opening(file) if not text.startswith("python -m")), "")
 
 
 def command_help(conf: Path, config_name: str) -> str:
-    """Return the help of a command.
+    """The help of a command.
 
     Args:
         conf: Folder of configurations.
@@ -81,7 +81,7 @@ def command_help(conf: Path, config_name: str) -> str:
 
 
 def package_help() -> str:
-    """Return the list of commands."""
+    """The list of commands."""
     lines = ["One-shot image recognition with Siamese networks.", ""]
     lines += [f"  python -m siamese_oneshot.{name:14} {text}" for name, text in COMMANDS.items()]
     return "\n".join([*lines, "", "Each command has --help."])
@@ -109,7 +109,7 @@ def _opening(file: Path) -> Iterator[str]:
 
 
 def _settings_help(file: Path) -> str:
-    """Return the opening of a YAML file, its own settings and their comments, as written."""
+    """The opening of a YAML file, its own settings and their comments, as written."""
     body = file.read_text(encoding="utf-8").splitlines()
     blocks = re.split(r"\n(?=\S)", "\n".join(line for line in body if not line.startswith("#")))
     kept = [block for block in blocks if not re.match(r"\s*(defaults|hydra|logger):", block)]

@@ -65,7 +65,7 @@ class CommandLine:
         return cls(tuple(flags), tuple(overrides), tuple(unknown))
 
     def value(self, flag: str) -> str | None:
-        """Return the value of a flag such as ``--config-dir``."""
+        """The value of a flag such as ``--config-dir``."""
         at = self.flags.index(flag) + 1 if flag in self.flags else len(self.flags)
         return self.flags[at] if at < len(self.flags) else None
 
@@ -86,14 +86,13 @@ def unquoted(text: str) -> str:
 def with_paths(
     overrides: Sequence[str], keys: Sequence[str], words: str | None = None, sweeps: bool = False
 ) -> list[str]:
-    """Quote the paths among overrides.
+    """Quote the paths among arguments that are not flags.
 
     Args:
-        overrides: Arguments that are not flags.
-        keys: Settings that are paths: ``key=a folder (x)/β`` may be typed without quotes. A value
-            of null, true, false, a list or an interpolation is left to Hydra.
-        words: Setting that takes, as a list, the arguments without ``=`` and those that exist as a
-            file or folder.
+        overrides: The arguments.
+        keys: Settings that are paths, such as ``key=a folder (x)/β``. A value of null, true, false,
+            a list or an interpolation is left to Hydra.
+        words: Setting that takes, as a list, the arguments without ``=`` and existing paths.
         sweeps: Leave values to Hydra that it can read, so that commas may separate several, unless
             the whole value is an existing path.
     """
@@ -116,15 +115,9 @@ def with_paths(
 def with_recorded(line: CommandLine) -> list[str]:
     """Expand ``resume=<run>`` to the run's own overrides and folder.
 
-    The overrides recorded in ``<run>/.hydra/overrides.yaml`` come first, so that those given now
-    win; a recorded one whose key is given again is left out. ``resume=null`` changes nothing.
-
-    Args:
-        line: Arguments; ``resume=`` names a run's folder or a ``.ckpt`` file in its
-            ``checkpoints/``, quoted or not (a path may hold spaces, commas and equals signs).
-
-    Returns:
-        Overrides, ``resume=`` with an absolute path among them.
+    The run is a folder or a ``.ckpt`` file in its ``checkpoints/``, quoted or not (a path may hold
+    spaces, commas and equals signs). The overrides recorded in ``.hydra/overrides.yaml`` come
+    first, but for those whose key is given again. ``resume=null`` changes nothing.
 
     Raises:
         UserError: No such run, nothing recorded in it, or together with ``--multirun``.
@@ -151,7 +144,7 @@ def with_recorded(line: CommandLine) -> list[str]:
 
 
 def _parts(override: str) -> tuple[str, str, str]:
-    """Split an override into sign, key, and the rest from the equals sign on."""
+    """Sign, key, and the rest from the equals sign on."""
     match = _OVERRIDE.fullmatch(override)
     assert match is not None, "every part of the pattern may be empty"
     return match["sign"], match["key"], match["rest"]
@@ -165,7 +158,7 @@ def _added_again(override: str, recorded: dict[str, str]) -> str:
 
 
 def _run_of(path: str) -> tuple[Path, Path]:
-    """Return the absolute path, and the folder of the run that it belongs to."""
+    """The absolute path, and the folder of the run that it belongs to."""
     source = Path(path).expanduser().absolute()
     if source.is_file() and source.suffix == ".ckpt" and source.parent.name == "checkpoints":
         return source, source.parent.parent
@@ -178,7 +171,6 @@ def _run_of(path: str) -> tuple[Path, Path]:
 
 
 def _recorded(run: Path) -> list[str]:
-    """Return the overrides that the run was started with."""
     file = run / ".hydra" / "overrides.yaml"
     if not file.is_file():
         raise UserError(

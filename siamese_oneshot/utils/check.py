@@ -27,19 +27,7 @@ def number(
     above: float = -_INF,
     below: float = _INF,
 ) -> float:
-    """Return a finite number within bounds.
-
-    Args:
-        argument: Name of the argument.
-        value: Its value.
-        low: Smallest allowed value.
-        high: Largest allowed value.
-        above: The value must be greater than this.
-        below: The value must be less than this.
-
-    Raises:
-        ArgumentError: If the value is not a number, is NaN or infinite, or is out of bounds.
-    """
+    """A finite number from ``low`` to ``high``, greater than ``above`` and less than ``below``."""
     numeric = isinstance(value, Real) and not isinstance(value, bool)
     result = float(value) if numeric else math.nan
     if not (math.isfinite(result) and low <= result <= high and above < result < below):
@@ -48,12 +36,12 @@ def number(
 
 
 def fraction(argument: str, value: Any) -> float:
-    """Return a number from 0 to 1."""
+    """A number from 0 to 1."""
     return number(argument, value, 0, 1)
 
 
 def integer(argument: str, value: Any, low: float = -_INF, high: float = _INF) -> int:
-    """Return an integer from ``low`` to ``high``."""
+    """An integer from ``low`` to ``high``."""
     numeric = isinstance(value, Integral) and not isinstance(value, bool)
     if not numeric or not low <= int(value) <= high:
         raise ArgumentError(argument, value, f"an integer{_bounds(low, high)}")
@@ -61,18 +49,14 @@ def integer(argument: str, value: Any, low: float = -_INF, high: float = _INF) -
 
 
 def seed(argument: str, value: Any) -> int:
-    """Return a seed, an integer from 0 to 4294967295 (the range of NumPy's seeds)."""
+    """A seed, an integer from 0 to 4294967295 (the range of NumPy's seeds)."""
     return integer(argument, value, 0, 2**32 - 1)
 
 
 def integers(
-    argument: str,
-    value: Any,
-    low: float = -_INF,
-    high: float = _INF,
-    count: int | None = None,
+    argument: str, value: Any, low: float = -_INF, high: float = _INF, count: int | None = None
 ) -> list[int]:
-    """Return a list of integers from ``low`` to ``high``; ``count`` is its length if given."""
+    """A list of integers from ``low`` to ``high``; ``count`` is its length if given."""
     expected = f"integers{_bounds(low, high)}"
     return _list(argument, value, count, expected, lambda entry: integer("", entry, low, high))
 
@@ -86,7 +70,7 @@ def numbers(
     above: float = -_INF,
     below: float = _INF,
 ) -> list[float]:
-    """Return a list of ``count`` numbers within bounds."""
+    """A list of ``count`` numbers within bounds."""
 
     def entry_of(entry: Any) -> float:
         return number("", entry, low, above=above, below=below)
@@ -95,21 +79,21 @@ def numbers(
 
 
 def boolean(argument: str, value: Any) -> bool:
-    """Return True or False."""
+    """True or False."""
     if not isinstance(value, bool):
         raise ArgumentError(argument, value, "true or false")
     return value
 
 
 def names(argument: str, value: Any) -> list[str]:
-    """Return a list of names."""
+    """A list of names."""
     if not _is_list(value) or not all(isinstance(name, str) for name in value):
         raise ArgumentError(argument, value, "a list of names, as in [one,two]")
     return list(value)
 
 
 def text(argument: str, value: Any) -> str:
-    """Return a text that is not empty."""
+    """A text that is not empty."""
     if not isinstance(value, str) or not value.strip():
         expected = f"a text (a number needs quotes: '{argument}=\"2024\"')"
         raise ArgumentError(argument, value, expected)
@@ -123,7 +107,7 @@ def mapping(argument: str, value: Any) -> None:
 
 
 def choice(argument: str, value: Any, choices: Collection[str | None]) -> Any:
-    """Return one of ``choices``; None among them stands for null."""
+    """One of ``choices``; None among them stands for null."""
     if (value is not None and not isinstance(value, str)) or value not in choices:
         listed = ", ".join("null" if name is None else name for name in choices)
         raise ArgumentError(argument, value, f"one of {listed}")
@@ -148,18 +132,17 @@ def _is_list(value: Any) -> bool:
 
 
 def _bounds(low: float, high: float, above: float = -_INF, below: float = _INF) -> str:
-    parts = []
     if low > -_INF and high < _INF:
-        parts.append(f" from {_digits(low)} to {_digits(high)}")
+        text = f" from {_digits(low)} to {_digits(high)}"
     elif low > -_INF:
-        parts.append(f", {_digits(low)} or more")
-    elif high < _INF:
-        parts.append(f", {_digits(high)} or less")
+        text = f", {_digits(low)} or more"
+    else:
+        text = f", {_digits(high)} or less" if high < _INF else ""
     if above > -_INF:
-        parts.append(f" above {_digits(above)}")
+        text += f" above {_digits(above)}"
     if below < _INF:
-        parts.append(f"{' and' if parts else ''} below {_digits(below)}")
-    return "".join(parts)
+        text += f"{' and' if text else ''} below {_digits(below)}"
+    return text
 
 
 def _digits(value: float) -> str:
@@ -167,11 +150,10 @@ def _digits(value: float) -> str:
 
 
 def plain_fields(record: Any) -> None:
-    """Check that the fields of a dataclass that was read from a file have their plain types.
+    """Check the fields of a dataclass that was read from a file.
 
-    Args:
-        record: Its annotations are such as ``int``, ``float | None`` or ``list[str]``; the items of
-            lists and dictionaries are not checked.
+    Its annotations are such as ``int``, ``float | None`` or ``list[str]``; the items of lists and
+    dictionaries are not checked.
 
     Raises:
         TypeError: If a field is of another type.

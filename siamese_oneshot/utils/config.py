@@ -38,18 +38,10 @@ def group_options(group: str) -> list[str]:
 def group_defaults(
     group: str, option: str, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Settings of one option of a configuration group, as plain values.
+    """The description that ``conf/<group>/<option>.yaml`` holds, as plain values.
 
-    Args:
-        group: A folder of conf/, such as ``model``.
-        option: One of its files, such as ``cross_attention``.
-        changes: Settings to merge over the file's, before interpolations are resolved.
-
-    Returns:
-        A description.
-
-    Raises:
-        ArgumentError: If the group has no such option.
+    ``changes`` are merged over it before interpolations are resolved; an ArgumentError if the group
+    has no such option.
     """
     from omegaconf import OmegaConf
 

@@ -17,11 +17,8 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 def choose_accelerator(accelerator: str) -> str:
     """Resolve ``auto`` to ``gpu`` if CUDA is available, else to ``cpu``.
 
-    Args:
-        accelerator: One of ``ACCELERATORS``.
-
     Raises:
-        ArgumentError: An unknown accelerator, or one that this machine does not have.
+        ArgumentError: One that is not in ``ACCELERATORS``, or that this machine does not have.
     """
     check.choice("accelerator", accelerator, ACCELERATORS)
     if accelerator == "auto":
@@ -36,13 +33,9 @@ def choose_accelerator(accelerator: str) -> str:
 def choose_precision(precision: str, accelerator: str) -> str:
     """Resolve ``auto`` to bfloat16 if the hardware multiplies it fast, else to float32.
 
-    Args:
-        precision: One of ``PRECISIONS``.
-        accelerator: ``cpu``, ``gpu`` or ``cuda``.
-
     Raises:
-        ArgumentError: An unknown precision, or float16 on a CPU, where Lightning would silently use
-            bfloat16.
+        ArgumentError: One that is not in ``PRECISIONS``, or float16 on a CPU, where Lightning would
+            silently use bfloat16.
     """
     check.choice("precision", precision, PRECISIONS)
     if precision == "16-mixed" and accelerator == "cpu":
@@ -58,14 +51,11 @@ def choose_precision(precision: str, accelerator: str) -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory instead of returning it to the system after each step.
+    """Let glibc keep freed memory instead of returning it to the system; whether it could.
 
     Every step of a large network on the CPU frees and allocates hundreds of megabytes. If glibc
     returns them to the system, each page has to be zeroed and mapped again: nearly half of the
     step time of the paper's network. Results do not change.
-
-    Returns:
-        Whether it was done: on Linux with glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -17,16 +17,11 @@ from siamese_oneshot.utils.errors import UserError
 
 @contextmanager
 def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
-    """Read a versioned JSON file; what cannot be read, also in the block, is the user's to mend.
-
-    Args:
-        path: The file; its entry ``version`` is checked and taken off.
-        version: The version that is read.
-        missing: What to do where there is no file.
-        damaged: What to do where the file cannot be read.
+    """Read a JSON file of a version; its entry ``version`` is taken off.
 
     Raises:
-        UserError: The file is missing, damaged or of another version.
+        UserError: With what to do where the file is ``missing`` or ``damaged``, which includes
+            errors of the block, or that it is of another version.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -58,9 +53,6 @@ def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     Args:
         path: The file; its folder is created.
         keep: Where the old file is kept, in the same folder.
-
-    Raises:
-        OSError: The folder cannot be created or written to, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

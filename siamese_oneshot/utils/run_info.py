@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shlex
@@ -34,12 +35,7 @@ _GIT_ERRORS = (OSError, subprocess.SubprocessError)
 
 
 def environment(module: str = "train", gpus: int | None = None) -> dict[str, Any]:
-    """Command, Python, packages, git commit (with ``+`` if files differ) and hardware.
-
-    Args:
-        module: The entry point.
-        gpus: Number of GPUs in use; None for all.
-    """
+    """Command of an entry point, packages, commit, and hardware with ``gpus`` (None: all)."""
     packages = {}
     for name in PACKAGES:
         try:
@@ -77,8 +73,7 @@ def machine() -> dict[str, Any]:
 def of_training(overrides: Sequence[str]) -> list[str]:
     """The overrides that change what is learned: not the seed, data folders or logging.
 
-    Args:
-        overrides: In Hydra's grammar. Of several for one key the last one counts.
+    Of several for one key the last one counts.
     """
     by_key = {bare_key(override): override for override in overrides}
     return [override for key, override in by_key.items() if is_of_training(key)]
@@ -91,11 +86,7 @@ def is_of_training(key: str) -> bool:
 
 
 def commit() -> str | None:
-    """The commit of the running code, with ``+`` if files differ or are new.
-
-    Returns:
-        None if the code does not lie in a git checkout of its own.
-    """
+    """The commit of the running code, with ``+`` if files differ or are new; None without git."""
     try:
         _check_tracked()
         head = _git("rev-parse", "HEAD").decode().strip()
@@ -106,14 +97,7 @@ def commit() -> str | None:
 
 
 def keep_changes(folder: Path) -> Path | None:
-    """Write the difference between the running code and its commit as ``changes.patch``.
-
-    Args:
-        folder: Of the run.
-
-    Returns:
-        The file; None if nothing differs or there is no repository.
-    """
+    """Write what differs from the commit as ``changes.patch``; None if nothing does, or no git."""
     path = folder / PATCH
     try:
         _check_tracked()
@@ -156,12 +140,9 @@ def _hardware(gpus: int | None) -> str:
     if gpus and torch.cuda.is_available():
         return f"{gpus} x {torch.cuda.get_device_name()}"
     name = platform.processor() or platform.machine()
-    try:
+    with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        pass
+        models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        name = next(models)
     threads = torch.get_num_threads()
     return f"{threads} thread{'' if threads == 1 else 's'} ({name})"

@@ -24,7 +24,6 @@ print("heavy:", [name for name in {heavy!r} if name in sys.modules], file=sys.st
 @pytest.mark.parametrize(
     ("module", "arguments", "text"),
     [
-        ("siamese_oneshot.train", ["--help"], "+experiment=NAME"),
         ("siamese_oneshot.train", ["seed=1", "-h"], "+experiment=NAME"),
         ("siamese_oneshot.evaluate", ["--help"], "tta_views: 1"),
         ("siamese_oneshot.predict", ["--help"], "support: ???"),

@@ -17,6 +17,7 @@ from siamese_oneshot.utils.text import quoted
 
 NAMES = ["a b", "β (x)", "a=1,b=[2]", "it's", 'say "hi"', "c:\\d", "${x}", "1_lr=0.1,seed=2", "~x"]
 AWKWARD = "a b=c,d'e(1)"
+CKPT = "/checkpoints/last.ckpt"
 
 
 def read_back(argument: str) -> Any:
@@ -46,12 +47,12 @@ def test_a_line_is_split_whatever_its_order(
     assert list(parsed.unknown) == unknown
 
 
-def test_the_value_of_a_flag_and_multirun() -> None:
+@pytest.mark.parametrize("flag", ["hydra.mode=MULTIRUN", "--multirun", "-m"])
+def test_the_value_of_a_flag_and_multirun(flag: str) -> None:
     line = CommandLine.parse(["-cd", "x", "a=1"])
     assert (line.value("--config-dir"), line.value("--config-name")) == ("x", None)
     assert not line.multirun
-    assert CommandLine.parse(["hydra.mode=MULTIRUN"]).multirun
-    assert CommandLine.parse(["--multirun"]).multirun
+    assert CommandLine.parse(["a=1", flag]).multirun
 
 
 # --- paths
@@ -122,9 +123,10 @@ def look(cfg: DictConfig) -> dict[str, Any]:
     return {**plain, "steps": cfg.trainer.max_steps, "lr": cfg.optimizer.lr, "folder": folder}
 
 
-@pytest.mark.parametrize("file", ["", "/checkpoints/last.ckpt"])
-@pytest.mark.parametrize("quotes", ["", '"'])
-@pytest.mark.parametrize("name", ["plain", AWKWARD])
+@pytest.mark.parametrize(
+    ("name", "quotes", "file"),
+    [("plain", "", ""), ("plain", '"', CKPT), (AWKWARD, "", CKPT), (AWKWARD, '"', "")],
+)
 def test_resume_continues_with_the_same_overrides_in_the_same_folder(
     conf: Path, tmp_path: Path, name: str, quotes: str, file: str
 ) -> None:

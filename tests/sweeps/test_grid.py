@@ -22,6 +22,18 @@ from siamese_oneshot.utils.errors import Busy, UserError
 
 LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
 NAMES = {f"{2 * a + b}_lr={lr},seed={b}" for a, lr in enumerate(("0.001", "0.01")) for b in (0, 1)}
+TWO = ["-m", "seed=0,1", "hydra.sweeper.name=s"]
+SWEEP = "outputs/default/s"
+
+
+def fails(bench, error: BaseException) -> None:
+    """Jobs of ``seed=1`` fail."""
+
+    def act(cfg, folder):
+        if cfg.seed == 1:
+            raise error
+
+    bench.act = act
 
 
 def jobs_of(*texts: str) -> list[Job]:
@@ -66,7 +78,7 @@ def test_a_job_keeps_its_folder_when_others_come_before_it(bench) -> None:
     params = "hydra.sweeper.params.seed"
     line = ["+sweep=seeds", "hydra.sweeper.name=s"]
     assert bench.run(*line, f"{params}='choice(1)'") == 0
-    path = bench.folder / "outputs/default/s/sweep.json"
+    path = bench.folder / SWEEP / "sweep.json"
     path.write_text(path.read_text().replace("choice(1)", "0,1"))  # as a glob(*) that has grown
     assert bench.run(*line, f"{params}='0,1'") == 0
     assert bench.finished == {"0_seed=1": 1, "1_seed=0": 1}
@@ -92,53 +104,30 @@ def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
         assert bench.run(*LINE) == 0
     assert set(bench.finished) == NAMES
     assert set(bench.begun.values()) == {1}
-    content = json.loads(
-        (bench.folder / "outputs/default/s/1_lr=0.001,seed=1/job.json").read_text()
-    )
+    content = json.loads((bench.folder / SWEEP / "1_lr=0.001,seed=1/job.json").read_text())
     assert content["overrides"] == ["optimizer.lr=0.001", "seed=1"]
 
 
-def test_the_folder_knows_the_command(bench) -> None:
+def test_the_folder_knows_the_command_and_is_named_by_it_where_no_name_is_given(bench) -> None:
     assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=a b") == 0
-    folder = bench.folder / "outputs/default/a b"
-    messages = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
-    assert command_of(folder) == messages
-
-
-def test_without_a_name_the_folder_is_named_by_the_arguments(bench) -> None:
+    command = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
+    assert command_of(bench.folder / "outputs/default/a b") == command
     assert bench.run("-m", "seed=0,1") == 0
     assert (bench.folder / "outputs/default/seed=0,1/0_seed=0/result.json").exists()
 
 
 def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> None:
-    def act(cfg, folder):
-        if cfg.seed == 1 and broken:
-            raise RuntimeError("out of memory\nand more")
-
-    bench.act, broken = act, True
+    fails(bench, RuntimeError("out of memory\nand more"))
     assert bench.run(*LINE) == 1
     printed = capsys.readouterr().err
     assert "2 of 4 jobs failed" in printed
     remedy = "use a smaller batch, network or data set (out of memory)"
     assert f"1_lr=0.001,seed=1: there is not enough memory: {remedy}" in printed
     assert len(bench.finished) == 2
-    broken = False
+    bench.act = lambda cfg, folder: None
+    assert bench.run(f"resume={SWEEP}/1_lr=0.001,seed=1") == 0, "it is resumed alone"
     assert bench.run(*LINE) == 0
     assert set(bench.finished) == NAMES
-    assert set(bench.finished.values()) == {1}
-
-
-def test_a_failed_job_that_was_resumed_to_its_end_does_not_fail_the_sweep(bench) -> None:
-    def act(cfg, folder):
-        if cfg.seed == 1:
-            raise RuntimeError("out of memory")
-
-    bench.act = act
-    line = ["-m", "seed=0,1", "hydra.sweeper.name=s"]
-    assert bench.run(*line) == 1
-    bench.act = lambda cfg, folder: None
-    assert bench.run("resume=outputs/default/s/1_seed=1") == 0
-    assert bench.run(*line) == 0
     assert set(bench.finished.values()) == {1}
 
 
@@ -162,14 +151,10 @@ def test_a_nan_is_a_failure(bench, capsys) -> None:
 
 
 def test_a_user_error_says_its_line_only(bench, capsys) -> None:
-    def act(cfg, folder):
-        if cfg.seed == 1:
-            raise UserError("the kernel does not fit")
-
-    bench.act = act
-    assert bench.run(*LINE) == 1
+    fails(bench, UserError("the kernel does not fit"))
+    assert bench.run(*TWO) == 1
     printed = capsys.readouterr()
-    assert "_lr=0.01,seed=1: the kernel does not fit" in printed.err
+    assert "1_seed=1: the kernel does not fit" in printed.err
     assert "Traceback" not in printed.out + printed.err
 
 
@@ -190,23 +175,18 @@ def test_a_killed_sweep_continues_the_job_that_was_started(bench) -> None:
 
 
 def test_a_job_that_always_kills_its_process_fails(bench, capsys) -> None:
-    def act(cfg, folder):
-        if cfg.seed == 1:
-            raise bench.killed
-
-    bench.act = act
-    line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s"]
+    fails(bench, bench.killed())
     for _ in range(3):
         with pytest.raises(bench.killed):
-            bench.run(*line)
-    assert bench.run(*line) == 1
+            bench.run(*TWO)
+    assert bench.run(*TWO) == 1
     assert "lost 3 times" in capsys.readouterr().err
-    assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+    assert set(bench.finished) == {"0_seed=0"}
     for _ in range(2):  # once more the command is repeated, and all attempts are there again
         with pytest.raises(bench.killed):
-            bench.run(*line)
+            bench.run(*TWO)
     bench.act = lambda cfg, folder: None
-    assert bench.run(*line) == 0
+    assert bench.run(*TWO) == 0
     assert bench.finished["1_seed=1"] == 1
 
 
@@ -259,32 +239,28 @@ def losing(monkeypatch):
     return sizes
 
 
-def test_a_lost_batch_is_repeated_one_by_one(bench, capsys, losing) -> None:
-    line = ["-m", "seed=0,1,2", "hydra.sweeper.name=s", "hydra.sweeper.parallel=3"]
-    assert bench.run(*line) == 1
-    assert losing == [3, 1, 1, 1, 1, 1]  # the first loss says nothing of jobs that were not begun
-    assert set(bench.finished) == {"0_seed=0", "2_seed=2"}
+@pytest.mark.parametrize(
+    ("seeds", "at_once", "retried", "sizes"),
+    [
+        (3, 3, 8, [3, 1, 1, 1, 1, 1]),  # the first loss says nothing of jobs that were not begun
+        (5, 2, 8, [5, 2, 1, 1, 1, 1, 2, 1]),
+        (4, 4, 2, [4, 2, 1, 1, 1, 1, 2]),  # a queue takes all, and a few after a loss
+    ],
+)
+def test_jobs_that_a_launcher_lost_are_repeated_in_smaller_groups(
+    bench, capsys, losing, monkeypatch, seeds: int, at_once: int, retried: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(driver, "_MAX_RETRY", retried)
+    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: min(at_once, most))
+    line = f"seed={','.join(map(str, range(seeds)))}"
+    assert bench.run("-m", line, "hydra.sweeper.name=s") == 1
+    assert losing == sizes
+    assert set(bench.finished) == {f"{n}_seed={n}" for n in range(seeds)} - {"1_seed=1"}
+    assert set(bench.finished.values()) == {1}
     assert "1_seed=1: its process was lost 3 times. RuntimeError: a worker was killed" in (
         capsys.readouterr().err
     )
-
-
-def test_a_launcher_gets_all_jobs_and_a_few_after_a_loss(bench, losing, monkeypatch) -> None:
-    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: min(2, most))
-    assert bench.run("-m", "seed=0,1,2,3,4", "hydra.sweeper.name=s") == 1
-    assert losing == [5, 2, 1, 1, 1, 1, 2, 1]
-    assert set(bench.finished.values()) == {1}
-    assert len(bench.finished) == 4
-    job = json.loads((bench.folder / "outputs/default/s/2_seed=2/job.json").read_text())
-    assert job["attempts"] == 1
-
-
-def test_a_queue_gets_a_few_jobs_after_a_loss(bench, losing, monkeypatch) -> None:
-    monkeypatch.setattr(driver, "_MAX_RETRY", 2)
-    monkeypatch.setattr(GridSweeper, "at_once", lambda self, most: most)
-    assert bench.run("-m", "seed=0,1,2,3", "hydra.sweeper.name=s") == 1
-    assert losing == [4, 2, 1, 1, 1, 1, 2]
-    assert len(bench.finished) == 3
+    assert json.loads((bench.folder / SWEEP / "2_seed=2/job.json").read_text())["attempts"] == 1
 
 
 def test_a_job_that_another_process_trains_has_not_failed(bench, caplog) -> None:

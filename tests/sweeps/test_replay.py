@@ -68,42 +68,35 @@ def test_a_search_without_finished_trials_is_refused(tmp_path: Path) -> None:
         replay(searched(tmp_path), optuna.pruners.NopPruner())
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    searched(tmp_path, [0.1, 0.2, 0.3])
-    main([str(tmp_path), "--pruner", "median", "--orders", "3"])
+def test_the_command_in_a_folder_that_was_renamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old").mkdir()
+    searched(tmp_path / "old", [0.1, 0.2, 0.3])
+    (tmp_path / "old").rename(tmp_path / "new")
+    main([str(tmp_path / "new"), "--pruner", "median", "--orders", "3"])
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("0 of 1 trials pruned, 3 of 3 validations")
     assert second.startswith("in 3 random orders of the trials: 0% of the training saved (0-0)")
 
 
-def test_a_folder_that_was_renamed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "old").mkdir()
-    searched(tmp_path / "old", [0.1, 0.2, 0.3])
-    (tmp_path / "old").rename(tmp_path / "new")
-    main([str(tmp_path / "new")])
-    assert capsys.readouterr().out.startswith("0 of 1 trials pruned")
-
-
 def test_settings_of_the_pruner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     searched(tmp_path, [0.5, 0.6], [0.4, 0.3])
-    settings = ["n_startup_trials=1", "n_warmup_steps=0"]
-    main([str(tmp_path), "--pruner", "median", *settings])
+    main([str(tmp_path), "--pruner", "median", "n_startup_trials=1", "n_warmup_steps=0"])
     assert capsys.readouterr().out.startswith("1 of 2 trials pruned, 3 of 4 validations")
-    with pytest.raises(SystemExit, match=r"no such pruner: .*unexpected keyword argument 'warmup'"):
-        main([str(tmp_path), "--pruner", "median", "warmup=0"])
-    with pytest.raises(SystemExit, match=r"no such pruner: .*cannot be negative"):
-        main([str(tmp_path), "n_warmup_steps=-1"])
-
-
-def test_a_folder_of_no_search(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"holds no study\.db"):
-        main([str(tmp_path / "elsewhere")])
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("hatchet", "no pruner hatchet"), ("none", "prunes nothing")]
+    ("line", "message"),
+    [
+        (["--pruner", "median", "warmup=0"], "no such pruner: .*unexpected keyword argument"),
+        (["n_warmup_steps=-1"], "no such pruner: .*cannot be negative"),
+        (["--pruner", "hatchet"], "no pruner hatchet"),
+        (["--pruner", "none"], "prunes nothing"),
+        (["elsewhere"], r"holds no study\.db"),
+    ],
 )
-def test_a_pruner_that_is_none(tmp_path: Path, name: str, message: str) -> None:
+def test_a_wrong_line_is_refused(tmp_path: Path, line: list[str], message: str) -> None:
     searched(tmp_path, [0.1])
     with pytest.raises(SystemExit, match=message):
-        main([str(tmp_path), "--pruner", name])
+        main(line if line == ["elsewhere"] else [str(tmp_path), *line])

@@ -11,27 +11,35 @@ import optuna
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from optuna.trial import TrialState
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps.job import Job
-from siamese_oneshot.sweeps.search import INFEASIBLE, JOB, SearchSweeper, open_study
+from siamese_oneshot.sweeps.search import INFEASIBLE, SearchSweeper, open_study
 from siamese_oneshot.utils.config import group_options
 
 KEY = "optimizer.lr"
-LINE = ["+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s"]
-COMPLETE = optuna.trial.TrialState.COMPLETE
-PRUNED = optuna.trial.TrialState.PRUNED
-FAIL = optuna.trial.TrialState.FAIL
-RUNNING = optuna.trial.TrialState.RUNNING
+RANGES = ["+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))"]
+LINE = [*RANGES, "hydra.sweeper.name=s"]
+COMPLETE, PRUNED, FAIL, RUNNING = (
+    TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING,
+)  # fmt: skip
 
 
-def study(bench, name: str = "s") -> optuna.Study:
-    path = bench.folder / "outputs/default" / name / "study.db"
-    return optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+def trials_in(folder: Path, name: str | None = None) -> list[optuna.trial.FrozenTrial]:
+    return open_study(f"sqlite:///{folder / 'study.db'}", name or folder.name).trials
 
 
-def states(bench) -> list[optuna.trial.TrialState]:
-    return [trial.state for trial in study(bench).trials]
+def trials_of(bench, name: str = "s", experiment: str = "default"):
+    return trials_in(bench.folder / "outputs" / experiment / name)
+
+
+def states(bench) -> list[TrialState]:
+    return [trial.state for trial in trials_of(bench)]
+
+
+def of_trials(number: int) -> str:
+    return f"hydra.sweeper.n_trials={number}"
 
 
 def peak(cfg) -> float:
@@ -39,170 +47,108 @@ def peak(cfg) -> float:
     return 1.0 - abs(math.log10(cfg.optimizer.lr) + 2) / 3
 
 
-def test_the_study_gets_every_score_and_the_total_is_kept(bench, capsys) -> None:
-    bench.score = peak
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
-    assert sum(bench.begun.values()) == 3
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=5") == 0
-    assert sum(bench.begun.values()) == 5
-    trials = study(bench).trials
-    assert [trial.state for trial in trials] == [COMPLETE] * 5
-    for trial in trials:
-        expected = 1.0 - abs(math.log10(trial.params["optimizer.lr"]) + 2) / 3
-        assert trial.value == pytest.approx(expected)
-    assert len({trial.params["optimizer.lr"] for trial in trials}) == 5, "no draw is repeated"
-    best = max(trials, key=lambda trial: trial.value)
-    printed = capsys.readouterr().out
-    score = f"validation {100 * best.value:.2f}%"
-    assert f"best of 5: job {best.number}, {score}, optimizer.lr={best.params[KEY]}\n" in printed
-    assert f"optimizer.lr={best.params[KEY]} test=true hydra.mode=RUN" in printed
-
-
-def test_it_draws_as_a_plain_loop_of_optuna_would(bench) -> None:
-    bench.score = peak
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=13", "hydra.sweeper.seed=4") == 0
-    plain = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=4, multivariate=True, constant_liar=True),
-    )
-    space = {"optimizer.lr": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)}
-    for mine in study(bench).trials:
-        trial = plain.ask(space)
-        assert trial.params == mine.params
-        plain.tell(trial, mine.value)
-
-
-def test_killed_twice_no_trial_is_lost_or_run_twice(bench) -> None:
-    bench.score = peak
-
-    def act(cfg, folder):
-        if folder.name.startswith(("2_", "5_")) and bench.begun[folder.name] == 1:
-            raise bench.killed
-
-    bench.act = act
-    for _ in range(2):
-        with pytest.raises(bench.killed):
-            bench.run(*LINE, "hydra.sweeper.n_trials=8")
-    assert states(bench)[-1] == RUNNING
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=8") == 0
-    assert states(bench) == [COMPLETE] * 8
-    assert sorted(bench.finished.values()) == [1] * 8
-    assert sorted(bench.begun.values()) == [1] * 6 + [2] * 2
-
-
-def test_a_trial_is_not_lost_under_another_hostname(bench, monkeypatch) -> None:
-    bench.act = kills_the_first(bench)
-    with pytest.raises(bench.killed):
-        bench.run(*LINE, "hydra.sweeper.n_trials=3")
-    monkeypatch.setattr(socket, "gethostname", lambda: "another")
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=3") == 0
-    assert states(bench) == [COMPLETE] * 3
-    assert sorted(bench.begun.values()) == [1, 1, 2]
-
-
-def test_in_a_moved_folder_a_trial_goes_on_and_finds_its_study_there(bench) -> None:
-    bench.act = kills_the_first(bench)
-    with pytest.raises(bench.killed):
-        bench.run(*LINE, "hydra.sweeper.n_trials=3")
-    (bench.folder / "outputs/default").rename(bench.folder / "moved")
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=3", "hydra.sweep.dir=moved") == 0
-    moved = bench.folder / "moved/s"
-    assert [trial.state for trial in study_of(moved).trials] == [COMPLETE] * 3
-    (again,) = [path for path in moved.glob("1_*") if path.is_dir()]
-    assert Job.read(again).trial["storage"] == f"sqlite:///{moved / 'study.db'}"
-
-
-@pytest.mark.parametrize(
-    ("bad", "says"),
-    [
-        ("hydra.sweeper.name=2024", "hydra.sweeper.name=2024: it must be a text"),
-        ("hydra.sweeper.parallel=two", "hydra.sweeper.parallel=two: it must be an integer"),
-        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: it must be an integer"),
-        ("hydra.sweeper.seed=x", "hydra.sweeper.seed=x: it must be an integer"),
-        ("hydra.sweeper.pruner.n_warmup_steps=-1", "MedianPruner refuses its settings"),
-    ],
-)
-def test_bad_settings_of_a_search_are_refused(bench, capsys, bad: str, says: str) -> None:
-    assert bench.run(*LINE, bad) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("Error: ")
-    assert says in error
-    assert not bench.begun
-
-
-def test_in_a_shared_study_trials_of_other_machines_are_not_touched(bench, monkeypatch) -> None:
-    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 's.db'}'"
-    bench.act = kills_the_first(bench)
-    with pytest.raises(bench.killed):
-        bench.run(*LINE, "hydra.sweeper.n_trials=3", storage)
-    monkeypatch.setattr(socket, "gethostname", lambda: "another")
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=3", storage) == 0
-    both = open_study(f"sqlite:///{bench.folder / 's.db'}", "s")
-    assert [trial.state for trial in both.trials] == [COMPLETE, RUNNING, COMPLETE]
-
-
-def test_a_renamed_search_goes_on(bench) -> None:
-    """Its study was named after the folder."""
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
-    (bench.folder / "outputs/default/s").rename(bench.folder / "outputs/default/t")
-    line = [*LINE, "hydra.sweeper.name=t", "hydra.sweeper.n_trials=3"]
-    assert bench.run(*line) == 0
-    assert sum(bench.begun.values()) == 3
-    assert len(study_of(bench.folder / "outputs/default/t", "s").trials) == 3
-
-
-def test_a_trial_is_found_after_the_settings_were_reordered(bench, monkeypatch) -> None:
-    line = ["+sweep=optimizer", "loss.smoothing=interval(0,1)", "hydra.sweeper.name=s"]
-    line.append("hydra.sweeper.n_trials=3")
-    bench.act = kills_the_first(bench)
-    with pytest.raises(bench.killed):
-        bench.run(*line)
-    parsed = SearchSweeper._parsed
-    monkeypatch.setattr(SearchSweeper, "_parsed", lambda self, line: parsed(self, line)[::-1])
-    assert bench.run(*line) == 0
-    assert sorted(bench.begun.values()) == [1, 1, 2]
-
-
-def kills_the_first(bench):
+def kills_the_first(bench) -> None:
     """End the process in the first attempt at trial 1."""
 
     def act(cfg, folder):
         if folder.name.startswith("1_") and bench.begun[folder.name] == 1:
             raise bench.killed
 
-    return act
+    bench.act = act
+
+
+def killed_in(bench, monkeypatch, method: str, *line: str) -> None:
+    """Run until a method of Optuna is called."""
+
+    def stopped(*args, **kwargs):
+        raise bench.killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"optuna.{method}", stopped)
+        with pytest.raises(bench.killed):
+            bench.run(*line)
+
+
+def test_the_study_gets_every_score_and_the_total_is_kept(bench, capsys) -> None:
+    bench.score = peak
+    for total in (2, 2, 4):
+        assert bench.run(*LINE, of_trials(total)) == 0
+        assert sum(bench.begun.values()) == total
+    trials = trials_of(bench)
+    for trial in trials:
+        assert trial.state == COMPLETE
+        assert trial.value == pytest.approx(1.0 - abs(math.log10(trial.params[KEY]) + 2) / 3)
+    assert len({trial.params[KEY] for trial in trials}) == 4, "no draw is repeated"
+    best = max(trials, key=lambda trial: trial.value)
+    printed = capsys.readouterr().out
+    score = f"validation {100 * best.value:.2f}%"
+    assert f"best of 4: job {best.number}, {score}, optimizer.lr={best.params[KEY]}\n" in printed
+    assert f"optimizer.lr={best.params[KEY]} test=true hydra.mode=RUN" in printed
+
+
+def test_it_draws_as_a_plain_loop_of_optuna_would(bench) -> None:
+    bench.score = peak
+    own = ["hydra.sweeper.seed=4", "hydra.sweeper.sampler.n_startup_trials=2"]
+    assert bench.run(*LINE, *own, of_trials(5)) == 0
+    sampler = optuna.samplers.TPESampler(
+        seed=4, multivariate=True, constant_liar=True, n_startup_trials=2
+    )
+    plain = optuna.create_study(direction="maximize", sampler=sampler)
+    space = {KEY: optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)}
+    for mine in trials_of(bench):
+        trial = plain.ask(space)
+        assert trial.params == mine.params
+        plain.tell(trial, mine.value)
+
+
+# --- interrupted
+
+
+@pytest.mark.parametrize("since_then", ["nothing", "hostname", "folder", "order"])
+def test_killed_no_trial_is_lost_or_run_twice(bench, monkeypatch, since_then: str) -> None:
+    """Also if the host or the folder was renamed, or the settings were reordered."""
+    line = [*LINE, "optimizer.warmup=interval(0,1)", of_trials(3)]
+    kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*line)
+    assert states(bench) == [COMPLETE, RUNNING]
+    sweep = bench.folder / "outputs/default/s"
+    if since_then == "hostname":
+        monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    elif since_then == "folder":
+        sweep = sweep.parent.rename(bench.folder / "moved") / "s"
+        line.append("hydra.sweep.dir=moved")
+    elif since_then == "order":
+        parsed = SearchSweeper._parsed
+        monkeypatch.setattr(SearchSweeper, "_parsed", lambda self, line: parsed(self, line)[::-1])
+    assert bench.run(*line) == 0
+    assert [trial.state for trial in trials_in(sweep)] == [COMPLETE] * 3
+    assert sorted(bench.begun.values()) == [1, 1, 2]
+    assert sorted(bench.finished.values()) == [1, 1, 1]
+    (again,) = [path for path in sweep.glob("1_*") if path.is_dir()]
+    assert Job.read(again).trial["storage"] == f"sqlite:///{sweep / 'study.db'}"
+
+
+def test_a_renamed_search_goes_on(bench) -> None:
+    """Its study was named after the folder."""
+    assert bench.run(*LINE, of_trials(1)) == 0
+    (bench.folder / "outputs/default/s").rename(bench.folder / "outputs/default/t")
+    assert bench.run(*RANGES, "hydra.sweeper.name=t", of_trials(2)) == 0
+    assert sum(bench.begun.values()) == 2
+    assert len(trials_in(bench.folder / "outputs/default/t", "s")) == 2
 
 
 def test_killed_between_the_result_and_telling_it(bench, monkeypatch) -> None:
     """The job's folder is complete, the study does not know."""
-    tell = optuna.Study.tell
-
-    def stopped(self, *args, **kwargs):
-        raise bench.killed
-
-    monkeypatch.setattr(optuna.Study, "tell", stopped)
-    with pytest.raises(bench.killed):
-        bench.run(*LINE, "hydra.sweeper.n_trials=2")
-    monkeypatch.setattr(optuna.Study, "tell", tell)
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    killed_in(bench, monkeypatch, "Study.tell", *LINE, of_trials(2))
+    assert bench.run(*LINE, of_trials(2)) == 0
     assert states(bench) == [COMPLETE] * 2
     assert sorted(bench.begun.values()) == [1, 1]
 
 
 def test_killed_while_drawing(bench, monkeypatch) -> None:
-    mark = optuna.Trial.set_user_attr
-
-    def stopped(self, key, value):
-        if key == JOB:
-            raise bench.killed
-        mark(self, key, value)
-
-    monkeypatch.setattr(optuna.Trial, "set_user_attr", stopped)
-    with pytest.raises(bench.killed):
-        bench.run(*LINE, "hydra.sweeper.n_trials=2")
-    monkeypatch.setattr(optuna.Trial, "set_user_attr", mark)
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
+    killed_in(bench, monkeypatch, "Trial.set_user_attr", *LINE, of_trials(2))
+    assert bench.run(*LINE, of_trials(2)) == 0
     assert states(bench) == [FAIL, COMPLETE, COMPLETE]
     assert sum(bench.begun.values()) == 2
 
@@ -214,70 +160,41 @@ def test_pruned_and_failed_trials_count(bench) -> None:
         return "pruned" if folder.name.startswith("2_") else None
 
     bench.act = act
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=4") == 1
+    assert bench.run(*LINE, of_trials(4)) == 1
     assert states(bench) == [COMPLETE, FAIL, PRUNED, COMPLETE]
     assert sum(bench.begun.values()) == 4
 
 
 def test_infeasible_shapes_are_pruned_and_do_not_count(real_bench) -> None:
-    line = [
-        "+experiment=paper",
-        "+sweep=paper_all",
-        "hydra/sweeper/sampler=random",
-        "hydra.sweeper.name=s",
-    ]
-    assert real_bench.run(*line, "hydra.sweeper.n_trials=2") == 0
-    assert len(real_bench.finished) == 2
-    trials = study_of(real_bench.folder / "outputs/paper/s").trials
-    infeasible = [trial for trial in trials if INFEASIBLE in trial.user_attrs]
+    line = ["+experiment=paper", "+sweep=paper_all", "hydra/sweeper/sampler=random"]
+    assert real_bench.run(*line, "hydra.sweeper.name=s", of_trials(1)) == 0
+    assert len(real_bench.finished) == 1
+    *infeasible, last = trials_of(real_bench, experiment="paper")
     assert infeasible, "of random kernels 3 … 20 many do not fit"
     assert all(trial.state == PRUNED for trial in infeasible)
     assert all("conv" in trial.user_attrs[INFEASIBLE] for trial in infeasible)
-    assert len(trials) == 2 + len(infeasible)
+    assert (last.state, INFEASIBLE in last.user_attrs) == (COMPLETE, False)
+
+
+# --- settings to try first, and the paper's search
 
 
 def test_given_settings_are_tried_first_once_and_survive_a_kill_while_drawing(
     bench, monkeypatch
 ) -> None:
     """A setting that one of them leaves out has the experiment's value, if it is in range."""
-    line = [
-        "+sweep=search", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.name=s",
-        "callbacks.ema.decay=0.9,0.99", "optimizer.warmup=interval(0.5,0.6)",
-    ]  # fmt: skip
+    line = [*LINE, "callbacks.ema.decay=0.9,0.99", "optimizer.warmup=interval(0.5,0.6)"]
     first = "hydra.sweeper.enqueue=[{},{optimizer.lr:1e-2,callbacks.ema.decay:0.9}]"
-    mark = optuna.Trial.set_user_attr
-
-    def stopped(self, key, value):
-        raise bench.killed
-
-    monkeypatch.setattr(optuna.Trial, "set_user_attr", stopped)
-    with pytest.raises(bench.killed):
-        bench.run(*line, first, "hydra.sweeper.n_trials=3")
-    monkeypatch.setattr(optuna.Trial, "set_user_attr", mark)
+    killed_in(bench, monkeypatch, "Trial.set_user_attr", *line, first, of_trials(3))
     for _ in range(2):
-        assert bench.run(*line, first, "hydra.sweeper.n_trials=3") == 0
-    done = [trial.params for trial in study(bench).trials if trial.state == COMPLETE]
-    tried = [(trial[KEY], trial["callbacks.ema.decay"]) for trial in done]
+        assert bench.run(*line, first, of_trials(3)) == 0
+    done = [trial.params for trial in trials_of(bench) if trial.state == COMPLETE]
+    tried = [(params[KEY], params["callbacks.ema.decay"]) for params in done]
     assert len(tried) == 3
     assert {(1e-3, "0.99"), (1e-2, "0.9")} <= {*tried}
-    assert all(0.5 <= trial["optimizer.warmup"] <= 0.6 for trial in done), "0.1 is out of range"
-    more = "hydra.sweeper.enqueue=[{optimizer.lr:0.05}]"
-    assert bench.run(*line, more, "hydra.sweeper.n_trials=4") == 0
-    assert study(bench).trials[-1].params[KEY] == 0.05
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ("{optimizer.lrr:1e-2}", "optimizer.lrr is not searched. Did you mean optimizer.lr?"),
-        ("{optimizer.lr:2.0}", "optimizer.lr=2.0 is outside its range"),
-        ("5", "hydra.sweeper.enqueue.0=5: it must be"),
-    ],
-)
-def test_given_settings_outside_the_space_are_refused(bench, capsys, settings, says) -> None:
-    assert bench.run(*LINE, f"hydra.sweeper.enqueue=[{settings}]") == 1
-    assert says in capsys.readouterr().err
-    assert not bench.begun
+    assert all(0.5 <= params["optimizer.warmup"] <= 0.6 for params in done), "0.1 is out of range"
+    assert bench.run(*line, "hydra.sweeper.enqueue=[{optimizer.lr:0.05}]", of_trials(4)) == 0
+    assert trials_of(bench)[-1].params[KEY] == 0.05
 
 
 def first_trial(real_bench, sweep: str):
@@ -290,8 +207,8 @@ def first_trial(real_bench, sweep: str):
 
     real_bench.act = act
     line = ["+experiment=paper", f"+sweep={sweep}", "hydra.sweeper.name=s"]
-    assert real_bench.run(*line, "hydra.sweeper.n_trials=1") == 0
-    return study_of(real_bench.folder / "outputs/paper/s").trials, *seen[0]
+    assert real_bench.run(*line, of_trials(1)) == 0
+    return trials_of(real_bench, experiment="paper"), *seen[0]
 
 
 @pytest.mark.parametrize(("sweep", "dimensions"), [("paper", 18), ("paper_shape", 9)])
@@ -321,15 +238,35 @@ def test_the_papers_whole_space_is_searched_over_full_trainings(real_bench) -> N
     assert len(trials[-1].params) == 27
 
 
-def study_of(folder: Path, name: str | None = None) -> optuna.Study:
-    return open_study(f"sqlite:///{folder / 'study.db'}", name or folder.name)
+# --- settings
 
 
-def test_jobs_get_the_sampled_settings(bench) -> None:
-    seen = {}
-    bench.act = lambda cfg, folder: seen.update({folder.name: cfg.optimizer.lr})
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
-    assert list(seen.values()) == [trial.params["optimizer.lr"] for trial in study(bench).trials]
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("hydra.sweeper.name=2024", "hydra.sweeper.name=2024: it must be a text"),
+        ("hydra.sweeper.parallel=two", "hydra.sweeper.parallel=two: it must be an integer"),
+        ("hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0: it must be an integer"),
+        ("hydra.sweeper.seed=x", "hydra.sweeper.seed=x: it must be an integer"),
+        ("hydra.sweeper.pruner.n_warmup_steps=-1", "MedianPruner refuses its settings"),
+        ("hydra.sweeper.storage='nonsense://x'", "hydra.sweeper.storage"),
+        ("data.split=background", "data.split=background trains on its validation"),
+        ("hydra.sweeper.enqueue=[5]", "hydra.sweeper.enqueue.0=5: it must be"),
+        ("hydra.sweeper.enqueue=[{optimizer.lr:2.0}]", "optimizer.lr=2.0 is outside its range"),
+        ("hydra.sweeper.enqueue=[{optimizer.lrr:1}]", "Did you mean optimizer.lr?"),
+    ],
+)
+def test_bad_settings_of_a_search_are_refused(bench, capsys, bad: str, says: str) -> None:
+    assert bench.run(*LINE, bad) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert says in error
+    assert not bench.begun
+
+
+def test_nothing_to_search_is_refused(bench, capsys) -> None:
+    assert bench.run("+sweep=search") == 1
+    assert "nothing to search" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("group", ["sampler", "pruner"])
@@ -337,14 +274,14 @@ def test_every_sampler_and_pruner_searches(bench, group: str) -> None:
     options = group_options(f"hydra/sweeper/{group}")
     assert len(options) >= 3
     for option in options:
-        line = [*LINE[:2], f"hydra.sweeper.name={option}", "hydra.sweeper.n_trials=2"]
+        line = [*RANGES, f"hydra.sweeper.name={option}", of_trials(1)]
         assert bench.run(*line, f"hydra/sweeper/{group}={option}") == 0
-        assert [trial.state for trial in study(bench, option).trials] == [COMPLETE] * 2
+        assert [trial.state for trial in trials_of(bench, option)] == [COMPLETE]
 
 
 @pytest.mark.parametrize("sweep", ["optimizer", "architecture", "default"])
 def test_every_search_of_the_default_experiment_runs(real_bench, sweep: str) -> None:
-    assert real_bench.run(f"+sweep={sweep}", "hydra.sweeper.n_trials=1") == 0
+    assert real_bench.run(f"+sweep={sweep}", of_trials(1)) == 0
     assert len(real_bench.finished) == 1
 
 
@@ -361,21 +298,22 @@ def test_every_grid_of_the_default_experiment_begins(real_bench, capsys, sweep, 
     assert f"{jobs} of {jobs} jobs left to run" in capsys.readouterr().out
 
 
-def test_nothing_to_search_is_refused(bench, capsys) -> None:
-    assert bench.run("+sweep=search") == 1
-    assert "nothing to search" in capsys.readouterr().err
+# --- several machines
 
 
-def test_a_space_that_changed_is_refused(bench, capsys) -> None:
-    assert bench.run(*LINE, "hydra.sweeper.n_trials=2") == 0
-    line = ["+sweep=search", "optimizer.lr=interval(5,6)", "hydra.sweeper.name=s"]
-    assert bench.run(*line, "hydra.sweeper.n_trials=3") == 1
-    assert "another sweep" in capsys.readouterr().err
-
-
-def test_an_unknown_storage_is_refused(bench, capsys) -> None:
-    assert bench.run(*LINE, "hydra.sweeper.storage='nonsense://x'") == 1
-    assert "hydra.sweeper.storage" in capsys.readouterr().err
+def test_machines_share_a_study_and_leave_the_trials_of_others_alone(bench, monkeypatch) -> None:
+    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 'study.db'}'"
+    line = [*RANGES, "hydra.sweeper.study=both", storage]
+    kills_the_first(bench)
+    with pytest.raises(bench.killed):
+        bench.run(*line, "hydra.sweeper.name=one", of_trials(4))
+    monkeypatch.setattr(socket, "gethostname", lambda: "another")
+    for name in ("one", "two"):  # a folder of that name on another machine is another folder
+        assert bench.run(*line, f"hydra.sweeper.name={name}", of_trials(3 + (name == "two"))) == 0
+    found = [trial.state for trial in trials_in(bench.folder, "both")]
+    assert found == [COMPLETE, RUNNING, COMPLETE, COMPLETE]
+    folders = (bench.folder / "outputs/default" / name for name in ("one", "two"))
+    assert [len([*folder.glob("*_lr=*")]) for folder in folders] == [3, 1]
 
 
 SAMPLERS = {
@@ -409,22 +347,3 @@ def test_a_restarted_sobol_sequence_is_the_same_sequence() -> None:
     draws(known, "qmc", "one", "sqlite:///s.db")  # by chance, before the sequence begins
     values = [draws(known, "qmc", name, "sqlite:///s.db") for name in 4 * ("one", "two")]
     assert sorted(int(8 * value) for value in values) == [*range(8)]
-
-
-def test_a_search_on_a_split_that_trains_on_validation_is_refused(real_bench, capsys) -> None:
-    assert real_bench.run("+experiment=modern", *LINE, "hydra.sweeper.n_trials=1") == 1
-    assert "data.split=background trains on its validation" in capsys.readouterr().err
-    assert not real_bench.begun
-
-
-def test_two_machines_share_one_study(bench) -> None:
-    storage = f"hydra.sweeper.storage='sqlite:///{bench.folder / 'shared.db'}'"
-    line = ["+sweep=search", "optimizer.lr=interval(0,1)", "hydra.sweeper.study=both", storage]
-    assert bench.run(*line, "hydra.sweeper.name=one", "hydra.sweeper.n_trials=2") == 0
-    assert bench.run(*line, "hydra.sweeper.name=two", "hydra.sweeper.n_trials=5") == 0
-    both = open_study(f"sqlite:///{bench.folder / 'shared.db'}", "both")
-    assert [trial.state for trial in both.trials] == [COMPLETE] * 5
-    made = [
-        len([*(bench.folder / "outputs/default" / name).glob("*_lr=*")]) for name in ("one", "two")
-    ]
-    assert made == [2, 3]

@@ -84,42 +84,36 @@ def test_the_outcome_is_read_from_the_result(
     write_result(tmp_path, result_of(value, status=status))
     progress = JobProgress.of(tmp_path)
     assert (progress.status, progress.complete) == (expected, complete)
-
-
-@pytest.mark.parametrize("text", ['{"status": "fini', "[1]", ""])
-def test_a_damaged_result_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "result.json").write_text(text)
-    assert JobProgress.of(tmp_path) == JobProgress("unfinished")
+    for text in ('{"status": "fini', "[1]", ""):  # damaged
+        (tmp_path / "result.json").write_text(text)
+        assert JobProgress.of(tmp_path) == JobProgress("unfinished")
 
 
 def test_the_same_sweep_may_be_opened_again_and_no_other(tmp_path: Path) -> None:
-    for _ in range(2):
-        with open_sweep(tmp_path, ["a=1"], {"b": "1,2"}):
-            pass
-    with (
-        pytest.raises(UserError, match=r"holds another sweep(.|\n)*a=1(.|\n)*a=2"),
-        open_sweep(tmp_path, ["a=2"], {"b": "1,2"}),
-    ):
-        pass
-    with pytest.raises(UserError, match="another sweep"), open_sweep(tmp_path, ["a=1"], {}):
-        pass
-
-
-def test_the_command_is_the_latest_one(tmp_path: Path) -> None:
+    """What it remembers is the latest command."""
     assert command_of(tmp_path) == ""
     for command in ("train a=1 hydra.sweeper.n_trials=2", "train a=1 hydra.sweeper.n_trials=3"):
-        with open_sweep(tmp_path, ["a=1"], {}, command):
+        with open_sweep(tmp_path, ["a=1"], {"b": "1,2"}, command):
             assert command_of(tmp_path) == command
-    with pytest.raises(UserError), open_sweep(tmp_path, ["a=2"], {}, "train a=2"):
-        pass
+    for arguments, params in ((["a=2"], {"b": "1,2"}), (["a=1"], {})):
+        with (
+            pytest.raises(UserError, match=r"holds another sweep(.|\n)*1(.|\n)*now"),
+            open_sweep(tmp_path, arguments, params, "train a=2"),
+        ):
+            pass
     assert command_of(tmp_path) == "train a=1 hydra.sweeper.n_trials=3"
-    older = '{"version": 1, "arguments": ["a=1"], "params": {}'
-    for text in (older + "}", older + ', "command": 1}', older, "[]"):
-        (tmp_path / "sweep.json").write_text(text)
-        assert command_of(tmp_path) == ""
-    (tmp_path / "sweep.json").write_text(older + "}")
-    with open_sweep(tmp_path, ["a=1"], {}, "train a=1"):
-        assert command_of(tmp_path) == "train a=1"
+
+
+@pytest.mark.parametrize("end", ["}", ', "command": 1}', ""])
+def test_a_sweep_without_a_command(tmp_path: Path, end: str) -> None:
+    (tmp_path / "sweep.json").write_text('{"version": 1, "arguments": ["a=1"], "params": {}' + end)
+    assert command_of(tmp_path) == ""
+    if end:
+        with open_sweep(tmp_path, ["a=1"], {}, "train a=1"):
+            assert command_of(tmp_path) == "train a=1"
+        return
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"), open_sweep(tmp_path, [], {}):
+        pass
 
 
 def test_a_second_driver_is_refused(tmp_path: Path) -> None:
@@ -128,12 +122,6 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
         pytest.raises(UserError, match="another process runs"),
         open_sweep(tmp_path, [], {}),
     ):
-        pass
-
-
-def test_a_damaged_sweep_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "sweep.json").write_text("{")
-    with pytest.raises(UserError, match=r"sweep\.json is damaged"), open_sweep(tmp_path, [], {}):
         pass
 
 

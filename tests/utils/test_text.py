@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from siamese_oneshot.utils.text import (
-    bare_key,
-    did_you_mean,
-    folder_name,
-    quoted,
-    short_keys,
-    some_of,
-)
+from siamese_oneshot.utils.text import bare_key, did_you_mean, folder_name, short_keys, some_of
 
 
 def test_the_most_similar_choice_is_offered() -> None:
@@ -25,12 +17,6 @@ def test_the_most_similar_choice_is_offered() -> None:
 def test_the_first_of_many_are_named() -> None:
     assert some_of(["a", 2], 2) == "a; 2"
     assert some_of(list("abc") * 1000, 1, ", ") == "a, and 2,999 more"
-
-
-@pytest.mark.parametrize("path", ["a b", "it's", "a\\", "\\'", "a\\\\'b", "", "β=1,2", "[x]"])
-def test_hydra_reads_a_quoted_path_back(path: str) -> None:
-    (override,) = OverridesParser.create().parse_overrides([f"a={quoted(path)}"])
-    assert override.value() == path
 
 
 @pytest.mark.parametrize(
