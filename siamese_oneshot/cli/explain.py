@@ -147,8 +147,8 @@ def _unknown_argument(causes: list[BaseException], cfg: DictConfig) -> str | Non
     unknown = [match[1] for match in matches if match]
     for path, node in _targets(OmegaConf.to_container(cfg, resolve=False)) if unknown else ():
         names = _parameters(node["_target_"])
-        for name in unknown if names is not None else ():
-            if name in node and name not in names:
+        for name in unknown:
+            if names is not None and name in node and name not in names:
                 start = "".join(f"{part}." for part in path)
                 meant = hint([start + other for other in nearest(name, names)])
                 listed = f" Its arguments: {', '.join(names)}."
