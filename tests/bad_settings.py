@@ -145,8 +145,10 @@ logger=wandb logger.wandb.finish_timeout=-1 | 0 or more
 """
 PREDICT = r"""
 top_k=0 | 1 or more
-top_k=all | an integer
+top_k=1.5 | an integer
+top_k=true | an integer
 reject_threshold=nan | number
+reject_threshold=high | number
 on_error=ignore | skip, stop
 support=null | a path
 ! weights=pretraned | Did you mean pretrained?
@@ -159,6 +161,7 @@ precision=7 | 32-true
 eval_batch_size=0 | 1 or more
 plots=some | true or false
 protocols.max_way=0 | 1 or more
+protocols.lake_sampling_runs=-1 | 0 or more
 ! models=chance split=lakes | split=lakes | lake, koch
 logger=wandb logger.wandb.mode=sometimes | offline, disabled
 """

@@ -286,17 +286,10 @@ def test_queries_here_may_be_called_like_users(command: Command, workdir: Path) 
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (["top_k=0"], 1, "top_k=0: it must be an integer, 1 or more"),
-        (["top_k=1.5"], 1, "top_k=1.5: it must be an integer, 1 or more"),
-        (["top_k=true"], 1, "top_k=true: it must be an integer, 1 or more"),
-        (["reject_threshold=high"], 1, "reject_threshold=high: it must be a number"),
-        (["reject_threshold=nan"], 1, "reject_threshold=nan: it must be a number"),
-        (["on_error=ignore"], 1, "on_error=ignore: it must be one of skip, stop"),
         (["support="], 1, "support=: it must be a path"),
         (["query=null"], 1, "query=null: it must be a path"),
         (["query=~nobody there/x"], 1, "a path begins with ~ and the name of no user"),
         (["query=nowhere"], 1, "nowhere: there is no such file or folder"),
-        (["weights=pretraned"], 1, "Did you mean pretrained?"),
         (["suport=x"], 2, "Did you mean support=x?"),
         (["output_dir=queries, a=b/ring/blue.png"], 1, "cannot be written to"),
     ],

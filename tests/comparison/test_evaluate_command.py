@@ -132,14 +132,3 @@ def test_a_baseline_a_protocol_and_a_summary_metric_from_outside(
     assert (score.way, score.n, score.protocol) == (3, 12, "3-way, own rule")
     assert model.summary == {"worst_alphabet": min(one.value for one in model.alphabets)}
     assert "worst_alphabet" in capsys.readouterr().out
-
-
-def test_a_wrong_name_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
-        run(monkeypatch, "pretraind")
-    assert stopped.value.code == 1
-    assert "Did you mean pretrained?" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

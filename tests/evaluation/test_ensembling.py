@@ -27,17 +27,15 @@ def images() -> Tensor:
     return torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(1)).round()
 
 
-def test_one_view_is_the_image_itself(images: Tensor) -> None:
-    net = network(0)
-    assert torch.equal(TestTimeAugmentation(net, 1).embed(images), net.embed(images))
-
-
 def test_views_are_averaged(images: Tensor) -> None:
     net = network(0)
     drawn = MILD.draw(2, torch.Generator().manual_seed(3)).matrix
     copies = [images, *(apply_warp(images, Warp(one.expand(5, 2, 3))) for one in drawn)]
     mean = torch.stack([net.embed(one) for one in copies]).mean(0)
     assert torch.allclose(TestTimeAugmentation(net, 3, seed=3).embed(images), mean, atol=1e-6)
+    assert torch.equal(TestTimeAugmentation(net, 1).embed(images), net.embed(images))
+    with pytest.raises(UserError, match="n_views=0"):
+        TestTimeAugmentation(net, 0)
 
 
 def test_a_view_does_not_depend_on_its_neighbors(images: Tensor) -> None:
@@ -54,11 +52,6 @@ def test_views_stand_where_they_are_meant_in_coarse_arithmetic() -> None:
     exact = tta.embed(images)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(tta.embed(images), exact)
-
-
-def test_no_view_is_refused() -> None:
-    with pytest.raises(UserError, match="n_views=0"):
-        TestTimeAugmentation(network(0), 0)
 
 
 def test_an_ensemble_scores_by_the_mean(images: Tensor) -> None:
