@@ -41,7 +41,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_config_and_module(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
     configs = {f"siamese_oneshot/{f.relative_to(ROOT)}" for f in (ROOT / "conf").rglob("*.yaml")}
-    modules = {str(f.relative_to(ROOT)) for f in (ROOT / "siamese_oneshot").rglob("*.py")}
+    package = (ROOT / "siamese_oneshot").rglob("*.*")
+    modules = {str(f.relative_to(ROOT)) for f in package if f.suffix in (".py", ".yaml")}
     assert "siamese_oneshot/conf/config.yaml" in configs
     assert configs | modules <= held
     pages = "siamese_oneshot/reports/templates"

@@ -133,37 +133,45 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.rstrip().endswith("[]")
 
 
-def test_wandb_offline(sweep: Path) -> None:
-    main([str(sweep), "--wandb", "auto", "--project", "p"])  # without a login: offline
-    (part,) = parts_of(sweep / "report")
+@pytest.fixture
+def three_jobs(tmp_path: Path) -> Path:
+    for number, status in enumerate(("finished", "finished", "pruned")):
+        result = result_of(0.9 + 0.02 * number, status=status)
+        make_job(tmp_path / "s", number, {"optimizer.lr": 0.1**number}, result)
+    return tmp_path / "s"
+
+
+def test_wandb_offline(three_jobs: Path) -> None:
+    main([str(three_jobs), "--wandb", "auto", "--project", "p"])  # without a login: offline
+    (part,) = parts_of(three_jobs / "report")
     back = ReadBack(part)
     names = [back.run[key] for key in ("run_group", "job_type", "project")]
-    assert names == ["my sweep", "report", "p"]
+    assert names == ["s", "report", "p"]
     assert (back.end["state"], back.end["exit_code"]) == ("finished", 0)
     summary = back.summary
     assert summary["best/val_accuracy"] == 0.92
-    assert summary["best/val_accuracy_mean"] == pytest.approx(0.91)
-    assert [summary[f"jobs/{one}"] for one in ("all", "finished", "pruned")] == [13, 10, 1]
+    assert summary["best/val_accuracy_mean"] == pytest.approx(0.92)
+    assert [summary[f"jobs/{one}"] for one in ("all", "finished", "pruned")] == [3, 2, 1]
     assert {key for key, one in summary.items() if "table-file" in str(one)} == {"jobs", "settings"}
     assert "html-file" in str(summary["report"])
-    assert summary["best/optimizer.lr"] == "0.01"
+    assert summary["best/optimizer.lr"] == "0.1"
     (table,) = part.rglob("jobs_*.table.json")
     content = json.loads(table.read_text())
     assert content["columns"][:3] == ["number", "folder", "status"]
-    assert len(content["data"]) == 13
+    assert len(content["data"]) == 3
 
 
 def test_a_dead_wandb_is_a_warning(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    three_jobs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def open_dead(*_: Any, **__: Any) -> contextlib.nullcontext[Mock]:
         dead = Mock(log_table=Mock(side_effect=ConnectionError("the service has died")))
         return contextlib.nullcontext(dead)
 
     monkeypatch.setattr(WandbRun, "open", open_dead)
-    main([str(sweep), "--wandb", "offline"])
+    main([str(three_jobs), "--wandb", "offline"])
     assert "the report is not on W&B: the service has died" in caplog.text
-    assert (sweep / "report" / "report.json").exists()
+    assert (three_jobs / "report" / "report.json").exists()
 
 
 def test_summary_of_a_sweep_without_a_finished_job(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class ResilientWandbLogger(WandbLogger):
         """Log metrics at a training step, except those that the history already has."""
         new = dict(metrics)
         if step is not None:
-            new = {key: value for key, value in new.items() if not self.history.holds(key, step)}
+            new = {k: v for k, v in new.items() if step > self.history.steps.get(k, -1)}
             if not new:
                 return
             new[STEP] = step
@@ -135,10 +135,6 @@ class LoggedHistory:
         if isinstance(value, (int, float)) and value == value:
             better = max if kind == "max" else min
             self.best[key] = better(self.best.get(key, value), value)
-
-    def holds(self, key: str, step: int) -> bool:
-        """Whether a metric was logged at this training step or a later one."""
-        return self.steps.get(key, -1) >= step
 
 
 def _read_rows(file: Path, deadline: float) -> Iterator[dict[str, Any]]:
