@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,11 +20,12 @@ from siamese_oneshot.plots.style import (
     readable,
     show_image,
     tiled,
+    wrapped,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 _GROUPS, _GROUP_WIDTH = 3, 4.2  # mistakes side by side, inches of each
 _WIDTH, _GAP = 11.0, 6  # of the confusions: inches, and pixels between two images
@@ -87,9 +89,11 @@ def draw_mistakes(dataset: CharacterDataset, results: EpisodeResults, count: int
     width = _GROUP_WIDTH * groups
     figure = new_figure(width, 0.7 + 1.85 * rows)
     heading(figure, f"{title}; those with the largest margins", width)
-    parts = figure.subfigures(rows, groups, squeeze=False, wspace=0.04).flatten()
-    for index, part in zip(worst, parts, strict=False):
-        _draw_mistake(part, dataset, results, index)
+    for index, axes in zip_longest(worst, figure.subplots(rows, groups, squeeze=False).flatten()):
+        if index is None:
+            axes.set_axis_off()
+        else:
+            _draw_mistake(axes, dataset, results, index)
     return figure
 
 
@@ -124,8 +128,11 @@ def _margin(results: EpisodeResults) -> torch.Tensor:
 
 
 def _draw_mistake(
-    part: SubFigure, dataset: CharacterDataset, results: EpisodeResults, index: int
+    axes: Axes, dataset: CharacterDataset, results: EpisodeResults, index: int
 ) -> None:
+    """Three images in one axes, which is laid out much faster than three."""
+    from matplotlib.patches import Rectangle
+
     episodes = results.task.episodes
     supports = episodes.supports[index, :, 0]
     pick, answer = int(results.picks[index]), int(episodes.answers[index])
@@ -136,17 +143,24 @@ def _draw_mistake(
     wrong = predicted[2] if predicted[0] == truth[0] else "/".join(predicted[::2])
     margin = float(_margin(results)[index])
     title = f"{truth[0]}\n{truth[2]} predicted as {wrong}, margin {margin:.1f}"
-    heading(part, readable(title), _GROUP_WIDTH, 8)
-    cells: list[Axes] = list(part.subplots(1, 3))
+    axes.set_title(wrapped(readable(title), _GROUP_WIDTH, 8), fontsize=8, pad=16)
     shown = [
         ("query", int(episodes.queries[index]), BLUE),
         (f"✓ true class {float(results.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
         (f"✗ predicted {float(results.scores[index, pick]):.1f}", int(supports[pick]), RED),
     ]
-    for cell, (label, image, color) in zip(cells, shown, strict=True):
-        show_image(cell, dataset.pixels[image])
-        frame(cell, color, 1.8)
-        cell.set_title(label, fontsize=8.5, color=color)
+    images = dataset.pixels[[image for _, image, _ in shown]]
+    side = images.shape[-1]
+    gap = side // 8
+    show_image(axes, tiled(images.float(), 3, gap).nan_to_num(0).byte())
+    frame(axes, "white", 0)
+    axes.set_xlim(-gap, 3 * (side + gap))  # apart from the next mistake
+    for number, (label, _, color) in enumerate(shown):
+        left = number * (side + gap) - 0.5
+        look: dict[str, Any] = {"fill": False, "color": color, "linewidth": 1.8, "clip_on": False}
+        axes.add_patch(Rectangle((left, -0.5), side, side, **look))
+        axes.annotate(label, (left + side / 2, -0.5), (0, 4), textcoords="offset points",
+                      ha="center", fontsize=8.5, color=color)  # fmt: skip
 
 
 def draw_confusions(

@@ -14,7 +14,7 @@ from siamese_oneshot.utils.io import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, FigureBase
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette without yellow, which is invisible in thin lines on white.
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -31,11 +31,15 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def heading(figure: FigureBase, text: str, width: float, size: float = 12) -> None:
-    """Set a title of ``size`` points, wrapped to ``width`` inches; its line breaks are kept."""
+def heading(figure: Figure, text: str, width: float, size: float = 12) -> None:
+    """Set a title of ``size`` points, wrapped to ``width`` inches."""
+    figure.suptitle(wrapped(text, width, size), fontsize=size)
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """Wrap a text of ``size`` points to ``width`` inches; its own line breaks are kept."""
     letters = max(1, int(width * 72 / (0.54 * size)))  # 0.54 of the size wide on average
-    lines = [textwrap.fill(line, letters) for line in text.splitlines()]
-    figure.suptitle("\n".join(lines), fontsize=size)
+    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
 
 
 def readable(name: str) -> str:

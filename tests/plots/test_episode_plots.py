@@ -115,18 +115,20 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
     assert worst_mistakes(wrong_results, 2) == [1, 3]
     assert worst_mistakes(results(scores, [0, 0, 0, 0], queries=(0, 6, 12, 6)), 9) == [1, 0]
     figure = draw_mistakes(dataset, wrong_results, 2)
-    drawn = cells(figure)
-    assert len(drawn) == 6
-    for cell, index in zip(drawn[:3], (6, 1, 7), strict=True):  # query, true, predicted
-        assert shows(cell, dataset.pixels[index])
-    assert [cell.get_title() for cell in drawn[:3]] == [
-        "query",
-        "✓ true class 0.0",
-        "✗ predicted 5.0",
-    ]
-    assert [color(cell) for cell in drawn[:3]] == [BLUE, GREEN, RED]
-    heads = [part.get_suptitle() for part in figure.subfigs]
-    assert heads == [
+    first, second = cells(figure)
+    side = dataset.pixels.shape[-1]
+    image = np.asarray(first.images[0].get_array())
+    for n, index in enumerate((6, 1, 7)):  # query, true, predicted
+        left = n * (side + side // 8)
+        shown = image[:, left : left + side]
+        assert np.array_equal(shown, 255 - dataset.pixels[index].numpy())
+        assert first.patches[n].get_xy() == (left - 0.5, -0.5)
+    labels = [text.get_text() for text in first.texts]
+    assert labels == ["query", "✓ true class 0.0", "✗ predicted 5.0"]
+    colors = [BLUE, GREEN, RED]
+    assert [to_hex(part.get_edgecolor()).upper() for part in first.patches] == colors
+    assert [text.get_color() for text in first.texts] == colors
+    assert [first.get_title(), second.get_title()] == [
         "AlphabetA\ncharacter02 predicted as character02, margin 5.0",
         "AlphabetA\ncharacter04 predicted as character02, margin 3.0",
     ]
@@ -142,8 +144,8 @@ def test_no_mistake_at_all(dataset: CharacterDataset, draw: Callable[..., Figure
 
 def test_a_mistake_across_alphabets_names_both(dataset: CharacterDataset) -> None:
     wrong_results = results([[1.0, 1.25]], [0], torch.tensor([[1, 37]]))
-    (part,) = draw_mistakes(dataset, wrong_results).subfigs
-    assert " ".join(part.get_suptitle().split()) == (
+    (axes,) = draw_mistakes(dataset, wrong_results).axes
+    assert " ".join(axes.get_title().split()) == (
         "AlphabetA character01 predicted as AlphabetB/character01, margin 0.2"
     )
 
