@@ -91,15 +91,16 @@ def test_the_first_validation_runs_can_be_a_list_of_their_own(validation_index):
     assert same.episodes.digest == both[0].episodes.digest
 
 
-def test_test_episode_tasks_by_key(dataset, split, validation_index):
-    eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
+@pytest.fixture(scope="module")
+def eval_tasks(dataset, split):
+    return make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
+
+
+def test_test_episode_tasks_by_key(dataset, split, eval_tasks):
     sizes = {task.key: len(task.episodes) for task in eval_tasks.episode_tasks}
     assert sizes == {
-        "lake_runs": 6,
-        "within_alphabet": 40,
-        "cross_alphabet": 40,
-        "koch_protocol": 20,
-    }
+        "lake_runs": 6, "within_alphabet": 40, "cross_alphabet": 40, "koch_protocol": 20,
+    }  # fmt: skip
     episodes = {task.key: task.episodes for task in eval_tasks.episode_tasks}
     for key in ("within_alphabet", "cross_alphabet"):
         assert episodes[key].way == 5
@@ -120,30 +121,23 @@ def test_test_episode_tasks_by_key(dataset, split, validation_index):
         "lake_runs": True, "within_alphabet": True, "cross_alphabet": False, "koch_protocol": True,
     }  # fmt: skip
     without = make_test_tasks(dataset, split, None, SIZE)
-    assert [task.key for task in without.episode_tasks] == [
-        "within_alphabet",
-        "cross_alphabet",
-        "koch_protocol",
-    ]
+    assert [task.key for task in without.episode_tasks] == list(episodes)[1:]
     assert without.episode_tasks[0].episodes.digest == episodes["within_alphabet"].digest
 
 
-def test_lake_runs_runs_of_alphabets_that_do_not_test_are_not_asked(
-    dataset, split, validation_index
-):
+def test_lakes_runs_of_alphabets_that_do_not_test_are_no_task(dataset, split):
     eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 0), SIZE)
     assert "lake_runs" not in {task.key for task in eval_tasks.episode_tasks}
 
 
 def test_alphabets_too_small_are_named(dataset, split, validation_index):
-    eval_tasks = make_validation_tasks(validation_index, replace(SIZE, way=6))
-    assert eval_tasks.episode_tasks[0].protocol.endswith("1 alphabets; too small: AlphabetB")
-    eval_tasks = make_test_tasks(dataset, split, None, replace(SIZE, way=8))
-    assert eval_tasks.episode_tasks[0].protocol.endswith("1 alphabets; too small: AlphabetD")
+    valid = make_validation_tasks(validation_index, replace(SIZE, way=6))
+    assert valid.episode_tasks[0].protocol.endswith("1 alphabets; too small: AlphabetB")
+    test = make_test_tasks(dataset, split, None, replace(SIZE, way=8))
+    assert test.episode_tasks[0].protocol.endswith("1 alphabets; too small: AlphabetD")
 
 
-def test_indices_hold_every_image_once(dataset, split, validation_index):
-    eval_tasks = make_test_tasks(dataset, split, runs_of(dataset, 11), SIZE)
+def test_indices_hold_every_image_once(eval_tasks):
     used = set(eval_tasks.pairs.first.tolist()) | set(eval_tasks.pairs.second.tolist())
     for task in eval_tasks.episode_tasks:
         used |= set(task.episodes.queries.tolist())
@@ -198,27 +192,36 @@ LISTS = [
         "koch_protocol": "fd818fafcc447b47",
     },
 ]  # fmt: skip
-KOCH = [
-    {"pairs": "1cdc33257939492b", "one_shot": "e967a696d29b9e9e"},
-    {
-        "lake_runs": "92444cf9fb63a7d1", "within_alphabet": "baedd8ac36d30b21",
-        "cross_alphabet": "d1784836ee5c59bb", "way_curve_train_21": "6aad3f67b42282c9",
-    },
-]  # fmt: skip
-TEST_DRAWERS = {
-    "koch": {"pairs": "2289f18575d19fe8", "koch_protocol": "9645e9c0c9374e95"},
-    "koch_drawers_1_4": {"pairs": "63284b22b9cc0ba1", "koch_protocol": "305c191bb607616d"},
+KOCH = {"pairs": "1cdc33257939492b", "one_shot": "e967a696d29b9e9e"}
+KOCH_TEST = {
+    "lake_runs": "92444cf9fb63a7d1", "within_alphabet": "baedd8ac36d30b21",
+    "cross_alphabet": "d1784836ee5c59bb",
+}  # fmt: skip
+OTHER_LISTS = {
+    "koch": KOCH_TEST | {"pairs": "2289f18575d19fe8", "koch_protocol": "9645e9c0c9374e95"},
+    "koch_drawers_1_4": KOCH_TEST
+    | {"pairs": "63284b22b9cc0ba1", "koch_protocol": "305c191bb607616d"},
+    "koch40": {},
 }
 
 
 @pytest.mark.omniglot
-@pytest.mark.parametrize("rule", TEST_DRAWERS)
-def test_real_lists_of_the_papers_split(omniglot, rule):
-    """The test drawers decide about two lists alone."""
-    split = split_dataset(omniglot.dataset, rule)
-    valid, test = tasks_of(omniglot.dataset, split, omniglot.runs, EvalConfig(), ProtocolConfig())
-    assert valid.digests == KOCH[0]
-    assert {**KOCH[1], **TEST_DRAWERS[rule]}.items() <= test.digests.items()
+@pytest.mark.parametrize("rule", OTHER_LISTS)
+def test_real_lists_of_other_splits(omniglot, rule):
+    """Within alphabets all drawers, and no alphabet that validates; pairs by the test drawers."""
+    dataset = omniglot.dataset
+    split = split_dataset(dataset, rule)
+    test = make_test_tasks(dataset, split, omniglot.runs, EvalConfig())
+    if rule == "koch":
+        valid = make_validation_tasks(ClassIndex(dataset, split.validation), EvalConfig())
+        assert valid.digests == KOCH
+    assert OTHER_LISTS[rule].items() <= test.digests.items()
+    episodes = test.episode_tasks[1].episodes
+    assert len(episodes) == 10_000
+    assert len(dataset.alphabets[episodes.queries].unique()) == 10
+    assert len(dataset.drawers[episodes.queries].unique()) == 20
+    assert not torch.isin(test.indices, torch.cat([split.train, split.validation])).any()
+    assert torch.isin(torch.cat([test.pairs.first, test.pairs.second]), split.test).all()
 
 
 @pytest.mark.omniglot
@@ -252,32 +255,13 @@ def test_real_eval_tasks_have_the_published_sizes(omniglot):
         assert (of == of[:, :1]).all()
 
 
-@pytest.mark.omniglot
-@pytest.mark.parametrize(("rule", "alphabets"), [("koch", 10), ("koch40", 10)])
-def test_real_within_alphabet_under_other_rules(omniglot, rule, alphabets):
-    """All drawers, and no alphabet that validates."""
-    dataset = omniglot.dataset
-    split = split_dataset(dataset, rule)
-    eval_tasks = make_test_tasks(dataset, split, omniglot.runs, EvalConfig())
-    episodes = eval_tasks.episode_tasks[1].episodes
-    assert len(episodes) == 10_000
-    assert len(dataset.alphabets[episodes.queries].unique()) == alphabets
-    assert len(dataset.drawers[episodes.queries].unique()) == 20
-    assert not torch.isin(eval_tasks.indices, torch.cat([split.train, split.validation])).any()
-    pairs = torch.cat([eval_tasks.pairs.first, eval_tasks.pairs.second])
-    assert torch.isin(pairs, split.test).all()
-
-
-PROTOCOL_SIZE = EvalConfig(
-    n_pairs=40, val_runs=6, koch_runs=4, test_runs=8, n_cross_episodes=60, way=5
-)
 MORE = ProtocolConfig(max_way=21, episodes_per_way=30, few_shot_episodes=40)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def made(dataset) -> tuple[Split, EvalTasks, EvalTasks]:
     split = split_dataset(dataset, "ratio_60_20_20")
-    return split, *tasks_of(dataset, split, None, PROTOCOL_SIZE, MORE)
+    return split, *tasks_of(dataset, split, None, SIZE, MORE)
 
 
 def test_every_list_asks_about_its_own_part(made: tuple[Split, EvalTasks, EvalTasks]) -> None:
@@ -307,11 +291,7 @@ def test_ways_and_shots(made: tuple[Split, EvalTasks, EvalTasks]) -> None:
         "few_shot_5way_1shot": (5, 1, 40),
         "few_shot_5way_5shot": (5, 5, 40),  # six drawers: five shots and the query
     }
-    assert [one.key for one in test.episode_tasks][:3] == [
-        "within_alphabet",
-        "cross_alphabet",
-        "koch_protocol",
-    ]
+    assert list(shapes)[:3] == ["within_alphabet", "cross_alphabet", "koch_protocol"]
 
 
 def test_a_training_class_of_one_image_leaves_out_the_lists_of_its_part(
@@ -320,7 +300,7 @@ def test_a_training_class_of_one_image_leaves_out_the_lists_of_its_part(
     split, _, test = made
     first = int(dataset.classes[split.train[0]])
     kept = (dataset.classes[split.train] != first) | (dataset.drawers[split.train] == 0)
-    fewer = tasks_of(dataset, replace(split, train=split.train[kept]), None, PROTOCOL_SIZE, MORE)[1]
+    fewer = tasks_of(dataset, replace(split, train=split.train[kept]), None, SIZE, MORE)[1]
     assert [one.key for one in fewer.episode_tasks] == [
         one.key for one in test.episode_tasks if not one.key.startswith("way_curve_train")
     ]
@@ -332,10 +312,17 @@ def test_lists_differ_from_each_other_and_repeat(
     split, _, test = made
     digests = [one.episodes.digest for one in test.episode_tasks]
     assert len(set(digests)) == len(digests)
-    again = tasks_of(dataset, split, None, PROTOCOL_SIZE, MORE)[1]
+    again = tasks_of(dataset, split, None, SIZE, MORE)[1]
     assert [one.episodes.digest for one in again.episode_tasks] == digests
-    other = tasks_of(dataset, split, None, replace(PROTOCOL_SIZE, seed=1), MORE)[1]
+    other = tasks_of(dataset, split, None, replace(SIZE, seed=1), MORE)[1]
     assert not set(digests) & {one.episodes.digest for one in other.episode_tasks}
+
+
+def test_training_curves_are_older_than_the_duplicate_classes(dataset, made) -> None:
+    split, _, test = made
+    twice = replace(dataset, duplicate_classes=(dataset.class_names[:3],))
+    again = tasks_of(twice, split, None, SIZE, MORE)[1]
+    assert again.digests == test.digests
 
 
 def test_first_episodes() -> None:
@@ -356,15 +343,10 @@ def test_first_episodes() -> None:
 @pytest.mark.omniglot
 def test_real_lists_are_long_enough(omniglot) -> None:
     split = split_dataset(omniglot.dataset, "vinyals")
-    _, test = tasks_of(omniglot.dataset, split, omniglot.runs, PROTOCOL_SIZE, MORE)
+    _, test = tasks_of(omniglot.dataset, split, omniglot.runs, SIZE, MORE)
     keys = [one.key for one in test.episode_tasks]
     assert "lake_runs" not in keys  # three of its alphabets train here
-    assert {
-        "few_shot_5way_1shot",
-        "few_shot_5way_5shot",
-        "few_shot_20way_1shot",
-        "few_shot_20way_5shot",
-    } < set(keys)
+    assert {f"few_shot_{way}way_{shot}shot" for way in (5, 20) for shot in (1, 5)} < set(keys)
     assert keys.count("way_curve_test_21") == keys.count("way_curve_train_21") == 1
 
 
