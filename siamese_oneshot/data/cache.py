@@ -67,12 +67,7 @@ def unpack(packed: Array, side: int) -> Tensor:
 
 
 def write(path: Path, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-    """Write a cache file atomically.
-
-    Args:
-        path: The file; its folder is created.
-        metadata: What `read` must find again (JSON values).
-        arrays: Arrays by name.
+    """Write a cache file atomically; ``metadata`` (JSON values) is what `read` must find again.
 
     Raises:
         OSError: If the folder cannot be written to, or the disk is full.

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.augmentation import Composite, Warp, apply_warp, compose_images
+from siamese_oneshot.data.augmentation import Warp, apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder import OnError
@@ -265,52 +265,35 @@ class OneShotDataModule(pl.LightningDataModule):
         return self.images_of(batch)
 
     def images_of(self, batch: BatchSpec | Tensor) -> tuple[Tensor, ...]:
-        """Make the images of a batch of one of the loaders, on the batch's device.
-
-        Returns:
-            The tensors that the class describes, augmented in training.
-        """
+        """The tensors that the class describes for a batch of a loader, on the batch's device."""
         if isinstance(batch, Tensor):
-            return batch, self.images(batch)
-        images = self.images(batch.indices, batch.matrix, batch.displacement, batch.composite)
+            return batch, self._images(BatchSpec(batch))
+        images = self._images(batch)
         if batch.same is not None:
             return images[0], images[1], batch.same
         return (images,)
 
-    def images(
-        self,
-        indices: Tensor,
-        matrix: Tensor | None = None,
-        displacement: Tensor | None = None,
-        composite: Composite | None = None,
-    ) -> Tensor:
-        """The images with these indices, on the indices' device.
-
-        Args:
-            indices: int64 of any shape.
-            matrix, displacement, composite: As in `BatchSpec`; None for plain images.
-
-        Returns:
-            float32 ``(*indices.shape, 1, image_size, image_size)``.
-        """
+    def _images(self, spec: BatchSpec) -> Tensor:
+        """float32 ``(*spec.indices.shape, 1, image_size, image_size)``."""
         if self.loaded is None:
             raise RuntimeError("call setup() first")
+        indices, composite = spec.indices, spec.composite
         if self._pixels is None or self._pixels.device != indices.device:
             self._pixels = self._all_images.pixels.to(indices.device)
-        images = self._plain_images(indices)
+        pixels = self._pixels
+
+        def plain(indices: Tensor) -> Tensor:
+            return pixels[indices.flatten()].unsqueeze(1).float().div_(255)
+
+        images = plain(indices)
         if composite is not None:
             normal = composite.normal.repeat_interleave(composite.other[0].numel(), 0)
-            images = compose_images(images, self._plain_images(composite.other), normal)
-        if matrix is not None:
-            axis = indices.ndim - 1
-            flat = None if displacement is None else displacement.flatten(0, axis)
-            images = apply_warp(images, Warp(matrix.flatten(0, axis), flat))
+            images = compose_images(images, plain(composite.other), normal)
+        if spec.matrix is not None:
+            last, bend = indices.ndim - 1, spec.displacement
+            bend = None if bend is None else bend.flatten(0, last)
+            images = apply_warp(images, Warp(spec.matrix.flatten(0, last), bend))
         return images.unflatten(0, indices.shape)
-
-    def _plain_images(self, indices: Tensor) -> Tensor:
-        """``(n, 1, image_size, image_size)``."""
-        assert self._pixels is not None
-        return self._pixels[indices.flatten()].unsqueeze(1).float().div_(255)
 
 
 class OmniglotDataModule(OneShotDataModule):

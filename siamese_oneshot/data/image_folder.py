@@ -127,10 +127,6 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
 def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:
     """Read ``class/image`` or, in a folder without such folders, ``class.png``.
 
-    Args:
-        root: The folder.
-        progress: Show a progress bar if there are many images.
-
     Raises:
         FolderError: If the folder is missing, holds no usable image, or holds two files or folders
             for one class.
@@ -161,10 +157,6 @@ def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:
 
 def load_queries(root: str | Path, progress: bool = False) -> LabeledImages:
     """Read one image file, or all images in and below a folder.
-
-    Args:
-        root: The file or folder.
-        progress: Show a progress bar if there are many images.
 
     Raises:
         FolderError: If it is missing or holds no usable image.

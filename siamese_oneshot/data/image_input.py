@@ -131,12 +131,8 @@ def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[n
     read. Gray levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole
     range.
 
-    Args:
-        source: As for `read_input`.
-        name: What messages call an image that has no path.
-
     Returns:
-        uint8 ``(height, width, 4)``, red to alpha.
+        uint8 ``(height, width, 4)``, red to alpha. The arguments are those of `read_input`.
 
     Raises:
         ImageError: If it is missing, empty, no image, damaged, or larger than 64 megapixels.

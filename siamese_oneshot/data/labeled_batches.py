@@ -74,14 +74,11 @@ def pair_up(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def tasks_of_labels(labels: Tensor, seed: int = 2015) -> EvalTasks:
-    """Draw one-shot episodes and verification pairs among labeled images.
+    """Draw 1,000 one-shot episodes of 20 ways, or of all classes, and 2,000 verification pairs.
 
     Args:
         labels: int64 ``(n,)``, of images 0 … n-1. Classes with one image are left out.
         seed: Of the draws; equal labels give equal tasks.
-
-    Returns:
-        1,000 one-shot episodes of 20 ways (fewer where there are fewer classes) and 2,000 pairs.
 
     Raises:
         ArgumentError: If fewer than two classes have two images.

@@ -94,11 +94,7 @@ def _file(folder: Path, name: str, kind: str) -> Path | None:
 
 
 def _idx(path: Path, kind: str) -> NDArray[np.uint8]:
-    """The array in an IDX file.
-
-    Raises:
-        MnistFaulty: If the file is damaged, of another kind, too large, or truncated.
-    """
+    """The array in an IDX file."""
     magic, dimensions = _KINDS[kind]
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:

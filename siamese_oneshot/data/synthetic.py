@@ -96,20 +96,13 @@ def _code_digest() -> str:
 
 
 def draw_alphabets(config: SyntheticConfig, size: int = SIDE, first: int = 0) -> CharacterDataset:
-    """Generate alphabets.
+    """Generate alphabets as images of ``size`` × ``size`` pixels with values 0 and 255.
 
-    Alphabet k depends on ``config`` and k, but not on how many alphabets are generated.
-
-    Args:
-        config: How much is generated.
-        size: Pixels along a side, at least 8.
-        first: Number of the first alphabet, from 0.
-
-    Returns:
-        Images with values 0 and 255, ``source="synthetic"``.
+    Alphabet k depends on ``config`` and k, but not on how many alphabets are generated; ``first``
+    is the number of the first one, from 0.
 
     Raises:
-        ArgumentError: If there is no alphabet, or ``size`` is too small.
+        ArgumentError: If there is no alphabet, or ``size`` is below 8.
     """
     check.integer("n_alphabets", config.n_alphabets, 1)
     check.integer("size", size, 8)
@@ -463,16 +456,12 @@ def smooth_displacement(
 
 
 def rasterize(points: Tensor, size: int, pen: int) -> Tensor:
-    """Pixels under a round pen at each point.
+    """Pixels under a round pen at each point: bool ``(n, size, size)``.
 
     Args:
         points: ``(n, m, 2)``: x to the right and y down, -1 … 1 from edge to edge. NaN and points
             outside are not drawn.
-        size: Pixels along a side.
-        pen: Diameter of the pen in pixels.
-
-    Returns:
-        bool ``(n, size, size)``.
+        size, pen: Side of the image and diameter of the pen in pixels.
     """
     side, reach = size + pen, pen // 2
     inside = ((points >= -1) & (points < 1)).all(-1)

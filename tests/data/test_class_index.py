@@ -12,15 +12,10 @@ from siamese_oneshot.utils.errors import UserError
 def obvious(dataset, indices):
     """Alphabet name → class name → drawer → position, in the order of the images."""
     tree = {}
-    for name in dataset.alphabet_names:
-        for character in dataset.class_names:
-            for index in indices.tolist():
-                if (
-                    dataset.class_names[dataset.classes[index]] == character
-                    and character.split("/")[0] == name
-                ):
-                    drawer = int(dataset.drawers[index])
-                    tree.setdefault(name, {}).setdefault(character, {})[drawer] = index
+    for index in sorted(indices.tolist(), key=lambda index: dataset.classes[index]):
+        name = dataset.class_names[dataset.classes[index]]
+        classes = tree.setdefault(name.split("/")[0], {})
+        classes.setdefault(name, {})[int(dataset.drawers[index])] = index
     return tree
 
 

@@ -43,12 +43,12 @@ def test_every_pair_is_what_it_says(dataset, part, within):
             assert dataset.alphabets[first] == dataset.alphabets[second]
 
 
-@pytest.mark.parametrize("n", [2, 9, 128, 1001])
+@pytest.mark.parametrize("n", [1, 2, 9, 128, 1001])
 @pytest.mark.parametrize("within", [False, True])
 def test_half_are_same_and_alphabets_take_turns(dataset, n, within):
     pairs = sample_pairs(whole(dataset), n, seeded(4), within)
     assert len(pairs) == n
-    assert pairs.same.sum() == n // 2
+    assert pairs.same.sum() == n // 2  # so that one pair is a different one
     for same in (0.0, 1.0):
         firsts = dataset.alphabets[pairs.first[pairs.same == same]]
         counts = firsts.bincount(minlength=4)
@@ -129,12 +129,6 @@ def test_the_seed_decides_and_nothing_else(dataset):
     assert one.digest != sample_pairs(class_index, 500, seeded(12)).digest
     swapped = type(one)(one.second, one.first, one.same)
     assert swapped.digest != one.digest
-
-
-def test_one_pair_is_a_different_one(dataset):
-    for seed in range(20):
-        (same,) = sample_pairs(whole(dataset), 1, seeded(seed)).same.tolist()
-        assert same == 0
 
 
 def test_alphabets_of_two_characters_are_large_enough(dataset):

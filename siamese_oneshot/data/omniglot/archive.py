@@ -158,15 +158,9 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
 def decode_runs(
     archive: Archive, evaluation: NDArray[np.uint8], edition: Edition
 ) -> NDArray[np.int64]:
-    """Lake's runs: each image is found among the evaluation images by its pixels.
+    """Lake's runs, int64 ``(3, 20, 20)``: queries, supports and answers as in `LakeRuns`.
 
-    Args:
-        archive: The files of all_runs.zip.
-        evaluation: uint8 ``(n, 1379)``: the bit-packed evaluation set.
-        edition: What is expected.
-
-    Returns:
-        int64 ``(3, 20, 20)``: queries, supports and answers as in `LakeRuns`.
+    Each image is found by its pixels in ``evaluation``, uint8 ``(n, 1379)``, the bit-packed set.
 
     Raises:
         OmniglotFaulty: What is missing or wrong.

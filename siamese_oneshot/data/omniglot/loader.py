@@ -192,10 +192,7 @@ def _root_place(root: str | Path) -> Place:
 class _Search:
     """One search for Omniglot's files: decodes the first valid file of each part.
 
-    Args:
-        root: The user's folder: the images must come from there. None searches.
-        home: The cache's folder; downloads go to ``omniglot`` below it.
-        may_download: Whether the network may be used.
+    The images must come from ``root``, if it is given. Downloads go to ``omniglot`` in ``home``.
     """
 
     def __init__(self, root: Place | None, home: Path, may_download: bool) -> None:
