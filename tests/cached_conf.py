@@ -1,4 +1,4 @@
-"""Hydra parses conf/ and composes a config again for each episode task; the tests ask thousands."""
+"""Hydra parses conf/ and composes a config anew for each job; the tests ask for thousands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import IO, Any
 from unittest import mock
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobRuntime
 from omegaconf import DictConfig, OmegaConf
+
+UNCHANGED = {str(Path(__file__).resolve().parents[1] / "conf")}  # no test changes these folders
 
 
 @contextmanager
@@ -36,13 +40,17 @@ def each_text_parsed_once() -> Iterator[None]:
 
 @contextmanager
 def each_line_composed_once() -> Iterator[None]:
-    """For sweeps, which compose one line up to seven times; conf/ must stay as it is."""
+    """A command composes its line twice, a sweep up to seven times."""
     compose = ConfigLoaderImpl.load_configuration
     merge = ConfigLoaderImpl._compose_config_from_defaults_list
     known: dict[str, bytes] = {}
 
     def once(self: ConfigLoaderImpl, asked: Any, make: Callable[[], DictConfig]) -> Any:
-        key = repr((str(self.config_search_path), asked))
+        sources = [one.path for one in self.config_search_path.get_path()]
+        if not {path for path in sources if path and "://" not in path} <= UNCHANGED:
+            return make()
+        runtime = Singleton.get_state()["instances"].get(JobRuntime)
+        key = repr((sources, runtime and runtime.conf, asked))
         if key not in known:
             known[key] = pickle.dumps(make())
         return pickle.loads(known[key])

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from unittest import mock
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of tiny networks, here and in processes that tests start
 if not os.environ.get("SIAMESE_ONESHOT_GPU"):  # for tests/training/test_gpu.py
@@ -13,7 +14,7 @@ if not os.environ.get("SIAMESE_ONESHOT_GPU"):  # for tests/training/test_gpu.py
 
 import pytest
 from blobs import make_dataset
-from cached_conf import each_text_parsed_once
+from cached_conf import each_line_composed_once, each_text_parsed_once
 
 from siamese_oneshot.data.dataset import CharacterDataset
 
@@ -21,10 +22,18 @@ if TYPE_CHECKING:
     from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
+def unsynced(handle: int) -> None:
+    """`os.fsync` where nobody pulls the plug."""
+
+
 @pytest.fixture(autouse=True, scope="session")
-def conf_parsed_once() -> Iterator[None]:
-    """Composing takes half as long."""
-    with each_text_parsed_once():
+def nothing_done_twice() -> Iterator[None]:
+    """Each config is composed once, and no file is synced."""
+    with (
+        each_text_parsed_once(),
+        each_line_composed_once(),
+        mock.patch.object(os, "fsync", unsynced),
+    ):
         yield
 
 

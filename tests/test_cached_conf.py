@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from cached_conf import each_line_composed_once
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
+
+from siamese_oneshot.cli import conf_dir
 
 
 def composed(conf: Path, *line: str) -> DictConfig:
@@ -29,16 +31,15 @@ def test_a_changed_file_is_parsed_anew_and_a_changed_config_is_nobody_elses(tmp_
 
 
 def test_a_line_composed_once_is_what_is_composed_each_time(tmp_path: Path) -> None:
-    (tmp_path / "g").mkdir()
-    (tmp_path / "config.yaml").write_text("defaults: [_self_, g: x]\na: 1\n")
-    for name in ("x", "y"):
-        (tmp_path / "g" / f"{name}.yaml").write_text(f"b: {name}\nc: ${{a}}\n")
-    lines = [[], ["a=2"], ["g=y"], ["g=y", "a=2"], ["+d=5"]]
-    plain = [composed(tmp_path, *line) for line in lines]
-    with each_line_composed_once():
+    """The copy of conf/ is composed each time."""
+    copy = Path(shutil.copytree(conf_dir(), tmp_path / "conf"))
+    lines = [[], ["seed=2"], ["model=paper"], ["model=paper", "seed=2"], ["+x=5"]]
+    for line in lines:
+        expected = composed(copy, *line)
         for _ in range(2):
-            for line, expected in zip(lines, plain, strict=True):
-                found = composed(tmp_path, *line)
-                assert found == expected
-                assert OmegaConf.is_struct(found)
-                found.a = 7
+            found = composed(conf_dir(), *line)
+            assert found == expected
+            assert OmegaConf.is_struct(found)
+            found.seed = 7
+    (copy / "config.yaml").write_text("seed: 9")
+    assert composed(copy) == {"seed": 9}

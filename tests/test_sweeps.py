@@ -31,14 +31,14 @@ PAPER = [
     "trainer.max_steps=6",
     *[f"shape.conv{n}.kernel=range(3,12)" for n in (1, 2, 3, 4)],
     *[f"shape.conv{n}.filters=range(8,17,8)" for n in (1, 2, 3, 4)],
-    "model.encoder.embedding_dim=range(16,65,16)",
+    "model.encoder.embedding_dim=range(16,65,16)", "callbacks.validation_plots=null",
 ]  # fmt: skip
 FULL = [  # all of the paper's ranges, on Omniglot, with a small budget for each trial
     "+experiment=paper", "+sweep=paper_all", "logger=none", "sampler.batch_size=16",
     "sampler.n_fixed_pairs=null",
     "sampler.n_augmented_copies=0", "sampler.steps_per_epoch=3", "trainer.max_steps=6",
     "data.eval.val_runs=4",
-    "data.eval.n_pairs=200",
+    "data.eval.n_pairs=200", "callbacks.validation_plots=null",
 ]  # fmt: skip
 
 

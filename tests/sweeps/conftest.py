@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cached_conf import each_line_composed_once
+from cached_conf import UNCHANGED
 from hydra.core.hydra_config import HydraConfig
 from made_jobs import result_of
 from omegaconf import DictConfig
@@ -76,18 +76,12 @@ def small_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.yaml").write_text(yaml.safe_dump({"defaults": defaults, **own, **SETTINGS}))
     (folder / "model").mkdir()
     (folder / "model/small.yaml").write_text(yaml.safe_dump(MODEL))
+    UNCHANGED.add(str(folder))
     return folder
 
 
-@pytest.fixture(scope="session")
-def composed_once() -> Iterator[None]:
-    with each_line_composed_once():
-        yield
-    gc.unfreeze()
-
-
 @pytest.fixture
-def real_bench(tmp_path: Path, composed_once: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def real_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """With all of conf/."""
     monkeypatch.chdir(tmp_path)
     gc.freeze()  # a driver collects garbage after each job: not among all that was imported, too
