@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -221,12 +222,7 @@ def _experiment(options: argparse.Namespace) -> list[str]:
 
 def _fastest(work: Callable[[], object], repeats: int = 5) -> float:
     """Seconds of the fastest call, after one to warm up."""
-    seconds = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds[1:])
+    return min(timeit.repeat(work, number=1, repeat=repeats + 1)[1:])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -142,15 +142,7 @@ class SiameseModule(pl.LightningModule):
         return [EMA(self.ema_decay)]
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Compare pairs of images.
-
-        Args:
-            first: ``(n, 1, image_size, image_size)``, 0 background … 1 foreground.
-            second: Likewise.
-
-        Returns:
-            Logits of "same class" ``(n,)``.
-        """
+        """Logits ``(n,)`` of "same class" of two batches ``(n, 1, image_size, image_size)``."""
         return self.network(first, second)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -260,11 +252,11 @@ class SiameseModule(pl.LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> None:
-        """Embed images, each once; they are compared at the end of the epoch.
+        """Embed each image once; embeddings are compared at the end of the epoch.
 
         Args:
             batch: ``(indices, images)`` of a ``OneShotDataModule``, or ``(images, labels)``.
-            batch_idx: Number of the batch.
+            batch_idx: Unused.
         """
         if not isinstance(batch, list | tuple) or len(batch) != 2:
             given = f"{len(batch)} tensors" if isinstance(batch, list | tuple) else type(batch)
@@ -287,7 +279,7 @@ class SiameseModule(pl.LightningModule):
             return
         self.threshold = results.verification.threshold
         self.reject_threshold = best_reject_threshold(results.results[0])
-        episodes, verification = results.results[0], results.verification
+        episodes = results.results[0]
         self.one_shot.reset()
         self.one_shot.update(episodes.scores, episodes.task.episodes.answers)
         low, high = wilson(episodes.correct, episodes.n)
@@ -297,10 +289,8 @@ class SiameseModule(pl.LightningModule):
                 "val/one_shot_ci_low": low,
                 "val/one_shot_ci_high": high,
                 MONITOR: 1 - episodes.accuracy,
-                "val/verification_accuracy": verification.accuracy,
-                "val/verification_auroc": verification.auroc,
-                "val/verification_eer": verification.eer,
                 **{f"val/{one.task.key}_accuracy": one.accuracy for one in results.results[1:]},
+                **_verification_metrics("val", results),
             }
         )
 
@@ -312,15 +302,8 @@ class SiameseModule(pl.LightningModule):
         results = self._evaluate("test", 0.0 if self.threshold is None else self.threshold)
         if results is None:
             return
-        verification = results.verification
-        self.log_dict(
-            {f"test/{one.task.key}_accuracy": one.accuracy for one in results.results}
-            | {
-                "test/verification_accuracy": verification.accuracy,
-                "test/verification_auroc": verification.auroc,
-                "test/verification_eer": verification.eer,
-            }
-        )
+        accuracies = {f"test/{one.task.key}_accuracy": one.accuracy for one in results.results}
+        self.log_dict(accuracies | _verification_metrics("test", results))
 
     def _evaluate(self, stage: str, threshold: float | None) -> EvalResults | None:
         """Evaluate a stage; None where no episode has all of its images, as in a fast dev run."""
@@ -400,6 +383,11 @@ def _built(group: str, given: Any, trusted: Sequence[str] | None) -> tuple[Any, 
     with _argument_of(group):
         description = describe(group, given)
         return instantiate_plain(description, trusted), description
+
+
+def _verification_metrics(stage: str, results: EvalResults) -> dict[str, float]:
+    names = ("accuracy", "auroc", "eer")
+    return {f"{stage}/verification_{name}": getattr(results.verification, name) for name in names}
 
 
 def _available(tasks: EvalTasks, indices: Tensor) -> EvalTasks:

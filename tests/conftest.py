@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from siamese_oneshot.evaluation.model_evaluation import TaskProvider
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Of ``-n auto``: one more than cores, because some tests wait for servers and processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 def unsynced(handle: int) -> None:
     """`os.fsync` where nobody pulls the plug."""
 

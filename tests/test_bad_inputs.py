@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,12 +234,10 @@ def test_a_wrong_command_line(
     assert not list(work.iterdir())
 
 
-def test_a_process_ends_in_one_line(work: Path) -> None:
-    command = [sys.executable, "-m", "siamese_oneshot.train", *SMALL["train"], "seed=-1"]
-    package = Path(siamese_oneshot.__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(package), "WANDB_MODE": "offline"}
-    environment.pop("SIAMESE_ONESHOT_TRACE", None)
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: seed=-1: it must be an integer")
-    assert done.stderr.count("\n") == 1
+def test_a_refused_training_ends_in_one_line(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_hydra(train_task, argv=[*SMALL["train"], "seed=-1"])
+    assert stopped.value.code == 1
+    assert re.fullmatch(r"Error: seed=-1: it must be an integer.*\n", capsys.readouterr().err)

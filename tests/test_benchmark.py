@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -77,9 +76,3 @@ def test_wrong_command_lines_are_refused(line: list[str]) -> None:
 def test_an_unknown_revision_is_one_line() -> None:
     with pytest.raises(SystemExit, match=r"^Error: --against no-such-revision: "):
         main(["start", "--against", "no-such-revision"])
-
-
-def test_time_is_of_the_fastest_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = count()
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: float(next(ticks)))
-    assert benchmark._fastest(lambda: None) == 1.0

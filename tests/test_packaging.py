@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -61,20 +60,3 @@ def test_the_wheel_holds_the_license_and_the_command(wheel: Path) -> None:
         assert archive.read(license_file).startswith(b"MIT License")
         (scripts,) = [n for n in archive.namelist() if n.endswith("entry_points.txt")]
         assert b"siamese-oneshot-train = siamese_oneshot.train:main" in archive.read(scripts)
-
-
-def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    shown = "from siamese_oneshot.cli import conf_dir; print(conf_dir())"
-    run = [sys.executable, "-c", shown]
-    done = subprocess.run(
-        run, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "site"}
-    )
-    assert done.stdout.strip() == str(tmp_path / "site" / "siamese_oneshot" / "conf"), done.stderr
-    show = [sys.executable, "-m", "siamese_oneshot.train", "--cfg", "job"]
-    done = subprocess.run(
-        show, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "site"}
-    )
-    assert done.returncode == 0, done.stderr
-    assert "seed:" in done.stdout

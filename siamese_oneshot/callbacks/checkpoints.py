@@ -71,9 +71,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint to the CPU without executing anything that it holds.
 
-    If it is missing or damaged (all checksums are compared), its predecessor is read and the log
-    says so. The first process then also moves the predecessor to ``path`` and keeps the damaged
-    file as ``*.damaged.ckpt``.
+    If it is missing or damaged (all checksums are compared), its predecessor is read and, by the
+    first process, moved to ``path``; the damaged file is kept as ``*.damaged.ckpt``.
 
     Raises:
         UserError: If neither can be read.

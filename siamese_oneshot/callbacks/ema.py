@@ -32,14 +32,7 @@ class EMA(WeightAveraging):
         super().setup(trainer, pl_module, stage)
         self._count = None
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Update the average. PyTorch's update reads the count from the GPU, which waits for it."""
         if trainer.global_step <= self._latest_update_step:
             return

@@ -67,7 +67,7 @@ class ExactResume(Callback):
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         self._patience = {c: c.patience for c in callbacks if isinstance(c, EarlyStopping)}
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Remember the configured settings of the optimizers; the checkpoint overwrites them."""
         self._start, self._end = time.monotonic(), 0.0
         self._groups = [settings_of(optimizer) for optimizer in trainer.optimizers]
@@ -128,9 +128,7 @@ class ExactResume(Callback):
                 groups = schedule.optimizer.param_groups
                 schedule.base_lrs = [group["initial_lr"] for group in groups]
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Correct the step of loggers: Lightning counts one too many after a resume."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
@@ -144,12 +142,7 @@ def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
 
 
 def set_settings(optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
-    """Apply new settings to the parameter groups and keep the progress of the schedule.
-
-    Args:
-        optimizer: As loaded from a checkpoint. Equal settings change nothing.
-        groups: `settings_of` of the same optimizer when it was new.
-    """
+    """Apply `settings_of` a new optimizer to a loaded one, and keep the schedule's progress."""
     for group, new in zip(optimizer.param_groups, groups, strict=True):
         old_lr, new_lr = group.get("initial_lr"), new.get("initial_lr")
         if new_lr is None:  # no schedule

@@ -43,14 +43,7 @@ class TrainingProgressBar(TQDMProgressBar):
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Keep the bar, which counts the steps of the whole training."""
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Advance the bar. The loss is read only at logged steps: reading it waits for a GPU."""
         bar = self.train_progress_bar
         bar.update(trainer.global_step - bar.n)

@@ -116,7 +116,7 @@ class SignalHandler(Callback):
         self._install()
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and stop between two steps: the last one is complete, the next has not begun."""
         if batch_idx % trainer.accumulate_grad_batches:  # a checkpoint has no gradients
@@ -143,12 +143,8 @@ class SignalHandler(Callback):
             self.received = int(signal.SIGUSR1)
         self.received = self.received or int(signal.SIGTERM)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on, signals raise `Stopped`."""
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        """From here on, and after an error, signals raise `Stopped`."""
         self._is_training = False
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Likewise after an error."""
-        self._is_training = False
+    on_exception = on_train_end

@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch.nn.utils import get_total_norm
-from torch.optim import Optimizer
 
 from siamese_oneshot.utils import check
 
@@ -32,26 +31,18 @@ class Throughput(Callback):
         self._waiting = self._computing = 0.0  # seconds since the last log
         self._images = 0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Do not count the time before training."""
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Do not count the time between two epochs."""
         self._time = time.perf_counter()
 
-    on_train_epoch_start = on_train_start  # nor the time between two epochs
-    on_validation_end = on_train_start  # nor a validation within an epoch
+    on_validation_end = on_train_epoch_start  # nor a validation within an epoch
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, *_: Any) -> None:
         """The batch has arrived."""
         self._waiting += self._lap()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The step is done."""
         self._computing += self._lap()
@@ -68,14 +59,17 @@ class Throughput(Callback):
         self._waiting = self._computing = 0.0
         self._images = 0
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Log the gradient norms."""
         if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        layers: dict[str, torch.nn.Module] = pl_module.network.named_layers  # type: ignore
-        norms = {f"gradient_norm/{name}": _norm(layer) for name, layer in layers.items()}
+        layers: dict[str, torch.nn.Module] = pl_module.network.named_layers
+        norms = {
+            f"gradient_norm/{name}": get_total_norm(
+                [p.grad for p in layer.parameters() if p.grad is not None]
+            )
+            for name, layer in layers.items()
+        }
         norms["gradient_norm/all"] = torch.stack([*norms.values()]).norm()
         pl_module.log_dict(norms)
 
@@ -170,7 +164,3 @@ def images_in(batch: Any) -> int:
     """Number of images ``(..., 1, image_size, image_size)`` in a training batch."""
     images = [part for part in batch if part.ndim >= 4]
     return sum(part.numel() // (part.shape[-1] * part.shape[-2]) for part in images)
-
-
-def _norm(layer: torch.nn.Module) -> torch.Tensor:
-    return get_total_norm([p.grad for p in layer.parameters() if p.grad is not None])

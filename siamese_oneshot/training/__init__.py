@@ -1,1 +1,1 @@
-"""Training: its command, checks of the configuration, launched processes, and the run itself."""
+"""Training: its command with its checks, launched processes, and the run itself."""

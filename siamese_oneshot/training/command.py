@@ -1,12 +1,14 @@
-"""The command ``python -m siamese_oneshot.train``: one run, with its folder locked."""
+"""The command ``python -m siamese_oneshot.train``: checks, and one run in its locked folder."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -14,11 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.callbacks.checkpoints import checkpoint_exists
 from siamese_oneshot.callbacks.exact_resume import seed_all
-from siamese_oneshot.loggers import build_loggers
+from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.loggers.run_summary import RunName, log_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
-from siamese_oneshot.training.config_checks import check_settings
 from siamese_oneshot.training.launch import (
     check_started,
     launched_from_outside,
@@ -27,13 +28,14 @@ from siamese_oneshot.training.launch import (
     train_apart,
 )
 from siamese_oneshot.training.run import TrainingRun
-from siamese_oneshot.utils import slurm
+from siamese_oneshot.utils import check, slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import Busy, UserError
-from siamese_oneshot.utils.hardware import choose_accelerator
+from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision
 from siamese_oneshot.utils.text import quoted
 
 _LOCK_TIMEOUT = 8.0  # seconds; the workers of a killed process end within them
+_MIN_CPU_PROCESSES = 8  # any CPU may run as many, to rehearse a larger machine
 METRICS = {
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
@@ -60,7 +62,7 @@ def train(cfg: DictConfig) -> float:
         KeyboardInterrupt: After a signal, when the checkpoint and the result are written.
     """
     quieten()
-    check_settings(cfg)
+    _check_settings(cfg)
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
@@ -107,6 +109,46 @@ def _check_new(resume: str | None, folder: Path) -> None:
             f"{folder} already holds a run: continue it with resume={quoted(folder)}, choose "
             "another hydra.run.dir, or remove the folder"
         )
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    """Refuse the first bad setting among those that no constructor checks."""
+    check.seed("seed", cfg.seed)
+    check.boolean("test", cfg.test)
+    check.boolean("channels_last", cfg.channels_last)
+    check.text("name", cfg.name)
+    trainer = cfg.trainer
+    accelerator = choose_accelerator(trainer.accelerator)
+    choose_precision(trainer.precision, accelerator)
+    _check_devices(trainer.devices, accelerator)
+    check.integer("trainer.num_nodes", trainer.num_nodes, 1)
+    for name in ("max_steps", "max_epochs"):
+        check.integer(f"trainer.{name}", trainer[name], -1)
+    check.integer("trainer.log_every_n_steps", trainer.log_every_n_steps, 1)
+    if trainer.max_steps < 0 and trainer.max_epochs < 0 and not trainer.get("max_time"):
+        raise UserError("Training needs an end: set trainer.max_steps or trainer.max_epochs")
+    if trainer.gradient_clip_val is not None:
+        check.number("trainer.gradient_clip_val", trainer.gradient_clip_val, above=0)
+    for name in cfg.callbacks:
+        check.mapping(f"callbacks.{name}", cfg.callbacks[name])
+    for name in ("augmentation", "alphabet_augmentation"):
+        check.mapping(f"sampler.{name}", cfg.sampler.get(name))
+    stopping = cfg.callbacks.get("early_stopping")
+    if stopping is not None and "patience" in stopping:
+        check.integer("callbacks.early_stopping.patience", stopping.patience, 0)
+    check_loggers(cfg.get("logger"))
+
+
+def _check_devices(devices: Any, accelerator: str) -> None:
+    """Check the number of devices: Lightning would start a process for each and hang."""
+    if devices == "auto" or (devices == -1 and accelerator != "cpu"):  # all devices
+        return
+    processors = max(_MIN_CPU_PROCESSES, os.cpu_count() or 1)
+    available = processors if accelerator == "cpu" else max(1, torch.cuda.device_count())
+    if accelerator != "cpu" and not isinstance(devices, int | str | float | None):
+        check.integers("trainer.devices", list(devices), 0, available - 1)
+        return
+    check.integer("trainer.devices", devices, 1, available)
 
 
 @contextmanager

@@ -26,12 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def number_of(devices: int | str | Sequence[int], accelerator: str) -> int:
-    """Number of processes on one machine.
-
-    Args:
-        devices: As for Lightning's Trainer: a number, -1 or ``auto`` for all, or a list.
-        accelerator: ``cpu``, ``gpu`` ...; "all" devices are one unless they are GPUs.
-    """
+    """Number of processes on one machine, of Lightning's ``devices``; "all" CPUs are one."""
     if isinstance(devices, str) and devices.lstrip("-").isdecimal():
         devices = int(devices)
     if devices in ("auto", -1):
@@ -89,8 +84,7 @@ def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
 
     Raises:
         UserError: If the command failed.
-        KeyboardInterrupt: After Ctrl-C.
-        Stopped: After another signal, which was passed on to the command.
+        KeyboardInterrupt: After Ctrl-C or, as `Stopped`, a signal that was passed on to it.
     """
     keys = ("hydra.sweeper.pruner", "hydra/sweeper/pruner")
     pruner = [text for text in overrides if bare_key(text).startswith(keys)]
@@ -117,14 +111,10 @@ def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
 
 
 def end_others(launcher: Any, seconds: float = 10.0) -> None:
-    """End the processes that Lightning started if they do not end by themselves.
+    """At the end of the first process, end those that Lightning's launcher started as ``procs``.
 
-    A process that waits in NCCL for a failed one would keep its GPU for half an hour. To be called
-    at the very end of the first process.
-
-    Args:
-        launcher: The strategy's launcher, with ``procs``.
-        seconds: Time to wait for them.
+    One that waits in NCCL for a failed one would keep its GPU for half an hour; it is killed after
+    so many seconds.
     """
     others = list(launcher.procs)
     launcher.procs.clear()  # otherwise Lightning's observer kills this process, too

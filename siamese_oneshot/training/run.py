@@ -32,13 +32,13 @@ from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.callbacks.throughput import TimeEstimate
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
+from siamese_oneshot.data.splits import Split
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import untrusted_targets
 from siamese_oneshot.runs.result import RunResult, print_result, resume_line, write_result
-from siamese_oneshot.training.config_checks import check_split
 from siamese_oneshot.training.launch import end_others, number_of
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
@@ -166,7 +166,7 @@ class TrainingRun:
 
         Raises:
             UserError: If the training cannot continue, for instance because the disk is full.
-            Stopped: After a signal, when the checkpoint and the result are written.
+            Stopped: After a signal.
         """
         if is_first_process():
             self._announce()
@@ -277,7 +277,8 @@ class TrainingRun:
                 )
 
     def _result(self, trainer: pl.Trainer, status: str, scores: Sequence[Score]) -> RunResult:
-        kept, data = kept_checkpoint(trainer, self.folder), self.data
+        data, kept = self.data, kept_checkpoint(trainer, self.folder)
+        folder = self.folder.resolve()
         batches = trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
         tasks = {"validation": data.validation, "test": data.test}
         return RunResult(
@@ -290,7 +291,7 @@ class TrainingRun:
             trained_on=data.training_data,
             scores=list(scores),
             val_accuracy=scores[0].value if scores else best_validation(trainer),
-            checkpoint=None if kept is None else _relative(kept, self.folder),
+            checkpoint=None if kept is None else os.path.relpath(kept.resolve(), folder),
             steps=trainer.global_step,
             epochs=int(batches // trainer.num_training_batches),
             train_seconds=self.exact_resume.seconds,
@@ -323,16 +324,28 @@ def in_force(override: str, cfg: DictConfig) -> bool:
     return OmegaConf.select(cfg, key) == OmegaConf.select(wanted, key)
 
 
+def check_split(parts: Split, callbacks: DictConfig) -> None:
+    """Refuse model selection by ``cfg.callbacks`` on alphabets that are trained on."""
+    if not parts.trains_on_validation:
+        return
+    if callbacks.checkpoint or callbacks.early_stopping:
+        raise UserError(
+            f"data.split={parts.name} trains on its validation alphabets, so no checkpoint can be "
+            "selected on them: set callbacks=last"
+        )
+    if callbacks.get("pruning"):
+        raise UserError(
+            f"data.split={parts.name} trains on its validation alphabets, so nothing can be "
+            "searched or pruned on them: search with another split, then train one setting with "
+            "callbacks.pruning=null"
+        )
+
+
 def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint from which a training continues.
+    """The checkpoint from which a training in a folder continues; None to start it.
 
-    Args:
-        resume: A run's folder or a checkpoint. None starts a new training, unless Slurm runs the
-            job again.
-        folder: The run's folder.
-
-    Returns:
-        Its path; None to start from the beginning.
+    That is the one that ``resume`` (a run's folder or a checkpoint) names, or the folder's own if
+    Slurm runs the job again.
     """
     last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
     if is_first_process():  # another process would remove what the first one is writing
@@ -367,7 +380,3 @@ def best_validation(trainer: pl.Trainer) -> float | None:
     if best is not None and best.monitor == MONITOR:
         error = best.best_model_score
     return None if error is None else 1.0 - float(error)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path.resolve(), folder.resolve())

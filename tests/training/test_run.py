@@ -24,8 +24,7 @@ from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
 from siamese_oneshot.training import run as training_run
-from siamese_oneshot.training.config_checks import check_split
-from siamese_oneshot.training.run import in_force
+from siamese_oneshot.training.run import check_split, in_force
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.errors import Busy, UserError
 
@@ -141,32 +140,6 @@ def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(
     assert digests[0] == digests[1], "all seeds have the same episodes"
 
 
-def test_ctrl_c_leaves_a_result_and_exits_with_130(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ctrl_c = "+callbacks.stop._target_=stoppers.PressCtrlC"
-    text = refused(tmp_path, capsys, *EPISODES, *STEPS, ctrl_c, code=130)
-    result = read_result(tmp_path)
-    assert result.status == "interrupted"
-    assert {score.split for score in result.scores} == {"validation"}, "the test stays closed"
-    assert f"resume={tmp_path}" in text.replace(" ", "")
-
-
-def test_pairs_with_the_papers_optimizer_log_its_schedule(tmp_path: Path) -> None:
-    paper = ["loss=bce_pairs", "optimizer=paper_sgd", "callbacks=paper", "sampler.batch_size=8"]
-    run(tmp_path, *paper, *TINY, *STEPS, "optimizer.momentum_epochs=2")
-    rates, momenta = (logged(tmp_path, name) for name in ("lr", "momentum"))
-    assert (rates[0], rates[-1]) == (pytest.approx(1e-2), pytest.approx(0.99e-2))
-    assert (momenta[0], momenta[-1]) == (pytest.approx(0.5), pytest.approx(0.7))
-    assert logged(tmp_path, "train/l2")
-
-
-def test_a_training_shorter_than_an_epoch_is_validated(tmp_path: Path) -> None:
-    value = run(tmp_path, *EPISODES, "sampler.steps_per_epoch=50", "trainer.max_steps=2")
-    assert value == value, "not NaN"
-    assert read_result(tmp_path).checkpoint == "checkpoints/best.ckpt"
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -181,15 +154,6 @@ def test_settings_that_cannot_be_used_are_one_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
 ) -> None:
     assert message in refused(tmp_path, capsys, *SHORT, *overrides)
-
-
-def test_a_loss_that_is_not_finite_stops_with_advice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "lower the learning rate" in refused(
-        tmp_path, capsys, *EPISODES, *STEPS, "optimizer.lr=1e30"
-    )
-    assert read_result(tmp_path).status == "failed"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from test_run import EPISODES, STEPS
 from wandb_files import parts_of, without_account
 
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.plots import figures
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.train import train_task
 
@@ -32,6 +34,8 @@ LOGGED = [*DRAWN, "callbacks.validation_plots=null"]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(stoppers.Trouble, "act", staticmethod(lambda: None))
+    every = figures.validation_figures
+    monkeypatch.setattr(figures, "validation_figures", lambda *given: islice(every(*given), 1))
     with without_account(tmp_path / "home") as patch:
         yield patch
 
