@@ -91,8 +91,8 @@ def test_the_plots_and_the_table_reach_wandb(
         def log_table(self, key: str, columns: Any = None, data: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
             calls[key] = (columns, data)
 
-    plots, fitted = ValidationPlots(str(tmp_path), every_n_epochs=1), module()
-    trainer([plots], max_epochs=1).fit(fitted, data())
+    plots, fitted = ValidationPlots(str(tmp_path)), module()
+    trainer(max_epochs=1).fit(fitted, data())
     wandb = pytest.importorskip("wandb")
     monkeypatch.setattr(wandb, "Image", lambda pixels: pixels.shape)
     run: Any = SimpleNamespace(
