@@ -104,7 +104,7 @@ def test_what_is_missing_is_a_line(no_account: pytest.MonkeyPatch) -> None:
     no_account.setenv("WANDB_API_KEY", "0" * 40)
     no_account.setattr(wandb, "Api", unreachable)
     for line in ([], ["--entity", "me"]):
-        with pytest.raises(SystemExit, match="Error: W&B .*: no answer"):
+        with pytest.raises(SystemExit, match=r"Error: W&B .*: no answer"):
             main(line)
     no_account.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SystemExit, match=r"pip install -e '?\"?\.\[dashboard\]"):

@@ -31,7 +31,7 @@ class Throughput(Callback):
         self._waiting = self._computing = 0.0  # seconds since the last log
         self._images = 0
 
-    def on_train_epoch_start(self, *_: Any) -> None:
+    def on_train_epoch_start(self, *args: Any, **kwargs: Any) -> None:
         """Do not count the time between two epochs."""
         self._time = time.perf_counter()
 
