@@ -32,7 +32,7 @@ trainer.num_nodes=0 | 1 or more
 trainer.log_every_n_steps=0 | 1 or more
 trainer.gradient_clip_val=nan | above 0
 trainer.gradient_clip_val=-1 | above 0
-! +trainer.max_step=9 | trainer.max_step: | Did you mean trainer.max_steps?
+! +trainer.max_step=9 | trainer.max_step: | has no argument | Did you mean trainer.max_steps?
 optimizer.lr=-1 | 0 or more
 optimizer.lr=nan | number
 optimizer.lr=inf | number
@@ -64,7 +64,7 @@ loss=bce_pairs sampler.batch_size=0 | 2 or more
 loss=bce_pairs sampler.batch_size=abc | an integer
 loss=bce_pairs sampler.n_fixed_pairs=1 | sampler.n_fixed_pairs=1
 loss=bce_pairs sampler.n_augmented_copies=-1 | 0 or more
-! loss=bce_pairs sampler=episodic_ce sampler.n_alphabets=1 sampler.n_way=3 | loss=bce_pairs
+! loss=bce_pairs sampler=episodic_ce sampler.n_alphabets=1 sampler.n_way=3 | sampler=bce_pairs
 sampler.augmentation=none | null
 sampler.augmentation.rotation=nan | from 0 to 180
 sampler.augmentation.shear=1 | below 1

@@ -122,14 +122,7 @@ class TimeEstimate(Callback):
         if self._start is not None:
             self._start += time.perf_counter() - self._paused
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Log the estimate, once, after ``1 + n_steps`` steps."""
         steps = trainer.global_step - self._first_step
         if self._measured or steps < 1 or (self._start is not None and steps < self.n_steps):

@@ -143,10 +143,7 @@ def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["loss=bce_pairs", "sampler=episodic_ce"], "whole alphabets: choose sampler=bce_pairs"),
-        (["+trainer.unknown=1"], "trainer.unknown: pytorch_lightning.Trainer has no argument"),
         (["trainer.strategy=quantum"], "refuses its settings: You selected an invalid strategy"),
-        (["trainer.max_steps=-1"], "set trainer.max_steps or trainer.max_epochs"),
         (["callbacks.checkpoint.monitor=val/accuracy"], "val/accuracy"),
     ],
 )
