@@ -77,7 +77,12 @@ def combine(
         UserError: If an ensemble has fewer than two networks, or networks with different image
             sizes, splits, data sources or validation alphabets.
     """
-    augmented = [_with_views(model, tta_views) for model in models]
+    augmented = []
+    for model in models:
+        if tta_views > 1 and model.trained is not None:
+            scorer = TestTimeAugmentation(model.scorer, tta_views)
+            model = replace(model, name=f"{model.name}, {tta_views} views", scorer=scorer)
+        augmented.append(model)
     if not ensemble:
         return augmented
     networks = [model for model in augmented if model.trained is not None]
@@ -90,9 +95,9 @@ def combine(
         if len(values) > 1:
             listed = " and ".join(sorted(values))
             raise UserError(f"ensemble=true needs networks of one {label}, got {listed}")
-    scorer = Ensemble([model.scorer for model in networks])  # type: ignore[misc]
+    whole = Ensemble([model.scorer for model in networks])  # type: ignore[misc]
     name = f"ensemble of {len(networks)}"
-    return [*augmented, replace(networks[0], name=name, scorer=scorer, n_networks=len(networks))]
+    return [*augmented, replace(networks[0], name=name, scorer=whole, n_networks=len(networks))]
 
 
 def folder_named(name: str, baselines: Collection[str] = BASELINES) -> Path | None:
@@ -118,13 +123,6 @@ def _unique_name(
         if sum(parts[-len(suffix) :] == suffix for parts in namesakes) == 1
     )
     return replace(model, name="/".join(unique))
-
-
-def _with_views(model: EvaluatedModel, tta_views: int) -> EvaluatedModel:
-    if tta_views == 1 or model.trained is None:
-        return model
-    scorer = TestTimeAugmentation(model.scorer, tta_views)
-    return replace(model, name=f"{model.name}, {tta_views} views", scorer=scorer)
 
 
 def _networks(name: str, baselines: Collection[str]) -> list[tuple[str | Path, str, bool]]:

@@ -46,12 +46,7 @@ class ComputeConfig:
 
 
 class Embeddings:
-    """Embeddings looked up by the indices of their images.
-
-    Args:
-        indices: int64 ``(m,)``, ascending.
-        vectors: ``(m, d)``.
-    """
+    """Embeddings ``(m, d)`` looked up by the indices of their images, int64 ``(m,)``, ascending."""
 
     def __init__(self, indices: Tensor, vectors: Tensor) -> None:
         if len(indices) != len(vectors):

@@ -28,23 +28,14 @@ _THRESHOLD = {"validation": "fitted on these pairs", "test": "from validation"}
 
 @dataclass(frozen=True)
 class VerificationResults:
-    """Results on verification pairs.
+    """Results on verification pairs."""
 
-    Attributes:
-        tasks: The lists that hold the pairs.
-        correct: Correct decisions at ``threshold``.
-        auroc: Area under the ROC curve.
-        threshold: Pairs with a higher score are called same.
-        eer: Equal error rate: where the false accept rate equals the false reject rate.
-        scores: float32 ``(n,)``, on the CPU.
-    """
-
-    tasks: EvalTasks = field(compare=False, repr=False)
-    correct: int
-    auroc: float
-    threshold: float
-    eer: float
-    scores: Tensor = field(compare=False, repr=False)
+    tasks: EvalTasks = field(compare=False, repr=False)  # the lists that hold the pairs
+    correct: int  # decisions at ``threshold``
+    auroc: float  # area under the ROC curve
+    threshold: float  # pairs with a higher score are called same
+    eer: float  # equal error rate: false accept rate = false reject rate
+    scores: Tensor = field(compare=False, repr=False)  # float32 (n,), on the CPU
 
     @property
     def same(self) -> Tensor:

@@ -10,27 +10,19 @@ from siamese_oneshot.models.siamese import SiameseNetwork
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained network with its metadata.
+    """A trained network with its metadata."""
 
-    Attributes:
-        name: The name, folder or file that it was loaded by.
-        network: In evaluation mode.
-        description: The configuration that builds the network.
-        metadata: As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic,
-            trained_on, data_source, data_digest, overrides, command, commit.
-        threshold: The logit above which two images count as the same character, chosen on
-            validation pairs.
-        reject_threshold: The highest logit at which a query's class counts as unknown, chosen on
-            validation episodes.
-        card: For exported weights: their scores and the command that trained them.
-    """
-
-    name: str
-    network: SiameseNetwork
-    description: dict[str, Any]
+    name: str  # the name, folder or file that it was loaded by
+    network: SiameseNetwork  # in evaluation mode
+    description: dict[str, Any]  # the configuration that builds the network
+    # As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic, trained_on,
+    # data_source, data_digest, overrides, command, commit.
     metadata: dict[str, Any] = field(default_factory=dict)
+    # The logit above which two images count as the same character, chosen on validation pairs.
     threshold: float | None = None
+    # The highest logit at which a query's class counts as unknown, from validation episodes.
     reject_threshold: float | None = None
+    # Of exported weights: their scores and the command that trained them.
     card: dict[str, Any] = field(default_factory=dict)
 
     @property
