@@ -208,9 +208,9 @@ def _draw_episodes(
         turns = eligible[torch.randperm(len(eligible), generator=generator)]
         alphabet = turns[torch.arange(episodes) % len(turns)]
         keys[class_index.class_alphabet[None, :] != alphabet[:, None]] = -1.0
-    # Of the classes that show one character, only the one with the highest key takes part.
-    highest = keys.scatter_reduce(1, class_index.character.expand_as(keys), keys, "amax")
-    keys[keys < highest[:, class_index.character]] = -1.0
+    if class_index.n_characters < len(class_index):  # of each character, the highest key takes part
+        highest = keys.scatter_reduce(1, class_index.character.expand_as(keys), keys, "amax")
+        keys[keys < highest[:, class_index.character]] = -1.0
     classes = keys.topk(way, dim=1).indices
     answers = torch.randint(way, (episodes,), generator=generator)
     query_class = classes.gather(1, answers[:, None])[:, 0]

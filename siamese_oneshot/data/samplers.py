@@ -135,9 +135,6 @@ class PairSampler(Dataset[BatchSpec]):
     """
 
     kind = "pairs"
-    n_synthetic = 0.0
-    excluded_alphabets: tuple[str, ...] = ()
-    n_synthetic_used = 0
 
     def __init__(
         self,

@@ -191,6 +191,8 @@ def test_too_few_drawers_are_an_error(dataset):
     said = r"6-shot needs 7 images of each class, AlphabetA/.* has 6: .*fewer shots$"
     with pytest.raises(UserError, match=said):
         sample_episodes(class_index, 4, seeded(0), 3, shot=6)
+    with pytest.raises(UserError, match="at least 1"):
+        sample_runs(class_index, 0, seeded(0), 5)
     for way, shot, count in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
         with pytest.raises(UserError, match="at least 1"):
             sample_episodes(class_index, count, seeded(0), way, shot)
@@ -245,7 +247,7 @@ def test_few_drawers_of_many_who_have_drawn_enough_are_found():
     class_index = ClassIndex(
         dataset, ((dataset.classes % 5 == 0) | (dataset.drawers < 20)).nonzero().flatten()
     )
-    for seed in range(60):
+    for seed in range(20):
         batch = sample_alphabet_batch(class_index, 2, 4, 3, seeded(seed))
         assert batch.flatten().unique().numel() == 24
         sample_runs(class_index, 2, seeded(seed), 4)

@@ -111,6 +111,9 @@ def test_what_cannot_be_paired_is_an_error(dataset):
     alone = ClassIndex(dataset, (dataset.classes == 3).nonzero().flatten())
     with pytest.raises(UserError, match="AlphabetA"):
         sample_pairs(alone, 8, seeded(0))
+    lonely = torch.isin(dataset.classes, torch.tensor([0, 6, 11, 12])).nonzero()[:, 0]
+    with pytest.raises(UserError, match="AlphabetA, AlphabetB: one character only"):
+        sample_pairs(ClassIndex(dataset, lonely), 8, seeded(8), within_alphabet=True)
     with pytest.raises(UserError, match="at least 1 pair"):
         sample_pairs(whole(dataset), 0, seeded(0))
 
@@ -138,14 +141,6 @@ def test_alphabets_of_two_characters_are_large_enough(dataset):
     pairs = sample_pairs(class_index, 400, seeded(1), within_alphabet=True)
     left, right = dataset.classes[pairs.first], dataset.classes[pairs.second]
     assert ((left // 6 == right // 6) & ((left == right) == pairs.same.bool())).all()
-
-
-def test_every_lonely_character_is_named(dataset):
-    class_index = ClassIndex(
-        dataset, torch.isin(dataset.classes, torch.tensor([0, 6, 11, 12])).nonzero()[:, 0]
-    )
-    with pytest.raises(UserError, match="AlphabetA, AlphabetB: one character only"):
-        sample_pairs(class_index, 8, seeded(8), within_alphabet=True)
 
 
 def test_of_two_alphabets_the_other_image_comes_from_both_alike(dataset):
