@@ -346,7 +346,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
     return {
         "title": f"Sweep {sweep.name} ({_experiment(sweep.runs)})",
         "summary": sweep.summary(),
-        "verdict": sweep_verdict(sweep, groups),
+        "verdict": sweep_verdict(groups),
         "charts": charts,
         "chart": {chart.key: chart for chart in charts},
         "settings": first_rows(settings, MAX_ROWS) if groups else None,

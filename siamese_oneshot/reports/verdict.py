@@ -14,7 +14,7 @@ from siamese_oneshot.evaluation.published import (
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import mean_interval, wilson
 from siamese_oneshot.reports.aggregate import Group
-from siamese_oneshot.reports.read import DataInfo, Sweep
+from siamese_oneshot.reports.read import DataInfo
 from siamese_oneshot.utils.tables import Table
 
 PROTOCOL = "within_alphabet_20way"  # of the paper's main result
@@ -44,7 +44,7 @@ def _compared(scores: Iterable[Score]) -> Score | None:
     return next((score for score in scores if score.comparable_with == PROTOCOL), None)
 
 
-def sweep_verdict(sweep: Sweep, groups: Sequence[Group]) -> Verdict:
+def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     """Compare the settings with the best validation score, over their seeds."""
     if not groups:
         return Verdict("No job has finished yet.", "none")

@@ -66,8 +66,7 @@ def verdict_of(folder: Path, *rows: tuple[int, int, float, int | None]) -> Verdi
         scores = [] if right is None else scores_of({"test/lake_runs": right}, n=100)
         result = result_of(validation, seed, scores=scores)
         make_job(folder, number, {"lr": lr, "seed": seed}, result)
-    sweep = read_sweep([folder])
-    return sweep_verdict(sweep, group_runs(sweep)[0])
+    return sweep_verdict(group_runs(read_sweep([folder]))[0])
 
 
 def test_a_sweep_is_judged_by_the_best_on_validation_with_pooled_episodes(tmp_path: Path) -> None:
@@ -93,8 +92,7 @@ def test_one_tested_seed_of_several_speaks_for_itself(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path, (1, 0, 0.50, None), (1, 1, 0.51, 93), (1, 2, 0.52, None))
     assert "of 3 seeds). Job 1: 93.00% (95% interval 86.3-96.6)" in verdict.text
     assert verdict.tone == "open"
-    empty = sweep_verdict(read_sweep([tmp_path]), [])
-    assert empty == Verdict("No job has finished yet.", "none")
+    assert sweep_verdict([]) == Verdict("No job has finished yet.", "none")
 
 
 def test_lakes_runs_count_before_the_paper_s_protocol(tmp_path: Path) -> None:
@@ -102,5 +100,5 @@ def test_lakes_runs_count_before_the_paper_s_protocol(tmp_path: Path) -> None:
         scores = [*scores_of({"test/lake_runs": 90}, n=100), *scores_of({"test/other": 10}, n=100)]
         scores[1] = replace(scores[1], comparable_with=scores[0].comparable_with)
         make_job(tmp_path, seed, {"seed": seed}, result_of(0.5, seed, scores=scores))
-    sweep = read_sweep([tmp_path])
-    assert "lake_runs list: mean 90.00%" in sweep_verdict(sweep, group_runs(sweep)[0]).text
+    groups, _ = group_runs(read_sweep([tmp_path]))
+    assert "lake_runs list: mean 90.00%" in sweep_verdict(groups).text
