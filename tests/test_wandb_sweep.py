@@ -112,21 +112,28 @@ def test_a_team_is_named_where_there_is_one() -> None:
     assert wandb_sweep(["seed=0,1", "logger.wandb.entity=team"])["entity"] == "team"
 
 
-def test_an_interval_needs_a_search() -> None:
-    with pytest.raises(UserError, match=r"optimizer\.lr: .*add \+sweep=search"):
-        wandb_sweep(["optimizer.lr=interval(1e-4,1e-2)"])
-    assert wandb_sweep(["+sweep=search", "optimizer.lr=interval(1e-4,1e-2)"])["method"] == "bayes"
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (["optimizer.lr=interval(1e-4,1e-2)"], r"optimizer\.lr: .*add \+sweep=search"),
+        (["+experiment=modern", "+sweep=optimizer"], r"data\.split=lake"),
+        (["seed=1"], "nothing varies"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(line: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        wandb_sweep(line)
 
 
-def test_a_search_by_what_is_trained_on_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data\.split=lake"):
-        wandb_sweep(["+experiment=modern", "+sweep=optimizer"])
-    assert wandb_sweep(["+experiment=modern", "+sweep=seeds"])["method"] == "grid"
-
-
-def test_nothing_to_vary_is_refused() -> None:
-    with pytest.raises(UserError, match="nothing varies"):
-        wandb_sweep(["seed=1"])
+@pytest.mark.parametrize(
+    ("line", "method"),
+    [
+        (["+sweep=search", "optimizer.lr=interval(1e-4,1e-2)"], "bayes"),
+        (["+experiment=modern", "+sweep=seeds"], "grid"),
+    ],
+)
+def test_a_search_may_have_intervals_and_a_grid_any_split(line: list[str], method: str) -> None:
+    assert wandb_sweep(line)["method"] == method
 
 
 def test_what_is_printed_is_yaml_and_mistakes_are_a_line() -> None:

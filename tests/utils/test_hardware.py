@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import platform
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.hardware import PRECISIONS, choose_accelerator, choose_precision
+from siamese_oneshot.utils.hardware import (
+    PRECISIONS,
+    choose_accelerator,
+    choose_precision,
+    keep_freed_memory,
+)
 
 
 @pytest.mark.parametrize(("cuda", "expected"), [(True, "gpu"), (False, "cpu")])
@@ -61,35 +64,28 @@ def test_auto_precision_asks_the_device_in_use(
     assert choose_precision("auto", accelerator) == expected
 
 
-def test_this_machine_gets_an_answer() -> None:
+def test_this_machine_gets_an_answer_and_a_named_precision_is_kept() -> None:
     """The private functions of torch that are asked do exist."""
     assert choose_precision("auto", "cpu") in ("bf16-mixed", "32-true")
-
-
-def test_a_named_precision_is_kept() -> None:
     for precision in set(PRECISIONS) - {"auto"}:
         assert choose_precision(precision, "gpu") == precision
 
 
-def test_float16_is_for_gpus() -> None:
-    """On a CPU Lightning would take bfloat16, and the result say otherwise."""
-    with pytest.raises(UserError, match="precision=16-mixed: it needs a GPU"):
-        choose_precision("16-mixed", "cpu")
-
-
-def test_unknown_precision() -> None:
-    with pytest.raises(UserError, match=r"precision=bf16: .*bf16-mixed"):
-        choose_precision("bf16", "cpu")
+@pytest.mark.parametrize(
+    ("precision", "says"),
+    [
+        # On a CPU Lightning would take bfloat16, and the result say otherwise.
+        ("16-mixed", "precision=16-mixed: it needs a GPU"),
+        ("bf16", r"precision=bf16: .*bf16-mixed"),
+    ],
+)
+def test_a_precision_that_cannot_be_had_is_refused(precision: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        choose_precision(precision, "cpu")
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 def test_glibc_takes_the_setting_and_results_stay() -> None:
-    """In a process of its own, since the setting is the process's."""
-    script = """
-import torch
-from siamese_oneshot.utils.hardware import keep_freed_memory
-before = torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3)
-assert keep_freed_memory()
-assert torch.equal(before, torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3))
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    before = torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3)
+    assert keep_freed_memory()
+    assert torch.equal(before, torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3))
