@@ -32,14 +32,17 @@ def no_account(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two jobs of one process that finish, between them one that crashes."""
+    """Two jobs of one process that finish, between them one that crashes; the last has one plot."""
     folder = tmp_path_factory.mktemp("wandb")
+    counts, every = iter([len(PLOTS), 1]), figures.validation_figures
     line = [
         "-m", "optimizer.lr=1e-3,1e30,2e-3", "seed=2", *LOGGED, f"hydra.sweep.dir={folder}",
         "hydra.sweeper.name=my sweep", "logger.wandb.checkpoint=always", "logger.wandb.tags=[mine]",
     ]  # fmt: skip
-    with without_account(folder / "home"), pytest.raises(SystemExit) as stop:
-        run_hydra(train_task, argv=line)
+    with without_account(folder / "home") as patch:
+        patch.setattr(figures, "validation_figures", lambda *g: islice(every(*g), next(counts)))
+        with pytest.raises(SystemExit) as stop:
+            run_hydra(train_task, argv=line)
     assert stop.value.code == 1, "a job failed"
     return folder / "my sweep"
 
