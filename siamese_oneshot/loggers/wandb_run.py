@@ -102,6 +102,7 @@ class WandbRun:
         Yields:
             The logger; None if W&B is disabled or fails, or in all processes but the first.
         """
+        _no_telemetry()
         mode = choose_mode(self.mode) if is_first_process() else "disabled"
         if mode == "disabled":
             yield None
@@ -157,6 +158,7 @@ def choose_mode(mode: str) -> str:
 
 def has_login(**settings: Any) -> bool:
     """Whether the environment, netrc or W&B's settings hold a key."""
+    _no_telemetry()
     try:
         import wandb
 
@@ -166,6 +168,14 @@ def has_login(**settings: Any) -> bool:
     except Exception as problem:  # a damaged key or settings file must not stop a training
         log.warning("the W&B login cannot be used: %s", problem)
         return False
+
+
+def _no_telemetry() -> None:
+    """W&B's service reports errors over HTTPS even offline, unless it is told so before it starts.
+
+    A user who wants that sets ``WANDB_ERROR_REPORTING=true``.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 
 
 def _run_id(folder: Path) -> str:
