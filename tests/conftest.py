@@ -16,6 +16,7 @@ import pytest
 from blobs import make_dataset
 from cached_conf import each_line_composed_once, each_text_parsed_once
 
+from siamese_oneshot.data import image_folder
 from siamese_oneshot.data.dataset import CharacterDataset
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def unsynced(handle: int) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def nothing_done_twice() -> Iterator[None]:
-    """Each config is composed once, and no file is synced."""
+def nothing_done_twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each config is composed once, no file is synced, and the user's cache stays as it is."""
+    strokes = tmp_path_factory.mktemp("strokes")
     with (
+        mock.patch.object(image_folder, "cache_file", lambda root: strokes / str(hash(root))),
         each_text_parsed_once(),
         each_line_composed_once(),
         mock.patch.object(os, "fsync", unsynced),

@@ -167,10 +167,11 @@ def test_bad_images_are_named_and_skipped(command: Command, workdir: Path) -> No
 def test_what_is_also_a_support_or_in_no_class_is_not_counted(
     command: Command, workdir: Path
 ) -> None:
-    shutil.copy(workdir / SUPPORT / "ring" / "1.png", workdir / QUERY / "ring" / "copy.png")
+    # The same image, whatever the format.
+    Image.open(workdir / SUPPORT / "ring" / "1.png").save(workdir / QUERY / "ring" / "copy.bmp")
     _, shown, _ = command()
     assert "1 query is also a support" in shown
-    assert "ring/copy.png" in content()["notes"][0]
+    assert "ring/copy.bmp" in content()["notes"][0]
     assert content()["accuracy"]["n"] == 6
     (copy,) = [query for query in content()["queries"] if query["also_support"]]
     assert copy["classes"][0]["name"] == "ring"
@@ -214,6 +215,18 @@ def test_one_class_and_a_solid_patch_are_pointed_at(command: Command, workdir: P
     assert "β [1]/ring/1.png" in shown
     assert "There is only one class" in shown
     assert {row["probability"] for row in rows()} == {"1.0"}
+
+
+def test_pages_and_images_of_two_classes_are_noted(command: Command, workdir: Path) -> None:
+    pages = [Image.open(workdir / SUPPORT / kind / "1.png") for kind in KINDS]
+    pages[0].save(workdir / QUERY / "pages.tif", save_all=True, append_images=pages[1:])
+    shutil.copy(workdir / SUPPORT / "ring" / "1.png", workdir / SUPPORT / "bar ü" / "2.png")
+    _, shown, _ = command()
+    told = "Only the first of its 3 pages is read: queries, a=b/pages.tif."
+    same = "The same image is a support of several classes: bar ü = ring."
+    for note in (told, same):
+        assert note in shown
+        assert note in content()["notes"]
 
 
 def test_names_that_are_no_text(command: Command, workdir: Path) -> None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
+import json
 import logging
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from siamese_oneshot.data import cache, foreground, image_input
 from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.foreground import SIDE
 from siamese_oneshot.data.image_input import (
+    MANY,
     ImageError,
     ImageInput,
     list_errors,
@@ -33,6 +43,7 @@ LAYOUT = """Expected, with any names and any number of images:
 SUPPORT_LAYOUT = """Expected, with any names:
     class/image.png   one folder per class, with one or more images, or
     class.png         one image per class, named after the class"""
+_PART = re.compile("(train|val|valid|test|dev|eval)(ing|idation|uation)?", re.IGNORECASE)
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 
 OnError = Literal["skip", "stop"]
@@ -98,16 +109,18 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
         if len(file.relative_to(base).parts) > 3:
             deep = printable(file.relative_to(base))
             raise FolderError(f"{printable(base)}: {deep} is nested too deep\n{LAYOUT}")
-    images, unread = _read(lambda file, name: read_input(file, name).normalized.strokes, files)
+    images, unread, notes = _cached_strokes(base, files)
     errors += unread + _unusable(files, images, base)
     errors = [ImageError(error.path.relative_to(base), error.reason) for error in errors]
     errors.sort(key=lambda error: error.path)
     _require(images, base, errors, LAYOUT)
     check_errors(errors, on_error)
-    if errors:
-        log.warning("%s: skipped %d\n%s", printable(base), len(errors), list_errors(errors))
+    skipped = [*errors, *notes]
+    if skipped:
+        log.warning("%s: skipped %d\n%s", printable(base), len(skipped), list_errors(skipped))
 
     names = [_names(file.relative_to(base)) for file in images]
+    _check_parts({parts[0] for parts in names if len(parts) == 3}, base)
     depths = {len(parts): printable("/".join(parts)) for parts in reversed(names)}
     if 1 in depths:
         raise FolderError(f"{printable(base)}: {depths[1]} is in no class's folder\n{LAYOUT}")
@@ -121,7 +134,76 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
         alphabets=[parts[0] if 3 in depths else only for parts in names],
         source="folder",
     )
-    return Folder(dataset, tuple(map(str, errors)))
+    return Folder(dataset, tuple(map(str, skipped)))
+
+
+def _check_parts(alphabets: Collection[str], base: Path) -> None:
+    """Refuse train/, val/ and test/: as alphabets, test/ would train (it is the first by name)."""
+    parts = [name for name in sorted(alphabets) if _PART.fullmatch(name)]
+    if len(parts) > 1 and len(parts) == len(alphabets):
+        raise FolderError(
+            f"{printable(base)}: {', '.join(map(printable, parts))} are no alphabets, of which the "
+            "first would train. Put their classes side by side, each with all its images: the "
+            f"package divides them itself. (Alphabets of such names: rename one.)\n{LAYOUT}"
+        )
+
+
+def _cached_strokes(
+    base: Path, files: Sequence[Path]
+) -> tuple[dict[Path, NDArray[np.uint8]], list[ImageError], list[ImageError]]:
+    """The strokes of each usable image, errors of the others, and notes on what was not read.
+
+    They are cached until a file, this package's reading or a library of it changes.
+    """
+    listing = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            facts = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            listing.append([os.fsencode(file.relative_to(base)).hex(), *facts])
+
+    def build() -> dict[str, NDArray[Any]]:
+        if len(files) > MANY:
+            log.info("%s: reading %s images", printable(base), f"{len(files):,}")
+        read = read_many(read_input, files)
+        strokes = [image.normalized.strokes for image in read if isinstance(image, ImageInput)]
+        texts = [None if isinstance(image, ImageError) else image.notes for image in read]
+        packed = cache.pack(np.stack(strokes) > 0) if strokes else np.zeros((0, 1), np.uint8)
+        return {"strokes": packed, "notes": np.frombuffer(json.dumps(texts).encode(), np.uint8)}
+
+    arrays = cache.load_or_build(
+        cache_file(base), {"files": listing, "code": _reading_code()}, build
+    )
+    texts = dict(zip(files, json.loads(arrays["notes"].tobytes()), strict=True))
+    # The reason may be gone, such as too little memory.
+    unread = [file for file, found in texts.items() if found is None]
+    again, errors = _read(read_input, unread)
+    cached = iter(cache.unpack(arrays["strokes"], SIDE).numpy())
+    images, notes = {}, []
+    for file, found in texts.items():
+        if found is not None:
+            images[file] = next(cached)
+        elif file in again:
+            images[file] = again[file].normalized.strokes
+            found = again[file].notes
+        notes += [ImageError(file.relative_to(base), note) for note in found or ()]
+    return images, errors, notes
+
+
+def cache_file(folder: Path) -> Path:
+    """Where the strokes of a folder's images are cached."""
+    resolved = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    return cache.cache_home() / f"folder-{resolved}.safetensors"
+
+
+@functools.cache
+def _reading_code() -> str:
+    """A hash of the code that turns files into strokes, and the versions of its libraries."""
+    digest = hashlib.sha256()
+    for module in (foreground, image_input):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    versions = [version(name) for name in ("pillow", "numpy", "scipy", "scikit-image")]
+    return f"{digest.hexdigest()[:16]} {' '.join(versions)}"
 
 
 def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:

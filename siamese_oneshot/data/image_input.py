@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from siamese_oneshot.data.foreground import NoForeground, NormalizedImage, normalize
 from siamese_oneshot.utils.errors import UserError
@@ -23,11 +26,19 @@ MAX_PIXELS = 64_000_000
 THUMBNAIL = 105  # pixels along the longer side
 _MAX_LISTED = 20  # errors in one message
 _THREADS = 4  # each may hold an image of 64 megapixels
-_MANY = 200  # images that are worth a progress bar
+MANY = 200  # images that are worth a progress bar
 # Formats with a signature, as content decides; none that starts a program, as EPS does.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_JPEG_END = b"\xff\xd9"
+_NO_DATA = b"\x2a\x55" * 64  # decoded as pixels if any are missing, else ignored
+_ALPHA_OR_ZERO = ("BMP", "ICO")  # many programs write zeros for "no alpha"
+_PARTS = {"TIFF": "pages", "GIF": "frames", "PNG": "frames", "WEBP": "frames", "AVIF": "frames"}
+_REDUCED = 254  # TIFF's tag NewSubfileType; its lowest bit marks a thumbnail
+_COLORS_16 = re.compile("(RGB[AX]?);16([BLN])")  # Pillow's names of 16-bit color layouts
+_OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_EXTREME = 1e-5  # of the levels beyond 8 bits: clipped at either end
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -54,11 +65,15 @@ class ImageInput:
         path: Its file; None if it has none.
         thumbnail: The original image, RGBA, at most 105 pixels along a side.
         normalized: Its strokes in Omniglot's convention.
+        digest: Hash of the pixels.
+        notes: What was not read of the file, such as further pages.
     """
 
     path: Path | None
     thumbnail: Image.Image
     normalized: NormalizedImage
+    digest: bytes
+    notes: tuple[str, ...]
 
 
 ImageSource = (
@@ -87,14 +102,15 @@ def read_input(source: ImageSource, name: str = "the image") -> ImageInput:
     if isinstance(source, ImageInput):
         return source
     path = _expand(Path(source)) if isinstance(source, str | os.PathLike) else None
-    rgba = read_image(path or source, name)
+    rgba, notes = _read(path or source, name)
     try:
         normalized = normalize(rgba)
     except NoForeground as error:
         raise ImageError(path or name, f"no strokes are visible: {error}") from error
     thumbnail = Image.fromarray(rgba)
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return ImageInput(path, thumbnail, normalized)
+    digest = hashlib.sha256(f"{rgba.shape}".encode() + rgba.tobytes()).digest()
+    return ImageInput(path, thumbnail, normalized, digest, notes)
 
 
 def read_many(
@@ -115,7 +131,7 @@ def read_many(
     pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
         results = pool.map(read_one, range(len(sources)))
-        if progress and len(sources) > _MANY:
+        if progress and len(sources) > MANY:
             from tqdm import tqdm
 
             return list(tqdm(results, "reading", len(sources), leave=False, unit=""))
@@ -127,9 +143,8 @@ def read_many(
 def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[np.uint8]:
     """Read the pixels of an image, upright.
 
-    The content decides what a file is, never its suffix. Only the first frame of an animation is
-    read. Gray levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole
-    range.
+    The content decides what a file is, never its suffix. Only the first page or frame is read.
+    Levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole range.
 
     Returns:
         uint8 ``(height, width, 4)``, red to alpha. The arguments are those of `read_input`.
@@ -137,12 +152,17 @@ def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[n
     Raises:
         ImageError: If it is missing, empty, no image, damaged, or larger than 64 megapixels.
     """
+    return _read(source, name)[0]
+
+
+def _read(source: ImageSource, name: str | Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The pixels of an image, and notes on what was not read."""
     if isinstance(source, str | os.PathLike):
         return _read_file(Path(source))
     if isinstance(source, Image.Image):
-        return _pixels(source, name)
+        return _pixels(source, name), ()
     if isinstance(source, np.ndarray):
-        return _array_pixels(source, name)
+        return _array_pixels(source, name), ()
     content: object = source
     if hasattr(source, "read"):
         with _decoding(name):
@@ -170,7 +190,7 @@ def _expand(path: Path) -> Path:
         raise ImageError(path, "there is no such user") from error
 
 
-def _read_file(path: Path) -> NDArray[np.uint8]:
+def _read_file(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     if not os.path.exists(path):
         dangling = os.path.islink(path)
         reason = "the link points to nothing" if dangling else "there is no such file"
@@ -186,26 +206,69 @@ def _read_file(path: Path) -> NDArray[np.uint8]:
         raise ImageError(path, f"it cannot be read ({error.strerror})") from error
 
 
-def _decode(file: BinaryIO, name: str | Path) -> NDArray[np.uint8]:
-    """The pixels of an image file."""
+def _decode(file: BinaryIO, name: str | Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The pixels of an image file, and notes on what was not read."""
     start = file.read(64)
     file.seek(0)
     if not start:
         raise ImageError(name, "the file is empty")
     if start.startswith(_PNG):
         file = io.BytesIO(_without_text(file.read()))
-    Image.init()
     with _decoding(name):
         try:
-            kinds = [kind for kind in _FORMATS if kind in Image.OPEN]
-            image = Image.open(file, formats=kinds)
+            image = _open(file)
         except UnidentifiedImageError as error:
             what = "it is text, not an image" if _is_text(start) else "its format is unknown"
             raise ImageError(name, f"{what}; save it as PNG or JPEG") from error
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(name, _too_large(f"{image.width}×{image.height} pixels"))
-            return _pixels(image, name)
+            layout = _COLORS_16.match(_layout(image))
+            try:
+                pixels = _pixels(image, name)
+            except ImageError:
+                whole = _without_end(file) if image.format in ("JPEG", "MPO") else None
+                if whole is None:
+                    raise
+                pixels = _pixels(whole, name)
+            if image.format in _ALPHA_OR_ZERO and not pixels[..., 3].any():
+                pixels[..., 3] = 255
+            notes = _unread_parts(image)
+        if layout:
+            file.seek(0)
+            pixels = _with_low_bytes(pixels, _open(file), layout, name)
+        return pixels, notes
+
+
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
+    """An image that is not decoded yet."""
+    Image.init()
+    return Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+
+
+def _unread_parts(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """How many pages or frames there are beside the first; thumbnails do not count."""
+    parts = _PARTS.get(image.format or "")
+    try:
+        count = getattr(image, "n_frames", 1) if parts else 1
+        if parts == "pages":
+            for number in range(1, count):
+                image.seek(number)
+                count -= image.tag_v2.get(_REDUCED, 0) & 1  # type: ignore[attr-defined]
+    except Exception:  # what follows the first page is damaged
+        return ("what follows its first page or frame is damaged and not read",)
+    return (f"only the first of its {count} {parts} is read",) if count > 1 else ()
+
+
+def _without_end(file: BinaryIO) -> Image.Image | None:
+    """A JPEG that lacks no more than its end marker; None if pixels are missing, too.
+
+    Whatever follows the last pixel is ignored, so two different ends give equal pixels then.
+    """
+    file.seek(0)
+    data = file.read().rstrip(b"\xff")
+    plain, other = (_open(io.BytesIO(data + end + _JPEG_END)) for end in (b"", _NO_DATA))
+    return plain if np.array_equal(np.asarray(plain), np.asarray(other)) else None
 
 
 def _without_text(png: bytes) -> bytes:
@@ -240,20 +303,64 @@ def _pixels(image: Image.Image, name: str | Path) -> NDArray[np.uint8]:
     if not image.width * image.height:
         raise ImageError(name, f"it has {image.width}×{image.height} pixels")
     with _decoding(name):
-        image.load()
-        try:
-            image.getexif()
-            upright = ImageOps.exif_transpose(image)
-        except MemoryError:
-            raise
-        except Exception:  # damaged EXIF data: the orientation is unknown, the pixels are fine
-            upright = image
+        upright = _upright(image)
         if upright.mode.startswith("I") or upright.mode == "F":
-            levels = np.nan_to_num(np.asarray(upright).astype(np.float64))
-            levels -= levels.min()
-            levels *= 255 / max(levels.max(), 1e-9)
-            upright = Image.fromarray(levels.round().astype(np.uint8))
+            upright = Image.fromarray(_stretched(np.nan_to_num(np.asarray(upright))))
         return np.array(upright.convert("RGBA"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    try:
+        image.getexif()
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # damaged EXIF data: the orientation is unknown, the pixels are fine
+        return image
+
+
+def _layout(image: ImageFile.ImageFile) -> str:
+    """Pillow's name of how pixels lie in the file."""
+    arguments = image.tile[0][3] if image.tile else None
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def _with_low_bytes(
+    high: NDArray[np.uint8], image: ImageFile.ImageFile, layout: re.Match[str], name: str | Path
+) -> NDArray[np.uint8]:
+    """RGBA pixels of a file with 16-bit colors, of which Pillow reads the high bytes only.
+
+    Read with the other byte order, it gives the low ones.
+    """
+    swapped = f"{layout[1]};16{_OTHER_BYTE[layout[2]]}"
+    tiles = []
+    for codec, box, offset, arguments in image.tile:
+        arguments = (swapped, *arguments[1:]) if isinstance(arguments, tuple) else swapped
+        tiles.append(ImageFile._Tile(codec, box, offset, arguments))
+    image.tile = tiles
+    levels = high * np.uint16(256) + _pixels(image, name)
+    alpha = levels[..., 3:] if layout[1] == "RGBA" else np.full_like(levels[..., 3:], 255)
+    alpha = alpha // np.uint16(1 + alpha.max() // 256)
+    return np.concatenate([_stretched(levels[..., :3]), alpha.astype(np.uint8)], 2)
+
+
+def _stretched(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Stretch gray levels or colors to 0 … 255, whatever a few stuck pixels of the sensor say."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    around = np.ones((3, 3), bool)
+    around[1, 1] = False
+    around = around.reshape(3, 3, *[1] * (levels.ndim - 2))
+    lowest, highest = (
+        extreme(levels, footprint=around, mode="mirror")
+        for extreme in (minimum_filter, maximum_filter)
+    )
+    smooth = np.clip(levels, lowest, highest).astype(np.float64)
+    skipped = int(_EXTREME * smooth.size)
+    ordered = np.partition(smooth, [skipped, smooth.size - 1 - skipped], axis=None)
+    low, high = float(ordered[skipped]), float(ordered[-1 - skipped])
+    return ((smooth - low) * (255 / max(high - low, 1e-9))).round().clip(0, 255).astype(np.uint8)
 
 
 def _array_pixels(array: NDArray[np.generic], name: str | Path) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class Answer:
     prediction: Prediction
     label: str | None  # name of the query's folder; None in the folder of all queries
     is_class: bool  # whether the label names a class, which is then the expected one
-    repeated: bool  # whether the query is one of the support files, or has the same bytes
+    repeated: bool  # whether the query is the same image as a support
 
     @property
     def path(self) -> Path:
@@ -110,6 +111,17 @@ class PredictionResults:
         if copies:
             start = "1 query is" if len(copies) == 1 else f"{len(copies)} queries are"
             notes.append(f"{start} also a support and not counted: {_some(copies)}.")
+        inputs = [image for _, image in self.supports]
+        owners: dict[bytes, set[str]] = defaultdict(set)
+        for name, image in self.supports:
+            owners[image.digest].add(name)
+        if shared := [" = ".join(sorted(names)) for names in owners.values() if len(names) > 1]:
+            notes.append(f"The same image is a support of several classes: {_some(shared)}.")
+        by_note: dict[str, list[object]] = defaultdict(list)
+        for image in dict.fromkeys([*inputs, *(one.prediction.image for one in self.answers)]):
+            for note in image.notes:
+                by_note[note].append(image.path)
+        notes += [f"{note[0].upper()}{note[1:]}: {_some(p)}." for note, p in by_note.items()]
         patched = [image.path for _, image in self.supports if _has_patch(image)]
         if patched:
             notes.append(
@@ -235,6 +247,7 @@ def _image_json(image: ImageInput) -> dict[str, Any]:
         "box": found.box,
         "stroke": round(found.stroke, 2),
         "polarity": found.polarity,
+        "notes": image.notes,
     }
 
 

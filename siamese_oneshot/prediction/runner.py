@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import tempfile
 import time
@@ -64,9 +63,9 @@ def predict(
     names, images = zip(*supports.images, strict=True)
     classifier.add_images(names, images)
     predictions = classifier.predict([image for _, image in queries.images])
-    classes, digests = set(classifier.classes), {_digest(image.path) for image in images}
+    classes, digests = set(classifier.classes), {image.digest for image in images}
     answers = [
-        Answer(prediction, label, label in classes, _digest(prediction.image.path) in digests)
+        Answer(prediction, label, label in classes, prediction.image.digest in digests)
         for (label, _), prediction in zip(queries.images, predictions, strict=True)
     ]
     skipped = supports.errors + queries.errors
@@ -100,10 +99,3 @@ def _new_folder(path: Path) -> Path:
             folder.mkdir()
             break
     return folder
-
-
-def _digest(path: Path | None) -> bytes | None:
-    if path is None:
-        return None
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from siamese_oneshot.data import image_folder
 from siamese_oneshot.data.image_folder import (
     FolderError,
     check_errors,
@@ -16,7 +17,7 @@ from siamese_oneshot.data.image_folder import (
     load_queries,
     load_supports,
 )
-from siamese_oneshot.data.image_input import read_input
+from siamese_oneshot.data.image_input import ImageError, read_input
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -276,3 +277,78 @@ def test_bad_images_stop_where_that_is_asked_for(tmp_path):
         check_errors(faults, "stop")
     with pytest.raises(UserError, match="on_error=no: it must be one of"):
         check_errors((), "no")
+
+
+@pytest.mark.parametrize(
+    ("parts", "refused"),
+    [
+        (("train", "val", "test"), True),
+        (("Training", "Testing"), True),
+        (("train", "Greek"), False),
+        (("test",), False),
+        (("latest", "trains"), False),
+    ],
+)
+def test_parts_of_a_data_set_are_no_alphabets(tmp_path, parts, refused):
+    for k, part in enumerate(parts):
+        for c in range(2):
+            draw(tmp_path / part / f"class {c}" / "1.png", 7 * k + c)
+    if not refused:
+        assert load_folder(tmp_path).dataset.alphabet_names == tuple(sorted(parts))
+        return
+    with pytest.raises(FolderError, match=f"{sorted(parts)[0]}.* are no alphabets"):
+        load_folder(tmp_path)
+
+
+def test_images_are_read_once_until_a_file_changes(letters, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        image_folder, "read_input", lambda file, name: [read.append(file.name), read_input(file)][1]
+    )
+    ink = load_folder(letters).dataset.pixels
+    assert sorted(read) == ["10.png", "2.png", "x.png", "y.png", "z.jpg"]
+    assert torch.equal(load_folder(letters).dataset.pixels, ink)
+    assert len(read) == 5
+    draw(letters / "a" / "y.png", 20)
+    changed = load_folder(letters).dataset.pixels
+    assert len(read) == 10
+    assert [torch.equal(*pair) for pair in zip(ink, changed, strict=True)] == [
+        True, False, True, True, True,
+    ]  # fmt: skip
+    draw(letters / "b" / "3.png", 25)
+    assert len(load_folder(letters).dataset) == 6
+    cache_file = image_folder.cache_file(letters)
+    cache_file.write_bytes(cache_file.read_bytes()[:-4])
+    assert len(load_folder(letters).dataset) == 6
+    monkeypatch.setattr(image_folder, "_reading_code", lambda: "changed")
+    read.clear()
+    load_folder(letters)
+    assert len(read) == 6
+
+
+def test_an_image_that_could_not_be_read_is_tried_again(letters, monkeypatch):
+    memory = []
+
+    def read(file, name):
+        if file.name == "y.png" and not memory:
+            raise ImageError(file, "there is not enough memory")
+        return read_input(file)
+
+    monkeypatch.setattr(image_folder, "read_input", read)
+    assert load_folder(letters).skipped == ("a/y.png: there is not enough memory",)
+    memory.append(1)
+    found = load_folder(letters)
+    assert (found.skipped, len(found.dataset)) == ((), 5)
+    assert torch.equal(
+        found.dataset.pixels[1],
+        torch.from_numpy(read_input(letters / "a/y.png").normalized.strokes),
+    )
+
+
+def test_pages_that_are_not_read_are_named(letters):
+    images = [Image.open(letters / "a" / name) for name in ("x.png", "y.png")]
+    images[0].save(letters / "a" / "pages.tif", save_all=True, append_images=images[1:])
+    for _ in range(2):  # from the cache, too
+        found = load_folder(letters)
+        assert found.skipped == ("a/pages.tif: only the first of its 2 pages is read",)
+        assert len(found.dataset) == 6

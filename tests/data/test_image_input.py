@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, PngImagePlugin
 
 from siamese_oneshot.data import image_input
@@ -143,11 +144,124 @@ def test_a_png_may_have_damaged_exif_data_or_long_texts() -> None:
         read_image(encoded(image, pnginfo=info)[:-30])
 
 
-def vast_png(width: int, height: int) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(name + data))
-        return struct.pack(">I", len(data)) + name + data + checksum
+def stuck(levels: np.ndarray, *places: tuple[int, int]) -> np.ndarray:
+    """A 12-bit image whose sensor has stuck pixels."""
+    levels = levels.astype(np.uint16) * 8 + 1000
+    for number, place in enumerate(places):
+        levels[place] = 65535 if number % 2 == 0 else 0
+    return levels
 
+
+@pytest.mark.parametrize("places", [[], [(3, 5)], [(3, 5), (20, 40)], [(0, 0), (39, 59), (8, 8)]])
+@pytest.mark.parametrize("as_float", [False, True])
+def test_stuck_pixels_do_not_hide_the_strokes(
+    places: list[tuple[int, int]], as_float: bool
+) -> None:
+    levels = stuck(hook(), *places)
+    if as_float:
+        image = Image.fromarray(levels.astype(np.float32))
+    else:
+        image = Image.fromarray(levels)
+    assert np.abs(read_image(encoded(image, "TIFF"))[..., 0] - hook().astype(int)).max() <= 1
+
+
+def test_a_thin_line_is_no_stuck_pixel() -> None:
+    levels = np.full((40, 60), 60000, np.uint16)
+    levels[10:30, 20] = 100  # one pixel wide
+    expected = np.where(levels > 100, 255, 0)
+    assert np.array_equal(read_image(encoded(Image.fromarray(levels)))[..., 0], expected)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + checksum
+
+
+def png_16(levels: np.ndarray) -> bytes:
+    """An RGB or RGBA PNG of 16 bits a channel, which Pillow cannot write."""
+    height, width, channels = levels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    data = b"".join(b"\0" + row.tobytes() for row in levels.astype(">u2"))
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def tiff_16(levels: np.ndarray, byte_order: str, deflated: bool) -> bytes:
+    file = io.BytesIO()
+    compression = "zlib" if deflated else None
+    tifffile.imwrite(file, levels, byteorder=byte_order, photometric="rgb", compression=compression)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_16_bit_colors_are_stretched_as_gray_levels_are(bits: int) -> None:
+    """Pillow alone reads the high bytes, in which 10-bit values are 0 to 3."""
+    factor = {10: 4, 12: 16, 16: 257}[bits]
+    color = np.stack([hook(), np.maximum(hook(), 51), hook()], 2)
+    levels = color.astype(np.uint16) * factor
+    clear = np.dstack([levels, np.full(hook().shape, 255 * factor, np.uint16)])
+    clear[:3, :, 3] = 0
+    files = [png_16(levels), png_16(clear)]
+    files += [tiff_16(levels, order, deflated) for order in "<>" for deflated in (False, True)]
+    for data in files:
+        rgba = read_image(data)
+        assert np.array_equal(rgba[..., :3], color)
+        assert (rgba[3:, :, 3] == 255).all()
+    assert not read_image(files[1])[:3, :, 3].any()
+
+
+def bmp_32(alpha: int) -> bytes:
+    """A BMP with a V4 header and an alpha channel."""
+    height, width = hook().shape
+    pixels = np.dstack([hook()] * 3 + [np.full_like(hook(), alpha)])[::-1].tobytes()
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    header += masks + b"BGRs" + bytes(48)
+    start = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + header + pixels
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_bmp_whose_alpha_is_unused_is_opaque(alpha: int) -> None:
+    rgba = read_image(bmp_32(alpha))
+    assert np.array_equal(rgba[..., 0], hook())
+    assert (rgba[..., 3] == 255).all()
+    with pytest.raises(ImageError, match="wholly transparent"):  # elsewhere alpha means alpha
+        read_input(encoded(Image.fromarray(np.dstack([hook()] * 3 + [np.zeros_like(hook())]))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("TIFF", "pages"), ("GIF", "frames"), ("WEBP", "frames"), ("PNG", "frames")]
+)
+def test_further_pages_and_frames_are_noted(kind: str, name: str) -> None:
+    images = [Image.fromarray(np.roll(hook(), k)) for k in range(3)]
+    for count in (1, 3):
+        data = encoded(images[0], kind, save_all=True, append_images=images[1:count])
+        notes = read_input(data).notes
+        assert notes == (() if count == 1 else (f"only the first of its 3 {name} is read",))
+    assert read_input(data[: -len(data) // 4] if kind == "GIF" else data).notes  # damaged behind
+
+
+def test_a_thumbnail_in_a_tiff_is_no_page() -> None:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as tiff:
+        tiff.write(hook())
+        tiff.write(hook()[::2, ::2], subfiletype=1)
+    assert read_input(file.getvalue()).notes == ()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_may_lack_its_end_marker_but_no_pixels(progressive: bool) -> None:
+    image = Image.fromarray(np.kron(hook(), np.ones((4, 4), np.uint8)))
+    data = encoded(image, "JPEG", progressive=progressive)
+    for end in (data[:-1], data[:-2], data + b"\0" * 99, data[:-2] + b"\xff\xff"):
+        assert np.array_equal(read_image(end), read_image(data))
+    for cut in (40, 400, len(data) // 2):
+        with pytest.raises(ImageError, match="damaged or incomplete"):
+            read_image(data[:-cut])
+
+
+def vast_png(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
