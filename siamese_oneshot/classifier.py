@@ -35,7 +35,7 @@ from siamese_oneshot.data.image_input import (
     read_input,
     read_many,
 )
-from siamese_oneshot.evaluation.embeddings import check_finite_scores
+from siamese_oneshot.evaluation.embeddings import ELEMENTS, check_finite_scores
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.utils import check
@@ -48,10 +48,9 @@ log = logging.getLogger(__name__)
 _VERSION = 1
 _HEADER = "siamese_oneshot_classes"
 _BATCH = 256  # images embedded at once
-_ELEMENTS = 2**24  # elements of the embeddings compared at once; bounds memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are queries times classes of them
 class ClassScore:
     """How well an image fits a class.
 
@@ -274,8 +273,8 @@ class OneShotClassifier:
 
         Blocks of queries and supports bound the memory, whatever the number of either.
         """
-        n_supports = max(1, min(len(gallery.supports), _ELEMENTS // queries.shape[1]))
-        n_queries = max(1, _ELEMENTS // (n_supports * queries.shape[1]))
+        n_supports = max(1, min(len(gallery.supports), ELEMENTS // queries.shape[1]))
+        n_queries = max(1, ELEMENTS // (n_supports * queries.shape[1]))
         sums = torch.zeros(len(queries), len(gallery.names))
         for start in range(0, len(gallery.supports), n_supports):
             part = slice(start, start + n_supports)

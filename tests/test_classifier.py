@@ -309,7 +309,7 @@ def test_blocks_of_queries_and_classes_bound_the_memory(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(classifier.model.network, "score", watched)
     for elements in (1, 2 * SIZE**2, 6 * SIZE**2):
-        monkeypatch.setattr("siamese_oneshot.classifier._ELEMENTS", elements)
+        monkeypatch.setattr("siamese_oneshot.classifier.ELEMENTS", elements)
         largest.clear()
         for prediction, wanted in zip(classifier.predict(queries), expected, strict=True):
             scores = {one.name: one.score for one in prediction.classes}

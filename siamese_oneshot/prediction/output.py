@@ -7,7 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +155,7 @@ def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
             start = [_cell(answer.path), _cell(answer.expected or ""), answer.verdict]
             for rank, one in enumerate(answer.prediction.classes[:top_k], 1):
                 writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
-    content = json.dumps(as_json(results), indent=1, ensure_ascii=False, allow_nan=False)
+    content = json.dumps(as_json(results, top_k), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "predictions.json").write_text(_utf8(content), encoding="utf-8")
     contact_sheet(results).save(folder / "normalized.png", "PNG")
 
@@ -209,8 +209,8 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
     return table
 
 
-def as_json(results: PredictionResults) -> dict[str, Any]:
-    """Settings, network, supports, all scores of all queries, and what was skipped."""
+def as_json(results: PredictionResults, top_k: int) -> dict[str, Any]:
+    """Settings, network, supports, the best scores of all queries, and what was skipped."""
     model = results.classifier.model
     return {
         "settings": results.settings,
@@ -230,7 +230,7 @@ def as_json(results: PredictionResults) -> dict[str, Any]:
                 "right": answer.right,
                 "known": answer.prediction.known,
                 "also_support": answer.repeated,
-                "classes": [vars(one) for one in answer.prediction.classes],
+                "classes": [asdict(one) for one in answer.prediction.classes[:top_k]],
             }
             for answer in results.answers
         ],

@@ -38,7 +38,7 @@ def predict(
         support: A folder of supports, see `load_supports`.
         query: An image or a folder of images, see `load_queries`.
         weights: Name, run folder or file of the network, see `OneShotClassifier.from_pretrained`.
-        top_k: Classes per query in the table and in the CSV file.
+        top_k: Classes per query in the table and in the files.
         reject_threshold: See `OneShotClassifier`.
         on_error: ``skip`` images that cannot be used, or ``stop`` and write nothing.
         output_dir: A folder; None for ``outputs/predict/<time>``.

@@ -66,7 +66,7 @@ def test_refuses_what_cannot_be_looked_up(embeddings: Embeddings) -> None:
 def test_episodes_equal_a_double_loop(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, shot: int, elements: int
 ) -> None:
-    monkeypatch.setattr(module, "_ELEMENTS", elements)
+    monkeypatch.setattr(module, "ELEMENTS", elements)
     rng = torch.Generator().manual_seed(1)
     queries = INDICES[torch.randint(7, (11,), generator=rng)]
     supports = INDICES[torch.randint(7, (11, 2, shot), generator=rng)]
@@ -84,7 +84,7 @@ def test_episodes_equal_a_double_loop(
 def test_pairs_equal_a_loop(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, elements: int
 ) -> None:
-    monkeypatch.setattr(module, "_ELEMENTS", elements)
+    monkeypatch.setattr(module, "ELEMENTS", elements)
     rng = torch.Generator().manual_seed(2)
     first, second = INDICES[torch.randint(7, (2, 10), generator=rng)]
     seen: list[int] = []
