@@ -19,6 +19,8 @@ trainer.max_steps=abc | an integer
 trainer.max_steps=1.5 | an integer
 trainer.max_steps=nan | an integer
 trainer.max_epochs=-7 | -1 or more
+trainer.max_steps=0 | 1 or more
+trainer.max_steps=9 trainer.max_epochs=0 | 1 or more
 ! trainer.max_steps=-1 | trainer.max_steps | needs an end
 trainer.accelerator=nonsense | cpu
 trainer.accelerator=tpu | cpu

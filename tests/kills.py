@@ -26,7 +26,8 @@ SHAKE = "+callbacks.shake._target_=stoppers.Shake"
 SLOW = "+callbacks.slow._target_=stoppers.Slow"
 LINE = [*FORKED, *BATCHES, SHAKE, "sampler.steps_per_epoch=4", "trainer.max_steps=14"]
 _TIMED = ("speed/",)  # columns that differ between any two runs
-_PROCESS = {"command", "commit", "overrides", "seconds", "num_workers"}  # entries that may differ
+# Entries that may differ.
+_PROCESS = {"command", "commit", "overrides", "seconds", "num_workers", "legs"}
 
 
 def hold(step: int) -> list[str]:

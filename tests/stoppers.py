@@ -28,6 +28,21 @@ class PressCtrlC(pl.Callback):
             raise KeyboardInterrupt
 
 
+class PressCtrlCLate(pl.Callback):
+    """Interrupts after three more epochs."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch >= 3:
+            raise KeyboardInterrupt
+
+
+class FailsToLoad(pl.Callback):
+    """Cannot take over what a checkpoint knows."""
+
+    def on_load_checkpoint(self, trainer, pl_module, checkpoint):
+        raise KeyError("no such thing")
+
+
 class Shake(pl.Callback):
     """Adds noise from all global random generators to the weights, as dropout and others would."""
 

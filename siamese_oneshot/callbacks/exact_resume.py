@@ -23,9 +23,15 @@ class ExactResume(Callback):
 
     It adds to a checkpoint the states of all random generators, the metrics of the last validation
     and the training time. Each private method corrects one thing that Lightning 2.6 does on resume.
+
+    Attributes:
+        settings: What is learned with, plain values by key; kept in the checkpoint, as are
+        legs: what each start of the run was asked for, see `TrainingRun`.
     """
 
     def __init__(self) -> None:
+        self.settings: dict[str, Any] = {}
+        self.legs: list[dict[str, Any]] = []
         self._loaded: dict[str, Any] | None = None
         self._patience: dict[EarlyStopping, int] = {}
         self._groups: list[list[dict[str, Any]]] = []
@@ -47,6 +53,8 @@ class ExactResume(Callback):
             "rng": rng_state(),
             "metrics": {k: v.detach().cpu() for k, v in metrics.items() if k.startswith("val/")},
             "seconds": self.seconds,
+            "settings": self.settings,
+            "legs": self.legs,
         }
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for part in (progress["total"], progress["current"]):

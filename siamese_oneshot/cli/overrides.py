@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
+from siamese_oneshot.runs.record import recorded_overrides
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import quoted
 
@@ -116,8 +115,8 @@ def with_recorded(line: CommandLine) -> list[str]:
     """Expand ``resume=<run>`` to the run's own overrides and folder.
 
     The run is a folder or a ``.ckpt`` file in its ``checkpoints/``, quoted or not (a path may hold
-    spaces, commas and equals signs). The overrides recorded in ``.hydra/overrides.yaml`` come
-    first, but for those whose key is given again. ``resume=null`` changes nothing.
+    spaces, commas and equals signs). The overrides that it has recorded come first, but for those
+    whose key is given again. ``resume=null`` changes nothing.
 
     Raises:
         UserError: No such run, nothing recorded in it, or together with ``--multirun``.
@@ -132,7 +131,7 @@ def with_recorded(line: CommandLine) -> list[str]:
             "Resume the unfinished runs one by one."
         )
     source, run = _run_of(path)
-    recorded = {_parts(text)[1]: text for text in _recorded(run)}
+    recorded = {_parts(text)[1]: text for text in recorded_overrides(run)}
     recorded.pop("resume", None)
     now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
     given = {_parts(text)[1] for text in now}
@@ -168,19 +167,3 @@ def _run_of(path: str) -> tuple[Path, Path]:
         f"resume: there is no run at {source}. Give the folder of an earlier run "
         "or a .ckpt file in its checkpoints/ folder."
     )
-
-
-def _recorded(run: Path) -> list[str]:
-    file = run / ".hydra" / "overrides.yaml"
-    if not file.is_file():
-        raise UserError(
-            f"resume: {file} does not exist, so {run} is not the folder of a run. "
-            "Give a folder that an earlier run made."
-        )
-    try:
-        overrides = OmegaConf.to_container(OmegaConf.load(file))
-    except Exception as error:
-        raise UserError(f"resume: {file} cannot be read: {error}") from error
-    if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
-        raise UserError(f"resume: {file} is damaged: it must be a list of overrides.")
-    return [str(text) for text in overrides]

@@ -158,4 +158,5 @@ def _status(run: Path) -> str:
     try:
         return read_result(run).status
     except UserError:
-        return "unfinished" if (run / ".hydra").is_dir() else "finished"  # a folder of weights
+        recorded = (run / ".hydra").is_dir() or (run / "config.yaml").is_file()
+        return "unfinished" if recorded else "finished"  # a folder of weights

@@ -15,7 +15,7 @@ from rich.panel import Panel
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.io import json_content, write_json
+from siamese_oneshot.utils.io import json_content, previous, write_json
 from siamese_oneshot.utils.tables import Table
 
 VERSION = 2
@@ -50,11 +50,47 @@ class RunResult:
     machine: dict[str, Any] = field(default_factory=dict)  # see `run_info.machine`
     task_digests: dict[str, str] = field(default_factory=dict)  # of frozen lists by ``split/key``
     trained_on: str = ""
+    # What each start of the run was asked for, and what it changed: step, overrides, changes, …
+    legs: list[dict[str, Any]] = field(default_factory=list)
+    # Splits whose scores are of an earlier result, with its steps: the run was prolonged since.
+    earlier_scores: dict[str, int] = field(default_factory=dict)
 
 
 def write_result(folder: Path, result: RunResult) -> Path:
-    """Write ``result.json`` completely or not at all; NaN and infinity become null."""
-    return write_json(folder / FILE, {"version": VERSION, **_finite(dataclasses.asdict(result))})
+    """Write ``result.json`` completely or not at all; NaN and infinity become null.
+
+    The one before is kept as ``result.previous.json``.
+    """
+    path = folder / FILE
+    content = {"version": VERSION, **_finite(dataclasses.asdict(result))}
+    return write_json(path, content, keep=previous(path))
+
+
+def with_earlier(result: RunResult, earlier: RunResult | None) -> RunResult:
+    """A result with the scores of splits that only the ``earlier`` one of the same run has.
+
+    A warning says of which step they are.
+    """
+    if earlier is None:
+        return result
+    own = {score.split for score in result.scores}
+    kept = [score for score in earlier.scores if score.split not in own]
+    steps = {one.split: earlier.earlier_scores.get(one.split, earlier.steps) for one in kept}
+    older = {split: step for split, step in steps.items() if step != result.steps}
+    return dataclasses.replace(
+        result,
+        scores=sorted([*result.scores, *kept], key=lambda score: score.split != "validation"),
+        val_accuracy=earlier.val_accuracy if result.val_accuracy is None else result.val_accuracy,
+        checkpoint=earlier.checkpoint if result.checkpoint is None else result.checkpoint,
+        earlier_scores=older,
+        warnings=[
+            *result.warnings,
+            *(
+                f"the {split} scores are of step {step:,}: the run was continued since then"
+                for split, step in older.items()
+            ),
+        ],
+    )
 
 
 def read_result(folder: Path) -> RunResult:
@@ -86,6 +122,11 @@ def print_result(result: RunResult, folder: Path, console: Console | None = None
         f"{result.train_seconds:.0f} s including validation, precision {result.precision}, "
         f"{result.hardware}",
         f"results are in {folder}",
+    ]
+    lines += [
+        f"resumed at step {leg['step']:,} with {key}: {change}"
+        for leg in result.legs
+        for key, change in leg["changes"].items()
     ]
     if result.checkpoint is not None:
         kind = "last" if Path(result.checkpoint).stem == "last" else "best"

@@ -19,6 +19,7 @@ from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.loggers.run_summary import RunName, log_result
+from siamese_oneshot.runs.record import write_record
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.launch import (
     check_started,
@@ -30,8 +31,9 @@ from siamese_oneshot.training.launch import (
 from siamese_oneshot.training.run import TrainingRun
 from siamese_oneshot.utils import check, slurm
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.errors import Busy, UserError
+from siamese_oneshot.utils.errors import ArgumentError, Busy, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision
+from siamese_oneshot.utils.io import remove_temporary_files
 from siamese_oneshot.utils.text import quoted
 
 _LOCK_TIMEOUT = 8.0  # seconds; the workers of a killed process end within them
@@ -67,6 +69,7 @@ def train(cfg: DictConfig) -> float:
     folder = Path(hydra.runtime.output_dir)
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
     if hydra.mode == RunMode.MULTIRUN and devices > 1 and not launched_from_outside():
+        write_record(folder, cfg, hydra)  # the command reads it
         return train_apart(folder, hydra.overrides.hydra)
     if hydra.mode == RunMode.RUN:
         check_started(devices, cfg.trainer.num_nodes, hydra.overrides.hydra)
@@ -78,8 +81,6 @@ def train(cfg: DictConfig) -> float:
 
 def _train(cfg: DictConfig, folder: Path) -> float:
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    if is_first_process():
-        OmegaConf.save(OmegaConf.create(plain), folder / "config.yaml")
     seed_all(cfg.seed)
     run = TrainingRun(cfg, folder)
     label = RunName.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
@@ -97,7 +98,7 @@ def _train(cfg: DictConfig, folder: Path) -> float:
         try:
             return run.go()
         finally:
-            if run.result is not None:
+            if run.result is not None and run.is_recorded:
                 log_result(loggers, run.result, folder)
 
 
@@ -124,6 +125,9 @@ def _check_settings(cfg: DictConfig) -> None:
     check.integer("trainer.num_nodes", trainer.num_nodes, 1)
     for name in ("max_steps", "max_epochs"):
         check.integer(f"trainer.{name}", trainer[name], -1)
+        if trainer[name] == 0:
+            message = "a training of no steps leaves no network: give 1 or more, or -1 for no limit"
+            raise ArgumentError(f"trainer.{name}", 0, message=message)
     check.integer("trainer.log_every_n_steps", trainer.log_every_n_steps, 1)
     if trainer.max_steps < 0 and trainer.max_epochs < 0 and not trainer.get("max_time"):
         raise UserError("Training needs an end: set trainer.max_steps or trainer.max_epochs")
@@ -165,6 +169,7 @@ def _locked(folder: Path) -> Iterator[None]:
             f"another process is training in {folder}: wait for it, or stop it, then resume"
         ) from None
     try:
+        remove_temporary_files(folder)
         yield
     finally:
         lock.release()

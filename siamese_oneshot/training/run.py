@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, Checkpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, LambdaCallback, ProgressBar
 from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.callbacks.checkpoints import (
@@ -38,14 +39,22 @@ from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import untrusted_targets
-from siamese_oneshot.runs.result import RunResult, print_result, resume_line, write_result
+from siamese_oneshot.runs.record import check_identity, differences, settings_of, write_record
+from siamese_oneshot.runs.result import (
+    RunResult,
+    print_result,
+    read_result,
+    resume_line,
+    with_earlier,
+    write_result,
+)
 from siamese_oneshot.training.launch import end_others, number_of
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import MachineFault, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
-from siamese_oneshot.utils.io import remove_temporary_files
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
+from siamese_oneshot.utils.text import bare_key
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +88,11 @@ class TrainingRun:
         # Read at the start, since files may change during the training.
         self.environment = environment(gpus=devices if self.accelerator in ("gpu", "cuda") else 0)
         self.machine = machine()
-        if is_first_process():
-            remove_temporary_files(folder)
-            keep_changes(folder)
         self.loggers: list[Logger] = []
         self.result: RunResult | None = None
+        self.warnings = list[str]()
+        self.is_recorded = False  # what is asked for; from then on its result counts
+        self.earlier: RunResult | None = None  # result of the legs before this one
         if self.accelerator == "cpu":
             keep_freed_memory()
         self.data: OneShotDataModule = instantiate(cfg.data)
@@ -114,6 +123,50 @@ class TrainingRun:
         for callback in self.callbacks:
             if isinstance(callback, TimeEstimate):
                 callback.shorter = [text for text in callback.shorter if not in_force(text, cfg)]
+        self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
+        self._begin_leg()
+        if self.checkpoint is None:
+            self.record()
+
+    def _begin_leg(self) -> None:
+        """Compare what is asked with what the checkpoint to resume knows, and note what differs.
+
+        Raises:
+            UserError: The checkpoint cannot continue like this.
+        """
+        settings = settings_of(self.cfg)
+        overrides = list(HydraConfig.get().overrides.task)
+        leg: dict[str, Any] = {"step": 0, "overrides": overrides, "changes": {}}
+        leg |= {name: self.environment[name] for name in ("command", "commit")}
+        earlier: list[dict[str, Any]] = []
+        if self.checkpoint is not None:
+            with suppress(UserError):
+                self.earlier = read_result(self.folder)
+            content = read_checkpoint(self.checkpoint)
+            known = content.get("siamese_oneshot") or {}
+            check_identity(known.get("metadata") or {}, self.module.metadata, self.checkpoint)
+            state = content.get("exact_resume") or {}
+            earlier = state.get("legs") or []
+            changes = differences(state["settings"], settings) if "settings" in state else {}
+            check_weights(content, self.module, self.checkpoint, changes)
+            leg |= {"step": content["global_step"], "changes": changes}
+            before = earlier[-1]["overrides"] if earlier else []
+            given = tuple(f"{bare_key(text)}." for text in overrides if text not in before)
+            for key, change in changes.items():
+                text = f"from step {leg['step']:,} on, {key}: {change}"
+                if f"{key}.".startswith(given):
+                    log.info("%s", text)
+                else:
+                    self.warnings.append(f"{text}, as the defaults in conf/ have changed")
+                    log.warning("%s", self.warnings[-1])
+        self.exact_resume.settings, self.exact_resume.legs = settings, [*earlier, leg]
+
+    def record(self) -> None:
+        """Write what was asked for; not before the training begins."""
+        if is_first_process() and not self.is_recorded:
+            keep_changes(self.folder)
+            write_record(self.folder, self.cfg, HydraConfig.get())
+        self.is_recorded = True
 
     def metadata(self) -> dict[str, Any]:
         """What a user of the checkpoint alone should know, in plain values."""
@@ -170,13 +223,14 @@ class TrainingRun:
         """
         if is_first_process():
             self._announce()
-        trainer = self.trainer(self.callbacks, self.loggers)
+        begin = LambdaCallback(on_train_start=lambda *_: self.record())
+        trainer = self.trainer([*self.callbacks, begin], self.loggers)
         status, scores = "failed", list[Score]()
         with self.signals:
             try:
                 status = self.fit(trainer)
                 if status == "interrupted":  # written at once: there may be no time for more
-                    self._write(self._result(trainer, status, scores))
+                    self._write(with_earlier(self._result(trainer, status, scores), self.earlier))
                 kept = kept_checkpoint(trainer, self.folder)
                 if kept is not None and status != "pruned" and not self.signals.requeues:
                     fit_status, status = status, "failed"  # unless the evaluation succeeds
@@ -186,17 +240,18 @@ class TrainingRun:
             except (KeyboardInterrupt, SystemExit):  # Lightning ends with the latter after Ctrl-C
                 status = "interrupted"
             except OSError as problem:
-                if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise
-                raise UserError(
+                raise MachineFault(
                     f"The disk of {self.folder} is full. The last checkpoint on it is intact. Free "
                     f"some space, then: {resume_line(self.folder)}"
                 ) from problem
             finally:
-                self.result = self._result(trainer, status, scores)
-                self._write(self.result)
-                if is_first_process():
-                    print_result(self.result, self.folder)
+                self.result = with_earlier(self._result(trainer, status, scores), self.earlier)
+                if self.is_recorded:  # else what was there before stays
+                    self._write(self.result)
+                    if is_first_process():
+                        print_result(self.result, self.folder)
             # Another process that raised would count as failed, and Lightning would kill the first.
             if status == "interrupted" and is_first_process():
                 self.signals.end()
@@ -204,12 +259,12 @@ class TrainingRun:
 
     def fit(self, trainer: pl.Trainer) -> str:
         """Train, from the checkpoint to resume if there is one; returns the status at the end."""
-        checkpoint = checkpoint_to_resume(self.cfg.resume, self.folder)
         handler = signal.getsignal(signal.SIGINT)
         if hasattr(trainer.strategy.launcher, "procs"):  # Lightning starts the other processes
             atexit.register(end_others, trainer.strategy.launcher)
         try:
-            trainer.fit(self.module, self.data, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(self.module, self.data, ckpt_path=self.checkpoint, weights_only=True)
+            self.record()  # where no step was left
             kept = kept_checkpoint(trainer, self.folder)
             none_kept = kept is None or not trainer.checkpoint_callbacks
             if none_kept and trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -219,6 +274,10 @@ class TrainingRun:
         except SystemExit:  # Lightning's end after Ctrl-C, which leaves signals ignored
             signal.signal(signal.SIGINT, handler)
             return "interrupted"
+        except (ValueError, RuntimeError, KeyError, TypeError) as problem:
+            if self.is_recorded or isinstance(problem, UserError):
+                raise
+            raise not_continued(self.checkpoint, problem, self.exact_resume.legs[-1]) from problem
         if self.signals.received is not None:
             return "interrupted"
         pruned = any(isinstance(c, Pruning) and c.pruned for c in self.callbacks)
@@ -291,13 +350,14 @@ class TrainingRun:
             trained_on=data.training_data,
             scores=list(scores),
             val_accuracy=scores[0].value if scores else best_validation(trainer),
+            legs=self.exact_resume.legs,
             checkpoint=None if kept is None else os.path.relpath(kept.resolve(), folder),
             steps=trainer.global_step,
             epochs=int(batches // trainer.num_training_batches),
             train_seconds=self.exact_resume.seconds,
             total_seconds=time.monotonic() - self.started,
             overrides=list(HydraConfig.get().overrides.task),
-            warnings=list(data.warnings),
+            warnings=[*data.warnings, *self.warnings],
             precision=self.precision,
             machine=self.machine,
             task_digests={
@@ -324,6 +384,43 @@ def in_force(override: str, cfg: DictConfig) -> bool:
     return OmegaConf.select(cfg, key) == OmegaConf.select(wanted, key)
 
 
+def check_weights(
+    content: dict[str, Any], module: SiameseModule, checkpoint: Path, changes: dict[str, str]
+) -> None:
+    """Refuse to load the weights or the optimizer of a checkpoint into others.
+
+    Raises:
+        UserError: With the settings that differ.
+    """
+    own, known = module.state_dict(), content["state_dict"]
+    other = [key for key in {**own, **known} if _shape(own.get(key)) != _shape(known.get(key))]
+    optimizers = [
+        (hparams.get("optimizer") or {}).get("_target_")
+        for hparams in (content.get("hyper_parameters") or {}, module.hparams)
+    ]
+    if other:
+        problem = f"the network there has other layers ({other[0]})"
+    elif None not in optimizers and optimizers[0] != optimizers[1]:
+        problem = f"it holds the state of {optimizers[0]}"
+    else:
+        return
+    raise not_continued(checkpoint, problem, {"changes": changes})
+
+
+def not_continued(checkpoint: Path | None, problem: object, leg: dict[str, Any]) -> UserError:
+    """The error that a checkpoint cannot be continued with what is asked for."""
+    first = (str(problem).splitlines() or [type(problem).__name__])[0]
+    changes = "; ".join(f"{key}: {change}" for key, change in leg["changes"].items())
+    return UserError(
+        f"{checkpoint} cannot be continued with these settings: {first}. The run is as it was. "
+        f"Resume it without what differs{f' ({changes})' if changes else ''}, or start a new run"
+    )
+
+
+def _shape(tensor: Any) -> Any:
+    return None if tensor is None else tensor.shape
+
+
 def check_split(parts: Split, callbacks: DictConfig) -> None:
     """Refuse model selection by ``cfg.callbacks`` on alphabets that are trained on."""
     if not parts.trains_on_validation:
@@ -348,8 +445,6 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
     Slurm runs the job again.
     """
     last, restarted = folder / "checkpoints" / "last.ckpt", slurm.is_restarted()
-    if is_first_process():  # another process would remove what the first one is writing
-        remove_temporary_files(last.parent)
     if resume is None and not restarted:
         return None
     requeued = restarted and checkpoint_exists(last)  # then `resume` was for the first start

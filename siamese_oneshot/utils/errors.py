@@ -34,6 +34,10 @@ class ArgumentError(UserError, ValueError):
         return ArgumentError(key, self.value, message=reason)
 
 
+class MachineFault(UserError):
+    """The machine failed, not what was asked of it: a full disk, a file system that is gone."""
+
+
 class Busy(UserError):
     """Another process trains in the run's folder."""
 

@@ -35,9 +35,9 @@ def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterat
         raise UserError(f"{path} is damaged ({problem}): {damaged}") from problem
 
 
-def write_json(path: Path, content: dict[str, Any]) -> Path:
-    """Write plain values, without NaN and infinity, atomically; returns the path."""
-    with atomic_write(path) as file:
+def write_json(path: Path, content: dict[str, Any], keep: Path | None = None) -> Path:
+    """Write plain values, without NaN and infinity, as `atomic_write` does; returns the path."""
+    with atomic_write(path, keep) as file:
         file.write(json.dumps(content, indent=2, allow_nan=False).encode() + b"\n")
     return path
 
@@ -70,7 +70,7 @@ def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
 
 
 def previous(path: Path) -> Path:
-    """The path of a checkpoint's predecessor: ``last.previous.ckpt`` for ``last.ckpt``."""
+    """The path of a file's predecessor: ``last.previous.ckpt`` for ``last.ckpt``."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
@@ -87,8 +87,11 @@ def check_sums(path: Path) -> None:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove temporary files that a killed process left; no other process may be writing."""
-    for path in folder.glob(".*.tmp"):
+    """Remove temporary files in and below a folder that a killed process left.
+
+    No other process may be writing.
+    """
+    for path in folder.rglob(".*.tmp"):
         with contextlib.suppress(OSError):
             path.unlink()
 
@@ -101,7 +104,10 @@ def _keep(path: Path, keep: Path) -> None:
     except OSError:  # a file system without hard links
         os.replace(path, keep)
         return
-    os.replace(link, keep)
+    try:
+        os.replace(link, keep)
+    finally:
+        link.unlink(missing_ok=True)  # still there if both names were the same file already
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,155 @@
+"""A run's record is sacred: what is refused changes no file of it, and no result loses a score."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from filelock import FileLock
+from hydra import compose, initialize_config_dir
+from tiny import BATCHES, FULL_PRECISION, TINY
+
+from siamese_oneshot.cli import conf_dir, run_hydra
+from siamese_oneshot.runs.checkpoint import find_weights
+from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.sweeps.job import JOB_LOCK
+from siamese_oneshot.train import train_task
+from siamese_oneshot.training import command
+
+LINE = [
+    *TINY, *BATCHES, FULL_PRECISION, "callbacks.validation_plots=null",
+    "sampler.steps_per_epoch=3", "trainer.max_steps=6",
+]  # fmt: skip
+
+
+def run(*line: str) -> Any:
+    return run_hydra(train_task, argv=line)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished and tested run."""
+    folder = tmp_path_factory.mktemp("original") / "run"
+    run(*LINE, f"hydra.run.dir={folder}")
+    return folder
+
+
+@pytest.fixture
+def finished(original: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return shutil.copytree(original, tmp_path / "run")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != JOB_LOCK)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (["hydra.run.dir={run}", "optimizer.lr=0.5"], "already holds a run"),
+        (["resume={run}", "optimizer.lr=abc"], "optimizer.lr=abc"),
+        (["resume={run}", "trainer.max_steps=0"], "trainer.max_steps=0"),
+        (["resume={run}", "seed=1"], "seed: "),
+        (["resume={run}", "data.split=one_drawer"], "data.split"),
+        (["resume={run}", "data.synthetic.n_alphabets=6"], "data: "),
+        (["resume={run}", "optimizer=adam"], "state of siamese_oneshot.models.optimizers.adamw"),
+        (["resume={run}", "model.encoder.filters=[8,8,8,4]"], "other layers"),
+        (["resume={run}", "model=conv4_small"], "other layers"),
+        (["resume={run}", "+callbacks.late._target_=stoppers.FailsToLoad"], "no such thing"),
+    ],
+)
+def test_what_is_refused_leaves_a_finished_run_as_it_was(
+    finished: Path, capsys: pytest.CaptureFixture[str], line: list[str], says: str
+) -> None:
+    before = contents(finished)
+    own = LINE if "hydra" in line[0] else []
+    with pytest.raises(SystemExit) as stop:
+        run(*own, *(text.format(run=finished) for text in line))
+    shown = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert "Traceback" not in shown
+    assert len(shown.strip().splitlines()) == 1
+    assert says in shown
+    after = contents(finished)
+    for log in ("train.log",):  # what was said is in the log; nothing else is touched
+        assert after.pop(log, b"").startswith(before.pop(log))
+    assert after == before
+
+
+def test_a_busy_folder_stays_as_it_is(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_LOCK_TIMEOUT", 0.0)
+    before = contents(finished)
+    with FileLock(finished / JOB_LOCK), pytest.raises(SystemExit):
+        run(f"resume={finished}", "trainer.max_steps=9")
+    assert contents(finished) == before
+
+
+def test_a_copy_without_hidden_files_is_resumed_and_its_record_restored(finished: Path) -> None:
+    before = contents(finished)
+    shutil.rmtree(finished / ".hydra")
+    run(f"resume={finished}", "trainer.max_steps=9", "loss.smoothing=0.2")
+    result = read_result(finished)
+    assert (result.status, result.steps) == ("finished", 9)
+    assert set(contents(finished)) >= set(before)
+    first, second = result.legs
+    assert (first["step"], second["step"], first["changes"]) == (0, 6, {})
+    assert set(second["changes"]) == {"trainer.max_steps", "loss.smoothing"}
+    assert second["changes"]["trainer.max_steps"] == "6 → 9"
+    assert "loss.smoothing=0.2" in second["overrides"]
+    kept = (finished / "result.previous.json").read_bytes()
+    assert kept == before["result.json"], "the result before is kept beside it"
+
+
+def test_a_prolonged_run_that_is_stopped_keeps_its_test_scores(finished: Path) -> None:
+    before = read_result(finished)
+    ctrl_c = "+callbacks.stop._target_=stoppers.PressCtrlCLate"
+    with pytest.raises(SystemExit) as stop:
+        run(f"resume={finished}", "trainer.max_steps=30", ctrl_c)
+    assert stop.value.code == 130
+    result = read_result(finished)
+    assert (result.status, result.steps) == ("interrupted", 9)
+    tested = [score for score in before.scores if score.split == "test"]
+    assert [score for score in result.scores if score.split == "test"] == tested != []
+    assert result.scores[0].split == "validation"
+    assert result.earlier_scores == {"test": 6}
+    assert any("the test scores are of step 6" in text for text in result.warnings)
+    with pytest.raises(SystemExit):  # and once more
+        run(f"resume={finished}", "trainer.max_steps=60")
+    assert read_result(finished).earlier_scores == {"test": 6}
+    run(f"resume={finished}", "trainer.max_steps=12", "callbacks.stop=null")
+    assert read_result(finished).earlier_scores == {}
+
+
+def test_a_failure_while_training_keeps_scores_and_the_kept_checkpoint(finished: Path) -> None:
+    before = read_result(finished)
+    poison = ["+callbacks.poison._target_=stoppers.Poison", "+callbacks.poison.step=7"]
+    with pytest.raises(SystemExit):
+        run(f"resume={finished}", "trainer.max_steps=30", *poison)
+    result = read_result(finished)
+    assert (result.status, result.scores) == ("failed", before.scores)
+    assert result.earlier_scores == {"validation": 6, "test": 6}
+    assert find_weights(finished).name == "best.ckpt"
+
+
+def test_defaults_that_have_changed_since_are_named(finished: Path) -> None:
+    path = finished / "checkpoints" / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    state["exact_resume"]["settings"]["loss.smoothing"] = 0.7
+    torch.save(state, path)
+    run(f"resume={finished}", "trainer.max_steps=9", "test=false")
+    (warning,) = [text for text in read_result(finished).warnings if "conf/" in text]
+    assert warning.startswith("from step 6 on, loss.smoothing: 0.7 → ")
+    assert "trainer.max_steps" not in " ".join(read_result(finished).warnings), "it was given"
+
+
+def test_trainings_that_start_in_one_second_have_folders_of_their_own() -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        one, two = (compose("config", return_hydra_config=True) for _ in range(2))
+    assert one.hydra.run.dir == one.hydra.run.dir != two.hydra.run.dir
+    assert os.path.dirname(one.hydra.run.dir) == os.path.dirname(two.hydra.run.dir)
