@@ -28,6 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.tables import Table, wide_console
 
@@ -225,6 +226,7 @@ def _fastest(work: Callable[[], object], repeats: int = 5) -> float:
     return min(timeit.repeat(work, number=1, repeat=repeats + 1)[1:])
 
 
+@entry_point()
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from siamese_oneshot.loggers.wandb_run import has_login
+from siamese_oneshot.loggers.wandb_run import default_project, has_login
+from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 
 NAME = "Siamese one-shot"
@@ -159,6 +160,7 @@ class Dashboard:
         return [view.save().url, page.save().url]
 
 
+@entry_point()
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point.
 
@@ -216,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("sweep", nargs="?", type=Path, help="folder of a sweep, whose settings are the columns")
-    add("--project", default="siamese_oneshot", help="W&B project (default: siamese_oneshot)")
+    add("--project", default=default_project(), help="W&B project (default: %(default)s)")
     add("--entity", help="W&B entity that owns the project (default: yours)")
     add("--dry-run", action="store_true", help="check and print the definition; needs no server")
     return parser

@@ -36,6 +36,7 @@ from siamese_oneshot.runs.evaluation_record import (
     read_evaluation,
 )
 from siamese_oneshot.runs.result import RunResult, read_result
+from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import bare_key
@@ -187,6 +188,7 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
     return "\n".join(lines)
 
 
+@entry_point()
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(

@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese_oneshot.loggers.wandb_run import MODES
+from siamese_oneshot.loggers.wandb_run import MODES, default_project
+from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 
 
+@entry_point()
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point.
 
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="folder of a sweep or a run")
     add("--output", type=Path, help="folder of the report (default: report in the first FOLDER)")
     add("--wandb", choices=MODES, default="auto", help="W&B mode of the report (default: auto)")
-    add("--project", default="siamese_oneshot", help="W&B project (default: siamese_oneshot)")
+    add("--project", default=default_project(), help="W&B project (default: %(default)s)")
     add("--entity", help="W&B entity that owns the project (default: yours)")
     return parser
 

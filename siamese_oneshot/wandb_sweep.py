@@ -17,8 +17,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.loggers.wandb_run import default_project
 from siamese_oneshot.sweeps.driver import NEEDS_LIST
 from siamese_oneshot.sweeps.search import check_search_split, space_of
+from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key
 
@@ -63,7 +65,7 @@ def wandb_sweep(line: Sequence[str]) -> dict[str, Any]:
     definition = {
         "name": _name(cfg, line),
         **({} if settings.entity is None else {"entity": settings.entity}),
-        "project": settings.project,
+        "project": settings.project or default_project(),
         "method": "bayes" if searching else "grid",
         "metric": {"name": METRIC, "goal": "maximize"},
         "parameters": wandb_parameters(space, grid=not searching),
@@ -136,6 +138,7 @@ def _name(cfg: DictConfig, line: Sequence[str]) -> str:
     return " ".join([str(cfg.name), *sweeps])
 
 
+@entry_point()
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(

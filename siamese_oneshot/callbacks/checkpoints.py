@@ -20,7 +20,7 @@ from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write, check_sums, previous
+from siamese_oneshot.utils.io import atomic_write, check_sums, previous, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         log.warning("%s cannot be read (%s): loading the previous checkpoint", path, reason)
         try:  # otherwise the next write would keep the damaged file as predecessor
             if path.exists():
-                os.replace(path, path.with_name(f"{path.stem}.damaged{path.suffix}"))
+                set_aside(path, "damaged")
             os.replace(older, path)
         except OSError as problem:
             log.warning("%s cannot be renamed to %s: %s", older, path.name, problem)

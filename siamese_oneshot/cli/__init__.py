@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils.config import conf_dir
+from siamese_oneshot.utils.entry_point import entry_point
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["conf_dir", "run_hydra"]
 
 
+@entry_point()
 def run_hydra(
     task: Callable[[DictConfig], Any],
     config_name: str = "config",

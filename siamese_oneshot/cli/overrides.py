@@ -23,6 +23,7 @@ _WITH_VALUE = {
 _VALUED = {*_WITH_VALUE, *_WITH_VALUE.values(), "--experimental-rerun"}
 _FOR_HYDRA = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
 _NEEDS_NO_QUOTES = re.compile(r"[\w./,+-]*", re.ASCII)
+_CHOICE = re.compile(r"(choice|shuffle|sort|glob|tag)\(.*\)", re.DOTALL)
 _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)
 
@@ -103,8 +104,13 @@ def with_paths(
             listed.append(unquoted(text))
             continue
         is_path = equals and key in keys and not _FOR_HYDRA.fullmatch(value)
-        if is_path and sweeps and _NEEDS_NO_QUOTES.fullmatch(value):
-            is_path = "," in value and os.path.exists(value)
+        if is_path and sweeps and not os.path.exists(os.path.expanduser(value)):
+            parts = value.split(",") if "," in value else []
+            if _NEEDS_NO_QUOTES.fullmatch(value) or _CHOICE.fullmatch(value):
+                is_path = False
+            elif all(os.path.isdir(os.path.expanduser(unquoted(part))) for part in parts) and parts:
+                result.append(f"{key}={','.join(quoted(unquoted(part)) for part in parts)}")
+                continue
         result.append(f"{key}={quoted(unquoted(value))}" if is_path else text)
     if listed:
         result.append(f"{words}=[{','.join(map(quoted, listed))}]")

@@ -42,6 +42,7 @@ from siamese_oneshot.utils.hardware import (
     choose_precision,
     keep_freed_memory,
 )
+from siamese_oneshot.utils.io import check_writable, new_folder
 from siamese_oneshot.utils.run_info import environment
 from siamese_oneshot.utils.tables import wide_console
 
@@ -82,6 +83,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
     task_provider = _task_provider(cfg)
     folder = _output_dir(cfg.output_dir, names, models, tta_views)
+    check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     all_results: list[ModelResults] = []
     for model in models:
@@ -93,9 +95,6 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         all_results = [o if o is closest else replace(o, embeddings=None) for o in all_results]
     tests = paired_tests([(one.model.name, one.results) for one in all_results], TESTED)
     tables = [*result_tables(all_results, tests), *published_tables(all_results)]
-    console = wide_console()
-    for table in tables:
-        console.print(table.rich())
     title = ", ".join(model.name for model in models)
     loaded = task_provider.loaded
     record = EvaluationRecord(
@@ -134,6 +133,9 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         ) as loggers
     ):
         log_evaluation(loggers, all_results, tables, plots)
+    console = wide_console()
+    for table in tables:
+        console.print(table.rich())
     for warning in loaded.warnings:
         console.print(warning, style="bold red", markup=False)
     console.print(
@@ -231,4 +233,4 @@ def _output_dir(
     if len(names) == 1 and models[0].trained is not None and (folders := _folders(names)):
         name = "evaluation" if tta_views == 1 else f"evaluation_{tta_views}_views"
         return folders[0].absolute() / name
-    return Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute()
+    return new_folder(Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute())

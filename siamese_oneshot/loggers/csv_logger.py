@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.io import atomic_write, set_aside
+
+log = logging.getLogger(__name__)
 
 STEP = "step"
 Row = dict[str, Any]
@@ -84,11 +87,20 @@ class ResumableCSVLogger(Logger):
     def rewind(self, steps: int) -> None:
         """Remove the rows of step ``steps`` and later ones, which will be logged again.
 
-        Lines that a killed process did not complete are removed, too.
+        The last line, if a killed process did not complete it, is removed, too. A file that is
+        damaged otherwise is kept as ``metrics.damaged.csv``.
         """
         self._rows = []
         columns, rows = self._read()
-        kept = [row for row in rows if _is_complete(row) and int(row[STEP]) < steps]
+        whole = [row for row in rows if _is_complete(row)]
+        kept = [row for row in whole if int(row[STEP]) < steps]
+        if self._is_damaged(len(rows) - len(whole), columns):
+            aside = set_aside(self.path, "damaged")
+            log.warning(
+                "%s is damaged: it is kept as %s, and the history begins with the %d rows that can "
+                "be read",
+                self.path, aside, len(kept),
+            )  # fmt: skip
         columns = sorted({name for row in kept for name, value in row.items() if value})
         if kept:
             self._write(columns, kept)
@@ -104,6 +116,11 @@ class ResumableCSVLogger(Logger):
                 return list(reader.fieldnames or ()), rows
         except (FileNotFoundError, csv.Error):
             return [], []
+
+    def _is_damaged(self, incomplete: int, columns: list[str]) -> bool:
+        """Whether more than the end of the last line is missing."""
+        exists = self.path.is_file() and self.path.stat().st_size > 0
+        return incomplete > 1 or (exists and STEP not in columns)
 
     def _write(self, columns: list[str], rows: list[Row]) -> None:
         header = dict(zip(columns, columns, strict=True))

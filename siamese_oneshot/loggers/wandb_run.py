@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MODES = ("auto", "online", "offline", "disabled")
 CHECKPOINT = ("auto", "always", "never")
 ID_FILE = "wandb_id.txt"
+_MAX_TAG = 64  # characters; W&B's limit
 INTERRUPTED = 255  # W&B's exit code for Ctrl-C, which separates killed runs from failed ones
 
 log = logging.getLogger(__name__)
@@ -35,11 +36,13 @@ class WandbRun:
     """Settings of W&B runs.
 
     Attributes:
-        project, entity: Where runs go; entity None for the user's own.
+        project, entity: Where runs go; None for ``$WANDB_PROJECT``, else ``siamese_oneshot``, and
+            for ``$WANDB_ENTITY``, else the user's own.
         mode: ``auto`` follows ``$WANDB_MODE`` if that is set, else it is online with a login and
             offline without; or ``online``, ``offline``, ``disabled``.
-        name, group, job_type: Of the run; None for those that the job gives.
-        tags: Beside those that the job gives.
+        name, group, job_type: Of the run; None for ``$WANDB_NAME``, ``$WANDB_RUN_GROUP`` and
+            ``$WANDB_JOB_TYPE``, else for those that the job gives.
+        tags: Beside those that the job and ``$WANDB_TAGS`` give.
         checkpoint: ``auto`` uploads the best checkpoint of a finished run that is online;
             ``always`` also stages it offline, for ``wandb sync``; ``never``.
         init_timeout, finish_timeout: Seconds to wait for a server at the start and at the end.
@@ -48,7 +51,7 @@ class WandbRun:
         ArgumentError: A wrong setting.
     """
 
-    project: str = "siamese_oneshot"
+    project: str | None = None
     entity: str | None = None
     mode: str = "auto"
     name: str | None = None
@@ -61,8 +64,7 @@ class WandbRun:
 
     def __post_init__(self) -> None:
         """Check what W&B would misread, or would be left out for."""
-        check.text("project", self.project)
-        for argument in ("entity", "name", "group", "job_type"):
+        for argument in ("project", "entity", "name", "group", "job_type"):
             value = getattr(self, argument)
             if value is not None:
                 check.text(argument, value)
@@ -107,12 +109,17 @@ class WandbRun:
         if mode == "disabled":
             yield None
             return
-        run_id, directory = _run_id(folder), wandb_dir or folder
-        all_tags = dict.fromkeys(tag[:64] for tag in [*tags, *self.tags] if tag)  # W&B's limit
+        is_resumed = (folder / ID_FILE).exists()
+        run_id, directory, given = _run_id(folder), wandb_dir or folder, os.environ.get
+        listed = [*tags, *self.tags, *given("WANDB_TAGS", "").split(",")]
         options = {
             "dir": str(directory), "id": run_id, "resume": "allow", "config": dict(config),
-            "project": self.project, "entity": self.entity, "group": self.group or group,
-            "name": self.name or name, "tags": [*all_tags], "job_type": self.job_type or job_type,
+            "project": self.project or default_project(),
+            "entity": self.entity or given("WANDB_ENTITY") or None,
+            "group": self.group or given("WANDB_RUN_GROUP") or group,
+            "name": self.name or given("WANDB_NAME") or name,
+            "tags": [*dict.fromkeys(tag.strip()[:64] for tag in listed if tag.strip())],
+            "job_type": self.job_type or given("WANDB_JOB_TYPE") or job_type,
         }  # fmt: skip
         run = _start(options, mode, self.init_timeout, self.finish_timeout)
         if run is None:
@@ -123,6 +130,13 @@ class WandbRun:
 
             best = dict(best or {})
             history = LoggedHistory.of(directory, run_id, best)
+            if is_resumed and not history.rows and not run.starting_step:
+                log.warning(
+                    "W&B run %s: what it logged before is not in %s, so its rows are counted from "
+                    "0 again and may be refused by the server; bring the run's folder in wandb/ "
+                    "back to continue it",
+                    run_id, directory / "wandb",
+                )  # fmt: skip
             logger = ResilientWandbLogger(run, folder, history, best, self.checkpoint)
         except Exception as problem:
             log.warning("continuing without W&B, because its logger failed: %s", problem)
@@ -139,6 +153,11 @@ class WandbRun:
         finally:
             logger.keep_best()
             _finish(run, code)
+
+
+def default_project() -> str:
+    """The project of runs that name none: the environment's, else the package's."""
+    return os.environ.get("WANDB_PROJECT") or "siamese_oneshot"
 
 
 def choose_mode(mode: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from siamese_oneshot.prediction.output import (
 )
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.io import check_writable, new_folder
 
 
 def predict(
@@ -56,6 +56,10 @@ def predict(
     settings |= {"top_k": top_k, "reject_threshold": reject_threshold, "on_error": on_error}
     check.integer("top_k", top_k, 1)
     check_errors((), on_error)
+    folder = Path(output_dir).expanduser() if output_dir else None
+    default = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
+    with _writing(folder or default):
+        check_writable(folder or default)
     classifier = OneShotClassifier.from_pretrained(settings["weights"], reject_threshold, trust)
     supports = load_supports(settings["support"], progress=True)
     queries = load_queries(settings["query"], progress=True)
@@ -71,31 +75,26 @@ def predict(
     skipped = supports.errors + queries.errors
     labeled = list(zip(names, images, strict=True))
     results = PredictionResults(classifier, labeled, answers, skipped, settings)
-    folder = Path(output_dir).expanduser() if output_dir else None
-    default = Path("outputs", "predict", time.strftime("%Y-%m-%d_%H-%M-%S"))
     parent = (folder or default).parent
-    try:
+    with _writing(folder or default):
         parent.mkdir(parents=True, exist_ok=True)
         # First into a temporary folder on the same disk: a full disk leaves all files or none.
         nearby = folder if folder is not None and folder.is_dir() else parent
         with tempfile.TemporaryDirectory(prefix=".predict", dir=nearby) as temporary:
             write_results(results, top_k, Path(temporary))
-            folder = folder or _new_folder(default)
+            folder = folder or new_folder(default)
             folder.mkdir(parents=True, exist_ok=True)
             for file in Path(temporary).iterdir():
                 file.replace(folder / file.name)
-    except OSError as error:
-        reason = f"it cannot be written to: {error}"
-        raise ArgumentError("output_dir", folder or default, message=reason) from error
     print_results(results, top_k, folder, time.monotonic() - start)
     return results
 
 
-def _new_folder(path: Path) -> Path:
-    """Create the folder, with a number if another run created it in the same second."""
-    for number in itertools.count(1):
-        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            break
-    return folder
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Name the folder that the block cannot write to."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"it cannot be written to: {error}"
+        raise ArgumentError("output_dir", folder, message=reason) from error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from siamese_oneshot.sweeps.search import STUDY_FILE, open_study, storage_url
 from siamese_oneshot.utils.config import conf_dir
+from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _pruner(name: str, settings: list[str]) -> optuna.pruners.BasePruner:
         raise UserError(f"there can be no such pruner: {error.__cause__ or error}") from error
 
 
+@entry_point()
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(

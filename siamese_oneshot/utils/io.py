@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -67,6 +69,37 @@ def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def new_folder(path: Path) -> Path:
+    """Create the folder, with a number if another process created it in the same second."""
+    for number in itertools.count(1):
+        folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Raise an OSError before the work, and not after it, if no file can be written to a folder.
+
+    If it does not exist yet, the nearest folder above it is tried.
+    """
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    with tempfile.TemporaryFile(dir=existing, prefix=".") as file:
+        file.write(b".")
+
+
+def set_aside(path: Path, word: str) -> Path | None:
+    """Rename ``x.csv`` to ``x.<word>.csv``, or ``x.<word>2.csv``, …; None if it cannot be."""
+    numbers = itertools.chain([""], itertools.count(2))
+    names = (path.with_name(f"{path.stem}.{word}{n}{path.suffix}") for n in numbers)
+    aside = next(name for name in names if not name.exists())
+    try:
+        return path.rename(aside)
+    except OSError:
+        return None
 
 
 def previous(path: Path) -> Path:

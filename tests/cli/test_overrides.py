@@ -105,6 +105,29 @@ def test_a_path_is_quoted_where_values_may_be_swept(
     assert not override.is_sweep_override()
 
 
+@pytest.mark.parametrize(
+    ("root", "values"),
+    [
+        ("~/a,~/b", ["~/a", "~/b"]),
+        ("choice(a,b)", ["a", "b"]),
+        ("my a,b (2)", ["my a", "b (2)"]),
+        ("'my a',b", ["my a", "b"]),
+        ("a,b", ["a", "b"]),
+    ],
+)
+def test_several_folders_are_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, values: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("a", "b", "my a", "b (2)"):
+        Path(name).mkdir()
+    (argument,) = with_paths([f"data.root={root}"], ["data.root"], sweeps=True)
+    (override,) = OverridesParser.create().parse_overrides([argument])
+    assert override.is_sweep_override()
+    assert [unquoted(text) for text in override.sweep_string_iterator()] == values
+
+
 # --- resume
 
 

@@ -70,3 +70,29 @@ def test_a_rewind_to_the_start_removes_the_file(tmp_path: Path) -> None:
     history.log_metrics({"other": 0.1}, 0)
     history.save()
     assert rows(history) == [{"other": "0.1", "step": "0"}]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\x00\x01\x02",
+        b"a,b\n1,2\n",
+        b"loss,step\nx\n0.1,0\n0.2\n0.3,1\n",
+        b'loss,step\n0.1,0\n"0.2',
+    ],
+)
+def test_a_damaged_history_is_kept_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    history = ResumableCSVLogger(tmp_path)
+    history.path.parent.mkdir(parents=True)
+    history.path.write_bytes(damage)
+    history.rewind(1)
+    aside = history.path.with_name("metrics.damaged.csv")
+    only_a_line_is_cut = damage.endswith(b'"0.2')
+    assert aside.exists() != only_a_line_is_cut
+    if not only_a_line_is_cut:
+        assert aside.read_bytes() == damage
+        assert str(aside) in caplog.text
+    kept = rows(history) if history.path.exists() else []
+    assert kept == ([{"loss": "0.1", "step": "0"}] if b"0.1,0" in damage else [])

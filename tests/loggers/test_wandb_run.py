@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -216,3 +217,43 @@ def test_runs_of_a_sweep_share_a_folder_for_leet(tmp_path: Path):
     for number, run_id in enumerate(ids):
         (part,) = parts_of(tmp_path, run_id)
         assert [row["trainer/global_step"] for row in ReadBack(part).history] == [number]
+
+
+def test_the_variables_of_wandb_count_where_nothing_else_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "PROJECT": "mine",
+        "NAME": "my name",
+        "RUN_GROUP": "g",
+        "JOB_TYPE": "j",
+        "TAGS": "a, b",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    with wandb_run(tmp_path / "one", {}, tags=["paper"]):
+        pass
+    back = read_back(tmp_path / "one")
+    assert (back.run["project"], back.end["name"], back.run["run_group"]) == (
+        "mine",
+        "my name",
+        "g",
+    )
+    assert (back.run["job_type"], back.run["tags"]) == ("j", ["paper", "a", "b"])
+    with wandb_run(tmp_path / "two", {}, project="other", name="own"):
+        pass
+    back = read_back(tmp_path / "two")
+    assert (back.run["project"], back.end["name"]) == ("other", "own")
+
+
+def test_a_run_that_is_resumed_without_its_files_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        with wandb_run(tmp_path, {}) as logger:
+            logger.log_metrics({"loss": 1.0}, step=step)
+    assert "is not in" not in caplog.text
+    shutil.rmtree(tmp_path / "wandb")
+    with wandb_run(tmp_path, {}) as logger:
+        logger.log_metrics({"loss": 1.0}, step=3)
+    assert f"is not in {tmp_path / 'wandb'}" in caplog.text
