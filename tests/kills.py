@@ -27,7 +27,7 @@ SLOW = "+callbacks.slow._target_=stoppers.Slow"
 LINE = [*FORKED, *BATCHES, SHAKE, "sampler.steps_per_epoch=4", "trainer.max_steps=14"]
 _TIMED = ("speed/",)  # columns that differ between any two runs
 # Entries that may differ.
-_PROCESS = {"command", "commit", "overrides", "seconds", "num_workers", "legs"}
+_PROCESS = {"command", "commit", "overrides", "seconds", "num_workers", "legs", "settings"}
 
 
 def hold(step: int) -> list[str]:
@@ -42,11 +42,19 @@ class Forked:
         log: File to which it appends what it prints.
         line: Its command line.
         cwd: Its working directory.
+        prepare: Called in the fork before it runs.
+        output: File descriptor to print to, in place of the log.
         **environment: Further variables of its environment.
     """
 
     def __init__(
-        self, log: Path, line: Sequence[str], cwd: Path | str = ".", **environment: str
+        self,
+        log: Path,
+        line: Sequence[str],
+        cwd: Path | str = ".",
+        prepare: Callable[[], object] = lambda: None,
+        output: int | None = None,
+        **environment: str,
     ) -> None:
         self.returncode: int | None = None
         sys.stdout.flush()
@@ -60,13 +68,16 @@ class Forked:
             for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(signum, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            file = (
+                os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if output is None else output
+            )
             os.dup2(file, 1)
             os.dup2(file, 2)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1) for number in (1, 2))
             os.chdir(cwd)
             GlobalHydra.instance().clear()
             torch.set_num_threads(1)  # a fork has no threads of its parent
+            prepare()
             from siamese_oneshot.cli import run_hydra
             from siamese_oneshot.train import train_task
 
@@ -104,14 +115,14 @@ class Forked:
         os.kill(self.pid, signum)
 
 
-def start(folder: Path, *line: str, **environment: str) -> Forked:
-    """Start a new run in a folder."""
-    return Forked(output(folder), [*line, f"hydra.run.dir={folder}"], **environment)
+def start(folder: Path, *line: str, **options: Any) -> Forked:
+    """Start a new run in a folder; ``options`` are those of `Forked`."""
+    return Forked(output(folder), [*line, f"hydra.run.dir={folder}"], **options)
 
 
-def resume(folder: Path, *line: str, **environment: str) -> Forked:
+def resume(folder: Path, *line: str, **options: Any) -> Forked:
     """Resume the run in a folder."""
-    return Forked(output(folder), [f"resume={folder}", *line], **environment)
+    return Forked(output(folder), [f"resume={folder}", *line], **options)
 
 
 def output(folder: Path) -> Path:
