@@ -28,7 +28,7 @@ _IDENTITY = {  # metadata of a checkpoint that no resumption may change, and whe
 }
 
 
-def write_record(folder: Path, cfg: DictConfig, hydra: DictConfig) -> None:
+def write_record(folder: Path, cfg: DictConfig, hydra: Any) -> None:
     """Write ``config.yaml``, headed by its command, and Hydra's own files, each atomically."""
     overrides = list(hydra.overrides.task)
     resolved = OmegaConf.to_yaml(cfg, resolve=True)
@@ -66,8 +66,8 @@ def recorded_overrides(run: Path) -> list[str]:
         reasons.append((run / name, ValueError("it holds no list of overrides")))
     damaged = [row for row in reasons if not isinstance(row[1], FileNotFoundError)]
     if damaged and not isinstance(damaged[0][1], NotADirectoryError):
-        file, problem = damaged[0]
-        reason = str(problem).splitlines()[0]
+        file, fault = damaged[0]
+        reason = str(fault).splitlines()[0]
         raise UserError(f"resume: {file} is damaged and cannot be read: {reason}")
     raise UserError(
         f"resume: {run / OVERRIDES} does not exist, nor a file that could replace it, so {run} is "
