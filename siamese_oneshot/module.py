@@ -24,7 +24,13 @@ from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.data.tasks import EvalTasks
 from siamese_oneshot.evaluation.embeddings import Embeddings
-from siamese_oneshot.evaluation.evaluator import EvalResults, best_reject_threshold, evaluate_tasks
+from siamese_oneshot.evaluation.evaluator import (
+    EvalResults,
+    attention_of,
+    best_reject_threshold,
+    evaluate_tasks,
+    middle_episode,
+)
 from siamese_oneshot.evaluation.metrics import OneShotAccuracy
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.models.optimizers import OptimizerSetup
@@ -70,6 +76,7 @@ class SiameseModule(pl.LightningModule):
 
     Attributes:
         eval_results: Results of the last validation or test.
+        attention: There, where the query of a wrong episode looks; see `attention_of`.
         threshold: Logit above which a pair is called the same class; chosen by the last validation.
         reject_threshold: Logit up to which the best support counts as an unknown class; likewise.
 
@@ -110,6 +117,7 @@ class SiameseModule(pl.LightningModule):
             }
         )
         self.eval_results: EvalResults | None = None
+        self.attention: Tensor | None = None
         self.one_shot = OneShotAccuracy(sync_on_compute=False)  # every process holds all episodes
         self.threshold: float | None = None
         self.reject_threshold: float | None = None
@@ -319,6 +327,9 @@ class SiameseModule(pl.LightningModule):
             return None
         embeddings = Embeddings(keys, vectors)
         self.eval_results = evaluate_tasks(tasks, embeddings, self.network.score, threshold)
+        episodes = self.eval_results.results[0]
+        wrong = middle_episode(episodes, False)
+        self.attention = attention_of(self.network, embeddings, episodes, wrong)
         return self.eval_results
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:

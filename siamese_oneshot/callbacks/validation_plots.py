@@ -64,11 +64,11 @@ class ValidationPlots(Callback):
 
         step = self._step = trainer.global_step
         loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        augmentation = getattr(data.sampler, "augmentation", None)
         try:
             figures = validation_figures(
-                data.dataset, results, module.network, augmentation, data.split.train
-            )
+                data.dataset, results, module.network, data.sampler, data.split.train,
+                module.attention,
+            )  # fmt: skip
             saved = save_figures(figures, self.folder / f"step_{step:06d}")
             rows = mistakes_table(data.dataset, results.results[0], self.mistakes)
             for logger in loggers:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc, binary_eer
 
 from siamese_oneshot.data.dataset import CharacterDataset
@@ -154,6 +154,29 @@ def answer(task: EpisodeTask, embeddings: Embeddings, score: ScoreFunction) -> E
     episodes = task.episodes
     scores = score_episodes(embeddings, episodes.queries, episodes.supports, score).cpu()
     return EpisodeResults(task, scores, choose(scores, torch.Generator().manual_seed(0)))
+
+
+def middle_episode(results: EpisodeResults, correct: bool) -> int:
+    """The middle one of the correct or wrong episodes; of all, if there is none."""
+    matching = (results.is_correct == correct).nonzero().flatten()
+    return int(matching[len(matching) // 2]) if len(matching) else results.n // 2
+
+
+@torch.no_grad()
+def attention_of(
+    network: nn.Module, embeddings: Embeddings, results: EpisodeResults, index: int
+) -> Tensor | None:
+    """Where the query of an episode looks in each support, ``(way, s², s²)``, on the CPU.
+
+    Of several images of a class it is the first. None for networks without cross-attention.
+    """
+    attention = getattr(getattr(network, "similarity", None), "attention", None)
+    if attention is None:
+        return None
+    episodes = results.task.episodes
+    query = embeddings[episodes.queries[index]]
+    looks: Tensor = attention(query, embeddings[episodes.supports[index, :, 0]])
+    return looks.float().cpu()
 
 
 def best_reject_threshold(results: EpisodeResults) -> float:

@@ -126,12 +126,35 @@ class CrossAttention(nn.Module):
             first, second = first.to(dtype), second.to(dtype)
             score = self.linear(first[..., : self.global_dim], second[..., : self.global_dim])
             a, b = self._descriptors(first), self._descriptors(second)
-            dots = a @ b.mT  # (..., heads, s², s²)
-            bias = 0.5 * (self.position_bias + self.position_bias.flip(1, 2))  # symmetric
-            logits = self.logit_scale.exp()[:, None, None] * dots + self._by_location(bias)
+            dots, logits = self._matched(a, b)
             forward = self._pooled(a, b, dots, logits.softmax(-1))
             backward = self._pooled(b, a, dots.mT, logits.softmax(-2).mT)
             return score + 0.5 * (forward + backward)
+
+    def attention(self, first: Tensor, second: Tensor) -> Tensor:
+        """Where the locations of ``first`` look in ``second``, averaged over heads.
+
+        Args:
+            first, second: Embeddings ``(..., embedding_dim)``, broadcast against each other.
+
+        Returns:
+            ``(..., s², s²)``, row by row: the attention of each location of ``first``, times the
+            location's saliency; all of it sums to 1.
+        """
+        dtype = self.position_bias.dtype
+        a, b = self._descriptors(first.to(dtype)), self._descriptors(second.to(dtype))
+        _, logits = self._matched(a, b)
+        return (self._salient(a)[..., None] * logits.softmax(-1)).mean(-3)
+
+    def _matched(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Dot products of descriptors, logits of the attention: each ``(..., heads, s², s²)``."""
+        dots = a @ b.mT
+        bias = 0.5 * (self.position_bias + self.position_bias.flip(1, 2))  # symmetric
+        return dots, self.logit_scale.exp()[:, None, None] * dots + self._by_location(bias)
+
+    def _salient(self, a: Tensor) -> Tensor:
+        """Saliency of each location, ``(..., heads, s²)``, which sums to 1 over locations."""
+        return (a @ self.saliency[..., None]).squeeze(-1).softmax(-1)
 
     def _by_location(self, bias: Tensor) -> Tensor:
         """Position bias of each pair of locations, ``(heads, s², s²)``."""
@@ -156,7 +179,7 @@ class CrossAttention(nn.Module):
         Returns:
             Scores ``(...)``.
         """
-        saliency = (a @ self.saliency[..., None]).squeeze(-1).softmax(-1)  # (..., heads, s²)
+        saliency = self._salient(a)
         score = (saliency * (attention * dots).sum(-1)).sum(-1) @ self.match_weight
         if self.channel_weights is None:
             return score

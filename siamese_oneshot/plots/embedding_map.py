@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import colorsys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.plots.style import LINES, heading, new_figure, readable
+from siamese_oneshot.plots.style import describe, heading, new_figure, readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,44 +21,58 @@ Array = NDArray[np.float64]
 
 _CANVAS = 1400  # pixels; the figure shows about one for one
 _ROUNDS = 200
+# Hues in two luminances, both dark enough for thin strokes on white.
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_HUES = np.array([colorsys.hsv_to_rgb(n / 9, 0.9, 1.0) for n in (6, 1, 4, 8, 3, 0, 5, 2, 7)])
+COLORS = np.vstack(
+    [_HUES * np.minimum(1, limit / (_HUES @ _LUMINANCE))[:, None] for limit in (0.35, 0.14)]
+)
 
 
 def draw_embedding_map(
-    dataset: CharacterDataset, indices: Tensor, vectors: Tensor, seed: int = 0
+    dataset: CharacterDataset, indices: Tensor, vectors: Tensor, split: str = "test", seed: int = 0
 ) -> Figure:
-    """Draw images at the t-SNE coordinates of their embeddings.
+    """Draw images at the t-SNE coordinates of their embeddings, with the name of each class.
 
     Overlapping images are moved apart. Neighboring classes differ in color; colors repeat far
-    apart.
+    apart. A class is named at the one of its images that is nearest to the middle of all of them.
 
     Args:
         dataset: The images.
         indices: int64 ``(n,)``: the images to show, at least 5.
         vectors: ``(n, d)``: their embeddings.
+        split: Of the images.
         seed: Seed of t-SNE.
     """
-    from matplotlib.colors import to_rgb
-
     classes, ranks = torch.unique(dataset.classes[indices], return_inverse=True)
     side = min(64, int(0.62 * _CANVAS / len(indices) ** 0.5))
     points = spread(tsne(vectors, seed), 0.8 * side / (_CANVAS - side))
     centers = np.stack([points[ranks.numpy() == rank].mean(0) for rank in range(len(classes))])
-    colors = np.array([to_rgb(LINES[number]) for number in distinct_colors(centers, len(LINES))])
+    colors = COLORS[distinct_colors(centers, len(COLORS))]
     canvas = np.ones((_CANVAS, _CANVAS, 3))
     corners = (points * (_CANVAS - side)).round().astype(int).tolist()
     for (left, top), index, rank in zip(corners, indices.tolist(), ranks.tolist(), strict=True):
         cell = canvas[top : top + side, left : left + side]
         share = _icon(dataset.pixels[index], side)[..., None]
         np.minimum(cell, 1 - share * (1 - colors[rank]), out=cell)
-    alphabets = torch.unique(dataset.alphabets[indices]).tolist()
-    names = ", ".join(readable(dataset.alphabet_names[one]) for one in alphabets)
     figure = new_figure(10.8, 11.2)
     axes = figure.subplots()
     axes.imshow(canvas, interpolation="antialiased")
     axes.set_axis_off()
+    look: dict[str, Any] = {"fontsize": 9, "weight": "bold", "ha": "center", "va": "center"}
+    box: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    for rank, (number, center) in enumerate(zip(classes.tolist(), centers, strict=True)):
+        own = points[ranks.numpy() == rank]
+        x, y = own[np.linalg.norm(own - center, axis=1).argmin()] * (_CANVAS - side) + side / 2
+        name = readable(dataset.class_names[number].partition("/")[2]).removeprefix("character")
+        axes.text(x, y, name, color=0.75 * colors[rank], bbox=box, **look)
+    alphabets = torch.unique(dataset.alphabets[indices]).tolist()
+    names = ", ".join(readable(dataset.alphabet_names[one]) for one in alphabets)
     counts = f"{len(classes)} characters, {len(indices)} images"
-    heading(figure, f"Embeddings of {names}: {counts} (t-SNE)", 10.8)
-    return figure
+    heading(figure, f"{split} set: embeddings of {names}, {counts} (t-SNE)", 10.8)
+    text = f"{split} set, {names}: each image stands where its embedding is; similar ones are close"
+    text += ". Color and number name the character."
+    return describe(figure, text)
 
 
 def tsne(vectors: Tensor, seed: int) -> Array:

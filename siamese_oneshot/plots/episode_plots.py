@@ -1,4 +1,4 @@
-"""Plots of episodes: one episode with its scores, the worst mistakes, and confused classes."""
+"""Plots of episodes: one with its scores, its attention, the worst mistakes, confused classes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.plots.style import (
     BLUE,
+    GRAY,
     GREEN,
+    LINES,
+    ORANGE,
     RED,
+    describe,
     frame,
     heading,
     new_figure,
@@ -27,43 +32,82 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_GROUPS, _GROUP_WIDTH = 3, 4.2  # mistakes side by side, inches of each
-_WIDTH, _GAP = 11.0, 6  # of the confusions: inches, and pixels between two images
+_GROUPS, _GROUP_WIDTH = 3, 3.5  # mistakes side by side, inches of each
+_WIDTH, _GAP = 10.4, 6  # of the confusions: inches, and pixels between two images
+_LOOKS = 7  # locations of the query whose attention is drawn
 
 
-def draw_episode(dataset: CharacterDataset, results: EpisodeResults, index: int) -> Figure:
-    """The query and the support set of episode ``index`` with scores, as the paper's figure 1."""
+def draw_episode(
+    dataset: CharacterDataset, results: EpisodeResults, split: str, index: int
+) -> Figure:
+    """The query and the support set of an episode with scores, as the paper's figure 1.
+
+    Args:
+        dataset: The images.
+        results: Of the list of episodes.
+        split: Of the list: ``validation`` or ``test``.
+        index: Of the episode.
+    """
     episodes = results.task.episodes
     way, columns = episodes.way, min(episodes.way, 5 if episodes.way <= 20 else 6)
     rows = math.ceil(way / columns)
-    width = 2.4 + 1.25 * columns
-    figure = new_figure(width, 0.9 + 1.45 * max(rows, 1.5))
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.7, columns])[0]
-    query = int(episodes.queries[index])
-    pick, answer = int(results.picks[index]), int(episodes.answers[index])
+    width = 2.0 + 1.05 * columns
+    figure = new_figure(width, 1.3 + 1.3 * max(rows, 1.5))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.6, columns])[0]
+    query, answer = int(episodes.queries[index]), int(episodes.answers[index])
     axes = left.subplots()
     show_image(axes, dataset.pixels[query])
     frame(axes, BLUE, 2.5)
     axes.set_title("query", fontsize=11, color=BLUE)
+    ranks = _ranks(results, index)
     cells = right.subplots(rows, columns, squeeze=False).flatten()
     for number, cell in enumerate(cells):
         if number >= way:
             cell.set_axis_off()
             continue
         show_image(cell, dataset.pixels[int(episodes.supports[index, number, 0])])
-        score, label, color = f"{float(results.scores[index, number]):.1f}", "", "black"
-        if number == answer:
-            label, color = ("✓ correct" if number == pick else "✓ true class"), GREEN
-        elif number == pick:
-            label, color = "✗ predicted", RED
-        if label:
+        rank, right_class = ranks[number], number == answer
+        color = GREEN if right_class else RED if rank == 1 else ORANGE if rank == 2 else "black"
+        title = f"{float(results.scores[index, number]):.1f}"
+        if right_class or rank <= 2:
+            title += f" {ordinal(rank)} {'✓' if right_class else '✗'}"
             frame(cell, color, 3)
-        cell.set_title(f"{score} {label}".strip(), fontsize=8.5, color=color)
-    heading(figure, _title(dataset, results, index), width)
-    return figure
+        cell.set_title(title, fontsize=10, color=color)
+    title = _title(dataset, results, split, index)
+    heading(figure, title, width)
+    text = "Above each image its score: how similar it is to the query. The highest score is the"
+    text += f" answer, here {_lead(results, index):.1f} above the second. ✓: the right class."
+    figure.supxlabel(wrapped(text, width, 9), fontsize=9)
+    return describe(figure, f"{title}. {text}")
 
 
-def _title(dataset: CharacterDataset, results: EpisodeResults, index: int) -> str:
+def ordinal(rank: int) -> str:
+    """``1st``, ``2nd``, ``3rd``, ``4th``, ``11th``, ``21st``."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(rank % 10 if rank % 100 not in (11, 12, 13) else 0)
+    return f"{rank}{ending or 'th'}"
+
+
+def _ranks(results: EpisodeResults, index: int) -> list[int]:
+    """The rank of each class by score from 1; among equal scores the predicted class is first."""
+    scores = results.scores[index].clone()
+    scores[int(results.picks[index])] = torch.inf
+    order = scores.argsort(descending=True, stable=True)
+    return (order.argsort() + 1).tolist()
+
+
+def _lead(results: EpisodeResults, index: int) -> float:
+    """How far the highest score is above the second; 0 for an episode of one class."""
+    scores = results.scores[index].sort(descending=True).values
+    return float(scores[0] - scores[min(1, len(scores) - 1)])
+
+
+def _list_of(results: EpisodeResults, split: str) -> str:
+    """The name of a list of episodes with its set."""
+    title = results.task.title
+    return title if split in title else f"{title}, {split} set"
+
+
+def _title(dataset: CharacterDataset, results: EpisodeResults, split: str, index: int) -> str:
     episodes = results.task.episodes
     shots = "one-shot" if episodes.shot == 1 else f"{episodes.shot}-shot (first image of each)"
     alphabets = dataset.alphabets[episodes.supports[index].flatten()].unique()
@@ -72,16 +116,80 @@ def _title(dataset: CharacterDataset, results: EpisodeResults, index: int) -> st
     if len(alphabets) > 1:
         where = f"across {len(alphabets)} alphabets, the query from {own}"
     outcome = "correct" if bool(results.is_correct[index]) else "wrong"
-    return f"{episodes.way}-way {shots} {where}: {outcome}"
+    return f"{_list_of(results, split)}: a {episodes.way}-way {shots} episode {where}, {outcome}"
 
 
-def draw_mistakes(dataset: CharacterDataset, results: EpisodeResults, count: int = 24) -> Figure:
+def draw_attention(
+    dataset: CharacterDataset, results: EpisodeResults, split: str, index: int, attention: Tensor
+) -> Figure:
+    """Where the query of an episode looks in the best and in the right support.
+
+    Args:
+        dataset: The images.
+        results: Of the list of episodes.
+        split: Of the list: ``validation`` or ``test``.
+        index: Of the episode.
+        attention: ``(way, s², s²)``, from the query to each support; see `CrossAttention`. The
+            locations form an ``s`` × ``s`` map over the image.
+    """
+    episodes = results.task.episodes
+    pick, answer = int(results.picks[index]), int(episodes.answers[index])
+    second = _ranks(results, index).index(min(2, episodes.way))
+    if pick == answer:
+        shown = [(pick, "1st ✓: right", GREEN), (second, "2nd ✗", ORANGE)]
+    else:
+        rank = ordinal(_ranks(results, index)[answer])
+        shown = [(pick, "1st ✗: predicted", RED), (answer, f"{rank} ✓: the right class", GREEN)]
+    figure = new_figure(_WIDTH, 4.5)
+    query_axes, *cells = figure.subplots(1, 3)
+    show_image(query_axes, dataset.pixels[int(episodes.queries[index])])
+    frame(query_axes, BLUE, 2.5)
+    query_axes.set_title("query", fontsize=11, color=BLUE)
+    side, size = dataset.pixels.shape[-1], math.isqrt(attention.shape[-1])
+    centers = (torch.arange(size) + 0.5) * side / size - 0.5
+    places = torch.cartesian_prod(centers, centers)  # (s², 2): y and x
+    saliency = attention[pick].sum(-1)
+    chosen = saliency.topk(min(_LOOKS, len(saliency))).indices
+    _mark(query_axes, places[chosen])
+    for axes, (way, label, color) in zip(cells, shown, strict=True):
+        show_image(axes, dataset.pixels[int(episodes.supports[index, way, 0])])
+        frame(axes, color, 2.5)
+        score = float(results.scores[index, way])
+        axes.set_title(f"{label}, score {score:.1f}", fontsize=11, color=color)
+        heat = attention[way].sum(0).unflatten(0, (size, size))
+        extent = (-0.5, side - 0.5, side - 0.5, -0.5)
+        axes.imshow(heat.numpy(), cmap="Blues", alpha=0.45, extent=extent, interpolation="bilinear")
+        weights = attention[way][chosen]
+        _mark(axes, (weights / weights.sum(-1, keepdim=True)) @ places, places[chosen])
+    title = f"{_title(dataset, results, split, index)}: where it looks"
+    heading(figure, title, _WIDTH, 11)
+    text = f"Circles: the {len(chosen)} locations of the query that count most, and the mean place"
+    text += " where each looks in a support; a line comes from the same place as in the query."
+    text += " Blue: where all locations look."
+    return describe(figure, f"{title}. {text}")
+
+
+def _mark(axes: Axes, places: Tensor, origins: Tensor | None = None) -> None:
+    """Numbered circles at places (y, x), with lines from where they come."""
+    for number, (y, x) in enumerate(places.tolist()):
+        color = LINES[number % len(LINES)]
+        if origins is not None:
+            from_y, from_x = origins[number].tolist()
+            axes.plot([from_x, x], [from_y, y], color=color, linewidth=1.5)
+        axes.plot(x, y, "o", color=color, markersize=14, alpha=0.85, markeredgecolor="white")
+        look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 9}
+        axes.text(x, y, str(number + 1), color="white", weight="bold", **look)
+
+
+def draw_mistakes(
+    dataset: CharacterDataset, results: EpisodeResults, split: str, count: int = 18
+) -> Figure:
     """The ``count`` wrong predictions with the largest margins, each query once.
 
     A row for each: the query, the true class and the predicted class.
     """
     worst = worst_mistakes(results, count)
-    title = _errors(results)
+    title = _errors(results, split)
     if not worst:
         return _only_title(title)
     groups = min(_GROUPS, len(worst))
@@ -94,7 +202,9 @@ def draw_mistakes(dataset: CharacterDataset, results: EpisodeResults, count: int
             axes.set_axis_off()
         else:
             _draw_mistake(axes, dataset, results, index)
-    return figure
+    text = f"{title}. The {len(worst)} worst, by how far the wrong class's score is ahead: the"
+    text += " query, the support of the right class ✓ and the support of the predicted class ✗."
+    return describe(figure, text)
 
 
 def worst_mistakes(results: EpisodeResults, count: int) -> list[int]:
@@ -112,15 +222,15 @@ def worst_mistakes(results: EpisodeResults, count: int) -> list[int]:
 def _only_title(title: str) -> Figure:
     figure = new_figure(6, 0.9)
     heading(figure, title, 6)
-    return figure
+    return describe(figure, f"{title}.")
 
 
-def _errors(results: EpisodeResults) -> str:
+def _errors(results: EpisodeResults, split: str) -> str:
     wrong = results.n - results.correct
-    return f"{results.task.title}: {wrong:,} of {results.n:,} episodes wrong"
+    return f"{_list_of(results, split)}: {wrong:,} of {results.n:,} episodes wrong"
 
 
-def _margin(results: EpisodeResults) -> torch.Tensor:
+def _margin(results: EpisodeResults) -> Tensor:
     """The predicted class's score minus the true class's: ``(episodes,)``."""
     rows = torch.arange(results.n)
     truth = results.scores[rows, results.task.episodes.answers]
@@ -141,13 +251,12 @@ def _draw_mistake(
         for image in (episodes.queries[index], supports[pick])
     )
     wrong = predicted[2] if predicted[0] == truth[0] else "/".join(predicted[::2])
-    margin = float(_margin(results)[index])
-    title = f"{truth[0]}\n{truth[2]} predicted as {wrong}, margin {margin:.1f}"
-    axes.set_title(wrapped(readable(title), _GROUP_WIDTH, 8), fontsize=8, pad=16)
+    title = f"{truth[0]}\n{truth[2]} predicted as {wrong}"
+    axes.set_title(wrapped(readable(title), _GROUP_WIDTH, 9.5), fontsize=9.5, pad=18)
     shown = [
         ("query", int(episodes.queries[index]), BLUE),
-        (f"✓ true class {float(results.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
-        (f"✗ predicted {float(results.scores[index, pick]):.1f}", int(supports[pick]), RED),
+        (f"✓ {float(results.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
+        (f"✗ {float(results.scores[index, pick]):.1f}", int(supports[pick]), RED),
     ]
     images = dataset.pixels[[image for _, image, _ in shown]]
     side = images.shape[-1]
@@ -160,26 +269,31 @@ def _draw_mistake(
         look: dict[str, Any] = {"fill": False, "color": color, "linewidth": 1.8, "clip_on": False}
         axes.add_patch(Rectangle((left, -0.5), side, side, **look))
         axes.annotate(label, (left + side / 2, -0.5), (0, 4), textcoords="offset points",
-                      ha="center", fontsize=8.5, color=color)  # fmt: skip
+                      ha="center", fontsize=10, color=color)  # fmt: skip
 
 
 def draw_confusions(
-    dataset: CharacterDataset, results: EpisodeResults, count: int = 16, each: int = 6
+    dataset: CharacterDataset, results: EpisodeResults, split: str, count: int = 12, each: int = 5
 ) -> Figure:
     """The most frequently confused pairs of classes: ``count`` rows, ``each`` images per class."""
-    shown, title = confusions(results, dataset.classes)[:count], _errors(results)
+    shown, title = confusions(results, dataset.classes)[:count], _errors(results, split)
     if not shown:
         return _only_title(title)
-    figure = new_figure(_WIDTH, 0.9 + 0.95 * len(shown))
+    figure = new_figure(_WIDTH, 0.9 + 1.05 * len(shown))
+    figure.get_layout_engine().set(wspace=0.12)  # type: ignore[union-attr, call-arg]
     heading(figure, f"{title}; the most frequent confusions", _WIDTH)
     cells = figure.subplots(len(shown), 2, squeeze=False)
     for row, one in zip(cells, shown, strict=True):
-        for axes, number in zip(row, (one.first, one.second), strict=True):
+        for axes, number, color in zip(row, (one.first, one.second), (BLUE, ORANGE), strict=True):
             indices = (dataset.classes == number).nonzero().flatten()[:each]
             grid = tiled(dataset.pixels[indices].float(), each, _GAP)
             show_image(axes, grid.nan_to_num(0).byte())
-            frame(axes, "white", 0)
-            axes.set_title(readable(dataset.class_names[number]), fontsize=8, pad=2)
-        label = f"{one.times} of\n{one.n}"
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=10)
-    return figure
+            frame(axes, color, 1.5)
+            axes.set_title(readable(dataset.class_names[number]), fontsize=10, pad=3)
+        look: dict[str, Any] = {"rotation": 0, "va": "center", "color": GRAY}
+        row[0].set_ylabel(f"{one.times} of\n{one.n}", ha="right", fontsize=11)
+        row[0].yaxis.label.set(rotation=0, va="center")
+        row[1].set_ylabel("↔", ha="center", labelpad=14, fontsize=14, **look)
+    text = f"{title}. Each row is a pair of classes, blue and orange, by how often one was"
+    text += " predicted for the other, of the episodes that hold both."
+    return describe(figure, text)

@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from siamese_oneshot.data.augmentation import Augmentation
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.samplers import generator_for
-from siamese_oneshot.evaluation.evaluator import EpisodeResults, EvalResults, alphabet_scores
+from siamese_oneshot.evaluation.evaluator import (
+    EpisodeResults,
+    EvalResults,
+    alphabet_scores,
+    attention_of,
+    middle_episode,
+)
 from siamese_oneshot.evaluation.metrics import accuracy_vs_way
 from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.evaluation.tables import CURVES
 from siamese_oneshot.plots.embedding_map import draw_embedding_map
-from siamese_oneshot.plots.episode_plots import draw_confusions, draw_episode, draw_mistakes
+from siamese_oneshot.plots.episode_plots import (
+    draw_attention,
+    draw_confusions,
+    draw_episode,
+    draw_mistakes,
+)
 from siamese_oneshot.plots.score_plots import (
     draw_accuracy_vs_way,
     draw_augmentations,
@@ -66,24 +76,32 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
         dataset: The images in full size.
     """
     curves = {
-        f"{each.model.name}, {name} alphabets": [
+        f"{each.model.name}: {name} set, across alphabets": [
             (way, score.value, score.low, score.high) for way, score in each.curve(series).items()
         ]
         for each in all_results
         for series, name in list(CURVES.items())[: 2 if each.model.trained else 1]
     }  # of baselines on test alphabets only
-    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves)
+    protocol = "cross_alphabet_20way" if dataset.source == "omniglot" else ""
+    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves, protocol)
     model_results = primary(all_results)
     results = model_results.results
     runs = results.get("lake_runs") or results["koch_protocol"]
     for name, correct in (("episode_correct", True), ("episode_wrong", False)):
-        matching = (runs.is_correct == correct).nonzero().flatten()
-        if len(matching):  # the middle one
-            yield name, partial(draw_episode, dataset, runs, int(matching[len(matching) // 2]))
+        index = middle_episode(runs, correct)
+        if bool(runs.is_correct[index]) == correct:
+            yield name, partial(draw_episode, dataset, runs, "test", index)
     within, validation = results["within_alphabet"], model_results.validation.results[0]
-    yield from _shared(dataset, within, validation, model_results.alphabets, model_results.test)
-    if model_results.model.trained is not None:
-        yield from _filters(model_results.model.trained.network)
+    lists = (within, "test"), (validation, "validation")
+    yield from _shared(dataset, *lists, model_results.alphabets, model_results.test, "test")
+    trained = model_results.model.trained
+    if trained is not None:
+        assert model_results.embeddings is not None, "the primary model keeps its embeddings"
+        index = middle_episode(runs, False)
+        attention = attention_of(trained.network, model_results.embeddings, runs, index)
+        if attention is not None:
+            yield "attention", partial(draw_attention, dataset, runs, "test", index, attention)
+        yield from _filters(trained.network)
         yield "embedding_map", partial(_embedding_map, dataset, model_results)
 
 
@@ -91,8 +109,9 @@ def validation_figures(
     dataset: CharacterDataset,
     eval_results: EvalResults,
     network: nn.Module,
-    augmentation: Augmentation | None,
+    sampler: object,
     train_indices: Tensor,
+    attention: Tensor | None = None,
 ) -> Figures:
     """The plots of a validation during training.
 
@@ -100,20 +119,28 @@ def validation_figures(
         dataset: The images.
         eval_results: Results on the validation lists.
         network: The network.
-        augmentation: Of the training images; None if there is none.
+        sampler: Of the training, with its augmentations.
         train_indices: int64: training images, six of which are shown augmented.
+        attention: Of the network in the `middle_episode` that is wrong; see `draw_attention`.
     """
-    results = eval_results.results[0]
-    yield "episode", partial(draw_episode, dataset, results, results.n // 2)
-    alphabets = alphabet_scores(results, dataset, "validation")
-    yield from _shared(dataset, results, results, alphabets, eval_results)
-    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, {"validation": way_curve(results)})
+    results, split = eval_results.results[0], "validation"
+    index = middle_episode(results, False)
+    yield "episode", partial(draw_episode, dataset, results, split, index)
+    if attention is not None:
+        yield "attention", partial(draw_attention, dataset, results, split, index, attention)
+    alphabets = alphabet_scores(results, dataset, split)
+    lists = (results, split), (results, split)
+    yield from _shared(dataset, *lists, alphabets, eval_results, split)
+    curves = {f"{split} set, within one alphabet": way_curve(results)}
+    protocol = "within_alphabet_20way" if dataset.source == "omniglot" else ""
+    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves, protocol)
     yield from _filters(network)
-    if augmentation is not None:
+    names = "augmentation", "alphabet_augmentation"
+    own, shared = (getattr(sampler, name, None) for name in names)
+    if own is not None or shared is not None:
         chosen = train_indices[:: max(1, len(train_indices) // 6)][:6]
         originals = dataset.pixels[chosen][:, None].float() / 255
-        draw = partial(draw_augmentations, originals, augmentation, generator_for(0))
-        yield "augmentations", draw
+        yield "augmentations", partial(draw_augmentations, originals, own, shared, generator_for(0))
 
 
 def way_curve(results: EpisodeResults) -> list[tuple[int, float, float, float]]:
@@ -128,15 +155,17 @@ def way_curve(results: EpisodeResults) -> list[tuple[int, float, float, float]]:
 
 def _shared(
     dataset: CharacterDataset,
-    mistaken: EpisodeResults,
-    confused: EpisodeResults,
+    mistaken: tuple[EpisodeResults, str],
+    confused: tuple[EpisodeResults, str],
     alphabets: Sequence[Score],
     eval_results: EvalResults,
+    split: str,
 ) -> Figures:
+    """Plots of lists of episodes with the names of their sets, and of verification."""
     verification = eval_results.verification
-    pairs = (verification.scores, verification.same, verification.threshold)
-    yield "mistakes", partial(draw_mistakes, dataset, mistaken)
-    yield "confusions", partial(draw_confusions, dataset, confused)
+    pairs = (verification.scores, verification.same, verification.threshold, split)
+    yield "mistakes", partial(draw_mistakes, dataset, *mistaken)
+    yield "confusions", partial(draw_confusions, dataset, *confused)
     yield "per_alphabet", partial(draw_per_alphabet, alphabets)
     yield "verification_scores", partial(draw_verification_scores, *pairs)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from siamese_oneshot.data.augmentation import Augmentation, apply_warp
+from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
+from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.plots.style import (
     BLUE,
@@ -20,6 +23,7 @@ from siamese_oneshot.plots.style import (
     ORANGE,
     SKY,
     bare,
+    describe,
     frame,
     heading,
     new_figure,
@@ -34,37 +38,89 @@ if TYPE_CHECKING:
 Curve = Sequence[tuple[int, float, float, float]]  # (way, accuracy, low, high), each in [0, 1]
 
 _GAP, _GRAY = 4, 48  # between two augmented images: pixels, and gray level
+_WIDTH = 10.4  # inches of a figure that takes a page's width
+_MARKS = "osD^vP*X<>ph"
+_TICKS = (2, 5, 10, 20, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # %
 
 
-def draw_accuracy_vs_way(curves: Mapping[str, Curve]) -> Figure:
-    """Accuracy against the number of ways with 95% intervals, and chance."""
-    drawn = {name: np.array(sorted(points)).T for name, points in curves.items() if points}
+def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Figure:
+    """Accuracy against the number of ways with 95% intervals, chance, and published accuracies.
+
+    The axis is that of log odds, so that 95% and 99% stand as far apart as 5% and 1%.
+
+    Args:
+        curves: Points by the name of the curve, which says on which set; 1-way is left out.
+        protocol: Of the published accuracies, as in ``published.yaml``; empty for none.
+    """
+    from matplotlib.ticker import FixedLocator, NullLocator
+
+    drawn = {name: np.array([p for p in sorted(points) if p[0] > 1]).T
+             for name, points in curves.items()}  # fmt: skip
+    drawn = {name: points for name, points in drawn.items() if points.size}
     ranked = sorted(drawn, key=lambda name: -drawn[name][1, -1])  # as the curves end
-    figure = new_figure(7.5, 4.8 + 0.22 * ((len(drawn) + 2) // 2))
+    max_way = max([2, *(int(points[0, -1]) for points in drawn.values())])
+    others = [one for one in published(protocol) if not one.uncertain and max_way >= 20]
+    others.sort(key=lambda one: -one.value)
+    figure = new_figure(8.4, 5.0 + 0.2 * len(drawn))
     axes = figure.subplots()
+    top = max([0.99, *(float(points[3].max()) for points in drawn.values())])
+    low, high = 0.8 / max_way, min(1 - (1 - top) / 2, 0.9995)
     for number, name in enumerate(ranked):
-        ways, values, lows, highs = drawn[name]
+        ways, *rates = drawn[name]
+        values, lows, highs = (100 * np.clip(rate, low, high) for rate in rates)
         color = LINES[number % len(LINES)]
         style = "-" if number < len(LINES) else "-."
         marker = "o" if len(ways) == 1 else ""  # a single point has no line
-        axes.plot(ways, 100 * values, style, marker=marker, color=color, label=name, linewidth=1.8)
-        axes.fill_between(ways, 100 * lows, 100 * highs, color=color, alpha=0.15, linewidth=0)
-    max_way = max([2, *(int(points[0, -1]) for points in drawn.values())])
-    every = np.arange(1, max_way + 1)
+        axes.plot(ways, values, style, marker=marker, color=color, label=name, linewidth=1.8)
+        axes.fill_between(ways, lows, highs, color=color, alpha=0.15, linewidth=0)
+    every = np.arange(2, max_way + 1)
     axes.plot(every, 100 / every, "--", color=GRAY, label="chance", linewidth=1)
-    axes.set(xlabel="N (ways)", ylabel="accuracy, %", ylim=(0, 101), xlim=(0.9, max_way + 0.1))
-    heading(figure, "N-way one-shot accuracy, 95% intervals", 7.5, 11)
-    axes.set_xticks(range(1, max_way + 1, 1 + max_way // 12))
-    axes.grid(axis="y", color="#eeeeee")
+    curves_legend = figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    way = 21 if protocol.endswith("21way") else 20
+    marks = [
+        axes.plot(way, one.value, _MARKS[n % len(_MARKS)], color="black", fillstyle="none",
+                  markersize=6, clip_on=False, linestyle="", zorder=3)[0]
+        for n, one in enumerate(others)
+    ]  # fmt: skip
+    if others:
+        names = [f"{one.value:.4g} {textwrap.shorten(one.method, 34)}" for one in others]
+        figure.add_artist(curves_legend)
+        figure.legend(marks, names, loc="outside right upper", frameon=False, fontsize=8,
+                      title=f"published, {way}-way,\ntest alphabets", title_fontsize=9)  # fmt: skip
+    axes.set_yscale("function", functions=(_log_odds, _from_log_odds))
+    ticks = [tick for tick in _TICKS if low <= tick / 100 <= high]
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set(xlabel="number of classes to choose from (ways)", ylabel="accuracy, % (log odds)")
+    axes.set(ylim=(100 * low, 100 * high), xlim=(1.9, max_way + 0.1))
+    axes.set_xticks([2, 5, 10, 15, 20] if max_way >= 20 else range(2, max_way + 1))
+    axes.grid(axis="y", color="#e4e4e4")
     bare(axes)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    return figure
+    heading(figure, "N-way one-shot accuracy, 95% intervals", 8.4, 11)
+    names = ", ".join(ranked)
+    text = f"Accuracy against the number of ways ({names}). On this axis 90% and 99% are as far"
+    text += " apart as 1% and 10%."
+    if others:
+        text += f" Marks: published {way}-way accuracies on test alphabets."
+    return describe(figure, text)
+
+
+def _log_odds(percent: NDArray[np.float64]) -> NDArray[np.float64]:
+    share = np.clip(np.asarray(percent) / 100, 1e-6, 1 - 1e-6)
+    result: NDArray[np.float64] = np.log(share / (1 - share))
+    return result
+
+
+def _from_log_odds(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = 100 / (1 + np.exp(-np.asarray(value)))
+    return result
 
 
 def draw_per_alphabet(scores: Sequence[Score]) -> Figure:
     """A bar with its 95% interval for each alphabet, best on top, and their mean."""
     ranked = sorted(scores, key=lambda score: score.value)
-    figure = new_figure(7.5, 1.1 + 0.27 * len(ranked))
+    figure = new_figure(7.5, 1.3 + 0.3 * len(ranked))
     axes = figure.subplots()
     values = [100 * score.value for score in ranked]
     below = [100 * (score.value - score.low) for score in ranked]
@@ -72,30 +128,39 @@ def draw_per_alphabet(scores: Sequence[Score]) -> Figure:
     rows = range(len(ranked))
     axes.barh(rows, values, color=SKY, height=0.7)
     axes.errorbar(values, rows, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1)
-    for row, value in enumerate(values):
-        axes.text(101.5, row, f"{value:.1f}", va="center", fontsize=8)
+    look: dict[str, Any] = {"va": "center", "fontsize": 10, "clip_on": False}
+    for row, (value, score) in enumerate(zip(values, ranked, strict=True)):
+        axes.text(100 * score.high + 0.8, row, f"{value:.1f}", **look)
     mean = fmean(values)
     axes.axvline(mean, color=BLUE, linestyle="--", linewidth=1.3, label=f"mean {mean:.1f}")
-    label = f"within-alphabet {ranked[0].way}-way accuracy, %, 95% intervals"
-    axes.set(xlim=(0, 100), xlabel=label)
+    where = f"{ranked[0].split} set, within-alphabet {ranked[0].way}-way accuracy"
+    axes.set(xlim=(0, 100), xlabel=f"{where}, %, 95% intervals")
     axes.set_yticks(rows, [readable(score.name) for score in ranked])
     axes.set_ylim(-0.6, len(ranked) - 0.4)
-    axes.tick_params(axis="y", labelsize=8, length=0)
+    axes.tick_params(axis="y", labelsize=10, length=0)
     bare(axes)
-    axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
-    return figure
+    axes.legend(frameon=False, fontsize=10, loc="lower right", bbox_to_anchor=(1, 1))
+    best, worst = ranked[-1], ranked[0]
+    text = f"Accuracy of each alphabet, best first ({where}): from {100 * worst.value:.1f}%"
+    text += f" ({readable(worst.name)}) to {100 * best.value:.1f}% ({readable(best.name)})."
+    return describe(figure, text)
 
 
-def draw_verification_scores(logits: Tensor, same: Tensor, threshold: float) -> Figure:
-    """Histograms of the scores of same and different pairs, and the threshold.
+def draw_verification_scores(
+    logits: Tensor, same: Tensor, threshold: float, split: str = "test"
+) -> Figure:
+    """Histograms of the scores of same and different pairs, the ROC curve, and reliability.
 
     Args:
         logits: ``(n,)``; outliers and infinities are counted in the outermost bins.
         same: ``(n,)``: 1 same, 0 different.
         threshold: Pairs with a higher score are called same.
+        split: Of the pairs: ``validation`` or ``test``.
     """
-    figure = new_figure(7, 3.8)
-    axes = figure.subplots()
+    from sklearn.metrics import roc_curve
+
+    figure = new_figure(_WIDTH, 3.9)
+    axes, roc, reliability = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
     shown = logits.double()
     low, high = _range(shown, threshold)
     bins = torch.linspace(low, high, 61, dtype=torch.float64)
@@ -108,10 +173,40 @@ def draw_verification_scores(logits: Tensor, same: Tensor, threshold: float) -> 
     axes.set(xlabel="score (logit of same)", ylabel="pairs", xlim=(low - margin, high + margin))
     outliers = int(((shown < low) | (shown > high)).sum())
     note = f"; {outliers:,} outliers in the outermost bins" if outliers else ""
-    heading(figure, f"Scores of verification pairs{note}", 7, 10)
-    bare(axes)
+    title = f"{split} set, {len(same):,} verification pairs"
+    heading(figure, f"{title}: scores, ROC curve, reliability{note}", _WIDTH, 11)
     axes.legend(frameon=False, fontsize=9)
-    return figure
+    _, ranks = torch.unique(shown, return_inverse=True)  # scores may be infinite
+    false_rates, true_rates, _ = roc_curve(same, ranks)
+    roc.plot(false_rates, true_rates, color=BLUE)
+    at = [float((shown[same == value] > threshold).double().mean()) for value in (0.0, 1.0)]
+    roc.plot(*at, "o", color="black", label="at the threshold")
+    roc.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
+    roc.set(xlabel="false accept rate", ylabel="true accept rate", xlim=(-0.02, 1), ylim=(0, 1.02))
+    roc.legend(frameon=False, fontsize=9, loc="lower right")
+    stated, found = reliability_of(shown, same)
+    reliability.plot(stated, found, "o-", color=BLUE)
+    reliability.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
+    reliability.set(xlabel="probability: sigmoid of the score", ylabel="share of same pairs")
+    reliability.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    for one in (axes, roc, reliability):
+        bare(one)
+    text = f"{title}: scores of same and different pairs; how many are called same at any threshold"
+    text += "; and whether a probability holds: on the dashed line it does."
+    return describe(figure, text)
+
+
+def reliability_of(logits: Tensor, same: Tensor, bins: int = 10) -> tuple[list[float], list[float]]:
+    """The mean probability, ``sigmoid(logit)``, and the share of same pairs in each bin.
+
+    Bins are equally wide; empty ones are left out.
+    """
+    stated = logits.double().sigmoid()
+    bin_of = (stated * bins).long().clamp(max=bins - 1)
+    masks = [bin_of == number for number in range(bins)]
+    pairs = [(float(stated[m].mean()), float(same[m].double().mean())) for m in masks if m.any()]
+    means, shares = zip(*pairs, strict=True)
+    return [*means], [*shares]
 
 
 def _range(scores: Tensor, threshold: float) -> tuple[float, float]:
@@ -141,32 +236,55 @@ def draw_filters(weight: Tensor) -> Figure:
     axes.set_axis_off()
     grid = tiled(kernels / scale, columns, max(1, side // 8))
     axes.imshow(grid.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)  # NaN gaps stay white
-    return figure
+    text = "The weights of each filter of the first layer, of no image: red is above 0, blue below."
+    return describe(figure, text)
 
 
 def draw_augmentations(
-    images: Tensor, augmentation: Augmentation, generator: torch.Generator, copies: int = 8
+    images: Tensor,
+    own: Augmentation | None,
+    shared: Augmentation | None,
+    generator: torch.Generator,
+    copies: int = 7,
 ) -> Figure:
-    """Original images in the first column, ``copies`` augmented ones beside each.
+    """Training images as they are, with their alphabet's augmentation, and with their own, too.
 
-    ``images`` are float ``(n, 1, side, side)``, 0 background … 1 foreground.
+    Args:
+        images: float ``(n, 1, side, side)``, 0 background … 1 foreground; each of an alphabet.
+        own: Drawn for each image; None for none.
+        shared: Drawn for a whole alphabet; None for none.
+        generator: Source of randomness.
+        copies: Draws of ``own`` beside each image.
     """
     count = len(images)
-    many = images.repeat_interleave(copies, 0)
-    warped = apply_warp(many, augmentation.draw(len(many), generator)).unflatten(0, (count, copies))
-    columns = torch.cat([images[:, None], warped], 1)[:, :, 0].flatten(0, 1)
-    width = max(4.0, 1.1 * (copies + 1))
-    figure = new_figure(width, 0.9 + 1.1 * count)
-    heading(figure, _ranges(augmentation), width, 10)
+    alphabet = Warp.identity(count) if shared is None else shared.draw(count, generator)
+    columns = [images[:, None]]
+    if shared is not None:
+        columns.append(apply_warp(images, alphabet)[:, None])
+    if own is not None:
+        warp = own.draw(count * copies, generator).after(alphabet.repeated(copies))
+        drawn = apply_warp(images.repeat_interleave(copies, 0), warp)
+        columns.append(drawn.unflatten(0, (count, copies)))
+    cells = torch.cat(columns, 1)
+    shown = cells.shape[1]
+    lines = [f"{name}: {_ranges(one)}" for name, one in
+             (("alphabet", shared), ("image", own)) if one is not None]  # fmt: skip
+    width = max(6.0, 0.85 * shown)
+    figure = new_figure(width, 1.4 + 0.85 * count)
+    heading(figure, "\n".join(["Augmented training images", *lines]), width, 10)
     axes = figure.subplots()
-    show_image(axes, tiled((columns * 255).round(), copies + 1, _GAP).nan_to_num(_GRAY).byte())
+    grid = tiled((cells[:, :, 0].flatten(0, 1) * 255).round(), shown, _GAP)
+    show_image(axes, grid.nan_to_num(_GRAY).byte())
     frame(axes, "white", 0)
-    side = columns.shape[-1]
-    ticks = [side / 2, side + _GAP + side / 2][: copies + 1]
+    side = images.shape[-1]
+    names = ["original"] + ["alphabet"] * (shared is not None) + ["image"] * (own is not None)
     axes.xaxis.tick_top()
-    axes.set_xticks(ticks, ["original", "augmented"][: len(ticks)], fontsize=9)
+    axes.set_xticks([n * (side + _GAP) + side / 2 for n in range(len(names))], names, fontsize=10)
     axes.tick_params(length=0)
-    return figure
+    text = "Training images: the original; "
+    text += "with the draw that its whole alphabet shares; " if shared is not None else ""
+    text += f"with {copies} draws of its own." if own is not None else "nothing of its own."
+    return describe(figure, text)
 
 
 def _ranges(augmentation: Augmentation) -> str:

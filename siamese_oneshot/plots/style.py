@@ -36,6 +36,12 @@ def heading(figure: Figure, text: str, width: float, size: float = 12) -> None:
     figure.suptitle(wrapped(text, width, size), fontsize=size)
 
 
+def describe(figure: Figure, text: str) -> Figure:
+    """Set the caption that stands below the figure on a page; `save` keeps it in the PNG."""
+    figure.set_label(text)
+    return figure
+
+
 def wrapped(text: str, width: float, size: float) -> str:
     """Wrap a text of ``size`` points to ``width`` inches; its own line breaks are kept."""
     letters = max(1, int(width * 72 / (0.54 * size)))  # 0.54 of the size wide on average
@@ -86,6 +92,11 @@ def tiled(images: Tensor, columns: int, gap: int) -> Tensor:
 
 
 def save(figure: Figure, path: Path, dpi: float = DPI) -> None:
-    """Write a figure as PNG, atomically; an OSError if the disk is full or the folder closed."""
+    """Write a figure with its caption as PNG, atomically.
+
+    Raises:
+        OSError: If the disk is full or the folder closed.
+    """
+    about = {"Description": str(figure.get_label())}
     with atomic_write(path) as file:
-        figure.savefig(file, format="png", dpi=dpi, facecolor="white")
+        figure.savefig(file, format="png", dpi=dpi, facecolor="white", metadata=about)

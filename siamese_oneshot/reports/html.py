@@ -10,7 +10,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from siamese_oneshot.reports.charts import DARK_OF_LIGHT
 
@@ -22,6 +22,7 @@ GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report kn
 MAX_PLOTS = 2_600_000  # characters of all plots of a page together
 _MAX_PLOT = 700_000  # of one
 _WIDTHS = (1400, 1000, 700, 500, 350, 250, 180, 120)  # pixels; a page shows about 700
+_MAX_CAPTION = 1000  # characters
 _COLORS = 64  # plots have few
 
 
@@ -70,11 +71,17 @@ def template_text(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def embed_png(path: Path, limit: int) -> tuple[str, int, int]:
-    """Pack a PNG into a ``data:`` address of at most ``limit`` characters, scaled down to fit.
+class EmbeddedPlot(NamedTuple):
+    """A PNG within a page."""
 
-    Returns:
-        Address, width and height.
+    address: str  # data:…
+    width: int
+    height: int
+    caption: str  # what `plots.style.save` wrote into the file; empty if there is none
+
+
+def embed_png(path: Path, limit: int) -> EmbeddedPlot:
+    """Pack a PNG into a ``data:`` address of at most ``limit`` characters, scaled down to fit.
 
     Raises:
         OSError: If it cannot be read, is not a PNG or is damaged.
@@ -86,6 +93,7 @@ def embed_png(path: Path, limit: int) -> tuple[str, int, int]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # over 89 million pixels
         try:
             with Image.open(path, formats=["PNG"]) as opened:
+                caption = str(opened.info.get("Description", ""))[:_MAX_CAPTION]
                 white = Image.new("RGBA", opened.size, "white")
                 image = Image.alpha_composite(white, opened.convert("RGBA")).convert("RGB")
         except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -99,5 +107,5 @@ def embed_png(path: Path, limit: int) -> tuple[str, int, int]:
         palette.save(file, "PNG", optimize=True)
         address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
         if len(address) <= min(limit, _MAX_PLOT):
-            return address, *size
+            return EmbeddedPlot(address, *size, caption)
     raise ValueError("there is no room left for it on the page")

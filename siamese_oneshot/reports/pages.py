@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Report
-from siamese_oneshot.reports.charts import ONE_SHOT, VERIFICATION, run_charts, sweep_charts
-from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render, template_text
-from siamese_oneshot.reports.read import CONFIG, Curve, DataInfo, RunRecord
+from siamese_oneshot.reports.charts import run_charts, sweep_charts
+from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render
+from siamese_oneshot.reports.read import CONFIG, DataInfo, RunRecord
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
     first_rows,
@@ -34,7 +34,6 @@ from siamese_oneshot.reports.values import (
     shorten,
 )
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
-from siamese_oneshot.runs.evaluation_record import ModelRecord
 from siamese_oneshot.runs.result import resume_line
 from siamese_oneshot.sweeps.job import COMPLETE, command_of
 from siamese_oneshot.utils.io import atomic_write
@@ -50,17 +49,12 @@ _MAX_LOG = 12_000  # characters of the end of train.log
 _MAX_CONFIG = 60_000  # characters
 _MAX_DIFFERENCES = 120  # rows
 _NOT_SETTINGS = ("hydra", "resume", "logger")  # where a run is, not what it is
-_METRICS = {"one_shot": ONE_SHOT, "verification": VERIFICATION}  # shown with plots
+_PLOTS = {name: n for n, name in enumerate((  # in the order of a page
+    "mistakes", "confusions", "episode_wrong", "episode", "episode_correct", "attention",
+    "per_alphabet", "accuracy_vs_way", "verification_scores", "embedding_map", "augmentations",
+    "filters",
+))}  # fmt: skip
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot
-
-
-@cache
-def plot_kinds() -> dict[str, dict[str, Any]]:
-    """Title, text and scores of each plot, by name, in the order of the page."""
-    import yaml
-
-    kinds: dict[str, dict[str, Any]] = yaml.safe_load(template_text("plots.yaml"))
-    return kinds
 
 
 def write_pages(output: Path, report: Report, settings: Table) -> Path:
@@ -129,7 +123,6 @@ def run_page(run: RunRecord) -> dict[str, Any]:
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
     tables = [scores_table("Scores at the end of training", scores)]
     evaluation = run.evaluation()
-    model = None if evaluation is None else evaluation[1]
     if evaluation is not None:
         data, title = evaluation[0], "Scores of the evaluation after training"
         tested = [score for score in evaluation[1].scores if score.split == "test"]
@@ -142,7 +135,7 @@ def run_page(run: RunRecord) -> dict[str, Any]:
         listed = [score for score in evaluation[1].scores if score.series not in _WAY_CURVES]
         tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
-    plots = _plot_groups(run, model)  # before the problems, to which it adds
+    plots = _plot_groups(run)  # before the problems, to which it adds
     result = run.result
     return {
         "title": f"{_experiment([run])}: {path_text(Path(run.folder.name))}",
@@ -170,84 +163,32 @@ def _experiment(runs: Sequence[RunRecord]) -> str:
     return shorten(", ".join(dict.fromkeys([*names, *models])), 80) or "unknown experiment"
 
 
-def _plot_groups(
-    run: RunRecord, model: ModelRecord | None
-) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The plots of the last validation that was drawn and of the evaluation, under headings."""
+def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The plots of the evaluation and of the last validation that was drawn, under headings."""
     drawn = {
         int(digits): folder
         for folder in (run.folder / "plots").glob("step_*")
         if (digits := folder.name.partition("_")[2]).isdecimal() and any(folder.glob("*.png"))
     }
-    folders: list[tuple[str, Path, int | None]] = [
-        (f"Validation set, at step {step:,}", drawn[step], step) for step in sorted(drawn)[-1:]
-    ]
-    folders.append(("Test set, from the evaluation", run.folder / "evaluation" / "plots", None))
-    room, kinds, groups = MAX_PLOTS, plot_kinds(), []
-    for heading, folder, step in folders:
+    folders = [("Pictures of the evaluation", run.folder / "evaluation" / "plots")]
+    folders += [(f"Pictures of the validation at step {n:,}", drawn[n]) for n in sorted(drawn)[-1:]]
+    room, groups = MAX_PLOTS, []
+    for heading, folder in folders:
         plots = []
         paths = {path.stem: path for path in sorted(folder.glob("*.png")) if path.is_file()}
-        for name in [*filter(paths.__contains__, kinds), *(n for n in paths if n not in kinds)]:
+        for name in sorted(paths, key=lambda name: _PLOTS.get(name, len(_PLOTS))):
+            label = path_text(paths[name].relative_to(run.folder))
             try:
-                address, width, height = embed_png(paths[name], room)
+                plot = embed_png(paths[name], room)
             except (OSError, ValueError) as error:
-                label = path_text(paths[name].relative_to(run.folder))
                 run.problems.append(f"the plot {label} is not shown: {shorten(str(error), 160)}")
                 continue
-            room -= len(address)
-            label = path_text(Path(name)).replace("_", " ")
-            title = kinds[name]["title"] if name in kinds else label
-            alt = plot_text(name, step, run.curves, model)
-            plots.append({"data": address, "width": width, "height": height, "title": title,
-                          "alt": alt})  # fmt: skip
+            room -= len(plot.address)
+            title = path_text(Path(name)).replace("_", " ").capitalize()
+            plots.append({"plot": plot, "title": title, "text": plot.caption or label})
         if plots:
             groups.append((heading, plots))
     return groups
-
-
-def plot_text(
-    name: str, step: int | None, curves: Mapping[str, Curve], model: ModelRecord | None
-) -> str:
-    """The caption of a plot: what it shows, of which set, and the scores that belong to it.
-
-    ``step`` is None for a plot of the evaluation, whose results are ``model``.
-    """
-    kind = plot_kinds().get(name)
-    if kind is None:
-        return f"The plot {path_text(Path(name))}."
-    text: str = kind["text"]
-    if step is not None:
-        metrics = _METRICS.get(kind.get("metrics", ""), {})
-        values = {label: _at(curves.get(metric), step) for metric, label in metrics.items()}
-        numbers = [f"{label} {100 * v:.2f}%" for label, v in values.items() if v is not None]
-        where = f"{'Validation set' if metrics else 'Drawn'} at step {step:,}"
-    elif name == "filters":
-        return text
-    else:
-        where, numbers = "Test set", _test_numbers(name, kind.get("test_keys", []), model)
-    return f"{text} {where}{': ' if numbers else ''}{', '.join(numbers)}."
-
-
-def _at(curve: Curve | None, step: int) -> float | None:
-    """The value at a step, which the trainer's metrics count from 0 and plots from 1."""
-    if curve is None:
-        return None
-    near = [n for n, own in enumerate(curve.steps) if step - 1 <= own <= step]
-    return curve.values[near[-1]] if near else None
-
-
-def _test_numbers(name: str, keys: Sequence[str], model: ModelRecord | None) -> list[str]:
-    if model is None:
-        return []
-    if name == "per_alphabet":
-        rows = [((score.alphabet or score.name), score.value) for score in model.alphabets]
-        return [f"{alphabet.replace('_', ' ')} {100 * value:.1f}%" for alphabet, value in rows]
-    test = [score for score in model.scores if score.split == "test"]
-    if name == "accuracy_vs_way":
-        curve = [score for score in test if score.series == "way_curve_test"]
-        return [f"{score.way}-way {100 * score.value:.1f}%" for score in curve]
-    scores = [score for key in keys for score in test if score.key == key][:1]
-    return [f"{100 * s.value:.2f}% of {s.n:,} are correct ({s.name})" for s in scores]
 
 
 def _differences(run: RunRecord) -> Table | None:

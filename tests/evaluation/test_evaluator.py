@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
@@ -20,8 +20,10 @@ from siamese_oneshot.evaluation.evaluator import (
     VerificationResults,
     alphabet_scores,
     assigned,
+    attention_of,
     confusions,
     has_runs,
+    middle_episode,
     verify_pairs,
 )
 from siamese_oneshot.evaluation.metrics import choose
@@ -184,6 +186,28 @@ def run_results(scores: Tensor, answers: Tensor) -> EpisodeResults:
         comparable_with="within_alphabet_20way",
     )  # fmt: skip
     return EpisodeResults(task, scores, choose(scores, torch.Generator().manual_seed(0)))
+
+
+def test_the_middle_episode_and_where_it_looks() -> None:
+    """Four episodes, of which the first two are wrong; the supports of a run are 100 and more."""
+    results = run_results(torch.eye(2).repeat(2, 1), torch.tensor([1, 0, 0, 1]))
+    assert middle_episode(results, False) == 1
+    assert middle_episode(results, True) == 3
+    right = run_results(torch.eye(2), torch.tensor([0, 1]))
+    assert middle_episode(right, False) == 1, "of all, if none is wrong"
+    indices = torch.tensor([0, 1, 2, 3, 100, 101, 102, 103])
+    embeddings = Embeddings(indices, indices[:, None].float())
+
+    class Similarity(nn.Module):
+        def attention(self, first: Tensor, second: Tensor) -> Tensor:
+            return first - second
+
+    network = nn.Module()
+    assert attention_of(network, embeddings, results, 3) is None
+    network.similarity = Similarity()
+    looks = attention_of(network, embeddings, results, 3)
+    assert looks is not None
+    assert looks.tolist() == [[3 - 102], [3 - 103]], "from the query to each support"
 
 
 def test_the_assignment_is_the_best_of_all_permutations() -> None:

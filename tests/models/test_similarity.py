@@ -104,6 +104,24 @@ def test_cross_attention_equals_a_loop_and_is_symmetric(channelwise_l1: bool) ->
 
 
 @torch.no_grad()
+def test_attention_says_where_each_location_looks() -> None:
+    """The last of four locations counts alone, and finds its like in the first of the other."""
+    similarity = CrossAttention(1 + 4 * 4, 1, 4, heads=2, logit_scale_init=1000.0)
+    stroke, paper = [1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]
+    query = torch.tensor([0.0, *paper, *paper, *paper, *stroke])
+    support = torch.tensor([[0.0, *stroke, *paper, *paper, *paper]] * 3)
+    similarity.saliency.copy_(torch.tensor([[50.0, 0.0]] * 2))
+    attention = similarity.attention(query, support)
+    assert attention.shape == (3, 4, 4)
+    expected = torch.zeros(3, 4, 4)
+    expected[:, 3, 0] = 1.0
+    torch.testing.assert_close(attention, expected)
+    similarity.saliency.zero_()
+    shares = similarity.attention(query, support).sum(-1)
+    torch.testing.assert_close(shares, torch.full((3, 4), 0.25))
+
+
+@torch.no_grad()
 def test_a_moved_stroke_scores_between_the_same_and_a_missing_one() -> None:
     similarity = CrossAttention(1 + 9 * 2, 1, 2)
     strokes = torch.eye(2)[[0, 0, 0, 0, 1, 0, 0, 0, 0]]

@@ -7,16 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgb
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.plots.embedding_map import (
+    COLORS,
     distinct_colors,
     draw_embedding_map,
     spread,
     tsne,
 )
-from siamese_oneshot.plots.style import LINES
 
 
 def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -> None:
@@ -33,12 +32,16 @@ def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -
     figure = draw_embedding_map(dataset, indices, vectors)
     canvas = np.asarray(figure.axes[0].images[0].get_array())
     assert (canvas < 1).any(axis=2).sum() > 1000
-    assert "AlphabetA: 6 characters, 36 images" in figure.get_suptitle()
+    title = "test set: embeddings of AlphabetA, 6 characters, 36 images"
+    assert figure.get_suptitle().startswith(title)
+    labels = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert [*labels] == ["01", "02", "03", "04", "05", "06"], "each class is named"
+    assert len({tuple(color) for color in labels.values()}) == 6
     again = draw_embedding_map(dataset, indices, vectors).axes[0].images[0].get_array()
     assert np.array_equal(canvas, np.asarray(again))
     inks = np.unique(canvas.reshape(-1, 3), axis=0)
-    for color in LINES[:6]:  # one for each class
-        assert np.abs(inks - to_rgb(color)).max(1).min() < 1e-9
+    for color in COLORS[:6]:  # one for each class
+        assert np.abs(inks - color).max(1).min() < 1e-9
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3])

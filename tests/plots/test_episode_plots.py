@@ -18,16 +18,20 @@ from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.plots.episode_plots import (
+    draw_attention,
     draw_confusions,
     draw_episode,
     draw_mistakes,
+    ordinal,
     worst_mistakes,
 )
 from siamese_oneshot.plots.score_plots import draw_accuracy_vs_way, draw_filters
 from siamese_oneshot.plots.style import (
     BLUE,
     GREEN,
+    ORANGE,
     RED,
+    describe,
     heading,
     new_figure,
     readable,
@@ -69,14 +73,15 @@ def shows(axes, image: torch.Tensor) -> bool:
 @pytest.mark.parametrize(
     ("answer", "titles", "frames", "word"),
     [
-        (1, ["-3.0", "2.5 ✓ correct", "0.0"], ["#CCCCCC", GREEN, "#CCCCCC"], "correct"),
-        (2, ["-3.0", "2.5 ✗ predicted", "0.0 ✓ true class"], ["#CCCCCC", RED, GREEN], "wrong"),
+        (1, ["-3.0", "2.5 1st ✓", "0.0 2nd ✗"], ["#CCCCCC", GREEN, ORANGE], "correct"),
+        (2, ["-3.0", "2.5 1st ✗", "0.0 2nd ✓"], ["#CCCCCC", RED, GREEN], "wrong"),
+        (0, ["-3.0 3rd ✓", "2.5 1st ✗", "0.0 2nd ✗"], [GREEN, RED, ORANGE], "wrong"),
     ],
 )
 def test_an_episode(
     dataset: CharacterDataset, answer: int, titles: list[str], frames: list[str], word: str
 ) -> None:
-    figure = draw_episode(dataset, results([[-3.0, 2.5, 0.0]], [answer]), 0)
+    figure = draw_episode(dataset, results([[-3.0, 2.5, 0.0]], [answer]), "test", 0)
     query, *supports = cells(figure)
     assert shows(query, dataset.pixels[0])
     assert color(query) == BLUE
@@ -84,25 +89,65 @@ def test_an_episode(
         assert shows(cell, dataset.pixels[index])
     assert [cell.get_title() for cell in supports] == titles
     assert [color(cell) for cell in supports] == frames
-    assert figure.get_suptitle() == f"3-way one-shot in AlphabetA: {word}"
+    title = f"hard, test set: a 3-way one-shot episode in AlphabetA, {word}"
+    assert " ".join(figure.get_suptitle().split()) == title
+    assert figure.get_label().startswith(f"{title}. Above each image its score")
+    assert "here 2.5 above the second" in figure.get_label()
+
+
+def test_the_rank_of_a_tie_is_that_of_the_prediction(dataset: CharacterDataset) -> None:
+    """Ties are broken at random: here the last of three equal scores was predicted."""
+    tied = results([[1.0, 1.0, 1.0]], [0])
+    tied = EpisodeResults(tied.task, tied.scores, torch.tensor([2]))
+    _, *supports = cells(draw_episode(dataset, tied, "test", 0))
+    assert [cell.get_title() for cell in supports] == ["1.0 2nd ✓", "1.0", "1.0 1st ✗"]
+
+
+def test_ordinals() -> None:
+    numbers = (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)
+    expected = "1st 2nd 3rd 4th 11th 12th 13th 21st 102nd 111th"
+    assert " ".join(map(ordinal, numbers)) == expected
+
+
+@pytest.mark.parametrize(("answer", "shown"), [(1, (7, 1)), (0, (7, 1)), (2, (7, 13))])
+def test_attention(dataset: CharacterDataset, answer: int, shown: tuple[int, int]) -> None:
+    """Of 2 × 2 locations the last one matters most, and looks at the first."""
+    attention = torch.zeros(3, 4, 4)
+    attention[:, 3, 0], attention[:, 0, 0] = 0.75, 0.25
+    scores = [[0.0, 2.5, -3.0]]
+    figure = draw_attention(dataset, results(scores, [answer]), "validation", 0, attention)
+    query, *supports = cells(figure)
+    for axes, image in zip((query, *supports), (0, *shown), strict=True):
+        assert shows(axes, dataset.pixels[image])
+    side = dataset.pixels.shape[-1]
+    near, far = side / 4 - 0.5, 3 * side / 4 - 0.5
+    assert query.lines[0].get_xydata().tolist() == [[far, far]]
+    for axes in supports:
+        line, mark = axes.lines[:2]
+        assert line.get_xydata().tolist() == [[far, far], [near, near]]
+        assert mark.get_xydata().tolist() == [[near, near]]
+        assert np.array_equal(axes.images[1].get_array(), [[1, 0], [0, 0]])
+    assert figure.get_label().startswith("hard, validation set: a 3-way one-shot episode")
 
 
 def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset) -> None:
     """Class 6 is the first of AlphabetB; a class's six images stand side by side."""
     supports = torch.tensor([[[1, 2], [37, 38]]])
-    figure = draw_episode(dataset, results([[0.0, 1.0]], [1], supports, [36]), 0)
+    figure = draw_episode(dataset, results([[0.0, 1.0]], [1], supports, [36]), "test", 0)
     for cell, image in zip(cells(figure), (36, 1, 37), strict=True):
         assert shows(cell, dataset.pixels[image])
     title = " ".join(figure.get_suptitle().split())
     assert title == (
-        "2-way 2-shot (first image of each) across 2 alphabets, the query from AlphabetB: correct"
+        "hard, test set: a 2-way 2-shot (first image of each) episode across 2 alphabets, the "
+        "query from AlphabetB, correct"
     )
 
 
 @pytest.mark.parametrize(("way", "empty"), [(1, 0), (20, 0), (23, 1)])
 def test_an_episode_of_any_number_of_ways(dataset: CharacterDataset, way: int, empty: int) -> None:
     scores = [-float(n) for n in range(way)]
-    figure = draw_episode(dataset, results([scores], [0], 1 + 6 * torch.arange(way)[None]), 0)
+    one = results([scores], [0], 1 + 6 * torch.arange(way)[None])
+    figure = draw_episode(dataset, one, "test", 0)
     assert len(figure.axes) == way + 1 + empty
     titles = [cell.get_title().split()[0] for cell in cells(figure)[1:]]
     assert titles == [f"{score:.1f}" for score in scores]
@@ -114,7 +159,7 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
     assert worst_mistakes(wrong_results, 9) == [1, 3, 0]  # the third is right
     assert worst_mistakes(wrong_results, 2) == [1, 3]
     assert worst_mistakes(results(scores, [0, 0, 0, 0], queries=(0, 6, 12, 6)), 9) == [1, 0]
-    figure = draw_mistakes(dataset, wrong_results, 2)
+    figure = draw_mistakes(dataset, wrong_results, "test", 2)
     first, second = cells(figure)
     side = dataset.pixels.shape[-1]
     image = np.asarray(first.images[0].get_array())
@@ -124,30 +169,29 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
         assert np.array_equal(shown, 255 - dataset.pixels[index].numpy())
         assert first.patches[n].get_xy() == (left - 0.5, -0.5)
     labels = [text.get_text() for text in first.texts]
-    assert labels == ["query", "✓ true class 0.0", "✗ predicted 5.0"]
+    assert labels == ["query", "✓ 0.0", "✗ 5.0"]
     colors = [BLUE, GREEN, RED]
     assert [to_hex(part.get_edgecolor()).upper() for part in first.patches] == colors
     assert [text.get_color() for text in first.texts] == colors
     assert [first.get_title(), second.get_title()] == [
-        "AlphabetA\ncharacter02 predicted as character02, margin 5.0",
-        "AlphabetA\ncharacter04 predicted as character02, margin 3.0",
+        "AlphabetA\ncharacter02 predicted as character02",
+        "AlphabetA\ncharacter04 predicted as character02",
     ]
-    assert "3 of 4 episodes wrong" in figure.get_suptitle()
+    assert "hard, test set: 3 of 4 episodes wrong" in figure.get_suptitle()
 
 
 @pytest.mark.parametrize("draw", [draw_mistakes, draw_confusions])
 def test_no_mistake_at_all(dataset: CharacterDataset, draw: Callable[..., Figure]) -> None:
-    figure = draw(dataset, results([[1.0, 0.0, 0.0]], [0]))
+    figure = draw(dataset, results([[1.0, 0.0, 0.0]], [0]), "test")
     assert "0 of 1 episodes wrong" in figure.get_suptitle()
     assert not cells(figure)
 
 
 def test_a_mistake_across_alphabets_names_both(dataset: CharacterDataset) -> None:
     wrong_results = results([[1.0, 1.25]], [0], torch.tensor([[1, 37]]))
-    (axes,) = draw_mistakes(dataset, wrong_results).axes
-    assert " ".join(axes.get_title().split()) == (
-        "AlphabetA character01 predicted as AlphabetB/character01, margin 0.2"
-    )
+    (axes,) = draw_mistakes(dataset, wrong_results, "test").axes
+    title = "AlphabetA character01 predicted as AlphabetB/character01"
+    assert " ".join(axes.get_title().split()) == title
 
 
 def test_a_heading_keeps_its_own_lines() -> None:
@@ -168,9 +212,10 @@ def test_a_sheet_is_cut_into_its_images() -> None:
 
 def test_a_saved_image_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ways.png"
-    save(draw_accuracy_vs_way({"a": [(1, 1.0, 1.0, 1.0), (2, 0.5, 0.4, 0.6)]}), path)
+    save(describe(draw_accuracy_vs_way({"a": [(2, 0.5, 0.4, 0.6)]}), "↔ caption"), path)
     with Image.open(path) as image:
-        assert image.size == (975, 652)
+        assert image.size == (1092, 676)
+        assert image.info["Description"] == "↔ caption"
     save(draw_filters(torch.ones(1, 1, 3, 3)), path.with_name("filters.png"), dpi=50)
     with Image.open(path.with_name("filters.png")) as image:
         assert image.size == (200, 66)
@@ -182,10 +227,12 @@ def test_confusions(dataset: CharacterDataset) -> None:
     """Class 0 is taken for 1 twice, class 2 for 0 once: rows in that order, images of both."""
     scores = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     one = results(scores, [0, 1, 2, 1])
-    figure = draw_confusions(dataset, one, count=1, each=2)
+    figure = draw_confusions(dataset, one, "validation", count=1, each=2)
+    assert "hard, validation set: " in figure.get_suptitle()
     first, second = cells(figure)
     found = confusions(one, dataset.classes)[0]
-    for axes, number in ((first, found.first), (second, found.second)):
+    for axes, number, own in ((first, found.first, BLUE), (second, found.second, ORANGE)):
+        assert color(axes) == own
         assert axes.get_title() == readable(dataset.class_names[number])
         left = np.asarray(axes.images[0].get_array())[:, : dataset.pixels.shape[2]]
         image = dataset.pixels[int((dataset.classes == number).nonzero()[0])]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from eval_models import COMPUTE, network
 from PIL import Image
 
@@ -51,16 +53,23 @@ def test_a_network_has_every_plot_and_one_that_fails_is_named(
         with Image.open(path) as image:
             assert min(image.size) > 100
     monkeypatch.setattr(figures, "draw_mistakes", fail)
-    trained = results.model.trained
+    trained, sampler = results.model.trained, SimpleNamespace(augmentation=Augmentation())
     assert trained is not None
     made = validation_figures(
-        dataset, results.validation, trained.network, Augmentation(), dataset.indices()
+        dataset, results.validation, trained.network, sampler, dataset.indices()
     )
     expected = (SHARED - {"mistakes"}) | {"episode", "filters", "augmentations"}
     assert set(save_figures(made, tmp_path)) == expected
     assert "the plot mistakes cannot be made: no such luck" in caplog.text
     made = validation_figures(dataset, results.validation, trained.network, None, dataset.indices())
-    assert "augmentations" not in dict(made)
+    assert not {"augmentations", "attention"} & set(dict(made))
+    looks = torch.rand(5, 4, 4)
+    made = validation_figures(
+        dataset, results.validation, trained.network, None, dataset.indices(), looks
+    )
+    _, *supports = dict(made)["attention"]().axes
+    where = ["1st ✗: predicted", "✓: the right class"]
+    assert all(text in axes.get_title() for text, axes in zip(where, supports, strict=True))
 
 
 def test_a_baseline_has_those_that_need_no_network(

@@ -15,22 +15,38 @@ from siamese_oneshot.plots.score_plots import (
     draw_filters,
     draw_per_alphabet,
     draw_verification_scores,
+    reliability_of,
 )
 
 
 def test_ways() -> None:
-    points = [(3, 0.5, 0.4, 0.6), (1, 1.0, 1.0, 1.0)]  # in any order
+    points = [(3, 0.5, 0.4, 0.6), (1, 1.0, 1.0, 1.0), (2, 0.6, 0.5, 0.7)]  # in any order
     figure = draw_accuracy_vs_way({"a": points, "b": [(2, 0.7, 0.6, 0.8)], "none": []})
     (axes,) = figure.axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
-    assert lines["a"] == [[1, 100], [3, 50]]
+    assert lines["a"] == [[2, 60], [3, 50]]
     assert lines["b"] == [[2, 70]]
-    assert lines["chance"] == [[1, 100], [2, 50], [3, pytest.approx(100 / 3)]]
+    assert lines["chance"] == [[2, 50], [3, pytest.approx(100 / 3)]]
     # A single point is drawn as one; the names stand in the order of the curves' ends.
     assert [line.get_marker() for line in axes.lines] == ["o", "", "None"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a", "chance"]
     (_, band) = axes.collections
     assert {40, 60} <= set(np.round(band.get_paths()[0].vertices[:, 1]).tolist())
+
+
+def test_accuracies_near_100_stand_apart_and_published_ones_beside_them() -> None:
+    curve = [(way, 0.99, 0.985, 0.995) for way in range(1, 22)]
+    figure = draw_accuracy_vs_way({"ours, test alphabets": curve}, "within_alphabet_20way")
+    (axes,) = figure.axes
+    place = {value: axes.transData.transform((20, value))[1] for value in (90, 99)}
+    assert place[99] - place[90] > 0.25 * axes.bbox.height
+    assert 20 in axes.get_xticks()
+    assert {50, 90, 95, 99} <= set(axes.get_yticks())
+    marks = {tuple(line.get_xydata()[0]) for line in axes.lines if len(line.get_xydata()) == 1}
+    assert {(20, 92.0), (20, 95.5)} <= marks, "Koch et al. and humans"
+    names = [text.get_text() for text in figure.legends[-1].get_texts()]
+    assert "92 convolutional Siamese net" in names
+    assert "published 20-way accuracies on test alphabets" in figure.get_label()
 
 
 def test_alphabets_best_on_top() -> None:
@@ -39,7 +55,7 @@ def test_alphabets_best_on_top() -> None:
 
     figure = draw_per_alphabet([score("Low_er", 0.25, 0.2, 0.3), score("High", 0.75, 0.7, 0.9)])
     (axes,) = figure.axes
-    assert axes.get_xlabel().startswith("within-alphabet 7-way accuracy")
+    assert axes.get_xlabel().startswith("test set, within-alphabet 7-way accuracy")
     assert [bar.get_width() for bar in axes.patches] == [25, 75]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["Low er", "High"]
     assert [text.get_text() for text in axes.texts] == ["25.0", "75.0"]
@@ -54,8 +70,13 @@ def test_alphabets_best_on_top() -> None:
 def test_pair_scores() -> None:
     same = torch.tensor([1.0] * 30 + [0.0] * 20)
     logits = torch.cat([torch.linspace(1, 2, 30), torch.linspace(-2, -1, 20)])
-    figure = draw_verification_scores(logits, same, -0.25)
-    (axes,) = figure.axes
+    figure = draw_verification_scores(logits, same, -0.25, "validation")
+    axes, roc, reliability = figure.axes
+    assert figure.get_suptitle().startswith("validation set, 50 verification pairs")
+    curve, at, _ = roc.lines
+    assert [0.0, 1.0] in curve.get_xydata().tolist(), "all of the one kind before the other"
+    assert at.get_xydata().tolist() == [[0.0, 1.0]]
+    assert len(reliability.lines[0].get_xydata()) == 4, "the bins that hold pairs"
     labels = {text.get_text() for text in axes.get_legend().get_texts()}
     assert labels == {"same (30)", "different (20)", "threshold -0.25"}
     assert sum(bar.get_height() for bar in axes.patches) == 50
@@ -63,12 +84,19 @@ def test_pair_scores() -> None:
     assert list(line.get_xdata()) == [-0.25, -0.25]
 
 
+def test_reliability() -> None:
+    """Three pairs at a probability of 1/2, two of them same; one at almost 1, which is same."""
+    stated, found = reliability_of(torch.tensor([0.0, 0.0, 0.0, 9.0]), torch.tensor([1, 1, 0, 1]))
+    assert stated == pytest.approx([0.5, 1 / (1 + np.exp(-9))])
+    assert found == pytest.approx([2 / 3, 1.0])
+
+
 @pytest.mark.parametrize(("wild", "count"), [(1e5, 1), (float("inf"), 1), (float("inf"), 20)])
 def test_wild_scores_do_not_squeeze_the_others(wild: float, count: int) -> None:
     same = torch.tensor([1.0] * 50 + [0.0] * 50)
     logits = torch.cat([torch.linspace(1, 2, 50), torch.linspace(-2, -1, 50)])
     logits[7 : 7 + count] = wild
-    (axes,) = draw_verification_scores(logits, same, 0.0).axes
+    axes, *_ = draw_verification_scores(logits, same, 0.0).axes
     assert axes.get_xlim() == pytest.approx((-2.08, 2.08))
     assert sum(bar.get_height() for bar in axes.patches) == 100
     assert f"; {count} outliers" in axes.figure.get_suptitle()
@@ -84,7 +112,7 @@ def test_wild_scores_do_not_squeeze_the_others(wild: float, count: int) -> None:
 def test_all_scores_and_the_threshold_are_inside_the_chart(
     scores: torch.Tensor, threshold: float, limits: tuple[float, float]
 ) -> None:
-    (axes,) = draw_verification_scores(scores, torch.arange(len(scores)) % 2, threshold).axes
+    axes, *_ = draw_verification_scores(scores, torch.arange(len(scores)) % 2, threshold).axes
     assert axes.get_xlim() == pytest.approx(limits)
     assert "outliers" not in axes.figure.get_suptitle()
 
@@ -106,7 +134,8 @@ def test_filters_are_scaled_about_zero() -> None:
 def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> None:
     plain = dataset.pixels[:2, None].float() / 255
     side = dataset.pixels.shape[-1]
-    figure = draw_augmentations(plain, Augmentation(), torch.Generator().manual_seed(0), copies=3)
+    random = torch.Generator().manual_seed(0)
+    figure = draw_augmentations(plain, Augmentation(), None, random, copies=3)
     (drawn,) = figure.axes
     sheet = np.asarray(drawn.images[0].get_array())
     assert sheet.shape == (2 * (side + 4) - 4, 4 * (side + 4) - 4)
@@ -116,8 +145,28 @@ def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> 
     assert np.array_equal(second[:, columns[0]], 255 - dataset.pixels[1].numpy())
     assert not np.array_equal(first[:, columns[0]], first[:, columns[1]])
     assert not np.array_equal(first[:, columns[1]], first[:, columns[2]])
-    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "augmented"]
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "image"]
     assert "rotation ±10°, shear ±0.3, scale 0.8-1.2" in " ".join(figure.get_suptitle().split())
+
+
+def test_both_augmentations_are_shown(dataset: CharacterDataset) -> None:
+    """A shift of the alphabet moves all images of a row; their own adds to it."""
+    plain = dataset.pixels[:2, None].float() / 255
+    still = {"rotation": 0.0, "shear": 0.0, "scale": (1.0, 1.0), "probability": 1.0}
+    shared, own = Augmentation(**still, shift=30.0), Augmentation(**still, shift=0.0)
+    random = torch.Generator().manual_seed(0)
+    (drawn,) = draw_augmentations(plain, own, shared, random, copies=2).axes
+    names = [label.get_text() for label in drawn.get_xticklabels()]
+    assert names == ["original", "alphabet", "image"]
+    side = dataset.pixels.shape[-1]
+    row = np.asarray(drawn.images[0].get_array())[:side]
+    original, alphabet, *copies = (row[:, at : at + side] for at in range(0, 4 * side, side + 4))
+    assert not np.array_equal(original, alphabet)
+    assert all(np.array_equal(alphabet, copy) for copy in copies)
+    title = drawn.figure.get_suptitle()
+    assert title.index("alphabet: ") < title.index("image: ")
+    (drawn,) = draw_augmentations(plain, None, shared, random).axes
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "alphabet"]
 
 
 @pytest.mark.parametrize("count", [1, 3, 64])
