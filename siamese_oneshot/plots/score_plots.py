@@ -98,8 +98,8 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     axes.grid(axis="y", color="#e4e4e4")
     bare(axes)
     heading(figure, "N-way one-shot accuracy, 95% intervals", 8.4, 11)
-    names = ", ".join(ranked)
-    text = f"Accuracy against the number of ways ({names}). On this axis 90% and 99% are as far"
+    listed = ", ".join(ranked)
+    text = f"Accuracy against the number of ways ({listed}). On this axis 90% and 99% are as far"
     text += " apart as 1% and 10%."
     if others:
         text += f" Marks: published {way}-way accuracies on test alphabets."
