@@ -21,7 +21,7 @@ from siamese_oneshot.evaluation.embeddings import (
 )
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import PairedTest, mcnemar
+from siamese_oneshot.evaluation.significance import PairedTest, paired_test
 
 _THRESHOLD = {"validation": "fitted on these pairs", "test": "from validation"}
 
@@ -92,12 +92,19 @@ class EpisodeResults:
         """Fraction of correct predictions."""
         return self.correct / self.n
 
+    @property
+    def runs(self) -> Tensor | None:
+        """`is_correct` by run, bool ``(runs, way)``; None if the list has not two or more runs."""
+        if self.n < 2 * self.task.way or not has_runs(self.task.episodes):
+            return None
+        return self.is_correct.unflatten(0, (-1, self.task.way))
+
     def score(self, split: str) -> Score:
         """The accuracy as a score of ``split``."""
         task = self.task
         return Score.from_counts(
             task.key, split, task.title, task.protocol, self.correct, self.n,
-            task.episodes.digest, way=task.way, shot=task.shot, kind=task.kind,
+            task.episodes.digest, self.runs, way=task.way, shot=task.shot, kind=task.kind,
             series=task.series, comparable_with=task.comparable_with,
         )  # fmt: skip
 
@@ -192,11 +199,13 @@ def open_set_score(results: EpisodeResults, reject_threshold: float) -> Score:
     task = results.task
     highest, known = known_and_unknown(results.scores, task.episodes.answers)
     is_correct = (highest > reject_threshold) == (known > 0.5)
+    runs = None if results.runs is None else is_correct.view(2, -1, task.way).transpose(0, 1)
     return Score.from_counts(
         "open_set", "test", f"open-set {task.way}-way: known or unknown class",
         "within-alphabet episodes with the query's class in the support set, and without it; "
         "threshold from validation",
         int(is_correct.sum()), len(is_correct), task.episodes.digest,
+        None if runs is None else runs.flatten(1),
         way=task.way, shot=task.shot, kind="open_set",
     )  # fmt: skip
 
@@ -207,12 +216,16 @@ def alphabet_scores(results: EpisodeResults, dataset: CharacterDataset, split: s
     total = results.score(split)
     scores = []
     for index in alphabets.unique().tolist():
-        is_correct = results.is_correct[alphabets == index]
+        of_alphabet = alphabets == index
+        is_correct = results.is_correct[of_alphabet]
+        runs = None  # a run's queries are of one alphabet
+        if results.runs is not None and len(is_correct) >= 2 * results.task.way:
+            runs = is_correct.unflatten(0, (-1, results.task.way))
         name = dataset.alphabet_names[index]
         scores.append(
             Score.from_counts(
                 f"{total.key}/{name}", split, name, total.protocol, int(is_correct.sum()),
-                len(is_correct), total.digest, way=total.way, shot=total.shot, alphabet=name,
+                len(is_correct), total.digest, runs, way=total.way, shot=total.shot, alphabet=name,
             )
         )  # fmt: skip
     return sorted(scores, key=lambda score: -score.value)
@@ -307,6 +320,9 @@ def paired_tests(
             n = min(first[key].n, second[key].n)
             a, b = first[key].task.episodes, second[key].task.episodes
             if a.queries[:n].equal(b.queries[:n]) and a.supports[:n].equal(b.supports[:n]):
-                counts = mcnemar(first[key].is_correct[:n], second[key].is_correct[:n])
-                tests.append(PairedTest(first_name, second_name, key, n, *counts))
+                answers = [one[key].is_correct[:n] for one in (first, second)]
+                if first[key].runs is not None and n >= 2 * a.way:
+                    n -= n % a.way
+                    answers = [one[:n].unflatten(0, (-1, a.way)) for one in answers]
+                tests.append(PairedTest(first_name, second_name, key, n, *paired_test(*answers)))
     return tests

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.evaluation.significance import run_interval, wilson
 from siamese_oneshot.utils import check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,10 @@ class Score:
     value: float  # correct / n, in [0, 1]
     correct: int
     n: int  # episodes or pairs
-    low: float  # 95% interval (Wilson)
+    low: float  # 95% interval, over runs where the list has them
     high: float
     digest: str  # hash of the list
+    n_runs: int | None = None  # groups of episodes that share their images; None: no such groups
     way: int | None = None  # of the episodes; None for pairs, as shot
     shot: int | None = None
     kind: str = "one_shot"  # or verification, open_set, assignment
@@ -54,11 +58,17 @@ class Score:
     @classmethod
     def from_counts(
         cls, key: str, split: str, name: str, protocol: str, correct: int, n: int, digest: str,
-        **fields: Any,
+        runs: Tensor | None = None, **fields: Any,
     ) -> Score:  # fmt: skip
-        """A score whose value and interval follow from its counts."""
-        low, high = wilson(correct, n)
-        return cls(key, split, name, protocol, correct / n, correct, n, low, high, digest, **fields)
+        """A score whose value and interval follow from its counts.
+
+        ``runs``, bool ``(runs, answers of a run)``, are the answers where the list has runs.
+        """
+        low, high = wilson(correct, n) if runs is None else run_interval(runs)
+        n_runs = None if runs is None else len(runs)
+        value = correct / n
+        return cls(key, split, name, protocol, value, correct, n, low, high, digest,
+                   n_runs=n_runs, **fields)  # fmt: skip
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Score:

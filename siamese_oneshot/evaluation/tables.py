@@ -178,11 +178,12 @@ def confusions_table(
 
 
 def paired_table(tests: Sequence[PairedTest]) -> Table:
-    """McNemar's test of the first model against each other model."""
+    """The first model against each other model."""
     table = Table(
-        "McNemar's exact test, two-sided",
+        "Paired tests, two-sided",
         ["list", "models", ">difference, points", ">discordant", ">n", ">p"],
-        note="discordant: episodes that only the first, and only the second model got right.",
+        note="discordant: episodes that only the first, and only the second model got right. Signs "
+        "of runs are flipped where a list has runs; elsewhere McNemar's exact test.",
         key="paired_tests",
     )
     for one in tests:
