@@ -27,22 +27,25 @@ class ExactResume(Callback):
     Attributes:
         settings: What is learned with, plain values by key; kept in the checkpoint, as are
         legs: what each start of the run was asked for, see `TrainingRun`.
+        seconds_before: Training time of the earlier legs. Where the result of the last one is
+            known, set it: a leg goes on after its last checkpoint.
     """
 
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {}
         self.legs: list[dict[str, Any]] = []
+        self.seconds_before = 0.0
         self._loaded: dict[str, Any] | None = None
         self._patience: dict[EarlyStopping, int] = {}
         self._groups: list[list[dict[str, Any]]] = []
-        self._seconds_before = self._start = self._end = 0.0
+        self._start = self._end = 0.0
 
     @property
     def seconds(self) -> float:
         """Training time, summed over all legs of a resumed run."""
         if not self._start:
-            return self._seconds_before
-        return self._seconds_before + (self._end or time.monotonic()) - self._start
+            return self.seconds_before
+        return self.seconds_before + (self._end or time.monotonic()) - self._start
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -71,7 +74,8 @@ class ExactResume(Callback):
     ) -> None:
         """Keep the states until training starts."""
         self._loaded = checkpoint.get(_KEY, {"metrics": {}})
-        self._seconds_before = float(self._loaded.get("seconds", 0.0))
+        saved = float(self._loaded.get("seconds", 0.0))
+        self.seconds_before = max(self.seconds_before, saved)
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         self._patience = {c: c.patience for c in callbacks if isinstance(c, EarlyStopping)}
 

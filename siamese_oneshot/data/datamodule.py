@@ -15,6 +15,7 @@ which Lightning calls on the device, turns them into images; without a trainer c
 from __future__ import annotations
 
 import inspect
+import logging
 import signal
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -52,6 +53,7 @@ from siamese_oneshot.utils.config import describe, instantiate_plain
 from siamese_oneshot.utils.errors import ArgumentError
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 _MAX_SIZE = 512  # pixels along a side: all images are held in memory
 
@@ -201,16 +203,25 @@ class OneShotDataModule(pl.LightningDataModule):
         if name != self.split_name and meant:
             message = f"it divides Omniglot's alphabets; images of {source} are split by {name}"
             raise ArgumentError("split", self.split_name, message=message)
+        if name != self.split_name:
+            self._warn(f"split {name} takes the place of {self.split_name}, which divides Omniglot")
         if self.val_alphabets is not None and name in FIXED:
             if meant:
                 message = f"split={name} defines the validation alphabets itself"
                 value = ",".join(self.val_alphabets)
                 raise ArgumentError("val_alphabets", value, message=message)
+            self._warn(f"val_alphabets={','.join(self.val_alphabets)} is not used: split {name} "
+                       "has its own")  # fmt: skip
             self.val_alphabets = None
         if self.split.trains_on_validation:
-            self.warnings += (
-                "the validation alphabets were trained on: do not select a model by their scores",
+            self._warn(
+                "the validation alphabets were trained on: do not select a model by their scores"
             )
+
+    def _warn(self, message: str) -> None:
+        """Say something at once, and with the results."""
+        log.warning("%s", message)
+        self.warnings += (message,)
 
     def train_dataloader(self) -> DataLoader[BatchSpec]:
         """Training batches as `BatchSpec`, in the order of the run."""

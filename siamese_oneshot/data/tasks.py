@@ -222,11 +222,13 @@ def make_test_tasks(
         ),
         EpisodeTask(
             "koch_protocol",
-            f"Koch's protocol {way}-way",
+            # Its drawers and alphabets are those of the paper under this split alone.
+            f"Koch's protocol {way}-way"
+            if split.name == "koch"
+            else f"within-alphabet {way}-way, the split's drawers",
             f"{way}-way within one alphabet, 2 of the split's test drawers per run, "
             f"{_alphabets(test, way)}",
             sample_runs(test, config.koch_runs, generator_for(seed, 6), way),
-            # Its drawers and alphabets are those of the paper under this split alone.
             comparable_with="within_alphabet_20way" if split.name == "koch" and twenty else None,
         ),
     ]

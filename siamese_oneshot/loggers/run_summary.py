@@ -157,6 +157,8 @@ def summary_of(result: RunResult) -> dict[str, Any]:
     summary: dict[str, Any] = {"status": result.status, "train_seconds": result.train_seconds}
     if result.val_accuracy is not None:
         summary["best_val/one_shot_accuracy"] = result.val_accuracy
+    if result.checkpoint_step is not None:
+        summary["best_val/step"] = result.checkpoint_step
     for score in result.scores:
         group = "best_val" if score.split == "validation" else score.split
         summary |= metrics_of(f"{group}/{score.key}", score)

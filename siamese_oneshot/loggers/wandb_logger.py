@@ -61,6 +61,10 @@ class ResilientWandbLogger(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics at a training step, except those that the history already has."""
         new = dict(metrics)
+        if step is not None and "epoch" in metrics:
+            step += (
+                1  # Lightning's own metrics have the steps before this one, others the steps made
+            )
         if step is not None:
             new = {k: v for k, v in new.items() if step > self.history.steps.get(k, -1)}
             if not new:

@@ -397,6 +397,8 @@ def _says_what(key: str) -> bool:
 def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
     """Every column of ``metrics.csv`` by name, without what was being written or is not finite.
 
+    Steps are counted as in ``result.json``: n after n steps. Lightning numbers its rows, which have
+    an epoch, by the steps before.
     A file that cannot be read is added to ``problems``.
     """
     columns: dict[str, dict[int, float]] = defaultdict(dict)
@@ -406,6 +408,7 @@ def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
                 step = _number(row.pop("step", None))
                 if step is None or not 0 <= step < 2**31:
                     continue
+                step += bool(row.get("epoch"))
                 for name, text in list(row.items())[:_MAX_COLUMNS]:
                     value = _number(text)
                     if name is not None and value is not None:

@@ -54,6 +54,7 @@ class RunResult:
     legs: list[dict[str, Any]] = field(default_factory=list)
     # Splits whose scores are of an earlier result, with its steps: the run was prolonged since.
     earlier_scores: dict[str, int] = field(default_factory=dict)
+    checkpoint_step: int | None = None  # training steps of the kept checkpoint, where evaluated
 
 
 def write_result(folder: Path, result: RunResult) -> Path:

@@ -93,6 +93,7 @@ class TrainingRun:
         self.warnings = list[str]()
         self.is_recorded = False  # what is asked for; from then on its result counts
         self.earlier: RunResult | None = None  # result of the legs before this one
+        self._kept_step: int | None = None
         if self.accelerator == "cpu":
             keep_freed_memory()
         self.data: OneShotDataModule = instantiate(cfg.data)
@@ -142,6 +143,7 @@ class TrainingRun:
         if self.checkpoint is not None:
             with suppress(UserError):
                 self.earlier = read_result(self.folder)
+                self.exact_resume.seconds_before = self.earlier.train_seconds
             content = read_checkpoint(self.checkpoint)
             known = content.get("siamese_oneshot") or {}
             check_identity(known.get("metadata") or {}, self.module.metadata, self.checkpoint)
@@ -225,14 +227,16 @@ class TrainingRun:
             self._announce()
         begin = LambdaCallback(on_train_start=lambda *_: self.record())
         trainer = self.trainer([*self.callbacks, begin], self.loggers)
-        status, scores = "failed", list[Score]()
+        status, scores, is_done = "failed", list[Score](), False
         with self.signals:
             try:
                 status = self.fit(trainer)
+                is_done = status == "finished" and self._is_done(trainer)
                 if status == "interrupted":  # written at once: there may be no time for more
                     self._write(with_earlier(self._result(trainer, status, scores), self.earlier))
                 kept = kept_checkpoint(trainer, self.folder)
-                if kept is not None and status != "pruned" and not self.signals.requeues:
+                wanted = status != "pruned" and not self.signals.requeues and not is_done
+                if kept is not None and wanted:
                     fit_status, status = status, "failed"  # unless the evaluation succeeds
                     test = self.cfg.test and fit_status == "finished"
                     scores = self.evaluate(trainer, kept, test)
@@ -247,7 +251,8 @@ class TrainingRun:
                     f"some space, then: {resume_line(self.folder)}"
                 ) from problem
             finally:
-                self.result = with_earlier(self._result(trainer, status, scores), self.earlier)
+                result = with_earlier(self._result(trainer, status, scores), self.earlier)
+                self.result = self.earlier if is_done and self.earlier else result
                 if self.is_recorded:  # else what was there before stays
                     self._write(self.result)
                     if is_first_process():
@@ -283,9 +288,29 @@ class TrainingRun:
         pruned = any(isinstance(c, Pruning) and c.pruned for c in self.callbacks)
         return "pruned" if pruned else "finished"
 
+    def _is_done(self, trainer: pl.Trainer) -> bool:
+        """Whether this run had finished before, with the scores that are asked for."""
+        before, now = self.earlier, self._result(trainer, "finished", ())
+        same = ("status", "steps", "checkpoint", "data_digest", "data_split", "task_digests")
+        if before is None or any(getattr(before, one) != getattr(now, one) for one in same):
+            return False
+        if self.cfg.test and not any(score.split == "test" for score in before.scores):
+            return False
+        by_epochs = trainer.max_steps < 0 or trainer.global_step < trainer.max_steps
+        key = "trainer.max_epochs" if by_epochs else "trainer.max_steps"
+        if trainer.should_stop:
+            key = "callbacks.early_stopping.patience"
+        log.info(
+            "nothing is left to do: this run has finished; to train it for longer, add %s=<more>",
+            key,
+        )
+        return True
+
     def evaluate(self, trainer: pl.Trainer, checkpoint: Path, test: bool) -> list[Score]:
         """Validate the kept checkpoint. The test lists are evaluated once, here, if ``test``."""
-        self.module.load_state_dict(read_checkpoint(checkpoint)["state_dict"])
+        content = read_checkpoint(checkpoint)
+        self.module.load_state_dict(content["state_dict"])
+        self._kept_step = content["global_step"]
         # Without callbacks: an average of the weights must not be swapped in again.
         evaluator = self.trainer(**_FINAL)
         evaluator.validate(self.module, self.data, verbose=False)
@@ -352,6 +377,7 @@ class TrainingRun:
             val_accuracy=scores[0].value if scores else best_validation(trainer),
             legs=self.exact_resume.legs,
             checkpoint=None if kept is None else os.path.relpath(kept.resolve(), folder),
+            checkpoint_step=self._kept_step,
             steps=trainer.global_step,
             epochs=int(batches // trainer.num_training_batches),
             train_seconds=self.exact_resume.seconds,

@@ -206,6 +206,8 @@ def test_curves_of_a_file_that_is_being_written(tmp_path: Path) -> None:
     path.write_text("a,step,b\nnan,1,\ninf,2,2\nx,3,\n4,,\n4,-1,\n0.5,5,7,9\n3,1e99,\n6")
     found: list[str] = []
     assert read_curves(tmp_path, found) == {"a": Curve([5], [0.5]), "b": Curve([2, 5], [2.0, 7.0])}
+    path.write_text("epoch,step,a\n0,59,0.5\n,60,0.7\n")
+    assert read_curves(tmp_path, found)["a"] == Curve([60], [0.7]), "after 60 steps"
     path.write_text("no,steps\n1,2\n")
     assert read_curves(tmp_path, found) == {}
     assert found == []

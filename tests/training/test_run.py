@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from siamese_oneshot.cli import conf_dir, run_hydra
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import find_weights
-from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.runs.result import read_result, write_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
@@ -293,6 +294,29 @@ def test_a_larger_patience_continues_a_run_that_was_stopped_early(tmp_path: Path
     assert read_result(tmp_path).steps == 6
     run(tmp_path, f"resume={tmp_path}", f"{patience}=2")
     assert read_result(tmp_path).steps == 9
+
+
+def test_a_finished_run_has_nothing_left_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, *SHORT)
+    first = read_result(tmp_path)
+    assert first.checkpoint_step == torch.load(tmp_path / "checkpoints/best.ckpt")["global_step"]
+    write_result(tmp_path, replace(first, train_seconds=1000.0))  # as after its last checkpoint
+    before = (tmp_path / "result.json").read_bytes()
+    capsys.readouterr()
+    run(tmp_path, f"resume={tmp_path}")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nothing is left to do" in said
+    assert "for longer, add trainer.max_steps=<more>" in said
+    assert (tmp_path / "result.json").read_bytes() == before
+    run(tmp_path, f"resume={tmp_path}", "test=true")
+    tested = read_result(tmp_path)
+    assert {score.split for score in tested.scores} == {"validation", "test"}
+    run(tmp_path, f"resume={tmp_path}", "trainer.max_steps=9")
+    longer = read_result(tmp_path)
+    assert longer.steps == 9
+    assert 1000 < tested.train_seconds < longer.train_seconds < 1100, "summed over the legs"
 
 
 def test_others_load_the_checkpoint_that_the_result_names(tmp_path: Path) -> None:
