@@ -100,6 +100,16 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (rows[0]["model.act"], rows[10]["model.act"]) == ("null", "")
 
 
+def test_no_heading_begins_like_a_formula(tmp_path: Path) -> None:
+    for number in range(2):
+        make_job(tmp_path / "s", number, {"@a": number, "\tb": number}, result_of(0.5))
+    main([str(tmp_path / "s"), "--wandb", "disabled"])
+    with open(tmp_path / "s" / "report" / "jobs.csv", encoding="utf-8", newline="") as file:
+        headings = next(csv.reader(file))
+    assert {"'@a", "'\tb"} <= set(headings)
+    assert not {"@a", "\tb"} & set(headings)
+
+
 def test_a_sweep_of_which_nothing_has_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ _MAX_ROWS = 60  # of the table in the terminal
 _MIN_PROBABILITY = 0.005  # of the classes after the best in the table
 _COLUMNS = ("query", "expected", "verdict", "rank", "class", "probability", "score")
 _MARKS = {True: "✓", False: "✗", None: ""}
+_WORDS = {True: "right", False: "wrong", None: ""}  # every terminal has these letters
 
 _MAX_TILES = 120  # of supports and of queries on a contact sheet
 _TILES_PER_ROW = 6
@@ -196,14 +197,14 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
     for answer in results.answers[:_MAX_ROWS]:
         path = answer.path
         name = path.name if path == root else path.relative_to(root)
-        truth = [printable(answer.expected or "–"), _MARKS[answer.right]] if labeled else []
+        truth = [answer.expected or "–", _WORDS[answer.right]] if labeled else []
         classes = answer.prediction.classes
         best = "  ".join(
-            f"{printable(one.name)} {100 * one.probability:.1f}%"
+            f"{one.name} {100 * one.probability:.1f}%"
             for one in classes[:top_k]
             if one is classes[0] or one.probability >= _MIN_PROBABILITY
         )
-        table.add(printable(name), *truth, answer.verdict or "–", best)
+        table.add(str(name), *truth, answer.verdict or "–", best)
     if n_queries > _MAX_ROWS:
         table.note = f"{n_queries - _MAX_ROWS} more are in predictions.csv"
     return table

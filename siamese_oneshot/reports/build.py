@@ -25,7 +25,7 @@ from siamese_oneshot.reports.tables import (
 from siamese_oneshot.reports.values import Value, format_value
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
-from siamese_oneshot.utils.tables import Table, wide_console
+from siamese_oneshot.utils.tables import Table, markdown_text, wide_console
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +88,13 @@ def write_markdown(
     path: Path, title: str, parts: Sequence[Table | str | None], command: str
 ) -> None:
     """Write tables and lines under a title."""
-    texts = [f"# {title}\n", "Charts and a page for each run: [index.html](index.html)\n"]
+    texts = [
+        f"# {markdown_text(title)}\n",
+        "Charts and a page for each run: [index.html](index.html)\n",
+    ]
     for part in parts:
         if part is not None:
-            texts.append(part.markdown() if isinstance(part, Table) else f"{part}\n")
+            texts.append(part.markdown() if isinstance(part, Table) else f"{markdown_text(part)}\n")
     fence = "```" if "```" not in command else "````"
     texts.append(f"Command:\n\n{fence}\n{command}\n{fence}\n")
     _write_text(path, "\n".join(texts))
@@ -137,7 +140,7 @@ def write_csv(path: Path, sweep: Sweep) -> None:
     rows = job_rows(sweep)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
+    writer.writerow({key: _csv_cell(key) for key in rows[0]})
     for run, row in zip(sweep.runs, rows, strict=True):
         nulls = {key: "null" for key, value in run.settings.items() if value is None}
         writer.writerow({key: _csv_cell(value) for key, value in (row | nulls).items()})

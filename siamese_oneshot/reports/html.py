@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from siamese_oneshot.reports.charts import DARK_OF_LIGHT
+from siamese_oneshot.utils.io import open_regular
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MAX_PAGE = 5_000_000  # bytes
 GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report knows its own pages
 MAX_PLOTS = 2_600_000  # characters of all plots of a page together
+_MAX_PNG = 2**26  # bytes
 _MAX_PLOT = 700_000  # of one
 _WIDTHS = (1400, 1000, 700, 500, 350, 250, 180, 120)  # pixels; a page shows about 700
 _MAX_CAPTION = 1000  # characters
@@ -80,8 +82,10 @@ class EmbeddedPlot(NamedTuple):
     caption: str  # what `plots.style.save` wrote into the file; empty if there is none
 
 
-def embed_png(path: Path, limit: int) -> EmbeddedPlot:
+def embed_png(path: Path, limit: int, inside: Path | None = None) -> EmbeddedPlot:
     """Pack a PNG into a ``data:`` address of at most ``limit`` characters, scaled down to fit.
+
+    With ``inside``, it must lie in that folder.
 
     Raises:
         OSError: If it cannot be read, is not a PNG or is damaged.
@@ -92,7 +96,10 @@ def embed_png(path: Path, limit: int) -> EmbeddedPlot:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # over 89 million pixels
         try:
-            with Image.open(path, formats=["PNG"]) as opened:
+            with (
+                open_regular(path, _MAX_PNG, inside) as source,
+                Image.open(source, formats=["PNG"]) as opened,
+            ):
                 caption = str(opened.info.get("Description", ""))[:_MAX_CAPTION]
                 white = Image.new("RGBA", opened.size, "white")
                 image = Image.alpha_composite(white, opened.convert("RGBA")).convert("RGB")

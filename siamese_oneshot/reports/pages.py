@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
@@ -36,7 +37,8 @@ from siamese_oneshot.reports.values import (
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
 from siamese_oneshot.runs.result import resume_line
 from siamese_oneshot.sweeps.job import COMPLETE, command_of
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.config import conf_dir, group_options
+from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import folder_name
 
@@ -175,11 +177,11 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
     room, groups = MAX_PLOTS, []
     for heading, folder in folders:
         plots = []
-        paths = {path.stem: path for path in sorted(folder.glob("*.png")) if path.is_file()}
+        paths = {path.stem: path for path in sorted(folder.glob("*.png"))}
         for name in sorted(paths, key=lambda name: _PLOTS.get(name, len(_PLOTS))):
             label = path_text(paths[name].relative_to(run.folder))
             try:
-                plot = embed_png(paths[name], room)
+                plot = embed_png(paths[name], room, run.folder)
             except (OSError, ValueError) as error:
                 run.problems.append(f"the plot {label} is not shown: {shorten(str(error), 160)}")
                 continue
@@ -204,7 +206,9 @@ def _differences(run: RunRecord) -> Table | None:
     if experiment is not None:
         title += f" of experiment={experiment}"
     table = Table(title, ["setting", "this run", "default"])
-    defaults = _defaults(() if experiment is None else (f"+experiment={experiment}",))
+    known = experiment in (None, *group_options("experiment"))  # it may be a path
+    line = () if experiment is None else (f"+experiment={experiment}",)
+    defaults = _defaults(line) if known else None
     own = dict(run.overrides) if defaults is None else _settings(run.config)
     table.note = "Defaults are those of the version that made this report."
     if defaults is None:
@@ -225,8 +229,6 @@ def _defaults(overrides: tuple[str, ...]) -> dict[str, Value] | None:
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
-
-    from siamese_oneshot.utils.config import conf_dir
 
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -263,7 +265,7 @@ def _config_text(run: RunRecord) -> str:
 
 def _log_end(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, sys.maxsize, path.parent) as file:
             length = file.seek(0, 2)
             file.seek(max(0, length - _MAX_LOG))
             text = file.read().decode("utf-8", "replace")

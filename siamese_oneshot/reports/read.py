@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.sweeps.job import COMPLETE, Job
 from siamese_oneshot.sweeps.job import FILE as JOB
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.io import open_regular
 from siamese_oneshot.utils.run_info import is_of_training
 from siamese_oneshot.utils.text import bare_key
 
@@ -41,6 +43,8 @@ METRICS = "csv/version_0/metrics.csv"
 _MARKERS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")  # any of them marks a run's folder
 _OUTPUTS = ("report.json", EVALUATION)  # mark folders that hold no run
 _LOCATIONS = ("root", "num_workers", "dirpath", "folder")  # settings that say where, not what
+_MAX_YAML = 2**20  # bytes
+_MAX_METRICS = 2**28
 _MAX_COLUMNS = 300  # of metrics.csv
 _MISSING = object()
 
@@ -171,7 +175,12 @@ class RunRecord:
         import yaml
 
         try:
-            return yaml.safe_load((self.folder / name).read_text(encoding="utf-8"))
+            with open_regular(self.folder / name, _MAX_YAML, self.folder) as file:
+                text = file.read().decode("utf-8")
+            if "&" in text and any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text)):
+                # Hydra writes none; they can expand without end, and refer to themselves.
+                raise yaml.YAMLError("it holds aliases")
+            return yaml.safe_load(text)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
@@ -184,6 +193,8 @@ class RunRecord:
         if path is None:
             return None
         try:
+            if not path.resolve().is_relative_to(self.folder.resolve()):
+                raise UserError(f"{path} is a link that leads out of the folder")
             record = read_evaluation(path)
         except UserError as error:
             self.problems.append(f"{_relative(error, self.folder)}; not used")
@@ -403,8 +414,8 @@ def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
     """
     columns: dict[str, dict[int, float]] = defaultdict(dict)
     try:
-        with open(folder / METRICS, encoding="utf-8", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
+        with open_regular(folder / METRICS, _MAX_METRICS, folder) as file:
+            for row in csv.DictReader(TextIOWrapper(file, "utf-8", "replace", newline="")):
                 step = _number(row.pop("step", None))
                 if step is None or not 0 <= step < 2**31:
                     continue

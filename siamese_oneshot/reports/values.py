@@ -20,9 +20,11 @@ def parse_text(text: str) -> Value:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if "&" in text:  # YAML's anchors can expand without end
+        return text
     try:
         parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
-    except (OmegaConfBaseException, yaml.YAMLError):
+    except (OmegaConfBaseException, yaml.YAMLError, RecursionError):
         return text
     return to_value(parsed["value"])
 

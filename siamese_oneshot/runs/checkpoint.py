@@ -21,9 +21,10 @@ from torch import Tensor
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.result import read_result
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import TRUSTED, instantiate_plain, is_trusted, targets
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write, check_sums, previous
+from siamese_oneshot.utils.io import atomic_write, check_sums, open_regular, previous
 from siamese_oneshot.utils.text import did_you_mean
 
 VERSION = 2
@@ -32,11 +33,13 @@ ROUNDED = "16 bits, fully connected layers to 8"
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 _HEADER = "siamese_oneshot"
 _LARGE = 100_000  # elements of a matrix that is stored in 8 bits
+_MAX_BYTES = 2**33  # of a file
+_MAX_DESCRIPTION = 20_000  # characters of a network's description
 _STEP = ".step"  # name of the quantization step beside an int8 matrix
 # What loading and building raise for damaged files and for those of other packages.
 _UNUSABLE = (
-    OSError, RuntimeError, EOFError, TypeError, ValueError, LookupError, AttributeError,
-    AssertionError, pickle.UnpicklingError, zipfile.BadZipFile,
+    OSError, RuntimeError, EOFError, MemoryError, OverflowError, TypeError, ValueError,
+    LookupError, AttributeError, AssertionError, pickle.UnpicklingError, zipfile.BadZipFile,
 )  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,11 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
             classes that are not trusted.
     """
     path = find_weights(where)
+    try:
+        with open_regular(path, _MAX_BYTES):
+            pass
+    except OSError as problem:
+        raise UserError(f"{path} cannot be read: {problem}") from problem
     if path.suffix == ".safetensors":
         header, weights = _read_safetensors(path)
     else:
@@ -83,7 +91,12 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
             raise UserError(
                 f"{path} is of version {header['version']}; this package reads version {VERSION}"
             )
-        network = _build(header["network"], path, trust)
+        for name in ("threshold", "reject_threshold"):
+            if header.get(name) is not None:
+                check.number(name, header[name])
+        check.mapping("metadata", header.get("metadata"))
+        check.mapping("card", header.get("card"))
+        network = _build(header["network"], weights, path, trust)
         network.load_state_dict(weights)
         network.eval().requires_grad_(False)
         return TrainedModel(
@@ -208,9 +221,12 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
         if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                    raise ValueError("it is compressed, as no checkpoint of PyTorch is")
             check_sums(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
         header = dict(content[_HEADER])
         state: Mapping[str, Tensor] = content["state_dict"]
         header["version"], header["network"]
@@ -231,8 +247,13 @@ def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], di
     return header, weights
 
 
-def _build(description: Any, path: Path, trust: str | Collection[str]) -> SiameseNetwork:
-    """Build a network after checking every name in its description."""
+def _build(
+    description: Any, weights: Mapping[str, Tensor], path: Path, trust: str | Collection[str]
+) -> SiameseNetwork:
+    """Build a network after checking the names in its description and its size.
+
+    The size is that of the weights, which the file holds: a short description can ask for any.
+    """
     trusted = _trusted(trust)
     for name in targets(description):
         if not any(name.startswith(f"{module}.") for module in trusted):
@@ -241,6 +262,13 @@ def _build(description: Any, path: Path, trust: str | Collection[str]) -> Siames
                 f"only classes of {' and '.join(trusted)} are trusted. Pass trust=MODULE to allow "
                 "it."
             )
+    if len(repr(description)) > _MAX_DESCRIPTION:
+        raise UserError(f"{path} describes a network of far too many parts")
+    if not trust:  # modules of others need not work without memory
+        with torch.device("meta"):
+            outline = instantiate_plain(description, trusted)
+        if isinstance(outline, SiameseNetwork):
+            outline.load_state_dict({name: value.to("meta") for name, value in weights.items()})
     network = instantiate_plain(description, trusted)
     if not isinstance(network, SiameseNetwork):
         raise UserError(f"{path} describes a {type(network).__name__}, not a SiameseNetwork")

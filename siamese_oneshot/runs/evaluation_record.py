@@ -11,7 +11,7 @@ from typing import Any
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.io import atomic_write, json_content, write_json
-from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.tables import Table, markdown_text
 
 VERSION = 2
 FILE = "evaluation.json"
@@ -94,5 +94,9 @@ def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:
     """Write tables as ``evaluation.md`` atomically."""
     path = folder / "evaluation.md"
     with atomic_write(path) as file:
-        file.write("\n".join([f"# {title}\n", *(table.markdown() for table in tables)]).encode())
+        file.write(
+            "\n".join(
+                [f"# {markdown_text(title)}\n", *(table.markdown() for table in tables)]
+            ).encode()
+        )
     return path

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import stat
 import tempfile
 import uuid
 import zipfile
@@ -15,6 +16,32 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from siamese_oneshot.utils.errors import UserError
+
+MAX_JSON = 2**26  # bytes
+
+
+@contextmanager
+def open_regular(path: Path, limit: int, inside: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file of someone else: no pipe or device, which never end, and of a bounded size.
+
+    Args:
+        path: The file.
+        limit: Largest size in bytes; a sparse file has any size on a small disk.
+        inside: A folder that the file must lie in once links are followed.
+
+    Raises:
+        OSError: If it cannot be opened, or is not such a file.
+    """
+    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+        raise OSError("it is a link that leads out of the folder")
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode):
+            raise OSError("it is not a regular file")
+        if info.st_size > limit:
+            raise OSError(f"it has {info.st_size:,} bytes; at most {limit:,} are read")
+        yield file
 
 
 @contextmanager
@@ -26,7 +53,8 @@ def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterat
             errors of the block, or that it is of another version.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path, MAX_JSON, path.parent) as file:
+            content = json.load(file)
         found = content.pop("version")
         if found != version:
             raise UserError(f"{path} has version {found}; this package reads {version}")

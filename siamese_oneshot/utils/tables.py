@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from siamese_oneshot.utils.text import printable
+
 
 @dataclass
 class Table:
@@ -36,33 +38,45 @@ class Table:
 
     def rich(self) -> RichTable:
         """The table for a terminal."""
-        table = RichTable(title=escape(self.title), caption=escape(self.note) or None)
+        table = RichTable(title=_shown(self.title), caption=_shown(self.note) or None)
         for number, heading in enumerate(self.headings):
             right = heading.startswith(">")
             cells = [len(row[number]) for row in self.rows]
             table.add_column(
-                escape(heading.removeprefix(">")),
+                _shown(heading.removeprefix(">")),
                 justify="right" if right else "left",
                 overflow="fold",
                 min_width=max(cells, default=1) if right else None,  # headings wrap, numbers do not
             )
         for row in self.rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*map(_shown, row))
         return table
 
     def markdown(self) -> str:
         """The table for a document."""
 
         def line(cells: Sequence[str]) -> str:
-            return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+            texts = (markdown_text(cell).replace("|", "\\|") for cell in cells)
+            return f"| {' | '.join(texts)} |"
 
         rules = ["---:" if heading.startswith(">") else "---" for heading in self.headings]
-        lines = [f"### {self.title}", ""] if self.title else []
+        lines = [f"### {markdown_text(self.title)}", ""] if self.title else []
         lines += [line([heading.removeprefix(">") for heading in self.headings]), line(rules)]
         lines += map(line, self.rows)
         if self.note:
-            lines += ["", self.note]
+            lines += ["", markdown_text(self.note)]
         return "\n".join(lines) + "\n"
+
+
+def _shown(text: str) -> str:
+    """A text for the terminal, without markup and control characters."""
+    return escape("\n".join(map(printable, text.split("\n"))))
+
+
+def markdown_text(text: str) -> str:
+    """One line of Markdown in which a text holds no HTML, link, image or control character."""
+    plain = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
+    return plain.replace("](", "\\](")
 
 
 def wide_console() -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 from hashlib import sha256
 from itertools import pairwise
@@ -25,6 +26,7 @@ from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
 from siamese_oneshot.reports.html import MAX_PAGE, embed_png
 from siamese_oneshot.runs.evaluation_record import EvaluationRecord, ModelRecord, write_evaluation
+from siamese_oneshot.utils.config import conf_dir
 
 WITHIN = PROTOCOLS["within_alphabet_20way"]
 AFTER = "Scores of the evaluation after training"
@@ -406,12 +408,23 @@ def test_files_that_are_not_plots(tmp_path: Path) -> None:
     png = draw(plots / "episode.png").read_bytes()
     (plots / "filters.png").write_bytes(png[:200])
     (plots / "confusions.png").write_bytes(b"<svg onload=alert(1)>")
+    (plots / "linked.png").symlink_to(draw(tmp_path / "private.png"))
+    os.mkfifo(plots / "pipe.png")
     (run / "evaluation").mkdir()
     (run / "evaluation" / "evaluation.json").write_text("[1")
     page = check_page(report(tmp_path / "s", output=tmp_path / "out") / "runs" / "0_job.html")
     assert len(page.all("img")) == 1
-    for name in ("step_000001/filters.png", "step_000001/confusions.png", "evaluation.json is dam"):
-        assert name in page.text
+    for name in ("filters.png", "confusions.png", "linked.png", "pipe.png"):
+        assert f"the plot plots/step_000001/{name} is not shown" in page.text
+    assert "evaluation.json is dam" in page.text
+
+
+def test_an_experiment_is_a_name_and_no_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("password: secret")
+    path = os.path.relpath(tmp_path / "mine", conf_dir() / "experiment")
+    make_job(tmp_path / "s", 0, {"experiment": path}, result_of(0.5), config={"seed": 1})
+    page = report(tmp_path / "s" / "0_job", output=tmp_path / "out") / "index.html"
+    assert "secret" not in page.read_text()
 
 
 def test_plots_shrink_until_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from made_jobs import make_job, result_of, scores_of
 from omegaconf import OmegaConf
 
 from siamese_oneshot.reports.read import (
+    CONFIG,
     Curve,
     Sweep,
     find_runs,
@@ -169,6 +172,49 @@ def test_damage_is_reported_and_never_fatal(tmp_path: Path) -> None:
     assert all("config.yaml is damaged" in problems(sweep, f"{n}_job") for n in (8, 9))
     assert problems(sweep, "10_job") == problems(sweep, "11_job") == ""
     assert all(run.comparable for run in rest)
+
+
+def test_files_of_someone_else_end_in_one_line(tmp_path: Path) -> None:
+    """A folder that is passed on shows no file of the reader's machine, and reading it ends."""
+    secret = tmp_path / "secret"
+    (secret / "csv" / "version_0").mkdir(parents=True)
+    (secret / "config.yaml").write_text("password: 1")
+    (secret / "csv" / "version_0" / "metrics.csv").write_text("step,password\n1,1\n")
+    folders = [make_job(tmp_path / "s", number, {}, result_of(0.5)) for number in range(6)]
+    for folder in folders:
+        (folder / CONFIG).unlink(missing_ok=True)
+        (folder / CONFIG).parent.mkdir(exist_ok=True)
+    (folders[0] / CONFIG).symlink_to(secret / "config.yaml")
+    os.mkfifo(folders[1] / CONFIG)
+    (folders[2] / CONFIG).write_text("a: &x [1]\nb: [*x, *x]")
+    (folders[3] / CONFIG).write_text("a: &x\n  b: *x")
+    with open(folders[4] / CONFIG, "wb") as file:
+        file.truncate(2**40)
+    for name in ("csv", "evaluation"):
+        shutil.rmtree(folders[5] / name, ignore_errors=True)
+        (folders[5] / name).symlink_to(secret / name)
+    (secret / "evaluation").mkdir()
+    (secret / "evaluation" / "evaluation.json").write_text("{}")
+    (folders[5] / "result.json").unlink()
+    (folders[5] / "result.json").symlink_to(secret / "config.yaml")
+    sweep = read_sweep([tmp_path / "s"])
+    told = {
+        0: "leads out of the folder",
+        1: "not a regular file",
+        2: "holds aliases",
+        3: "holds aliases",
+        4: "1,099,511,627,776 bytes",
+        5: "leads out of the folder",
+    }
+    for number, why in told.items():
+        run = sweep.runs[number]
+        assert run.config is None or number == 5
+        assert not run.curves.keys() & {"password"}
+        assert why in problems(sweep, run.label)
+        assert "password" not in problems(sweep, run.label)
+    assert sweep.runs[5].result is None
+    assert sweep.runs[5].evaluation() is None
+    assert "leads out of the folder" in sweep.runs[5].problems[-1]
 
 
 def test_scores_that_are_not_shares(tmp_path: Path) -> None:

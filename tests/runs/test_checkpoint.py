@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,55 @@ def test_quantization_error_is_at_most_half_a_step() -> None:
     again = dequantize(quantize(restored))
     for name, value in restored.items():
         torch.testing.assert_close(again[name], value, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"threshold": "0.5"}, "threshold=0.5: it must be a number"),
+        ({"reject_threshold": True}, "reject_threshold=true: it must be a number"),
+        ({"reject_threshold": float("nan")}, "reject_threshold=nan: it must be a number"),
+        ({"threshold": [0.5]}, "threshold="),
+        ({"metadata": "x"}, "metadata=x: it must be"),
+        ({"card": 3}, "card=3: it must be"),
+        ({"network": description(filters=[4] * 100_000)}, "far too many parts"),
+        ({"network": description(embedding_dim=10**12)}, "size mismatch|overflow"),
+        ({"network": description(filters=[10**5])}, "size mismatch"),
+    ],
+)
+def test_a_header_of_someone_else_is_checked_before_it_costs_anything(
+    tmp_path: Path, header: dict[str, Any], message: str
+) -> None:
+    checkpoint(tmp_path, header)
+    with pytest.raises(UserError, match=message):
+        load_trained(tmp_path)
+
+
+def test_files_that_are_no_plain_files_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    with open(tmp_path / "sparse.safetensors", "wb") as file:
+        file.truncate(2**34)
+    (tmp_path / "zeros.ckpt").symlink_to("/dev/zero")
+    path = checkpoint(tmp_path / "run")
+    with (
+        zipfile.ZipFile(path) as plain,
+        zipfile.ZipFile(tmp_path / "deflated.ckpt", "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in plain.namelist():
+            deflated.writestr(name, plain.read(name))
+        deflated.writestr("archive/zeros", bytes(10**6))
+    for name, message in {
+        "pipe.ckpt": "not a regular file",
+        "zeros.ckpt": "not a regular file",
+        "sparse.safetensors": "17,179,869,184 bytes",
+        "deflated.ckpt": "it is compressed",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            load_trained(tmp_path / name)
+
+
+def test_a_nested_header_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file({"x": torch.zeros(1)}, path, {"siamese_oneshot": "[" * 100_000})
+    with pytest.raises(UserError, match="cannot be read"):
+        load_trained(path)

@@ -31,3 +31,19 @@ def test_the_terminal_shows_brackets_as_they_are() -> None:
 def test_cells_that_are_missing() -> None:
     with pytest.raises(ValueError, match="1 cells under 2 headings"):
         made().add("alone")
+
+
+def test_texts_of_others_stay_text() -> None:
+    """No HTML, link or control character reaches a document or a terminal."""
+    odd = "<b>x</b> & [y](https://example.org)\x1b[31m\x9b |\nz"
+    table = Table(odd, [odd, f">{odd}"], note=odd)
+    table.add(odd, odd)
+    text = table.markdown()
+    assert "&lt;b>x&lt;/b> &amp; [y\\](https://example.org)\ufffd[31m\ufffd" in text
+    assert text.count("\n") == 7, "a cell is one line"
+    assert text.count("\\|") == 4, "bars of cells"
+    out = io.StringIO()
+    Console(file=out, width=200).print(table.rich())
+    for shown in (text, out.getvalue()):
+        assert not {"\x1b", "\x9b"} & set(shown)
+        assert "\ufffd" in shown
