@@ -42,6 +42,7 @@ SWEEPS = {
     "search": [
         "+sweep=search", "hydra/sweeper/sampler=random", "hydra/sweeper/pruner=none",
         "hydra.sweeper.n_trials=3", "optimizer.lr=tag(log,interval(1e-4,1e-2))",
+        "hydra.sweeper.enqueue=[{optimizer.lr:1e-3},{optimizer.lr:2e-3},{optimizer.lr:3e-3}]",
     ],
 }  # fmt: skip
 DAMAGED = (
@@ -63,6 +64,7 @@ class Soak:
     jobs: int = 0
     findings: list[str] = field(default_factory=list)
     expected: dict[str, Path] = field(default_factory=dict)
+    seconds: float = 30.0  # that an undisturbed sweep takes
 
     def line(self, kind: str, top: Path) -> list[str]:
         return [*SWEEPS[kind], *_SMALL, f"hydra.sweep.dir={top}", "hydra.sweeper.name=s"]
@@ -74,7 +76,8 @@ class Soak:
             began = time.monotonic()
             process = Forked(top.with_suffix(".txt"), self.line(kind, top))
             assert process.wait(PATIENCE) == 0, top.with_suffix(".txt").read_text()
-            print(f"undisturbed {kind}: {time.monotonic() - began:.1f} s", flush=True)
+            self.seconds = time.monotonic() - began
+            print(f"undisturbed {kind}: {self.seconds:.1f} s", flush=True)
             self.expected[kind] = top / "s"
         return self.expected[kind]
 
@@ -179,7 +182,7 @@ def lost_terminal(soak: Soak, line: list[str], log: Path, top: Path) -> int:
     master, slave = pty.openpty()
     process = Forked(log, line, output=slave)
     os.close(slave)
-    end = time.monotonic() + soak.rng.uniform(0, 10)
+    end = time.monotonic() + soak.rng.uniform(0, soak.seconds)
     os.set_blocking(master, False)
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(BlockingIOError, OSError):
@@ -221,7 +224,7 @@ def damage(soak: Soak, line: list[str], log: Path, top: Path) -> int:
 
 def at_a_moment(soak: Soak, process: Forked, signum: int) -> int:
     """Send a signal to the process and its children."""
-    end = time.monotonic() + soak.rng.uniform(0, 12)
+    end = time.monotonic() + soak.rng.uniform(0, soak.seconds)
     while time.monotonic() < end and process.poll() is None:
         time.sleep(0.01)
     with contextlib.suppress(ProcessLookupError):

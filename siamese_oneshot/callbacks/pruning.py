@@ -51,10 +51,14 @@ class Pruning(Callback):
         prune = False
         if self._trial is not None:
             number, value = _number(trainer), float(trainer.callback_metrics[self.monitor])
-            known = self._trial.study.get_trials(deepcopy=False)[self._trial.number]
-            if number not in known.intermediate_values:  # a resumed run may repeat a validation
-                self._trial.report(value, number)
-            prune = self.pruner is not None and self._trial.should_prune()
+            try:
+                known = self._trial.study.get_trials(deepcopy=False)[self._trial.number]
+                if number not in known.intermediate_values:  # a resumed run may repeat a validation
+                    self._trial.report(value, number)
+                prune = self.pruner is not None and self._trial.should_prune()
+            except Exception as problem:  # every database has errors of its own
+                log.warning("going on without pruning, as the study cannot be used: %s", problem)
+                self._trial = None
         if trainer.strategy.broadcast(prune):
             self.pruned = trainer.should_stop = True
             log.info("pruned at step %d: other trials were better", trainer.global_step)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from siamese_oneshot.cli.suggest import keys_of
-from siamese_oneshot.utils.errors import ArgumentError, UserError, shown
+from siamese_oneshot.utils.errors import ArgumentError, MachineFault, UserError, shown
 from siamese_oneshot.utils.text import hint, nearest
 
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
@@ -37,7 +37,16 @@ _REMEDIES = {
     errno.ELOOP: "a link leads back to itself: remove it",
     errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
     errno.ENFILE: "too many files are open: raise the limit (ulimit -n)",
+    errno.EFBIG: "files of that size are not allowed: raise the limit (ulimit -f)",
+    errno.EIO: "the disk or its connection fails: choose a folder on another one",
+    errno.ESTALE: "the network's file system lost that file: try again",
+    errno.ENOLCK: "this file system has no locks: choose a folder on another one",
+    errno.ENOSYS: "this file system cannot do that: choose a folder on another one",
 }
+_OF_THE_MACHINE = (  # whatever was asked for
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EIO,
+    errno.ESTALE,
+)  # fmt: skip
 _NO_HOME = "Could not determine home directory"  # pathlib, of ~nobody
 _NO_MEMORY = ("can't allocate memory", "out of memory", "cannot allocate memory")
 
@@ -60,6 +69,15 @@ def explain(error: BaseException, cfg: DictConfig | None) -> str | None:
         if type(cause).__name__ == "MisconfigurationException":  # Lightning's, not imported here
             return f"PyTorch Lightning refuses the settings: {cause}"
     return _wrong_target(causes) or explain_machine(error)
+
+
+def is_fault_of_the_machine(error: BaseException) -> bool:
+    """Whether another setting would have failed as well, as on a full disk."""
+    return any(
+        isinstance(cause, MachineFault)
+        or (isinstance(cause, OSError) and cause.errno in _OF_THE_MACHINE)
+        for cause in _causes(error)
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

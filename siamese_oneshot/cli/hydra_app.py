@@ -26,11 +26,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import suggest
-from siamese_oneshot.cli.explain import explain, explain_machine
+from siamese_oneshot.cli.explain import explain, explain_machine, is_fault_of_the_machine
 from siamese_oneshot.cli.overrides import CommandLine, with_paths, with_recorded
 from siamese_oneshot.cli.suggest import CommandLineError, Settings
 from siamese_oneshot.sweeps import register_sweepers
-from siamese_oneshot.utils.errors import Stopped, UserError
+from siamese_oneshot.sweeps.worker import as_job, fail_visibly
+from siamese_oneshot.utils.errors import MachineFault, Stopped, UserError
 
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
 _TRACE = ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
@@ -55,15 +56,17 @@ class Task:
         single = HydraConfig.get().mode == RunMode.RUN
         try:
             suggest.refuse_unread_groups(cfg, HydraConfig.get())
-            result = self._task(cfg)
+            with as_job() if not single else contextlib.nullcontext():
+                result = self._task(cfg)
         except Exception as error:
             message = explain(error, cfg)
             raised = error
             if message is not None and message != str(error):
-                raised = UserError(message)
+                raised = (MachineFault if is_fault_of_the_machine(error) else UserError)(message)
                 raised.__cause__ = error
             raised._from_task = True  # type: ignore[attr-defined]
             if not single:
+                fail_visibly(raised)
                 raise raised from raised.__cause__
             self.error = raised
             return None

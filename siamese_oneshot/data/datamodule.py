@@ -50,6 +50,7 @@ from siamese_oneshot.data.tasks import (
 )
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import describe, instantiate_plain
+from siamese_oneshot.utils.distributed import in_joblib_worker
 from siamese_oneshot.utils.errors import ArgumentError
 
 T = TypeVar("T")
@@ -234,6 +235,8 @@ class OneShotDataModule(pl.LightningDataModule):
             sampler=ResumableSampler(len(self.train_batches), self._progress),  # type: ignore[arg-type]
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
+            # A worker of joblib would start processes in its own way, which PyTorch's cannot.
+            multiprocessing_context="fork" if self.num_workers and in_joblib_worker() else None,
             worker_init_fn=_ignore_signals,
             # Otherwise each start of an epoch draws from the process's generator, as dropout does.
             generator=torch.Generator().manual_seed(self.seed),

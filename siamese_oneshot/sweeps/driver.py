@@ -30,7 +30,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from siamese_oneshot.sweeps.job import ATTEMPTS, Job, JobProgress, await_orphan, jobs_in, open_sweep
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import Busy, UserError
+from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
+from siamese_oneshot.utils.io import set_aside
 from siamese_oneshot.utils.text import bare_key, folder_name, quoted
 
 NEEDS_LIST = "a grid needs a list of values; to search an interval add +sweep=search"
@@ -152,7 +153,7 @@ class SweepDriver(Sweeper):
             folder = self.folder / job.name
             job.begin(folder)
             if JobProgress.of(folder).status == "failed":  # of an earlier attempt
-                (folder / "result.json").unlink(missing_ok=True)
+                set_aside(folder / "result.json", "failed")
             resume, top, own = quoted(folder), quoted(self.folder), quoted(job.name)
             places = [f"resume={resume}", f"hydra.sweep.dir={top}", f"hydra.sweep.subdir={own}"]
             lines.append([*job.overrides, *places])
@@ -168,6 +169,12 @@ class SweepDriver(Sweeper):
             return False
         for job, answer in zip(jobs, answers, strict=True):
             self._settle(job, answer)
+        faults = [str(one._return_value) for one in answers if _is_fault(one)]
+        if faults:
+            raise UserError(
+                f"the sweep stops, because the machine fails and not a job: {faults[0]}\n"
+                "The same command then continues it, and no job counts as failed"
+            )
         del answers
         gc.collect()  # the traceback of a failed job would keep its network in memory
         return True
@@ -197,7 +204,9 @@ class SweepDriver(Sweeper):
         """Record and log how a job ended."""
         progress = self.progress_of(job)
         error = answer._return_value  # `return_value` would print and raise it
-        if isinstance(error, Busy):  # a job in a queue that an earlier process left behind
+        if _is_fault(answer):
+            log.error("job %d: %s", job.number, error)
+        elif isinstance(error, Busy):  # a job in a queue that an earlier process left behind
             log.info("job %d: %s", job.number, error)
         elif isinstance(error, Exception):
             if not isinstance(error, UserError):
@@ -263,6 +272,11 @@ class SweepDriver(Sweeper):
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(jobs)} jobs failed:\n" + "\n".join(lines))
+
+
+def _is_fault(answer: JobReturn) -> bool:
+    """Whether a job ended because the machine failed."""
+    return isinstance(answer._return_value, MachineFault)
 
 
 class GridSweeper(SweepDriver):

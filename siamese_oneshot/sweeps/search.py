@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -14,7 +15,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.sweeps.driver import SweepDriver, split_that_trains_on_validation
-from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.sweeps.job import Job, JobProgress, jobs_in
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key, did_you_mean
@@ -28,6 +29,7 @@ JOB = "job"  # trial attribute: the job's folder; set once the trial is drawn co
 OWNER = "folder"  # trial attribute: the sweep's folder that the job is in, with the host's name
 INFEASIBLE = "infeasible"  # trial attribute: why no network of that shape can be built
 _SQLITE = "sqlite:///"
+_LOSES_NOTHING = "nothing is lost, for the same command takes the trials from their jobs' folders"
 _MAX_DRAWS = 100  # infeasible draws in a row
 _MAX_TOGETHER = 4  # more trials at once would be drawn without knowing of each other
 
@@ -85,6 +87,10 @@ class SearchSweeper(SweepDriver):
         cfg = self.composed(self.fixed)
         check_search_split(cfg)
         wanted = [self._wanted(settings, cfg) for settings in self.enqueue]
+        with _usable(storage_url(self.storage, self.folder)):
+            self._search(wanted)
+
+    def _search(self, wanted: list[dict[str, Any]]) -> None:
         self._open()
         for params in wanted:
             self.study.enqueue_trial(params, skip_if_exists=True)
@@ -118,6 +124,8 @@ class SearchSweeper(SweepDriver):
         own = self.storage is None and self.study_name is None
         name = self.study_name or self.folder.name
         self.study = open_study(self.url, name, create=True, only=own)
+        if self.storage is None and not self.study.get_trials(deepcopy=False):
+            self._rebuild()
         self.study.sampler = self._made_sampler(len(self.study.get_trials(deepcopy=False)))
         if self.storage is None:  # in a shared storage another machine may be drawing
             for trial in _running(self.study, None, drawn=False):
@@ -125,6 +133,39 @@ class SearchSweeper(SweepDriver):
                 if params := trial.system_attrs.get("fixed_params"):  # of `enqueue`
                     self.study.enqueue_trial(params)
         log.info("search %s: %d of %d trials so far", name, _count(self.study), self.n_trials)
+
+    def _rebuild(self) -> None:
+        """Add the trials of the jobs to a new study: the file was removed, because of damage."""
+        import optuna
+        from optuna.trial import TrialState
+
+        states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+        states |= {"failed": TrialState.FAIL}
+        jobs = {job.number: (job, progress) for job, _, progress in jobs_in(self.folder)}
+        parse = OverridesParser.create().parse_override
+        for number in range(max(jobs, default=-1) + 1):
+            job, progress = jobs.get(number, (None, JobProgress("failed")))
+            settings = {} if job is None else job.settings
+            params = {
+                key: _in_range(parse(f"x={settings[key.lstrip('+')]}").value(), distribution)
+                for key, distribution in self.space.items()
+                if key.lstrip("+") in settings
+            }
+            if job is None or len(params) < len(self.space) or None in params.values():
+                # An infeasible draw, or a job that is gone: only its number is taken.
+                self.study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
+                continue
+            state = states.get("failed" if job.error else progress.status, TrialState.RUNNING)
+            trial = optuna.trial.create_trial(
+                state=state,
+                value=progress.validation if state == TrialState.COMPLETE else None,
+                params=params,
+                distributions=self.space,
+                user_attrs={JOB: job.name, OWNER: _owner(self.folder)},
+            )
+            self.study.add_trial(trial)
+        if jobs:
+            log.warning("%s is new: %d trials are taken from their jobs", STUDY_FILE, len(jobs))
 
     def _wanted(self, settings: Mapping[str, Any], cfg: DictConfig) -> dict[str, Any]:
         """The parameters of a trial of ``enqueue``; ``cfg`` is the experiment's configuration.
@@ -363,10 +404,35 @@ def open_study(
             return optuna.create_study(**named, direction="maximize", load_if_exists=True)
         return optuna.load_study(**named)
     except Exception as error:  # every database has errors of its own
-        raise UserError(
-            f"the study {name} in {storage} cannot be opened ({error}). hydra.sweeper.storage "
-            "takes a URL such as sqlite:////shared/folder/study.db or "
+        file = Path(storage.removeprefix(_SQLITE))
+        remedy = (
+            "hydra.sweeper.storage takes a URL such as sqlite:////shared/folder/study.db or "
             "postgresql://user:password@host/database"
+        )
+        if file.name == STUDY_FILE and file.is_file():
+            remedy = (
+                f"wait if another process uses it. If it is damaged, remove it: {_LOSES_NOTHING}"
+            )
+        first = str(error).partition("\n")[0]
+        raise UserError(
+            f"the study {name} in {storage} cannot be opened ({first}): {remedy}"
+        ) from error
+
+
+@contextmanager
+def _usable(url: str) -> Iterator[None]:
+    """Turn errors of a study's database into a message."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise UserError(
+            f"the search stops, because its study {url} cannot be used ({reason}). No trial is "
+            "lost: the same command continues. If the study is damaged and a file of this folder, "
+            f"remove it: {_LOSES_NOTHING}"
         ) from error
 
 
@@ -374,7 +440,7 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
     """The trial of the job in this folder; None if no search waits for it.
 
     A failed job may be resumed alone after its trial was told as failed, or after the search was
-    removed.
+    removed. Where the study cannot be used, the job goes on without pruning.
     """
     import optuna
 
@@ -387,8 +453,12 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
         log.warning("this job's search was not found at %s; training without pruning", missing)
         return None
     moved = storage != job.trial["storage"]
-    study = open_study(storage, job.trial["study"], pruner=pruner, only=moved)
-    frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
+    try:
+        study = open_study(storage, job.trial["study"], pruner=pruner, only=moved)
+        frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
+    except Exception as problem:  # every database has errors of its own
+        log.warning("training without pruning: %s", problem)
+        return None
     return None if frozen.state.is_finished() else optuna.trial.Trial(study, frozen._trial_id)
 
 

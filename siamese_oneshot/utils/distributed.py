@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ def is_first_process() -> bool:
     get = os.environ.get
     rank = get("RANK") or (get("SLURM_PROCID") if slurm.is_task() else None)
     return rank == "0" if rank else (get("LOCAL_RANK") or "0") == (get("NODE_RANK") or "0") == "0"
+
+
+def in_joblib_worker() -> bool:
+    """Whether this process is a worker of joblib, which runs a job of a sweep."""
+    return multiprocessing.current_process().name.startswith("Loky")
 
 
 def gathered(indices: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
