@@ -315,6 +315,7 @@ def test_blocks_of_queries_and_classes_bound_the_memory(monkeypatch: pytest.Monk
             scores = {one.name: one.score for one in prediction.classes}
             assert scores == pytest.approx({one.name: one.score for one in wanted.classes})
         assert max(largest) <= max(elements, SIZE**2)
+        assert sum(largest) == len(queries) * (len(KINDS) + 1) * SIZE**2  # each support once
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,8 @@ def run(
         if line.unknown:
             raise CommandLineError(suggest.explain_flags(line.unknown, settings()))
         if os.path.isabs(folder):  # else relative to the task's file
-            suggest.refuse_misspelt_additions(overrides, settings)
+            folders = [Path(folder), *([] if extra_folder is None else [extra_folder])]
+            suggest.refuse_misspelt_additions(overrides, folders, settings)
         register_sweepers()
         with _hydra_process([*line.flags, *overrides]), _terminable():
             hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()

@@ -197,11 +197,14 @@ def _unknown(override: Override, near: Sequence[str], settings: Settings) -> str
     )
 
 
-def refuse_misspelt_additions(overrides: Sequence[str], settings: Callable[[], Settings]) -> None:
+def refuse_misspelt_additions(
+    overrides: Sequence[str], folders: Sequence[Path], settings: Callable[[], Settings]
+) -> None:
     """Refuse ``+experimnt=paper``: Hydra would add a setting that nothing reads.
 
     Only top-level names are checked, since below them ``+`` adds arguments of a ``_target_``;
-    ``++`` adds any name.
+    ``++`` adds any name. ``settings``, which are slow to read, are not needed for groups of the
+    configuration's ``folders``.
 
     Raises:
         CommandLineError: A name that is neither a group nor a setting, but is similar to one.
@@ -209,6 +212,8 @@ def refuse_misspelt_additions(overrides: Sequence[str], settings: Callable[[], S
     for override in _parsed(overrides):
         key = override.key_or_group
         if override.type is not OverrideType.ADD or re.search("[./]", key):
+            continue
+        if any((folder / key).is_dir() for folder in folders):
             continue
         known = settings()
         if key in known.groups or key in known.keys:

@@ -34,7 +34,6 @@ from siamese_oneshot.data.image_folder import OnError
 from siamese_oneshot.data.omniglot import BACKGROUND
 from siamese_oneshot.data.samplers import BatchSpec, ResumableSampler, TrainingSampler
 from siamese_oneshot.data.sources import (
-    LoadedData,
     Source,
     SourceConfig,
     load_source,
@@ -156,7 +155,7 @@ class OneShotDataModule(pl.LightningDataModule):
             "synthetic": synthetic, "extra_synthetic": self.extra_synthetic,
         }  # fmt: skip
         self.save_hyperparameters(_plain(arguments), logger=False)
-        self.loaded: LoadedData | None = None
+        self._is_set_up = False
         self._pixels: Tensor | None = None
 
     def prepare_data(self) -> None:
@@ -165,7 +164,7 @@ class OneShotDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Load and split the images and draw the frozen lists, once for every stage."""
-        if self.loaded is not None:
+        if self._is_set_up:
             return
         loaded = load_source(self.source, self.source_config)
         self.warnings, self.digest = loaded.warnings, loaded.digest
@@ -192,7 +191,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self.validation: EvalTasks = make_validation_tasks(validation, self.eval_config)
         test_tasks = make_test_tasks(self.dataset, self.split, loaded.runs, self.eval_config)
         self.test: EvalTasks = test_tasks
-        self.loaded = loaded
+        self._is_set_up = True  # the images in full size are not kept
 
     def _check_split(self, source: str) -> None:
         """Refuse a split or validation alphabets that these images do not have.
@@ -289,7 +288,7 @@ class OneShotDataModule(pl.LightningDataModule):
 
     def _images(self, spec: BatchSpec) -> Tensor:
         """float32 ``(*spec.indices.shape, 1, image_size, image_size)``."""
-        if self.loaded is None:
+        if not self._is_set_up:
             raise RuntimeError("call setup() first")
         indices, composite = spec.indices, spec.composite
         if self._pixels is None or self._pixels.device != indices.device:

@@ -225,9 +225,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
                 candidates.append(index)
         return torch.tensor(keep, dtype=torch.int64)
 
-    def resized(
-        self, size: int, bilinear: bool = False, batch_size: int = 2048
-    ) -> CharacterDataset:
+    def resized(self, size: int, bilinear: bool = False, batch_size: int = 256) -> CharacterDataset:
         """The dataset with images of ``size`` × ``size`` pixels.
 
         With ``bilinear`` images are enlarged by bilinear interpolation. Otherwise, and for smaller

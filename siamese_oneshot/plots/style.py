@@ -98,5 +98,9 @@ def save(figure: Figure, path: Path, dpi: float = DPI) -> None:
         OSError: If the disk is full or the folder closed.
     """
     about = {"Description": str(figure.get_label())}
+    figure.dpi = dpi
+    if (layout := figure.get_layout_engine()) is not None:  # else savefig draws twice to lay it out
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=dpi, facecolor="white", metadata=about)

@@ -94,8 +94,6 @@ class TrainingRun:
         self.is_recorded = False  # what is asked for; from then on its result counts
         self.earlier: RunResult | None = None  # result of the legs before this one
         self._kept_step: int | None = None
-        if self.accelerator == "cpu":
-            keep_freed_memory()
         self.data: OneShotDataModule = instantiate(cfg.data)
         plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         self.module = SiameseModule(
@@ -113,6 +111,8 @@ class TrainingRun:
                 f"choose sampler={SAMPLERS.get(kind, kind)}"
             )
         self.data.setup()
+        if self.accelerator == "cpu":  # after the images in full size are given back
+            keep_freed_memory()
         self.module.metadata = self.metadata()
         check_split(self.data.split, cfg.callbacks)
         self.signals, self.exact_resume = SignalHandler(), ExactResume()

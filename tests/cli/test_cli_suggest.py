@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.cli import conf_dir, run_hydra
+from siamese_oneshot.cli.suggest import Settings, refuse_misspelt_additions
 from siamese_oneshot.utils.text import nearest
 
 
@@ -52,6 +53,15 @@ def test_a_wrong_name_is_answered_with_the_nearest_one(
     assert shown.startswith("Error: ")
     assert line[-1] in shown.splitlines()[0]
     assert "Traceback" not in shown
+
+
+def test_settings_are_not_read_for_a_group_that_exists() -> None:
+    def never() -> Settings:
+        raise AssertionError("it composes the configuration")
+
+    refuse_misspelt_additions(["+experiment=paper", "+sweep=seeds"], [conf_dir()], never)
+    with pytest.raises(AssertionError, match="composes"):
+        refuse_misspelt_additions(["+experimnt=paper"], [conf_dir()], never)
 
 
 def test_every_wrong_name_of_a_line_is_named(

@@ -1,5 +1,6 @@
 """The data module: shapes, pixels, the same numbers whatever the workers, inside Lightning too."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -58,6 +59,23 @@ def make(loads):
 
 def plain(dataset, indices):
     return dataset.pixels[indices].unsqueeze(-3).float() / 255
+
+
+def test_images_in_full_size_are_not_kept(dataset):
+    given = []
+
+    def source():
+        made = replace(dataset)
+        given.append(weakref.ref(made))
+        return made
+
+    data = OneShotDataModule(
+        sampler=PairSampler(4, 2), image_size=16, source=source, split="ratio_60_20_20", eval=SIZE
+    )
+    data.setup()
+    assert len(given) == 1
+    assert given[0]() is None
+    assert len(data.dataset) == len(dataset)
 
 
 def test_loaded_once_with_the_given_settings(loads):

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import time
+from collections import Counter
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,7 +18,7 @@ from hydra.errors import HydraException
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.sweeps import driver
 from siamese_oneshot.sweeps.driver import GridSweeper, assign_numbers, combinations
-from siamese_oneshot.sweeps.job import Job, command_of
+from siamese_oneshot.sweeps.job import Job, JobProgress, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
 
 LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
@@ -106,6 +107,18 @@ def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
     assert set(bench.begun.values()) == {1}
     content = json.loads((bench.folder / SWEEP / "1_lr=0.001,seed=1/job.json").read_text())
     assert content["overrides"] == ["optimizer.lr=0.001", "seed=1"]
+
+
+def test_a_job_costs_the_driver_the_same_in_a_longer_sweep(bench, monkeypatch) -> None:
+    read, of = Counter[str](), JobProgress.of
+    monkeypatch.setattr(JobProgress, "of", lambda path: (read.update([path.name]), of(path))[1])
+    reads = []
+    for jobs in (2, 5):
+        read.clear()
+        assert bench.run("-m", f"seed=range({jobs})", f"hydra.sweeper.name={jobs} jobs") == 0
+        assert len(read) == jobs
+        reads.append({*read.values()})
+    assert reads[0] == reads[1]
 
 
 def test_the_folder_knows_the_command_and_is_named_by_it_where_no_name_is_given(bench) -> None:
