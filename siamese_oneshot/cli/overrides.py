@@ -10,7 +10,7 @@ from pathlib import Path
 
 from siamese_oneshot.runs.record import recorded_overrides
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.text import quoted
+from siamese_oneshot.utils.text import printable, quoted
 
 _SWITCHES = {
     "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
@@ -24,6 +24,7 @@ _VALUED = {*_WITH_VALUE, *_WITH_VALUE.values(), "--experimental-rerun"}
 _FOR_HYDRA = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
 _NEEDS_NO_QUOTES = re.compile(r"[\w./,+-]*", re.ASCII)
 _CHOICE = re.compile(r"(choice|shuffle|sort|glob|tag)\(.*\)", re.DOTALL)
+_A_PATH = re.compile(r"\.\.|[=\[,'\"]\s*[/~]")  # as option of a group
 _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)
 
@@ -138,7 +139,13 @@ def with_recorded(line: CommandLine) -> list[str]:
         )
     source, run = _run_of(path)
     recorded = {_parts(text)[1]: text for text in recorded_overrides(run)}
-    recorded.pop("resume", None)
+    for word in ("resume", "trust"):  # a stranger's run does not say that it is trusted
+        recorded.pop(word, None)
+    for key, text in recorded.items():
+        # No run records these: they would be imported before anything can be checked.
+        is_group = "." not in key and key != "name"
+        if key.startswith(("hydra.", "hydra/")) or (is_group and _A_PATH.search(_parts(text)[2])):
+            raise UserError(f"resume: {run} was changed: it records {printable(text)}; remove that")
     now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
     given = {_parts(text)[1] for text in now}
     now.append(f"{wanted[-1]['plus']}resume={quoted(source)}")

@@ -30,14 +30,16 @@ from siamese_oneshot.training.launch import (
 )
 from siamese_oneshot.training.run import TrainingRun
 from siamese_oneshot.utils import check, slurm
+from siamese_oneshot.utils.config import is_trusted, targets
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import ArgumentError, Busy, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision
 from siamese_oneshot.utils.io import remove_temporary_files
-from siamese_oneshot.utils.text import quoted
+from siamese_oneshot.utils.text import printable, quoted
 
 _LOCK_TIMEOUT = 8.0  # seconds; the workers of a killed process end within them
 _MIN_CPU_PROCESSES = 8  # any CPU may run as many, to rehearse a larger machine
+_KNOWN = ("siamese_oneshot", "pytorch_lightning")
 METRICS = {
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
@@ -64,8 +66,10 @@ def train(cfg: DictConfig) -> float:
         KeyboardInterrupt: After a signal, when the checkpoint and the result are written.
     """
     quieten()
-    _check_settings(cfg)
     hydra = HydraConfig.get()
+    if hydra.mode == RunMode.RUN:
+        _check_trusted(cfg)
+    _check_settings(cfg)
     folder = Path(hydra.runtime.output_dir)
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
     if hydra.mode == RunMode.MULTIRUN and devices > 1 and not launched_from_outside():
@@ -109,6 +113,20 @@ def _check_new(resume: str | None, folder: Path) -> None:
         raise UserError(
             f"{folder} already holds a run: continue it with resume={quoted(folder)}, choose "
             "another hydra.run.dir, or remove the folder"
+        )
+
+
+def _check_trusted(cfg: DictConfig) -> None:
+    """Refuse to call what the settings of a resumed run name: they may be a stranger's."""
+    check.boolean("trust", cfg.trust)
+    if cfg.resume is None or cfg.trust:
+        return
+    named = targets(OmegaConf.to_container(cfg, resolve=False))
+    foreign = [printable(name) for name in dict.fromkeys(named) if not is_trusted(name, _KNOWN)]
+    if foreign:
+        raise UserError(
+            f"resume: the settings of {cfg.resume} call {', '.join(foreign)}, which is neither of "
+            "this package nor of Lightning: pass trust=true if you know who made that run"
         )
 
 

@@ -91,7 +91,7 @@ def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
     conf = [f"--config-dir={one.path}" for one in sources if one.provider == "command-line"]
     line = [sys.executable, "-m", "siamese_oneshot.train", *conf]
-    line += [f"resume={quoted(folder)}", *pruner]
+    line += [f"resume={quoted(folder)}", "trust=true", *pruner]  # of this command's own settings
     log.info("started: %s", shlex.join(line[1:]))
     with subprocess.Popen(line) as process:
         try:

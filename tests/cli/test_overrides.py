@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,28 @@ def test_flags_before_the_overrides_are_kept(
     folder = started("seed=4", folder=tmp_path / "run")
     assert run_hydra(look, argv=["--cfg", "job", f"resume={folder}"]) is None
     assert "seed: 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hydra.callbacks.x._target_=a.B",
+        "+hydra/launcher=joblib",
+        "optimizer=../../elsewhere/mine",
+        "+experiment=/elsewhere/mine",
+        "callbacks=[default,'~/mine']",
+        "++hydra.job_logging.handlers.x.class=a.B",
+    ],
+)
+def test_what_no_run_records_is_refused_before_it_is_read(
+    refused: Callable[..., tuple[int, str]], line: str
+) -> None:
+    Path("run", ".hydra").mkdir(parents=True)
+    Path("run", ".hydra", "overrides.yaml").write_text(json.dumps(["data.root=../x", line]))
+    code, shown = refused("resume=run")
+    assert code == 1
+    assert shown.startswith("Error: resume: ")
+    assert f"it records {line}; remove that" in shown
 
 
 @pytest.mark.parametrize("word", ["resume=null", "resume="])

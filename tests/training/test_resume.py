@@ -44,6 +44,22 @@ def finished(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "run")
 
 
+def test_a_strangers_run_says_what_it_would_call(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot say itself that it is trusted."""
+    monkeypatch.setattr(command, "_KNOWN", ("siamese_oneshot", "pytorch_lightning"))
+    path = finished / ".hydra" / "overrides.yaml"
+    path.write_text(f"{path.read_text()}- +callbacks.x._target_=stoppers.Shake\n- trust=true\n")
+    before = contents(finished)
+    with pytest.raises(SystemExit):
+        run(f"resume={finished}")
+    assert "call stoppers.Shake, which is neither" in capsys.readouterr().err
+    assert contents(finished) == before
+    run(f"resume={finished}", "trust=true")
+    assert read_result(finished).status == "finished"
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != JOB_LOCK)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -62,6 +78,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["resume={run}", "model.encoder.filters=[8,8,8,4]"], "other layers"),
         (["resume={run}", "model=conv4_small"], "other layers"),
         (["resume={run}", "+callbacks.late._target_=stoppers.FailsToLoad"], "no such thing"),
+        (["resume={run}", "+callbacks.x._target_=json.dumps"], "call json.dumps, which is neither"),
+        (["resume={run}", "+callbacks.x._target_=pytorch_lightning.os.getpid"], "getpid, which is"),
+        (["resume={run}", "trust=maybe"], "trust=maybe: it must be true or false"),
     ],
 )
 def test_what_is_refused_leaves_a_finished_run_as_it_was(
