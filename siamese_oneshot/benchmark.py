@@ -30,7 +30,7 @@ from statistics import median
 
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.tables import Table, wide_console
+from siamese_oneshot.utils.tables import Table, text_of
 
 ROOT = Path(__file__).resolve().parents[1]
 _THROUGHPUT = ("speed/images_per_second", "speed/pictures_per_second")  # by revision
@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 checkouts.append(Checkout(options.against, root, overrides))
             for name in wanted:
                 table = compare(partial(_measured, name, options), checkouts, options.repeats)
-                wide_console().print(table.rich())
+                print(text_of(table))
     except UserError as problem:
         sys.exit(f"Error: {problem}")
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
+from siamese_oneshot.evaluation.tables import CORE
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
@@ -40,10 +41,6 @@ from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import bare_key
-
-CARD_SCORES = (
-    "one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist",
-)  # fmt: skip
 
 
 def export(
@@ -94,7 +91,7 @@ def export(
         "commit": known.get("commit") or "unknown",
         "trained_on": model.trained_on,
         "data_digest": record.data_digest,
-        "scores": [dataclasses.asdict(one) for one in model.scores if one.key in CARD_SCORES],
+        "scores": [dataclasses.asdict(one) for one in model.scores if one.key in CORE],
     }
     metadata = {key: value for key, value in trained.metadata.items() if key not in card}
     metadata["trained_on"] = model.trained_on
@@ -170,7 +167,7 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
     rounding = "with its weights" if was_rounded else "before its weights were"
     table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
     for score in model.scores:
-        if score.key in CARD_SCORES:
+        if score.key in CORE:
             table.add(score.name, score.percent, f"{score.n:,}", score.details)
     lines = [
         f"# {name}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.cli import loads_torch, run_hydra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def predict_task(cfg: DictConfig) -> None:
     """Classify the images of ``cfg.query`` with the classes of ``cfg.support``."""
+    loads_torch()
     from siamese_oneshot.prediction.runner import predict  # not above: --help need not load torch
 
     predict(**{str(name): cfg[name] for name in cfg if name != "hydra"})

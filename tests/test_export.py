@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import model_record
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
-from siamese_oneshot.export import CARD_SCORES, export
+from siamese_oneshot.evaluation.tables import CORE
+from siamese_oneshot.export import export
 from siamese_oneshot.runs.checkpoint import find_weights, load_trained
 from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
@@ -58,13 +59,13 @@ def test_the_card_of_a_run(run: Path, tmp_path: Path) -> None:
     text = page.read_text()
     assert "trained with `python -m siamese_oneshot.train seed=3` at commit abc" in text
     for score in model.scores:
-        assert (f"| {score.percent} | {score.n:,} |" in text) or score.key not in CARD_SCORES
+        assert (f"| {score.percent} | {score.n:,} |" in text) or score.key not in CORE
     assert "AUROC" in text
     mine = load_trained(tmp_path / "mine.safetensors")
     assert mine.threshold == model.threshold
     assert mine.reject_threshold == model.reject_threshold
     assert mine.card["data_digest"] == "images"
-    assert {one["key"] for one in mine.card["scores"]} <= set(CARD_SCORES)
+    assert {one["key"] for one in mine.card["scores"]} <= set(CORE)
     assert all(one["value"] == one["correct"] / one["n"] for one in mine.card["scores"])
     assert "before its weights were rounded" in text
 
@@ -102,7 +103,7 @@ def test_the_packaged_cards_are_those_of_their_headers(name: str) -> None:
     assert f"{trained.parameters:,} parameters" in page
     assert trained.card["command"] in page
     scores = trained.card["scores"]
-    assert {one["key"] for one in scores} == set(CARD_SCORES)
+    assert {one["key"] for one in scores} == set(CORE)
     for one in scores:
         low, high = 100 * one["low"], 100 * one["high"]
         assert f"{100 * one['value']:.2f} ({low:.1f}-{high:.1f}) | {one['n']:,} |" in page

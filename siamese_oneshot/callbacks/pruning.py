@@ -61,7 +61,7 @@ class Pruning(Callback):
                 self._trial = None
         if trainer.strategy.broadcast(prune):
             self.pruned = trainer.should_stop = True
-            log.info("pruned at step %d: other trials were better", trainer.global_step)
+            log.info("pruned at step %d: other jobs were better", trainer.global_step)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stay pruned if the process was killed before the result was written."""

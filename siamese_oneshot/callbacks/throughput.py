@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.nn.utils import get_total_norm
 
 from siamese_oneshot.utils import check
+from siamese_oneshot.utils.text import duration
 
 log = logging.getLogger(__name__)
 
@@ -141,16 +142,8 @@ class TimeEstimate(Callback):
         shorter = f"; a shorter training: add {' '.join(self.shorter)}" if self.shorter else ""
         log.info(
             "%s steps at %.3g steps/s: about %s and the validations%s",
-            f"{left:,}", rate, _duration(left / rate), shorter,
+            f"{left:,}", rate, duration(left / rate), shorter,
         )  # fmt: skip
-
-
-def _duration(seconds: float) -> str:
-    """In days, hours or minutes."""
-    for unit, length in (("days", 86400), ("hours", 3600)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds / 60:.0f} minutes"
 
 
 def images_in(batch: Any) -> int:

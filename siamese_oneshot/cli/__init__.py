@@ -5,6 +5,8 @@ Importing this package loads neither Hydra nor PyTorch, so ``--help`` and ``--ve
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,13 @@ from siamese_oneshot.utils.entry_point import entry_point
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["conf_dir", "run_hydra"]
+__all__ = ["conf_dir", "loads_torch", "run_hydra"]
+
+
+def loads_torch() -> None:
+    """Say what the first seconds are spent on, before PyTorch is imported."""
+    if "torch" not in sys.modules and os.environ.get("LOCAL_RANK", "0") == "0":
+        logging.getLogger(__name__).info("loading PyTorch")
 
 
 @entry_point()

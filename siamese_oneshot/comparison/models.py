@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -44,7 +46,7 @@ def find_models(
     if not names:
         raise UserError("models is empty: name what to evaluate, for example models=pretrained")
     by_weights: dict[Path | str, tuple[Path, EvaluatedModel]] = {}
-    for name in names:
+    for name in itertools.chain.from_iterable(map(_expanded, names)):
         if name in baselines:
             one = baselines[name]
             limits = one.max_episodes, tuple(one.skip_series)
@@ -107,6 +109,13 @@ def folder_named(name: str, baselines: Collection[str] = BASELINES) -> Path | No
     """
     path = Path(name).expanduser()
     return path if name not in (*PRETRAINED, *baselines) and path.is_dir() else None
+
+
+def _expanded(name: str) -> list[str]:
+    """The paths that a pattern such as ``outputs/*/*seed0`` stands for; other names as they are."""
+    path = Path(name).expanduser()
+    found = [] if path.exists() else sorted(glob.glob(str(path)))
+    return found or [name]
 
 
 def _unique_name(

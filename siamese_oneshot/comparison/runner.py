@@ -26,7 +26,7 @@ from siamese_oneshot.evaluation.model_evaluation import (
     primary,
 )
 from siamese_oneshot.evaluation.published import published
-from siamese_oneshot.evaluation.tables import published_tables, result_tables
+from siamese_oneshot.evaluation.tables import answer, published_tables, result_tables
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.run_summary import log_evaluation
 from siamese_oneshot.runs.evaluation_record import (
@@ -44,7 +44,8 @@ from siamese_oneshot.utils.hardware import (
 )
 from siamese_oneshot.utils.io import check_writable, new_folder
 from siamese_oneshot.utils.run_info import environment
-from siamese_oneshot.utils.tables import wide_console
+from siamese_oneshot.utils.tables import text_of
+from siamese_oneshot.utils.text import duration, near
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,10 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     if accelerator == "cpu":
         keep_freed_memory()
     check.boolean("plots", cfg.plots)
+    check.boolean("details", cfg.details)
     check_loggers(cfg.get("logger"))
     summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
+    log.info("reading the images")
     task_provider = _task_provider(cfg)
     folder = _output_dir(cfg.output_dir, names, models, tta_views)
     check_writable(folder)
@@ -89,7 +92,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     for model in models:
         one = evaluate_model(model, task_provider, compute, summary_metrics)
         count = f"{one.images:,} images embedded, {one.comparisons:,} pairs scored"
-        log.info("%s: %s, %.1f s", model.name, count, one.seconds)
+        log.info("%s: %s, %s", model.name, count, duration(one.seconds))
         all_results.append(one)
         closest = primary(all_results)  # embeddings are large, and plotted for one model only
         all_results = [o if o is closest else replace(o, embeddings=None) for o in all_results]
@@ -111,6 +114,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     write_markdown(folder, f"Evaluation of {title}", tables)
     plots = {}
     if cfg.plots:
+        log.info("drawing plots")
         from siamese_oneshot.plots.figures import evaluation_figures, save_figures  # slow to import
 
         plots = save_figures(evaluation_figures(all_results, loaded.dataset), folder / "plots")
@@ -133,16 +137,16 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         ) as loggers
     ):
         log_evaluation(loggers, all_results, tables, plots)
-    console = wide_console()
-    for table in tables:
-        console.print(table.rich())
-    for warning in loaded.warnings:
-        console.print(warning, style="bold red", markup=False)
-    console.print(
-        f"evaluation.json, evaluation.md and {len(plots)} plots are in {folder}; "
-        f"{time.monotonic() - began:.0f} s on {record.hardware}",
-        soft_wrap=True,
-        markup=False,
+    details = tables if cfg.details else ["every list, alphabet and confusion: evaluation.md there"]
+    print(
+        text_of(
+            *answer(all_results),
+            *(f"{o.model.name}: {k} {v:.4g}" for o in all_results for k, v in o.summary.items()),
+            *details,
+            *(f"note: {warning}" for warning in loaded.warnings),
+            f"in {near(folder)}: evaluation.json, evaluation.md and {len(plots)} plots; "
+            f"{duration(time.monotonic() - began)} on {record.hardware}",
+        )
     )
     return all_results
 

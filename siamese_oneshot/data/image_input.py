@@ -134,7 +134,7 @@ def read_many(
         if progress and len(sources) > MANY:
             from tqdm import tqdm
 
-            return list(tqdm(results, "reading", len(sources), leave=False, unit=""))
+            return list(tqdm(results, "reading", len(sources), leave=False, unit="", disable=None))
         return list(results)
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the remaining images

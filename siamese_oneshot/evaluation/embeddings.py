@@ -76,7 +76,7 @@ def embed(
     """float32 embeddings of images, ``indices`` int64 and ascending, on the compute device."""
     vectors = []
     batches = indices.split(compute.batch_size)
-    for batch in tqdm(batches, f"embedding: {name}", leave=False, mininterval=1.0, delay=1.0):
+    for batch in tqdm(batches, f"embedding: {name}", leave=False, disable=None, delay=1.0):
         images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
         with compute.autocast():
             vectors.append(scorer.embed(images).float())

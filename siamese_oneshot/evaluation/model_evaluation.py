@@ -216,6 +216,10 @@ class ModelResults:
         """What stands in a comparison with published accuracies."""
         return self.model.name, self.model.trained_on, self.scores
 
+    def score(self, split: str, key: str) -> Score | None:
+        """A score by split and key; None if it was not measured."""
+        return next((one for one in self.scores if (one.split, one.key) == (split, key)), None)
+
     def curve(self, series: str) -> dict[int, Score]:
         """The scores of a series by their number of ways."""
         return {one.way: one for one in self.scores if one.series == series and one.way}

@@ -20,6 +20,7 @@ PROTOCOLS = {
     "verification": "Verification",
     "mnist_10way": "MNIST 10-way one-shot",
 }
+MAIN_PROTOCOL = "within_alphabet_20way"  # of the paper's main result
 ComparedModel = tuple[str, str, Sequence[Score]]  # name, training data in words, scores
 
 
@@ -65,6 +66,27 @@ def reference(protocol: str, name: str) -> Published:
     """The row of a protocol that is marked as reference ``name``; the best one of several."""
     rows = [row for row in published(protocol) if row.reference == name]
     return max(rows, key=lambda row: row.value)
+
+
+def against(low: float, high: float) -> tuple[str, str]:
+    """Where a 95% interval, 0 … 1, lies to the paper's main result and to humans'.
+
+    Returns:
+        ``above``, ``below`` or ``open`` for the paper, and words for both.
+    """
+    paper, paper_text = _placed(low, high, reference(MAIN_PROTOCOL, "koch2015"), "the paper's")
+    _, human_text = _placed(low, high, reference(MAIN_PROTOCOL, "humans"), "humans'")
+    return paper, f"{paper_text}, and {human_text}"
+
+
+def _placed(low: float, high: float, other: Published, whose: str) -> tuple[str, str]:
+    value = f"{other.value:.1f}%"
+    if 100 * low > other.value:
+        return "above", f"above {whose} {value}"
+    if 100 * high < other.value:
+        return "below", f"below {whose} {value}"
+    interval = f"95% interval {100 * low:.1f}-{100 * high:.1f} contains {other.value:.1f}"
+    return "open", f"not distinguishable from {whose} {value} ({interval})"
 
 
 @dataclass(frozen=True)

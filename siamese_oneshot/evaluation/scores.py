@@ -44,6 +44,11 @@ class Score:
         return f"{100 * self.value:.2f} ({100 * self.low:.1f}-{100 * self.high:.1f})"
 
     @property
+    def in_words(self) -> str:
+        """``97.25% (95% interval 95.1-98.5)``."""
+        return f"{100 * self.value:.2f}% (95% interval {100 * self.low:.1f}-{100 * self.high:.1f})"
+
+    @property
     def auroc_and_eer(self) -> str:
         """``AUROC 0.9962, EER 2.26%``; empty where the score has neither."""
         if self.auroc is None or self.eer is None:

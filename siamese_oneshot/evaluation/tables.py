@@ -8,12 +8,67 @@ from statistics import stdev
 from siamese_oneshot.data.tasks import LAKE_RUNS_ARE, WAY_CURVE_TEST, WAY_CURVE_TRAIN
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, confusions
 from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
-from siamese_oneshot.evaluation.published import comparison, comparison_table
+from siamese_oneshot.evaluation.published import (
+    MAIN_PROTOCOL,
+    PROTOCOLS,
+    against,
+    comparison,
+    comparison_table,
+)
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import PairedTest, mean_interval
 from siamese_oneshot.utils.tables import Table
 
+CORE = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
+_ROWS = 6
 CURVES = {WAY_CURVE_TEST: "test", WAY_CURVE_TRAIN: "training"}
+
+
+def answer(all_results: Sequence[ModelResults]) -> tuple[str, Table]:
+    """What an evaluation found, in a sentence and a table of six rows.
+
+    The rows are ours, marked, and the published ones nearest to them; or, where no score follows
+    the paper's main protocol, the scores of `CORE`.
+    """
+    closest = primary(all_results)
+    rows = comparison(one.compared for one in all_results).get(MAIN_PROTOCOL, [])
+    score = next((s for s in closest.scores if s.comparable_with == MAIN_PROTOCOL), None)
+    if score is None or not rows:
+        score, tested = closest.results["within_alphabet"].score("test"), closest.dataset.source
+        return (
+            f"{closest.model.name}: {score.in_words} on {score.name}, {score.n:,} episodes of "
+            f"{tested} images: no published result is comparable.",
+            core_table(all_results),
+        )
+    low, high = score.low, score.high
+    sentence = (
+        f"{closest.model.name}: {score.in_words} on {score.name}, {score.n:,} episodes: "
+        f"{against(low, high)[1]}."
+    )
+    nearest = sorted(rows, key=lambda row: (not row.ours, abs(row.value - 100 * score.value)))
+    kept = nearest[: max(_ROWS, sum(row.ours for row in rows) + 2)]
+    headings = ["", "method", ">accuracy %", ">95% interval", ">n", "source"]
+    table = Table(PROTOCOLS[MAIN_PROTOCOL], headings)
+    for row in (row for row in rows if row in kept):
+        interval = "" if row.low is None else f"{row.low:.1f}-{row.high:.1f}"
+        table.add(
+            "→" if row.ours else "", row.method.removeprefix("here: "), f"{row.value:.2f}",
+            interval, "-" if row.n is None else f"{row.n:,}",
+            "this evaluation" if row.ours else row.note.partition(";")[0],
+        )  # fmt: skip
+    return sentence, table
+
+
+def core_table(all_results: Sequence[ModelResults]) -> Table:
+    """The scores of `CORE`, with a column per model."""
+    names = [f">{one.model.name}" for one in all_results]
+    table = Table("Accuracy, % (95% interval)", ["list", ">n", *names])
+    for first in primary(all_results).scores:
+        if first.key in CORE:
+            scores = [one.score(first.split, first.key) for one in all_results]
+            cells = ["-" if score is None else score.percent for score in scores]
+            table.add(first.name, f"{first.n:,}", *cells)
+    return table
 
 
 def result_tables(all_results: Sequence[ModelResults], tests: Sequence[PairedTest]) -> list[Table]:
@@ -40,7 +95,8 @@ def protocols_table(model_results: ModelResults) -> Table:
     """Every list of one model except the way curves, with its protocol."""
     model = model_results.model
     table = Table(
-        f"{model.name}, trained on {model.trained_on}, split {model_results.split}",
+        f"{model.name}, trained on {model.trained_on}, tested on {model_results.dataset.source} "
+        f"images, split {model_results.split}",
         ["task", ">accuracy %", ">n", "protocol"],
         note="In parentheses: 95% interval.",
         key="scores",

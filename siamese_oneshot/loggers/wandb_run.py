@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.text import near
 
 if TYPE_CHECKING:
     from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
@@ -255,6 +256,8 @@ def _tear_down() -> None:
 
 
 def _finish(run: Any, code: int) -> None:
+    if not run.offline:
+        log.info("uploading to W&B")
     try:
         run.finish(exit_code=code)
     except Exception as problem:
@@ -266,4 +269,4 @@ def _sync_command(run: Any) -> str:
     """The command that uploads this run with the parts that earlier processes left offline."""
     own = Path(run.dir).parent
     earlier = sorted(own.parent.glob(f"offline-run-*-{run.id}"))
-    return shlex.join(["wandb", "sync", *map(str, dict.fromkeys([*earlier, own]))])
+    return shlex.join(["wandb", "sync", *map(near, dict.fromkeys([*earlier, own]))])

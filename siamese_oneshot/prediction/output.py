@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from rich.console import Console
 
 from siamese_oneshot.classifier import OneShotClassifier, Prediction
 from siamese_oneshot.data.image_input import (
@@ -24,8 +23,8 @@ from siamese_oneshot.data.image_input import (
     list_errors,
 )
 from siamese_oneshot.evaluation.significance import wilson
-from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import printable
+from siamese_oneshot.utils.tables import Table, text_of
+from siamese_oneshot.utils.text import duration, near, printable
 
 _PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fills one
 _MAX_ROWS = 60  # of the table in the terminal
@@ -163,25 +162,22 @@ def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
 
 def print_results(results: PredictionResults, top_k: int, folder: Path, seconds: float) -> None:
     """Print the table, accuracy, notes, skipped images and where the files are."""
-    console = Console()
-
-    def say(text: str, style: str | None = None) -> None:
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-    console.print(as_table(results, top_k).rich())
+    parts: list[Table | str] = [as_table(results, top_k)]
     accuracy = results.accuracy
     if accuracy is not None:
         value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
         share = f"{accuracy['correct']} of {accuracy['n']}"
-        say(f"Accuracy: {value:.1f}% ({share} correct, 95% interval {low:.1f}-{high:.1f}%)")
-    for note in results.notes:
-        say(printable(note), "yellow")
+        parts.append(
+            f"Accuracy: {value:.1f}% ({share} correct, 95% interval {low:.1f}-{high:.1f}%)"
+        )
+    parts += [f"note: {printable(note)}" for note in results.notes]
     if results.skipped:
-        say(f"Skipped {len(results.skipped)}:\n{list_errors(results.skipped)}", "yellow")
-    say(
+        parts.append(f"Skipped {len(results.skipped)}:\n{list_errors(results.skipped)}")
+    parts.append(
         "predictions.csv, predictions.json and normalized.png (check what the network sees) are in "
-        f"{printable(folder)}; {seconds:.1f} s"
+        f"{printable(near(folder))}; {duration(seconds)}"
     )
+    print(text_of(*parts))
 
 
 def as_table(results: PredictionResults, top_k: int) -> Table:

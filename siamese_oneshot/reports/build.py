@@ -25,7 +25,8 @@ from siamese_oneshot.reports.tables import (
 from siamese_oneshot.reports.values import Value, format_value
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
-from siamese_oneshot.utils.tables import Table, markdown_text, wide_console
+from siamese_oneshot.utils.tables import Table, markdown_text, text_of
+from siamese_oneshot.utils.text import near
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +75,8 @@ def make_report(
             f"the report cannot be written to {output} ({error.strerror}): name another folder "
             "with --output"
         ) from error
-    console = wide_console()
-    for part in [sweep.summary(), *parts, rest, f"Report: {output}; open {page} in a browser"]:
-        if isinstance(part, Table):
-            console.print(first_rows(part).rich())
-        elif part is not None:
-            console.print(part, markup=False, soft_wrap=True)
+    shown = [sweep.summary(), *parts, rest, f"to look at: {near(page)}, in a browser"]
+    print(text_of(*(first_rows(p) if isinstance(p, Table) else p for p in shown if p is not None)))
     _log_to_wandb(output, report, settings, page, mode=wandb, project=project, entity=entity)
     return output
 

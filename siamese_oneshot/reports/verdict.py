@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from siamese_oneshot.evaluation.published import (
-    Published,
+    MAIN_PROTOCOL,
+    against,
     comparison,
     comparison_table,
     reference,
@@ -17,7 +18,6 @@ from siamese_oneshot.reports.aggregate import Group
 from siamese_oneshot.reports.read import DataInfo
 from siamese_oneshot.utils.tables import Table
 
-PROTOCOL = "within_alphabet_20way"  # of the paper's main result
 _MIN_SEEDS = 5  # for an interval over seeds; with fewer, the episodes of all seeds are pooled
 
 
@@ -34,14 +34,14 @@ def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
     score = _compared(scores)
     if score is None:
         return Verdict(_not_comparable(scores, data), "none")
-    tone, against = _against(score.low, score.high)
-    text = f"{_with_interval(score)} on {score.name}, test set, {score.n:,} episodes: {against}."
+    tone, words = against(score.low, score.high)
+    text = f"{score.in_words} on {score.name}, test set, {score.n:,} episodes: {words}."
     return Verdict(f"{text} {_about_paper(data)}", tone)
 
 
 def _compared(scores: Iterable[Score]) -> Score | None:
     """The first score under the paper's main protocol."""
-    return next((score for score in scores if score.comparable_with == PROTOCOL), None)
+    return next((score for score in scores if score.comparable_with == MAIN_PROTOCOL), None)
 
 
 def sweep_verdict(groups: Sequence[Group]) -> Verdict:
@@ -72,8 +72,8 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
         low, high = wilson(sum(score.correct for score in scores), n)
         text += f", 95% interval {_range(low, high)} over the {n:,} pooled episodes"
         text += f" of {len(scores)} seeds"
-    tone, against = _against(low, high)
-    return Verdict(f"{text}: {against}. {_about_paper(best.data)}", tone)
+    tone, words = against(low, high)
+    return Verdict(f"{text}: {words}. {_about_paper(best.data)}", tone)
 
 
 def published_tables(
@@ -94,26 +94,9 @@ def published_tables(
     ]
 
 
-def _against(low: float, high: float) -> tuple[str, str]:
-    paper, paper_text = _placed(low, high, reference(PROTOCOL, "koch2015"), "the paper's")
-    _, human_text = _placed(low, high, reference(PROTOCOL, "humans"), "humans'")
-    return paper, f"{paper_text}, and {human_text}"
-
-
-def _placed(low: float, high: float, other: Published, whose: str) -> tuple[str, str]:
-    """Where an interval lies to a published value: a tone, and words."""
-    value = f"{other.value:.1f}%"
-    if 100 * low > other.value:
-        return "above", f"above {whose} {value}"
-    if 100 * high < other.value:
-        return "below", f"below {whose} {value}"
-    interval = f"95% interval {_range(low, high)} contains {other.value:.1f}"
-    return "open", f"not distinguishable from {whose} {value} ({interval})"
-
-
 def _about_paper(data: DataInfo | None) -> str:
     """How certain the paper's value is, and how its training data differ."""
-    paper = reference(PROTOCOL, "koch2015")
+    paper = reference(MAIN_PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
     text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
     if data is not None and data.split != paper.split:
@@ -126,7 +109,7 @@ def _not_comparable(scores: Sequence[Score], data: DataInfo | None) -> str:
     validation = next((score for score in scores if score.split == "validation"), None)
     text = ""
     if validation is not None:
-        text = f"{_with_interval(validation)} on {validation.name}, {validation.n:,} episodes. "
+        text = f"{validation.in_words} on {validation.name}, {validation.n:,} episodes. "
     if data is None:
         return text + "There is no result yet to compare with published results."
     if data.source != "omniglot":
@@ -134,10 +117,6 @@ def _not_comparable(scores: Sequence[Score], data: DataInfo | None) -> str:
     if any(score.split == "test" for score in scores):
         return text + "No test score follows a protocol of the paper."
     return text + "The test set was not used, so no score can be compared with published results."
-
-
-def _with_interval(score: Score) -> str:
-    return f"{100 * score.value:.2f}% (95% interval {_range(score.low, score.high)})"
 
 
 def _range(low: float, high: float) -> str:

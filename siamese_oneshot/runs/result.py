@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.panel import Panel
-
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.io import json_content, previous, write_json
-from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.tables import Table, text_of
+from siamese_oneshot.utils.text import duration, near
 
 VERSION = 2
 FILE = "result.json"
@@ -104,43 +101,46 @@ def read_result(folder: Path) -> RunResult:
         return result
 
 
-def print_result(result: RunResult, folder: Path, console: Console | None = None) -> None:
-    """Print the scores with their intervals, and how to resume the run of a folder."""
-    console = console or Console()
-    for warning in result.warnings:
-        console.print(Panel(escape(warning), style="bold red"))
+def result_text(result: RunResult, folder: Path) -> str:
+    """The scores with their intervals, what to know about them, and what to do next."""
+    parts: list[Table | str] = []
     if result.scores:
-        title = f"{result.experiment}, seed {result.seed}, split {result.data_split}"
-        table = Table(title, ["score", ">%", ">95% interval", ">n", "protocol"])
+        trained = f", trained on {result.trained_on}" if result.trained_on else ""
+        title = f"{result.experiment}, seed {result.seed}{trained}, split {result.data_split}"
+        table = Table(title, ["score", ">%", ">95% interval", ">n"])
         for score in result.scores:
             interval = f"{100 * score.low:.1f}-{100 * score.high:.1f}"
-            table.add(
-                score.name, f"{100 * score.value:.2f}", interval, f"{score.n:,}", score.protocol
-            )
-        console.print(table.rich())
-    lines = [
-        f"{result.status} after {result.steps:,} step{'' if result.steps == 1 else 's'}, "
-        f"{result.train_seconds:.0f} s including validation, precision {result.precision}, "
-        f"{result.hardware}",
-        f"results are in {folder}",
-    ]
-    lines += [
+            table.add(score.name, f"{100 * score.value:.2f}", interval, f"{score.n:,}")
+        parts.append(table)
+    parts += [f"note: {warning}" for warning in result.warnings]
+    parts += [
         f"resumed at step {leg['step']:,} with {key}: {change}"
         for leg in result.legs
         for key, change in leg["changes"].items()
     ]
+    parts.append(
+        f"{result.status} after {result.steps:,} step{'' if result.steps == 1 else 's'} and "
+        f"{duration(result.train_seconds)} with validation, {result.precision}, {result.hardware}"
+    )
     if result.checkpoint is not None:
         kind = "last" if Path(result.checkpoint).stem == "last" else "best"
-        lines.append(f"{kind} checkpoint: {folder / result.checkpoint}")
+        of = "" if result.checkpoint_step is None else f" of step {result.checkpoint_step:,}"
+        parts.append(f"{kind} checkpoint{of}: {near(folder / result.checkpoint)}")
     if result.status != "finished":
-        lines.append(f"resume with: {resume_line(folder)}")
-    for line in lines:  # a folder may hold [brackets], which rich would read as a style
-        console.print(line, soft_wrap=True, markup=False)
+        parts.append(f"resume with: {resume_line(Path(near(folder)))}")
+    elif result.checkpoint is not None:
+        parts.append(f"every protocol: {command_line('evaluate', near(folder))}")
+    return text_of(*parts)
+
+
+def command_line(command: str, *words: str) -> str:
+    """A command of this package, to be copied to a shell."""
+    return shlex.join(["python", "-m", f"siamese_oneshot.{command}", *words])
 
 
 def resume_line(folder: Path) -> str:
     """The command that resumes the run in this folder."""
-    return shlex.join(["python", "-m", "siamese_oneshot.train", f"resume={folder}"])
+    return command_line("train", f"resume={folder}")
 
 
 def _finite(value: Any) -> Any:

@@ -15,7 +15,6 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from siamese_oneshot.sweeps.job import ATTEMPTS, Job, JobProgress, await_orphan,
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
 from siamese_oneshot.utils.io import set_aside
-from siamese_oneshot.utils.text import bare_key, folder_name, quoted
+from siamese_oneshot.utils.text import bare_key, duration, folder_name, near, quoted
 
 NEEDS_LIST = "a grid needs a list of values; to search an interval add +sweep=search"
 _POLL = 5.0  # seconds between two checks of the jobs that a launcher runs
@@ -68,6 +67,7 @@ class SweepDriver(Sweeper):
         self._start = time.monotonic()
         self._reported = set[int]()  # numbers of the jobs whose end was logged
         self._loss = ""  # the launcher's last error
+        self._winner: list[str] = []  # the lines that name it
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -229,7 +229,7 @@ class SweepDriver(Sweeper):
         self.left -= 1
         if self.left > 0:
             rest = self.left * (time.monotonic() - self._start) / len(self._reported)
-            log.info("jobs left: %d, about %s", self.left, timedelta(seconds=round(rest)))
+            log.info("jobs left: %d, about %s", self.left, duration(rest))
 
     def _fail(self, job: Job, message: str) -> None:
         job.error = message.removeprefix("UserError: ").splitlines()[0]
@@ -247,7 +247,7 @@ class SweepDriver(Sweeper):
         return parser.parse_overrides([*arguments, *lines])
 
     def log_winner(self, jobs: int, number: int, value: float, line: Sequence[str]) -> None:
-        """Log the best of some jobs: number, validation accuracy, settings, and its commands."""
+        """Note the best of some jobs, to be said at the end: settings, score and commands."""
         best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
         settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
         own = [text for text in line if bare_key(text) not in ("test", "hydra.mode")]
@@ -257,9 +257,9 @@ class SweepDriver(Sweeper):
             f"train these settings again, and test: {again}",
         ]
         for _, path in best:  # not in this folder if another machine ran it
-            resume = shlex.join([*_COMMAND, f"resume={path}"])
+            resume = shlex.join([*_COMMAND, f"resume={near(path)}"])
             lines.append(f"train this run for longer: {resume} trainer.max_steps=<more>")
-        log.info("%s", "\n".join(lines))
+        self._winner = lines
 
     def _conclude(self) -> None:
         """Log where the results are, and raise if a job failed."""
@@ -267,8 +267,11 @@ class SweepDriver(Sweeper):
         # A job that failed may since have been resumed and have reached its end.
         failed = [job for job in jobs if job[0].error is not None and not job[2].complete]
         complete = sum(progress.complete for _, _, progress in jobs)
-        log.info("%d of %d jobs are complete in %s", complete, len(jobs), self.folder)
-        log.info("table: python -m siamese_oneshot.report %s", shlex.quote(str(self.folder)))
+        folder = near(self.folder)
+        log.info("%d of %d jobs are complete in %s", complete, len(jobs), folder)
+        log.info("compare them: python -m siamese_oneshot.report %s", shlex.quote(folder))
+        for line in self._winner:
+            log.info("%s", line)
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(jobs)} jobs failed:\n" + "\n".join(lines))

@@ -132,7 +132,7 @@ class SearchSweeper(SweepDriver):
                 self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
                 if params := trial.system_attrs.get("fixed_params"):  # of `enqueue`
                     self.study.enqueue_trial(params)
-        log.info("search %s: %d of %d trials so far", name, _count(self.study), self.n_trials)
+        log.info("search %s: %d of %d jobs so far", name, _count(self.study), self.n_trials)
 
     def _rebuild(self) -> None:
         """Add the trials of the jobs to a new study: the file was removed, because of damage."""

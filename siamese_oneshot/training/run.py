@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,8 +19,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, Checkpoint, LambdaCallback, ProgressBar
+from pytorch_lightning.callbacks import (
+    Callback,
+    Checkpoint,
+    LambdaCallback,
+    ProgressBar,
+    TQDMProgressBar,
+)
 from pytorch_lightning.loggers import Logger
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from siamese_oneshot.callbacks.checkpoints import (
     AtomicCheckpointIO,
@@ -42,8 +50,8 @@ from siamese_oneshot.runs.checkpoint import untrusted_targets
 from siamese_oneshot.runs.record import check_identity, differences, settings_of, write_record
 from siamese_oneshot.runs.result import (
     RunResult,
-    print_result,
     read_result,
+    result_text,
     resume_line,
     with_earlier,
     write_result,
@@ -54,7 +62,7 @@ from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import MachineFault, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
-from siamese_oneshot.utils.text import bare_key
+from siamese_oneshot.utils.text import bare_key, near
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +102,8 @@ class TrainingRun:
         self.is_recorded = False  # what is asked for; from then on its result counts
         self.earlier: RunResult | None = None  # result of the legs before this one
         self._kept_step: int | None = None
+        if is_first_process():
+            log.info("building the network and reading the images")
         self.data: OneShotDataModule = instantiate(cfg.data)
         plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         self.module = SiameseModule(
@@ -256,7 +266,7 @@ class TrainingRun:
                 if self.is_recorded:  # else what was there before stays
                     self._write(self.result)
                     if is_first_process():
-                        print_result(self.result, self.folder)
+                        log.info("%s", result_text(self.result, self.folder))
             # Another process that raised would count as failed, and Lightning would kill the first.
             if status == "interrupted" and is_first_process():
                 self.signals.end()
@@ -268,7 +278,8 @@ class TrainingRun:
         if hasattr(trainer.strategy.launcher, "procs"):  # Lightning starts the other processes
             atexit.register(end_others, trainer.strategy.launcher)
         try:
-            trainer.fit(self.module, self.data, ckpt_path=self.checkpoint, weights_only=True)
+            with logging_redirect_tqdm():  # a line of the log does not break the bar
+                trainer.fit(self.module, self.data, ckpt_path=self.checkpoint, weights_only=True)
             self.record()  # where no step was left
             kept = kept_checkpoint(trainer, self.folder)
             none_kept = kept is None or not trainer.checkpoint_callbacks
@@ -312,11 +323,14 @@ class TrainingRun:
         self.module.load_state_dict(content["state_dict"])
         self._kept_step = content["global_step"]
         # Without callbacks: an average of the weights must not be swapped in again.
-        evaluator = self.trainer(**_FINAL)
+        bars = [TQDMProgressBar()] if sys.stderr.isatty() else []
+        evaluator = self.trainer(bars, **_FINAL)
+        log.info("validating %s, of step %s", checkpoint.name, f"{self._kept_step:,}")
         evaluator.validate(self.module, self.data, verbose=False)
         assert self.module.eval_results is not None
         scores = self.module.eval_results.scores("validation")
         if test:
+            log.info("testing")
             (metrics,) = evaluator.test(self.module, self.data, verbose=False)
             for logger in self.loggers:
                 if isinstance(logger, ResumableCSVLogger):  # drop rows of a killed evaluation
@@ -344,7 +358,7 @@ class TrainingRun:
         convolutions = f"{', '.join(fourier)} by Fourier transform" if fourier else "direct"
         log.info(
             "%s, %s, convolutions: %s; results in %s",
-            self.accelerator, self.precision, convolutions, self.folder,
+            self.accelerator, self.precision, convolutions, near(self.folder),
         )  # fmt: skip
         for parts, users in (
             (["model"], "evaluate, predict, export and load_from_checkpoint"),
@@ -477,7 +491,7 @@ def checkpoint_to_resume(resume: str | None, folder: Path) -> Path | None:
     if resume is not None and resume.endswith(".ckpt") and not requeued:
         last = Path(resume)
     if checkpoint_exists(last):
-        log.info("resuming from %s", last)
+        log.info("resuming from %s", near(last))
         return last
     if HydraConfig.get().mode == RunMode.RUN and is_first_process():
         log.warning("%s has no checkpoint yet: starting from the beginning", folder)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from siamese_oneshot.utils.text import printable
+
+_TEXT_WIDTH = 16  # of a column of text at least; longer words are broken
+_AROUND = 3  # blanks beside a column
 
 
 @dataclass
@@ -36,20 +43,48 @@ class Table:
             raise ValueError(f"{len(cells)} cells under {len(self.headings)} headings")
         self.rows.append(cells)
 
-    def rich(self) -> RichTable:
-        """The table for a terminal."""
-        table = RichTable(title=_shown(self.title), caption=_shown(self.note) or None)
-        for number, heading in enumerate(self.headings):
-            right = heading.startswith(">")
-            cells = [len(row[number]) for row in self.rows]
+    def rich(self, width: int) -> Group:
+        """The table for a terminal of so many columns; no cell or border is cut.
+
+        Columns that do not fit beside the others follow below, after the first column again. Text
+        wraps, numbers do not.
+        """
+        least = [self._least_width(column) for column in range(len(self.headings))]
+        parts: list[list[int]] = [[0]]
+        for column in range(1, len(self.headings)):
+            beside = [*parts[-1], column]
+            if len(beside) > 2 and sum(least[one] + _AROUND for one in beside) >= width:
+                parts.append([0, column])
+            else:
+                parts[-1] = beside
+        shown = [self._part({one: least[one] for one in part}, width) for part in parts]
+        return Group(
+            Text(_shown(self.title)), *shown, *map(Text, filter(None, [_shown(self.note)]))
+        )
+
+    def _least_width(self, column: int) -> int:
+        heading = self.headings[column]
+        words = [cell_len(word) for word in heading.removeprefix(">").split()]
+        longest = max([*words, *(cell_len(_shown(row[column])) for row in self.rows)], default=1)
+        return longest if heading.startswith(">") else min(_TEXT_WIDTH, longest)
+
+    def _part(self, widths: dict[int, int], width: int) -> RichTable:
+        """Some columns; the room that is left goes to those of text, the first ones first."""
+        table = RichTable(box=SIMPLE_HEAD)
+        room = width - 1 - sum(least + _AROUND for least in widths.values())
+        for column, least in widths.items():
+            heading = self.headings[column]
+            cells = [_shown(heading.removeprefix(">")), *(_shown(row[column]) for row in self.rows)]
+            more = max(0, min(room, max(map(cell_len, cells)) - least))
+            room -= more
             table.add_column(
-                _shown(heading.removeprefix(">")),
-                justify="right" if right else "left",
+                escape(cells[0]),
+                justify="right" if heading.startswith(">") else "left",
                 overflow="fold",
-                min_width=max(cells, default=1) if right else None,  # headings wrap, numbers do not
+                width=least + more,
             )
         for row in self.rows:
-            table.add_row(*map(_shown, row))
+            table.add_row(*(escape(_shown(row[column])) for column in widths))
         return table
 
     def markdown(self) -> str:
@@ -69,8 +104,8 @@ class Table:
 
 
 def _shown(text: str) -> str:
-    """A text for the terminal, without markup and control characters."""
-    return escape("\n".join(map(printable, text.split("\n"))))
+    """A text for the terminal, without control characters."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def markdown_text(text: str) -> str:
@@ -79,7 +114,17 @@ def markdown_text(text: str) -> str:
     return plain.replace("](", "\\](")
 
 
-def wide_console() -> Console:
-    """Standard output, 140 columns wide where it is not a terminal, so that logs are readable."""
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
+def terminal_width() -> int:
+    """Columns of the terminal; 100 where there is none and ``COLUMNS`` is not set."""
+    own = Console()
+    return own.width if own.is_terminal or "COLUMNS" in os.environ else 100
+
+
+def text_of(*parts: Table | str) -> str:
+    """Tables and lines as they stand in the terminal, in plain text for a log as well."""
+    out = Console(width=terminal_width(), force_terminal=False, no_color=True)
+    with out.capture() as captured:
+        for part in parts:
+            shown = part.rich(out.width) if isinstance(part, Table) else Text(_shown(part))
+            out.print(shown, soft_wrap=isinstance(part, str))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())

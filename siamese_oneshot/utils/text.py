@@ -57,6 +57,28 @@ def some_of(texts: Sequence[object], most: int, separator: str = "; ") -> str:
     return separator.join([*map(str, texts[:most]), *more])
 
 
+def duration(seconds: float) -> str:
+    """``48 min 46 s``: the two largest units of a time; ``3.2 s`` below ten seconds."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    large = next(n for n, (_, length) in enumerate(units) if seconds >= length or length == 1)
+    small = min(large + 1, len(units) - 1)
+    rest, parts = units[small][1] * round(seconds / units[small][1]), list[str]()
+    for name, length in units[: small + 1]:
+        count, rest = divmod(rest, length)
+        parts += [f"{count:.0f} {name}"] if count else []
+    return " ".join(parts[:2])
+
+
+def near(path: str | Path) -> str:
+    """A path as seen from the working directory, if it is below that."""
+    try:
+        return str(Path(path).absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
 def quoted(path: str | Path) -> str:
     """A path in the quotes that Hydra's grammar needs to read it back unchanged."""
     escaped = re.sub(

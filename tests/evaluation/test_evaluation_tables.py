@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from eval_models import COMPUTE, CONFIG, chance, mnist_like, network, pixels
 from eval_models import PROTOCOLS as LISTS
+from rendered import check_fits
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
@@ -17,7 +18,9 @@ from siamese_oneshot.evaluation.model_evaluation import ModelResults, TaskProvid
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import PairedTest
 from siamese_oneshot.evaluation.tables import (
+    CORE,
     alphabets_table,
+    answer,
     confusions_table,
     paired_table,
     protocols_table,
@@ -64,9 +67,46 @@ def test_every_table_has_a_key_of_its_own(all_results: list[ModelResults]) -> No
     assert [table.key for table in result_tables(all_results[1:], [])] == [keys[0], *keys[2:6]]
 
 
+@pytest.mark.parametrize("models", [slice(1), slice(None), slice(2, None)])
+def test_every_table_fits_a_terminal(all_results: list[ModelResults], models: slice) -> None:
+    shown = all_results[models]
+    _, table = answer(shown)
+    for one in [table, *result_tables(shown, TESTS), *published_tables(shown)]:
+        check_fits(one)
+
+
+def test_an_answer_is_a_sentence_and_six_rows_with_ours_marked(
+    all_results: list[ModelResults],
+) -> None:
+    sentence, table = answer(all_results[2:])
+    within = all_results[2].results["within_alphabet"].score("test")
+    assert sentence.startswith(f"pixels: {within.in_words} on within-alphabet 5-way, ")
+    assert sentence.endswith(" of synthetic images: no published result is comparable.")
+    assert [row[0] for row in table.rows] == [
+        score.name for score in all_results[2].scores if score.key in CORE
+    ]
+    lake = Score.from_counts(
+        "lake_runs", "test", "Lake's runs", "how", 389, 400, "d",
+        comparable_with="within_alphabet_20way",
+    )  # fmt: skip
+    sentence, table = answer([replace(all_results[0], scores=[lake])])
+    assert sentence == (
+        "a: 97.25% (95% interval 95.1-98.5) on Lake's runs, 400 episodes: above the paper's 92.0%, "
+        "and not distinguishable from humans' 95.5% (95% interval 95.1-98.5 contains 95.5)."
+    )
+    assert len(table.rows) == 6
+    assert [row for row in table.rows if row[0]] == [
+        ("→", "a, Lake's runs", "97.25", "95.1-98.5", "400", "this evaluation")
+    ]
+    values = [float(row[2]) for row in table.rows]
+    assert values == sorted(values, reverse=True)
+
+
 def test_one_model_has_its_protocols_in_full(all_results: list[ModelResults]) -> None:
     table = protocols_table(all_results[0])
-    assert table.title == "a, trained on 2 alphabets, split ratio_60_20_20"
+    assert table.title == (
+        "a, trained on 2 alphabets, tested on synthetic images, split ratio_60_20_20"
+    )
     rows = {row[0]: row for row in table.rows}
     for key in ("within_alphabet", "cross_alphabet", "mnist", "open_set", "few_shot_5way_1shot"):
         one = score(all_results[0], key)

@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.runs.result import (
     RunResult,
-    print_result,
     read_result,
+    result_text,
     write_result,
 )
 from siamese_oneshot.utils.errors import UserError
@@ -74,17 +73,19 @@ def test_a_missing_damaged_or_newer_file_is_named(tmp_path: Path, content: str, 
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_figures_warnings_and_brackets_are_printed_and_the_command_survives_a_shell(
-    result: RunResult, tmp_path: Path, width: int
+def test_figures_warnings_and_brackets_are_shown_and_the_command_survives_a_shell(
+    result: RunResult, tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setenv("COLUMNS", str(width))
     folder = tmp_path / "0_alphabets=[latin,greek] x"
-    score = replace(result.scores[0], name="[bold]runs", protocol="[red]how")
+    score = replace(result.scores[0], name="[bold]runs")
     spoken = replace(result, status="failed", scores=[score], warnings=["no [italic] files"])
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    print_result(spoken, folder, console)
-    text = console.export_text()
-    for expected in ("92.00", "88.9-94.3", "400", "[bold]runs", "[red]how", "no [italic] files",
-                     result.checkpoint):  # fmt: skip
+    text = result_text(replace(spoken, checkpoint_step=8), folder)
+    for expected in ("92.00", "88.9-94.3", "400", "[bold]runs", "note: no [italic] files",
+                     "failed after 10 steps and 1.5 s with validation",
+                     f"best checkpoint of step 8: {folder / 'checkpoints/best.ckpt'}"):  # fmt: skip
         assert expected in text
+    monkeypatch.chdir(tmp_path)
+    assert "best checkpoint: run/checkpoints" in result_text(result, tmp_path / "run")
     command = next(line for line in text.splitlines() if "resume with" in line)
     assert shlex.split(command)[-1] == f"resume={folder}"

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from siamese_oneshot.utils.text import bare_key, did_you_mean, folder_name, short_keys, some_of
+from siamese_oneshot.utils.text import (
+    bare_key,
+    did_you_mean,
+    duration,
+    folder_name,
+    near,
+    short_keys,
+    some_of,
+)
 
 
 def test_the_most_similar_choice_is_offered() -> None:
@@ -12,6 +22,26 @@ def test_the_most_similar_choice_is_offered() -> None:
     assert did_you_mean("xyz", ["conv1", "dense"]) == ""
     assert did_you_mean("xyz", ["conv1", "dense"], cutoff=0.0) != ""
     assert did_you_mean(3, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"), (0.16, "0.2 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"),
+        (60, "1 min"), (2926, "48 min 46 s"), (3600, "1 h"), (7500, "2 h 5 min"),
+        (7199.9, "2 h"), (86400 * 3 + 3600 * 4 + 59, "3 d 4 h"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_paths_below_the_working_directory_are_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert near(tmp_path / "a" / "b") == "a/b"
+    assert near(tmp_path.parent) == str(tmp_path.parent)
 
 
 def test_the_first_of_many_are_named() -> None:
