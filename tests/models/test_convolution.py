@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_oneshot.models import convolution
-from siamese_oneshot.models.convolution import Convolution, Shape, _matrices, fourier_conv2d
+from siamese_oneshot.models.convolution import (
+    Convolution,
+    Shape,
+    _exact_waves,
+    fourier_conv2d,
+    unrolled_conv2d,
+)
 from siamese_oneshot.models.encoders import ConvEncoder
 
 
@@ -125,6 +131,8 @@ SIZES = [  # height, width, kernel, margin
     (5, 5, 5, 0),  # a single output
     (3, 3, 7, 3),  # kernel larger than the image
     (1, 2, 1, 0),
+    (41, 6, 4, 0),  # by FFT
+    (3, 46, 5, 2),  # by FFT of 5 by 48
 ]
 
 
@@ -172,16 +180,32 @@ def test_float32_errors_are_close_to_those_of_conv2d() -> None:
     assert ours.square().mean() < (5 * plain).square().mean()
 
 
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_output_has_the_memory_format_of_the_input(layout: torch.memory_format) -> None:
-    x, w, b = batch(9, 8, 3, torch.float32)
-    assert fourier_conv2d(x.contiguous(memory_format=layout), w, b, 1).is_contiguous(
-        memory_format=layout
-    )
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_pairs_of_images_stay_apart(n: int) -> None:
+    """Two images share a transform; the last one of an odd number has none to share it with."""
+    _, w, b = batch(9, 8, 3, torch.float64)
+    x = torch.rand(n, 4, 9, 8, dtype=torch.float64)
+    x[0] *= 1e3
+    torch.testing.assert_close(fourier_conv2d(x, w, b, 1), F.conv2d(x, w, b, padding=1))
+
+
+def test_the_images_need_no_gradient() -> None:
+    x, w, _ = batch(9, 8, 3, torch.float64)
+    (expected,) = torch.autograd.grad(F.conv2d(x, w).square().sum(), w)
+    (ours,) = torch.autograd.grad(fourier_conv2d(x.detach(), w, None, 0).square().sum(), w)
+    torch.testing.assert_close(ours, expected)
+
+
+def test_the_same_batch_gives_the_same_bits() -> None:
+    x, w, b = batch(48, 48, 7, torch.float32)
+    first, second = fourier_conv2d(x, w, b, 0), fourier_conv2d(x, w, b, 0)
+    assert torch.equal(first, second)
+    gradients = (torch.autograd.grad(y.sum(), (x, w, b)) for y in (first, second))
+    assert all(map(torch.equal, *gradients))
 
 
 def test_matrices_cached_in_validation_serve_training() -> None:
-    _matrices.cache_clear()
+    _exact_waves.cache_clear()
     x, w, b = batch(9, 8, 3, torch.float32)
     with torch.inference_mode():
         fourier_conv2d(x, w, b, 1)
@@ -189,14 +213,27 @@ def test_matrices_cached_in_validation_serve_training() -> None:
     assert w.grad is not None
 
 
+@pytest.mark.parametrize(("stride", "margin"), [(1, 0), (2, 2), (3, 1)])
+def test_unrolled_equals_conv2d(stride: int, margin: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x, w, b = (
+        torch.randn(shape, generator=rng, dtype=torch.float64).requires_grad_()
+        for shape in ((3, 1, 11, 12), (4, 1, 5, 5), (4,))
+    )
+    ours, expected = unrolled_conv2d(x, w, b, stride, margin), F.conv2d(x, w, b, stride, margin)
+    torch.testing.assert_close(ours, expected)
+    gradients, exact = (torch.autograd.grad(y.square().sum(), (x, w, b)) for y in (ours, expected))
+    torch.testing.assert_close(gradients, exact)
+
+
 def test_work_by_hand() -> None:
-    """8x8 images, 3x3 kernels, valid: 6x6 outputs; 5 by 8 frequencies of three products."""
+    """8x8 images, 3x3 kernels, valid: 6x6 outputs; 8 by 8 frequencies, 2 pairs of 3 images."""
     shape = Shape(8, 8, 3, 0)
-    assert shape.direct_work(2, 3, 4) == 2 * 3 * 4 * 9 * 36
-    images = 2 * 3 * (10 * 8 * 8 + 5 * 24 * 16)
-    kernels = 3 * 4 * (10 * 3 * 3 + 5 * 24 * 6)
-    outputs = 2 * 4 * (5 * 12 * 24 + 6 * 10 * 6)
-    moves = 40 * 5 * 24 * (2 * 3 + 3 * 4 + 2 * 4)
-    work = 5 * 24 * 2 * 3 * 4 + images + kernels + outputs + moves
-    assert shape.fourier_work(2, 3, 4) == work
-    assert shape.gain(2, 3, 4) == pytest.approx(2 * 3 * 4 * 9 * 36 / work)
+    assert shape.direct_work(3, 4, 5) == 3 * 4 * 5 * 9 * 36
+    images = 2 * 4 * (4 * 8 * 8 * 8 + 4 * 8 * 8 * 8)
+    kernels = 4 * 5 * (4 * 8 * 3 * 3 + 4 * 8 * 3 * 8)
+    outputs = 2 * 5 * (4 * 8 * 8 * 6 + 4 * 8 * 6 * 6)
+    moves = 40 * 64 * (2 * 4 + 4 * 5 + 2 * 5)
+    work = 4 * 64 * 2 * 4 * 5 + images + kernels + outputs + moves
+    assert shape.fourier_work(3, 4, 5) == work
+    assert shape.gain(3, 4, 5) == pytest.approx(3 * 4 * 5 * 9 * 36 / work)
