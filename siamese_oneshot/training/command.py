@@ -184,7 +184,8 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise Busy(
-            f"another process is training in {folder}: wait for it, or stop it, then resume"
+            f"another process is training in {folder}: wait for it, or stop it, then resume. If "
+            f"there is none, as in a copied folder where files cannot be locked, remove {JOB_LOCK}"
         ) from None
     try:
         remove_temporary_files(folder)

@@ -53,8 +53,8 @@ def check_started(devices: int, nodes: int, overrides: Sequence[str]) -> None:
     wanted, started = devices * nodes, None
     if "RANK" in os.environ:
         started = int(os.environ.get("WORLD_SIZE", 1))
-    elif slurm.is_task() and wanted > 1:  # the tasks of a script may be meant as cores
-        started = int(os.environ["SLURM_NTASKS"])
+    elif slurm.is_task() and (wanted > 1 or slurm.tasks_of_step() > 1):
+        started = int(os.environ["SLURM_NTASKS"])  # of a batch script they may be meant as cores
     if started is None:
         return
     if started != wanted:

@@ -27,6 +27,7 @@ from pytorch_lightning.callbacks import (
     TQDMProgressBar,
 )
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from siamese_oneshot.callbacks.checkpoints import (
@@ -93,6 +94,9 @@ class TrainingRun:
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         devices = number_of(cfg.trainer.devices, self.accelerator) * cfg.trainer.num_nodes
+        # Otherwise Lightning takes the tasks of a batch script, meant as cores, for processes.
+        alone = devices == 1 and slurm.is_task() and "RANK" not in os.environ
+        self.plugins = [AtomicCheckpointIO(), *([LightningEnvironment()] if alone else [])]
         # Read at the start, since files may change during the training.
         self.environment = environment(gpus=devices if self.accelerator in ("gpu", "cuda") else 0)
         self.machine = machine()
@@ -215,7 +219,7 @@ class TrainingRun:
             "callbacks": list(callbacks),
             "logger": list(loggers),
             "default_root_dir": self.folder,
-            "plugins": [AtomicCheckpointIO()],
+            "plugins": self.plugins,
             "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
             "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
             # Statistics over the whole batch of all processes, which PyTorch has on GPUs only.

@@ -34,6 +34,13 @@ def is_task() -> bool:
     return "SLURM_NTASKS" in os.environ and not is_interactive()
 
 
+def tasks_of_step() -> int:
+    """Number of processes that srun started as this one; 1 in a batch script without srun."""
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        return int(os.environ["SLURM_NTASKS"])
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1") or "1")
+
+
 def is_restarted() -> bool:
     """Whether Slurm runs this job again after a requeue or a node failure."""
     return job() is not None and os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import socket
 from functools import partial
@@ -10,10 +11,14 @@ from pathlib import Path
 import optuna
 import pytest
 from hydra.utils import instantiate
+from made_jobs import result_of
 from omegaconf import OmegaConf
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.runs.result import write_result
 from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.sweeps.search import INFEASIBLE, SearchSweeper, open_study
 from siamese_oneshot.utils.config import group_options
@@ -347,3 +352,86 @@ def test_a_restarted_sobol_sequence_is_the_same_sequence() -> None:
     draws(known, "qmc", "one", "sqlite:///s.db")  # by chance, before the sequence begins
     values = [draws(known, "qmc", name, "sqlite:///s.db") for name in 4 * ("one", "two")]
     assert sorted(int(8 * value) for value in values) == [*range(8)]
+
+
+def test_a_fault_of_the_machine_is_no_trial(bench, capsys) -> None:
+    """The search stops at once, and the same command trains all of its trials."""
+    full = OSError(errno.ENOSPC, "No space left on device", "last.ckpt")
+
+    def act(cfg, folder):
+        if folder.name.startswith("1_") and bench.begun[folder.name] == 1:
+            write_result(folder, result_of(None, status="failed"))
+            raise full
+
+    bench.act = act
+    assert bench.run(*LINE, of_trials(3)) == 1
+    assert "the machine fails and not a job: last.ckpt: No space left" in capsys.readouterr().err
+    assert states(bench) == [COMPLETE, RUNNING]
+    assert bench.run(*LINE, of_trials(3)) == 0
+    assert states(bench) == [COMPLETE] * 3
+    assert sorted(bench.finished.values()) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("fault", [FileNotFoundError(2, "No such file", "x"), MemoryError()])
+def test_what_depends_on_the_settings_is_a_failed_trial(bench, fault) -> None:
+    def act(cfg, folder):
+        if folder.name.startswith("1_"):
+            raise fault
+
+    bench.act = act
+    assert bench.run(*LINE, of_trials(3)) == 1
+    assert states(bench) == [COMPLETE, FAIL, COMPLETE]
+
+
+@pytest.mark.parametrize("damage", [None, b"no database"])
+def test_a_study_that_is_removed_is_rebuilt_from_its_jobs(bench, capsys, damage) -> None:
+    def act(cfg, folder):
+        number = int(folder.name.partition("_")[0])
+        if number == 1:
+            raise ValueError("of this setting")
+        if number == 3 and bench.begun[folder.name] == 1:
+            raise bench.killed
+        return "pruned" if number == 2 else None
+
+    bench.act, bench.score = act, peak
+    with pytest.raises(bench.killed):
+        bench.run(*LINE, of_trials(5))
+    before = trials_of(bench)
+    study = bench.folder / "outputs/default/s/study.db"
+    if damage is not None:
+        study.write_bytes(damage)
+        assert bench.run(*LINE, of_trials(5)) == 1
+        assert "If it is damaged, remove it: nothing is lost" in capsys.readouterr().err
+    study.unlink()
+    assert bench.run(*LINE, of_trials(5)) == 1, "a trial failed"
+    after = trials_of(bench)
+    assert [one.state for one in after] == [COMPLETE, FAIL, PRUNED, COMPLETE, COMPLETE]
+    for old, new in zip(before, after, strict=False):
+        assert (old.number, old.params, old.distributions) == (
+            new.number,
+            new.params,
+            new.distributions,
+        )
+        assert old.values == new.values or old.state == RUNNING
+    assert [bench.finished[one.user_attrs["job"]] for one in after] == [1, 0, 1, 1, 1]
+
+
+def test_a_study_that_stays_locked_stops_the_search_and_costs_no_trial(
+    bench, monkeypatch, capsys
+) -> None:
+    locked = StorageInternalError("commit")
+    locked.__cause__ = OperationalError("", {}, Exception("database is locked"))
+    tell = optuna.Study.tell
+
+    def refuse(self, *values, **options):
+        raise locked
+
+    monkeypatch.setattr(optuna.Study, "tell", refuse)
+    assert bench.run(*LINE, of_trials(2)) == 1
+    message = capsys.readouterr().err
+    assert "database is locked" in message
+    assert "No trial is lost" in message
+    monkeypatch.setattr(optuna.Study, "tell", tell)
+    assert bench.run(*LINE, of_trials(2)) == 0
+    assert states(bench) == [COMPLETE] * 2
+    assert sorted(bench.finished.values()) == [1, 1]

@@ -108,6 +108,9 @@ TASKS = {"SLURM_NTASKS": "4"}
         (TASKS, 4, 1, ["hydra.run.dir=x"], None),
         (TASKS, 4, 1, [], r"set hydra\.run\.dir="),
         (TASKS, 1, 1, [], None),
+        ({**TASKS, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, 1, 1, [], None),
+        ({**TASKS, "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}, 1, 1, [], "4 processes"),
+        ({**TASKS, "SLURM_PROCID": "2"}, 1, 1, [], "4 processes"),
         ({"SLURM_NTASKS": "1"}, 2, 1, [], r"srun --ntasks=2"),
         ({**TASKS, "SLURM_JOB_NAME": "bash"}, 2, 1, [], None),
     ],
@@ -120,7 +123,7 @@ def test_processes_that_would_wait_forever_are_refused(
     overrides: list[str],
     refused: str | None,
 ) -> None:
-    for name in ("RANK", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_JOB_NAME"):
+    for name in ("RANK", "WORLD_SIZE", *[name for name in os.environ if "SLURM" in name]):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
