@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
@@ -35,6 +36,14 @@ def hold(step: int) -> list[str]:
     return ["+callbacks.hold._target_=stoppers.Hold", f"+callbacks.hold.step={step}"]
 
 
+def train(line: Sequence[str]) -> None:
+    """The train command."""
+    from siamese_oneshot.cli import run_hydra
+    from siamese_oneshot.train import train_task
+
+    run_hydra(train_task, argv=line)
+
+
 class Forked:
     """A training in a fork of this process, which saves imports; used like a ``Popen``.
 
@@ -44,6 +53,7 @@ class Forked:
         cwd: Its working directory.
         prepare: Called in the fork before it runs.
         output: File descriptor to print to, in place of the log.
+        command: What runs the line.
         **environment: Further variables of its environment.
     """
 
@@ -54,6 +64,7 @@ class Forked:
         cwd: Path | str = ".",
         prepare: Callable[[], object] = lambda: None,
         output: int | None = None,
+        command: Callable[[Sequence[str]], object] = train,
         **environment: str,
     ) -> None:
         self.returncode: int | None = None
@@ -78,18 +89,16 @@ class Forked:
             GlobalHydra.instance().clear()
             torch.set_num_threads(1)  # a fork has no threads of its parent
             prepare()
-            from siamese_oneshot.cli import run_hydra
-            from siamese_oneshot.train import train_task
-
-            run_hydra(train_task, argv=line)
+            command(line)
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 1
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(Exception):  # a test may have taken them away
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(code)
 
     def poll(self) -> int | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -113,12 +116,66 @@ def test_the_same_sweep_on_each_launcher(
         pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     line = ["-m", f"seed={seeds}", *SMALL, f"hydra/launcher={launcher}"]
     if launcher == "joblib":
-        line.append("hydra.launcher.n_jobs=2")
+        line += ["hydra.launcher.n_jobs=2", "data.num_workers=2"]  # PyTorch's within joblib's
     assert finish(tmp_path, *line) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
     sweep = tmp_path / "outputs" / "default" / "s"
     jobs = sorted(results(sweep))
     assert jobs == (["0"] if seeds == "1" else ["0_seed=0", "1_seed=1"])
     assert read_result(sweep / jobs[-1]).val_accuracy == alone
+
+
+@needs_fork
+@pytest.mark.slow
+def test_workers_of_joblib_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    """With a checkpoint, from which the same command continues."""
+    line = ["-m", "seed=0,1", *SMALL, "trainer.max_steps=100000", "hydra/launcher=joblib"]
+    sweep = tmp_path / "outputs" / "default" / "s"
+    driver = start(tmp_path, *line, "hydra.launcher.n_jobs=2")
+    deadline = time.monotonic() + 300
+    while len([*sweep.glob("*/csv/version_0/metrics.csv")]) < 2 and time.monotonic() < deadline:
+        assert driver.poll() is None, (tmp_path / "printed.txt").read_text()[-3000:]
+        time.sleep(0.05)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    with pytest.raises(ProcessLookupError):  # noqa: PT012
+        while time.monotonic() < deadline:
+            os.killpg(driver.pid, 0)
+            time.sleep(0.1)
+    for folder in sweep.glob("*_seed=*"):
+        assert read_result(folder).status == "interrupted"
+        assert (folder / "checkpoints" / "last.ckpt").exists()
+
+
+@needs_fork
+@pytest.mark.slow
+def test_a_failed_job_of_submitit_says_so_in_its_own_log(tmp_path: Path) -> None:
+    line = ["-m", "seed=1", *SMALL, "hydra/launcher=submitit_local", "trainer.strategy=quantum"]
+    assert finish(tmp_path, *line) == 1
+    assert "1 of 1 jobs failed" in (tmp_path / "printed.txt").read_text()
+    (log,) = (tmp_path / "outputs/default/s/.submitit").glob("*/*_log.out")
+    text = log.read_text()
+    assert "the job failed" in text
+    assert "invalid strategy" in text
+    assert "Traceback" in text
+
+
+@pytest.mark.parametrize(("environment", "code"), [({"SUBMITIT_FOLDER": "x"}, 1), ({}, 0)])
+def test_a_failed_job_of_submitit_ends_with_a_non_zero_exit_code(
+    environment: dict[str, str], code: int
+) -> None:
+    command = (
+        "from siamese_oneshot.sweeps.worker import fail_visibly\n"
+        "fail_visibly(ValueError('this setting'))\nprint('answered')"
+    )
+    plain = {name: value for name, value in os.environ.items() if "SUBMITIT" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        env={**plain, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (code, "answered\n")
+    assert ("this setting" in done.stderr) == bool(code)
 
 
 @pytest.mark.parametrize(("interval", "stops_at"), [(1.0, 6), (0.5, 3)])

@@ -260,9 +260,12 @@ class TrainingRun:
             except OSError as problem:
                 if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                     raise
+                too_large = problem.errno == errno.EFBIG
+                what = "only takes smaller files (ulimit -f)" if too_large else "is full"
+                remedy = "Raise the limit" if too_large else "Free some space"
                 raise MachineFault(
-                    f"The disk of {self.folder} is full. The last checkpoint on it is intact. Free "
-                    f"some space, then: {resume_line(self.folder)}"
+                    f"The disk of {self.folder} {what}. The last checkpoint on it is intact. "
+                    f"{remedy}, then: {resume_line(self.folder)}"
                 ) from problem
             finally:
                 result = with_earlier(self._result(trainer, status, scores), self.earlier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import shlex
@@ -15,6 +16,8 @@ from typing import Any
 
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import bare_key
+
+log = logging.getLogger(__name__)
 
 PATCH = "changes.patch"
 PACKAGES = (
@@ -91,7 +94,12 @@ def commit() -> str | None:
         _check_tracked()
         head = _git("rev-parse", "HEAD").decode().strip()
         differs = _git("status", "--porcelain", "-uno") or _new_files()
-    except _GIT_ERRORS:
+    except _GIT_ERRORS as problem:
+        if b"dubious ownership" in (getattr(problem, "stderr", None) or b""):
+            log.warning(
+                "the commit is not recorded, because git does not trust the owner of %s: "
+                "git config --global --add safe.directory %s", _ROOT, _ROOT,
+            )  # fmt: skip
         return None
     return head + ("+" if differs else "")
 
@@ -128,7 +136,7 @@ def _new_files() -> list[str]:
 def _git(*line: str, codes: tuple[int, ...] = (0,)) -> bytes:
     done = subprocess.run(["git", *line], cwd=_ROOT, capture_output=True, timeout=10, check=False)
     if done.returncode not in codes:
-        raise subprocess.CalledProcessError(done.returncode, line)
+        raise subprocess.CalledProcessError(done.returncode, line, stderr=done.stderr)
     return done.stdout
 
 

@@ -132,3 +132,25 @@ def test_all_processes_are_pruned(folders: list[Path]) -> None:
     assert callback.pruned
     study = open_study(f"sqlite:///{folders[0].parent / 'study.db'}", "s")
     assert study.trials[0].intermediate_values == {}
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_study_that_cannot_be_used_costs_only_the_pruning(
+    folders: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    when: str,
+) -> None:
+    pruner = optuna.pruners.ThresholdPruner(lower=2.0)
+    if when == "before":
+        (folders[0].parent / "study.db").write_bytes(b"no database")
+    else:
+
+        def locked(*values: object) -> None:
+            raise optuna.exceptions.StorageInternalError("database is locked")
+
+        monkeypatch.setattr(optuna.trial.Trial, "report", locked)
+    callback, trainer = trained(folders[0], [0.4, 0.5], pruner)
+    assert not callback.pruned
+    assert not trainer.should_stop
+    assert caplog.text.count("without pruning") == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import shutil
 import struct
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +123,51 @@ def fill(path: Path) -> None:
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
+
+
+@pytest.mark.parametrize("reader", ["terminal", "pipe", "full log disk"])
+def test_whoever_reads_the_output_may_go_away(
+    uninterrupted: Path, tmp_path: Path, reader: str
+) -> None:
+    folder = tmp_path / "run"
+    if reader == "terminal":
+        end, output = pty.openpty()
+    elif reader == "pipe":
+        end, output = os.pipe()
+    else:
+        end = output = os.open("/dev/full", os.O_WRONLY)
+    process = start(folder, *LINE, *hold(6), output=output)
+    wait_until(process, (folder / "held").exists)
+    for one in {end, output}:
+        os.close(one)
+    (folder / "held").unlink()
+    assert process.wait(300) == 0
+    assert differences(uninterrupted, folder) == []
+
+
+def test_a_process_without_standard_streams_trains(uninterrupted: Path, tmp_path: Path) -> None:
+    def close() -> None:
+        sys.stdout = sys.stderr = None  # type: ignore[assignment]
+
+    process = start(tmp_path / "run", *LINE, prepare=close)
+    assert process.wait(300) == 0
+    assert differences(uninterrupted, tmp_path / "run") == []
+
+
+def test_a_limit_on_the_size_of_files_is_one_line(uninterrupted: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "run"
+    size = (uninterrupted / "checkpoints" / "last.ckpt").stat().st_size // 2
+    limited = start(
+        folder, *LINE, prepare=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    )
+    text = finish(limited, folder, 1)
+    (error,) = [line for line in text.splitlines() if line.startswith("Error")]
+    assert "only takes smaller files (ulimit -f)" in error
+    assert "Traceback" not in text
+    assert not [*folder.rglob("*.tmp")]
+    finish(resume(folder), folder)
+    assert differences(uninterrupted, folder) == []
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_one_line(

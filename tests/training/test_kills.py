@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from disturbed import at_operation, kill_oneself
 from kills import (
     FORKED,
     LINE,
     SHAKE,
     SLOW,
+    Forked,
     differences,
     finish,
     history,
     kill,
     needs_fork,
+    output,
     resume,
     start,
     steps_logged,
     unequal,
     wait_until,
 )
-from tiny import BATCHES
+from tiny import BATCHES, SYNTHETIC
+
+from siamese_oneshot import report
+from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.evaluate import evaluate_task
 
 pytestmark = needs_fork
 
@@ -146,6 +157,76 @@ def test_a_resumed_run_is_exact_with_options_of_the_trainer(
     kill(process)
     finish(resume(killed), killed)
     assert differences(expected, killed) == []
+
+
+def evaluate(line: Sequence[str]) -> None:
+    run_hydra(evaluate_task, "evaluate", argv=line, words="models")
+
+
+FEW = [*FORKED, *BATCHES, SHAKE, "sampler.steps_per_epoch=2", "trainer.max_steps=4"]
+EVALUATION = [
+    *SYNTHETIC, "mnist=false",
+    "plots=false", "protocols.max_way=5", "protocols.episodes_per_way=10",
+    "protocols.few_shot_episodes=10",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "resume", "sweep", "evaluate", "report"])
+def test_a_kill_before_every_operation_on_a_file(tmp_path: Path, command: str) -> None:
+    """Killed before the first, the second, … operation, and started again: the same in the end.
+
+    SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k every_operation
+    """
+    if not os.environ.get("SIAMESE_ONESHOT_LONG"):
+        pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
+    expected, given, work = tmp_path / "expected", tmp_path / "given", tmp_path / "work"
+    sweep = [*FEW, "-m", "seed=0,1", "hydra.sweeper.name=s", "test=false"]
+
+    def begin(folder: Path, number: int = 10**9) -> Forked:
+        options: dict[str, Any] = {"prepare": at_operation(folder, number, kill_oneself)}
+        if command == "run":
+            return start(folder, *FEW, **options)
+        if command == "resume":
+            return resume(folder, "trainer.max_steps=8", **options)
+        if command == "sweep":
+            return Forked(output(folder), [*sweep, f"hydra.sweep.dir={folder}"], **options)
+        if command == "evaluate":
+            line = [str(folder), *EVALUATION]
+            return Forked(output(folder), line, command=evaluate, **options)
+        line = [str(folder), "--wandb", "disabled"]
+        return Forked(output(folder), line, command=report.main, **options)
+
+    given.mkdir()
+    if command not in ("run", "sweep"):
+        given.rmdir()
+        finish(start(given, *FEW), given)
+    shutil.copytree(given, expected)
+    finish(begin(expected), expected)
+    for number in itertools.count(1):
+        shutil.rmtree(work, ignore_errors=True)
+        output(work).unlink(missing_ok=True)
+        shutil.copytree(given, work)
+        if begin(work, number).wait(600) == 0:
+            break
+        recorded = (work / ".hydra" / "overrides.yaml").exists()
+        again = resume(work) if command == "run" and recorded else begin(work)
+        assert "Traceback" not in finish(again, work), number
+        if command == "sweep":
+            found = [
+                differences(path, work / "s" / path.name) for path in (expected / "s").glob("*_*")
+            ]
+            assert [one for one in found if one] == [], number
+        else:
+            assert differences(expected, work) == [], number
+        stray = [path for path in work.rglob("*.tmp") if command in ("run", "resume", "sweep")]
+        assert not stray, number
+        for path in work.rglob("*.json"):
+            json.loads(path.read_text())
+        names = [{str(one.relative_to(top)) for one in top.rglob("*")} for top in (expected, work)]
+        assert names[0] <= names[1], number
+    print(f"{command}: killed before each of {number - 1} operations", flush=True)
+    assert number > 3
 
 
 @pytest.mark.slow

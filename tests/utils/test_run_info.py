@@ -98,3 +98,17 @@ def test_overrides_that_change_what_is_learned() -> None:
     ]  # fmt: skip
     learned = ["optimizer.lr=1e-3", "+experiment=paper", "~callbacks.ema", "data.rooted=1"]
     assert of_training(overrides) == learned
+
+
+def test_a_repository_that_git_does_not_trust_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = b"fatal: detected dubious ownership in repository at '/code'"
+    refusal = subprocess.CompletedProcess([], 128, b"", message)
+    monkeypatch.setattr(subprocess, "run", lambda *line, **options: refusal)
+    assert commit() is None
+    (record,) = caplog.records
+    assert "git config --global --add safe.directory" in record.getMessage()
+    refusal.stderr = b"fatal: not a git repository"
+    assert commit() is None
+    assert len(caplog.records) == 1
