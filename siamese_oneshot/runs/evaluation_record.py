@@ -10,7 +10,7 @@ from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.io import atomic_write, json_content, write_json
+from siamese_oneshot.utils.io import atomic_write, json_content, previous, write_json
 from siamese_oneshot.utils.tables import Table, markdown_text
 
 VERSION = 2
@@ -67,8 +67,10 @@ class EvaluationRecord:
 
 
 def write_evaluation(folder: Path, record: EvaluationRecord) -> Path:
-    """Write ``evaluation.json`` atomically."""
-    return write_json(folder / FILE, {"version": VERSION, **dataclasses.asdict(record)})
+    """Write ``evaluation.json`` atomically; the one before is ``evaluation.previous.json``."""
+    path = folder / FILE
+    content = {"version": VERSION, **dataclasses.asdict(record)}
+    return write_json(path, content, keep=previous(path))
 
 
 def find_evaluation(folder: Path) -> Path | None:

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from siamese_oneshot.sweeps.job import ATTEMPTS, Job, JobProgress, await_orphan, jobs_in, open_sweep
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
-from siamese_oneshot.utils.io import set_aside
+from siamese_oneshot.utils.io import atomic_write, set_aside
 from siamese_oneshot.utils.text import bare_key, duration, folder_name, near, quoted
 
 NEEDS_LIST = "a grid needs a list of values; to search an interval add +sweep=search"
@@ -91,7 +91,8 @@ class SweepDriver(Sweeper):
         with open_sweep(self.folder, arguments, self.params, command):
             with open_dict(self.config):
                 self.config.hydra.sweep.dir = str(self.folder)
-            OmegaConf.save(self.config, self.folder / "multirun.yaml")
+            with atomic_write(self.folder / "multirun.yaml") as file:
+                file.write(OmegaConf.to_yaml(self.config).encode())
             self.launcher = Plugins.instance().instantiate_launcher(
                 hydra_context=self.hydra_context, task_function=self._task, config=self.config
             )
