@@ -121,8 +121,10 @@ class Soak:
         return [path.name for _, path, progress in found if progress.complete]
 
     def compare(self, kind: str, history: list[str], folder: Path, expected: Path) -> None:
-        for _, path, _ in jobs_in(expected):
-            own = folder / path.name
+        # A kill between two steps of a draw costs the trial its number, not its settings.
+        by_settings = {str(job.settings): path for job, path, _ in jobs_in(folder)}
+        for job, path, _ in jobs_in(expected):
+            own = by_settings.get(str(job.settings), folder / path.name)
             found = [f"{own.name} is missing"] if not JobProgress.of(own).complete else []
             if not found:
                 results = [read_result(one) for one in (path, own)]
