@@ -130,16 +130,19 @@ class TaskProvider:
             UserError: If the forced split tests classes that the model was trained or selected on,
                 or the images are not those of the training, so that this cannot be checked.
         """
-        metadata, dataset, own = model.metadata, self.loaded.dataset, None
-        if metadata.get("data_source") == dataset.source:
-            self._check_same_images(model)
-            own = metadata.get("split")
-        trained_with = tuple(metadata.get("val_alphabets") or ()) or None
-        rule = self.forced_split or own or self.split
-        key = rule, trained_with if rule == own else self.val_alphabets
+        dataset, own = self.loaded.dataset, list[tuple[str, tuple[str, ...] | None]]()
+        known: dict[str, Any] | None = model.metadata
+        while known:  # the training, and those of the weights that it began from
+            if known.get("data_source") == dataset.source and known.get("split"):
+                self._check_same_images(model.name, known.get("data_digest"))
+                own.append((known["split"], tuple(known.get("val_alphabets") or ()) or None))
+            known = known.get("init_from")
+        rule = self.forced_split or (own[0][0] if own else self.split)
+        key = own[0] if own and rule == own[0][0] else (rule, self.val_alphabets)
         split = self._once(("split", *key), lambda: split_dataset(dataset, *key))
-        if own is not None and rule != own:
-            self._check_not_trained_on(model, split_dataset(dataset, own, trained_with), split)
+        for other in own:
+            if other != key:
+                check_not_trained_on(model.name, dataset, split_dataset(dataset, *other), split)
         validation, test = self._once(
             ("tasks", *key),
             lambda: tasks_of(dataset, split, self.loaded.runs, self.config, self.protocols),
@@ -162,29 +165,33 @@ class TaskProvider:
             self._made[key] = make()
         return self._made[key]
 
-    def _check_same_images(self, model: EvaluatedModel) -> None:
+    def _check_same_images(self, name: str, digest: str | None) -> None:
         """Refuse other images of the same source: the split would be another one."""
-        source, digest = self.loaded.dataset.source, model.metadata.get("data_digest")
+        source = self.loaded.dataset.source
         if source != "omniglot" and digest and digest != self.loaded.digest:
             raise UserError(
-                f"{model.name} was trained on other {source} images than these (digest {digest}, "
+                f"{name} was trained on other {source} images than these (digest {digest}, "
                 f"not {self.loaded.digest}), so its training classes could be tested: use the data "
                 "settings in its folder's .hydra/config.yaml, or Omniglot"
             )
 
-    def _check_not_trained_on(self, model: EvaluatedModel, own: Split, forced: Split) -> None:
-        """Refuse a split that tests a training or validation class of the model."""
-        dataset = self.loaded.dataset
-        seen = dataset.classes[torch.cat([own.train, own.validation])].unique()
-        tested = dataset.classes[forced.test_all_drawers].unique()
-        both = tested[torch.isin(tested, seen)]
-        if len(both):
-            alphabets = dataset.class_alphabets[both].unique().tolist()
-            names = ", ".join(dataset.alphabet_names[index] for index in alphabets)
-            raise UserError(
-                f"{model.name} was trained or selected with split={own.name} on {names}, which "
-                f"split={forced.name} tests: leave split out, or choose another one"
-            )
+
+def check_not_trained_on(name: str, dataset: CharacterDataset, own: Split, tested: Split) -> None:
+    """Refuse a split that tests a training or validation class of a network.
+
+    Raises:
+        UserError: With the alphabets.
+    """
+    seen = dataset.classes[torch.cat([own.train, own.validation])].unique()
+    classes = dataset.classes[tested.test_all_drawers].unique()
+    both = classes[torch.isin(classes, seen)]
+    if len(both):
+        alphabets = dataset.class_alphabets[both].unique().tolist()
+        names = ", ".join(dataset.alphabet_names[index] for index in alphabets)
+        raise UserError(
+            f"{name} was trained or selected with split={own.name} on {names}, which "
+            f"split={tested.name} tests: leave split out, or choose another one"
+        )
 
 
 @dataclass(frozen=True)

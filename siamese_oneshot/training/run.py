@@ -42,12 +42,13 @@ from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.callbacks.throughput import TimeEstimate
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
-from siamese_oneshot.data.splits import Split
+from siamese_oneshot.data.splits import Split, split_dataset
+from siamese_oneshot.evaluation.model_evaluation import check_not_trained_on
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import untrusted_targets
+from siamese_oneshot.runs.checkpoint import load_trained, untrusted_targets
 from siamese_oneshot.runs.record import check_identity, differences, settings_of, write_record
 from siamese_oneshot.runs.result import (
     RunResult,
@@ -139,6 +140,8 @@ class TrainingRun:
             if isinstance(callback, TimeEstimate):
                 callback.shorter = [text for text in callback.shorter if not in_force(text, cfg)]
         self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
+        if self.checkpoint is None and cfg.init_from is not None:
+            self.module.metadata["init_from"] = begin_from(cfg.init_from, self.module, self.data)
         self._begin_leg()
         if self.checkpoint is None:
             self.record()
@@ -159,8 +162,9 @@ class TrainingRun:
                 self.earlier = read_result(self.folder)
                 self.exact_resume.seconds_before = self.earlier.train_seconds
             content = read_checkpoint(self.checkpoint)
-            known = content.get("siamese_oneshot") or {}
-            check_identity(known.get("metadata") or {}, self.module.metadata, self.checkpoint)
+            known = (content.get("siamese_oneshot") or {}).get("metadata") or {}
+            check_identity(known, self.module.metadata, self.checkpoint)
+            self.module.metadata |= {k: v for k, v in known.items() if k == "init_from"}
             state = content.get("exact_resume") or {}
             earlier = state.get("legs") or []
             changes = differences(state["settings"], settings) if "settings" in state else {}
@@ -429,6 +433,36 @@ def in_force(override: str, cfg: DictConfig) -> bool:
     """Whether a configuration has the value of ``key=value`` already."""
     key, wanted = override.partition("=")[0], OmegaConf.from_dotlist([override])
     return OmegaConf.select(cfg, key) == OmegaConf.select(wanted, key)
+
+
+def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> dict[str, Any]:
+    """Load trained weights into a module that is to be trained further.
+
+    Returns:
+        The weights' name and metadata, for that of the module.
+
+    Raises:
+        UserError: There are no such weights, they belong to another network, or they learned from
+            what the data's split tests.
+    """
+    trained = load_trained(where)
+    known, own = trained.network.state_dict(), module.network.state_dict()
+    other = [key for key in {**own, **known} if _shape(own.get(key)) != _shape(known.get(key))]
+    if other:
+        asked = [text for text in trained.metadata.get("overrides") or () if "model" in text]
+        like = f" with {' '.join(asked)}" if asked else ""
+        raise UserError(
+            f"init_from: {where} holds another network than the one asked for (it differs in "
+            f"{other[0]}); choose the model that its training used{like}"
+        )
+    metadata = trained.metadata
+    if metadata.get("data_source") == data.dataset.source and metadata.get("split"):
+        val_alphabets = tuple(metadata.get("val_alphabets") or ()) or None
+        learned = split_dataset(data.dataset, metadata["split"], val_alphabets)
+        check_not_trained_on(f"init_from={where}", data.dataset, learned, data.split)
+    module.network.load_state_dict(known)
+    log.info("the training begins from the weights of %s", where)
+    return {"name": where, **metadata}
 
 
 def check_weights(

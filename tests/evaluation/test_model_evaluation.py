@@ -61,13 +61,21 @@ def test_a_forced_split_may_not_test_training_classes(omniglot) -> None:
         loaded = LoadedData(omniglot.dataset, omniglot.runs)
         provider = TaskProvider(loaded, None, "lake", forced, CONFIG, PROTOCOLS)
         # of full size, so that nothing is resized
-        return provider.tasks(replace(network(data_source="omniglot", **metadata), size=105))
+        metadata = {"data_source": "omniglot", **metadata}
+        return provider.tasks(replace(network(**metadata), size=105))
 
     assert tasks("vinyals", split="lake").split.name == "vinyals"
     with pytest.raises(UserError, match="trained or selected with split=koch40 on Angelic"):
         tasks("lake", split="koch40")
     with pytest.raises(UserError, match=r"split=koch on Angelic.*which split=lake tests"):
         tasks("lake", split="koch")
+    # A network that was trained further on other images, from weights that know Omniglot.
+    further = {"data_source": "folder", "split": "ratio_60_20_20"}
+    began = {"data_source": "omniglot", "split": "koch40"}
+    assert tasks(None, **further, init_from=began).split.name == "koch40"
+    for known in ({"init_from": began}, {"init_from": {**further, "init_from": began}}):
+        with pytest.raises(UserError, match="trained or selected with split=koch40 on Angelic"):
+            tasks("lake", **further, **known)
     split = tasks(None, split="lake", val_alphabets=["Greek"]).split
     (greek,) = omniglot.dataset.alphabets[split.validation].unique().tolist()
     assert (split.name, omniglot.dataset.alphabet_names[greek]) == ("lake", "Greek")

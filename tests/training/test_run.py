@@ -18,14 +18,16 @@ from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import conf_dir, run_hydra
 from siamese_oneshot.data.datamodule import OneShotDataModule
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import find_weights
+from siamese_oneshot.runs.checkpoint import find_weights, load_trained
 from siamese_oneshot.runs.result import read_result, write_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
 from siamese_oneshot.training import run as training_run
-from siamese_oneshot.training.run import check_split, in_force
+from siamese_oneshot.training.run import begin_from, check_split, in_force
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.errors import Busy, UserError
 
@@ -115,6 +117,42 @@ def test_the_folder_holds_everything(finished: tuple[Path, float]) -> None:
     for name in ("best", "last"):
         state = torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)
         json.dumps(state["siamese_oneshot"])  # plain values
+
+
+def test_a_training_begins_from_the_weights_of_another(
+    finished: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = finished
+    begin = [*SHORT, f"init_from={folder}", "seed=1"]
+    run(tmp_path / "still", *begin, "optimizer.lr=0")  # a rate of 0 leaves the weights as they are
+    before = load_trained(folder).network.state_dict()
+    weights = {
+        key.removeprefix("network."): value
+        for key, value in last(tmp_path / "still")["state_dict"].items()
+        if "running" not in key and "num_batches" not in key  # statistics of batches still change
+    }
+    assert weights
+    assert all(before[key].equal(value) for key, value in weights.items())
+    known = last(tmp_path / "still")["siamese_oneshot"]["metadata"]["init_from"]
+    assert (known["name"], known["seed"], known["split"]) == (str(folder), 0, "ratio_60_20_20")
+    run(tmp_path / "still", f"resume={tmp_path / 'still'}", "trainer.max_steps=9")
+    assert last(tmp_path / "still")["siamese_oneshot"]["metadata"]["init_from"] == known
+    refusal = refused(tmp_path / "other", capsys, *begin, "model.encoder.embedding_dim=8")
+    assert "another network than the one asked for (it differs in" in refusal
+    assert "model.encoder.embedding_dim=16" in refusal, "what it was trained with"
+
+
+def test_weights_are_not_tested_on_what_they_learned(
+    finished: tuple[Path, float], dataset: CharacterDataset
+) -> None:
+    folder, _ = finished
+    module = SiameseModule.load_from_checkpoint(folder / "checkpoints/last.ckpt")
+    parts = split_dataset(dataset, "ratio_60_20_20")
+    same = SimpleNamespace(dataset=dataset, split=parts)
+    assert begin_from(str(folder), module, same)["seed"] == 0
+    turned = SimpleNamespace(dataset=dataset, split=replace(parts, test_all_drawers=parts.train))
+    with pytest.raises(UserError, match=r"init_from=.* was trained or selected with split=ratio"):
+        begin_from(str(folder), module, turned)
 
 
 def test_the_log_says_how_convolutions_are_computed(
