@@ -216,15 +216,26 @@ def first_trial(real_bench, sweep: str):
     return trials_of(real_bench, experiment="paper"), *seen[0]
 
 
+def paper_of(group: str):
+    return OmegaConf.load(conf_dir() / "experiment/paper.yaml")[group]
+
+
 @pytest.mark.parametrize(("sweep", "dimensions"), [("paper", 18), ("paper_shape", 9)])
 def test_a_stage_of_the_papers_search_begins_with_the_experiments_own_values(
     real_bench, sweep: str, dimensions: int
 ) -> None:
     """Short trainings on the smallest set of pairs, chosen by 10,000 episodes and by 320."""
-    (trial,), cfg, pruner = first_trial(real_bench, sweep)
+    (trial, *waiting), cfg, pruner = first_trial(real_bench, sweep)
     assert len(trial.params) == dimensions
-    paper = OmegaConf.load(conf_dir() / "experiment/paper.yaml")
-    for own, expected in ((cfg.optimizer, paper.optimizer), (cfg.loss, paper.loss)):
+    assert len(waiting) == (sweep == "paper"), "one more begins with values found by hand"
+    for other in waiting:
+        by_hand = other.system_attrs["fixed_params"]
+        assert by_hand["optimizer.lr.dense"] == 0.1
+        assert by_hand["optimizer.momentum.dense"] == paper_of("optimizer").momentum.dense
+    for own, expected in (
+        (cfg.optimizer, paper_of("optimizer")),
+        (cfg.loss, paper_of("loss")),
+    ):
         assert OmegaConf.merge(own, expected) == own
     assert cfg.model.encoder.filters == [64, 128, 128, 256]
     assert cfg.model.encoder.kernels == [10, 7, 4, 4]
