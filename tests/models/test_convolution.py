@@ -84,6 +84,15 @@ def test_fourier_keeps_the_precision_of_the_weights(dtypes: list[torch.dtype]) -
     assert dtypes == [torch.float32, torch.float64]
 
 
+def test_inference_needs_a_larger_gain() -> None:
+    """Measured on one core: 1.33 times as fast with gradients, 0.77 without."""
+    layer = Convolution(64, 128, 3, 1, 1, False)
+    assert layer.by_fourier(192, 26, 26, plain=True)
+    with torch.no_grad():
+        assert not layer.by_fourier(192, 26, 26, plain=True)
+        assert Convolution(64, 128, 7, 1, 0, True).by_fourier(192, 48, 48, plain=True)
+
+
 def test_by_fourier_of_the_papers_encoder() -> None:
     """Measured speed-ups on two cores, 64 images: 4.8, 2.4 and 2.0."""
     with torch.device("meta"):
@@ -233,7 +242,7 @@ def test_work_by_hand() -> None:
     images = 2 * 4 * (4 * 8 * 8 * 8 + 4 * 8 * 8 * 8)
     kernels = 4 * 5 * (4 * 8 * 3 * 3 + 4 * 8 * 3 * 8)
     outputs = 2 * 5 * (4 * 8 * 8 * 6 + 4 * 8 * 6 * 6)
-    moves = 40 * 64 * (2 * 4 + 4 * 5 + 2 * 5)
+    moves = 64 * 64 * (4 * 4 + 4 * 5 + 4 * 5)
     work = 4 * 64 * 2 * 4 * 5 + images + kernels + outputs + moves
     assert shape.fourier_work(3, 4, 5) == work
     assert shape.gain(3, 4, 5) == pytest.approx(3 * 4 * 5 * 9 * 36 / work)
