@@ -19,6 +19,8 @@ from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from tiny import BATCHES, FULL_PRECISION, TINY
 
+import siamese_oneshot.cli.hydra_app
+import siamese_oneshot.training.command  # noqa: F401  # forks need not import it again
 from siamese_oneshot.runs.result import read_result
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="starts trainings by fork")

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from siamese_oneshot.callbacks.checkpoints import LastCheckpoint
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import any_of
-from siamese_oneshot.utils.errors import Stopped
+from siamese_oneshot.utils.errors import Stopped, raise_stopped
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,9 @@ class SignalHandler(Callback):
         else:
             self.received, self._time = int(signum), time.monotonic()
             if not self._is_training:
-                raise Stopped(signum)
+                raise_stopped(signum, frame)
+                self.received = None  # it will be sent again
+                return
             again = "; press Ctrl-C again to stop at once" if signum == signal.SIGINT else ""
             log.info("%s: stopping after this step%s", signal.Signals(signum).name, again)
 

@@ -31,7 +31,7 @@ from siamese_oneshot.cli.overrides import CommandLine, with_paths, with_recorded
 from siamese_oneshot.cli.suggest import CommandLineError, Settings
 from siamese_oneshot.sweeps import register_sweepers
 from siamese_oneshot.sweeps.worker import as_job, fail_visibly
-from siamese_oneshot.utils.errors import MachineFault, Stopped, UserError
+from siamese_oneshot.utils.errors import MachineFault, Stopped, UserError, raise_stopped
 
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
 _TRACE = ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
@@ -173,10 +173,7 @@ def _terminable() -> Iterator[None]:
         yield
         return
 
-    def handle(signum: int, frame: object) -> NoReturn:
-        raise Stopped(signum)
-
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, raise_stopped)
     try:
         yield
     finally:

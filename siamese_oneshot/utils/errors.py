@@ -1,9 +1,13 @@
 """Exceptions that are not bugs: mistakes that the user can correct, and requests to stop."""
 
+import os
 import signal
+import threading
+from types import FrameType
 from typing import Any
 
 _LONGEST = 80  # characters of a value in a message
+_MOMENT = 0.1  # seconds
 
 
 class UserError(Exception):
@@ -56,6 +60,19 @@ class Stopped(KeyboardInterrupt):
     def code(self) -> int:
         """The exit code by the shell's convention: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + int(self.args[0])
+
+
+def raise_stopped(signum: int, frame: FrameType | None) -> None:
+    """A handler of signals that raises `Stopped`.
+
+    Python ignores what is raised in a destructor, so there the signal is sent again a moment later.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            threading.Timer(_MOMENT, os.kill, (os.getpid(), signum)).start()
+            return
+        frame = frame.f_back
+    raise Stopped(signum)
 
 
 def shown(value: Any) -> str:

@@ -26,6 +26,7 @@ from kills import (
 )
 
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
+from siamese_oneshot.cli.hydra_app import _terminable
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.errors import Stopped
@@ -171,6 +172,24 @@ def test_a_signal_outside_of_training_raises_and_handlers_are_restored() -> None
         signal.raise_signal(signal.SIGTERM)
     assert stop.value.code == 143
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Dying:
+    """Receives a signal in its destructor."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("handled_by", [SignalHandler, _terminable])
+def test_a_signal_in_a_destructor_is_not_lost(handled_by: Any) -> None:
+    """Python ignores what is raised there."""
+    one = [Dying()]
+    with pytest.raises(Stopped), handled_by():  # noqa: PT012
+        one.clear()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 def fake_trainer(**options: Any) -> Any:
