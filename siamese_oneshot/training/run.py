@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +64,7 @@ from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import MachineFault, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
+from siamese_oneshot.utils.io import check_sums
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 from siamese_oneshot.utils.text import bare_key, near
 
@@ -317,6 +319,12 @@ class TrainingRun:
         if before is None or any(getattr(before, one) != getattr(now, one) for one in same):
             return False
         if self.cfg.test and not any(score.split == "test" for score in before.scores):
+            return False
+        kept = kept_checkpoint(trainer, self.folder)
+        try:
+            if kept is not None:
+                check_sums(kept)
+        except (OSError, zipfile.BadZipFile):  # its predecessor is to be evaluated
             return False
         by_epochs = trainer.max_steps < 0 or trainer.global_step < trainer.max_steps
         key = "trainer.max_epochs" if by_epochs else "trainer.max_steps"
