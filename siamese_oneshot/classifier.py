@@ -55,7 +55,8 @@ class ClassScore:
     """How well an image fits a class.
 
     The score is the network's logit of "same class", averaged over the class's support images. The
-    probability is the softmax over the scores of all classes: it assumes that the image shows one.
+    probability is the softmax over the scores of all classes, divided by the network's temperature,
+    which was fitted on validation episodes: it assumes that the image shows one of them.
     """
 
     name: str
@@ -189,7 +190,8 @@ class OneShotClassifier:
             return []
         scores = self._scores(gallery, self._embed(inputs))
         check_finite_scores(scores, self.model.name)
-        shares, orders = scores.double().softmax(1).tolist(), rank(scores, seed)
+        logits = scores.double() / (self.model.temperature or 1.0)
+        shares, orders = logits.softmax(1).tolist(), rank(scores, seed)
         predictions = []
         rows = zip(inputs, scores.tolist(), shares, orders, strict=True)
         for image, values, share, order in rows:

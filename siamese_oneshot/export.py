@@ -2,8 +2,8 @@
 
     python -m siamese_oneshot.export RUN FILE.safetensors
 
-takes a run's folder that has been evaluated. A packaged network's name, or a .safetensors file, in
-place of RUN keeps the weights as they are, evaluates them, and writes header and card anew.
+rounds the weights of a run's folder, and evaluates them as they are in the file. A packaged
+network's name, or a .safetensors file, in place of RUN keeps the weights as they are.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
-import subprocess
 import sys
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from omegaconf import OmegaConf
 
 from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
@@ -33,14 +34,15 @@ from siamese_oneshot.runs.evaluation_record import (
     FILE,
     EvaluationRecord,
     ModelRecord,
-    find_evaluation,
     read_evaluation,
 )
+from siamese_oneshot.runs.record import CONFIG
 from siamese_oneshot.runs.result import RunResult, read_result
+from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import bare_key
+from siamese_oneshot.utils.text import bare_key, quoted
 
 
 def export(
@@ -57,8 +59,7 @@ def export(
         source: A run's folder, or the name or file of exported weights. Exported weights are
             copied bit by bit and keep their thresholds; those of a run are rounded.
         file: Ends in ``.safetensors``; the card is written beside it as ``.md``.
-        evaluation: An ``evaluation.json`` of this network alone. None takes the one in the run's
-            folder, or evaluates exported weights now.
+        evaluation: An ``evaluation.json`` of exported weights; None evaluates the file now.
         command: The training command for the card; None takes the recorded one.
         trust: Names of modules outside the package whose classes the run may reference.
 
@@ -66,8 +67,8 @@ def export(
         The card's file.
 
     Raises:
-        UserError: If there is no network or no evaluation, the evaluation is of other data, split
-            or lists than the run's own, or the file has another suffix.
+        UserError: If there is no network, the evaluation is of other data, split or lists than the
+            run's own, or the file has another suffix.
     """
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
@@ -75,13 +76,37 @@ def export(
     weights = None if is_folder else find_weights(source)
     if weights is not None and weights.suffix != ".safetensors":
         raise UserError(f"{source} is not a run's folder or a .safetensors file")
-    record = _evaluation(source, weights, evaluation)
-    (model,) = record.models
+    if evaluation is not None and weights is None:
+        raise UserError(
+            "--evaluation is for exported weights: those of a run are rounded, and then evaluated"
+        )
     trained = load_trained(source, trust)
     try:
         result = read_result(Path(source))
     except UserError:
         result = None  # weights, or a folder of weights
+    run = Path(source) if is_folder else None
+    with TemporaryDirectory() as folder:
+        if weights is None:
+            weights = Path(folder) / file.name
+            save_trained(trained, weights)
+        record = read_evaluation(evaluation) if evaluation else _evaluate(weights, run, trust)
+        return _write(source, trained, result, record, weights, file, command)
+
+
+def _write(
+    source: str | Path,
+    trained: TrainedModel,
+    result: RunResult | None,
+    record: EvaluationRecord,
+    weights: Path,
+    file: Path,
+    command: str | None,
+) -> Path:
+    """Write the file with the weights of another one, and the card of the record."""
+    if len(record.models) != 1 or record.network is None:
+        raise UserError("this is not the evaluation of one network")
+    (model,) = record.models
     _check(source, trained, record, result)
     known = {**trained.card, **trained.metadata}
     if result is not None:
@@ -96,35 +121,33 @@ def export(
     metadata = {key: value for key, value in trained.metadata.items() if key not in card}
     metadata["trained_on"] = model.trained_on
     exported = replace(trained, metadata=metadata, card=card)
-    if weights is None:
+    if not trained.card:  # of a run, whose weights are rounded now
         exported = replace(
-            exported, threshold=model.threshold, reject_threshold=model.reject_threshold
-        )
+            exported, threshold=model.threshold, reject_threshold=model.reject_threshold,
+            temperature=model.temperature,
+        )  # fmt: skip
     save_trained(exported, file, weights)
     page = file.with_suffix(".md")
-    page.write_text(card_page(exported, model, file.name, was_rounded=weights is not None))
+    page.write_text(card_page(exported, model, file.name))
     return page
 
 
-def _evaluation(
-    source: str | Path, weights: Path | None, evaluation: Path | None
-) -> EvaluationRecord:
-    """The evaluation of one network: given, in the run's folder, or made now."""
-    if evaluation is None and weights is not None:
-        with TemporaryDirectory() as folder:
-            line = [str(source), f"output_dir={folder}", "logger=none", "plots=false"]
-            subprocess.run([sys.executable, "-m", "siamese_oneshot.evaluate", *line], check=True)
-            return read_evaluation(Path(folder) / FILE)
-    path = evaluation or find_evaluation(Path(source))
-    if path is None:
-        raise UserError(
-            f"{source} has not been evaluated: first run python -m siamese_oneshot.evaluate "
-            f"{source}"
-        )
-    record = read_evaluation(path)
-    if len(record.models) != 1 or record.network is None:
-        raise UserError(f"{path} is not the evaluation of one network")
-    return record
+def _evaluate(file: Path, run: Path | None, trust: Collection[str]) -> EvaluationRecord:
+    """Evaluate exported weights, on the data of their run where that is known."""
+    from hydra import compose, initialize_config_dir
+
+    from siamese_oneshot.comparison.runner import evaluate
+
+    with TemporaryDirectory() as folder:
+        line = [f"models=[{quoted(file)}]", f"output_dir={quoted(folder)}", "plots=false"]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = compose("evaluate", [*line, "logger=none"])
+        cfg.trust = list(trust)
+        if run is not None and (run / CONFIG).is_file():
+            data = OmegaConf.load(run / CONFIG).data
+            cfg.data.update({key: data[key] for key in cfg.data if key in data})
+        evaluate(cfg)
+        return read_evaluation(Path(folder) / FILE)
 
 
 def _check(
@@ -156,15 +179,11 @@ def _portable(command: str) -> str:
     return shlex.join(word for word in shlex.split(command) if not is_local(word))
 
 
-def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded: bool) -> str:
-    """The card as Markdown: of an exported network, its evaluation and its file's ``name``.
-
-    ``was_rounded``: whether the evaluated weights were those of the file, rounded.
-    """
+def card_page(trained: TrainedModel, model: ModelRecord, name: str) -> str:
+    """The card as Markdown: of an exported network, its evaluation and its file's ``name``."""
     card, metadata = trained.card, trained.metadata
     is_trained_on = metadata.get("split") in TRAINS_ON_VALIDATION
     caveat = ", whose alphabets are also training alphabets" if is_trained_on else ""
-    rounding = "with its weights" if was_rounded else "before its weights were"
     table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
     for score in model.scores:
         if score.key in CORE:
@@ -176,9 +195,11 @@ def card_page(trained: TrainedModel, model: ModelRecord, name: str, was_rounded:
         f"- experiment {metadata.get('experiment')}, seed {metadata.get('seed')}, split "
         f"{metadata.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
         f"- trained with `{card['command']}` at commit {card['commit']}",
-        f"- evaluated with `python -m siamese_oneshot.evaluate`, {rounding} rounded to {ROUNDED}",
+        "- evaluated with `python -m siamese_oneshot.evaluate`, with its weights rounded to "
+        f"{ROUNDED}",
         f"- verification threshold {trained.threshold:.4f}, reject threshold for unknown classes "
-        f"{trained.reject_threshold:.4f}; both chosen on validation data{caveat}",
+        f"{trained.reject_threshold:.4f}, temperature of probabilities "
+        f"{trained.temperature or 1:.4f}; chosen on validation data{caveat}",
         "",
         table.markdown(),
     ]
@@ -192,9 +213,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("source", help="an evaluated run's folder, or exported weights")
+    add("source", help="a run's folder, or exported weights")
     add("file", type=Path, help="the file to write; ends in .safetensors")
-    add("--evaluation", type=Path, metavar="JSON", help="the evaluation.json to take scores from")
+    add("--evaluation", type=Path, metavar="JSON", help="the evaluation.json of exported weights")
     add("--command", help="the training command for the card")
     trust = "a module outside the package whose classes the run may reference; repeatable"
     add("--trust", action="append", default=[], metavar="MODULE", help=trust)
@@ -204,9 +225,8 @@ def main() -> None:
         print(f"written: {file} and {export(given.pop('source'), file, **given)}")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
-    except (OSError, subprocess.CalledProcessError) as problem:
-        reason = explain_machine(problem) if isinstance(problem, OSError) else None
-        sys.exit(f"Error: {reason or problem}")
+    except OSError as problem:
+        sys.exit(f"Error: {explain_machine(problem) or problem}")
 
 
 if __name__ == "__main__":

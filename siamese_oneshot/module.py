@@ -31,7 +31,7 @@ from siamese_oneshot.evaluation.evaluator import (
     evaluate_tasks,
     middle_episode,
 )
-from siamese_oneshot.evaluation.metrics import OneShotAccuracy
+from siamese_oneshot.evaluation.metrics import OneShotAccuracy, best_temperature
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
@@ -79,6 +79,7 @@ class SiameseModule(pl.LightningModule):
         attention: There, where the query of a wrong episode looks; see `attention_of`.
         threshold: Logit above which a pair is called the same class; chosen by the last validation.
         reject_threshold: Logit up to which the best support counts as an unknown class; likewise.
+        temperature: By which logits are divided for the probabilities of classes; likewise.
 
     Raises:
         ArgumentError: If a name is unknown, or an argument of a mapping cannot be used.
@@ -121,6 +122,7 @@ class SiameseModule(pl.LightningModule):
         self.one_shot = OneShotAccuracy(sync_on_compute=False)  # every process holds all episodes
         self.threshold: float | None = None
         self.reject_threshold: float | None = None
+        self.temperature: float | None = None
         self._embedded: list[tuple[Tensor, Tensor]] = []
         self._has_labels = False
         self._broken: Tensor | None = None  # the first step whose loss was not finite
@@ -278,7 +280,7 @@ class SiameseModule(pl.LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        """Evaluate the validation tasks and choose both thresholds."""
+        """Evaluate the validation tasks, and choose the thresholds and the temperature."""
         if self.trainer.sanity_checking:
             self._embedded.clear()
             return
@@ -288,6 +290,7 @@ class SiameseModule(pl.LightningModule):
         self.threshold = results.verification.threshold
         self.reject_threshold = best_reject_threshold(results.results[0])
         episodes = results.results[0]
+        self.temperature = best_temperature(episodes.scores, episodes.task.episodes.answers)
         self.one_shot.reset()
         self.one_shot.update(episodes.scores, episodes.task.episodes.answers)
         low, high = wilson(episodes.correct, episodes.n)
@@ -362,12 +365,14 @@ class SiameseModule(pl.LightningModule):
             "metadata": self.metadata,
             "threshold": self.threshold,
             "reject_threshold": self.reject_threshold,
+            "temperature": self.temperature,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take over the thresholds of the last validation and the metadata."""
         kept = checkpoint.get("siamese_oneshot") or {}
         self.threshold, self.reject_threshold = kept.get("threshold"), kept.get("reject_threshold")
+        self.temperature = kept.get("temperature")
         self.metadata = self.metadata or kept.get("metadata") or {}
 
 

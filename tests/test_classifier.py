@@ -8,6 +8,7 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -104,6 +105,13 @@ def test_symbols_are_recognized_however_they_are_drawn(tmp_path: Path) -> None:
         total = sum(math.exp(score) for score in scores)
         for one in prediction.classes:
             assert one.probability == pytest.approx(math.exp(one.score) / total)
+    colder = with_symbols()
+    colder.model = replace(colder.model, temperature=0.5)
+    for prediction in colder.predict(paths):
+        total = sum(math.exp(2 * one.score) for one in prediction.classes)
+        assert prediction.best.probability == pytest.approx(
+            math.exp(2 * prediction.best.score) / total
+        )
 
 
 def test_a_score_is_the_mean_over_the_images_of_a_class() -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from eval_models import COMPUTE, make_run
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
+from tiny import TINY
+from torch import Tensor
 
+from siamese_oneshot import export as exporting
+from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import model_record
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
 from siamese_oneshot.evaluation.tables import CORE
 from siamese_oneshot.export import export
+from siamese_oneshot.runs import checkpoint as checkpoints
 from siamese_oneshot.runs.checkpoint import find_weights, load_trained
 from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
@@ -28,19 +36,24 @@ COMMAND = "python -m siamese_oneshot.train seed=3 data.root=/home/me hydra.run.d
 
 
 @pytest.fixture
-def run(tmp_path: Path, task_provider: TaskProvider) -> Path:
-    """A finished run with its evaluation."""
+def run(tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run with its evaluation; what is exported is measured on the same lists."""
     run = make_run(tmp_path / "run", 0, status="finished", data_digest="images")
     task_provider.loaded = replace(task_provider.loaded, digest="images")
-    model_results = evaluate_model(find_models([str(run)])[0], task_provider, COMPUTE)
+    record = measured(run, task_provider)
+    (model_results,) = record.models
+    monkeypatch.setattr(exporting, "_evaluate", lambda file, *_: measured(file, task_provider))
     result = read_result(run)
     digests = {f"test/{one.key}": one.digest for one in model_results.scores if one.split == "test"}
     write_result(run, replace(result, task_digests=digests, command=COMMAND, commit="abc"))
     (run / "evaluation").mkdir()
-    write_evaluation(
-        run / "evaluation", EvaluationRecord([model_record(model_results)], "synthetic", "images")
-    )
+    write_evaluation(run / "evaluation", record)
     return run
+
+
+def measured(where: Path, task_provider: TaskProvider) -> EvaluationRecord:
+    model_results = evaluate_model(find_models([str(where)])[0], task_provider, COMPUTE)
+    return EvaluationRecord([model_record(model_results)], "synthetic", "images")
 
 
 def evaluation(run: Path) -> Path:
@@ -53,9 +66,19 @@ def rewrite(run: Path, record: EvaluationRecord, **changes: object) -> None:
     write_evaluation(evaluation(run).parent, replace(record, models=models))
 
 
-def test_the_card_of_a_run(run: Path, tmp_path: Path) -> None:
+def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
+    run: Path, tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = checkpoints.quantize
+
+    def coarse(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: (8 * value).round() / 8 for name, value in exact(weights).items()}
+
+    monkeypatch.setattr(checkpoints, "quantize", coarse)
     page = export(run, tmp_path / "mine.safetensors")
-    (model,) = read_evaluation(evaluation(run)).models
+    (model,) = measured(tmp_path / "mine.safetensors", task_provider).models
+    (before,) = read_evaluation(evaluation(run)).models
+    assert [one.value for one in model.scores] != [one.value for one in before.scores]
     text = page.read_text()
     assert "trained with `python -m siamese_oneshot.train seed=3` at commit abc" in text
     for score in model.scores:
@@ -64,10 +87,24 @@ def test_the_card_of_a_run(run: Path, tmp_path: Path) -> None:
     mine = load_trained(tmp_path / "mine.safetensors")
     assert mine.threshold == model.threshold
     assert mine.reject_threshold == model.reject_threshold
+    assert mine.temperature == model.temperature
     assert mine.card["data_digest"] == "images"
-    assert {one["key"] for one in mine.card["scores"]} <= set(CORE)
-    assert all(one["value"] == one["correct"] / one["n"] for one in mine.card["scores"])
-    assert "before its weights were rounded" in text
+    kept = [(one["key"], one["value"]) for one in mine.card["scores"]]
+    assert kept == [(one.key, one.value) for one in model.scores if one.key in CORE]
+    with pytest.raises(UserError, match="are rounded, and then evaluated"):
+        export(run, tmp_path / "x.safetensors", evaluation=evaluation(run))
+
+
+def test_a_run_is_evaluated_on_its_own_data(tmp_path: Path) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        data = compose("config", [text for text in TINY if text.startswith("data")]).data
+        text = OmegaConf.to_yaml(OmegaConf.create({"data": OmegaConf.to_container(data)}))
+    run = make_run(tmp_path / "run", 0)
+    (run / "config.yaml").write_text(text.replace("sampler: ${sampler}", "sampler: null"))
+    record = exporting._evaluate(run / "checkpoints" / "best.ckpt", run, ())
+    assert record.data_source == "synthetic"
+    (model,) = record.models
+    assert {score.key: score.n for score in model.scores}["verification"] == 200
 
 
 def test_exported_weights_are_copied_and_keep_their_thresholds(run: Path, tmp_path: Path) -> None:
@@ -89,16 +126,19 @@ def test_exported_weights_are_copied_and_keep_their_thresholds(run: Path, tmp_pa
 
 
 def test_an_evaluation_of_several_models_is_refused(run: Path, tmp_path: Path) -> None:
-    file, record = tmp_path / "other.safetensors", read_evaluation(evaluation(run))
+    first, file = tmp_path / "first.safetensors", tmp_path / "other.safetensors"
+    export(run, first)
+    record = read_evaluation(evaluation(run))
     write_evaluation(evaluation(run).parent, replace(record, models=record.models * 2))
     with pytest.raises(UserError, match="is not the evaluation of one network"):
-        export(run, file)
+        export(first, file, evaluation=evaluation(run))
     assert not file.exists()
 
 
 @pytest.mark.parametrize("name", ["pretrained", "dense"])
 def test_the_packaged_cards_are_those_of_their_headers(name: str) -> None:
     trained = load_trained(name)
+    assert trained.temperature == {"pretrained": 1.0008, "dense": 1.4479}[name]
     page = find_weights(name).with_suffix(".md").read_text()
     assert f"{trained.parameters:,} parameters" in page
     assert trained.card["command"] in page

@@ -21,6 +21,7 @@ from tiny_network import checkpoint
 
 from siamese_oneshot import predict
 from siamese_oneshot.evaluation.significance import wilson
+from siamese_oneshot.prediction.output import _percent
 
 SUPPORT, QUERY = "my symbols (x)/β [1]", "queries, a=b"
 KINDS = ("=cross", "ring", "bar ü")
@@ -191,6 +192,19 @@ def test_one_image_a_class_and_one_query(command: Command, workdir: Path) -> Non
     assert "unknown" in shown
     assert content()["accuracy"] is None
     assert "correct" not in shown
+
+
+def test_the_table_has_score_and_threshold_and_no_certainty(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    _, shown, _ = command("reject_threshold=-1.25")
+    best = content()["queries"][0]["classes"][0]
+    assert f"{best['score']:.2f}" in shown
+    assert "known above -1.25" in shown
+    assert [_percent(p) for p in (1.0, 0.99999, 0.9994, 0.5)] == [
+        "100.0%", ">99.9%", "99.9%", "50.0%"
+    ]  # fmt: skip
 
 
 def test_no_verdict_without_a_threshold(command: Command, workdir: Path) -> None:

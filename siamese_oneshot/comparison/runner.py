@@ -164,6 +164,7 @@ def model_record(model_results: ModelResults) -> ModelRecord:
         alphabets=model_results.alphabets,
         threshold=model_results.test.verification.threshold,
         reject_threshold=model_results.reject_threshold,
+        temperature=model_results.temperature,
         metadata=model.metadata,
         parameters=model.parameters,
         n_networks=model.n_networks,

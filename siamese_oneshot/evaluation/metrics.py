@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics import Metric
 
 
@@ -84,6 +87,29 @@ def best_threshold(scores: Tensor, same: Tensor) -> float:
     edges = torch.cat([ranked[:1] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1:] + 1])
     tied = torch.cat([zero, (ranked[1:] == ranked[:-1]).double(), zero])
     return float(edges[(correct - tied * len(scores)).argmax()])
+
+
+def best_temperature(scores: Tensor, answers: Tensor) -> float:
+    """The temperature whose softmax of ``scores / temperature`` has the least cross-entropy.
+
+    Args:
+        scores: ``(episodes, ways)``.
+        answers: int64 ``(episodes,)``: the right way of each.
+
+    Returns:
+        From 0.01 to 100; 1 if a score is not finite.
+    """
+    from scipy.optimize import minimize_scalar
+
+    scores = scores.double().cpu()
+    if not bool(scores.isfinite().all()):
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        return float(F.cross_entropy(scores / math.exp(log_temperature), answers.cpu()))
+
+    limits = math.log(0.01), math.log(100)
+    return math.exp(float(minimize_scalar(loss, bounds=limits, method="bounded").x))
 
 
 def accuracy_vs_way(scores: Tensor, answers: Tensor) -> Tensor:

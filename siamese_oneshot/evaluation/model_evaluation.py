@@ -41,6 +41,7 @@ from siamese_oneshot.evaluation.evaluator import (
     evaluate_tasks,
     open_set_score,
 )
+from siamese_oneshot.evaluation.metrics import best_temperature
 from siamese_oneshot.evaluation.published import ComparedModel
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.models.trained import TrainedModel
@@ -208,6 +209,7 @@ class ModelResults:
     alphabets: list[Score]  # within-alphabet accuracy by alphabet
     embeddings: Embeddings | None  # of all evaluated images; None where no map is drawn
     reject_threshold: float  # on the highest score, for unknown classes; from validation
+    temperature: float  # of the softmax over classes; from validation
     images: int  # embedded
     comparisons: int  # scores
     seconds: float
@@ -274,7 +276,8 @@ def evaluate_model(
         table = embed(scorer, mnist, digits, compute, f"{model.name}, MNIST")
         results["mnist"] = answer(task, table, scorer.score)
         images += len(digits)
-    reject_threshold = best_reject_threshold(validation.results[0])
+    first = validation.results[0]
+    reject_threshold = best_reject_threshold(first)
     extra = [results["mnist"]] if "mnist" in results else []
     extra += [one for key in _ASSIGNED if key in results and (one := assigned(results[key]))]
     model_results = ModelResults(
@@ -293,6 +296,7 @@ def evaluate_model(
         alphabets=alphabet_scores(results["within_alphabet"], tasks.dataset, "test"),
         embeddings=embeddings,
         reject_threshold=reject_threshold,
+        temperature=best_temperature(first.scores, first.task.episodes.answers),
         images=images,
         comparisons=sum(len(eval_tasks.pairs) for eval_tasks in limited)
         + sum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import stdev
 
 from siamese_oneshot.data.tasks import LAKE_RUNS_ARE, WAY_CURVE_TEST, WAY_CURVE_TRAIN
@@ -21,6 +22,7 @@ from siamese_oneshot.utils.tables import Table
 
 CORE = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
 _ROWS = 6
+_PROBABILITIES = (0.3, 0.5, 0.7, 0.9, 0.99)  # the bounds of the bins
 CURVES = {WAY_CURVE_TEST: "test", WAY_CURVE_TRAIN: "training"}
 
 
@@ -80,6 +82,7 @@ def result_tables(all_results: Sequence[ModelResults], tests: Sequence[PairedTes
         ways_table(all_results),
         alphabets_table(all_results),
         *(confusions_table(closest, results) for results in closest.confused_lists),
+        reliability_table(closest) if closest.model.trained is not None else None,
         paired_table(tests) if tests else None,
     ]
     return [table for table in tables if table is not None]
@@ -230,6 +233,33 @@ def confusions_table(
         total += one.times
         share = f"{100 * total / wrong:.1f}"
         table.add(names[one.first], names[one.second], str(one.times), str(one.n), share)
+    return table
+
+
+def reliability_table(model_results: ModelResults) -> Table:
+    """How often the best class is right where its probability is this high."""
+    parts = {
+        "validation": model_results.validation.results[0],
+        "test": model_results.results["within_alphabet"],
+    }
+    table = Table(
+        f"Reliability of the probabilities of {model_results.model.name}, %",
+        ["set", ">probability", ">n", ">mean probability", ">right"],
+        note=f"Softmax of the scores divided by {model_results.temperature:.4g}, the temperature "
+        "with the least cross-entropy on the validation episodes.",
+        key="reliability",
+    )
+    for name, results in parts.items():
+        logits = results.scores.double() / model_results.temperature
+        best, right = logits.softmax(1).max(1).values, results.is_correct.double()
+        for low, high in pairwise((0.0, *_PROBABILITIES, 1.0 + 1e-9)):
+            chosen = (best >= low) & (best < high)
+            if n := int(chosen.sum()):
+                table.add(
+                    name, f"{100 * low:.0f}-{100 * high:.0f}", f"{n:,}",
+                    f"{100 * float(best[chosen].mean()):.1f}",
+                    f"{100 * float(right[chosen].mean()):.1f}",
+                )  # fmt: skip
     return table
 
 

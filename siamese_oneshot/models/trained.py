@@ -24,6 +24,9 @@ class TrainedModel:
     reject_threshold: float | None = None
     # Of exported weights: their scores and the command that trained them.
     card: dict[str, Any] = field(default_factory=dict)
+    # What logits are divided by before a softmax gives the probabilities of classes: the least
+    # cross-entropy on validation episodes. None where that was not measured.
+    temperature: float | None = None
 
     @property
     def size(self) -> int:

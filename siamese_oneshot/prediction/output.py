@@ -184,26 +184,39 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
     """The best classes of each query."""
     labeled = any(answer.is_class for answer in results.answers)
     n_queries, n_classes = len(results.answers), len(results.classifier.classes)
+    threshold = results.classifier.reject_threshold
     table = Table(
         f"{n_queries:,} {'query' if n_queries == 1 else 'queries'}, "
         f"{n_classes:,} {'class' if n_classes == 1 else 'classes'}",
-        ["query", *(["expected", ""] if labeled else []), "verdict", "classes, best first"],
-    )
+        ["query", *(["expected", ""] if labeled else []), "class", ">probability", ">score",
+         "verdict", *(["then"] if top_k > 1 else [])],
+        note="score: the network's logit"
+        + ("" if threshold is None else f", known above {threshold:.2f}")
+        + "; probability: if the query shows one of the classes"
+        + ("" if results.classifier.model.temperature else ", not calibrated"),
+    )  # fmt: skip
     root = Path(results.settings["query"]).expanduser()
     for answer in results.answers[:_MAX_ROWS]:
         path = answer.path
         name = path.name if path == root else path.relative_to(root)
         truth = [answer.expected or "–", _WORDS[answer.right]] if labeled else []
-        classes = answer.prediction.classes
-        best = "  ".join(
-            f"{one.name} {100 * one.probability:.1f}%"
-            for one in classes[:top_k]
-            if one is classes[0] or one.probability >= _MIN_PROBABILITY
+        best, *others = answer.prediction.classes[:top_k]
+        then = ", ".join(
+            f"{one.name} {_percent(one.probability)}"
+            for one in others
+            if one.probability >= _MIN_PROBABILITY
         )
-        table.add(str(name), *truth, answer.verdict or "–", best)
+        cells = [best.name, _percent(best.probability), f"{best.score:.2f}"]
+        row = [str(name), *truth, *cells, answer.verdict or "–", then]
+        table.add(*row[: len(table.headings)])
     if n_queries > _MAX_ROWS:
-        table.note = f"{n_queries - _MAX_ROWS} more are in predictions.csv"
+        table.note += f"; {n_queries - _MAX_ROWS} more queries are in predictions.csv"
     return table
+
+
+def _percent(probability: float) -> str:
+    """A probability in %; no rounding makes it certain."""
+    return ">99.9%" if 0.9995 <= probability < 1 else f"{100 * probability:.1f}%"
 
 
 def as_json(results: PredictionResults, top_k: int) -> dict[str, Any]:
@@ -218,6 +231,7 @@ def as_json(results: PredictionResults, top_k: int) -> dict[str, Any]:
             "metadata": model.metadata,
         },
         "reject_threshold": results.classifier.reject_threshold,
+        "temperature": model.temperature,
         "classes": results.classifier.classes,
         "supports": [{"class": name, **_image_json(image)} for name, image in results.supports],
         "queries": [
@@ -278,7 +292,7 @@ def contact_sheet(results: PredictionResults) -> Image.Image:
     for answer in results.answers:
         best = answer.prediction.best
         name = "/".join(part for part in (answer.expected, answer.path.name) if part)
-        text = f"{_MARKS[answer.right]} {best.name} {100 * best.probability:.0f}% {answer.verdict}"
+        text = f"{_MARKS[answer.right]} {best.name} {_percent(best.probability)} {answer.verdict}"
         queries.append(Tile(answer.prediction.image, (name, text), _COLORS[answer.right]))
     size, seen = results.classifier.model.size, results.classifier.network_input
     sections = {

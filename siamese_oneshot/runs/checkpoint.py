@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import pickle
 import zipfile
 from collections.abc import Collection, Mapping
@@ -91,9 +92,9 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
             raise UserError(
                 f"{path} is of version {header['version']}; this package reads version {VERSION}"
             )
-        for name in ("threshold", "reject_threshold"):
+        for name in ("threshold", "reject_threshold", "temperature"):
             if header.get(name) is not None:
-                check.number(name, header[name])
+                check.number(name, header[name], above=0 if name == "temperature" else -math.inf)
         check.mapping("metadata", header.get("metadata"))
         check.mapping("card", header.get("card"))
         network = _build(header["network"], weights, path, trust)
@@ -102,6 +103,7 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         return TrainedModel(
             str(where), network, header["network"], header.get("metadata") or {},
             header.get("threshold"), header.get("reject_threshold"), header.get("card") or {},
+            header.get("temperature"),
         )  # fmt: skip
     except _UNUSABLE as problem:
         reason = " ".join(str(problem).split())
@@ -124,6 +126,7 @@ def save_trained(trained: TrainedModel, path: Path, weights: Path | None = None)
         "metadata": trained.metadata,
         "threshold": trained.threshold,
         "reject_threshold": trained.reject_threshold,
+        "temperature": trained.temperature,
         "card": trained.card,
     }
     tensors = quantize(trained.network.state_dict()) if weights is None else load_file(weights)

@@ -31,6 +31,7 @@ class ModelRecord:
     threshold: float  # of verification
     reject_threshold: float  # on the highest score, for unknown classes
     metadata: dict[str, Any] = field(default_factory=dict)  # of the training
+    temperature: float = 1.0  # of the softmax over classes
     parameters: int = 0  # learned
     n_networks: int = 1  # of an ensemble
     # By list: pairs of classes with ``times`` and ``n``, the most frequent first.

@@ -33,6 +33,8 @@ ADAMW = partial(
     adamw, lr=1e-2, weight_decay=0.1, warmup=0.1, min_lr_ratio=0.1, betas=(0.9, 0.99)
 )  # fmt: skip
 
+CHOSEN = ("threshold", "reject_threshold", "temperature")  # on validation
+
 
 def is_plain(value: Any) -> bool:
     if isinstance(value, dict):
@@ -53,13 +55,12 @@ def test_checkpoints_hold_plain_values(
         checkpoint = torch.load(path, weights_only=True)
         assert is_plain(checkpoint)
         header = checkpoint["siamese_oneshot"]
-        assert all(type(header[key]) is float for key in ("threshold", "reject_threshold"))
+        assert all(type(header[key]) is float for key in CHOSEN)
         assert header == {
             "version": CHECKPOINT_VERSION,
             "network": {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0},
             "metadata": {"split": "lake"},
-            "threshold": header["threshold"],
-            "reject_threshold": header["reject_threshold"],
+            **{key: header[key] for key in CHOSEN},
         }
         fitted.load_state_dict(checkpoint["state_dict"])
 

@@ -62,9 +62,9 @@ TESTS = [
 
 def test_every_table_has_a_key_of_its_own(all_results: list[ModelResults]) -> None:
     keys = ["scores", "seeds", "accuracy_vs_way", "per_alphabet", "confusions_one_shot",
-            "confusions_within_alphabet", "paired_tests"]  # fmt: skip
+            "confusions_within_alphabet", "reliability", "paired_tests"]  # fmt: skip
     assert [table.key for table in result_tables(all_results, TESTS)] == keys
-    assert [table.key for table in result_tables(all_results[1:], [])] == [keys[0], *keys[2:6]]
+    assert [table.key for table in result_tables(all_results[1:], [])] == [keys[0], *keys[2:7]]
 
 
 @pytest.mark.parametrize("models", [slice(1), slice(None), slice(2, None)])

@@ -15,6 +15,7 @@ from siamese_oneshot.evaluation import metrics
 from siamese_oneshot.evaluation.metrics import (
     OneShotAccuracy,
     accuracy_vs_way,
+    best_temperature,
     best_threshold,
     choose,
     known_and_unknown,
@@ -117,6 +118,19 @@ def test_best_threshold_equals_a_search_of_all_cuts(seed: int, levels: int) -> N
 @pytest.mark.parametrize(("all_same", "expected"), [(0.0, 3.0), (1.0, -1.0)])
 def test_best_threshold_where_one_answer_is_always_right(all_same: float, expected: float) -> None:
     assert best_threshold(torch.tensor([2.0, 0.0, 1.0]), torch.full((3,), all_same)) == expected
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 5.0])
+def test_best_temperature_equals_a_search_and_scales_with_the_scores(scale: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    scores, answers = torch.randn(300, 5, generator=rng), torch.randint(5, (300,), generator=rng)
+    scores[torch.arange(300), answers] += 1.5
+    shares = [(scores.double() / t).softmax(1)[torch.arange(300), answers].log().mean()
+              for t in torch.arange(0.05, 5, 0.001)]  # fmt: skip
+    expected = 0.05 + 0.001 * max(range(len(shares)), key=shares.__getitem__)
+    found = best_temperature(scale * scores, answers)
+    assert found == pytest.approx(scale * expected, rel=2e-3)
+    assert best_temperature(torch.full((3, 2), torch.nan), answers[:3] % 2) == 1.0
 
 
 def test_accuracy_by_way_is_the_share_of_all_choices_of_ways() -> None:

@@ -75,10 +75,11 @@ def embeddings(trained: TrainedModel) -> torch.Tensor:
 
 
 def test_a_run_loads_as_it_was(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path, {"threshold": -0.5, "reject_threshold": 1.25})
+    chosen = {"threshold": -0.5, "reject_threshold": 1.25, "temperature": 2.0}
+    path = checkpoint(tmp_path, chosen)
     by_folder, by_file = load_trained(tmp_path), load_trained(path)
     assert by_folder.metadata == METADATA
-    assert (by_folder.threshold, by_folder.reject_threshold) == (-0.5, 1.25)
+    assert {name: getattr(by_folder, name) for name in chosen} == chosen
     assert (by_folder.size, by_folder.parameters) == (21, 4 * 9 + 2 * 4 + (4 * 81 + 1) * 64 + 65)
     state = by_folder.network.state_dict()
     for name, value in torch.load(path, weights_only=True)["state_dict"].items():
@@ -323,6 +324,7 @@ def test_quantization_error_is_at_most_half_a_step() -> None:
     ("header", "message"),
     [
         ({"threshold": "0.5"}, "threshold=0.5: it must be a number"),
+        ({"temperature": 0.0}, "temperature=0.0: it must be a number"),
         ({"reject_threshold": True}, "reject_threshold=true: it must be a number"),
         ({"reject_threshold": float("nan")}, "reject_threshold=nan: it must be a number"),
         ({"threshold": [0.5]}, "threshold="),
