@@ -63,7 +63,7 @@ class ValidationPlots(Callback):
         from siamese_oneshot.plots.figures import save_figures, validation_figures  # slow to import
 
         step = self._step = trainer.global_step
-        log.info("drawing pictures of the validation at step %s", f"{step:,}")
+        log.info("drawing plots of the validation at step %s", f"{step:,}")
         loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
         try:
             figures = validation_figures(

@@ -98,6 +98,9 @@ def test_an_answer_is_a_sentence_and_six_rows_with_ours_marked(
     assert [row for row in table.rows if row[0]] == [
         ("→", "a, Lake's runs", "97.25", "95.1-98.5", "400", "this evaluation")
     ]
+    methods = [row[1] for row in table.rows]
+    assert {"humans", "convolutional Siamese net"} < set(methods)
+    assert len(set(methods)) == 6
     values = [float(row[2]) for row in table.rows]
     assert values == sorted(values, reverse=True)
 
