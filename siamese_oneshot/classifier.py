@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _VERSION = 1
 _HEADER = "siamese_oneshot_classes"
-_BATCH = 256  # images embedded at once
+_BATCH = 128  # images embedded at once; more are no faster
 
 
 @dataclass(frozen=True, slots=True)  # there are queries times classes of them

@@ -61,7 +61,7 @@ class Embeddings:
         row = torch.searchsorted(self.indices, indices).clamp(max=len(self.indices) - 1)
         if not torch.equal(self.indices[row], indices):
             raise KeyError("an index has no embedding")
-        # index_select copies whole rows, several times as fast as indexing.
+        # index_select copies whole rows, which is twice as fast as indexing.
         return self.vectors.index_select(0, row.flatten()).view(*row.shape, self.vectors.shape[1])
 
 
@@ -74,13 +74,17 @@ def embed(
     name: str,
 ) -> Embeddings:
     """float32 embeddings of images, ``indices`` int64 and ascending, on the compute device."""
-    vectors = []
+    vectors, done = torch.empty(0), 0
     batches = indices.split(compute.batch_size)
     for batch in tqdm(batches, f"embedding: {name}", leave=False, disable=None, delay=1.0):
         images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
         with compute.autocast():
-            vectors.append(scorer.embed(images).float())
-    return Embeddings(indices.to(compute.device), torch.cat(vectors))
+            embedded = scorer.embed(images).float()
+        if not done:  # filled in place: a list of parts would be held twice when it is joined
+            vectors = embedded.new_empty(len(indices), embedded.shape[1])
+        vectors[done : done + len(batch)] = embedded
+        done += len(batch)
+    return Embeddings(indices.to(compute.device), vectors)
 
 
 @torch.no_grad()
