@@ -171,7 +171,7 @@ def fourier_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None, margin: 
         margin: Zeros on every side.
 
     Returns:
-        ``(n, filters, out_height, out_width)``.
+        ``(n, filters, out_height, out_width)``, channels last in memory.
     """
     y = _FourierConv2d.apply(images, weight, margin)
     return y if bias is None else y.add_(bias[:, None, None])
@@ -249,7 +249,7 @@ def _maps(
 ) -> Tensor:
     """The inverse of ``_spectra``: ``n`` maps, cut out from ``start`` on.
 
-    Returns ``(n, channels, *size)``.
+    Returns ``(n, channels, *size)``, channels last in memory.
     """
     _, pairs, channels = spectra.shape
     height, width = size
@@ -257,7 +257,6 @@ def _maps(
         spectra = spectra.view(-1, pairs * channels).t().contiguous()
         spectra = torch.fft.ifft2(spectra.view(pairs, channels, *periods))
         parts = spectra[..., start : start + height, start : start + width]
-        layout = torch.contiguous_format
     else:
         rows, columns = (
             _waves(period, start, length, spectra).mH / period
@@ -265,9 +264,13 @@ def _maps(
         )
         parts = columns @ spectra.view(*periods, -1)
         parts = (rows @ parts.view(periods[0], -1)).view(height, width, pairs, channels)
-        parts, layout = parts.permute(2, 3, 0, 1), torch.channels_last
-    real, device = spectra.dtype.to_real(), spectra.device
-    maps = torch.empty(n, channels, *size, dtype=real, device=device, memory_format=layout)
+        parts = parts.permute(2, 3, 0, 1)
+    maps = torch.empty(
+        *(n, channels, height, width),
+        dtype=spectra.dtype.to_real(),
+        device=spectra.device,
+        memory_format=torch.channels_last,  # max-pooling it forward is ten times as fast
+    )
     maps[:pairs] = parts.real
     maps[pairs:] = parts.imag[: n - pairs]
     return maps

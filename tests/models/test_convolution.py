@@ -84,6 +84,15 @@ def test_fourier_keeps_the_precision_of_the_weights(dtypes: list[torch.dtype]) -
     assert dtypes == [torch.float32, torch.float64]
 
 
+@pytest.mark.parametrize("side", [9, 44])
+def test_output_and_gradient_are_channels_last(side: int) -> None:
+    """As max-pooling is fast on them."""
+    x, w, b = batch(side, side, 3, torch.float32)
+    y = fourier_conv2d(x, w, b, 1)
+    for maps in (y, *torch.autograd.grad(y.sum(), x)):
+        assert maps.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_inference_needs_a_larger_gain() -> None:
     """Measured on one core: 1.33 times as fast with gradients, 0.77 without."""
     layer = Convolution(64, 128, 3, 1, 1, False)
