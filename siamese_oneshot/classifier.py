@@ -280,11 +280,9 @@ class OneShotClassifier:
         sums = torch.zeros(len(queries), len(gallery.names))
         for start in range(0, len(gallery.supports), n_supports):
             part = slice(start, start + n_supports)
-            scores = [
-                self.model.network.score(block[:, None], gallery.supports[part])
-                for block in queries.split(n_queries)
-            ]
-            sums.index_add_(1, gallery.owners[part], torch.cat(scores))
+            for rows, block in zip(sums.split(n_queries), queries.split(n_queries), strict=True):
+                scores = self.model.network.score(block[:, None], gallery.supports[part])
+                rows.index_add_(1, gallery.owners[part], scores)
         return sums / gallery.owners.bincount()
 
 

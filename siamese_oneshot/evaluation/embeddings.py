@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -74,17 +74,15 @@ def embed(
     name: str,
 ) -> Embeddings:
     """float32 embeddings of images, ``indices`` int64 and ascending, on the compute device."""
-    vectors, done = torch.empty(0), 0
-    batches = indices.split(compute.batch_size)
-    for batch in tqdm(batches, f"embedding: {name}", leave=False, disable=None, delay=1.0):
+
+    def vectors(batch: Tensor) -> Tensor:
         images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
         with compute.autocast():
-            embedded = scorer.embed(images).float()
-        if not done:  # filled in place: a list of parts would be held twice when it is joined
-            vectors = embedded.new_empty(len(indices), embedded.shape[1])
-        vectors[done : done + len(batch)] = embedded
-        done += len(batch)
-    return Embeddings(indices.to(compute.device), vectors)
+            return scorer.embed(images).float()
+
+    batches = indices.split(compute.batch_size)
+    shown = tqdm(batches, f"embedding: {name}", leave=False, disable=None, delay=1.0)
+    return Embeddings(indices.to(compute.device), _joined(map(vectors, shown), len(indices)))
 
 
 @torch.no_grad()
@@ -96,12 +94,11 @@ def score_episodes(
     ``queries`` are int64 ``(episodes,)``, ``supports`` int64 ``(episodes, way, shot)``.
     """
     step = max(1, ELEMENTS // (supports[0].numel() * embeddings.vectors.shape[1]))
-    return torch.cat(
-        [
-            score(embeddings[query][:, None, None], embeddings[support]).mean(-1)
-            for query, support in zip(queries.split(step), supports.split(step), strict=True)
-        ]
+    parts = (
+        score(embeddings[query][:, None, None], embeddings[support]).mean(-1)
+        for query, support in zip(queries.split(step), supports.split(step), strict=True)
     )
+    return _joined(parts, len(queries))
 
 
 @torch.no_grad()
@@ -110,12 +107,26 @@ def score_pairs(
 ) -> Tensor:
     """Scores ``(n,)`` of pairs of images, given by two int64 tensors ``(n,)`` of indices."""
     step = max(1, ELEMENTS // embeddings.vectors.shape[1])
-    return torch.cat(
-        [
-            score(embeddings[one], embeddings[other])
-            for one, other in zip(first.split(step), second.split(step), strict=True)
-        ]
+    parts = (
+        score(embeddings[one], embeddings[other])
+        for one, other in zip(first.split(step), second.split(step), strict=True)
     )
+    return _joined(parts, len(first))
+
+
+def _joined(parts: Iterable[Tensor], n: int) -> Tensor:
+    """The ``n`` rows of the parts, copied as they come.
+
+    Parts that ``torch.cat`` needs together are held twice, and each leaves a hole in the memory
+    that its computation gives back.
+    """
+    rows, done = torch.empty(0), 0
+    for part in parts:
+        if not done:
+            rows = part.new_empty(n, *part.shape[1:])
+        rows[done : done + len(part)] = part
+        done += len(part)
+    return rows
 
 
 def check_finite_scores(scores: Tensor, name: str) -> None:
