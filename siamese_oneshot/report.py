@@ -6,6 +6,7 @@ import argparse
 import logging
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         from siamese_oneshot.reports.build import make_report  # late: --help loads no torch
 
         command = shlex.join(["python", "-m", "siamese_oneshot.report", *words])
+        seconds = arguments.pop("watch")
+        while seconds:
+            make_report(**arguments | {"wandb": "disabled"}, command=command, refresh=seconds)
+            time.sleep(seconds)
         make_report(**arguments, command=command)
     except UserError as error:
         sys.exit(f"Error: {error}")
@@ -47,9 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("folders", nargs="+", type=Path, metavar="FOLDER", help="folder of a sweep or a run")
     add("--output", type=Path, help="folder of the report (default: report in the first FOLDER)")
+    add(
+        "--watch",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="write it again so often, and let browsers load it again, until Ctrl-C; not to W&B",
+    )
     add("--wandb", choices=MODES, default="auto", help="W&B mode of the report (default: auto)")
     add("--project", default=default_project(), help="W&B project (default: %(default)s)")
-    add("--entity", help="W&B entity that owns the project (default: yours)")
+    add("--entity", help="W&B entity that owns the project (default: yours)")  # fmt: skip
     return parser
 
 

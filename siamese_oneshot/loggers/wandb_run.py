@@ -10,7 +10,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +126,9 @@ class WandbRun:
         if run is None:
             yield None
             return
+        if not run.offline:
+            with suppress(OSError), atomic_write(folder / ID_FILE) as file:
+                file.write(f"{run_id}\n{run.url}\n".encode())
         try:
             from siamese_oneshot.loggers.wandb_logger import LoggedHistory, ResilientWandbLogger
 
@@ -204,9 +207,9 @@ def _run_id(folder: Path) -> str:
     agent = os.environ.get("WANDB_RUN_ID", "") if os.environ.get("WANDB_SWEEP_ID") else ""
     new = agent or secrets.token_hex(4)
     try:
-        kept = path.read_text().strip() if path.exists() else ""
+        kept = path.read_text().split() if path.exists() else []
         if kept:
-            return kept
+            return kept[0]
         with atomic_write(path) as file:
             file.write(f"{new}\n".encode())
     except (OSError, ValueError) as problem:
@@ -214,6 +217,15 @@ def _run_id(folder: Path) -> str:
             "the id of the W&B run cannot be kept, so a resumed job starts another run: %s", problem
         )
     return new
+
+
+def address_of(folder: Path) -> str:
+    """The address of a folder's run on W&B's server; empty if it was never online."""
+    try:
+        _, address = (folder / ID_FILE).read_text().split()
+    except (OSError, ValueError):
+        return ""
+    return address if address.startswith(("https://", "http://")) else ""
 
 
 def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeout: float) -> Any:

@@ -39,6 +39,7 @@ def make_report(
     output: Path | None = None,
     *,
     command: str = "",
+    refresh: int = 0,
     wandb: str = "auto",
     project: str = "siamese_oneshot",
     entity: str | None = None,
@@ -49,6 +50,7 @@ def make_report(
         folders: of sweeps or runs.
         output: folder of the report; None: ``report`` in the first folder.
         command: the command line; the report shows it.
+        refresh: seconds until a browser loads the pages again; 0 for never.
         wandb, project, entity: mode, project and owner of the W&B run.
 
     Returns:
@@ -69,7 +71,7 @@ def make_report(
         write_markdown(output / "report.md", title, [*parts, jobs_table(sweep), rest], command)
         write_csv(output / "jobs.csv", sweep)
         write_json(output / "report.json", report)
-        page = write_pages(output, report, settings)
+        page = write_pages(output, report, settings, refresh)
     except OSError as error:
         raise UserError(
             f"the report cannot be written to {output} ({error.strerror}): name another folder "

@@ -11,13 +11,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from siamese_oneshot.reports.aggregate import Importance, Report
+from siamese_oneshot.reports.aggregate import Importance, Mean, Report
 from siamese_oneshot.reports.read import ACCURACY, Curve, RunRecord
-from siamese_oneshot.reports.tables import settings_text
+from siamese_oneshot.reports.tables import importance_table, settings_text
 from siamese_oneshot.reports.values import (
     Value,
     format_value,
@@ -45,13 +46,18 @@ DARK_OF_LIGHT = dict((PAGE, TEXT, GRID, AXIS, *LINES, *RAMP, BEST))
 _DASHES = ("solid", "dashed", "dotted")
 _FONT = "system-ui, sans-serif"
 _MAX_POINTS = 500  # of a line
-_MAX_ALL_POINTS = 60_000  # of the lines of all jobs
+_MAX_ALL_POINTS = 30_000  # of the lines of all jobs
 _MAX_LINES = 24  # of a chart
 _MAX_DOTS = 60  # points of a line that are marked
+_MAX_COMPARED = 200  # jobs
+_MAX_KNOTS = 100  # of an axis of minutes
 _MAX_NAMED_JOBS = 8  # more lines than these are colored by score
 _MAX_BARS = 20
 _MAX_AXES = 8
 _GAP = 0.22  # between tick labels, as a share of an axis: they must not touch on a phone
+_SPEED = "speed/images_per_second"
+_BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
+_SMALL_GAP = 0.13  # where there is one axis only
 ABSENT = "not set"  # the value of a setting that a run lacks
 
 Figure = Any  # Bokeh's; its declared types are wider than what a new figure holds
@@ -85,7 +91,7 @@ CURVE_CHARTS = (
     CurveChart("momentum", "Momentum", "momentum", "momentum", log=True),
     CurveChart("gradient-norm", "Gradient norm before clipping", "norm", "gradient_norm", log=True),
     CurveChart("speed", "Throughput", "images per second",
-               {"speed/images_per_second": "images per second"}),
+               {_SPEED: "images per second"}),
     CurveChart("data-wait", "Time spent waiting for data", "% of the time",
                {"speed/data_wait": "waiting for data"}, scale=100),
 )  # fmt: skip
@@ -129,32 +135,68 @@ class Chart:
         return cls(key, title, description, item, table, figure.height)
 
 
-def run_charts(curves: Mapping[str, Curve]) -> list[Chart]:
-    """The charts of the metrics that one run has logged."""
-    charts = [_curve_chart(spec, curves) for spec in CURVE_CHARTS]
-    return [chart for chart in charts if chart is not None]
+def run_charts(run: RunRecord) -> tuple[list[Chart], str]:
+    """The charts of the metrics that one run has logged, and in words those of one value only."""
+    drawn = [_curve_chart(spec, run) for spec in CURVE_CHARTS]
+    charts = [chart for chart, _ in drawn if chart is not None]
+    return charts, ", ".join(dict.fromkeys(text for _, idle in drawn for text in idle))
 
 
 def sweep_charts(report: Report) -> list[Chart]:
     """The charts of a sweep."""
     charts = [
-        _all_validations(report),
+        _validations(report),
         _history(report),
         _importance_chart(report.importance),
         _parallel_coordinates(report),
+        _comparison(report),
     ]
     return [chart for chart in charts if chart is not None]
 
 
-def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
+def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]]]]:
+    """What may stand on the axis of steps, for each run: steps, and the value at each of them.
+
+    ``epochs`` and ``images`` follow from the sampler's settings, ``minutes`` from the throughput,
+    without validations. An axis that some run lacks is left out.
+    """
+    axes: dict[str, dict[str, list[list[float]]]] = {"epochs": {}, "images": {}, "minutes": {}}
+    for run in runs:
+        numbers = {
+            key: value for key in _BATCH if is_numeric([value := run.value(f"sampler.{key}")[1]])
+        }
+        images = math.prod(numbers.get(key, 0) for key in ("n_alphabets", "n_way", "n_drawers"))
+        images = float(images or 2 * numbers.get("batch_size", 0))
+        if numbers.get("steps_per_epoch"):
+            per_epoch = float(numbers["steps_per_epoch"])
+            axes["epochs"][str(run.number)] = [[0, per_epoch], [0, 1]]
+        if images:
+            axes["images"][str(run.number)] = [[0, 1], [0, images]]
+        speed = run.curves.get(_SPEED, Curve()).thinned(_MAX_KNOTS)
+        if images and speed.steps and min(speed.values) > 0:
+            lengths = np.diff([0, *speed.steps])
+            minutes = (lengths * images / 60 / np.array(speed.values)).cumsum()
+            axes["minutes"][str(run.number)] = [[0, *speed.steps], [0, *minutes.round(4).tolist()]]
+    return {name: knots for name, knots in axes.items() if runs and len(knots) == len(runs)}
+
+
+def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[str]]:
+    """The chart, if a line of it changes, and the lines that do not, with their value."""
+    curves = run.curves
     if isinstance(spec.metrics, str):
         names = {name: metric_group(name) for name in curves}
         chosen = {label: curves[name] for name, (group, label) in names.items()
                   if group == spec.metrics}  # fmt: skip
     else:
         chosen = {label: curves[name] for name, label in spec.metrics.items() if name in curves}
+    still = {} if spec.metrics is ONE_SHOT else {
+        name: curve for name, curve in chosen.items() if len(set(curve.values)) == 1
+    }  # fmt: skip
+    chosen = {name: curve for name, curve in chosen.items() if name not in still}
+    idle = [f"{spec.title.partition(' ')[0].lower() if name == 'all layers' else name} "
+            f"{spec.scale * curve.values[0]:.4g}" for name, curve in still.items()]  # fmt: skip
     if not chosen:
-        return None
+        return None, idle
     lines = merged(chosen)
     shown = lines[:_MAX_LINES]
     log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
@@ -162,13 +204,13 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
     band = [curves[name] for name in spec.band if name in curves]
     has_band = len(band) == 2 and all(end.steps == shown[0][1].steps for end in band)
     if has_band:
-        low, high = (spec.scale * np.array(end.values) for end in band)
-        figure.varea(np.array(band[0].steps), low, high, color=LINES[0][0], alpha=0.18)
+        _add_band(figure, *band, run.number, scale=spec.scale)
     drawn = [
-        (shorten(name, 28), _add_line(figure, shorten(name, 40), curve, n, scale=spec.scale))
+        (shorten(name, 28),
+         _add_line(figure, shorten(name, 40), curve, n, spec.scale, run.number))
         for n, (name, curve) in enumerate(shown)
-    ]
-    tips = [("line", "$name"), ("step", "@step"), (spec.axis, "@value")]
+    ]  # fmt: skip
+    tips = [("line", "$name"), ("at", "@step"), (spec.axis, "@value")]
     _add_hover(figure, [line[0] for _, line in drawn], tips)
     if len(drawn) > 1:
         _add_legend(figure, drawn)
@@ -178,14 +220,15 @@ def _curve_chart(spec: CurveChart, curves: Mapping[str, Curve]) -> Chart | None:
         table.add(name, *(f"{spec.scale * value:.4g}" for value in ends))
     if len(lines) > len(shown):
         table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
-    parts = [f"{shorten(row[0], 40)} from {row[1]} to {row[2]}" for row in table.rows[:6]]
-    if len(table.rows) > 6:
-        parts.append(f"{len(table.rows) - 6} more lines")
     first = min(curve.steps[0] for _, curve in shown)
     last = max(curve.steps[-1] for _, curve in shown)
-    text = f"{spec.title} ({spec.axis}), steps {first:,} to {last:,}: {', '.join(parts)}."
+    text = f"{spec.axis.capitalize()}, steps {first:,} to {last:,}."
+    if spec.metrics is ONE_SHOT:
+        curve = shown[0][1]
+        best = max(range(len(curve.values)), key=curve.values.__getitem__)
+        text += f" Highest: {100 * curve.values[best]:.2f}% at step {curve.steps[best]:,}."
     text += " Band: 95% interval." if has_band else ""
-    return Chart.of(spec.key, spec.title, text, figure, table)
+    return Chart.of(spec.key, spec.title, text, figure, table), idle
 
 
 def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
@@ -205,70 +248,126 @@ def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
     ]
 
 
-def _all_validations(report: Report) -> Chart | None:
+def _validations(report: Report) -> Chart | None:
+    """Validation accuracy of each combination of settings: the mean over seeds, and their range."""
     keys = report.sweep.keys
-    runs = [run for run in report.sweep.runs if ACCURACY in run.curves]
-    if not runs:
+    logged = [run for run in report.sweep.runs if ACCURACY in run.curves]
+    if not logged:
         return None
+    grouped = [[run for run in group.runs if run in logged] for group in report.groups]
+    alone = [[run] for run in logged if not any(run in runs for runs in grouped)]
+    lines = [runs for runs in [*grouped, *alone] if runs]
+    lines.sort(key=lambda runs: Mean.of([run.val_accuracy or 0.0 for run in runs]).value)
+    seeds = max(map(len, lines))
     figure = _new_figure("step", "one-shot accuracy, %", height=360)
-    runs.sort(key=lambda run: run.val_accuracy or 0.0)  # the best is drawn last
-    limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
-    few = len(runs) <= _MAX_NAMED_JOBS
+    limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(lines)))
+    few = len(lines) <= _MAX_NAMED_JOBS
+    colors = _colors([runs[0] for runs in lines])
     drawn: list[tuple[int, str, list[Any]]] = []
-    for run, color in zip(runs, _colors(runs), strict=True):
-        name = shorten(f"{run.number}: {settings_text(run.settings, keys)}", 90)
-        curve = run.curves[ACCURACY].thinned(limit)
-        line = _add_line(figure, name, curve, run.number, 100, None if few else color)
-        drawn.append((run.number, name, line))
-    tips = [("job", "$name"), ("step", "@step"), ("one-shot", "@value{0.00} %")]
+    for n, (runs, ramp) in enumerate(zip(lines, colors, strict=True)):
+        numbers = ", ".join(str(run.number) for run in runs)
+        name = shorten(f"{numbers}: {settings_text(runs[0].settings, keys)}", 90)
+        low, mean, high = (curve.thinned(limit) for curve in over_seeds(runs))
+        color = LINES[n % len(LINES)][0] if few else ramp
+        if len(runs) > 1 and low.steps == mean.steps == high.steps:
+            _add_band(figure, low, high, runs[0].number, color=color)
+        line = _add_line(figure, name, mean, n, 100, runs[0].number, None if few else color)
+        drawn.append((-n, name, line))
+    tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
     _add_hover(figure, [line[0] for _, _, line in drawn], tips)
     if few:
         drawn.sort(key=lambda entry: entry[0])
-        short = all(len(name) <= 44 for _, name, _ in drawn)  # fits a phone
-        named = [(name if short else f"job {n}", line) for n, name, line in drawn]
-        _add_legend(figure, named, columns=1 if short else 4)
-    text = f"One-shot accuracy on the validation set over the steps of {len(runs)} jobs"
-    if runs[-1].val_accuracy is not None:
-        text += f"; the highest is job {runs[-1].number}: {100 * runs[-1].val_accuracy:.2f}%"
+        named = [(shorten(name, 44), line) for _, name, line in drawn]  # fits a phone
+        _add_legend(figure, named, columns=1)
+    text = f"One-shot accuracy on the validation set of {len(logged)} jobs"
+    best = max(logged, key=lambda run: run.val_accuracy or 0.0)
+    if best.val_accuracy is not None:
+        text += f"; the highest is job {best.number}: {100 * best.val_accuracy:.2f}%"
     text += "." if few else ". The stronger the color, the better the job."
-    return Chart.of("validations", "Validation of every job", text, figure)
+    if seeds > 1:
+        text += " Lines: means over seeds; bands: from the lowest to the highest seed."
+    return Chart.of("validations", "Validation accuracy", text, figure)
+
+
+def over_seeds(runs: Sequence[RunRecord]) -> tuple[Curve, Curve, Curve]:
+    """The lowest, the mean and the highest validation accuracy at the steps that all runs have."""
+    tables = [dict(zip(run.curves[ACCURACY].steps, run.curves[ACCURACY].values, strict=True))
+              for run in runs]  # fmt: skip
+    steps = [step for step in tables[0] if all(step in table for table in tables)]
+    if not steps:  # such as jobs of different lengths of an epoch: the first of them
+        tables, steps = tables[:1], [*tables[0]]
+    columns = [[table[step] for table in tables] for step in steps]
+    low, mean, high = ([how(column) for column in columns] for how in (min, fmean, max))
+    return Curve(steps, low), Curve(steps, mean), Curve(steps, high)
+
+
+def _comparison(report: Report) -> Chart | None:
+    """The validation of every job; the page's script shows the two that are chosen."""
+    runs = [run for run in report.sweep.runs if ACCURACY in run.curves]
+    runs = sorted(runs, key=lambda run: -(run.val_accuracy or 0.0))[:_MAX_COMPARED]
+    if len(runs) < 2:
+        return None
+    figure = _new_figure("step", "one-shot accuracy, %")
+    figure.x_range.only_visible = figure.y_range.only_visible = True
+    figure.tags = [LINES[0][0], LINES[1][0]]  # of the two
+    limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
+    for run in runs:
+        curve = run.curves[ACCURACY].thinned(limit)
+        for part in _add_line(figure, str(run.number), curve, 0, 100, run.number):
+            part.name, part.visible = str(run.number), run in runs[:2]
+    tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
+    _add_hover(figure, figure.renderers, tips)
+    text = f"Validation accuracy of the two jobs, of {len(runs)} that logged one."
+    return Chart.of("compare", "Validation of the two jobs", text, figure)
+
+
+def history_choices(report: Report) -> list[dict[str, Any]]:
+    """What may stand on the horizontal axis of the scores: settings that differ, and the job."""
+    runs = _scored(report)
+    names = short_keys(report.sweep.keys)
+    keys = chosen_keys(runs, report.sweep.keys, report.importance)
+    columns = {names[key]: [run.settings.get(key, ABSENT) for run in runs] for key in keys}
+    columns["job"] = [run.number for run in runs]
+    scales = {name: scale_of(values, _SMALL_GAP) for name, values in columns.items()}
+    return [
+        {"name": name + (" (log)" if scale.log else ""), "x": scale.positions,
+         "ticks": [(place, shorten(label, 14)) for place, label in scale.ticks]}
+        for name, scale in scales.items()
+    ]  # fmt: skip
+
+
+def _scored(report: Report) -> list[RunRecord]:
+    return [run for run in report.sweep.runs if run.val_accuracy is not None]
 
 
 def _history(report: Report) -> Chart | None:
-    from bokeh.models import ColumnDataSource
+    """Validation scores against a setting; the page's script changes it."""
+    from bokeh.models import CategoricalColorMapper, ColumnDataSource, FixedTicker
 
-    sweep = report.sweep
-    scored = [run for run in sweep.runs if run.val_accuracy is not None]
-    if not scored:
+    sweep, runs = report.sweep, _scored(report)
+    if not runs:
         return None
-    figure = _new_figure("job", "validation accuracy, %")
+    first = history_choices(report)[0]
+    figure = _new_figure(first["name"], "validation accuracy, %", x_range=(-0.05, 1.05))
+    figure.xaxis.ticker = FixedTicker(ticks=[place for place, _ in first["ticks"]])
+    figure.xaxis.major_label_overrides = dict(first["ticks"])
+    source = ColumnDataSource({**_columns(runs, sweep.keys), "x": first["x"]})
+    names = ["finished", "pruned", "not finished, best so far"]
+    source.data["kind"] = [
+        run.status if run.status in ("finished", "pruned") else names[2] for run in runs
+    ]
+    mapper = CategoricalColorMapper(factors=names, palette=[LINES[n][0] for n in (0, 5, 1)])
+    marks = figure.scatter("x", "validation", source=source, size=9, fill_alpha=0.6,
+                           color={"field": "kind", "transform": mapper})  # fmt: skip
+    _add_hover(figure, [marks], [*_JOB_TIPS, ("status", "@status")])
+    text = f"Best accuracy on the validation set of each job. {sweep.summary()}."
     finished = sweep.finished()
-    pruned = [run for run in scored if run.status == "pruned"]
-    rest = [run for run in scored if run.status not in ("finished", "pruned")]
-    text = f"Best accuracy on the validation set by job. {sweep.summary()}."
-    entries: list[tuple[str, list[Any]]] = []
     if finished:
-        bests = np.maximum.accumulate([_percent(run) for run in finished]).tolist()
-        numbers = [run.number for run in finished] + [max(run.number for run in sweep.runs)]
-        best = figure.step(numbers, [*bests, bests[-1]], mode="after", color=BEST[0], line_width=2)
-        entries.append(("best finished so far", [best]))
         top = max(finished, key=_percent)
         text += f" The best finished job is {top.number}: {_percent(top):.2f}%."
-    drawn = []
-    for name, runs, marker, alpha in (
-        ("finished", finished, "circle", 1), ("pruned", pruned, "circle", 0),
-        ("not finished, best so far", rest, "square", 0),
-    ):  # fmt: skip
-        if runs:
-            source = ColumnDataSource(_columns(runs, sweep.keys))
-            marks = figure.scatter("job", "validation", source=source, marker=marker, size=8,
-                                   color=LINES[0][0], fill_alpha=alpha)  # fmt: skip
-            drawn.append(marks)
-            entries.append((f"{name} ({len(runs)})", [marks]))
-    _add_hover(figure, drawn, [*_JOB_TIPS, ("status", "@status")])
-    _add_legend(figure, entries, columns=1)
-    figure.xaxis.ticker.min_interval = 1
-    return Chart.of("history", "Validation score by job", text, figure)
+    if len(finished) < len(runs):
+        text += " Gray: pruned; orange: not finished, the best so far."
+    return Chart.of("history", "Validation accuracy against a setting", text, figure)
 
 
 def _importance_chart(importance: Importance) -> Chart | None:
@@ -284,7 +383,8 @@ def _importance_chart(importance: Importance) -> Chart | None:
     _add_hover(figure, [bars], [("setting", "@y"), ("share", "@right{0.0} %")])
     listed = ", ".join(f"{key} {100 * share:.1f}%" for key, share in [*shares.items()][:6])
     text = f"Importance for the validation score, as a share of all settings: {listed}."
-    return Chart.of("importance", "Importance of the settings", text, figure)
+    table = importance_table(importance)
+    return Chart.of("importance", "Importance of the settings", text, figure, table)
 
 
 def _parallel_coordinates(report: Report) -> Chart | None:
@@ -347,8 +447,11 @@ class Scale:
     log: bool = False
 
 
-def scale_of(values: Sequence[Value]) -> Scale:
-    """An axis for the values of a setting: numbers by size or logarithm, others at equal steps."""
+def scale_of(values: Sequence[Value], gap: float = _GAP) -> Scale:
+    """An axis for the values of a setting: numbers by size or logarithm, others at equal steps.
+
+    Tick labels that would be nearer to each other than ``gap``, a share of the axis, are left out.
+    """
     kinds = {identity(value): value for value in values if value != ABSENT}
     present: list[Any] = list(kinds.values())
     ordered: list[Any] = sorted(present, key=None if is_numeric(present) else format_value)
@@ -367,7 +470,7 @@ def scale_of(values: Sequence[Value]) -> Scale:
     ticks = [(place, format_value(v)) for v, place in zip(ordered, places, strict=True)]
     kept = ticks[:1]
     for tick in ticks[1:-1]:
-        if tick[0] - kept[-1][0] >= _GAP and ticks[-1][0] - tick[0] >= _GAP:
+        if tick[0] - kept[-1][0] >= gap and ticks[-1][0] - tick[0] >= gap:
             kept.append(tick)
     kept += ticks[1:][-1:]
     return Scale([where[identity(value)] for value in values], kept, log)
@@ -413,7 +516,7 @@ def _colors(runs: Sequence[RunRecord]) -> list[str]:
 
 
 def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
-    from bokeh.models import BoxZoomTool, ResetTool
+    from bokeh.models import BasicTickFormatter, BoxZoomTool, LogTickFormatter, ResetTool
     from bokeh.plotting import figure
 
     plot: Figure = figure(
@@ -423,7 +526,13 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
     )  # fmt: skip
     plot.toolbar.logo = None
     plot.grid.grid_line_color = GRID[0]
+    if x == "step":
+        plot.xaxis.ticker.min_interval = 1
     for axis in plot.axis:
+        if isinstance(axis.formatter, BasicTickFormatter):
+            axis.formatter.use_scientific = False
+        elif isinstance(axis.formatter, LogTickFormatter):
+            axis.formatter.min_exponent = 5  # 0.001 rather than a power of ten
         axis.axis_line_color = axis.major_tick_line_color = AXIS[0]
         axis.minor_tick_line_color = None
         axis.major_label_text_color = axis.axis_label_text_color = TEXT[0]
@@ -434,25 +543,47 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
 
 
 def _add_line(
-    figure: Figure, name: str, curve: Curve, n: int, scale: float, color: str | None = None
+    figure: Figure,
+    name: str,
+    curve: Curve,
+    n: int,
+    scale: float,
+    number: int,
+    color: str | None = None,
 ) -> list[Any]:
-    """Draw a line, dotted if it is short; color and dash follow from its number.
+    """Draw a line of run ``number``, dotted if it is short; color and dash follow from ``n``.
 
     Returns:
         What a legend entry switches on and off.
     """
-    from bokeh.models import ColumnDataSource
-
     dash = _DASHES[n // len(LINES) % len(_DASHES)] if color is None else "solid"
     color = color or LINES[n % len(LINES)][0]
-    points = curve.thinned(_MAX_POINTS)
-    values = (scale * np.array(points.values)).astype(np.float32)  # packed: kilobytes for a line
-    source = ColumnDataSource({"step": np.array(points.steps, dtype=np.int32), "value": values})
+    source = _step_source(number, scale, value=curve.thinned(_MAX_POINTS))
     drawn = [figure.line("step", "value", source=source, color=color, line_dash=dash, line_width=2,
                          name=name)]  # fmt: skip
     if len(curve.steps) <= _MAX_DOTS:
         drawn.append(figure.scatter("step", "value", source=source, color=color, size=5))
     return drawn
+
+
+def _add_band(
+    figure: Figure, low: Curve, high: Curve, number: int, *, scale: float = 100,
+    color: str = LINES[0][0],
+) -> None:  # fmt: skip
+    """Fill what is between two curves of equal steps."""
+    source = _step_source(number, scale, low=low, high=high)
+    figure.varea("step", "low", "high", source=source, color=color, alpha=0.18)
+
+
+def _step_source(number: int, scale: float, **curves: Curve) -> Any:
+    """Curves of equal steps of a run, whose number lets the page's script change the axis."""
+    from bokeh.models import ColumnDataSource
+
+    first = next(iter(curves.values()))
+    data: dict[str, Any] = {"step": np.array(first.steps, dtype=np.int32)}
+    for name, curve in curves.items():  # float32 is packed: kilobytes for a line
+        data[name] = (scale * np.array(curve.values)).astype(np.float32)
+    return ColumnDataSource(data, tags=[str(number)])
 
 
 def _add_hover(figure: Figure, drawn: Sequence[Any], tips: Sequence[tuple[str, str]]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,14 +14,19 @@ from typing import Any
 from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.loggers.wandb_run import address_of
 from siamese_oneshot.reports.aggregate import Report
-from siamese_oneshot.reports.charts import run_charts, sweep_charts
+from siamese_oneshot.reports.charts import (
+    history_choices,
+    run_charts,
+    step_axes,
+    sweep_charts,
+)
 from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render
-from siamese_oneshot.reports.read import CONFIG, DataInfo, RunRecord
+from siamese_oneshot.reports.read import ACCURACY, CONFIG, METRICS, DataInfo, RunRecord
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
     first_rows,
-    importance_table,
     jobs_table,
     left_out_table,
     scores_table,
@@ -35,12 +42,14 @@ from siamese_oneshot.reports.values import (
     shorten,
 )
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
+from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
+from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import resume_line
 from siamese_oneshot.sweeps.job import COMPLETE, command_of
 from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import folder_name
+from siamese_oneshot.utils.text import bare_key, folder_name, short_keys
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +65,16 @@ _PLOTS = {name: n for n, name in enumerate((  # in the order of a page
     "per_alphabet", "accuracy_vs_way", "verification_scores", "embedding_map", "augmentations",
     "filters",
 ))}  # fmt: skip
+_BEST_PLOTS = ("episode_wrong", "episode", "per_alphabet")  # of the best job, on a sweep's page
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot
 
 
-def write_pages(output: Path, report: Report, settings: Table) -> Path:
+def write_pages(output: Path, report: Report, settings: Table, refresh: int = 0) -> Path:
     """Write ``index.html`` of the sweep and ``runs/<job>.html`` of each job.
 
     A run that was named by itself is ``index.html``, and there is no other page. Pages of an
-    earlier report that this one does not write are removed.
+    earlier report that this one does not write are removed. With ``refresh`` a browser loads the
+    pages again after so many seconds.
 
     Returns:
         The page to open.
@@ -75,19 +86,22 @@ def write_pages(output: Path, report: Report, settings: Table) -> Path:
     single = len(sweep.runs) == 1 and sweep.folders[0].resolve() == sweep.runs[0].folder
     if single:
         (run,) = sweep.runs
-        _write(output / INDEX, "run.html", **run_page(run), sweep=None, command=command)
+        page = run_page(run, output)
+        _write(output / INDEX, "run.html", **page, sweep=None, command=command, refresh=refresh)
     names = {} if single else {run.number: _page_name(run) for run in sweep.runs}
     links = [(quote(name), f"job {number}") for number, name in names.items()]
     for n, (run, name) in enumerate(zip(sweep.runs, names.values(), strict=False)):
         around = {"before": links[n - 1 : n], "after": links[n + 1 : n + 2], "index": f"../{INDEX}"}
-        page = run_page(run) | around
+        page = run_page(run, output / _RUNS) | around
         title = shorten(sweep.name, 40)
-        _write(output / _RUNS / name, "run.html", **page, sweep=title, command=command)
+        path = output / _RUNS / name
+        _write(path, "run.html", **page, sweep=title, command=command, refresh=refresh)
     _remove_other_pages(output / _RUNS, set(names.values()))
     if not single:
         paths = {str(number): f"{_RUNS}/{quote(name)}" for number, name in names.items()}
         page = sweep_page(report, settings)
-        _write(output / INDEX, "sweep.html", **page, links=paths, command=command)
+        path = output / INDEX
+        _write(path, "sweep.html", **page, links=paths, command=command, refresh=refresh)
     return output / INDEX
 
 
@@ -119,25 +133,31 @@ def _remove_other_pages(folder: Path, names: set[str]) -> None:
         folder.rmdir()
 
 
-def run_page(run: RunRecord) -> dict[str, Any]:
-    """What the template of a run's page takes."""
+def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
+    """What the template of a run's page takes; ``output`` is the folder of the page."""
     scores = list(run.scores.values())
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
-    tables = [scores_table("Scores at the end of training", scores)]
     evaluation = run.evaluation()
-    if evaluation is not None:
-        data, title = evaluation[0], "Scores of the evaluation after training"
-        tested = [score for score in evaluation[1].scores if score.split == "test"]
+    tables = []
+    if evaluation is None:
+        tables.append(scores_table("Scores at the end of training", scores))
+    else:
+        data, model = evaluation
+        tested = [score for score in model.scores if score.split == "test"]
         if data == run.data:  # the evaluation replaces the run's own scores of the same lists
             latest = {(score.split, score.key): score for score in [*scores, *tested]}
             by_data = [(data, list(latest.values()))]
+            listed = [score for score in latest.values() if score.series not in _WAY_CURVES]
+            tables.append(scores_table("Scores of the training and of the evaluation", listed))
         else:
-            title += f", on {data.source} (split {data.split})"
             by_data.append((data, tested))
-        listed = [score for score in evaluation[1].scores if score.series not in _WAY_CURVES]
-        tables.append(scores_table(title, listed))
+            listed = [score for score in model.scores if score.series not in _WAY_CURVES]
+            title = f"Scores of the evaluation, on {data.source} (split {data.split})"
+            tables.append(scores_table("Scores at the end of training", scores))
+            tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
     plots = _plot_groups(run)  # before the problems, to which it adds
+    charts, idle = run_charts(run)
     result = run.result
     return {
         "title": f"{_experiment([run])}: {path_text(Path(run.folder.name))}",
@@ -148,14 +168,41 @@ def run_page(run: RunRecord) -> dict[str, Any]:
         "verdict": next((one for one in verdicts if one.tone != "none"), verdicts[0]),
         "plots": plots,
         "warnings": dict.fromkeys([*(result.warnings if result else []), *run.problems]),
-        "resume": "" if run.status in COMPLETE else resume_line(Path(path_text(run.folder))),
+        "next": _next_command(run, evaluation is not None),
         "tables": [table for table in tables if table.rows],
         "published": published_tables([("this run", *own) for own in by_data]),
-        "charts": run_charts(run.curves),
+        "charts": charts,
+        "idle": idle,
+        "axes": step_axes([run]),
+        "files": _files(run, output),
+        "wandb": address_of(run.folder),
         "differences": _differences(run),
         "config": _config_text(run),
         "log": _log_end(run.folder / "train.log"),
     }
+
+
+def _next_command(run: RunRecord, evaluated: bool) -> tuple[str, str]:
+    """What to do next with a run, and the command."""
+    folder = path_text(run.folder)
+    if run.status not in COMPLETE:
+        return "To continue this run", resume_line(Path(folder))
+    command = ["python", "-m", "siamese_oneshot.evaluate", folder]
+    if not evaluated:
+        return "To evaluate it on every list, with pictures", shlex.join(command)
+    longer = f"{resume_line(Path(folder))} trainer.max_steps=<more>"
+    return "To train it for longer", longer
+
+
+def _files(run: RunRecord, output: Path) -> list[tuple[str, str]]:
+    """Names and relative addresses of the files of a run that a reader may want."""
+    kept = run.result.checkpoint if run.result is not None else None
+    names = [kept, METRICS, RESULT, f"evaluation/{EVALUATION_FILE}", "train.log", CONFIG]
+    found = [name for name in names if name and (run.folder / name).is_file()]
+    # Nothing that a damaged result.json names outside the run's folder.
+    own = [name for name in found if (run.folder / name).resolve().is_relative_to(run.folder)]
+    start = output.resolve()
+    return [(name, quote(os.fsencode(os.path.relpath(run.folder / name, start)))) for name in own]
 
 
 def _experiment(runs: Sequence[RunRecord]) -> str:
@@ -187,7 +234,9 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
                 continue
             room -= len(plot.address)
             title = path_text(Path(name)).replace("_", " ").capitalize()
-            plots.append({"plot": plot, "title": title, "text": plot.caption or label})
+            plots.append(
+                {"name": name, "plot": plot, "title": title, "text": plot.caption or label}
+            )
         if plots:
             groups.append((heading, plots))
     return groups
@@ -285,18 +334,41 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         for group in groups[:_MAX_GROUPS]
         for run in group.runs[:_MAX_SEEDS]
     ]  # fmt: skip
-    done = all(run.status in COMPLETE for run in sweep.runs)
+    same = groups[0].runs if groups else []  # the best settings, whichever seed
+    best = max(same, key=lambda run: run.val_accuracy or 0.0, default=None)
+    plots = [] if best is None else [plot for _, group in _plot_groups(best) for plot in group]
+    plots = [plot for plot in plots if plot["name"] in _BEST_PLOTS][:2]
+    names = short_keys(sweep.keys)
+    varied = shorten(", ".join(names.values()), 60) or path_text(Path(sweep.name))
+    several = any(len(group.runs) > 1 for group in groups)
     return {
-        "title": f"Sweep {sweep.name} ({_experiment(sweep.runs)})",
+        "title": f"{_experiment(sweep.runs)}: sweep of {varied}",
         "summary": sweep.summary(),
         "verdict": sweep_verdict(groups),
+        "best": best,
+        "best_settings": best and settings_text(best.settings, sweep.keys),
+        "plots": plots,
+        "next": _sweep_command(report, best),
         "charts": charts,
         "chart": {chart.key: chart for chart in charts},
-        "settings": first_rows(settings, MAX_ROWS) if groups else None,
+        "axes": step_axes([run for run in sweep.runs if ACCURACY in run.curves]),
+        "choices": history_choices(report) if "history" in {c.key for c in charts} else [],
+        "settings": first_rows(settings, MAX_ROWS) if several else None,
         "jobs": jobs_table(sweep),
-        "importance": importance_table(report.importance),
         "importance_note": report.importance.why,
         "published": published_tables(compared),
         "left_out": None if rest is None else first_rows(rest, MAX_ROWS),
-        "resume": "" if done else command_of(sweep.folders[0]),
     }
+
+
+def _sweep_command(report: Report, best: RunRecord | None) -> tuple[str, str]:
+    """What to do next with a sweep, and the command; the command is empty if there is none."""
+    sweep = report.sweep
+    if not all(run.status in COMPLETE for run in sweep.runs) or best is None:
+        return "To continue the sweep", command_of(sweep.folders[0])
+    if best.of_split("test") or best.job is None:
+        command = ["python", "-m", "siamese_oneshot.evaluate", path_text(best.folder)]
+        return "To evaluate the best job on every list, with pictures", shlex.join(command)
+    own = [text for text in best.job.overrides if bare_key(text) not in ("test", "hydra.mode")]
+    command = ["python", "-m", "siamese_oneshot.train", *own, "test=true", "hydra.mode=RUN"]
+    return "To train the best settings again, and test", shlex.join(command)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import Group, Importance, Mean, Report, shared_scores
-from siamese_oneshot.reports.read import DataInfo, LeftOut, Sweep
+from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
 from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import short_keys
@@ -17,42 +17,54 @@ MAX_ROWS = 1000  # of a page, which has to load
 
 
 def jobs_table(sweep: Sweep) -> Table:
-    """A row for each job in order; of very many jobs those with the best validation scores."""
-    best = sorted(sweep.runs, key=lambda run: -(run.val_accuracy or -1.0))[:MAX_ROWS]
-    runs = sorted(best, key=lambda run: run.number)
+    """A row for each job, the best validation score first; columns that say nothing are left out.
+
+    Of very many jobs those with the best scores are shown.
+    """
+    ranked = sorted(sweep.runs, key=lambda run: -(run.val_accuracy or -1.0))
+    runs = ranked[:MAX_ROWS]
     names = short_keys(sweep.keys)
     titles = {name: s.name for run in sweep.runs for name, s in run.of_split("test").items()}
-    several_data = len({run.data for run in sweep.runs if run.data is not None}) > 1
-    headings = [">job", "status", ">validation %"]
-    headings += [f">{shorten(title, 40)} %" for title in titles.values()]
+    columns = {">job": [str(run.number) for run in runs]}
+    columns[">validation %"] = [_validation_text(run) for run in runs]
     for key in sweep.keys:
         numeric = is_numeric(run.settings[key] for run in runs if key in run.settings)
-        headings.append((">" if numeric else "") + shorten(names[key], 40))
-    headings += [">seed", *(["data"] if several_data else []), ">training, min", "error"]
-    table = Table(f"Jobs ({sweep.summary()})", headings)
-    table.note = "For an unfinished job: the best validation score so far."
+        columns[(">" if numeric else "") + shorten(names[key], 40)] = [
+            shorten(format_value(run.settings[key]), 60) if key in run.settings else "-"
+            for run in runs
+        ]
+    columns[">seed"] = ["-" if run.seed is None else str(run.seed) for run in runs]
+    for name, title in titles.items():
+        texts = [_with_interval(run.scores.get(name)) for run in runs]
+        columns[f">{shorten(title, 40)} %"] = texts
+    minutes = ["-" if run.seconds is None else f"{run.seconds / 60:.1f}" for run in runs]
+    columns[">training, min"] = minutes
+    if len({run.data for run in sweep.runs if run.data is not None}) > 1:
+        columns["data"] = [data_text(run.data) for run in runs]
+    if any(run.status != "finished" for run in runs):
+        columns["status"] = [run.status for run in runs]
+    if any(run.error for run in runs):
+        columns["error"] = [shorten(" ".join(run.error.split()), _MAX_ERROR) for run in runs]
+    table = Table(f"Jobs, best first ({sweep.summary()})", [*columns])
+    table.rows = [*zip(*columns.values(), strict=True)]
+    sizes = {s.n for run in runs for s in run.scores.values() if s.value == run.val_accuracy}
+    table.note = "In brackets: 95% intervals"
+    table.note += f" of {min(sizes):,} episodes." if len(sizes) == 1 else "."
+    if "status" in columns:
+        table.note += " For an unfinished job: the best validation score so far."
     if len(sweep.runs) > MAX_ROWS:
         table.note += f" The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all."
-    for run in runs:
-        validation = run.of_split("validation").values()
-        own = next((score for score in validation if score.value == run.val_accuracy), None)
-        row = [str(run.number), run.status]
-        row.append(percent(run.val_accuracy) if own is None else _with_interval(own))
-        row += [_with_interval(run.scores.get(name)) for name in titles]
-        for key in sweep.keys:
-            known = key in run.settings
-            row.append(shorten(format_value(run.settings[key]), 60) if known else "-")
-        row.append("-" if run.seed is None else str(run.seed))
-        row += [data_text(run.data)] if several_data else []
-        row.append("-" if run.seconds is None else f"{run.seconds / 60:.1f}")
-        table.add(*row, shorten(" ".join(run.error.split()), _MAX_ERROR))
     return table
 
 
+def _validation_text(run: RunRecord) -> str:
+    validation = run.of_split("validation").values()
+    own = next((score for score in validation if score.value == run.val_accuracy), None)
+    return percent(run.val_accuracy) if own is None else own.percent
+
+
 def _with_interval(score: Score | None) -> str:
-    if score is None:
-        return "-"
-    return f"{percent(score.value)} ({100 * score.low:.1f}-{100 * score.high:.1f}, n={score.n:,})"
+    return "-" if score is None else score.percent
 
 
 def settings_table(report: Report) -> Table:

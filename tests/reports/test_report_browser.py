@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         result_of(right / 1000, scores=scores))  # fmt: skip
         place = made / "csv" / "version_0"
         place.mkdir(parents=True)
-        lines = [f"{step},{right / 2000},{1 / step},0.1" for step in (1, 2, 3)]
+        lines = [f"{step},{right / 2000},{1 / step},{step / 100}" for step in (1, 2, 3)]
         header = f"step,val/one_shot_accuracy,train/loss,train/{EVIL}"
         (place / "metrics.csv").write_text("\n".join([header, *lines]))
         validation_plots = made / "plots" / "step_000003"
@@ -78,24 +78,46 @@ def test_pages_in_a_browser(browser: Any, pages: Path, width: int, scheme: str) 
     loaded: list[str] = []
     page.on("request", lambda one: loaded.append(one.url.partition(":")[0]))
     page.goto((pages / "index.html").as_uri())
-    _check(page, width, scheme, charts=3)
+    _check(page, width, scheme, charts=4)
+    _check_controls(page)
     numbers = "return [...document.querySelectorAll('table.sortable tbody tr')]"
     numbers += ".map((row) => row.cells[0].textContent.trim()).join()"
     heading = page.locator("table.sortable th button", has_text="validation")
     heading.focus()
     page.keyboard.press("Enter")
     assert page.evaluate(f"(() => {{{numbers}}})()") == "3,0,2,1"
+    page.locator("#filter").fill("lr=0.01")
+    assert page.locator("table.sortable tbody tr:visible").count() == 1
+    page.locator("#filter").fill("")
     heading.click()
     assert page.evaluate(f"(() => {{{numbers}}})()") == "1,2,0,3"
     assert heading.locator("..").get_attribute("aria-sort") == "descending"
-    page.get_by_role("link", name="job 1").click()
+    page.locator("table.sortable").get_by_role("link", name="job 1").click()
     _check(page, width, scheme, charts=2)
+    page.locator("button.zoom").click()
+    assert page.evaluate("document.querySelector('#full img').naturalWidth") == 900
+    page.get_by_role("button", name="Close").click()
     assert EVIL in _tooltip(page, "#chart-loss"), "the name of a line, as text"
     page.get_by_role("link", name="job 2 ›").click()
     assert page.title() == "default: 2_job: finished"
     assert messages == []
     assert set(loaded) <= {"file", "data"}
     context.close()
+
+
+def _check_controls(page: Any) -> None:
+    """Two jobs beside each other, another setting on the axis, smoother curves."""
+    page.select_option("#first", "3")
+    row = page.locator("#pair tbody tr").first.inner_text()
+    assert row.split("\t") == ["job", "3", "2"]
+    model = "Bokeh.documents.flatMap((d) => d.roots()).find((r) => r.renderers.length == {})"
+    shown = f"{model.format(8)}.renderers.filter((r) => r.visible).map((r) => r.name).join()"
+    assert page.evaluate(shown) == "2,2,3,3", "a line and its dots of each"
+    page.select_option("#against", label="job")
+    scatter = f"[...{model.format(1)}.renderers[0].data_source.data.x].join()"
+    assert len(page.evaluate(scatter).split(",")) == 4
+    page.locator("#smoothing").fill("0.9")
+    page.locator("#smoothing").dispatch_event("input")
 
 
 def _tooltip(page: Any, chart: str) -> str:

@@ -20,13 +20,16 @@ from siamese_oneshot.reports.charts import (
     ABSENT,
     Chart,
     chosen_keys,
+    history_choices,
     merged,
     metric_group,
+    over_seeds,
     run_charts,
     scale_of,
+    step_axes,
     sweep_charts,
 )
-from siamese_oneshot.reports.read import Curve, DataInfo, Sweep
+from siamese_oneshot.reports.read import ACCURACY, Curve, DataInfo, RunRecord, Sweep
 
 Rows = list[tuple[dict[str, Any], float | None, str]]
 
@@ -58,15 +61,30 @@ def plain(value: Any) -> Any:
     return value
 
 
-def test_history_shows_the_best_finished_job_so_far() -> None:
-    rows: Rows = [({}, 0.5, "finished"), ({}, 0.9, "pruned"), ({}, 0.4, "finished")]
-    rows += [({}, 0.75, "finished"), ({}, None, "failed"), ({}, 0.2, "unfinished")]
-    chart = sweep_chart("history", swept(rows))
-    found = columns(chart)
-    # Of finished jobs only, and on to the last job.
-    assert {"x": [0, 2, 3, 5], "y": [50, 50, 75, 75]} in found
-    marks = [(c["job"], c["validation"]) for c in found if "status" in c]
-    assert marks == [([0, 2, 3], [50, 40, 75]), ([1], [90]), ([5], [20])]
+def test_the_scores_against_each_setting() -> None:
+    rows: Rows = [
+        ({"a": 1}, 0.5, "finished"),
+        ({"a": 4}, 0.9, "pruned"),
+        ({"a": 3}, 0.4, "finished"),
+    ]
+    rows += [
+        ({"a": 2}, 0.75, "finished"),
+        ({"a": 5}, None, "failed"),
+        ({"a": 5}, 0.2, "unfinished"),
+    ]
+    sweep = swept(rows)
+    chart = sweep_chart("history", sweep)
+    (marks,) = columns(chart)
+    assert marks["job"] == [0, 1, 2, 3, 5], "those with a score"
+    assert marks["validation"] == [50, 90, 40, 75, 20]
+    assert marks["kind"] == [
+        "finished", "pruned", "finished", "finished", "not finished, best so far",
+    ]  # fmt: skip
+    setting, job = history_choices(Report(sweep))
+    assert marks["x"] == setting["x"] == [0, 0.75, 0.5, 0.25, 1]
+    assert (setting["name"], job["name"]) == ("a", "job")
+    assert job["x"] == [0, 0.2, 0.4, 0.6, 1]
+    assert setting["ticks"] == [(n / 4, str(n + 1)) for n in range(5)]
     assert chart is not None
     assert "The best finished job is 3: 75.00%" in chart.description
     assert sweep_chart("history", swept([({}, None, "failed")])) is None
@@ -150,13 +168,49 @@ def test_parallel_coordinates_have_at_most_eight_settings() -> None:
 def test_the_validation_curves_of_all_jobs(jobs: int) -> None:
     sweep = swept([({"a": n}, 0.1 * n) for n in range(1, jobs + 1)])
     for run in sweep.runs[1:]:
-        run.curves = {"val/one_shot_accuracy": Curve([1, 2], [0.0, run.val_accuracy or 0])}
+        run.curves = {ACCURACY: Curve([1, 2], [0.0, run.val_accuracy or 0])}
     chart = sweep_chart("validations", sweep)
     assert chart is not None
     assert [c["value"][-1] for c in columns(chart)] == pytest.approx(
         [10.0 * n for n in range(2, jobs + 1)], rel=1e-6
     )
     assert f"the highest is job {jobs - 1}: {10 * jobs}.00%" in chart.description
+    assert len(columns(sweep_chart("compare", sweep))) == jobs - 1, (
+        "each of them, for two at a time"
+    )
+
+
+def test_seeds_are_one_line_with_a_band() -> None:
+    """At the steps that both seeds have; the third job has one seed and no band."""
+    sweep = swept([({"a": 1}, 0.5), ({"a": 1}, 0.7), ({"a": 2}, 0.9)])
+    for run, values in zip(sweep.runs, ([0.1, 0.5], [0.3, 0.7], [0.8, 0.9]), strict=True):
+        run.curves = {ACCURACY: Curve([1, 2], values)}
+    sweep.runs[0].curves[ACCURACY] = Curve([1, 2, 3], [0.1, 0.5, 0.9])
+    low, mean, high = over_seeds(sweep.runs[:2])
+    assert low == Curve([1, 2], [0.1, 0.5])
+    assert mean == Curve([1, 2], [pytest.approx(0.2), pytest.approx(0.6)])
+    assert high == Curve([1, 2], [0.3, 0.7])
+    band, line, other = columns(sweep_chart("validations", sweep))
+    assert band["low"] == pytest.approx([10, 50], rel=1e-6)
+    assert band["high"] == pytest.approx([30, 70], rel=1e-6)
+    assert line["value"] == pytest.approx([20, 60], rel=1e-6)
+    assert other["value"] == pytest.approx([80, 90], rel=1e-6)
+
+
+def test_the_axes_that_steps_can_be_read_on() -> None:
+    """Batches of 5 x 4 x 3 images, 10 an epoch; 60 images a second, then 30."""
+    (run,) = swept([({}, 0.5)]).runs
+    sampler = {"n_alphabets": 5, "n_way": 4, "n_drawers": 3, "steps_per_epoch": 10}
+    run.config = {"sampler": sampler}
+    run.curves = {"speed/images_per_second": Curve([30, 60], [60.0, 30.0])}
+    assert step_axes([run]) == {
+        "epochs": {"0": [[0, 10], [0, 1]]},
+        "images": {"0": [[0, 1], [0, 60]]},
+        "minutes": {"0": [[0, 30, 60], [0, 0.5, 1.5]]},
+    }
+    other = RunRecord(run.folder, number=1, config={"sampler": {"batch_size": 8}})
+    assert step_axes([run, other]) == {"images": {"0": [[0, 1], [0, 60]], "1": [[0, 1], [0, 16]]}}
+    assert step_axes([]) == {}
 
 
 def test_metrics_belong_to_groups() -> None:
@@ -174,8 +228,11 @@ def test_equal_curves_share_a_line() -> None:
     assert merged({"a": one, "b": other, "c": one}) == [("a, c", one), ("b", other)]
     assert merged({"a": one, "b": one, "c": one}) == [("all 3", one)]
     assert merged({"a": one, "b": one, "c": one, "d": one, "e": other})[0][0] == "a and 3 more"
-    rates = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
-    (chart,) = run_charts(rates)
+    (run,) = swept([({}, 0.5)]).runs
+    run.curves = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
+    run.curves |= {"momentum": Curve([1, 2], [0.9, 0.9]), "train/l2": Curve([1], [0.0])}
+    (chart,), idle = run_charts(run)
+    assert idle == "l2 0, momentum 0.9", "what never changes is said, not drawn"
     assert chart.key == "learning-rate"
     assert len(columns(chart)) == 1, "one line"
     assert chart.table is not None

@@ -24,12 +24,13 @@ from siamese_oneshot.evaluation.published import PROTOCOLS
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
+from siamese_oneshot.reports.build import make_report
 from siamese_oneshot.reports.html import MAX_PAGE, embed_png
 from siamese_oneshot.runs.evaluation_record import EvaluationRecord, ModelRecord, write_evaluation
 from siamese_oneshot.utils.config import conf_dir
 
 WITHIN = PROTOCOLS["within_alphabet_20way"]
-AFTER = "Scores of the evaluation after training"
+AFTER = "Scores of the training and of the evaluation"
 EVIL = "<script>alert(1)</script>\"'&<b>"
 
 
@@ -163,17 +164,18 @@ def test_every_page_is_sound_and_links_lead_through_the_sweep(pages: Path) -> No
     assert len([check_page(path) for path in pages.rglob("*.html")]) == 7
     index = read_page(pages / "index.html")
     rows = [a.attributes["href"] for a in index.all("a") if "runs/" in a.attributes["href"]]
-    assert rows == [f"runs/{number}_job.html" for number in range(6)]
-    path: Path | None = (pages / rows[0]).resolve()
+    best_first = ["3", *"32104", "5"]  # after the link to the best
+    assert rows == [f"runs/{number}_job.html" for number in best_first]
+    path: Path | None = (pages / "runs" / "0_job.html").resolve()
     walked = []
     while path is not None:
         walked.append(path.name)
-        (nav,) = read_page(path).all("nav")
+        nav = read_page(path).one("nav", "aria-label", "Runs of the sweep")
         links = {a.attributes.get("rel", "up"): a.attributes["href"] for a in nav.all("a")}
         assert (path.parent / links["up"]).resolve() == (pages / "index.html").resolve()
         path = (path.parent / unquote(links["next"])).resolve() if "next" in links else None
     assert walked == [f"{number}_job.html" for number in range(6)]
-    (nav,) = read_page(pages / "runs" / "3_job.html").all("nav")
+    nav = read_page(pages / "runs" / "3_job.html").one("nav", "aria-label", "Runs of the sweep")
     assert [a.attributes["href"] for a in nav.all("a")][1] == "2_job.html"
 
 
@@ -181,16 +183,14 @@ def test_the_numbers_of_a_run_are_those_of_its_result(pages: Path, sweep: Path) 
     page = read_page(pages / "runs" / "0_job.html")
     assert page.all("h1")[0].text == "default: 0_job"
     scores = json.loads((sweep / "0_job" / "result.json").read_text())["scores"]
-    rows = table_of(page, "Scores at the end of training").rows()
-    assert rows[1:] == [
+    rows = table_of(page, AFTER).rows()
+    assert rows[1:-1] == [
         [s["split"], s["name"], f"{100 * s['value']:.2f}",
          f"{100 * s['low']:.1f}-{100 * s['high']:.1f}", f"{s['n']:,}", "-", "-", s["protocol"]]
         for s in scores
     ]  # fmt: skip
     assert rows[2][2:5] == ["85.00", "82.7-87.1", "1,000"], "Wilson's interval of 850 in 1,000"
-    assert table_of(page, AFTER).rows()[1:] == [
-        ["test", "5-way 1-shot", "75.00", "30.1-95.4", "4", "-", "-", "how"]
-    ]
+    assert rows[-1] == ["test", "5-way 1-shot", "75.00", "30.1-95.4", "4", "-", "-", "how"]
     beside = [row[:3] for row in table_of(page, WITHIN).rows()]
     assert ["here: this run, lake_runs list", "85.00 (82.7-87.1)", "1,000"] in beside
     verdict = verdict_of(page)
@@ -221,8 +221,8 @@ def test_a_later_evaluation(
     (row,) = [row for row in table_of(page, WITHIN).rows() if row[0].startswith("here")]
     assert row[:2] == ["here: this run, lake_runs list", expected]
     assert verdict_of(page).startswith(expected[:5])
-    apart = f", on {evaluated_on} (split lake)" if trained_on != evaluated_on else ""
-    assert table_of(page, AFTER + apart).rows()
+    apart = f"Scores of the evaluation, on {evaluated_on} (split lake)"
+    assert table_of(page, apart if trained_on != evaluated_on else AFTER).rows()
 
 
 def test_the_curves_of_a_run(pages: Path) -> None:
@@ -230,8 +230,8 @@ def test_the_curves_of_a_run(pages: Path) -> None:
     keys = [d.attributes["id"] for d in page.all("div") if d.attributes.get("class") == "plot"]
     assert keys == [
         f"chart-{key}"
-        for key in ("validation", "verification", "loss", "learning-rate", "momentum",
-                    "gradient-norm", "speed", "data-wait")
+        for key in ("validation", "verification", "loss", "learning-rate", "gradient-norm",
+                    "speed", "data-wait")
     ]  # fmt: skip
     title = "One-shot accuracy on the validation set"
     assert table_of(page, title).rows()[1:] == [["one-shot accuracy", "25", "75", "25", "75"]]
@@ -240,7 +240,8 @@ def test_the_curves_of_a_run(pages: Path) -> None:
                           ["AUROC", "51.25", "93.75", "51.25", "93.75"]]  # fmt: skip
     rates = table_of(page, "Learning rate").rows()[1:]
     assert rates == [["a", "0.5", "0.4", "0.4", "0.5"], ["b", "0.25", "0.2", "0.2", "0.25"]]
-    assert table_of(page, "Momentum").rows()[1:] == [["a", "0.9", "0.9", "0.9", "0.9"]]
+    assert "one value only, and not drawn: a 0.9." in page.text, "momentum"
+    assert "Highest: 75.00% at step 20." in page.text, "counted as the terminal does"
     waiting = table_of(page, "Time spent waiting for data").rows()
     assert waiting[1] == ["waiting for data", "1", "2", "1", "2"]
     assert "VArea" in page.one("script", "id", "data-validation").text, "the 95% interval"
@@ -266,16 +267,43 @@ def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
 
 def test_the_table_of_jobs(pages: Path) -> None:
     page = read_page(pages / "index.html")
-    assert page.all("h1")[0].text == "Sweep my sweep (default)"
+    assert page.all("h1")[0].text == "default: sweep of lr"
     (table,) = [one for one in page.all("table") if one.attributes.get("class") == "sortable"]
     rows = table.rows()
     assert rows[0] == [
-        "job", "status", "validation %", "lake_runs list %", "lr", "seed", "training, min", "error",
+        "job", "validation %", "lr", "seed", "lake_runs list %", "training, min", "status", "error",
     ]  # fmt: skip
-    assert rows[3][:6] == [
-        "2", "finished", "85.00 (82.7-87.1, n=1,000)", "95.00 (93.5-96.2, n=1,000)", "0.01", "0",
+    assert rows[2] == [
+        "2", "85.00 (82.7-87.1)", "0.01", "0", "95.00 (93.5-96.2)", "1.2", "finished", "",
     ]  # fmt: skip
-    assert rows[5][:3] == ["4", "unfinished", "50.00"]
+    assert [row[0] for row in rows[1:]] == [*"321045"], "best first"
+    assert rows[5][:3] == ["4", "50.00", "2"]
+
+
+def test_the_answer_of_a_sweep_comes_first(pages: Path, sweep: Path) -> None:
+    page = read_page(pages / "index.html")
+    text = page.text
+    assert "Best settings: lr=0.01 . Their best job: job 3 , seed 1, 87.00% on validation." in text
+    assert text.index("Best settings") < text.index("Jobs, best first")
+    contents = page.one("nav", "aria-label", "Contents")
+    assert [a.text for a in contents.all("a")][:2] == ["Jobs", "Curves"]
+
+
+def test_files_of_a_run_are_linked_and_nothing_outside_it(tmp_path: Path) -> None:
+    result = result_of(0.5, checkpoint="../secret.ckpt")
+    run = make_job(tmp_path / "s", 0, {"a": 1}, result, logged=[0.5])
+    (tmp_path / "s" / "secret.ckpt").write_text("")
+    page = check_page(report(run, output=tmp_path / "out") / "index.html")
+    links = {a.text: a.attributes["href"] for a in page.all("a")}
+    assert links["csv/version_0/metrics.csv"] == "../s/0_job/csv/version_0/metrics.csv"
+    assert "result.json" in links
+    assert not [name for name in links if "secret" in name]
+    assert not [one for one in page.all("meta") if "refresh" in str(one.attributes)]
+    (run / "wandb_id.txt").write_text("abc\nhttps://wandb.ai/me/p/runs/abc\n")
+    make_report([run], tmp_path / "out", refresh=30, wandb="disabled")
+    page = read_page(tmp_path / "out" / "index.html")
+    assert "https://wandb.ai/me/p/runs/abc" in [a.attributes["href"] for a in page.all("a")]
+    assert page.one("meta", "http-equiv", "refresh").attributes["content"] == "30"
 
 
 def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> None:
@@ -311,7 +339,7 @@ def test_damaged_and_unfinished_runs(pages: Path, sweep: Path) -> None:
     assert "result.json is damaged" in five.text
     assert f"python -m siamese_oneshot.train 'resume={sweep}/4_job'" in four.text
     assert "the best validation score so far is 50.00%" in four.text
-    assert "resume=" not in read_page(pages / "runs" / "0_job.html").text
+    assert "siamese_oneshot.evaluate" in read_page(pages / "runs" / "1_job.html").text
     left_out = table_of(read_page(pages / "index.html"), "Left out").rows()
     assert left_out[1][0] == "5_job"
 
@@ -324,7 +352,7 @@ def test_the_command_that_continues_is_the_sweeps(tmp_path: Path) -> None:
     command = "python -m siamese_oneshot.train -m seed=0,1"
     (tmp_path / "s" / "sweep.json").write_text(json.dumps(content | {"command": command}))
     page = read_page(report(tmp_path / "s", output=tmp_path / "out") / "index.html")
-    assert page.one("pre", "aria-label", "The command that continues this sweep").text == command
+    assert page.one("pre", "aria-label", "The next command").text == command
 
 
 def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:
@@ -399,7 +427,7 @@ def test_a_single_run_is_one_page_and_pages_of_an_earlier_report_go(tmp_path: Pa
     assert [path.name for path in (out / "runs").iterdir()] == ["mine.html"]
     page = check_page(out / "index.html")
     assert page.all("h1")[0].text == "default: 1_job"
-    assert not page.all("nav")
+    assert len(page.all("nav")) == 1, "its contents; there is no sweep"
 
 
 def test_files_that_are_not_plots(tmp_path: Path) -> None:

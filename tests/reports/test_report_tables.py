@@ -73,9 +73,12 @@ def test_jobs_table(tmp_path: Path) -> None:
     make_job(tmp_path, 1, {"optimizer.lr": 0.2}, None, error="ValueError: bad\n  | shape",
              logged=[0.5])  # fmt: skip
     assert rows_of(jobs_table(read_sweep([tmp_path]))) == [
-        ["0", "finished", "80.00", "96.00 (94.6-97.0, n=1,000)", "0.1", "5", "1.2", ""],
-        ["1", "failed", "50.00", "-", "0.2", "-", "-", "ValueError: bad | shape"],
+        ["0", "80.00", "0.1", "5", "96.00 (94.6-97.0)", "1.2", "finished", ""],
+        ["1", "50.00", "0.2", "-", "-", "-", "failed", "ValueError: bad | shape"],
     ]
+    finished = jobs_table(read_sweep([tmp_path / "0_job"]))
+    assert "status" not in finished.headings, "it says nothing: all are finished"
+    assert "error" not in finished.headings
 
 
 def test_importance() -> None:
