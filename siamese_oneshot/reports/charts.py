@@ -162,14 +162,12 @@ def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]
     """
     axes: dict[str, dict[str, list[list[float]]]] = {"epochs": {}, "images": {}, "minutes": {}}
     for run in runs:
-        numbers = {
-            key: value for key in _BATCH if is_numeric([value := run.value(f"sampler.{key}")[1]])
-        }
-        images = math.prod(numbers.get(key, 0) for key in ("n_alphabets", "n_way", "n_drawers"))
-        images = float(images or 2 * numbers.get("batch_size", 0))
+        found = {key: run.value(f"sampler.{key}")[1] for key in _BATCH}
+        numbers = {key: float(n) for key, n in found.items() if isinstance(n, int | float)}
+        images = math.prod(numbers.get(key, 0.0) for key in ("n_alphabets", "n_way", "n_drawers"))
+        images = images or 2 * numbers.get("batch_size", 0.0)
         if numbers.get("steps_per_epoch"):
-            per_epoch = float(numbers["steps_per_epoch"])
-            axes["epochs"][str(run.number)] = [[0, per_epoch], [0, 1]]
+            axes["epochs"][str(run.number)] = [[0, numbers["steps_per_epoch"]], [0, 1]]
         if images:
             axes["images"][str(run.number)] = [[0, 1], [0, images]]
         speed = run.curves.get(_SPEED, Curve()).thinned(_MAX_KNOTS)
@@ -204,7 +202,7 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
     band = [curves[name] for name in spec.band if name in curves]
     has_band = len(band) == 2 and all(end.steps == shown[0][1].steps for end in band)
     if has_band:
-        _add_band(figure, *band, run.number, scale=spec.scale)
+        _add_band(figure, band[0], band[1], run.number, scale=spec.scale)
     drawn = [
         (shorten(name, 28),
          _add_line(figure, shorten(name, 40), curve, n, spec.scale, run.number))
