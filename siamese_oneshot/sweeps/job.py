@@ -156,7 +156,8 @@ def open_sweep(
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"another process runs the sweep in {folder}. Wait for it, or stop it. Several "
+            f"another process runs the sweep in {folder}. Wait for it, or stop it (if there is "
+            "none, as in a copy where files cannot be locked, remove sweep.lock). Several "
             "machines share one search with one hydra.sweeper.storage and a folder each "
             "(hydra.sweep.dir)."
         ) from None
