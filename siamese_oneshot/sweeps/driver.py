@@ -158,6 +158,8 @@ class SweepDriver(Sweeper):
             resume, top, own = quoted(folder), quoted(self.folder), quoted(job.name)
             places = [f"resume={resume}", f"hydra.sweep.dir={top}", f"hydra.sweep.subdir={own}"]
             lines.append([*job.overrides, *places])
+            settings = ", ".join(f"{key}={value}" for key, value in job.settings.items())
+            log.info("job %d starts: %s", job.number, settings or "no setting varies")
         try:
             with self._watched(jobs):
                 answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
