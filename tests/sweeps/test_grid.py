@@ -20,6 +20,7 @@ from siamese_oneshot.sweeps import driver
 from siamese_oneshot.sweeps.driver import GridSweeper, assign_numbers, combinations
 from siamese_oneshot.sweeps.job import Job, JobProgress, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
+from siamese_oneshot.utils.text import near
 
 LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
 NAMES = {f"{2 * a + b}_lr={lr},seed={b}" for a, lr in enumerate(("0.001", "0.01")) for b in (0, 1)}
@@ -152,7 +153,8 @@ def test_the_winner_is_named_with_its_settings_and_commands(bench, capsys) -> No
     command = "python -m siamese_oneshot.train"
     assert f"{command} optimizer.lr=0.001 seed=1 test=true hydra.mode=RUN\n" in printed
     folder = bench.folder / "outputs/default/s/1_lr=0.001,seed=1"
-    assert f"{command} resume={folder} trainer.max_steps=<more>\n" in printed
+    assert f"{command} resume={near(folder)} trainer.max_steps=<more>\n" in printed
+    assert printed.index("4 of 4 jobs are complete") < printed.index("best of 4"), "named last"
     assert bench.run("-m", "data.split=background", "seed=0,1") == 0
     assert "best of" not in capsys.readouterr().out, "its validation scores cannot choose"
 
