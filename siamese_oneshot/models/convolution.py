@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -24,7 +24,7 @@ from siamese_oneshot.utils import check
 
 CONV_IMPLS = ("auto", "direct", "fourier")
 _MIN_GAIN = 1.2  # estimated gain from which training is faster in the frequency domain
-_MIN_GAIN_FORWARD = 1.8  # the same without gradients, which gain more
+_MIN_GAIN_FORWARD = 1.8  # the same of inference; the backward pass gains more
 _MOVE = 64  # cost of writing and reading one number of a spectrum, in multiply-adds
 _FFT_FROM = 40  # larger sides of a map are transformed by FFT, smaller ones by matrices
 
@@ -111,7 +111,7 @@ class Shape:
         rows, columns = self.height + self.margin, self.width + self.margin
         if max(rows, columns) < _FFT_FROM:
             return rows, columns
-        return next_fast_len(rows), next_fast_len(columns)
+        return _fast_length(rows), _fast_length(columns)
 
     @property
     def output(self) -> tuple[int, int]:
@@ -291,6 +291,11 @@ def _transform(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     height, width = maps.shape[:2]
     maps = (rows @ maps.reshape(height, -1)).view(len(rows), width, -1)
     return columns @ maps
+
+
+def _fast_length(side: int) -> int:
+    """The next number without prime factors above 7."""
+    return next(length for length in count(side) if 210**16 % length == 0)
 
 
 def _waves(period: int, start: int, size: int, like: Tensor) -> Tensor:

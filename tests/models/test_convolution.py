@@ -244,6 +244,13 @@ def test_unrolled_equals_conv2d(stride: int, margin: int) -> None:
     torch.testing.assert_close(gradients, exact)
 
 
+def test_periods_hold_both_edges_and_are_fast_for_fft() -> None:
+    assert Shape(21, 9, 4, 0).periods == (21, 9)
+    assert Shape(13, 26, 3, 1).periods == (14, 27)
+    assert Shape(48, 52, 3, 1).periods == (49, 54)  # not 53, a prime
+    assert Shape(105, 11, 10, 0).periods == (105, 12)
+
+
 def test_work_by_hand() -> None:
     """8x8 images, 3x3 kernels, valid: 6x6 outputs; 8 by 8 frequencies, 2 pairs of 3 images."""
     shape = Shape(8, 8, 3, 0)
