@@ -225,7 +225,7 @@ def test_one_class_and_a_solid_patch_are_pointed_at(command: Command, workdir: P
     ImageDraw.Draw(image).rectangle((75, 20, 120, 70), fill="black")
     image.save(path)
     _, shown, _ = command()
-    assert "A support has a solid patch" in shown
+    assert "An image has a solid patch" in shown
     assert "β [1]/ring/1.png" in shown
     assert "There is only one class" in shown
     assert {row["probability"] for row in rows()} == {"1.0"}
@@ -241,6 +241,21 @@ def test_pages_and_images_of_two_classes_are_noted(command: Command, workdir: Pa
     for note in (told, same):
         assert note in shown
         assert note in content()["notes"]
+
+
+def test_what_is_taken_out_of_an_image_is_said(command: Command, workdir: Path) -> None:
+    path = workdir / QUERY / "ring" / "blue.png"
+    image = Image.open(path)
+    width, height = image.size
+    ImageDraw.Draw(image).rectangle((8, 8, width - 9, height - 9), outline="black", width=2)
+    image.save(path)
+    _, shown, _ = command()
+    note = "Taken out, as it is no stroke: a frame: queries, a=b/ring/blue.png."
+    assert note in " ".join(shown.split())
+    assert note in content()["notes"]
+    (query,) = [one for one in content()["queries"] if one["path"].endswith("ring/blue.png")]
+    assert query["removed"] == ["a frame"]
+    assert query["right"]
 
 
 def test_names_that_are_no_text(command: Command, workdir: Path) -> None:

@@ -7,8 +7,11 @@ Omniglot's size and position, so that the image's size and the pen do not matter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +38,19 @@ _NOISE = 4.0  # times the 30% quantile of the distances from the background's co
 _AT_BORDER = 0.2  # of the image's border: a thick component that covers more is a table or a shadow
 _THICK = 3.0  # times the pen's width: such a component is thick
 _MIN_REMAINDER = 0.002  # of the image: area of strokes that must remain without it
+_SMALL = 0.45  # of the reduced image: a smaller drawing is sought again, with all of its pixels
+_AROUND = 0.6  # of its extent, at each side
+_MIN_SHEET = 60  # pixels along the shorter side of the image
+_MIN_SHEET_SHARE = 0.15  # of the image that a sheet covers
+_RECTANGLE = 0.85  # of its smallest rectangle that a sheet or a frame covers: an ellipse has 0.79
+_PAPER = 0.6  # of a sheet that is paper
+_SLIT = 0.08  # of the sheet's side: a stroke of the table's color is thinner
+_FRAME = 0.8  # of the image's sides that a frame spans
+_HOLLOW = 0.3  # of a frame's rectangle that it covers
+_FULL = 0.72  # of the image's width that a line from side to side covers
+_MAX_SLANT = 0.036  # rows per column, either way: two degrees
+_MAX_LINE = 0.03  # of the image's height: thickness of a line
+_NEAR_BORDER = 0.15  # of the image's height
 _SPECK = 0.3  # of the pen's width squared: the smallest area of a dot
 
 Floats = NDArray[np.float32]
@@ -55,12 +71,14 @@ class NormalizedImage:
         box: Left, top, right and bottom of the strokes in the original image, in pixels.
         stroke: Estimated width of the pen in pixels of the original image.
         polarity: How strokes and background were told apart.
+        removed: What stood out, too, and was taken for no stroke, such as ``a frame``.
     """
 
     strokes: NDArray[np.uint8]
     box: tuple[int, int, int, int]
     stroke: float
     polarity: Polarity
+    removed: tuple[str, ...] = ()
 
 
 def normalize(rgba: NDArray[np.uint8]) -> NormalizedImage:
@@ -78,46 +96,171 @@ def normalize(rgba: NDArray[np.uint8]) -> NormalizedImage:
     """
     if rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4 or 0 in rgba.shape:
         raise ValueError(f"rgba must be uint8 (height, width, 4), got {rgba.dtype} {rgba.shape}")
-    image = Image.fromarray(rgba)
+    whole = Image.fromarray(rgba)
+    image, found = _find(whole)
+    zoom = np.array(whole.size) / image.size
+    left, top = 0, 0
+    low, high = _corners(found.mask)
+    if (extent := (high - low).max()) < _SMALL * max(image.size) and zoom.max() > 1:
+        # A small drawing on a large page: the same again with all of its pixels.
+        box = np.concatenate([low - _AROUND * extent, high + _AROUND * extent])
+        box = np.clip(box, 0, [*image.size] * 2) * np.tile(zoom, 2)
+        left, top, right, bottom = np.rint(box).astype(int).tolist()
+        with contextlib.suppress(NoForeground):
+            part = whole.crop((left, top, right, bottom))
+            place = (left / zoom[0], top / zoom[1], right / zoom[0], bottom / zoom[1])
+            sheet = Image.fromarray(found.sheet).resize(part.size, Image.Resampling.NEAREST, place)
+            image, closer = _find(part, np.asarray(sheet))
+            zoom = np.array(part.size) / image.size
+            found = replace(closer, removed=tuple(dict.fromkeys(found.removed + closer.removed)))
+            low, high = _corners(found.mask)
+    skeleton, pen, enlargement = _skeleton(found, low, high)
+    corners = np.concatenate([low, high]) * np.tile(zoom, 2) + [left, top, left, top]
+    width = pen / enlargement * float(zoom.max())
+    box = np.rint(corners).astype(int).tolist()
+    return NormalizedImage(_draw(skeleton, pen), tuple(box), width, found.polarity, found.removed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Where the strokes of an image are.
+
+    Attributes:
+        strength: How strongly each pixel differs from the background: float32 ``(h, w)``.
+        threshold: Strokes are stronger.
+        polarity: How strokes and background were told apart.
+        mask: The strokes: bool ``(h, w)``.
+        sheet: Where strokes are sought: bool ``(h, w)``.
+        removed: What stood out, too, and was removed.
+    """
+
+    strength: Floats
+    threshold: float
+    polarity: Polarity
+    mask: Mask
+    sheet: Mask
+    removed: tuple[str, ...] = ()
+
+    def map(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> _Found:
+        """The same with each array changed, such as cropped."""
+        strength, mask, sheet = map(change, (self.strength, self.mask, self.sheet))
+        return replace(self, strength=strength, mask=mask, sheet=sheet)
+
+    def without(self, part: Mask, name: str) -> _Found:
+        """The same without some of its pixels, and the rim that belongs to them."""
+        from scipy.ndimage import binary_dilation
+
+        mask = self.mask & ~part
+        faint = binary_dilation(part, np.ones((3, 3)), iterations=2) & ~mask
+        return replace(
+            self, strength=np.where(faint, 0, self.strength), mask=mask, sheet=self.sheet & ~faint,
+            removed=(*self.removed, name),
+        )  # fmt: skip
+
+
+def _find(image: Image.Image, sheet: Mask | None = None) -> tuple[Image.Image, _Found]:
+    """Reduce an image of any size, and find the strokes in it, or in a part of it."""
     zoom = min(1.0, _WORK / max(image.size))
     if zoom < 1:
         small = [max(1, round(edge * zoom)) for edge in image.size]
         # Pillow averages colors weighted by alpha.
         image = image.resize((small[0], small[1]), Image.Resampling.BOX)
-    pixels = np.asarray(image, np.float32) / np.float32(255)
-    strength, threshold, polarity = _strength(pixels)
-    mask = _without_specks(_without_surroundings(strength > threshold))
-    top, bottom, left, right = _box(mask)
-    skeleton, pen, enlargement = _skeleton(strength, mask, threshold, (top, bottom, left, right))
-    scale = np.array([rgba.shape[1], rgba.shape[0]] * 2) / np.array([*image.size] * 2)
-    box = np.rint(np.array([left, top, right, bottom]) * scale).astype(int).tolist()
-    width = pen / enlargement * float(scale.max())
-    return NormalizedImage(_draw(skeleton, pen), tuple(box), width, polarity)
+        if sheet is not None:
+            sheet = np.asarray(Image.fromarray(sheet).resize(image.size, Image.Resampling.NEAREST))
+    found = _strokes(np.asarray(image, np.float32) / np.float32(255), sheet)
+    low, high = _corners(found.sheet)
+    window = (slice(low[1], high[1]), slice(low[0], high[0]))
+    part = found.map(lambda pixels: pixels[window])
+    for remove in (_without_surroundings, _without_frame, _without_edges, _without_rules):
+        part = remove(part)
+    part = replace(part, mask=_without_specks(part.mask))
+    around = [
+        (edge.start, size - edge.stop) for edge, size in zip(window, found.mask.shape, strict=True)
+    ]
+    return image, part.map(lambda pixels: np.pad(pixels, around))
 
 
-def _strength(pixels: Floats) -> tuple[Floats, float, Polarity]:
-    """How strongly each pixel differs from the background ``(h, w)``, threshold and polarity.
+def _strokes(pixels: Floats, sheet: Mask | None) -> _Found:
+    """What stands out from the background, of the ``sheet`` if one is known.
 
     If transparency marks the strokes, alpha is the strength. Otherwise the opaque region is a
     sheet: a solid opaque region with something drawn on it, else a bold stroke.
     """
-    alpha = pixels[..., 3]
+    colors, alpha = pixels[..., :3], pixels[..., 3]
     if alpha.max() < MIN_CONTRAST:
         raise NoForeground("it is wholly transparent")
     opaque = alpha > alpha.max() / 2
-    if not opaque.all():
-        top, bottom, left, right = _box(opaque)
-        if opaque[top:bottom, left:right].mean() > 0.5:
-            try:
-                return _on_background(pixels[..., :3], opaque)
-            except NoForeground:
-                pass
-        return alpha, float(alpha.max()) / 2, "on transparent"
-    return _on_background(pixels[..., :3], opaque)
+    if opaque.all():
+        if sheet is not None and not sheet.all():
+            return _on_background(colors, sheet)
+        sheet = _sheet(colors)
+        if sheet is not None:
+            with contextlib.suppress(NoForeground):
+                found = _on_background(colors, sheet)
+                return replace(found, removed=("what surrounds the sheet",))
+        return _on_background(colors, opaque)
+    low, high = _corners(opaque)
+    if opaque[low[1] : high[1], low[0] : high[0]].mean() > 0.5:
+        with contextlib.suppress(NoForeground):
+            return _on_background(colors, opaque)
+    everywhere = np.ones_like(opaque)
+    return _Found(alpha, float(alpha.max()) / 2, "on transparent", opaque, everywhere)
 
 
-def _on_background(colors: Floats, sheet: Mask) -> tuple[Floats, float, Polarity]:
-    """``_strength`` of the pixels of a sheet: their distance from the background's color."""
+def _sheet(colors: Floats) -> Mask | None:
+    """A sheet of another color that a table of one color surrounds; None if there is none.
+
+    It is rectangular, and most of it is paper: a bold letter has holes as wide as its strokes.
+    """
+    from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
+    from skimage.filters import threshold_otsu
+
+    height, width = colors.shape[:2]
+    side = max(2, min(height, width) // 40)
+    rim = np.ones((height, width), bool)
+    rim[side:-side, side:-side] = False
+    if min(height, width) < _MIN_SHEET:
+        return None
+    other = np.abs(colors[::4, ::4] - np.median(colors[rim], axis=0)).max(-1) > MIN_CONTRAST
+    if other.mean() < _MIN_SHEET_SHARE:
+        return None
+    blurred = np.stack([gaussian_filter(colors[..., k], 1) for k in range(3)], -1)
+    distance = np.sqrt(((blurred - np.median(blurred[rim], axis=0)) ** 2).mean(-1))
+    threshold = float(threshold_otsu(distance))
+    if threshold < 2 * MIN_CONTRAST or _quantile(distance[rim], 0.9) > threshold:
+        return None
+    components, count = label(distance > threshold)
+    if not count:
+        return None
+    paper = components == np.bincount(components.ravel())[1:].argmax() + 1
+    filled = binary_fill_holes(paper)
+    if filled.mean() < _MIN_SHEET_SHARE or _rectangularity(filled) < _RECTANGLE:
+        return None
+    sheet = binary_erosion(filled, np.ones((3, 3)), iterations=3 + side // 2)
+    holes = sheet & ~paper
+    if paper.sum() < _PAPER * filled.sum() or not sheet.any():
+        return None
+    if holes.any() and _width(holes) > _SLIT * np.sqrt(filled.sum()):
+        ink = np.median(colors[holes], axis=0) - np.median(colors[rim], axis=0)
+        if np.abs(ink).max() < 2 * MIN_CONTRAST:
+            return None
+    return sheet
+
+
+def _rectangularity(region: Mask) -> float:
+    """The share of the smallest rectangle round a region that it covers, in any direction."""
+    rows = np.flatnonzero(region.any(1))
+    first = region[rows].argmax(1)
+    last = region.shape[1] - 1 - region[rows, ::-1].argmax(1)
+    ends = np.stack([np.tile(rows, 2), np.concatenate([first, last])], 1)
+    angles = np.deg2rad(np.arange(0, 90, 3))
+    axes = np.concatenate([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]], 1)
+    spans = (np.ptp(ends @ axes, axis=0) + 1).reshape(2, -1)
+    return float(region.sum() / spans.prod(0).min())
+
+
+def _on_background(colors: Floats, sheet: Mask) -> _Found:
+    """What stands out from a sheet, by its distance from the background's color."""
     from scipy.ndimage import gaussian_filter
     from skimage.filters import threshold_otsu
 
@@ -134,7 +277,8 @@ def _on_background(colors: Floats, sheet: Mask) -> tuple[Floats, float, Polarity
     if not mask.any():
         raise NoForeground("nothing stands out from the background")
     light = residual[mask].mean() > 0
-    return strength, threshold, "light on dark" if light else "dark on light"
+    polarity: Polarity = "light on dark" if light else "dark on light"
+    return _Found(strength, threshold, polarity, mask, sheet)
 
 
 def _without_specks(mask: Mask) -> Mask:
@@ -142,7 +286,7 @@ def _without_specks(mask: Mask) -> Mask:
     from scipy.ndimage import label
 
     components, count = label(mask, np.ones((3, 3)))
-    if count == 1:
+    if count < 2:
         return mask
     areas = np.bincount(components.ravel())
     areas[0] = 0
@@ -153,21 +297,172 @@ def _without_specks(mask: Mask) -> Mask:
     return (areas >= max(smallest, 1))[components]
 
 
-def _without_surroundings(mask: Mask) -> Mask:
+def _without_surroundings(found: _Found) -> _Found:
     """Remove what surrounds a sheet: thick components along the border, unless nothing remains."""
     from scipy.ndimage import label
 
+    mask = found.mask
     components, count = label(mask, np.ones((3, 3)))
     border = np.concatenate([components[0], components[-1], components[:, 0], components[:, -1]])
     beside = np.bincount(border, minlength=count + 1) > _AT_BORDER * len(border)
     beside[0] = True
     areas = np.where(beside, 0, np.bincount(components.ravel()))
     if beside.sum() == 1 or areas.max() < _MIN_REMAINDER * mask.size:
-        return mask
+        return found
     pen = _width(components == areas.argmax())
     for number in np.flatnonzero(beside)[1:]:
         beside[number] = _width(components == number) > _THICK * pen
-    return ~beside[components]
+    beside[0] = False
+    return found.without(beside[components], "a table or a shadow") if beside.any() else found
+
+
+def _without_frame(found: _Found) -> _Found:
+    """Remove a rectangle round everything, such as the cell of a form.
+
+    A symbol may be such a rectangle, so it must be nearly as large as the image, and thin.
+    """
+    from scipy.ndimage import binary_dilation, binary_fill_holes, find_objects, label
+
+    mask = found.mask
+    components, _ = label(mask, np.ones((3, 3)))
+    for number, window in enumerate(find_objects(components), 1):
+        spans = [edge.stop - edge.start for edge in window]
+        shares = [span / side for span, side in zip(spans, mask.shape, strict=True)]
+        if min(shares) < _FRAME or min(spans[0] - mask.shape[0], spans[1] - mask.shape[1]) == 0:
+            continue
+        frame = components == number
+        filled = binary_fill_holes(binary_dilation(frame, np.ones((3, 3)), 2))  # over small gaps
+        rest = mask & ~frame
+        enough = rest.sum() > max(_MIN_REMAINDER * mask.size, 0.5 * _SPECK * frame.sum())
+        hollow = frame.sum() < _HOLLOW * filled.sum()
+        if enough and hollow and _rectangularity(filled) > _RECTANGLE and filled[rest].all():
+            return found.without(frame, "a frame")
+    return found
+
+
+def _without_edges(found: _Found) -> _Found:
+    """Remove straight lines from side to side near the border.
+
+    They touch nothing else, or are the four sides of a frame.
+    """
+    from scipy.ndimage import label
+
+    mask = found.mask
+    bands, crossed, n_pairs = np.zeros_like(mask), np.zeros_like(mask), 0
+    for turned, band, across in ((mask, bands, crossed), (mask.T, bands.T, crossed.T)):
+        near = _NEAR_BORDER * len(turned)
+        rules = [rule for rule in _lines(turned) if min(rule[0], len(turned) - rule[0]) < near]
+        for row, slant, thickness in rules:
+            line = _band(turned.shape, row, slant, thickness + 2)
+            band |= line
+            across |= line & turned & (_run_lengths(turned) <= thickness + 2)
+        if len(rules) > 1:
+            top, bottom = _band_edges(rules)
+            n_pairs += bottom - top > len(turned) / 2 and (top > 1 or bottom < len(turned) - 2)
+    components, count = label(mask, np.ones((3, 3)))
+    areas = np.bincount(components.ravel(), minlength=count + 1)
+    inside = np.bincount(components[bands & mask], minlength=count + 1)
+    straight = inside >= 0.9 * areas
+    straight[0] = False
+    for lines, wanted in ((straight[components], straight.any()), (crossed, n_pairs == 2)):
+        if wanted and _stands_free(_without_specks(mask & ~lines)):
+            return found.without(lines, "lines along the edge")
+    return found
+
+
+def _without_rules(found: _Found) -> _Found:
+    """Remove three or more lines at equal distances off both sides: lined or squared paper.
+
+    What crosses them stays.
+    """
+    mask = found.mask
+    removed = np.zeros_like(mask)
+    for turned, gone, sheet in (
+        (mask, removed, found.sheet),
+        (mask.T, removed.T, found.sheet.T),
+    ):
+        columns = np.flatnonzero(sheet.any(0))
+        ends = columns[0] + len(columns) // 30, columns[-1] - len(columns) // 30
+        rules = []
+        for rule in _lines(turned):
+            line = turned & _band(turned.shape, *rule)
+            if line[:, : ends[0] + 1].any() and line[:, ends[1] :].any():
+                rules.append(rule)
+        rows = np.array([row for row, _, _ in rules])
+        if len(rows) < 3:
+            continue
+        steps = np.diff(rows)
+        multiples = np.maximum(1, np.rint(steps / steps.min()))
+        if np.abs(steps / multiples - np.median(steps / multiples)).max() > 0.2 * steps.min():
+            continue
+        top, bottom = _band_edges(rules)
+        if top <= 1 and bottom >= len(turned) - 2:  # a symbol cut to its box
+            continue
+        for row, slant, thickness in rules:
+            band = _band(turned.shape, row, slant, thickness)
+            gone |= band & turned & (_run_lengths(turned) <= thickness + 2)
+    if not removed.any() or not _stands_free(_without_specks(mask & ~removed)):
+        return found
+    return found.without(removed, "lines of the paper")
+
+
+def _lines(mask: Mask) -> list[tuple[int, float, int]]:
+    """Thin lines from side to side: row in the middle, slant (rows per column) and thickness."""
+    from scipy.ndimage import label, maximum_filter1d
+
+    height, width = mask.shape
+    tolerant = maximum_filter1d(mask, 2 * math.ceil(_MAX_SLANT * width / 2) + 1, 0)
+    if tolerant.mean(1).max() < _FULL:
+        return []
+    columns = np.arange(width)
+    best: tuple[float, float, NDArray[np.float64]] = (0.0, 0.0, np.zeros(height))
+    for slant in np.linspace(-_MAX_SLANT, _MAX_SLANT, 13):
+        rows = np.arange(height)[:, None] + np.rint(slant * (columns - width / 2)).astype(int)
+        sheared = mask[rows.clip(0, height - 1), columns] & (rows >= 0) & (rows < height)
+        profile = sheared.mean(1)
+        full = float((profile[profile > _FULL] ** 4).sum())
+        if full > best[0] + 1e-9 or (full > 0.999 * best[0] and abs(slant) < abs(best[1])):
+            best = full, float(slant), profile
+    _, slant, profile = best
+    labels, count = label(profile > _FULL)
+    lines = []
+    for number in range(1, count + 1):
+        rows = np.flatnonzero(labels == number)
+        if len(rows) <= max(3, _MAX_LINE * height):
+            lines.append((int(rows.mean()), slant, len(rows)))
+    return lines
+
+
+def _band(shape: tuple[int, ...], row: int, slant: float, thickness: int) -> Mask:
+    """The pixels of a line."""
+    height, width = shape
+    middle = row + slant * (np.arange(width) - width / 2)
+    return np.abs(np.arange(height)[:, None] - middle) <= thickness / 2 + 1
+
+
+def _band_edges(lines: list[tuple[int, float, int]]) -> tuple[float, float]:
+    """The first and the last row of some lines."""
+    first, last = lines[0], lines[-1]
+    return first[0] - first[2] / 2, last[0] + last[2] / 2
+
+
+def _run_lengths(mask: Mask) -> NDArray[np.int64]:
+    """The length of the run of each pixel in its column; 0 outside."""
+    padded = np.pad(mask.T, ((0, 0), (1, 1))).ravel()
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    lengths = np.zeros(padded.size, np.int64)
+    starts, stops = edges[::2] + 1, edges[1::2] + 1
+    lengths[padded] = np.repeat(stops - starts, stops - starts)
+    return lengths.reshape(mask.shape[1], -1)[:, 1:-1].T
+
+
+def _stands_free(mask: Mask) -> bool:
+    """Whether something is drawn, and keeps a distance from the border."""
+    if mask.sum() < _MIN_REMAINDER * mask.size:
+        return False
+    low, high = _corners(mask)
+    size = np.array(mask.shape[::-1])
+    return bool((low > 0.01 * size).all() and (high < 0.99 * size).all())
 
 
 def _width(component: Mask) -> float:
@@ -178,24 +473,25 @@ def _width(component: Mask) -> float:
 
 
 def _skeleton(
-    strength: Floats, mask: Mask, threshold: float, box: tuple[int, int, int, int]
+    found: _Found, low: NDArray[np.int64], high: NDArray[np.int64]
 ) -> tuple[Mask, float, float]:
     """The center line of the strokes, the pen's width in it, and the enlargement of both.
 
-    Areas that are filled with many strokes stay filled.
+    ``low`` and ``high`` are the corners of the strokes' bounding box. Areas that are filled with
+    many strokes stay filled.
     """
     from scipy.ndimage import distance_transform_edt, find_objects, label, maximum_filter
     from skimage.morphology import skeletonize
 
     margin = 2
-    near = np.where(maximum_filter(mask, 2 * margin + 1), strength, 0)
-    top, bottom, left, right = box
+    near = np.where(maximum_filter(found.mask, 2 * margin + 1), found.strength, 0)
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
     near = np.pad(near, margin)[top : bottom + 2 * margin, left : right + 2 * margin]
     zoom = max(1.0, _DRAWN / max(bottom - top, right - left))
     if zoom > 1:
         size = (round(near.shape[1] * zoom), round(near.shape[0] * zoom))
         near = np.asarray(Image.fromarray(near).resize(size, Image.Resampling.BICUBIC))
-    large = _without_specks(near > threshold)
+    large = _without_specks(near > found.threshold)
     large = np.pad(large, 1)  # a stroke that the image's edge cuts ends there
     distance = distance_transform_edt(large)
     skeleton = skeletonize(large)
@@ -229,10 +525,10 @@ def _draw(skeleton: Mask, pen: float) -> NDArray[np.uint8]:
     return maximum_filter(strokes, footprint=tip)
 
 
-def _box(mask: Mask) -> tuple[int, int, int, int]:
-    """The first row, one past the last row, and likewise the columns, that hold a True."""
-    rows, columns = (np.flatnonzero(mask.max(axis)) for axis in (1, 0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+def _corners(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First column and row that hold a True, and one past the last column and row."""
+    columns, rows = (np.flatnonzero(mask.any(axis)) for axis in (0, 1))
+    return np.array([columns[0], rows[0]]), np.array([columns[-1] + 1, rows[-1] + 1])
 
 
 def _quantile(values: Floats, q: float) -> float:

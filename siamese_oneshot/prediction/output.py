@@ -118,14 +118,16 @@ class PredictionResults:
         if shared := [" = ".join(sorted(names)) for names in owners.values() if len(names) > 1]:
             notes.append(f"The same image is a support of several classes: {_some(shared)}.")
         by_note: dict[str, list[object]] = defaultdict(list)
-        for image in dict.fromkeys([*inputs, *(one.prediction.image for one in self.answers)]):
-            for note in image.notes:
+        images = dict.fromkeys([*inputs, *(one.prediction.image for one in self.answers)])
+        for image in images:
+            taken = [f"taken out, as it is no stroke: {part}" for part in image.normalized.removed]
+            for note in (*image.notes, *taken):
                 by_note[note].append(image.path)
         notes += [f"{note[0].upper()}{note[1:]}: {_some(p)}." for note, p in by_note.items()]
-        patched = [image.path for _, image in self.supports if _has_patch(image)]
+        patched = [image.path for image in images if _has_patch(image)]
         if patched:
             notes.append(
-                "A support has a solid patch, perhaps a shadow, which may cause errors. See "
+                "An image has a solid patch, perhaps a shadow, which may cause errors. See "
                 f"normalized.png and fix {_some(patched)}."
             )
         others = sorted({one.label for one in self.answers if one.label and not one.is_class})
@@ -259,6 +261,7 @@ def _image_json(image: ImageInput) -> dict[str, Any]:
         "stroke": round(found.stroke, 2),
         "polarity": found.polarity,
         "notes": image.notes,
+        "removed": found.removed,
     }
 
 
@@ -285,15 +288,17 @@ class Tile:
 def contact_sheet(results: PredictionResults) -> Image.Image:
     """Draw the supports and the queries as they are and as the network sees them."""
     supports = [
-        Tile(image, (name, image.path.name if image.path else ""))
+        Tile(image, (name, _without(image) or (image.path.name if image.path else "")))
         for name, image in results.supports
     ]
     queries = []
     for answer in results.answers:
         best = answer.prediction.best
+        image = answer.prediction.image
         name = "/".join(part for part in (answer.expected, answer.path.name) if part)
+        name = _without(image) or name
         text = f"{_MARKS[answer.right]} {best.name} {_percent(best.probability)} {answer.verdict}"
-        queries.append(Tile(answer.prediction.image, (name, text), _COLORS[answer.right]))
+        queries.append(Tile(image, (name, text), _COLORS[answer.right]))
     size, seen = results.classifier.model.size, results.classifier.network_input
     sections = {
         f"Supports: {len(supports)}; left: original; right: what the network sees "
@@ -304,6 +309,12 @@ def contact_sheet(results: PredictionResults) -> Image.Image:
         seen([tile.image for tile in tiles[:_MAX_TILES]]).numpy() for tiles in sections.values()
     ]
     return draw_sheet(list(sections.items()), views)
+
+
+def _without(image: ImageInput) -> str:
+    """What was taken out of an image, in place of its name on the sheet."""
+    removed = image.normalized.removed
+    return f"without {' and '.join(removed)}" if removed else ""
 
 
 def draw_sheet(

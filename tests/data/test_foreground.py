@@ -91,6 +91,85 @@ def cut(share):
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
+def framed(share, width=5, slant=0.0):
+    """In the cell of a form, which is drawn by hand if it is slanted."""
+    rgba = Image.fromarray(painted(share)[..., :3])
+    draw, (w, h) = ImageDraw.Draw(rgba), rgba.size
+    corners = [(0.05, 0.06), (0.94, 0.06 + slant), (0.95 - slant, 0.95), (0.05 + slant, 0.94)]
+    points = [(x * w, y * h) for x, y in [*corners, corners[0]]]
+    draw.line(points, BLACK, width, joint="curve")
+    return opaque(np.asarray(rgba, np.float32))
+
+
+def in_a_cell(share):
+    """The lines of the cell run off the image."""
+    rgba = painted(share)
+    rgba[16:19, :, :3], rgba[-18:-15, :, :3] = 0, 0
+    rgba[:, 20:23, :3], rgba[:, -15:-12, :3] = 0, 0
+    return rgba
+
+
+def on_a_sheet(share, table=(120, 80, 50), paper=WHITE):
+    """A sheet with table on all sides."""
+    rgb = painted(share, BLACK, paper)[..., :3]
+    height, width = share.shape
+    around = np.random.default_rng(0).normal(table, 5, (height * 3 // 2, width * 8 // 5, 3))
+    around[height // 5 : height // 5 + height, width // 4 : width // 4 + width] = rgb
+    return opaque(around)
+
+
+def ruled(share, gray=120, both=False):
+    rgba = painted(share)
+    for start in range(13, share.shape[0], 40):
+        rgba[start : start + 4, :, :3] = np.minimum(rgba[start : start + 4, :, :3], gray)
+    for start in range(7, share.shape[1] if both else 0, 40):
+        rgba[:, start : start + 4, :3] = np.minimum(rgba[:, start : start + 4, :3], gray)
+    return rgba
+
+
+def dark_edge(share):
+    rgba = painted(share)
+    rgba[:, :4, :3] = 10
+    rgba[-5:, :, :3] = 30
+    return rgba
+
+
+def scan(shape):
+    """1.7 cm on A4 at 300 dpi."""
+    page = Image.new("RGB", (2480, 3508), "white")
+    page.paste(Image.fromarray(painted(strokes(shape, (200, 200), 9))[..., :3]), (300, 400))
+    return opaque(np.asarray(page, np.float32))
+
+
+SURROUNDED = {
+    "frame": (lambda s: framed(strokes(s)), {"a frame"}),
+    "bold frame": (lambda s: framed(strokes(s), 9), {"a frame"}),
+    "frame by hand": (lambda s: framed(strokes(s), 6, 0.02), {"a frame"}),
+    "frame of a small image": (
+        lambda s: framed(strokes(s, (160, 160), 5, extent=0.6), 2),
+        {"a frame"},
+    ),
+    "cell": (lambda s: in_a_cell(strokes(s)), {"lines along the edge"}),
+    "edge of a scan": (lambda s: dark_edge(strokes(s)), {"lines along the edge"}),
+    "table all round": (lambda s: on_a_sheet(strokes(s)), {"what surrounds the sheet"}),
+    "gray table": (
+        lambda s: on_a_sheet(strokes(s), (70, 70, 70), (240, 240, 230)),
+        {"what surrounds the sheet"},
+    ),
+    "light table": (
+        lambda s: on_a_sheet(strokes(s), (200, 180, 150)),
+        {"what surrounds the sheet"},
+    ),
+    "table and frame": (
+        lambda s: on_a_sheet(framed(strokes(s))[..., 0] / -255.0 + 1),
+        {"what surrounds the sheet"},
+    ),
+    "lines": (lambda s: ruled(strokes(s, pen=9)), {"lines of the paper"}),
+    "squares": (lambda s: ruled(strokes(s, pen=9), 120, True), {"lines of the paper"}),
+    "a whole scan": (scan, set()),
+}
+
+
 VARIANTS = {
     "hairline": lambda s: painted(strokes(s, pen=1.5)),
     "marker": lambda s: painted(strokes(s, pen=44)),
@@ -137,6 +216,40 @@ def test_a_shape_is_the_same_image_however_it_was_made(variant, standard):
         match = {other: alike(found, standard[other], 2) for other in SHAPES}
         assert match[shape] > 0.92, f"{shape}: {match}"
         assert match[shape] - sorted(match.values())[-2] > 0.1, f"{shape}: {match}"
+
+
+@pytest.mark.parametrize("name", SURROUNDED)
+def test_what_lies_round_the_drawing_is_taken_out_and_named(name, standard):
+    draw, removed = SURROUNDED[name]
+    for shape in SHAPES:
+        found = normalize(draw(shape))
+        match = {other: alike(found.strokes > 0, standard[other], 3) for other in SHAPES}
+        assert match[shape] > 0.9, f"{shape}: {match}, {found.removed}"
+        assert set(found.removed) == removed
+
+
+@pytest.mark.parametrize("margin", [0, 0.12, 0.25])
+@pytest.mark.parametrize("kind", ["box", "box in a box", "plus", "three lines", "H", "window"])
+def test_symbols_of_straight_lines_lose_nothing(kind, margin):
+    side, image = 200, Image.new("RGB", (200, 200), "white")
+    low, high, middle = side * margin, side - 1 - side * margin, side / 2
+    draw, across, down = ImageDraw.Draw(image), [], []
+    if "box" in kind or kind == "window":
+        draw.rectangle((low, low, high, high), outline="black", width=10)
+    if kind == "box in a box":
+        draw.rectangle((80, 80, 120, 120), outline="black", width=10)
+    across += [middle] if kind in ("plus", "H", "window") else []
+    down += [middle] if kind in ("plus", "window") else []
+    across += [low + 5, middle, high - 5] if kind == "three lines" else []
+    down += [low + 5, high - 5] if kind == "H" else []
+    for y in across:
+        draw.line((low, y, high, y), "black", 10)
+    for x in down:
+        draw.line((x, low, x, high), "black", 10)
+    found = normalize(opaque(np.asarray(image, np.float32)))
+    assert found.removed == ()
+    size = high - low + 1
+    assert found.box == pytest.approx((low, low, low + size, low + size), abs=2)
 
 
 def test_ink_may_cover_more_than_half_of_the_image(standard):
