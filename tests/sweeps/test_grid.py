@@ -316,6 +316,7 @@ def test_complete_jobs_are_logged_while_others_run(bench, monkeypatch) -> None:
     bench.act = act
     assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=s", "hydra.sweeper.parallel=2") == 0
     assert [text for text in messages if text.startswith("job ")] == [
-        f"job {seed}: finished, validation 50.00%" for seed in (0, 1)
+        *(f"job {seed} starts: seed={seed}" for seed in (0, 1)),
+        *(f"job {seed}: finished, validation 50.00%" for seed in (0, 1)),
     ]
     assert sum(text.startswith("jobs left: 1,") for text in messages) == 1
