@@ -121,7 +121,7 @@ class Soak:
         return [path.name for _, path, progress in found if progress.complete]
 
     def compare(self, kind: str, history: list[str], folder: Path, expected: Path) -> None:
-        # A kill between two steps of a draw costs the trial its number, not its settings.
+        # A kill between two steps of a draw costs a draw its number, not its settings.
         by_settings = {str(job.settings): path for job, path, _ in jobs_in(folder)}
         for job, path, _ in jobs_in(expected):
             own = by_settings.get(str(job.settings), folder / path.name)

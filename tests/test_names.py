@@ -84,6 +84,7 @@ ALLOWED = [
     ("comparator", r"test_published\.py$", "attentive recurrent comparators"),
     ("trial", r"made_jobs\.py$", '"trial": None'),  # Optuna's, in a job's record
     ("optim", r"test_cli_suggest\.py$", "Did you mean"),  # a slip of the user
+    ("glyph", r"page\.js$", r"one\.glyph"),  # what Bokeh draws
     ("picture", r"benchmark\.py$", "speed/pictures_per_second"),  # as older revisions log it
 ]
 

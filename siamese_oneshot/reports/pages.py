@@ -189,7 +189,7 @@ def _next_command(run: RunRecord, evaluated: bool) -> tuple[str, str]:
         return "To continue this run", resume_line(Path(folder))
     command = ["python", "-m", "siamese_oneshot.evaluate", folder]
     if not evaluated:
-        return "To evaluate it on every list, with pictures", shlex.join(command)
+        return "To evaluate it on every list, with figures", shlex.join(command)
     longer = f"{resume_line(Path(folder))} trainer.max_steps=<more>"
     return "To train it for longer", longer
 
@@ -219,8 +219,8 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
         for folder in (run.folder / "plots").glob("step_*")
         if (digits := folder.name.partition("_")[2]).isdecimal() and any(folder.glob("*.png"))
     }
-    folders = [("Pictures of the evaluation", run.folder / "evaluation" / "plots")]
-    folders += [(f"Pictures of the validation at step {n:,}", drawn[n]) for n in sorted(drawn)[-1:]]
+    folders = [("Plots of the evaluation", run.folder / "evaluation" / "plots")]
+    folders += [(f"Plots of the validation at step {n:,}", drawn[n]) for n in sorted(drawn)[-1:]]
     room, groups = MAX_PLOTS, []
     for heading, folder in folders:
         plots = []
@@ -368,7 +368,7 @@ def _sweep_command(report: Report, best: RunRecord | None) -> tuple[str, str]:
         return "To continue the sweep", command_of(sweep.folders[0])
     if best.of_split("test") or best.job is None:
         command = ["python", "-m", "siamese_oneshot.evaluate", path_text(best.folder)]
-        return "To evaluate the best job on every list, with pictures", shlex.join(command)
+        return "To evaluate the best job on every list, with figures", shlex.join(command)
     own = [text for text in best.job.overrides if bare_key(text) not in ("test", "hydra.mode")]
     command = ["python", "-m", "siamese_oneshot.train", *own, "test=true", "hydra.mode=RUN"]
     return "To train the best settings again, and test", shlex.join(command)

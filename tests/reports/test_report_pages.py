@@ -252,8 +252,8 @@ def test_the_curves_of_a_run(pages: Path) -> None:
 def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
     """Each with the caption that its file holds; mistakes first."""
     page = read_page(pages / "runs" / "0_job.html")
-    headings = [element.text for element in page.all("h3") if "Pictures" in element.text]
-    where = ["Pictures of the evaluation", "Pictures of the validation at step 20"]
+    headings = [element.text for element in page.all("h3") if "Plots" in element.text]
+    where = ["Plots of the evaluation", "Plots of the validation at step 20"]
     assert headings == where
     names = ("Accuracy vs way", "Mistakes", "Episode", "Verification scores")
     captions = [one.text for one in page.all("figcaption")]

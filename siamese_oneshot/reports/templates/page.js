@@ -1,6 +1,6 @@
 "use strict";
 // Draws the charts, in dark colors if the reader prefers a dark page; their axes, smoothing and
-// lines are chosen here; sorts, filters and compares jobs; shows pictures in full size.
+// lines are chosen here; sorts, filters and compares jobs; shows images in full size.
 (function () {
   const wantsDark = matchMedia("(prefers-color-scheme: dark)");
   const coarsePointer = matchMedia("(pointer: coarse)").matches;
@@ -215,8 +215,8 @@
   document.querySelectorAll("button.zoom").forEach((button) => {
     button.addEventListener("click", () => {
       get("full").querySelector("img")?.remove();
-      const picture = get("full").appendChild(button.querySelector("img").cloneNode());
-      picture.tabIndex = 0;
+      const image = get("full").appendChild(button.querySelector("img").cloneNode());
+      image.tabIndex = 0;
       get("full").showModal();
     });
   });
