@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 STEP = "trainer/global_step"
+_SETTINGS = ("momentum",)  # in the summary, and charted only from the step on at which one changes
 _TIMEOUT = 60.0  # seconds to read a history; 200,000 rows take about half of it
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class ResilientWandbLogger(WandbLogger):
         super().__init__(experiment=run, save_dir=str(folder))
         self.history, self.best, self.checkpoint = history, best, checkpoint
         self.broken = False
+        self._settings: dict[str, Any] = {}  # the first value of each
         self.resumed = history.rows > 0
         self._row: int | None = history.rows if history.rows > run.starting_step else None
         run.define_metric(STEP)
@@ -62,9 +64,7 @@ class ResilientWandbLogger(WandbLogger):
         """Log metrics at a training step, except those that the history already has."""
         new = dict(metrics)
         if step is not None and "epoch" in metrics:
-            step += (
-                1  # Lightning's own metrics have the steps before this one, others the steps made
-            )
+            step += 1  # Lightning's own metrics have the steps before this one, others those made
         if step is not None:
             new = {k: v for k, v in new.items() if step > self.history.steps.get(k, -1)}
             if not new:
@@ -72,6 +72,12 @@ class ResilientWandbLogger(WandbLogger):
             new[STEP] = step
         for key, kind in self.best.items():
             self.history.note_best(key, new.get(key), kind)
+        for key in [key for key in new if key.partition("/")[0] in _SETTINGS]:
+            same = self._settings.setdefault(key, new[key]) == new[key]
+            if same and key not in self.history.steps:
+                self.attempt(self.experiment.summary.update, {key: new.pop(key)})
+            else:
+                self.history.steps[key] = -1 if step is None else step - 1
         self.attempt(self._log, new)
 
     def log_hyperparams(self, params: Any) -> None:

@@ -275,7 +275,7 @@ def _validations(report: Report) -> Chart | None:
     _add_hover(figure, [line[0] for _, _, line in drawn], tips)
     if few:
         drawn.sort(key=lambda entry: entry[0])
-        named = [(shorten(name, 44), line) for _, name, line in drawn]  # fits a phone
+        named = [(shorten(name, 36), line) for _, name, line in drawn]  # fits a phone
         _add_legend(figure, named, columns=1)
     text = f"One-shot accuracy on the validation set of {len(logged)} jobs"
     best = max(logged, key=lambda run: run.val_accuracy or 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import wandb
-from wandb_files import parts_of, wandb_run, without_account
+from wandb_files import ReadBack, parts_of, wandb_run, without_account
 
 from siamese_oneshot.loggers import wandb_logger
 from siamese_oneshot.loggers.wandb_logger import LoggedHistory
@@ -26,6 +26,22 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     wandb.teardown()  # its service may still have the last block to write
     (run,) = parts_of(folder)
     return next(run.glob("*.wandb")).read_bytes()
+
+
+def test_a_momentum_that_never_changes_is_no_chart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that changes is charted from then on, also where it returns to its first value."""
+    with without_account(tmp_path), wandb_run(tmp_path, {}, project="p") as logger:
+        for step, value in enumerate([0.5, 0.5, 0.7, 0.5], 1):
+            rates = {"lr": 0.1, "momentum": 0.9, "momentum/conv1": value}
+            logger.log_metrics(rates, step=step)
+    wandb.teardown()
+    back = ReadBack(*parts_of(tmp_path))
+    assert back.points("momentum/conv1") == [(3, 0.7), (4, 0.5)]
+    assert back.points("momentum") == []
+    assert back.summary["momentum"] == 0.9
+    assert [step for step, _ in back.points("lr")] == [1, 2, 3, 4]
 
 
 def file_of(place: Path) -> Path:

@@ -19,6 +19,7 @@ from siamese_oneshot.train import train_task
 
 LOGGED = [*(one for one in EPISODES if one != "logger=none"), *STEPS]
 PLOTS = {
+    "attention",
     "episode", "mistakes", "confusions", "per_alphabet", "accuracy_vs_way", "verification_scores",
     "filters", "augmentations",
 }  # fmt: skip
@@ -85,8 +86,10 @@ def test_the_configuration_has_the_metadata(sweep: Path, runs: list[ReadBack]) -
 
 def test_metrics_have_their_steps_and_their_best(runs: list[ReadBack]) -> None:
     one = runs[0]
-    for name in ("train/loss", "lr", "momentum", "gradient_norm/all"):
+    for name in ("train/loss", "lr", "gradient_norm/all"):
         assert [step for step, _ in one.points(name)] == [*range(1, 7)], name
+    assert one.points("momentum") == [], "a constant is in the summary, and no chart"
+    assert one.summary["momentum"] == pytest.approx(0.9)
     assert [step for step, _ in one.points("speed/data_wait")] == [*range(1, 7)]
     scores = one.points("val/one_shot_accuracy")
     assert [step for step, _ in scores] == [3, 6], "as the terminal and the plots count"
