@@ -99,7 +99,8 @@ class OneShotDataModule(pl.LightningDataModule):
         train_batches: The prepared sampler: item k is batch k of the run, as a `BatchSpec`.
         validation, test: The evaluation tasks.
         training_data: Description of the training images, such as ``27 background alphabets by 20
-            drawers (3 for validation)``.
+            drawers (besides 3 for validation)``.
+        n_train_images, n_train_classes: Of the alphabets that batches are drawn from.
         warnings: What a reader of results must know, one sentence each.
         digest: Hash of the source's images.
 
@@ -179,6 +180,11 @@ class OneShotDataModule(pl.LightningDataModule):
         self.train_batches = self.sampler.prepare(self.train_index, self.seed, synthetic)
         excluded = list(getattr(self.sampler, "excluded_alphabets", ()))
         used = getattr(self.sampler, "n_synthetic_used", 0)
+        index = self.train_index
+        names = [index.alphabet_names[k] for k in index.class_alphabet.tolist()]
+        drawn = torch.tensor([name not in excluded for name in names])
+        self.n_train_classes = int(drawn.sum())
+        self.n_train_images = int((index.table[drawn] >= 0).sum())
         self.training_data = describe_training_data(
             self.dataset.source, self.train_index, excluded, validation, used
         )
@@ -347,10 +353,11 @@ def describe_training_data(
     validation: ClassIndex,
     n_synthetic: int,
 ) -> str:
-    """Describe training data, as in ``27 background alphabets by 20 drawers (3 for validation)``.
+    """Describe training data: ``27 background alphabets by 20 drawers (besides 3 for validation)``.
 
-    Training alphabets that no batch has (``excluded``) do not count, nor validation alphabets that
-    are trained on. ``n_synthetic`` is the number of generated alphabets in the batches.
+    Training alphabets that no batch has (``excluded``) are counted apart, and validation alphabets
+    that are trained on only as training alphabets. ``n_synthetic`` is the number of generated
+    alphabets in the batches.
     """
     kept = [k for k, name in enumerate(train.alphabet_names) if name not in excluded]
     names = [train.alphabet_names[k] for k in kept]
@@ -360,8 +367,10 @@ def describe_training_data(
     if source != "omniglot":
         text = f"{source}: {text}"
     val_only = [name for name in validation.alphabet_names if name not in train.alphabet_names]
-    if val_only:
-        text += f" ({len(val_only)} for validation)"
+    n_small = len(train.alphabet_names) - len(names)
+    uses = {"for validation": len(val_only), "too small for a batch": n_small}
+    if others := ", ".join(f"{n} {use}" for use, n in uses.items() if n):
+        text += f" (besides {others})"
     return text + (f", and {n_synthetic} generated alphabets" if n_synthetic else "")
 
 

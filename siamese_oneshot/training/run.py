@@ -365,8 +365,8 @@ class TrainingRun:
             "%s: %s parameters, %s training images of %d classes (split %s), seed %d",
             self.cfg.name,
             f"{sum(weight.numel() for weight in module.parameters()):,}",
-            f"{len(data.split.train):,}",
-            len(data.train_index),
+            f"{data.n_train_images:,}",
+            data.n_train_classes,
             data.split.name,
             self.cfg.seed,
         )

@@ -468,13 +468,19 @@ def test_training_data_without_alphabets_that_no_batch_has(omniglot):
     """Blackfoot has 14 characters, Ojibwe 12 different ones."""
     dataset = omniglot.dataset
     text = "background alphabets by 20 drawers"
-    assert describe(dataset, "lake", 12) == f"27 {text} (3 for validation)"
-    assert describe(dataset, "lake", 14) == f"26 {text} (3 for validation)"
-    assert describe(dataset, "lake", 16) == f"25 {text} (3 for validation)"
-    assert describe(dataset, "background", 16) == f"28 {text}"
-    koch = "30 background alphabets by 12 drawers (10 for validation)"
+    assert describe(dataset, "lake", 12) == f"27 {text} (besides 3 for validation)"
+    assert (
+        describe(dataset, "lake", 14)
+        == f"26 {text} (besides 3 for validation, 1 too small for a batch)"
+    )
+    assert (
+        describe(dataset, "lake", 16)
+        == f"25 {text} (besides 3 for validation, 2 too small for a batch)"
+    )
+    assert describe(dataset, "background", 16) == f"28 {text} (besides 2 too small for a batch)"
+    koch = "30 background alphabets by 12 drawers (besides 10 for validation)"
     assert describe(dataset, "koch", 2) == koch
-    assert describe(dataset, "koch40", 2) == "37 alphabets by 20 drawers (3 for validation)"
+    assert describe(dataset, "koch40", 2) == "37 alphabets by 20 drawers (besides 3 for validation)"
     assert describe(dataset, "minimal1", 2, 9).endswith(f"{text}, and 9 generated alphabets")
 
 
@@ -485,4 +491,11 @@ def test_training_data_of_other_sources(dataset):
     )
     every = ClassIndex(dataset, torch.arange(len(dataset)))
     text = describe_training_data("synthetic", every, ["AlphabetB"], train, 0)
-    assert text == "synthetic: 3 alphabets by 6 drawers"
+    assert text == "synthetic: 3 alphabets by 6 drawers (besides 1 too small for a batch)"
+
+
+@pytest.mark.parametrize(("n_way", "n_classes"), [(5, 11), (6, 6)])
+def test_only_images_that_a_batch_can_have_are_counted(make, n_way, n_classes):
+    """Training has alphabets of 6 and 5 characters by 6 drawers."""
+    data = make(EpisodeSampler(1, n_way, 2, 6))
+    assert (data.n_train_classes, data.n_train_images) == (n_classes, 6 * n_classes)

@@ -44,7 +44,7 @@ def test_a_data_set(run: Path) -> None:
     assert result.status == "finished"
     assert result.data_source == "shapes"
     assert result.data_split == "ratio_60_20_20"
-    assert result.trained_on == "shapes: 3 alphabets by 6 drawers (1 for validation)"
+    assert result.trained_on == "shapes: 3 alphabets by 6 drawers (besides 1 for validation)"
     assert any(text.startswith("images of shapes, not Omniglot") for text in result.warnings)
 
 
