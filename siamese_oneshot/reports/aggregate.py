@@ -102,6 +102,26 @@ def group_runs(sweep: Sweep) -> tuple[list[Group], list[LeftOut]]:
     return sorted(groups, key=lambda group: -group.val_accuracy.value), repeated
 
 
+def certainty(groups: Sequence[Group]) -> str:
+    """Whether the seeds tell the best settings from the others; empty if there are no others."""
+    if len(groups) < 2:
+        return ""
+    means = [group.val_accuracy for group in groups]
+    best, others = means[0], means[1:]
+    if best.margin is None:
+        return "The best settings have one seed: their lead may be chance."
+    low = best.value - best.margin
+    above = sum(mean.margin is not None and mean.value + mean.margin < low for mean in others)
+    scores = [[run.val_accuracy or 0.0 for run in group.runs] for group in groups]
+    seeds = 100 * max(max(own) - min(own) for own in scores)
+    return (
+        f"The interval of the best settings is above those of {above} of {len(others)} others"
+        f"{', so the order is uncertain' if above < len(others) else ''}: seeds of the same "
+        f"settings differ by up to {seeds:.2f} points, the means of settings by up to "
+        f"{100 * (best.value - others[-1].value):.2f}."
+    )
+
+
 def shared_scores(groups: Sequence[Group]) -> dict[str, str]:
     """Test scores, name and title, that every group with any test score has."""
     tested = [

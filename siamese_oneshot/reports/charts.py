@@ -278,9 +278,8 @@ def _validations(report: Report) -> Chart | None:
         named = [(shorten(name, 36), line) for _, name, line in drawn]  # fits a phone
         _add_legend(figure, named, columns=1)
     text = f"One-shot accuracy on the validation set of {len(logged)} jobs"
-    best = max(logged, key=lambda run: run.val_accuracy or 0.0)
-    if best.val_accuracy is not None:
-        text += f"; the highest is job {best.number}: {100 * best.val_accuracy:.2f}%"
+    if any(run.val_accuracy is not None for run in logged):
+        text += f"; the highest of single jobs: {_highest(logged)}"
     text += "." if few else ". The stronger the color, the better the job."
     if seeds > 1:
         text += " Lines: means over seeds; bands: from the lowest to the highest seed."
@@ -361,8 +360,7 @@ def _history(report: Report) -> Chart | None:
     text = f"Best accuracy on the validation set of each job. {sweep.summary()}."
     finished = sweep.finished()
     if finished:
-        top = max(finished, key=_percent)
-        text += f" The best finished job is {top.number}: {_percent(top):.2f}%."
+        text += f" The highest of finished jobs: {_highest(finished)}."
     if len(finished) < len(runs):
         text += " Gray: pruned; orange: not finished, the best so far."
     return Chart.of("history", "Validation accuracy against a setting", text, figure)
@@ -380,8 +378,10 @@ def _importance_chart(importance: Importance) -> Chart | None:
     bars = figure.hbar(y=labels, right=widths, height=0.7, color=LINES[0][0])
     _add_hover(figure, [bars], [("setting", "@y"), ("share", "@right{0.0} %")])
     listed = ", ".join(f"{key} {100 * share:.1f}%" for key, share in [*shares.items()][:6])
-    text = f"Importance for the validation score, as a share of all settings: {listed}."
     table = importance_table(importance)
+    text = f"Importance for the validation score: {listed}. {table.note if table else ''}"
+    if table:
+        table.note = ""
     return Chart.of("importance", "Importance of the settings", text, figure, table)
 
 
@@ -498,6 +498,13 @@ def _columns(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, list[A
         "settings": [shorten(settings_text(run.settings, keys), 160) for run in runs],
         "status": [run.status for run in runs],
     }
+
+
+def _highest(runs: Sequence[RunRecord]) -> str:
+    """``jobs 11, 15 with 42.45%``: all that share the highest score."""
+    top = max(run.val_accuracy or 0.0 for run in runs)
+    numbers = [str(run.number) for run in runs if run.val_accuracy == top]
+    return f"job{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} with {100 * top:.2f}%"
 
 
 def _percent(run: RunRecord) -> float:

@@ -346,7 +346,6 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "summary": sweep.summary(),
         "verdict": sweep_verdict(groups),
         "best": best,
-        "best_settings": best and settings_text(best.settings, sweep.keys),
         "plots": plots,
         "next": _sweep_command(report, best),
         "charts": charts,

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.reports.aggregate import Group, Importance, Mean, Report, shared_scores
+from siamese_oneshot.reports.aggregate import (
+    Group,
+    Importance,
+    Mean,
+    Report,
+    certainty,
+    shared_scores,
+)
 from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
 from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
 from siamese_oneshot.utils.tables import Table
@@ -89,10 +96,14 @@ def settings_table(report: Report) -> Table:
             fewer = mean is not None and mean.n < len(group.runs)
             row.append(mean_text(mean) + (f" ({mean.n} seeds)" if mean and fewer else ""))
         table.add(*row)
+    table.note = certainty(groups)
     rest = len(sweep.runs) - len(sweep.finished())
     if rest:
         plural = "" if rest == 1 else "s"
-        table.note = f"Not counted: {rest} job{plural} that did not finish training."
+        table.note += (
+            " " * bool(table.note)
+            + f"Not counted: {rest} job{plural} that did not finish training."
+        )
     return table
 
 
@@ -114,8 +125,9 @@ def importance_table(importance: Importance) -> Table | None:
         return None
     table = Table("Importance of the settings", [">rank", "setting", ">share %"])
     table.note = (
-        "PED-ANOVA: how differently a setting is distributed among the better half of the finished "
-        "jobs and among all, as a share of the sum over settings."
+        "How differently a setting is distributed among the better half of the finished jobs and "
+        "among all (PED-ANOVA). The shares add up to 100% even if no setting has an effect; the "
+        "seed is not ranked."
     )
     for rank, (key, share) in enumerate(importance.shares.items(), 1):
         table.add(str(rank), key, f"{100 * share:.1f}")

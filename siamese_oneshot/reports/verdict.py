@@ -14,10 +14,12 @@ from siamese_oneshot.evaluation.published import (
 )
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import mean_interval, wilson
-from siamese_oneshot.reports.aggregate import Group
+from siamese_oneshot.reports.aggregate import Group, certainty
 from siamese_oneshot.reports.read import DataInfo
+from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.utils.tables import Table
 
+_MAX_TIED = 3
 _MIN_SEEDS = 5  # for an interval over seeds; with fewer, the episodes of all seeds are pooled
 
 
@@ -49,17 +51,23 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     if not groups:
         return Verdict("No job has finished yet.", "none")
     best = groups[0]
-    numbers = ", ".join(str(run.number) for run in best.runs)
     mean = best.val_accuracy
-    text = f"Best validation score: job{'s' if mean.n > 1 else ''} {numbers}"
-    text += f" with {100 * mean.value:.2f}%"
+    text = f"Best validation score: {_named(best)} with {100 * mean.value:.2f}%"
     if mean.margin is not None:
         text += f" ± {100 * mean.margin:.2f} (mean and 95% interval of {mean.n} seeds)"
+    tied = [group for group in groups[1:] if group.val_accuracy.value == mean.value]
+    if tied:
+        text += f"; equal: {', '.join(map(_named, tied[:_MAX_TIED]))}"
+        text += f" and {len(tied) - _MAX_TIED} more" if len(tied) > _MAX_TIED else ""
+    text = f"{text}. {certainty(groups)}".removesuffix(". ").removesuffix(".")
     tested = [(run, score) for run in best.runs if (score := _compared(run.scores.values()))]
-    if len(tested) < 2:
-        run = tested[0][0] if tested else best.runs[0]
+    if not tested:
+        own = [score for run in best.runs for score in run.of_split("test").values()]
+        return Verdict(f"{text}. {_not_comparable(own, best.data)}", "none")
+    if len(tested) == 1:
+        run = tested[0][0]
         verdict = run_verdict(list(run.scores.values()), best.data)
-        whose = f"Job {run.number}: " if tested and mean.n > 1 else ""
+        whose = f"Job {run.number}: " if mean.n > 1 else ""
         return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone)
     scores = [score for _, score in tested]
     value, low, high = mean_interval([score.value for score in scores])
@@ -74,6 +82,14 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
         text += f" of {len(scores)} seeds"
     tone, words = against(low, high)
     return Verdict(f"{text}: {words}. {_about_paper(best.data)}", tone)
+
+
+def _named(group: Group) -> str:
+    """``lr=0.004, rotation=18 (jobs 14, 15)``."""
+    jobs = f"job{'s' if len(group.runs) > 1 else ''} "
+    jobs += ", ".join(str(run.number) for run in group.runs)
+    settings = settings_text(group.settings, [*group.settings])
+    return f"{settings} ({jobs})" if group.settings else jobs
 
 
 def published_tables(

@@ -86,8 +86,11 @@ def test_the_scores_against_each_setting() -> None:
     assert job["x"] == [0, 0.2, 0.4, 0.6, 1]
     assert setting["ticks"] == [(n / 4, str(n + 1)) for n in range(5)]
     assert chart is not None
-    assert "The best finished job is 3: 75.00%" in chart.description
+    assert "The highest of finished jobs: job 3 with 75.00%." in chart.description
     assert sweep_chart("history", swept([({}, None, "failed")])) is None
+    tied = sweep_chart("history", swept([({"a": n}, 0.5) for n in range(2)]))
+    assert tied is not None
+    assert "finished jobs: jobs 0, 1 with 50.00%." in tied.description
 
 
 def test_importance_bars() -> None:
@@ -174,7 +177,7 @@ def test_the_validation_curves_of_all_jobs(jobs: int) -> None:
     assert [c["value"][-1] for c in columns(chart)] == pytest.approx(
         [10.0 * n for n in range(2, jobs + 1)], rel=1e-6
     )
-    assert f"the highest is job {jobs - 1}: {10 * jobs}.00%" in chart.description
+    assert f"single jobs: job {jobs - 1} with {10 * jobs}.00%" in chart.description
     assert len(columns(sweep_chart("compare", sweep))) == jobs - 1, (
         "each of them, for two at a time"
     )

@@ -283,8 +283,8 @@ def test_the_table_of_jobs(pages: Path) -> None:
 def test_the_answer_of_a_sweep_comes_first(pages: Path, sweep: Path) -> None:
     page = read_page(pages / "index.html")
     text = page.text
-    assert "Best settings: lr=0.01 . Their best job: job 3 , seed 1, 87.00% on validation." in text
-    assert text.index("Best settings") < text.index("Jobs, best first")
+    assert "The best job of these settings: job 3 , seed 1." in text
+    assert text.index("The best job") < text.index("Jobs, best first")
     contents = page.one("nav", "aria-label", "Contents")
     assert [a.text for a in contents.all("a")][:2] == ["Jobs", "Curves"]
 

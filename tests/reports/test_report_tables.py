@@ -39,7 +39,10 @@ def test_settings_table(tmp_path: Path) -> None:
         ["lr=0.1", "0, 2", "2", "81.00 ± 12.71", "97.00 ± 12.71"],
     ]
     assert "split lake" in table.title
-    assert table.note == "Not counted: 1 job that did not finish training."
+    assert table.note == (
+        "The best settings have one seed: their lead may be chance. "
+        "Not counted: 1 job that did not finish training."
+    )
 
 
 def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:

@@ -72,12 +72,44 @@ def verdict_of(folder: Path, *rows: tuple[int, int, float, int | None]) -> Verdi
 def test_a_sweep_is_judged_by_the_best_on_validation_with_pooled_episodes(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path, (1, 0, 0.505, 100), (2, 0, 0.55, 94), (2, 1, 0.54, 92))
     # validation 55 and 54: t(1) = 12.7062 standard errors of 0.5; test: Wilson, 186 of 200
-    assert verdict.text.startswith("Best validation score: jobs 1, 2 with 54.50% ± 6.35")
+    assert verdict.text.startswith("Best validation score: lr=2 (jobs 1, 2) with 54.50% ± 6.35")
+    assert (
+        "interval of the best settings is above those of 0 of 1 others, so the order"
+        in verdict.text
+    )
+    assert "same settings differ by up to 1.00 points, the means of settings by up to 4.00." in (
+        verdict.text
+    )
     assert "Test set, lake_runs list: mean 93.00%, 95% interval 88.6-95.8 over the 200 pooled" in (
         verdict.text
     )
     assert "of 2 seeds: not distinguishable from the paper's 92.0%" in verdict.text
     assert verdict.tone == "open"
+
+
+def test_a_sweep_without_test_scores_has_one_number_and_names_ties(tmp_path: Path) -> None:
+    rows = ((1, 0, 0.50, None), (1, 1, 0.51, None), (2, 0, 0.51, None), (2, 1, 0.50, None))
+    text = verdict_of(tmp_path, *rows).text
+    assert text.startswith("Best validation score: lr=1 (jobs 0, 1) with 50.50% ± 6.35 (mean")
+    assert "2 seeds); equal: lr=2 (jobs 2, 3). The interval" in text
+    assert text.endswith("0.00. The test set was not used, so no score can be compared with "
+                         "published results.")  # fmt: skip
+    assert text.count("%") == 2, "the mean, and the name of its interval"
+
+
+def test_a_lead_of_one_seed_may_be_chance_and_distant_settings_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    single = verdict_of(tmp_path / "a", (1, 0, 0.50, None), (2, 0, 0.60, None))
+    assert "lr=2 (job 1) with 60.00%. The best settings have one seed: their lead may be" in (
+        single.text
+    )
+    # margins of 1.27 points each, 12.7062 standard errors of 0.1
+    rows = ((1, 0, 0.500, None), (1, 1, 0.502, None), (2, 0, 0.600, None), (2, 1, 0.602, None))
+    apart = verdict_of(tmp_path / "b", *rows)
+    assert "is above those of 1 of 1 others: seeds of the same settings differ by up to 0.20" in (
+        apart.text
+    )
 
 
 def test_five_seeds_have_an_interval_over_seeds(tmp_path: Path) -> None:
