@@ -107,9 +107,12 @@ def _train(cfg: DictConfig, folder: Path) -> float:
 
 
 def _check_new(resume: str | None, folder: Path) -> None:
-    """Refuse to start a new training in the folder of another run."""
+    """Refuse to start a training in the folder of another run, anew or from a checkpoint."""
     last = folder / "checkpoints" / "last.ckpt"
-    if resume is None and is_first_process() and checkpoint_exists(last):
+    source = None if resume is None else Path(resume)
+    run = source.parent.parent if source is not None and source.suffix == ".ckpt" else source
+    is_own = run is not None and run.resolve() == folder.resolve()
+    if not is_own and is_first_process() and checkpoint_exists(last):
         raise UserError(
             f"{folder} already holds a run: continue it with resume={quoted(folder)}, choose "
             "another hydra.run.dir, or remove the folder"

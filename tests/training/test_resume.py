@@ -101,6 +101,24 @@ def test_what_is_refused_leaves_a_finished_run_as_it_was(
     assert after == before
 
 
+@pytest.mark.parametrize("what", ["checkpoints/best.ckpt", ""])
+def test_a_run_is_forked_into_an_empty_folder_only(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    other = shutil.copytree(finished, tmp_path / "other")
+    before = contents(other)
+    with pytest.raises(SystemExit):
+        run(f"resume={finished / what}", f"hydra.run.dir={other}", "trainer.max_steps=9")
+    assert f"{other} already holds a run" in capsys.readouterr().err
+    after = contents(other)
+    assert after.pop("train.log").startswith(before.pop("train.log"))
+    assert after == before
+    shutil.rmtree(other)
+    if what:
+        run(f"resume={finished / what}", f"hydra.run.dir={other}", "trainer.max_steps=9")
+        assert read_result(other).steps == 9
+
+
 def test_a_busy_folder_stays_as_it_is(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_LOCK_TIMEOUT", 0.0)
     before = contents(finished)
