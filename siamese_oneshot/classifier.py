@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -106,6 +107,7 @@ class OneShotClassifier:
         if reject_threshold is not None:
             self.reject_threshold = check.number("reject_threshold", reject_threshold)
         self._lock = threading.Lock()  # of changes to the gallery
+        self._process: int | None = None  # the last one that has used the network
         self._gallery = _Gallery((), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
 
     @classmethod
@@ -263,6 +265,13 @@ class OneShotClassifier:
     @torch.no_grad()
     def _embed(self, images: Sequence[ImageInput]) -> Tensor:
         """float32 ``(n, embedding_dim)``."""
+        if self._process not in (None, os.getpid()) and torch.get_num_threads() > 1:
+            torch.set_num_threads(1)  # more would wait for threads that a fork does not copy
+            log.warning(
+                "this process was forked after the network had been used, so it computes with one "
+                "thread; start it with multiprocessing.get_context('spawn') to have all"
+            )
+        self._process = os.getpid()
         embedded = []
         for start in range(0, len(images), _BATCH):
             pixels = self.network_input(images[start : start + _BATCH])

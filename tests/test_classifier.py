@@ -363,3 +363,35 @@ def test_importing_the_classifier_loads_only_what_it_needs() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'Recognizer'"):
         _ = siamese_oneshot.Recognizer  # type: ignore[attr-defined]
+
+
+def test_a_process_forked_after_the_network_was_used_predicts() -> None:
+    # In a process of its own: its threads would stay with the tests that follow.
+    script = """
+import multiprocessing, torch
+from PIL import Image, ImageDraw
+from siamese_oneshot import OneShotClassifier
+
+def image(slope):
+    drawing = Image.new("L", (105, 105), 255)
+    ImageDraw.Draw(drawing).line([(20, 20), (80, slope), (30, 80)], fill=0, width=3)
+    return drawing
+
+torch.set_num_threads(2)
+classifier = OneShotClassifier.from_pretrained()
+classifier.add_class("a", image(30))
+classifier.add_class("b", image(70))
+assert classifier.predict([image(30)] * 20)[0].best.name == "a"
+
+def ask():
+    assert classifier.predict([image(70)] * 20)[0].best.name == "b"
+    assert torch.get_num_threads() == 1
+
+child = multiprocessing.get_context("fork").Process(target=ask, daemon=True)
+child.start()
+child.join(120)
+assert child.exitcode == 0, child.exitcode
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "forked after the network had been used, so it computes with one" in done.stderr

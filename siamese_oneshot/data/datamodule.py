@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -56,6 +58,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _MAX_SIZE = 512  # pixels along a side: all images are held in memory
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux keeps it
 
 
 class OneShotDataModule(pl.LightningDataModule):
@@ -230,7 +233,18 @@ class OneShotDataModule(pl.LightningDataModule):
         self.warnings += (message,)
 
     def train_dataloader(self) -> DataLoader[BatchSpec]:
-        """Training batches as `BatchSpec`, in the order of the run."""
+        """Training batches as `BatchSpec`, in the order of the run.
+
+        Raises:
+            ArgumentError: Worker processes are asked for where they cannot hand over a batch.
+        """
+        if self.num_workers and sys.platform == "linux" and not os.access(_SHARED_MEMORY, os.W_OK):
+            raise ArgumentError(
+                "num_workers",
+                self.num_workers,
+                message=f"worker processes need shared memory, and {_SHARED_MEMORY} cannot be "
+                "written to; use 0, or give the container shared memory",
+            )
         rank, world_size = self._rank_and_world_size
         shard = partial(BatchSpec.shard, rank=rank, world_size=world_size)
         return DataLoader(

@@ -1,5 +1,6 @@
 """The data module: shapes, pixels, the same numbers whatever the workers, inside Lightning too."""
 
+import sys
 import weakref
 from dataclasses import replace
 
@@ -499,3 +500,11 @@ def test_only_images_that_a_batch_can_have_are_counted(make, n_way, n_classes):
     """Training has alphabets of 6 and 5 characters by 6 drawers."""
     data = make(EpisodeSampler(1, n_way, 2, 6))
     assert (data.n_train_classes, data.n_train_images) == (n_classes, 6 * n_classes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where shared memory is a folder")
+def test_workers_need_shared_memory(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(datamodule, "_SHARED_MEMORY", str(tmp_path / "none"))
+    assert make(PairSampler(6, 4), 0).train_dataloader().num_workers == 0
+    with pytest.raises(ArgumentError, match=r"num_workers.*need shared memory.*use 0"):
+        make(PairSampler(6, 4), 0, num_workers=1).train_dataloader()
