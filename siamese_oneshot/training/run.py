@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -463,14 +463,33 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
             f"init_from: {where} holds another network than the one asked for (it differs in "
             f"{other[0]}); choose the model that its training used{like}"
         )
-    metadata = trained.metadata
-    if metadata.get("data_source") == data.dataset.source and metadata.get("split"):
-        val_alphabets = tuple(metadata.get("val_alphabets") or ()) or None
-        learned = split_dataset(data.dataset, metadata["split"], val_alphabets)
-        check_not_trained_on(f"init_from={where}", data.dataset, learned, data.split)
+    earlier: dict[str, Any] | None = trained.metadata
+    while earlier:  # the weights may themselves have begun from others
+        check_learned(f"init_from={where}", earlier, data)
+        earlier = earlier.get("init_from")
     module.network.load_state_dict(known)
     log.info("the training begins from the weights of %s", where)
-    return {"name": where, **metadata}
+    return {"name": where, **trained.metadata}
+
+
+def check_learned(name: str, metadata: Mapping[str, Any], data: OneShotDataModule) -> None:
+    """Refuse weights of a training, known by its metadata, that learned what ``data`` would test.
+
+    Raises:
+        UserError: With the alphabets, or if that cannot be told since the images are others.
+    """
+    if metadata.get("data_source") != data.dataset.source or not metadata.get("split"):
+        return
+    digest = metadata.get("data_digest")
+    if data.dataset.source != "omniglot" and digest not in (None, data.digest):
+        raise UserError(
+            f"{name} was trained on other {data.dataset.source} images than these (digest {digest},"
+            f" not {data.digest}), so what it learned could be tested: use the data settings of "
+            "that training, or begin from weights that know none of these images"
+        )
+    val_alphabets = tuple(metadata.get("val_alphabets") or ()) or None
+    own = split_dataset(data.dataset, metadata["split"], val_alphabets)
+    check_not_trained_on(name, data.dataset, own, data.split)
 
 
 def check_weights(

@@ -148,11 +148,31 @@ def test_weights_are_not_tested_on_what_they_learned(
     folder, _ = finished
     module = SiameseModule.load_from_checkpoint(folder / "checkpoints/last.ckpt")
     parts = split_dataset(dataset, "ratio_60_20_20")
-    same = SimpleNamespace(dataset=dataset, split=parts)
+    digest = load_trained(folder).metadata["data_digest"]
+    same = SimpleNamespace(dataset=dataset, split=parts, digest=digest)
     assert begin_from(str(folder), module, same)["seed"] == 0
-    turned = SimpleNamespace(dataset=dataset, split=replace(parts, test_all_drawers=parts.train))
+    turned = replace(parts, test_all_drawers=parts.train)
+    other = SimpleNamespace(dataset=dataset, split=turned, digest=digest)
     with pytest.raises(UserError, match=r"init_from=.* was trained or selected with split=ratio"):
-        begin_from(str(folder), module, turned)
+        begin_from(str(folder), module, other)
+    grown = SimpleNamespace(dataset=dataset, split=parts, digest="another")
+    with pytest.raises(UserError, match="was trained on other synthetic images than these"):
+        begin_from(str(folder), module, grown)
+
+
+def test_weights_that_began_from_others_know_what_those_learned(
+    finished: tuple[Path, float], dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = finished
+    module = SiameseModule.load_from_checkpoint(folder / "checkpoints/last.ckpt")
+    first = load_trained(folder)
+    between = {"data_source": "folder", "split": "ratio_60_20_20", "init_from": first.metadata}
+    monkeypatch.setattr(training_run, "load_trained", lambda _: replace(first, metadata=between))
+    parts = split_dataset(dataset, "ratio_60_20_20")
+    turned = replace(parts, test_all_drawers=parts.train)
+    data = SimpleNamespace(dataset=dataset, split=turned, digest=first.metadata["data_digest"])
+    with pytest.raises(UserError, match="was trained or selected with split=ratio_60_20_20"):
+        begin_from("between", module, data)
 
 
 def test_the_log_says_how_convolutions_are_computed(
