@@ -36,7 +36,7 @@ from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain
-from siamese_oneshot.utils.distributed import gathered, least
+from siamese_oneshot.utils.distributed import gathered, is_logged, least
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 CHECKPOINT_VERSION = 2
@@ -164,8 +164,7 @@ class SiameseModule(pl.LightningModule):
             message = "it must return the loss as a tensor, or a mapping with an entry loss"
             raise ArgumentError("loss", type(self.loss).__name__, message=message)
         # Reading a value waits for a GPU, so values are checked only at the steps that are logged.
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        logged = (self.global_step + 1) % every == 0
+        logged = is_logged(self.trainer, self.global_step + 1)
         loss = parts["loss"].detach()
         broken = torch.where(torch.isfinite(loss), math.inf, float(self.global_step))
         self._broken = broken if self._broken is None else torch.minimum(self._broken, broken)

@@ -71,13 +71,13 @@ def command(
     config = HydraConfig.instance().cfg
 
     def call(
-        *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out"
+        *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out", columns: int = 120
     ) -> tuple[int, str, str]:
         GlobalHydra.instance().clear()
         folders = [f"support={support}", f"query={query}", f"output_dir={out}"]
         words = ["predict", *folders, "weights=a run"]
         monkeypatch.setattr(sys, "argv", [*words, *line])
-        monkeypatch.setenv("COLUMNS", "120")
+        monkeypatch.setenv("COLUMNS", str(columns))
         code: Any = 0
         try:
             predict.main()
@@ -103,6 +103,8 @@ def rows(folder: str = "out") -> list[dict[str, str]]:
 def test_labeled_queries_are_results_and_counted(command: Command, workdir: Path) -> None:
     code, shown, errors = command("top_k=2")
     assert (code, errors) == (0, "")
+    assert "verdict   then" in shown
+    assert "look at" not in shown
     found = content()
     assert [query["expected"] for query in found["queries"]] == sorted(KINDS * 2)
     assert all(query["right"] and query["known"] for query in found["queries"])
@@ -182,14 +184,22 @@ def test_what_is_also_a_support_or_in_no_class_is_not_counted(
     assert "that name no class are not counted: round." in shown
 
 
+def test_further_classes_are_left_out_where_they_do_not_fit(command: Command) -> None:
+    _, shown, _ = command("top_k=2", columns=80)
+    assert shown.count("─ ") + shown.count("─\n") == 1, "two tables"
+    assert "then" not in shown
+    assert max(map(len, shown.splitlines())) < 80
+    assert len(rows()) == 6 * 2
+
+
 def test_one_image_a_class_and_one_query(command: Command, workdir: Path) -> None:
     for kind in KINDS:
         draw(workdir / "flat" / f"{kind}.png", kind, 90, "black", "white")
     code, shown, _ = command("reject_threshold=0", support="flat", query=f"{QUERY}/ring/blue.png")
     (query,) = content()["queries"]
     assert (code, query["classes"][0]["name"], query["known"]) == (0, "ring", False)
-    assert "1 query, 3 classes" in shown
-    assert "unknown" in shown
+    assert "1 query, 3 classes, network a run" in shown
+    assert "note: 1 of 1 unknown: look at normalized.png" in shown
     assert content()["accuracy"] is None
     assert "correct" not in shown
 
@@ -250,7 +260,9 @@ def test_what_is_taken_out_of_an_image_is_said(command: Command, workdir: Path) 
     ImageDraw.Draw(image).rectangle((8, 8, width - 9, height - 9), outline="black", width=2)
     image.save(path)
     _, shown, _ = command()
-    note = "Taken out, as it is no stroke: a frame: queries, a=b/ring/blue.png."
+    note = (
+        "Taken out (see normalized.png), as it is no stroke: a frame: queries, a=b/ring/blue.png."
+    )
     assert note in " ".join(shown.split())
     assert note in content()["notes"]
     (query,) = [one for one in content()["queries"] if one["path"].endswith("ring/blue.png")]

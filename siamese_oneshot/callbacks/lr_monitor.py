@@ -6,6 +6,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch.optim import Optimizer
 
+from siamese_oneshot.utils.distributed import is_logged
+
 
 class LayerRates(Callback):
     """Logs ``lr`` and ``momentum``, or ``lr/<layer>`` and ``momentum/<layer>`` if layers differ.
@@ -18,7 +20,7 @@ class LayerRates(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
         """Log the rates of the step that is about to be made, every ``log_every_n_steps`` steps."""
-        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if is_logged(trainer, trainer.global_step + 1):
             pl_module.log_dict(layer_rates(optimizer))
 
 

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.nn.utils import get_total_norm
 
 from siamese_oneshot.utils import check
+from siamese_oneshot.utils.distributed import is_logged
 from siamese_oneshot.utils.text import duration
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Throughput(Callback):
         """The step is done."""
         self._computing += self._lap()
         self._images += images_in(batch)
-        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if not is_logged(trainer, trainer.global_step):
             return
         seconds = max(self._waiting + self._computing, 1e-9)
         pl_module.log_dict(
@@ -62,7 +63,7 @@ class Throughput(Callback):
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
         """Log the gradient norms."""
-        if (trainer.global_step + 1) % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if not is_logged(trainer, trainer.global_step + 1):
             return
         layers: dict[str, torch.nn.Module] = pl_module.network.named_layers
         norms = {

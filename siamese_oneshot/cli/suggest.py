@@ -23,15 +23,19 @@ from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import hint, nearest, quoted
 
 _SIGNS = {OverrideType.ADD: "+", OverrideType.FORCE_ADD: "++", OverrideType.DEL: "~"}
-_PAIRS_ONLY = "with loss=bce_pairs"
-_OTHER_NAMES = {  # common names of settings that are spelt otherwise here, with a condition if any
-    "learning_rate": {"optimizer.lr": ""},
-    "batch_size": {"sampler.n_alphabets": "", "sampler.batch_size": _PAIRS_ONLY},
-    "epochs": {"trainer.max_epochs": ""},
-    "steps": {"trainer.max_steps": ""},
-    "gpus": {"trainer.devices": ""},
-    "device": {"trainer.accelerator": ""},
+_BATCH = "sampler.batch_size"
+_OTHER_NAMES = {  # common names of settings that are spelt otherwise here
+    "learning_rate": "optimizer.lr",
+    "batch_size": _BATCH,
+    "epochs": "trainer.max_epochs",
+    "steps": "trainer.max_steps",
+    "gpus": "trainer.devices",
+    "device": "trainer.accelerator",
 }
+_EPISODES = (
+    " A batch has sampler.n_alphabets × sampler.n_way × sampler.n_drawers images; only pairs "
+    "(loss=bce_pairs) have sampler.batch_size."
+)
 
 
 class CommandLineError(UserError):
@@ -166,9 +170,9 @@ def _wrong(override: Override, settings: Settings) -> str | None:
 def _near(key: str, value: str, settings: Settings, cutoff: float = 0.6) -> list[str]:
     """Settings and groups that a key may mean, first of all a group with that option."""
     known = settings.keys | settings.groups.keys()
-    other = _OTHER_NAMES.get(re.split("[./]", key)[-1].removeprefix("n_"), {})
-    if names := [name for name, only in other.items() if only or name in known]:
-        return names
+    other = _OTHER_NAMES.get(re.split("[./]", key)[-1].removeprefix("n_"), "")
+    if other in known or (other == _BATCH and "sampler.n_way" in known):
+        return [other]
     if not key.startswith("hyd"):
         known = frozenset(name for name in known if not re.match("hydra\\b", name))
     holders = [name for name in known if value in settings.groups.get(name, ())]
@@ -177,14 +181,14 @@ def _near(key: str, value: str, settings: Settings, cutoff: float = 0.6) -> list
 
 def _meant(near: Sequence[str], value: str, settings: Settings, deleted: bool = False) -> str:
     """The hint that names overrides for these keys."""
+    if list(near) == [_BATCH] and _BATCH not in settings.keys:
+        return _EPISODES
     lines = []
     for name in near:
         own = value
         if name in settings.groups:
             own = (nearest(value, settings.groups[name]) or [value])[0]
-        only = next((names[name] for names in _OTHER_NAMES.values() if names.get(name)), "")
-        condition = f" ({only})" if only and name not in settings.keys else ""
-        lines.append(f"~{name}" if deleted else f"{settings.plus(name)}{name}={own}{condition}")
+        lines.append(f"~{name}" if deleted else f"{settings.plus(name)}{name}={own}")
     return hint(lines)
 
 

@@ -142,8 +142,9 @@ def _networks(name: str, baselines: Collection[str]) -> list[tuple[str | Path, s
     if folder is None:
         if not path.exists():
             names = [*PRETRAINED, *baselines]
+            no = "no file or folder matches" if glob.has_magic(name) else "there is no"
             raise UserError(
-                f"there is no {name}.{did_you_mean(name, names)} Name a run's or sweep's folder, a "
+                f"{no} {name}.{did_you_mean(name, names)} Name a run's or sweep's folder, a "
                 f".ckpt or .safetensors file, or one of {', '.join(names)}"
             )
         return [(name, path.stem, True)]

@@ -23,7 +23,7 @@ from siamese_oneshot.data.image_input import (
     list_errors,
 )
 from siamese_oneshot.evaluation.significance import wilson
-from siamese_oneshot.utils.tables import Table, text_of
+from siamese_oneshot.utils.tables import Table, terminal_width, text_of
 from siamese_oneshot.utils.text import duration, near, printable
 
 _PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fills one
@@ -120,9 +120,17 @@ class PredictionResults:
         by_note: dict[str, list[object]] = defaultdict(list)
         images = dict.fromkeys([*inputs, *(one.prediction.image for one in self.answers)])
         for image in images:
-            taken = [f"taken out, as it is no stroke: {part}" for part in image.normalized.removed]
+            taken = [
+                f"taken out (see normalized.png), as it is no stroke: {part}"
+                for part in image.normalized.removed
+            ]
             for note in (*image.notes, *taken):
                 by_note[note].append(image.path)
+        unknown, n = sum(one.prediction.known is False for one in self.answers), len(self.answers)
+        if 2 * unknown > n:
+            notes.append(
+                f"{unknown} of {n} unknown: look at normalized.png, what the network sees."
+            )
         notes += [f"{note[0].upper()}{note[1:]}: {_some(p)}." for note, p in by_note.items()]
         patched = [image.path for image in images if _has_patch(image)]
         if patched:
@@ -164,7 +172,8 @@ def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
 
 def print_results(results: PredictionResults, top_k: int, folder: Path, seconds: float) -> None:
     """Print the table, accuracy, notes, skipped images and where the files are."""
-    parts: list[Table | str] = [as_table(results, top_k)]
+    table = as_table(results, top_k)
+    parts: list[Table | str] = [table if table.fits(terminal_width()) else as_table(results, 1)]
     accuracy = results.accuracy
     if accuracy is not None:
         value, low, high = (100 * accuracy[key] for key in ("value", "low", "high"))
@@ -176,7 +185,7 @@ def print_results(results: PredictionResults, top_k: int, folder: Path, seconds:
     if results.skipped:
         parts.append(f"Skipped {len(results.skipped)}:\n{list_errors(results.skipped)}")
     parts.append(
-        "predictions.csv, predictions.json and normalized.png (check what the network sees) are in "
+        "predictions.csv, predictions.json and normalized.png (what the network sees):\n"
         f"{printable(near(folder))}; {duration(seconds)}"
     )
     print(text_of(*parts))
@@ -189,7 +198,8 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
     threshold = results.classifier.reject_threshold
     table = Table(
         f"{n_queries:,} {'query' if n_queries == 1 else 'queries'}, "
-        f"{n_classes:,} {'class' if n_classes == 1 else 'classes'}",
+        f"{n_classes:,} {'class' if n_classes == 1 else 'classes'}, "
+        f"network {results.classifier.model.name}",
         ["query", *(["expected", ""] if labeled else []), "class", ">probability", ">score",
          "verdict", *(["then"] if top_k > 1 else [])],
         note="score: the network's logit"

@@ -110,7 +110,8 @@ def result_text(result: RunResult, folder: Path) -> str:
         table = Table(title, ["score", ">%", ">95% interval", ">n"])
         for score in result.scores:
             interval = f"{100 * score.low:.1f}-{100 * score.high:.1f}"
-            table.add(score.name, f"{100 * score.value:.2f}", interval, f"{score.n:,}")
+            of = "" if score.name.startswith(score.split) else f"{score.split} "
+            table.add(of + score.name, f"{100 * score.value:.2f}", interval, f"{score.n:,}")
         parts.append(table)
     parts += [f"note: {warning}" for warning in result.warnings]
     parts += [

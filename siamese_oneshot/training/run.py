@@ -362,23 +362,20 @@ class TrainingRun:
     def _announce(self) -> None:
         data, module = self.data, self.module
         log.info(
-            "%s: %s parameters, %s training images of %d classes (split %s), seed %d",
+            "%s, seed %d: %s parameters",
             self.cfg.name,
-            f"{sum(weight.numel() for weight in module.parameters()):,}",
-            f"{data.n_train_images:,}",
-            data.n_train_classes,
-            data.split.name,
             self.cfg.seed,
+            f"{sum(weight.numel() for weight in module.parameters()):,}",
         )
+        n_images, n_classes = f"{data.n_train_images:,}", f"{data.n_train_classes:,}"
+        log.info("%s training images of %s classes, split %s", n_images, n_classes, data.split.name)
         encoder, fourier = module.network.encoder, list[str]()
         if isinstance(encoder, Encoder):
             in_float32 = (self.accelerator, self.precision) == ("cpu", "32-true")
             fourier = encoder.by_fourier(data.train_batches[0].indices.numel(), in_float32)
         convolutions = f"{', '.join(fourier)} by Fourier transform" if fourier else "direct"
-        log.info(
-            "%s, %s, convolutions: %s; results in %s",
-            self.accelerator, self.precision, convolutions, near(self.folder),
-        )  # fmt: skip
+        log.info("%s, %s, convolutions: %s", self.accelerator, self.precision, convolutions)
+        log.info("results in %s", near(self.folder))
         for parts, users in (
             (["model"], "evaluate, predict, export and load_from_checkpoint"),
             (["loss", "optimizer"], "SiameseModule.load_from_checkpoint"),

@@ -1,4 +1,4 @@
-"""One training in several processes, one for each device."""
+"""One training in several processes, one for each device; and which of its steps are logged."""
 
 from __future__ import annotations
 
@@ -57,3 +57,11 @@ def any_of(trainer: pl.Trainer, *flags: bool) -> list[bool]:
 def least(trainer: pl.Trainer, value: Tensor) -> Tensor:
     """The minimum of a scalar over all processes."""
     return trainer.strategy.reduce(value.clone(), reduce_op="min")
+
+
+def is_logged(trainer: pl.Trainer, step: int) -> bool:
+    """Whether metrics are logged when ``step`` steps are done: at the last one, too.
+
+    There Lightning would repeat the values that were logged before, since the trainer stops.
+    """
+    return step % trainer.log_every_n_steps == 0 or step == trainer.max_steps  # type: ignore[attr-defined]

@@ -49,6 +49,17 @@ class Table:
         Columns that do not fit beside the others follow below, after the first column again. Text
         wraps, numbers do not.
         """
+        shown = [self._part(part, width) for part in self._parts(width)]
+        return Group(
+            Text(_shown(self.title)), *shown, *map(Text, filter(None, [_shown(self.note)]))
+        )
+
+    def fits(self, width: int) -> bool:
+        """Whether all columns stand beside each other."""
+        return len(self._parts(width)) == 1
+
+    def _parts(self, width: int) -> list[dict[int, int]]:
+        """Columns that stand beside each other, each with its least width."""
         least = [self._least_width(column) for column in range(len(self.headings))]
         parts: list[list[int]] = [[0]]
         for column in range(1, len(self.headings)):
@@ -57,10 +68,7 @@ class Table:
                 parts.append([0, column])
             else:
                 parts[-1] = beside
-        shown = [self._part({one: least[one] for one in part}, width) for part in parts]
-        return Group(
-            Text(_shown(self.title)), *shown, *map(Text, filter(None, [_shown(self.note)]))
-        )
+        return [{one: least[one] for one in part} for part in parts]
 
     def _least_width(self, column: int) -> int:
         heading = self.headings[column]

@@ -31,6 +31,6 @@ def test_it_logs_every_log_every_n_steps() -> None:
     module = SimpleNamespace(log_dict=logged.append)
     optimizer = torch.optim.SGD([{"params": LAYERS["conv1"].parameters(), "name": "conv1"}], 0.3)
     for step in range(4):
-        trainer = SimpleNamespace(global_step=step, log_every_n_steps=2)
+        trainer = SimpleNamespace(global_step=step, log_every_n_steps=2, max_steps=-1)
         LayerRates().on_before_optimizer_step(trainer, module, optimizer)  # type: ignore[arg-type]
     assert logged == [{"lr": 0.3, "momentum": 0.0}] * 2

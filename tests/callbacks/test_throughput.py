@@ -38,7 +38,7 @@ def test_speed_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: now[0])
     callback, module = Throughput(), Module({})
-    trainer: Any = SimpleNamespace(global_step=0, log_every_n_steps=2, world_size=3)
+    trainer: Any = SimpleNamespace(global_step=0, log_every_n_steps=2, max_steps=-1, world_size=3)
     batch, pl_module = (torch.zeros(6, 1, 5, 5),), module
     for step in (1, 2):
         now[0] += 100
@@ -59,7 +59,7 @@ def test_gradient_norms_of_layers_and_of_all() -> None:
     conv.weight.grad, conv.bias.grad = torch.tensor([[1.0, 2.0]]), torch.tensor([2.0])
     output.weight.grad = torch.tensor([[4.0]])
     callback, module = Throughput(), Module({"conv1": conv, "output": output})
-    trainer = SimpleNamespace(global_step=0, log_every_n_steps=2)
+    trainer = SimpleNamespace(global_step=0, log_every_n_steps=2, max_steps=-1)
     callback.on_before_optimizer_step(trainer, module, None)  # type: ignore[arg-type]
     assert not module.logged, "the first step is not logged"
     trainer.global_step = 1

@@ -29,6 +29,7 @@ TREE = {
         resume: null
         needed: ???
         trainer: {max_steps: 10, accelerator: cpu}
+        sampler: {n_way: 16}
         wrapper: {_target_: textwrap.TextWrapper, width: 70}
         hydra:
           run: {dir: outputs/run}

@@ -90,6 +90,7 @@ def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
     [
         (["hausdorf"], "Did you mean hausdorff"),
         (["outputs/nowhere"], "there is no outputs/nowhere"),
+        (["outputs/nowhere*"], r"no file or folder matches outputs/nowhere\*\. Name"),
         ([], "models is empty"),
         (["."], "holds no run"),
     ],

@@ -180,8 +180,8 @@ def test_the_log_says_how_convolutions_are_computed(
 ) -> None:
     folder, _ = finished
     run(tmp_path, *EPISODES, *STEPS, "model.encoder.conv_impl=fourier", "test=false")
-    assert "32-true, convolutions: direct; " in (folder / "train.log").read_text()
-    expected = "32-true, convolutions: conv2, conv3, conv4 by Fourier transform; "  # not conv1
+    assert "32-true, convolutions: direct\n" in (folder / "train.log").read_text()
+    expected = "32-true, convolutions: conv2, conv3, conv4 by Fourier transform\n"  # not conv1
     assert expected in (tmp_path / "train.log").read_text()
     losses = logged(tmp_path, "train/loss"), logged(folder, "train/loss")
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)

@@ -17,6 +17,8 @@ from pytorch_lightning.loggers import CSVLogger
 from tiny_siamese import CALLBACKS, STEPS, Data, Losses, configured, module, network, trainer
 
 from siamese_oneshot.callbacks.ema import EMA
+from siamese_oneshot.callbacks.lr_monitor import LayerRates
+from siamese_oneshot.callbacks.throughput import Throughput
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.tasks import EvalTasks
@@ -61,15 +63,20 @@ def test_the_first_step_is_checked_although_it_is_not_logged(data: Data) -> None
         trainer(log_every_n_steps=50).fit(module(network=net), data())
 
 
-def test_step_n_of_the_log_is_the_loss_of_step_n(data: Data, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("max_steps", "expected"), [(-1, [3, 7, 11]), (10, [3, 7, 9])])
+def test_step_n_of_the_log_is_the_loss_of_step_n(
+    data: Data, tmp_path: Path, max_steps: int, expected: list[int]
+) -> None:
     losses, logger = Losses(), CSVLogger(tmp_path, name="", version="")
-    trainer([losses], logger=logger, log_every_n_steps=4).fit(
+    callbacks = [losses, LayerRates(), Throughput()]
+    trainer(callbacks, logger=logger, log_every_n_steps=4, max_steps=max_steps).fit(
         module(), data(PairSampler(16, steps_per_epoch=6))
     )
     with (tmp_path / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     logged = {int(row["step"]): float(row["train/loss"]) for row in rows}
-    assert sorted(logged) == [3, 7, 11]  # every fourth step, counted over all epochs
+    assert sorted(logged) == expected  # every fourth step, counted over all epochs, and the last
+    assert len({row["gradient_norm/all"] for row in rows}) == 3, "values are logged twice"
     assert logged == pytest.approx({step: losses.values[step] for step in logged}, rel=1e-4)
 
 
