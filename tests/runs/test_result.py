@@ -87,5 +87,10 @@ def test_figures_warnings_and_brackets_are_shown_and_the_command_survives_a_shel
         assert expected in text
     monkeypatch.chdir(tmp_path)
     assert "best checkpoint: run/checkpoints" in result_text(result, tmp_path / "run")
+    names = ["within-alphabet 20-way", "test verification"]
+    tested = [replace(score, split="test", name=name) for name in names]
+    text_of_test = result_text(replace(result, scores=tested), folder)
+    assert "test within-alphabet 20-way" in text_of_test
+    assert "test test" not in text_of_test
     command = next(line for line in text.splitlines() if "resume with" in line)
     assert shlex.split(command)[-1] == f"resume={folder}"
