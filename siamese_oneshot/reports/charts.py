@@ -199,8 +199,12 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
     shown = lines[:_MAX_LINES]
     log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
+    first = min(curve.steps[0] for _, curve in shown)
+    last = max(curve.steps[-1] for _, curve in shown)
     band = [curves[name] for name in spec.band if name in curves]
-    has_band = len(band) == 2 and all(end.steps == shown[0][1].steps for end in band)
+    has_band = (
+        len(band) == 2 and first < last and all(end.steps == shown[0][1].steps for end in band)
+    )
     if has_band:
         _add_band(figure, band[0], band[1], run.number, scale=spec.scale)
     drawn = [
@@ -218,9 +222,8 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
         table.add(name, *(f"{spec.scale * value:.4g}" for value in ends))
     if len(lines) > len(shown):
         table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
-    first = min(curve.steps[0] for _, curve in shown)
-    last = max(curve.steps[-1] for _, curve in shown)
-    text = f"{spec.axis.capitalize()}, steps {first:,} to {last:,}."
+    span = f"step {last:,}" if first == last else f"steps {first:,} to {last:,}"
+    text = f"{spec.axis.capitalize()}, {span}."
     if spec.metrics is ONE_SHOT:
         curve = shown[0][1]
         best = max(range(len(curve.values)), key=curve.values.__getitem__)

@@ -263,7 +263,8 @@ def _differences(run: RunRecord) -> Table | None:
     if defaults is None:
         table.note, defaults = "This version does not have the defaults of the experiment.", {}
     keys = [k for k in own if k not in defaults or identity(own[k]) != identity(defaults[k])]
-    keys += [key for key in defaults if key not in own]
+    # A setting that this version has added, and does not use by default, makes no difference.
+    keys += [key for key in defaults if key not in own and defaults[key] not in (None, False)]
     for key in keys[:_MAX_DIFFERENCES]:
         texts = [format_value(s[key]) if key in s else "not set" for s in (own, defaults)]
         table.add(key, *(shorten(text, 160) for text in texts))
@@ -348,6 +349,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "best": best,
         "plots": plots,
         "next": _sweep_command(report, best),
+        "own": command_of(sweep.folders[0]),
         "charts": charts,
         "chart": {chart.key: chart for chart in charts},
         "axes": step_axes([run for run in sweep.runs if ACCURACY in run.curves]),

@@ -146,12 +146,12 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Table | None:
 
 def scores_table(title: str, scores: Sequence[Score]) -> Table:
     """Scores of a run with intervals, sizes and protocols."""
-    headings = ["set", "score", ">%", ">95% interval", ">n", ">AUROC", ">EER %", "protocol"]
+    headings = ["set", "score", ">%", ">95% interval", ">n", ">AUROC %", ">EER %", "protocol"]
     table = Table(title, headings)
     for score in scores:
         interval = f"{100 * score.low:.1f}-{100 * score.high:.1f}"
-        auroc = "-" if score.auroc is None else f"{score.auroc:.4f}"
-        numbers = [percent(score.value), interval, f"{score.n:,}", auroc, percent(score.eer)]
+        numbers = [percent(score.value), interval, f"{score.n:,}"]
+        numbers += [percent(score.auroc), percent(score.eer)]
         table.add(score.split, shorten(score.name, 80), *numbers, score.protocol)
     return table
 

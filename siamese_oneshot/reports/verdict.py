@@ -38,6 +38,8 @@ def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
         return Verdict(_not_comparable(scores, data), "none")
     tone, words = against(score.low, score.high)
     text = f"{score.in_words} on {score.name}, test set, {score.n:,} episodes: {words}."
+    points = 100 * score.value - reference(MAIN_PROTOCOL, "koch2015").value
+    text += f" Difference from the paper: {points:+.1f} points."
     return Verdict(f"{text} {_about_paper(data)}", tone)
 
 

@@ -238,6 +238,10 @@ def test_equal_curves_share_a_line() -> None:
     assert idle == "l2 0, momentum 0.9", "what never changes is said, not drawn"
     assert chart.key == "learning-rate"
     assert len(columns(chart)) == 1, "one line"
+    points = {ACCURACY: 0.5, "val/one_shot_ci_low": 0.4, "val/one_shot_ci_high": 0.6}
+    run.curves = {name: Curve([60], [value]) for name, value in points.items()}
+    (single,), _ = run_charts(run)
+    assert single.description == "%, step 60. Highest: 50.00% at step 60.", "a point has no band"
     assert chart.table is not None
     assert [list(row) for row in chart.table.rows] == [["all 3", "0.5", "0.25", "0.25", "0.5"]]
 

@@ -353,6 +353,12 @@ def test_the_command_that_continues_is_the_sweeps(tmp_path: Path) -> None:
     (tmp_path / "s" / "sweep.json").write_text(json.dumps(content | {"command": command}))
     page = read_page(report(tmp_path / "s", output=tmp_path / "out") / "index.html")
     assert page.one("pre", "aria-label", "The next command").text == command
+    make_job(tmp_path / "s", 2, {"seed": 2}, alone)
+    (tmp_path / "s" / "1_job" / "result.json").write_bytes(
+        (tmp_path / "s" / "0_job" / "result.json").read_bytes()
+    )
+    page = read_page(report(tmp_path / "s", output=tmp_path / "out") / "index.html")
+    assert page.one("pre", "aria-label", "The command of this sweep").text == command
 
 
 def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
     assert verdict.tone == tone
     assert words in verdict.text
     assert f"{right / 4:.2f}% (95% interval" in verdict.text
+    assert f"from the paper: {right / 4 - 92:+.1f} points." in verdict.text
     assert "on lake_runs list, test set, 400 episodes" in verdict.text
     assert "paper's value: 88.9-94.3, 400 episodes" in verdict.text, "Wilson, 368 of 400"
     assert "this run on 27 background alphabets" in verdict.text
