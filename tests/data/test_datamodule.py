@@ -71,7 +71,7 @@ def test_images_in_full_size_are_not_kept(dataset):
         return made
 
     data = OneShotDataModule(
-        sampler=PairSampler(4, 2), image_size=16, source=source, split="ratio_60_20_20", eval=SIZE
+        sampler=PairSampler(4, 2), image_size=12, source=source, split="ratio_60_20_20", eval=SIZE
     )
     data.setup()
     assert len(given) == 1
