@@ -148,6 +148,8 @@ def with_recorded(line: CommandLine) -> list[str]:
             raise UserError(f"resume: {run} was changed: it records {printable(text)}; remove that")
     now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
     given = {_parts(text)[1] for text in now}
+    if "init_from" in given:
+        raise UserError("init_from is for a new run; resume= continues one that has begun: drop it")
     now.append(f"{wanted[-1]['plus']}resume={quoted(source)}")
     now.append("hydra.mode=RUN")  # a recorded +sweep=… may ask for several jobs
     if "hydra.run.dir" not in given:

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from siamese_oneshot.utils.io import atomic_write, set_aside
+from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.io import atomic_write, open_regular, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -110,12 +112,15 @@ class ResumableCSVLogger(Logger):
 
     def _read(self) -> tuple[list[str], list[Row]]:
         try:
-            with open(self.path, newline="", encoding="utf-8", errors="replace") as file:
-                reader = csv.DictReader(file)
+            with open_regular(self.path, sys.maxsize) as file:
+                text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+                reader = csv.DictReader(text)
                 rows = list(reader)
                 return list(reader.fieldnames or ()), rows
         except (FileNotFoundError, csv.Error):
             return [], []
+        except OSError as problem:
+            raise UserError(f"{self.path} cannot be read ({problem}): move it away") from problem
 
     def _is_damaged(self, incomplete: int, columns: list[str]) -> bool:
         """Whether more than the end of the last line is missing."""

@@ -32,7 +32,7 @@ from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.sweeps.job import COMPLETE, Job
 from siamese_oneshot.sweeps.job import FILE as JOB
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import open_regular
+from siamese_oneshot.utils.io import open_regular, read_yaml
 from siamese_oneshot.utils.run_info import is_of_training
 from siamese_oneshot.utils.text import bare_key
 
@@ -43,7 +43,6 @@ METRICS = "csv/version_0/metrics.csv"
 _MARKERS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")  # any of them marks a run's folder
 _OUTPUTS = ("report.json", EVALUATION)  # mark folders that hold no run
 _LOCATIONS = ("root", "num_workers", "dirpath", "folder")  # settings that say where, not what
-_MAX_YAML = 2**20  # bytes
 _MAX_METRICS = 2**28
 _MAX_COLUMNS = 300  # of metrics.csv
 _MISSING = object()
@@ -175,12 +174,7 @@ class RunRecord:
         import yaml
 
         try:
-            with open_regular(self.folder / name, _MAX_YAML, self.folder) as file:
-                text = file.read().decode("utf-8")
-            if "&" in text and any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text)):
-                # Hydra writes none; they can expand without end, and refer to themselves.
-                raise yaml.YAMLError("it holds aliases")
-            return yaml.safe_load(text)
+            return read_yaml(self.folder / name, self.folder)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.utils.errors import UserError, shown
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.io import MAX_JSON, MAX_YAML, atomic_write, open_regular, read_yaml
 from siamese_oneshot.utils.run_info import is_of_training
 
 CONFIG = "config.yaml"
@@ -49,7 +50,7 @@ def recorded_overrides(run: Path) -> list[str]:
     """
     reasons = []
     for name, read in (
-        (OVERRIDES, _of_hydra),
+        (OVERRIDES, read_yaml),
         (CONFIG, _of_config),
         ("job.json", _of_json),
         ("result.json", _of_json),
@@ -122,23 +123,22 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _of_hydra(path: Path) -> Any:
-    return OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
-
-
 def _of_config(path: Path) -> Sequence[str]:
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    with open_regular(path, MAX_YAML) as file:
+        first = file.readline().decode("utf-8").rstrip("\r\n")
     if not first.startswith(_COMMAND):
         raise ValueError("its first line is no command")
     return shlex.split(first.removeprefix(_COMMAND))
 
 
 def _of_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))["overrides"]
+    with open_regular(path, MAX_JSON) as file:
+        return json.load(file)["overrides"]
 
 
 def _of_checkpoint(path: Path) -> Any:
     import torch  # late: --help and the like load no PyTorch
 
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    with open_regular(path, sys.maxsize) as file:
+        content = torch.load(file, map_location="cpu", weights_only=True)
     return content["exact_resume"]["legs"][-1]["overrides"]

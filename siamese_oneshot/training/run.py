@@ -11,7 +11,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +49,15 @@ from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import load_trained, untrusted_targets
-from siamese_oneshot.runs.record import check_identity, differences, settings_of, write_record
+from siamese_oneshot.runs.record import (
+    OVERRIDES,
+    check_identity,
+    differences,
+    settings_of,
+    write_record,
+)
 from siamese_oneshot.runs.result import (
+    FILE,
     RunResult,
     read_result,
     result_text,
@@ -62,9 +68,9 @@ from siamese_oneshot.runs.result import (
 from siamese_oneshot.training.launch import end_others, number_of
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.errors import MachineFault, UserError
+from siamese_oneshot.utils.errors import MachineFault, OtherVersion, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
-from siamese_oneshot.utils.io import check_sums
+from siamese_oneshot.utils.io import check_sums, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 from siamese_oneshot.utils.text import bare_key, near
 
@@ -160,8 +166,8 @@ class TrainingRun:
         leg |= {name: self.environment[name] for name in ("command", "commit")}
         earlier: list[dict[str, Any]] = []
         if self.checkpoint is not None:
-            with suppress(UserError):
-                self.earlier = read_result(self.folder)
+            self.earlier = self._earlier_result()
+            if self.earlier is not None:
                 self.exact_resume.seconds_before = self.earlier.train_seconds
             content = read_checkpoint(self.checkpoint)
             known = (content.get("siamese_oneshot") or {}).get("metadata") or {}
@@ -182,6 +188,21 @@ class TrainingRun:
                     self.warnings.append(f"{text}, as the defaults in conf/ have changed")
                     log.warning("%s", self.warnings[-1])
         self.exact_resume.settings, self.exact_resume.legs = settings, [*earlier, leg]
+
+    def _earlier_result(self) -> RunResult | None:
+        """The result of the legs before this one; None if there is none, or a damaged one."""
+        try:
+            return read_result(self.folder)
+        except OtherVersion as problem:
+            raise UserError(
+                f"{problem}: resume the run with the version that wrote it, or move that file away"
+            ) from problem
+        except UserError as problem:
+            if (self.folder / FILE).exists():
+                kept = previous(Path(FILE))
+                self.warnings.append(f"{FILE} of the earlier legs is damaged: it is kept as {kept}")
+                log.warning("%s (%s)", self.warnings[-1], problem)
+            return None
 
     def record(self) -> None:
         """Write what was asked for; not before the training begins."""
@@ -277,7 +298,8 @@ class TrainingRun:
                 result = with_earlier(self._result(trainer, status, scores), self.earlier)
                 self.result = self.earlier if is_done and self.earlier else result
                 if self.is_recorded:  # else what was there before stays
-                    self._write(self.result)
+                    if not is_done:
+                        self._write(self.result)
                     if is_first_process():
                         log.info("%s", result_text(self.result, self.folder))
             # Another process that raised would count as failed, and Lightning would kill the first.
@@ -293,7 +315,10 @@ class TrainingRun:
         try:
             with logging_redirect_tqdm():  # a line of the log does not break the bar
                 trainer.fit(self.module, self.data, ckpt_path=self.checkpoint, weights_only=True)
-            self.record()  # where no step was left
+            if not self.is_recorded and (self.folder / OVERRIDES).exists():  # no step was left
+                self.is_recorded = True  # what was asked for has changed nothing
+                self.exact_resume.legs = self.exact_resume.legs[:-1] or self.exact_resume.legs
+            self.record()
             kept = kept_checkpoint(trainer, self.folder)
             none_kept = kept is None or not trainer.checkpoint_callbacks
             if none_kept and trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -412,7 +437,7 @@ class TrainingRun:
             epochs=int(batches // trainer.num_training_batches),
             train_seconds=self.exact_resume.seconds,
             total_seconds=time.monotonic() - self.started,
-            overrides=list(HydraConfig.get().overrides.task),
+            overrides=self.exact_resume.legs[-1]["overrides"],
             warnings=[*data.warnings, *self.warnings],
             precision=self.precision,
             machine=self.machine,

@@ -38,6 +38,10 @@ class ArgumentError(UserError, ValueError):
         return ArgumentError(key, self.value, message=reason)
 
 
+class OtherVersion(UserError):
+    """A file is of a version that this package does not read."""
+
+
 class MachineFault(UserError):
     """The machine failed, not what was asked of it: a full disk, a file system that is gone."""
 

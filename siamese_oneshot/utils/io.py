@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import OtherVersion, UserError
 
 MAX_JSON = 2**26  # bytes
+MAX_YAML = 2**20  # bytes
 
 
 @contextmanager
@@ -44,6 +45,22 @@ def open_regular(path: Path, limit: int, inside: Path | None = None) -> Iterator
         yield file
 
 
+def read_yaml(path: Path, inside: Path | None = None) -> Any:
+    """The plain content of a YAML file of someone else, opened as `open_regular` does.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError, RecursionError: It cannot be read.
+    """
+    import yaml  # late: it is slow
+
+    with open_regular(path, MAX_YAML, inside) as file:
+        text = file.read().decode("utf-8")
+    if "&" in text and any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text)):
+        # Hydra writes none; they can expand without end, and refer to themselves.
+        raise yaml.YAMLError("it holds aliases")
+    return yaml.safe_load(text)
+
+
 @contextmanager
 def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterator[dict[str, Any]]:
     """Read a JSON file of a version; its entry ``version`` is taken off.
@@ -57,7 +74,7 @@ def json_content(path: Path, version: int, missing: str, damaged: str) -> Iterat
             content = json.load(file)
         found = content.pop("version")
         if found != version:
-            raise UserError(f"{path} has version {found}; this package reads {version}")
+            raise OtherVersion(f"{path} has version {found}; this package reads {version}")
         yield content
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {missing}") from None

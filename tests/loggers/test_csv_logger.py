@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from pytorch_lightning.loggers import CSVLogger
 
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
+from siamese_oneshot.utils.errors import UserError
 
 
 def rows(history: ResumableCSVLogger) -> list[dict[str, str]]:
@@ -96,3 +98,11 @@ def test_a_damaged_history_is_kept_and_named(
         assert str(aside) in caplog.text
     kept = rows(history) if history.path.exists() else []
     assert kept == ([{"loss": "0.1", "step": "0"}] if b"0.1,0" in damage else [])
+
+
+def test_a_pipe_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    history = ResumableCSVLogger(tmp_path)
+    history.path.parent.mkdir(parents=True)
+    os.mkfifo(history.path)  # who opens it waits for a writer
+    with pytest.raises(UserError, match="not a regular file"):
+        history.rewind(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +53,14 @@ SOURCES = [
 @pytest.mark.parametrize("lost", range(len(SOURCES)))
 @pytest.mark.parametrize(
     "lose",
-    [Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"\x00\xff[")],
-    ids=["missing", "empty", "damaged"],
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\x00\xff["),
+        lambda path: path.write_text("- &x a=1\n- *x\n"),
+        lambda path: (path.unlink(), os.mkfifo(path)),  # who opens it waits for a writer
+    ],
+    ids=["missing", "empty", "damaged", "aliases", "pipe"],
 )
 def test_the_overrides_are_in_every_file(
     run: Path, lost: int, lose: Callable[[Path], object]

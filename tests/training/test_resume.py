@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -80,6 +81,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["resume={run}", "+callbacks.late._target_=stoppers.FailsToLoad"], "no such thing"),
         (["resume={run}", "+callbacks.x._target_=json.dumps"], "call json.dumps, which is neither"),
         (["resume={run}", "+callbacks.x._target_=pytorch_lightning.os.getpid"], "getpid, which is"),
+        (["resume={run}", "init_from={run}"], "init_from is for a new run"),
         (["resume={run}", "trust=maybe"], "trust=maybe: it must be true or false"),
     ],
 )
@@ -99,6 +101,40 @@ def test_what_is_refused_leaves_a_finished_run_as_it_was(
     for log in ("train.log",):  # what was said is in the log; nothing else is touched
         assert after.pop(log, b"").startswith(before.pop(log))
     assert after == before
+
+
+def test_what_trains_no_step_is_not_recorded(finished: Path) -> None:
+    before = contents(finished)
+    run(f"resume={finished}", "loss.smoothing=0.2", "optimizer.lr=0.5")
+    after = contents(finished)
+    assert after.pop("train.log").startswith(before.pop("train.log"))
+    assert after == before
+    (finished / "result.json").unlink()  # as if it was killed in the evaluation
+    first = json.loads(before["result.json"])
+    run(f"resume={finished}", "loss.smoothing=0.2")
+    again = read_result(finished)
+    assert len(again.scores) == len(first["scores"])
+    assert (again.legs, again.overrides) == (first["legs"], first["overrides"])
+
+
+def test_a_damaged_result_is_named_and_kept(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = finished / "result.json"
+    version = path.read_text().replace('"version": 2', '"version": 3')
+    path.write_text(version)
+    before = contents(finished)
+    with pytest.raises(SystemExit):
+        run(f"resume={finished}", "trainer.max_steps=9")
+    assert "has version 3; this package reads 2: resume" in capsys.readouterr().err
+    after = contents(finished)
+    assert after.pop("train.log").startswith(before.pop("train.log"))
+    assert after == before
+    path.write_text("{")
+    run(f"resume={finished}", "trainer.max_steps=9")
+    assert (finished / "result.previous.json").read_text() == "{"
+    (warning,) = [text for text in read_result(finished).warnings if "is damaged" in text]
+    assert warning.endswith("kept as result.previous.json")
 
 
 @pytest.mark.parametrize("what", ["checkpoints/best.ckpt", ""])
