@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from siamese_oneshot.utils.distributed import in_joblib_worker
 
 _POLL = 2.0  # seconds between two looks at the parent
-_busy = threading.Lock()  # held by the job that this process is in
+_busy = threading.RLock()  # held by the job that this process is in, or by a job within it
 _watched = False
 
 log = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ def as_job() -> Iterator[None]:
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_POLL)
-    if _busy.locked():
+    if not _busy.acquire(blocking=False):
         os.kill(os.getpid(), signal.SIGTERM)
-    with _busy:
-        os._exit(1)
+        _busy.acquire()
+    os._exit(1)
 
 
 def fail_visibly(error: Exception) -> None:
