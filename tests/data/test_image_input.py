@@ -361,8 +361,12 @@ def test_many_come_in_order_with_the_errors_among_them() -> None:
 
 @pytest.mark.parametrize(("count", "progress"), [(201, False), (200, True), (201, True)])
 def test_a_bar_is_shown_for_many_where_asked(
-    count: int, progress: bool, capsys: pytest.CaptureFixture[str]
+    count: int,
+    progress: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)  # a pipe has no bar
     image = read_input(hook())
     assert read_many(read_input, [image] * count, progress) == [image] * count
     shown = capsys.readouterr()
