@@ -102,7 +102,7 @@ def test_evaluation_export_and_answers(
     shown = replace(mine, metadata={**mine.metadata, "split": "background"})
     shared = "whose alphabets are also training alphabets"
     assert shared not in text
-    assert shared in exporting.card_page(shown, record, "mine.safetensors", False)
+    assert shared in exporting.card_page(shown, record, "mine.safetensors")
 
     classifier = OneShotClassifier.from_pretrained(tmp_path / "mine.safetensors")
     for sign in sorted((images / "alphabet 0").iterdir()):
