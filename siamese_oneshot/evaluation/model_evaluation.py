@@ -131,13 +131,8 @@ class TaskProvider:
             UserError: If the forced split tests classes that the model was trained or selected on,
                 or the images are not those of the training, so that this cannot be checked.
         """
-        dataset, own = self.loaded.dataset, list[tuple[str, tuple[str, ...] | None]]()
-        known: dict[str, Any] | None = model.metadata
-        while known:  # the training, and those of the weights that it began from
-            if known.get("data_source") == dataset.source and known.get("split"):
-                self._check_same_images(model.name, known.get("data_digest"))
-                own.append((known["split"], tuple(known.get("val_alphabets") or ()) or None))
-            known = known.get("init_from")
+        dataset = self.loaded.dataset
+        own = splits_learned(model.name, model.metadata, dataset.source, self.loaded.digest)
         rule = self.forced_split or (own[0][0] if own else self.split)
         key = own[0] if own and rule == own[0][0] else (rule, self.val_alphabets)
         split = self._once(("split", *key), lambda: split_dataset(dataset, *key))
@@ -166,15 +161,34 @@ class TaskProvider:
             self._made[key] = make()
         return self._made[key]
 
-    def _check_same_images(self, name: str, digest: str | None) -> None:
-        """Refuse other images of the same source: the split would be another one."""
-        source = self.loaded.dataset.source
-        if source != "omniglot" and digest and digest != self.loaded.digest:
-            raise UserError(
-                f"{name} was trained on other {source} images than these (digest {digest}, "
-                f"not {self.loaded.digest}), so its training classes could be tested: use the data "
-                "settings in its folder's .hydra/config.yaml, or Omniglot"
-            )
+
+def splits_learned(
+    name: str, metadata: Mapping[str, Any] | None, source: str, digest: str | None
+) -> list[tuple[str, tuple[str, ...] | None]]:
+    """Split and validation alphabets of a training, and of those whose weights it began from.
+
+    Args:
+        name: Of the network, for the error.
+        metadata: Of its training.
+        source: Of the images; trainings on other ones are left out.
+        digest: Of the images.
+
+    Raises:
+        UserError: A training had other images of this source: its split would be another one.
+    """
+    own = []
+    while metadata:
+        if metadata.get("data_source") == source and metadata.get("split"):
+            known = metadata.get("data_digest")
+            if source != "omniglot" and known and known != digest:
+                raise UserError(
+                    f"{name} was trained on other {source} images than these (digest {known}, not "
+                    f"{digest}), so its training classes could be tested: use the data settings in "
+                    "its folder's .hydra/config.yaml, or Omniglot"
+                )
+            own.append((metadata["split"], tuple(metadata.get("val_alphabets") or ()) or None))
+        metadata = metadata.get("init_from")
+    return own
 
 
 def check_not_trained_on(name: str, dataset: CharacterDataset, own: Split, tested: Split) -> None:

@@ -28,6 +28,7 @@ from pytorch_lightning.callbacks import (
 )
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from siamese_oneshot.callbacks.checkpoints import (
@@ -43,7 +44,7 @@ from siamese_oneshot.callbacks.throughput import TimeEstimate
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.data.splits import Split, split_dataset
-from siamese_oneshot.evaluation.model_evaluation import check_not_trained_on
+from siamese_oneshot.evaluation.model_evaluation import check_not_trained_on, splits_learned
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
@@ -476,42 +477,20 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
             what the data's split tests.
     """
     trained = load_trained(where)
-    known, own = trained.network.state_dict(), module.network.state_dict()
-    other = [key for key in {**own, **known} if _shape(own.get(key)) != _shape(known.get(key))]
-    if other:
+    weights = trained.network.state_dict()
+    if other := _other_layers(module.network.state_dict(), weights):
         asked = [text for text in trained.metadata.get("overrides") or () if "model" in text]
         like = f" with {' '.join(asked)}" if asked else ""
         raise UserError(
             f"init_from: {where} holds another network than the one asked for (it differs in "
             f"{other[0]}); choose the model that its training used{like}"
         )
-    earlier: dict[str, Any] | None = trained.metadata
-    while earlier:  # the weights may themselves have begun from others
-        check_learned(f"init_from={where}", earlier, data)
-        earlier = earlier.get("init_from")
-    module.network.load_state_dict(known)
+    name, dataset = f"init_from={where}", data.dataset
+    for learned in splits_learned(name, trained.metadata, dataset.source, data.digest):
+        check_not_trained_on(name, dataset, split_dataset(dataset, *learned), data.split)
+    module.network.load_state_dict(weights)
     log.info("the training begins from the weights of %s", where)
     return {"name": where, **trained.metadata}
-
-
-def check_learned(name: str, metadata: Mapping[str, Any], data: OneShotDataModule) -> None:
-    """Refuse weights of a training, known by its metadata, that learned what ``data`` would test.
-
-    Raises:
-        UserError: With the alphabets, or if that cannot be told since the images are others.
-    """
-    if metadata.get("data_source") != data.dataset.source or not metadata.get("split"):
-        return
-    digest = metadata.get("data_digest")
-    if data.dataset.source != "omniglot" and digest not in (None, data.digest):
-        raise UserError(
-            f"{name} was trained on other {data.dataset.source} images than these (digest {digest},"
-            f" not {data.digest}), so what it learned could be tested: use the data settings of "
-            "that training, or begin from weights that know none of these images"
-        )
-    val_alphabets = tuple(metadata.get("val_alphabets") or ()) or None
-    own = split_dataset(data.dataset, metadata["split"], val_alphabets)
-    check_not_trained_on(name, data.dataset, own, data.split)
 
 
 def check_weights(
@@ -522,8 +501,7 @@ def check_weights(
     Raises:
         UserError: With the settings that differ.
     """
-    own, known = module.state_dict(), content["state_dict"]
-    other = [key for key in {**own, **known} if _shape(own.get(key)) != _shape(known.get(key))]
+    other = _other_layers(module.state_dict(), content["state_dict"])
     optimizers = [
         (hparams.get("optimizer") or {}).get("_target_")
         for hparams in (content.get("hyper_parameters") or {}, module.hparams)
@@ -547,8 +525,10 @@ def not_continued(checkpoint: Path | None, problem: object, leg: dict[str, Any])
     )
 
 
-def _shape(tensor: Any) -> Any:
-    return None if tensor is None else tensor.shape
+def _other_layers(own: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> list[str]:
+    """The weights that are missing on one side or have another shape there."""
+    mine, theirs = ({key: one.shape for key, one in side.items()} for side in (own, known))
+    return [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
 
 
 def check_split(parts: Split, callbacks: DictConfig) -> None:
