@@ -269,7 +269,7 @@ class OneShotClassifier:
             torch.set_num_threads(1)  # more would wait for threads that a fork does not copy
             log.warning(
                 "this process was forked after the network had been used, so it computes with one "
-                "thread; start it with multiprocessing.get_context('spawn') to have all"
+                "thread; start it with multiprocessing.get_context('spawn') to use all threads"
             )
         self._process = os.getpid()
         embedded = []

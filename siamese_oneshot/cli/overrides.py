@@ -149,7 +149,9 @@ def with_recorded(line: CommandLine) -> list[str]:
     now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
     given = {_parts(text)[1] for text in now}
     if "init_from" in given:
-        raise UserError("init_from is for a new run; resume= continues one that has begun: drop it")
+        raise UserError(
+            "init_from is for a new run; resume= continues an old one: leave init_from out"
+        )
     now.append(f"{wanted[-1]['plus']}resume={quoted(source)}")
     now.append("hydra.mode=RUN")  # a recorded +sweep=… may ask for several jobs
     if "hydra.run.dir" not in given:
