@@ -339,18 +339,59 @@ def test_paper_alone_is_blank(noise):
         normalize(np.zeros((20, 20, 4), np.uint8))
 
 
+def two_levels(shape, where=(0.5, 0.5), pen=5.0, extent=0.6, side=105):
+    """As Omniglot's files are: opaque, without gray."""
+    return painted((strokes(shape, (side, side), pen, where, extent) > 0.5).astype(np.float32))
+
+
+CONVENTION = {  # the image, and whether it keeps Omniglot's convention
+    "as Omniglot": (lambda: two_levels("A", (0.43, 0.57)), True),
+    "white on black": (
+        lambda: 255 - two_levels("A", (0.43, 0.57)) // 255 * [255, 255, 255, 0],
+        True,
+    ),
+    "a small one": (lambda: two_levels("A", (0.43, 0.57), extent=0.25), True),
+    "gray levels": (lambda: painted(strokes("A", (105, 105), 5, (0.43, 0.57), 0.6)), False),
+    "another size": (lambda: two_levels("A", (0.43, 0.57), side=106), False),
+    "a bold pen": (lambda: two_levels("A", (0.43, 0.57), 12), False),
+    "a hairline": (lambda: two_levels("A", (0.43, 0.57), 1.5), False),
+    "in a corner": (lambda: two_levels("A", (0.2, 0.8), extent=0.3), False),
+    "a speck": (lambda: two_levels("A", (0.43, 0.57), 3, 0.1), False),
+    "transparent": (lambda: transparent(strokes("A", (105, 105), 5, (0.43, 0.57)), BLACK), False),
+    "framed": (
+        lambda: framed(two_levels("A", (0.43, 0.57), extent=0.5)[..., 0] / -255 + 1, 2),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONVENTION)
+def test_only_an_image_that_keeps_omniglots_convention_keeps_its_size_and_place(name):
+    draw, kept = CONVENTION[name]
+    rgba = draw().astype(np.uint8)
+    found = normalize(rgba)
+    ink = rgba[..., 0] == (255 if name.startswith("white") else 0)
+    assert np.array_equal(found.strokes > 0, ink) == kept
+    if kept:
+        rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+        assert found.box == (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        assert found.stroke == pytest.approx(5, abs=1)
+
+
 @pytest.mark.omniglot
-def test_omniglots_own_dataset_keep_their_shape(omniglot):
+def test_omniglots_own_files_are_not_changed_and_enlarged_ones_keep_their_shape(omniglot):
     from skimage.transform import resize
 
     chosen = omniglot.dataset.pixels[torch.arange(0, 19280, 241)].numpy()
-    match = []
+    match, equal = [], []
     for image in chosen:
+        equal.append(np.array_equal(normalize(painted(image / np.float32(255))).strokes, image))
         rows, columns = (np.flatnonzero(image.any(axis)) for axis in (1, 0))
         box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] / 255.0
-        ink = normalize(painted(image / np.float32(255))).strokes > 0
+        ink = normalize(painted(image.repeat(2, 0).repeat(2, 1) / np.float32(255))).strokes > 0
         rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
         found = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         match.append(alike(found, resize(box, found.shape, order=1) > 0.5, 1))
-    assert np.median(match) > 0.97
+    assert np.mean(equal) > 0.97
+    assert np.median(match) > 0.95
     assert np.mean(np.array(match) > 0.85) > 0.9
