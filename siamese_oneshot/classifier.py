@@ -7,6 +7,7 @@ classifier.add_class("alef", ["alef1.png", "alef2.png"])
 classifier.add_class("bet", "bet.jpg")
 (prediction,) = classifier.predict("unknown.png")
 print(prediction.best.name, prediction.best.probability, prediction.known)
+print(classifier.similarity("unknown.png", "bet.jpg"))  # the probability of "same symbol"
 classifier.save("letters.safetensors")
 """
 
@@ -42,7 +43,7 @@ from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 from siamese_oneshot.utils.io import atomic_write
-from siamese_oneshot.utils.text import printable
+from siamese_oneshot.utils.text import did_you_mean, printable
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,20 @@ class OneShotClassifier:
                 merged, torch.cat([before.owners, owners]), torch.cat([old, supports])
             )
 
+    def remove_class(self, name: str) -> None:
+        """Forget a class and its supports; an ArgumentError with the nearest name without one."""
+        with self._lock:
+            before, name = self._gallery, class_name(str(name))
+            if name not in before.names:
+                near = did_you_mean(name, before.names)
+                message = f"there is no such class.{near} classes lists them"
+                raise ArgumentError("name", printable(name), message=message)
+            index = before.names.index(name)
+            kept = before.owners != index
+            owners = before.owners[kept]
+            names = before.names[:index] + before.names[index + 1 :]
+            self._gallery = _Gallery(names, owners - (owners > index).long(), before.supports[kept])
+
     def add_folder(self, folder: str | Path, on_error: str = "skip") -> tuple[ImageError, ...]:
         """Add a folder of class folders, or of one image per class; see `load_supports`.
 
@@ -202,6 +217,27 @@ class OneShotClassifier:
             known = None if threshold is None else classes[0].score > threshold
             predictions.append(Prediction(image, classes, known))
         return predictions
+
+    @torch.no_grad()
+    def similarity(self, first: ImageSource, second: ImageSource) -> float:
+        """The probability that two images show the same symbol, 0 … 1.
+
+        It is ``sigmoid((logit - threshold) / temperature)``, both of which come from validation,
+        and holds where half of all pairs are of one symbol. The order does not matter.
+
+        Args:
+            first, second: An image each, as for `add_class`.
+
+        Raises:
+            UserError: If an image cannot be used, or the network has no threshold.
+        """
+        if self.model.threshold is None:
+            raise UserError(f"{self.model.name} has no threshold for pairs, which training chooses")
+        embedded = self._embed(_read([first, second]))
+        scores = self.model.network.score(embedded, embedded.flip(0))
+        check_finite_scores(scores, self.model.name)
+        excess = scores.double().mean() - self.model.threshold
+        return float(torch.sigmoid(excess / (self.model.temperature or 1.0)))
 
     def save(self, path: str | Path) -> None:
         """Write the classes as one safetensors file: embeddings and names, no images."""

@@ -23,7 +23,7 @@ from siamese_oneshot.classifier import rank
 from siamese_oneshot.data.image_input import ImageError, read_input
 from siamese_oneshot.evaluation.metrics import choose
 from siamese_oneshot.models.trained import TrainedModel
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 SIZE = 21
 
@@ -148,6 +148,54 @@ def test_images_added_between_two_predictions_count_and_each_is_embedded_once() 
     assert np.array_equal(classifier.network_input([given])[0].numpy(), blocks)  # areas averaged
     assert "ClassScore(name='ring'" in repr(before)
     assert "array" not in repr(before)
+
+
+def test_a_removed_class_is_as_one_that_was_never_added() -> None:
+    classifier, other = with_symbols(), build()
+    classifier.add_class("ring", symbol("ring", shift=3))
+    for kind in ("cross", "bar", "hook"):
+        other.add_class(kind, symbol(kind))
+    classifier.remove_class("ring")
+    assert classifier.classes == other.classes == ("cross", "bar", "hook")
+    query = symbol("ring", shift=2)
+    assert classifier.predict(query)[0].classes == other.predict(query)[0].classes
+    with pytest.raises(ArgumentError, match=r"name=rign: .*no such class"):
+        classifier.remove_class("rign")
+    with pytest.raises(ArgumentError, match="Did you mean cross"):
+        classifier.remove_class("crosss")
+    for kind in other.classes:
+        classifier.remove_class(kind)
+    with pytest.raises(UserError, match="there are no classes yet"):
+        classifier.predict(query)
+    classifier.add_class("ring", query)
+    assert classifier.predict(query)[0].best.name == "ring"
+
+
+def test_similarity_is_the_calibrated_probability_of_same(tmp_path: Path) -> None:
+    classifier = build()
+    with pytest.raises(UserError, match="pixels has no threshold for pairs"):
+        classifier.similarity(symbol("bar"), symbol("bar"))
+    classifier.model = replace(classifier.model, threshold=-1.5, temperature=0.5)
+    symbol("hook").save(tmp_path / "hook.png")
+    images = [read_input(symbol("ring")), read_input(tmp_path / "hook.png")]
+    ring, hook = classifier.network_input(images).double() / 255
+    logit = -10 * float((ring - hook).abs().mean())
+    expected = 1 / (1 + math.exp(-(logit + 1.5) / 0.5))
+    assert classifier.similarity(symbol("ring"), tmp_path / "hook.png") == pytest.approx(expected)
+    assert classifier.similarity(tmp_path / "hook.png", symbol("ring")) == pytest.approx(expected)
+    assert classifier.similarity(*[symbol("bar")] * 2) == pytest.approx(1 / (1 + math.exp(-3)))
+    with pytest.raises(ImageError, match=r"gone\.png: there is no such file"):
+        classifier.similarity(symbol("bar"), tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("name", ["pretrained", "dense"])
+def test_the_packaged_networks_tell_pairs_apart(name: str) -> None:
+    classifier = OneShotClassifier.from_pretrained(name)
+    for kind in KINDS:
+        assert (
+            classifier.similarity(symbol(kind), symbol(kind, 100, 3).rotate(3, fillcolor=255)) > 0.8
+        )
+        assert classifier.similarity(symbol(kind), symbol(KINDS[KINDS.index(kind) - 1])) < 0.2
 
 
 def test_known_is_what_scores_above_the_threshold() -> None:
@@ -331,6 +379,9 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     image = read_input(symbol("cross"))
     classifier.add_class("cross", [image] * 201)
     classifier.predict([image] * 201)
+    classifier.model = replace(classifier.model, threshold=0.0)
+    classifier.similarity(image, image)
+    classifier.remove_class("cross")
     assert capfd.readouterr() == ("", "")
 
 

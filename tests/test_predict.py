@@ -19,9 +19,9 @@ from hydra.core.hydra_config import HydraConfig
 from PIL import Image, ImageDraw
 from tiny_network import checkpoint
 
-from siamese_oneshot import predict
+from siamese_oneshot import OneShotClassifier, predict
 from siamese_oneshot.evaluation.significance import wilson
-from siamese_oneshot.prediction.output import _percent
+from siamese_oneshot.prediction.output import percent
 
 SUPPORT, QUERY = "my symbols (x)/β [1]", "queries, a=b"
 KINDS = ("=cross", "ring", "bar ü")
@@ -74,7 +74,8 @@ def command(
         *line: str, support: str = SUPPORT, query: str = QUERY, out: str = "out", columns: int = 120
     ) -> tuple[int, str, str]:
         GlobalHydra.instance().clear()
-        folders = [f"support={support}", f"query={query}", f"output_dir={out}"]
+        named = {"support": support, "query": query, "output_dir": out}
+        folders = [f"{key}={value}" for key, value in named.items() if value]
         words = ["predict", *folders, "weights=a run"]
         monkeypatch.setattr(sys, "argv", [*words, *line])
         monkeypatch.setenv("COLUMNS", str(columns))
@@ -147,6 +148,28 @@ def test_no_cell_begins_like_a_formula(command: Command, workdir: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_pair_gives_one_sentence_and_no_file(command: Command, workdir: Path) -> None:
+    torch.save(checkpoint(threshold=-0.5), workdir / "a run" / "checkpoints" / "best.ckpt")
+    draw(workdir / "a.png", "ring", 90, "black", "white")
+    draw(workdir / "b.png", "=cross", 90, "black", "white")
+    before = sorted(workdir.rglob("*"))
+    alone = {"support": "", "query": "", "out": ""}
+    code, shown, errors = command("pair=[a.png,b.png]", **alone)
+    expected = OneShotClassifier.from_pretrained("a run").similarity("a.png", "b.png")
+    sentence = f"a.png and b.png show the same symbol with probability {percent(expected)}.\n"
+    assert (code, shown, errors) == (0, sentence, "")
+    assert sorted(workdir.rglob("*")) == before
+    for line, folders, message in (
+        ("pair=[a.png]", alone, "pair=['a.png']: it must be two images"),
+        ("pair=a.png", alone, "pair=a.png: it must be"),
+        ("pair=[a.png,b.png]", {}, "give two images as pair, or support and query"),
+        ("pair=[a.png,none.png]", alone, "none.png: there is no such file"),
+    ):
+        code, shown, errors = command(line, **folders)
+        assert (code, shown) == (1, ""), line
+        assert message in errors
+
+
 def test_bad_images_are_named_and_skipped(command: Command, workdir: Path) -> None:
     whole = (workdir / QUERY / "ring" / "chalk.bmp").read_bytes()
     (workdir / QUERY / "ring" / "cut.bmp").write_bytes(whole[: len(whole) // 2])
@@ -212,8 +235,8 @@ def test_the_table_has_score_and_threshold_and_no_certainty(
     best = content()["queries"][0]["classes"][0]
     assert f"{best['score']:.2f}" in shown
     assert "known above -1.25" in shown
-    assert [_percent(p) for p in (1.0, 0.99999, 0.9994, 0.5)] == [
-        "100.0%", ">99.9%", "99.9%", "50.0%"
+    assert [percent(p) for p in (1.0, 0.99999, 0.9994, 0.0004, 0.0)] == [
+        "100.0%", ">99.9%", "99.9%", "<0.1%", "0.0%"
     ]  # fmt: skip
 
 

@@ -214,11 +214,11 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
         truth = [answer.expected or "–", _WORDS[answer.right]] if labeled else []
         best, *others = answer.prediction.classes[:top_k]
         then = ", ".join(
-            f"{one.name} {_percent(one.probability)}"
+            f"{one.name} {percent(one.probability)}"
             for one in others
             if one.probability >= _MIN_PROBABILITY
         )
-        cells = [best.name, _percent(best.probability), f"{best.score:.2f}"]
+        cells = [best.name, percent(best.probability), f"{best.score:.2f}"]
         row = [str(name), *truth, *cells, answer.verdict or "–", then]
         table.add(*row[: len(table.headings)])
     if n_queries > _MAX_ROWS:
@@ -226,9 +226,11 @@ def as_table(results: PredictionResults, top_k: int) -> Table:
     return table
 
 
-def _percent(probability: float) -> str:
+def percent(probability: float) -> str:
     """A probability in %; no rounding makes it certain."""
-    return ">99.9%" if 0.9995 <= probability < 1 else f"{100 * probability:.1f}%"
+    if 0.9995 <= probability < 1:
+        return ">99.9%"
+    return "<0.1%" if 0 < probability < 0.0005 else f"{100 * probability:.1f}%"
 
 
 def as_json(results: PredictionResults, top_k: int) -> dict[str, Any]:
@@ -307,7 +309,7 @@ def contact_sheet(results: PredictionResults) -> Image.Image:
         image = answer.prediction.image
         name = "/".join(part for part in (answer.expected, answer.path.name) if part)
         name = _without(image) or name
-        text = f"{_MARKS[answer.right]} {best.name} {_percent(best.probability)} {answer.verdict}"
+        text = f"{_MARKS[answer.right]} {best.name} {percent(best.probability)} {answer.verdict}"
         queries.append(Tile(image, (name, text), _COLORS[answer.right]))
     size, seen = results.classifier.model.size, results.classifier.network_input
     sections = {

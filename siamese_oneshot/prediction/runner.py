@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ from siamese_oneshot.data.image_folder import check_errors, load_queries, load_s
 from siamese_oneshot.prediction.output import (
     Answer,
     PredictionResults,
+    percent,
     print_results,
     write_results,
 )
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 from siamese_oneshot.utils.io import check_writable, new_folder
+from siamese_oneshot.utils.text import printable
 
 
 def predict(
@@ -88,6 +90,23 @@ def predict(
                 file.replace(folder / file.name)
     print_results(results, top_k, folder, time.monotonic() - start)
     return results
+
+
+def compare(
+    pair: Sequence[str | Path], weights: str | Path = "pretrained", trust: Collection[str] = ()
+) -> float:
+    """Print and return the probability that two images show the same symbol; write nothing.
+
+    Raises:
+        UserError: If there are not two images, or they or the network cannot be used.
+    """
+    paths = check.names("pair", pair)
+    if len(paths) != 2:
+        raise ArgumentError("pair", list(paths), "two images: pair=[a.png,b.png]")
+    same = OneShotClassifier.from_pretrained(weights, trust=trust).similarity(*paths)
+    first, second = map(printable, paths)
+    print(f"{first} and {second} show the same symbol with probability {percent(same)}.")
+    return same
 
 
 @contextmanager
