@@ -84,6 +84,8 @@ class ClassIndex:
 
     def distinct(self, classes: Tensor) -> Tensor:
         """``classes`` without those that show the character of an earlier one."""
+        if self.n_characters == len(self):
+            return classes
         character = self.character[classes]
         is_repeated = (character[:, None] == character).tril(-1).any(1)
         return classes[~is_repeated]
