@@ -34,6 +34,7 @@ from siamese_oneshot.sweeps.worker import as_job, fail_visibly
 from siamese_oneshot.utils.errors import MachineFault, Stopped, UserError, raise_stopped
 
 _CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
+_NO_OPTION = "Config group override must be"  # likewise
 _TRACE = ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
 
 
@@ -134,9 +135,10 @@ def run(
             stop(message, 1, error)
         stop(_wrong_line(error, overrides, settings), 2, error)
     except ValueError as error:
-        if not str(error).startswith(_CLASHING_FLAGS):
+        if not str(error).startswith((*_CLASHING_FLAGS, _NO_OPTION)):
             raise
-        stop(str(error), 2, error)
+        message = suggest.explain(overrides, settings()) if _NO_OPTION in str(error) else None
+        stop(message or str(error), 2, error)
     except OSError as error:  # Hydra's, such as a run's folder that cannot be made
         message = None if getattr(error, "_from_task", False) else explain_machine(error)
         if message is None:

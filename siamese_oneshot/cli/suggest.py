@@ -151,6 +151,13 @@ def _wrong(override: Override, settings: Settings) -> str | None:
     """Say what is wrong with the names in one override."""
     key, sign = override.key_or_group, _sign(override)
     if key in settings.groups:
+        if not isinstance(override.value(), str | list) and not override.is_sweep_override():
+            options = settings.groups[key]
+            none = hint([f"{key}=none"] if "none" in options else [])
+            return (
+                f"{override.input_line}: {key} is a group, of which one option is chosen.{none}\n"
+                f"Choices: {', '.join(options)}."
+            )
         for name in _options(override):
             if not _is_option(settings.groups, key, name):
                 options = settings.groups[key]

@@ -44,6 +44,8 @@ from siamese_oneshot.utils.text import nearest
         (["--model", "papr"], "Did you mean model=paper?"),
         (["--seed", "3"], "Did you mean seed=3?"),
         (["--max-steps", "9"], "Did you mean trainer.max_steps=9?"),
+        (["model=null"], "of which one option is chosen.\nChoices: conv4_small, paper."),
+        (["model=3"], "of which one option is chosen.\nChoices: conv4_small, paper."),
     ],
 )
 def test_a_wrong_name_is_answered_with_the_nearest_one(
