@@ -6,6 +6,7 @@ The first comment line of a YAML file (after ``# @package``) is the sentence sho
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,14 +37,14 @@ GROUPS = {
 _USAGE = """
   python -m siamese_oneshot.train                        the default experiment
   python -m siamese_oneshot.train +experiment=quick      another experiment
-  python -m siamese_oneshot.train model=resnet seed=1    another option of a group, another setting
-  python -m siamese_oneshot.train -m seed=0,1,2          a job for every combination of values
-  python -m siamese_oneshot.train resume=outputs/…       continue a run from its last checkpoint"""
+  python -m siamese_oneshot.train model=resnet seed=1    other options, settings
+  python -m siamese_oneshot.train -m seed=0,1,2          a job per combination
+  python -m siamese_oneshot.train resume=outputs/…       continue a run"""
 _FLAGS = """
-  --cfg job        print the configuration that the other arguments give, and stop
+  --cfg job        print the configuration that the other arguments give
   --version        print the version
   --hydra-help     print Hydra's own options"""
-_WIDTH = 100
+_WIDTH = 80
 
 
 def description(file: Path) -> str:
@@ -83,7 +84,8 @@ def command_help(conf: Path, config_name: str) -> str:
 def package_help() -> str:
     """The list of commands."""
     lines = ["One-shot image recognition with Siamese networks.", ""]
-    lines += [f"  python -m siamese_oneshot.{name:14} {text}" for name, text in COMMANDS.items()]
+    for name, text in COMMANDS.items():
+        lines += [f"  python -m siamese_oneshot.{name}", f"      {text}"]
     return "\n".join([*lines, "", "Each command has --help."])
 
 
@@ -96,6 +98,15 @@ def _entry(name: str, text: str) -> list[str]:
             line = " " * 16
         line += f" {word}"
     return [*lines, line]
+
+
+def _fitted(line: str) -> str:
+    """A line of YAML whose comment continues below itself."""
+    start = line.find("# ") if len(line) > _WIDTH else -1
+    if start < 0:
+        return line
+    parts = textwrap.wrap(line[start + 2 :], _WIDTH - start - 2, break_on_hyphens=False)
+    return line[: start + 2] + f"\n{' ' * start}# ".join(parts)
 
 
 def _opening(file: Path) -> Iterator[str]:
@@ -114,7 +125,8 @@ def _settings_help(file: Path) -> str:
     blocks = re.split(r"\n(?=\S)", "\n".join(line for line in body if not line.startswith("#")))
     kept = [block for block in blocks if not re.match(r"\s*(defaults|hydra|logger):", block)]
     settings = re.sub(r"\n\s*\n", "\n", "\n".join(kept)).strip("\n")
-    settings = "\n".join(f"  {line}" for line in settings.splitlines() if "_target_" not in line)
+    lines = [f"  {line}" for line in settings.splitlines() if "_target_" not in line]
+    settings = "\n".join(map(_fitted, lines))
     opening = "\n".join(
         f"  {text}" if text.startswith("python -m") else text for text in _opening(file)
     )

@@ -68,25 +68,27 @@ def reference(protocol: str, name: str) -> Published:
     return max(rows, key=lambda row: row.value)
 
 
-def against(low: float, high: float) -> tuple[str, str]:
+def against(low: float, high: float, why: str = "") -> tuple[str, str]:
     """Where a 95% interval, 0 … 1, lies to the paper's main result and to humans'.
+
+    ``why`` says in a few words why it may hold either; by default, that the interval does.
 
     Returns:
         ``above``, ``below`` or ``open`` for the paper, and words for both.
     """
-    paper, paper_text = _placed(low, high, reference(MAIN_PROTOCOL, "koch2015"), "the paper's")
-    _, human_text = _placed(low, high, reference(MAIN_PROTOCOL, "humans"), "humans'")
+    paper, paper_text = _placed(low, high, reference(MAIN_PROTOCOL, "koch2015"), "the paper's", why)
+    _, human_text = _placed(low, high, reference(MAIN_PROTOCOL, "humans"), "humans'", why)
     return paper, f"{paper_text}, and {human_text}"
 
 
-def _placed(low: float, high: float, other: Published, whose: str) -> tuple[str, str]:
+def _placed(low: float, high: float, other: Published, whose: str, why: str) -> tuple[str, str]:
     value = f"{other.value:.1f}%"
     if 100 * low > other.value:
         return "above", f"above {whose} {value}"
     if 100 * high < other.value:
         return "below", f"below {whose} {value}"
-    interval = f"95% interval {100 * low:.1f}-{100 * high:.1f} contains {other.value:.1f}"
-    return "open", f"not distinguishable from {whose} {value} ({interval})"
+    why = why or f"95% interval {100 * low:.1f}-{100 * high:.1f} contains {other.value:.1f}"
+    return "open", f"not distinguishable from {whose} {value} ({why})"
 
 
 @dataclass(frozen=True)

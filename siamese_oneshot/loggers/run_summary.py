@@ -189,10 +189,10 @@ def compared(result: RunResult) -> list[Row]:
 
 
 def _log_rows(logger: ResilientWandbLogger, rows: Sequence[Row], step: int | None = None) -> None:
-    """Log the table ``comparison``."""
+    """Log the table ``tables/comparison``."""
     columns = [field.name for field in dataclasses.fields(Row)]
     data = [[getattr(row, name) for name in columns] for row in rows]
-    logger.log_table("comparison", columns=columns, data=data, step=step)
+    logger.log_table("tables/comparison", columns=columns, data=data, step=step)
 
 
 def _log_checkpoint(run: Any, result: RunResult, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from siamese_oneshot.evaluation.published import (
     MAIN_PROTOCOL,
@@ -20,7 +21,7 @@ from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.utils.tables import Table
 
 _MAX_TIED = 3
-_MIN_SEEDS = 5  # for an interval over seeds; with fewer, the episodes of all seeds are pooled
+_MIN_SEEDS = 5  # for an interval over seeds
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
         return Verdict(_not_comparable(scores, data), "none")
     tone, words = against(score.low, score.high)
     text = f"{score.in_words} on {score.name}, test set, {score.n:,} episodes: {words}."
-    points = 100 * score.value - reference(MAIN_PROTOCOL, "koch2015").value
-    text += f" Difference from the paper: {points:+.1f} points."
-    return Verdict(f"{text} {_about_paper(data)}", tone)
+    return Verdict(f"{text} {_about_paper(score.value, data)}", tone)
 
 
 def _compared(scores: Iterable[Score]) -> Score | None:
@@ -72,18 +71,33 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
         whose = f"Job {run.number}: " if mean.n > 1 else ""
         return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone)
     scores = [score for _, score in tested]
+    value, tone, words = over_seeds(scores)
+    text += f". Test set, {scores[0].name}: {words}."
+    return Verdict(f"{text} {_about_paper(value, best.data)}", tone)
+
+
+def over_seeds(scores: Sequence[Score]) -> tuple[float, str, str]:
+    """Compare the seeds of one setting, two or more, with the paper and with humans.
+
+    All seeds answer the same episodes, so these are not pooled. Few seeds are above or below if the
+    interval of each of them is. From five seeds on, both an interval over seeds, and the mean of
+    the seeds' intervals over episodes, must be.
+
+    Returns:
+        The mean, then as `published.against`.
+    """
     value, low, high = mean_interval([score.value for score in scores])
-    text += f". Test set, {scores[0].name}: mean {100 * value:.2f}%"
+    text = f"mean {100 * value:.2f}%, 95% interval"
     if len(scores) >= _MIN_SEEDS:
-        low, high = max(0.0, low), min(1.0, high)
-        text += f", 95% interval {_range(low, high)} over {len(scores)} seeds"
+        over = [(max(0.0, low), min(1.0, high))]
+        over.append((fmean(score.low for score in scores), fmean(score.high for score in scores)))
+        text += f" {_range(*over[0])} over {len(scores)} seeds, {_range(*over[1])} over episodes"
+        tone, words = against(min(over)[0], max(high for _, high in over))
     else:
-        n = sum(score.n for score in scores)
-        low, high = wilson(sum(score.correct for score in scores), n)
-        text += f", 95% interval {_range(low, high)} over the {n:,} pooled episodes"
-        text += f" of {len(scores)} seeds"
-    tone, words = against(low, high)
-    return Verdict(f"{text}: {words}. {_about_paper(best.data)}", tone)
+        low, high = min(score.low for score in scores), max(score.high for score in scores)
+        text += f"s of its {len(scores)} seeds within {_range(low, high)}"
+        tone, words = against(low, high, f"{len(scores)} seeds are too few to tell")
+    return value, tone, f"{text}: {words}"
 
 
 def _named(group: Group) -> str:
@@ -112,11 +126,12 @@ def published_tables(
     ]
 
 
-def _about_paper(data: DataInfo | None) -> str:
-    """How certain the paper's value is, and how its training data differ."""
+def _about_paper(value: float, data: DataInfo | None) -> str:
+    """The distance to the paper's value, how certain that is, and how its training data differ."""
     paper = reference(MAIN_PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
-    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
+    text = f"Difference from the paper: {100 * value - paper.value:+.1f} points."
+    text += f" 95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
     if data is not None and data.split != paper.split:
         own = f"{data.trained_on or 'unknown data'} (split {data.split})"
         text += f" The paper trained on {paper.trained_on}, this run on {own}."

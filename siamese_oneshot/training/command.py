@@ -41,6 +41,8 @@ _LOCK_TIMEOUT = 8.0  # seconds; the workers of a killed process end within them
 _MIN_CPU_PROCESSES = 8  # any CPU may run as many, to rehearse a larger machine
 _KNOWN = ("siamese_oneshot", "pytorch_lightning")
 METRICS = {
+    "accuracy": "max",
+    "batch_loss": "min",
     "val/one_shot_accuracy": "max",
     "val/one_shot_error": "min",
     "val/one_shot_ci_low": "max",

@@ -102,7 +102,7 @@ def test_the_end_of_a_run_is_read_back(tmp_path: Path) -> None:
                 log_result([logger], ended(experiment="a b/c"), tmp_path)
         auto, always = (ReadBack(*parts_of(tmp_path / name)) for name in ("auto", "always"))
     assert auto.summary["delta_vs_koch2015/one_shot"] == pytest.approx(4.0)
-    (table,) = [name for name in auto.files if name.startswith("media/table/comparison")]
+    (table,) = [name for name in auto.files if name.startswith("media/table/tables/comparison")]
     content = json.loads((auto.folder / "files" / table).read_text())
     assert content["columns"][:4] == ["protocol", "method", "value", "n"]
     assert len(content["data"]) == len(compared(ended()))
@@ -153,7 +153,7 @@ def test_an_evaluation_is_logged(tmp_path: Path) -> None:
     tables = [Table("Scores", ["model", ">%"], [["a", key]], key=key) for key in "xy"]
     recorder = Recorder()
     log_evaluation([recorder], all_results, tables, {"mistakes": tmp_path / "mistakes.png"})
-    assert {"tables/x", "comparison"} <= recorder.logged.keys()
+    assert {"tables/x", "tables/comparison"} <= recorder.logged.keys()
     expected = {
         "tables/y": [["a", "y"]], "plots/mistakes": [str(tmp_path / "mistakes.png")],
         "a/test/lake_runs_accuracy": 0.5, "b/test/lake_runs_accuracy": 0.6,

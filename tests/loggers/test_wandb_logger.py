@@ -28,20 +28,27 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return next(run.glob("*.wandb")).read_bytes()
 
 
-def test_a_momentum_that_never_changes_is_no_chart(
+def test_what_never_changes_is_no_chart_and_accuracy_and_loss_are_the_first_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that changes is charted from then on, also where it returns to its first value."""
+    """A rate that changes is charted, also where it returns to its first value."""
+    constants = {"lr": 0.1, "momentum": 0.9, "train/l2": 0.0}
     with without_account(tmp_path), wandb_run(tmp_path, {}, project="p") as logger:
         for step, value in enumerate([0.5, 0.5, 0.7, 0.5], 1):
-            rates = {"lr": 0.1, "momentum": 0.9, "momentum/conv1": value}
-            logger.log_metrics(rates, step=step)
+            rates = {**constants, "momentum/conv1": value, "lr/conv1": value / step}
+            scores = {"val/one_shot_accuracy": step / 8, "train/loss": 1 / step}
+            logger.log_metrics({**rates, **scores, "gradient_norm/all": 1.0}, step=step)
     wandb.teardown()
     back = ReadBack(*parts_of(tmp_path))
-    assert back.points("momentum/conv1") == [(3, 0.7), (4, 0.5)]
-    assert back.points("momentum") == []
-    assert back.summary["momentum"] == 0.9
-    assert [step for step, _ in back.points("lr")] == [1, 2, 3, 4]
+    assert back.points("momentum/conv1") == [(1, 0.5), (2, 0.5), (3, 0.7), (4, 0.5)]
+    assert [step for step, _ in back.points("lr/conv1")] == [1, 2, 3, 4]
+    for name, value in constants.items():
+        assert back.points(name) == []
+        assert back.summary[name] == value
+    charts = sorted({name for row in back.history for name in row if name[0] != "_"})
+    assert charts[:2] == ["accuracy", "batch_loss"]
+    assert back.points("accuracy") == back.points("val/one_shot_accuracy")
+    assert back.points("batch_loss") == back.points("train/loss")
 
 
 def file_of(place: Path) -> Path:

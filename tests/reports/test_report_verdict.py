@@ -70,9 +70,10 @@ def verdict_of(folder: Path, *rows: tuple[int, int, float, int | None]) -> Verdi
     return sweep_verdict(group_runs(read_sweep([folder]))[0])
 
 
-def test_a_sweep_is_judged_by_the_best_on_validation_with_pooled_episodes(tmp_path: Path) -> None:
+def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path, (1, 0, 0.505, 100), (2, 0, 0.55, 94), (2, 1, 0.54, 92))
-    # validation 55 and 54: t(1) = 12.7062 standard errors of 0.5; test: Wilson, 186 of 200
+    # validation 55 and 54: t(1) = 12.7062 standard errors of 0.5
+    # test, Wilson: 94 of 100 87.5-97.2, 92 of 100 85.0-95.9
     assert verdict.text.startswith("Best validation score: lr=2 (jobs 1, 2) with 54.50% ± 6.35")
     assert (
         "interval of the best settings is above those of 0 of 1 others, so the order"
@@ -81,11 +82,43 @@ def test_a_sweep_is_judged_by_the_best_on_validation_with_pooled_episodes(tmp_pa
     assert "same settings differ by up to 1.00 points, the means of settings by up to 4.00." in (
         verdict.text
     )
-    assert "Test set, lake_runs list: mean 93.00%, 95% interval 88.6-95.8 over the 200 pooled" in (
-        verdict.text
+    assert (
+        "Test set, lake_runs list: mean 93.00%, 95% intervals of its 2 seeds within 85.0-97.2: not "
+        "distinguishable from the paper's 92.0% (2 seeds are too few to tell), and not "
+        "distinguishable from humans' 95.5% (2 seeds are too few to tell). Difference from the "
+        "paper: +1.0 points." in verdict.text
     )
-    assert "of 2 seeds: not distinguishable from the paper's 92.0%" in verdict.text
     assert verdict.tone == "open"
+
+
+@pytest.mark.parametrize(
+    ("rights", "words", "tone"),
+    [
+        # Wilson of 100: 99 94.6-99.8, 98 93.0-99.4, 97 91.5-99.0, 84 75.6-89.9, 50 40.4-59.6
+        ((99, 98), "mean 98.50%, 95% intervals of its 2 seeds within 93.0-99.8: above", "above"),
+        ((99, 97), "within 91.5-99.8: not distinguishable from the paper's 92.0% (2", "open"),
+        ((84, 50, 50), "mean 61.33%, 95% intervals of its 3 seeds within 40.4-89.9: below", "below"),
+        # an interval over seeds of 40 to 160% would hold the paper's value
+        ((99, 50), "within 40.4-99.8: not distinguishable from the paper's 92.0% (2 seeds", "open"),
+    ],
+)  # fmt: skip
+def test_few_seeds_tell_if_all_of_them_do(
+    tmp_path: Path, rights: tuple[int, ...], words: str, tone: str
+) -> None:
+    rows = [(1, seed, 0.5, right) for seed, right in enumerate(rights)]
+    verdict = verdict_of(tmp_path, *rows)
+    assert words in verdict.text
+    assert verdict.tone == tone
+
+
+def test_seeds_that_answer_the_same_runs_are_not_pooled(tmp_path: Path) -> None:
+    """Each seed's interval is one over runs, as its list has them."""
+    own = [replace(score, low=0.74, high=0.99) for score in lake_runs(380)]
+    for seed in range(2):
+        make_job(tmp_path, seed, {"lr": 1, "seed": seed}, result_of(0.5, seed, scores=own))
+    verdict = sweep_verdict(group_runs(read_sweep([tmp_path]))[0])
+    assert "95% intervals of its 2 seeds within 74.0-99.0: not dist" in verdict.text
+    assert verdict.tone == "open", "800 independent episodes would be above: 93.3-96.3"
 
 
 def test_a_sweep_without_test_scores_has_one_number_and_names_ties(tmp_path: Path) -> None:
@@ -113,12 +146,23 @@ def test_a_lead_of_one_seed_may_be_chance_and_distant_settings_are_told_apart(
     )
 
 
-def test_five_seeds_have_an_interval_over_seeds(tmp_path: Path) -> None:
-    # 97, 98, 99, 98, 98: mean 98, standard error 0.3162, t(4) = 2.7764
-    rights = enumerate((97, 98, 99, 98, 98))
-    verdict = verdict_of(tmp_path, *((1, seed, 0.5, right) for seed, right in rights))
-    assert "mean 98.00%, 95% interval 97.1-98.9 over 5 seeds: above the paper's" in verdict.text
-    assert verdict.tone == "above"
+@pytest.mark.parametrize(
+    ("rights", "words", "tone"),
+    [
+        # mean 98, standard error 0.3162, t(4) = 2.7764; Wilson 91.5-99.0, 94.6-99.8, 3 of 93.0-99.4
+        ((97, 98, 99, 98, 98), "98.00%, 95% interval 97.1-98.9 over 5 seeds, 93.0-99.4 over", "above"),
+        # equal seeds do not make the episodes more: Wilson of 97
+        ((97,) * 5, "97.00%, 95% interval 97.0-97.0 over 5 seeds, 91.5-99.0 over", "open"),
+        # standard error 4, 94 +- 11.1; Wilson 68.9-85.0 and 4 of 93.0-99.4
+        ((98, 98, 98, 98, 78), "94.00%, 95% interval 82.9-100.0 over 5 seeds, 88.2-96.6 over", "open"),
+    ],
+)  # fmt: skip
+def test_five_seeds_have_an_interval_over_seeds_and_one_over_episodes(
+    tmp_path: Path, rights: tuple[int, ...], words: str, tone: str
+) -> None:
+    verdict = verdict_of(tmp_path, *((1, seed, 0.5, n) for seed, n in enumerate(rights)))
+    assert f"mean {words} episodes: " in verdict.text
+    assert verdict.tone == tone
 
 
 def test_one_tested_seed_of_several_speaks_for_itself(tmp_path: Path) -> None:
