@@ -42,7 +42,8 @@ def test_nothing_heavy_is_loaded(
     assert done.stderr == "heavy: []\n"
     assert text in done.stdout
     assert len(done.stdout.splitlines()) <= 72
-    assert max(map(len, done.stdout.splitlines())) <= 82, "80 columns but for a word"
+    prose = [line for line in done.stdout.splitlines() if "python -m" not in line]
+    assert max(map(len, prose)) <= 82, "80 columns, but for a word"
 
 
 def test_every_group_and_option_has_a_sentence() -> None:

@@ -95,9 +95,9 @@ def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
     ("rights", "words", "tone"),
     [
         # Wilson of 100: 99 94.6-99.8, 98 93.0-99.4, 97 91.5-99.0, 84 75.6-89.9, 50 40.4-59.6
-        ((99, 98), "mean 98.50%, 95% intervals of its 2 seeds within 93.0-99.8: above", "above"),
+        ((99, 98), "98.50%, 95% intervals of its 2 seeds within 93.0-99.8: above", "above"),
         ((99, 97), "within 91.5-99.8: not distinguishable from the paper's 92.0% (2", "open"),
-        ((84, 50, 50), "mean 61.33%, 95% intervals of its 3 seeds within 40.4-89.9: below", "below"),
+        ((84, 50, 50), "61.33%, 95% intervals of its 3 seeds within 40.4-89.9: below", "below"),
         # an interval over seeds of 40 to 160% would hold the paper's value
         ((99, 50), "within 40.4-99.8: not distinguishable from the paper's 92.0% (2 seeds", "open"),
     ],
@@ -150,18 +150,18 @@ def test_a_lead_of_one_seed_may_be_chance_and_distant_settings_are_told_apart(
     ("rights", "words", "tone"),
     [
         # mean 98, standard error 0.3162, t(4) = 2.7764; Wilson 91.5-99.0, 94.6-99.8, 3 of 93.0-99.4
-        ((97, 98, 99, 98, 98), "98.00%, 95% interval 97.1-98.9 over 5 seeds, 93.0-99.4 over", "above"),
+        ((97, 98, 99, 98, 98), "98.00%, 95% interval 97.1-98.9 over 5 seeds, 93.0-99.4", "above"),
         # equal seeds do not make the episodes more: Wilson of 97
-        ((97,) * 5, "97.00%, 95% interval 97.0-97.0 over 5 seeds, 91.5-99.0 over", "open"),
+        ((97,) * 5, "97.00%, 95% interval 97.0-97.0 over 5 seeds, 91.5-99.0", "open"),
         # standard error 4, 94 +- 11.1; Wilson 68.9-85.0 and 4 of 93.0-99.4
-        ((98, 98, 98, 98, 78), "94.00%, 95% interval 82.9-100.0 over 5 seeds, 88.2-96.6 over", "open"),
+        ((98, 98, 98, 98, 78), "94.00%, 95% interval 82.9-100.0 over 5 seeds, 88.2-96.6", "open"),
     ],
 )  # fmt: skip
 def test_five_seeds_have_an_interval_over_seeds_and_one_over_episodes(
     tmp_path: Path, rights: tuple[int, ...], words: str, tone: str
 ) -> None:
     verdict = verdict_of(tmp_path, *((1, seed, 0.5, n) for seed, n in enumerate(rights)))
-    assert f"mean {words} episodes: " in verdict.text
+    assert f"mean {words} over episodes: " in verdict.text
     assert verdict.tone == tone
 
 
