@@ -51,6 +51,9 @@ _MIN_SHEET = 60  # pixels along the shorter side of the image
 _MIN_SHEET_SHARE = 0.15  # of the image that a sheet covers
 _RECTANGLE = 0.85  # of its smallest rectangle that a sheet or a frame covers: an ellipse has 0.79
 _PAPER = 0.6  # of a sheet that is paper
+_NARROW = 8  # a stroke is narrower than the image's shorter side divided by this
+_SHADE = 0.03  # of the sheet's border that a shadow or the light covers at least
+_DARKER = 0.8  # of the brightness in a shadow: strokes in it are darker
 _SLIT = 0.08  # of the sheet's side: a stroke of the table's color is thinner
 _FRAME = 0.8  # of the image's sides that a frame spans
 _HOLLOW = 0.3  # of a frame's rectangle that it covers
@@ -239,7 +242,7 @@ def _strokes(pixels: Floats, sheet: Mask | None) -> _Found:
         if sheet is not None:
             with contextlib.suppress(NoForeground):
                 found = _on_background(colors, sheet)
-                return replace(found, removed=("what surrounds the sheet",))
+                return replace(found, removed=("what surrounds the sheet", *found.removed))
         return _on_background(colors, opaque)
     low, high = _corners(opaque)
     if opaque[low[1] : high[1], low[0] : high[0]].mean() > 0.5:
@@ -303,24 +306,79 @@ def _rectangularity(region: Mask) -> float:
 
 def _on_background(colors: Floats, sheet: Mask) -> _Found:
     """What stands out from a sheet, by its distance from the background's color."""
-    from scipy.ndimage import gaussian_filter
-    from skimage.filters import threshold_otsu
-
     residual = colors - _background_color(colors, sheet)
     strength = np.sqrt(np.einsum("hwc,hwc->hw", residual, residual) / 3)
     strength[~sheet] = 0
-    if max(strength.shape) > _WORK // 2:  # smoothing would blur the strokes of small images
-        strength = gaussian_filter(strength, 0.8)
-    noise = max(_NOISE * _quantile(strength[sheet], 0.3), MIN_CONTRAST)
-    if not (strength > noise).any():
-        raise NoForeground("it has one color, or nothing stands out from the background")
-    threshold = max(noise, float(threshold_otsu(strength[sheet])))
+    strength = _smooth(strength)
+    threshold = _threshold(strength, sheet)
     mask = strength > threshold
     if not mask.any():
         raise NoForeground("nothing stands out from the background")
     light = residual[mask].mean() > 0
     polarity: Polarity = "light on dark" if light else "dark on light"
-    return _Found(strength, threshold, polarity, mask, sheet)
+    found = _Found(strength, threshold, polarity, mask, sheet)
+    with contextlib.suppress(NoForeground):
+        return _in_shadow(colors, found) or found
+    return found
+
+
+def _in_shadow(colors: Floats, found: _Found) -> _Found | None:
+    """Dark strokes by their distance from the paper round them; None if no shadow lies on it.
+
+    The paper is the image without its narrow dark parts, so it follows a shadow's edge, but it
+    would hide bold strokes. It is used where the smooth surface leaves a wide part over that
+    reaches the border, and strokes are darker than the shadow.
+    """
+    from scipy.ndimage import find_objects, grey_closing, label, maximum_filter, minimum_filter
+
+    side = min(found.mask.shape)
+    inner = minimum_filter(found.sheet, 5, mode="constant")
+    core = minimum_filter(inner, 5, mode="constant")
+    border = found.sheet & ~inner
+    size = max(3, side // _NARROW)
+    if side < _MIN_SHEET or found.mask[border].mean() < _SHADE:
+        return None
+    wide = maximum_filter(minimum_filter(found.mask, size), size)
+    if wide[border].mean() < _SHADE:
+        return None
+    gray = colors.mean(-1)
+    paper = grey_closing(gray, size)
+    strength = np.where(inner, (paper - gray) / np.maximum(paper, 0.05), 0).astype(np.float32)
+    strength = _smooth(strength)
+    threshold = _threshold(strength, found.sheet)
+    mask = strength > threshold
+    # Where a shadow's edge meets the border.
+    components, _ = label(mask, np.ones((3, 3)))
+    for number, window in enumerate(find_objects(components), 1):
+        piece = components[window] == number
+        if max(piece.shape) < size and (piece & ~core[window]).any():
+            mask[window] &= ~piece
+    strength[~mask & (strength > threshold)] = 0
+    rest = wide & ~mask
+    if mask.mean() < _MIN_REMAINDER or rest[border].mean() < _SHADE:
+        return None
+    other = found.sheet & ~mask & ~found.mask
+    shade = min(np.median(gray[rest]), np.median(gray[other]) if other.any() else 1.0)
+    if _quantile(gray[mask], 0.1) > _DARKER * shade - MIN_CONTRAST:
+        return None
+    return _Found(strength, threshold, "dark on light", mask, found.sheet, ("a shadow",))
+
+
+def _smooth(strength: Floats) -> Floats:
+    """Without noise; smoothing would blur the strokes of small images."""
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(strength, 0.8) if max(strength.shape) > _WORK // 2 else strength
+
+
+def _threshold(strength: Floats, sheet: Mask) -> float:
+    """Strokes are stronger than this, and than noise."""
+    from skimage.filters import threshold_otsu
+
+    noise = max(_NOISE * _quantile(strength[sheet], 0.3), MIN_CONTRAST)
+    if not (strength > noise).any():
+        raise NoForeground("it has one color, or nothing stands out from the background")
+    return max(noise, float(threshold_otsu(strength[sheet])))
 
 
 def _without_specks(mask: Mask) -> Mask:
@@ -417,11 +475,13 @@ def _without_rules(found: _Found) -> _Found:
 
     What crosses them stays.
     """
+    from scipy.ndimage import label
+
     mask = found.mask
-    removed = np.zeros_like(mask)
-    for turned, gone, sheet in (
-        (mask, removed, found.sheet),
-        (mask.T, removed.T, found.sheet.T),
+    removed, bands = np.zeros_like(mask), np.zeros((2, *mask.shape), bool)
+    for turned, gone, band_of, sheet in (
+        (mask, removed, bands[0], found.sheet),
+        (mask.T, removed.T, bands[1].T, found.sheet.T),
     ):
         columns = np.flatnonzero(sheet.any(0))
         ends = columns[0] + len(columns) // 30, columns[-1] - len(columns) // 30
@@ -440,9 +500,14 @@ def _without_rules(found: _Found) -> _Found:
         top, bottom = _band_edges(rules)
         if top <= 1 and bottom >= len(turned) - 2:  # a symbol cut to its box
             continue
-        for row, slant, thickness in rules:
-            band = _band(turned.shape, row, slant, thickness)
-            gone |= band & turned & (_run_lengths(turned) <= thickness + 2)
+        usual = float(np.median([thickness for _, _, thickness in rules]))
+        for rule in rules:  # one with a stroke along it is thicker
+            band_of |= _band(turned.shape, *rule)
+        gone |= band_of & turned & (_run_lengths(turned) <= usual + 2)
+    if bands.any((1, 2)).all():  # what is left of the crossings alone
+        components, count = label(mask & ~removed, np.ones((3, 3)))
+        drawn = np.unique(components[~(bands[0] & bands[1])])
+        removed |= (~np.isin(np.arange(count + 1), drawn))[components]
     if not removed.any() or not _stands_free(_without_specks(mask & ~removed)):
         return found
     return found.without(removed, "lines of the paper")

@@ -85,9 +85,9 @@ def on_a_task_provider(share):
     return rgba
 
 
-def cut(share):
-    rgba = painted(share)
-    rows, columns = (np.flatnonzero((share > 0.5).any(axis)) for axis in (1, 0))
+def cut(rgba):
+    """Cut to the strokes' box."""
+    rows, columns = (np.flatnonzero((rgba[..., 0] < 128).any(axis)) for axis in (1, 0))
     return rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
@@ -141,6 +141,15 @@ def scan(shape):
     return opaque(np.asarray(page, np.float32))
 
 
+def shadowed(rgba, angle, offset, depth=0.5, seed=0):
+    """A shadow with a hard edge, at an angle, and noise."""
+    height, width = rgba.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    dark = x * np.cos(angle) + y * np.sin(angle) > offset
+    rgb = (20 + 0.85 * rgba[..., :3]) * (1 - depth * dark[..., None])
+    return opaque(rgb + np.random.default_rng(seed).normal(0, 3, rgb.shape))
+
+
 SURROUNDED = {
     "frame": (lambda s: framed(strokes(s)), {"a frame"}),
     "bold frame": (lambda s: framed(strokes(s), 9), {"a frame"}),
@@ -167,6 +176,9 @@ SURROUNDED = {
     "lines": (lambda s: ruled(strokes(s, pen=9)), {"lines of the paper"}),
     "squares": (lambda s: ruled(strokes(s, pen=9), 120, True), {"lines of the paper"}),
     "a whole scan": (scan, set()),
+    "a shadow across": (lambda s: shadowed(painted(strokes(s)), 0.4, 0.1), {"a shadow"}),
+    "a shadow in a corner": (lambda s: shadowed(painted(strokes(s)), 2.3, 0.5), {"a shadow"}),
+    "light in a corner": (lambda s: shadowed(painted(strokes(s)), 1.2, -0.6, 0.4), {"a shadow"}),
 }
 
 
@@ -180,7 +192,7 @@ VARIANTS = {
     "pale": lambda s: painted(strokes(s, pen=12), (215, 215, 215)),
     "28": lambda s: painted(strokes(s, (28, 28), 2.4)),
     "28 bold, white on black": lambda s: painted(strokes(s, (28, 28), 4), WHITE, BLACK),
-    "28 cut to its box": lambda s: cut(strokes(s, (28, 28), 2.4)),
+    "28 cut to its box": lambda s: cut(painted(strokes(s, (28, 28), 2.4))),
     "dark on transparent": lambda s: transparent(strokes(s, (300, 500), 9), (10, 10, 60)),
     "white on transparent": lambda s: transparent(strokes(s, (300, 500), 9), WHITE),
     "card": lambda s: card(strokes(s, (300, 300), 9, extent=0.6), (10, 60, 10), (255, 250, 240)),
@@ -250,6 +262,13 @@ def test_symbols_of_straight_lines_lose_nothing(kind, margin):
     assert found.removed == ()
     size = high - low + 1
     assert found.box == pytest.approx((low, low, low + size, low + size), abs=2)
+
+
+@pytest.mark.parametrize("ink", [BLACK, (110, 110, 110)])
+@pytest.mark.parametrize("shape", ["H", "theta"])
+def test_bold_strokes_that_reach_the_border_are_no_shadow(shape, ink):
+    found = normalize(cut(painted(strokes(shape, (200, 200), 36), ink)))
+    assert found.removed == ()
 
 
 def test_ink_may_cover_more_than_half_of_the_image(standard):
