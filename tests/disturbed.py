@@ -21,18 +21,23 @@ def at_operation(folder: Path, number: int, act: Callable[[], object]) -> Callab
     rename, link, remove, and to make or remove a folder. They are counted from 1. What ``act``
     raises is what the operation raises.
     """
-    count, start = 0, f"{folder.absolute()}"
+    count, start, acting = 0, f"{folder.absolute()}", False
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
-        if event not in _EVENTS or not isinstance(arguments[0], str | bytes | os.PathLike):
+        nonlocal count, acting
+        path = arguments[0] if event in _EVENTS else None
+        if acting or not isinstance(path, str | bytes | os.PathLike):
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & _WRITES):
             return
-        if os.path.abspath(os.fsdecode(arguments[0])).startswith(start):
+        if os.path.abspath(os.fsdecode(path)).startswith(start):
             count += 1
             if count >= number:
-                act()
+                acting = True
+                try:
+                    act()
+                finally:
+                    acting = False
 
     return lambda: sys.addaudithook(hook)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import json
 import os
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from disturbed import at_operation, kill_oneself
+from disturbed import at_operation
 from kills import (
     FORKED,
     LINE,
@@ -171,20 +172,39 @@ EVALUATION = [
 ]  # fmt: skip
 
 
+def content(folder: Path) -> str:
+    """A digest of what stands in a folder: names, bytes, and which names are one file."""
+    digest, numbers = hashlib.sha256(), dict[int, int]()
+    for path in sorted(folder.rglob("*")):
+        number = numbers.setdefault(path.stat().st_ino, len(numbers))
+        digest.update(f"{path.relative_to(folder)} {number} ".encode())
+        digest.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+    return digest.hexdigest()
+
+
+def copy(folder: Path, to: Path) -> None:
+    """With its hard links."""
+    shutil.rmtree(to, ignore_errors=True)
+    subprocess.run(["cp", "-a", folder, to], check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["run", "resume", "sweep", "evaluate", "report"])
 def test_a_kill_before_every_operation_on_a_file(tmp_path: Path, command: str) -> None:
-    """Killed before the first, the second, … operation, and started again: the same in the end.
+    """Started again from what a kill before each operation leaves: the same in the end.
+
+    That is the folder as it stands at this moment, copied by one process before each operation;
+    states that are equal to the one before are tried once.
 
     SIAMESE_ONESHOT_LONG=1 pytest -s tests/training/test_kills.py -k every_operation
     """
     if not os.environ.get("SIAMESE_ONESHOT_LONG"):
-        pytest.skip("takes a quarter of an hour: SIAMESE_ONESHOT_LONG=1 runs it")
+        pytest.skip("takes half an hour: SIAMESE_ONESHOT_LONG=1 runs it")
     expected, given, work = tmp_path / "expected", tmp_path / "given", tmp_path / "work"
+    states = tmp_path / "states"
     sweep = [*FEW, "-m", "seed=0,1", "hydra.sweeper.name=s", "test=false"]
 
-    def begin(folder: Path, number: int = 10**9) -> Forked:
-        options: dict[str, Any] = {"prepare": at_operation(folder, number, kill_oneself)}
+    def begin(folder: Path, **options: Any) -> Forked:
         if command == "run":
             return start(folder, *FEW, **options)
         if command == "resume":
@@ -197,36 +217,43 @@ def test_a_kill_before_every_operation_on_a_file(tmp_path: Path, command: str) -
         line = [str(folder), "--wandb", "disabled"]
         return Forked(output(folder), line, command=report.main, **options)
 
+    def keep() -> None:
+        copy(work, states / f"{len(list(states.iterdir())):04}")
+
+    states.mkdir()
     given.mkdir()
     if command not in ("run", "sweep"):
         given.rmdir()
         finish(start(given, *FEW), given)
-    shutil.copytree(given, expected)
+    copy(given, expected)
     finish(begin(expected), expected)
-    for number in itertools.count(1):
-        shutil.rmtree(work, ignore_errors=True)
-        output(work).unlink(missing_ok=True)
-        shutil.copytree(given, work)
-        if begin(work, number).wait(600) == 0:
-            break
+    copy(given, work)
+    finish(begin(work, prepare=at_operation(work, 1, keep)), work)
+    tried, before = 0, ""
+    for state in sorted(states.iterdir()):
+        if content(state) == before:
+            continue
+        before, tried = content(state), tried + 1
+        copy(state, work)
         recorded = (work / ".hydra" / "overrides.yaml").exists()
         again = resume(work) if command == "run" and recorded else begin(work)
-        assert "Traceback" not in finish(again, work), number
+        assert "Traceback" not in finish(again, work), state
         if command == "sweep":
             found = [
                 differences(path, work / "s" / path.name) for path in (expected / "s").glob("*_*")
             ]
-            assert [one for one in found if one] == [], number
+            assert [one for one in found if one] == [], state
         else:
-            assert differences(expected, work) == [], number
+            assert differences(expected, work) == [], state
         stray = [path for path in work.rglob("*.tmp") if command in ("run", "resume", "sweep")]
-        assert not stray, number
+        assert not stray, state
         for path in work.rglob("*.json"):
             json.loads(path.read_text())
         names = [{str(one.relative_to(top)) for one in top.rglob("*")} for top in (expected, work)]
-        assert names[0] <= names[1], number
-    print(f"{command}: killed before each of {number - 1} operations", flush=True)
-    assert number > 3
+        assert names[0] <= names[1], state
+    operations = len(list(states.iterdir()))
+    print(f"{command}: {operations} operations, {tried} states, all complete", flush=True)
+    assert tried > 3
 
 
 @pytest.mark.slow
