@@ -31,6 +31,7 @@ from kills import (
     resume,
     start,
     steps_logged,
+    train,
     unequal,
     wait_until,
 )
@@ -220,6 +221,7 @@ def test_a_kill_before_every_operation_on_a_file(tmp_path: Path, command: str) -
     def keep() -> None:
         copy(work, states / f"{len(list(states.iterdir())):04}")
 
+    train([*FEW, f"hydra.run.dir={tmp_path / 'warm'}"])  # its imports and configs last in forks
     states.mkdir()
     given.mkdir()
     if command not in ("run", "sweep"):
