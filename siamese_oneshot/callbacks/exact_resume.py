@@ -26,7 +26,8 @@ class ExactResume(Callback):
 
     Attributes:
         settings: What is learned with, plain values by key; kept in the checkpoint, as are
-        legs: what each start of the run was asked for, see `TrainingRun`.
+        legs: what each start of the run was asked for, see `TrainingRun`, and
+        validation: the digests of the lists that checkpoints are selected on.
         seconds_before: Training time of the earlier legs. Where the result of the last one is
             known, set it: a leg goes on after its last checkpoint.
     """
@@ -34,6 +35,7 @@ class ExactResume(Callback):
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {}
         self.legs: list[dict[str, Any]] = []
+        self.validation: dict[str, str] = {}
         self.seconds_before = 0.0
         self._loaded: dict[str, Any] | None = None
         self._patience: dict[EarlyStopping, int] = {}
@@ -58,6 +60,7 @@ class ExactResume(Callback):
             "seconds": self.seconds,
             "settings": self.settings,
             "legs": self.legs,
+            "validation": self.validation,
         }
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for part in (progress["total"], progress["current"]):

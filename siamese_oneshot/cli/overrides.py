@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_oneshot.runs.record import recorded_overrides
+from siamese_oneshot.runs.record import check_files, recorded_overrides
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import printable, quoted
 
@@ -148,6 +148,8 @@ def with_recorded(line: CommandLine) -> list[str]:
             raise UserError(f"resume: {run} was changed: it records {printable(text)}; remove that")
     now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
     given = {_parts(text)[1] for text in now}
+    if "trust=true" not in [text.lower().lstrip("+") for text in now]:
+        check_files(run)
     if "init_from" in given:
         raise UserError(
             "init_from is for a new run; resume= continues an old one: leave init_from out"
@@ -180,6 +182,11 @@ def _run_of(path: str) -> tuple[Path, Path]:
         return source, source.parent.parent
     if source.is_dir():
         return source, source
+    if source.is_file():
+        raise UserError(
+            f"resume: {source} is no .ckpt file in the checkpoints/ folder of a run, which alone "
+            f"knows its settings. To begin a new run from the weights of a file: init_from={path}"
+        )
     raise UserError(
         f"resume: there is no run at {source}. Give the folder of an earlier run "
         "or a .ckpt file in its checkpoints/ folder."

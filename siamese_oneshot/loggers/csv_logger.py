@@ -94,9 +94,8 @@ class ResumableCSVLogger(Logger):
         """
         self._rows = []
         columns, rows = self._read()
-        whole = [row for row in rows if _is_complete(row)]
-        kept = [row for row in whole if int(row[STEP]) < steps]
-        if self._is_damaged(len(rows) - len(whole), columns):
+        kept = [row for row in rows if _is_complete(row) and int(row[STEP]) < steps]
+        if self._is_damaged(columns, rows):
             aside = set_aside(self.path, "damaged")
             log.warning(
                 "%s is damaged: it is kept as %s, and the history begins with the %d rows that can "
@@ -122,10 +121,12 @@ class ResumableCSVLogger(Logger):
         except OSError as problem:
             raise UserError(f"{self.path} cannot be read ({problem}): move it away") from problem
 
-    def _is_damaged(self, incomplete: int, columns: list[str]) -> bool:
+    def _is_damaged(self, columns: list[str], rows: list[Row]) -> bool:
         """Whether more than the end of the last line is missing."""
         exists = self.path.is_file() and self.path.stat().st_size > 0
-        return incomplete > 1 or (exists and STEP not in columns)
+        swallows_lines = any("\n" in str(cell) for row in rows[-1:] for cell in row.values())
+        others_cut = not all(map(_is_complete, rows[:-1]))
+        return others_cut or swallows_lines or (exists and STEP not in columns)
 
     def _write(self, columns: list[str], rows: list[Row]) -> None:
         header = dict(zip(columns, columns, strict=True))
@@ -141,5 +142,10 @@ def _text(columns: list[str], rows: Iterable[Row]) -> str:
 
 
 def _is_complete(row: Row) -> bool:
-    """Whether a row is neither cut short nor merged with the next one."""
-    return None not in row and None not in row.values() and str(row.get(STEP)).isdigit()
+    """Whether a row is neither cut short nor merged with the next one, and holds numbers."""
+    if None in row or None in row.values() or not str(row.get(STEP)).isdecimal():
+        return False
+    try:
+        return bool([float(cell) for cell in row.values() if cell])
+    except ValueError:
+        return False

@@ -26,7 +26,7 @@ from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import TRUSTED, instantiate_plain, is_trusted, targets
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write, check_sums, open_regular, previous
-from siamese_oneshot.utils.text import did_you_mean
+from siamese_oneshot.utils.text import did_you_mean, printable
 
 VERSION = 2
 PRETRAINED = {"pretrained": "cross_attention.safetensors", "dense": "dense.safetensors"}
@@ -97,6 +97,9 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
                 check.number(name, header[name], above=0 if name == "temperature" else -math.inf)
         check.mapping("metadata", header.get("metadata"))
         check.mapping("card", header.get("card"))
+        infinite = [name for name, value in weights.items() if not value.isfinite().all()]
+        if infinite:
+            raise UserError(f"{path} holds weights that are NaN or infinite, as in {infinite[0]}")
         network = _build(header["network"], weights, path, trust)
         network.load_state_dict(weights)
         network.eval().requires_grad_(False)
@@ -203,9 +206,15 @@ def dequantize(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _kept(run: Path) -> str | None:
     """The checkpoint that a run's scores belong to; after some resumptions it is not the best."""
     try:
-        return read_result(run).checkpoint
+        kept = read_result(run).checkpoint
     except UserError:
         return None
+    if kept is not None and not (run / kept).resolve().is_relative_to(run.resolve()):
+        raise UserError(
+            f"{run} has its scores from {printable(kept)}, outside of that folder: name a "
+            "checkpoint itself"
+        )
+    return kept
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -224,15 +233,24 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                    raise ValueError("it is compressed, as no checkpoint of PyTorch is")
-            check_sums(path)
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is cut short, or PyTorch did not write it")
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is compressed, as no checkpoint of PyTorch is")
+        check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-        header = dict(content[_HEADER])
-        state: Mapping[str, Tensor] = content["state_dict"]
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+        header, state = dict(content[_HEADER]), dict(content["state_dict"])
         header["version"], header["network"]
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise ValueError("its state_dict holds more than tensors")
+        weights = {
+            str(name).removeprefix("network."): value
+            for name, value in state.items()
+            if str(name).startswith("network.")
+        }
     except KeyError as problem:
         raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
     except _UNUSABLE as problem:
@@ -242,11 +260,6 @@ def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], di
             raise UserError(message) from problem
         log.warning("%s; loading the previous checkpoint", message)
         return _read_checkpoint(previous(path), try_previous=False)
-    weights = {
-        name.removeprefix("network."): value
-        for name, value in state.items()
-        if name.startswith("network.")
-    }
     return header, weights
 
 

@@ -6,6 +6,7 @@ Written when a training begins, never before, so that a refused command leaves n
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,24 @@ def recorded_overrides(run: Path) -> list[str]:
         f"resume: {run / OVERRIDES} does not exist, nor a file that could replace it, so {run} is "
         "not the folder of a run. Give a folder that an earlier run made."
     )
+
+
+def check_files(run: Path) -> None:
+    """Refuse a stranger's run that would have other files written to, or never be opened.
+
+    Raises:
+        UserError: A file or folder of it is a link out of it, a pipe or a device.
+    """
+    inside = os.path.join(os.path.realpath(run), "")
+    for path in run.rglob("*"):
+        leads_out = not os.path.realpath(path).startswith(inside)
+        is_plain = path.is_file() or path.is_dir() or not path.exists()
+        if leads_out or not is_plain:
+            what = "is a link that leads out of the run" if leads_out else "is a pipe or a device"
+            raise UserError(
+                f"resume: {path} {what}: remove it, or pass trust=true if you know who made that "
+                "run"
+            )
 
 
 def settings_of(cfg: DictConfig) -> dict[str, Any]:

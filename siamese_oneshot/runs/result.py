@@ -54,14 +54,14 @@ class RunResult:
     checkpoint_step: int | None = None  # training steps of the kept checkpoint, where evaluated
 
 
-def write_result(folder: Path, result: RunResult) -> Path:
+def write_result(folder: Path, result: RunResult, keep: bool = True) -> Path:
     """Write ``result.json`` completely or not at all; NaN and infinity become null.
 
-    The one before is kept as ``result.previous.json``.
+    The one before is kept as ``result.previous.json`` if ``keep``.
     """
     path = folder / FILE
     content = {"version": VERSION, **_finite(dataclasses.asdict(result))}
-    return write_json(path, content, keep=previous(path))
+    return write_json(path, content, keep=previous(path) if keep else None)
 
 
 def with_earlier(result: RunResult, earlier: RunResult | None) -> RunResult:
@@ -81,6 +81,10 @@ def with_earlier(result: RunResult, earlier: RunResult | None) -> RunResult:
         val_accuracy=earlier.val_accuracy if result.val_accuracy is None else result.val_accuracy,
         checkpoint=earlier.checkpoint if result.checkpoint is None else result.checkpoint,
         earlier_scores=older,
+        task_digests={
+            **result.task_digests,
+            **{key: d for key, d in earlier.task_digests.items() if key.split("/")[0] in steps},
+        },
         warnings=[
             *result.warnings,
             *(

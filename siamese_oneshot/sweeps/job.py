@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write, json_content
+from siamese_oneshot.utils.io import atomic_write, json_content, remove_temporary_files
 from siamese_oneshot.utils.text import folder_name, short_keys
 
 FILE = "job.json"
@@ -161,6 +161,7 @@ def open_sweep(
             "machines share one search with one hydra.sweeper.storage and a folder each "
             "(hydra.sweep.dir)."
         ) from None
+    remove_temporary_files(folder, below=False)  # a job of a killed sweep may be running
     path = folder / SWEEP_FILE
     content = {"arguments": list(arguments), "params": dict(params)}
     try:

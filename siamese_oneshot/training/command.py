@@ -14,12 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_oneshot.callbacks.checkpoints import checkpoint_exists
 from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.loggers.run_summary import RunName, log_result
 from siamese_oneshot.runs.record import write_record
+from siamese_oneshot.runs.result import FILE, read_result
 from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.launch import (
     check_started,
@@ -110,15 +110,23 @@ def _train(cfg: DictConfig, folder: Path) -> float:
 
 def _check_new(resume: str | None, folder: Path) -> None:
     """Refuse to start a training in the folder of another run, anew or from a checkpoint."""
-    last = folder / "checkpoints" / "last.ckpt"
+    holds = any((folder / "checkpoints").glob("*.ckpt")) or _has_scores(folder)
     source = None if resume is None else Path(resume)
     run = source.parent.parent if source is not None and source.suffix == ".ckpt" else source
     is_own = run is not None and run.resolve() == folder.resolve()
-    if not is_own and is_first_process() and checkpoint_exists(last):
+    if not is_own and is_first_process() and holds:
         raise UserError(
             f"{folder} already holds a run: continue it with resume={quoted(folder)}, choose "
             "another hydra.run.dir, or remove the folder"
         )
+
+
+def _has_scores(folder: Path) -> bool:
+    """Whether a folder's result must be kept; that of a training which never began need not be."""
+    try:
+        return bool(read_result(folder).scores)
+    except UserError:
+        return (folder / FILE).exists()
 
 
 def _check_trusted(cfg: DictConfig) -> None:

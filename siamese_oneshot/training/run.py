@@ -71,7 +71,7 @@ from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import MachineFault, OtherVersion, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
-from siamese_oneshot.utils.io import check_sums, previous
+from siamese_oneshot.utils.io import check_sums, keep_copy, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 from siamese_oneshot.utils.text import bare_key, near
 
@@ -115,6 +115,7 @@ class TrainingRun:
         self.warnings = list[str]()
         self.is_recorded = False  # what is asked for; from then on its result counts
         self.earlier: RunResult | None = None  # result of the legs before this one
+        self._is_written = False  # a result of this leg
         self._kept_step: int | None = None
         if is_first_process():
             log.info("building the network and reading the images")
@@ -166,6 +167,7 @@ class TrainingRun:
         leg: dict[str, Any] = {"step": 0, "overrides": overrides, "changes": {}}
         leg |= {name: self.environment[name] for name in ("command", "commit")}
         earlier: list[dict[str, Any]] = []
+        self.exact_resume.validation = self.data.validation.digests
         if self.checkpoint is not None:
             self.earlier = self._earlier_result()
             if self.earlier is not None:
@@ -175,6 +177,13 @@ class TrainingRun:
             check_identity(known, self.module.metadata, self.checkpoint)
             self.module.metadata |= {k: v for k, v in known.items() if k == "init_from"}
             state = content.get("exact_resume") or {}
+            digests = self.exact_resume.validation
+            if state.get("validation", digests) != digests:
+                raise UserError(
+                    f"data.eval: {self.checkpoint} was selected on other validation episodes or "
+                    "pairs, so a continued run would mix two scores. Resume it without this "
+                    "change; evaluate takes lists of any size"
+                )
             earlier = state.get("legs") or []
             changes = differences(state["settings"], settings) if "settings" in state else {}
             check_weights(content, self.module, self.checkpoint, changes)
@@ -211,6 +220,21 @@ class TrainingRun:
             keep_changes(self.folder)
             write_record(self.folder, self.cfg, HydraConfig.get())
         self.is_recorded = True
+
+    def _keep_later(self) -> None:
+        """Keep what a run learned after an older checkpoint of its own, from which it goes on."""
+        last = self.folder / "checkpoints" / "last.ckpt"
+        own, source = last.parent.resolve(), self.checkpoint and self.checkpoint.resolve()
+        if source is None or source.parent != own or source.name == last.name:
+            return
+        if not is_first_process():
+            return
+        files = [last, *(one.path for one in self.loggers if isinstance(one, ResumableCSVLogger))]
+        kept = [copy for path in files if (copy := keep_copy(path, "replaced")) is not None]
+        if kept:
+            text = f"the run goes on from {source.name}; what it had after that is kept as "
+            self.warnings.append(text + ", ".join(path.name for path in kept))
+            log.warning("%s", self.warnings[-1])
 
     def metadata(self) -> dict[str, Any]:
         """What a user of the checkpoint alone should know, in plain values."""
@@ -267,8 +291,9 @@ class TrainingRun:
         """
         if is_first_process():
             self._announce()
+        keep = LambdaCallback(on_train_start=lambda *_: self._keep_later())  # before it is changed
         begin = LambdaCallback(on_train_start=lambda *_: self.record())
-        trainer = self.trainer([*self.callbacks, begin], self.loggers)
+        trainer = self.trainer([keep, *self.callbacks, begin], self.loggers)
         status, scores, is_done = "failed", list[Score](), False
         with self.signals:
             try:
@@ -455,7 +480,8 @@ class TrainingRun:
         if not is_first_process():
             return
         try:
-            write_result(self.folder, result)
+            write_result(self.folder, result, keep=not self._is_written)
+            self._is_written = True
         except OSError as problem:
             log.warning("The result cannot be written: %s", problem)
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import stat
 import tempfile
 import uuid
@@ -138,13 +139,26 @@ def check_writable(folder: Path) -> None:
 
 def set_aside(path: Path, word: str) -> Path | None:
     """Rename ``x.csv`` to ``x.<word>.csv``, or ``x.<word>2.csv``, …; None if it cannot be."""
-    numbers = itertools.chain([""], itertools.count(2))
-    names = (path.with_name(f"{path.stem}.{word}{n}{path.suffix}") for n in numbers)
-    aside = next(name for name in names if not name.exists())
     try:
-        return path.rename(aside)
+        return path.rename(_free_name(path, word))
     except OSError:
         return None
+
+
+def _free_name(path: Path, word: str) -> Path:
+    numbers = itertools.chain([""], itertools.count(2))
+    names = (path.with_name(f"{path.stem}.{word}{n}{path.suffix}") for n in numbers)
+    return next(name for name in names if not name.exists())
+
+
+def keep_copy(path: Path, word: str) -> Path | None:
+    """Keep what a file holds now as ``x.<word>.csv``, …; None if there is no such file."""
+    if not path.is_file():
+        return None
+    copy = _free_name(path, word)
+    with open(path, "rb") as source, atomic_write(copy) as file:
+        shutil.copyfileobj(source, file)
+    return copy
 
 
 def previous(path: Path) -> Path:
@@ -164,12 +178,12 @@ def check_sums(path: Path) -> None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")
 
 
-def remove_temporary_files(folder: Path) -> None:
-    """Remove temporary files in and below a folder that a killed process left.
+def remove_temporary_files(folder: Path, below: bool = True) -> None:
+    """Remove temporary files in a folder, and ``below`` it, that a killed process left.
 
     No other process may be writing.
     """
-    for path in folder.rglob(".*.tmp"):
+    for path in folder.rglob(".*.tmp") if below else folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             path.unlink()
 

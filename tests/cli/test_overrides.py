@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,46 @@ def test_what_no_run_records_is_refused_before_it_is_read(
     assert f"it records {line}; remove that" in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("train.log", "is a link that leads out of the run"),
+        ("run.lock", "is a link that leads out of the run"),
+        ("csv/version_0/metrics.csv", "is a link that leads out of the run"),
+        ("checkpoints", "is a link that leads out of the run"),
+        ("pipe", "is a pipe or a device"),
+    ],
+)
+def test_a_strangers_links_and_pipes_are_not_written_to(
+    conf: Path, tmp_path: Path, refused: Callable[..., tuple[int, str]], name: str, says: str
+) -> None:
+    folder = started("seed=4", folder=tmp_path / "run")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("as it was")
+    path = folder / name
+    if name == "pipe":
+        os.mkfifo(path)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            path.rename(tmp_path / "checkpoints")
+        path.unlink(missing_ok=True)
+        path.symlink_to(tmp_path / "checkpoints" if name == "checkpoints" else elsewhere)
+    code, shown = refused(f"resume={folder}")
+    assert code == 1
+    assert f"{path} {says}" in shown
+    assert elsewhere.read_text() == "as it was"
+    assert run_hydra(look, argv=[f"resume={folder}", "+trust=true"])["seed"] == 4
+
+
+def test_links_within_a_run_are_its_own(conf: Path, tmp_path: Path) -> None:
+    folder = started("seed=4", folder=tmp_path / "run")
+    (folder / "latest").symlink_to("checkpoints")
+    (folder / "gone").symlink_to("no-such-file")
+    (tmp_path / "link").symlink_to(folder)
+    assert run_hydra(look, argv=[f"resume={tmp_path / 'link'}"])["seed"] == 4
+
+
 @pytest.mark.parametrize("word", ["resume=null", "resume="])
 def test_resume_may_be_empty(conf: Path, tmp_path: Path, word: str) -> None:
     assert Path(run_hydra(look, argv=[word])["folder"]) == tmp_path / "work" / "outputs" / "run"
@@ -224,7 +265,7 @@ def test_resume_may_be_empty(conf: Path, tmp_path: Path, word: str) -> None:
     [
         (["resume=nowhere"], "there is no run at"),
         (["resume=."], "overrides.yaml does not exist"),
-        (["resume=weights.ckpt"], "there is no run at"),
+        (["resume=weights.ckpt"], "its weights: init_from=weights.ckpt"),
         (["resume=damaged"], "is damaged"),
         (["resume=broken"], "cannot be read"),
         (["-m", "resume=damaged"], "cannot be used with --multirun"),

@@ -80,6 +80,10 @@ def test_a_rewind_to_the_start_removes_the_file(tmp_path: Path) -> None:
         b"\x00\x01\x02",
         b"a,b\n1,2\n",
         b"loss,step\nx\n0.1,0\n0.2\n0.3,1\n",
+        b"loss,step\n0.1,0\n0.2\n0.3,1\n",
+        b'loss,step\n0.1,0\n"0.2,1\n0.3,2\n',
+        b"loss,step\n0.1,0\n0.2,\xb2\n0.3,2\n",
+        b"loss,step\n0.1,0\n0.\xff2,1\n0.3,2\n",
         b'loss,step\n0.1,0\n"0.2',
     ],
 )

@@ -41,6 +41,7 @@ from siamese_oneshot.runs.checkpoint import (
     save_trained,
     untrusted_targets,
 )
+from siamese_oneshot.runs.result import RunResult, write_result
 from siamese_oneshot.utils.config import instantiate_plain
 from siamese_oneshot.utils.errors import UserError
 
@@ -219,6 +220,8 @@ def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     checkpoint(tmp_path, {"network": description(embedding_dim=9)})
     with pytest.raises(UserError, match="does not hold a network"):
         load_trained(path)
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged .*: it is cut short"):
+        load_trained(_cut(path))
     foreign = tmp_path / "foreign.safetensors"
     save_file({"x": torch.zeros(1)}, foreign)
     with pytest.raises(UserError, match="does not hold a network"):
@@ -226,6 +229,49 @@ def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     foreign.write_bytes(b"\xff" * 40)
     with pytest.raises(UserError, match="cannot be read"):
         load_trained(foreign)
+
+
+def _cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-100])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "it holds a list"),
+        ("text", "it holds a str"),
+        ({"state_dict": {}, "siamese_oneshot": "text"}, "damaged or not a plain checkpoint"),
+        ({"state_dict": [1], "siamese_oneshot": {}}, "damaged or not a plain checkpoint"),
+        ({"state_dict": {1: torch.zeros(1)}}, "does not hold a network"),
+        ({"state_dict": {"network.x": [1]}}, "holds more than tensors"),
+        ({"state_dict": {"network.x": torch.tensor(torch.nan)}}, r"NaN or infinite, as in x"),
+    ],
+)
+def test_a_checkpoint_of_another_package_is_said_to_be_one(
+    tmp_path: Path, content: Any, message: str
+) -> None:
+    path = tmp_path / "foreign.ckpt"
+    if isinstance(content, dict):
+        content = {"siamese_oneshot": {"version": VERSION, "network": description()}, **content}
+    torch.save(content, path)
+    with pytest.raises(UserError, match=message):
+        load_trained(path)
+
+
+def test_a_run_whose_result_names_a_checkpoint_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    path = empty_checkpoint(tmp_path / "run")
+    result = RunResult(
+        status="finished", experiment="tiny", seed=0, data_source="omniglot", data_digest="d",
+        data_split="koch", scores=[], val_accuracy=None, checkpoint="checkpoints/best.ckpt",
+        steps=1, epochs=1, train_seconds=1.0, total_seconds=1.0, precision="32-true",
+    )  # fmt: skip
+    write_result(tmp_path / "run", result)
+    assert find_weights(tmp_path / "run") == path
+    for elsewhere in ("../x.ckpt", "/etc/passwd"):
+        write_result(tmp_path / "run", replace(result, checkpoint=elsewhere))
+        with pytest.raises(UserError, match=f"from {elsewhere}, outside of that folder"):
+            find_weights(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", sorted(PRETRAINED))

@@ -95,6 +95,13 @@ def test_the_same_sweep_may_be_opened_again_and_no_other(tmp_path: Path) -> None
     for command in ("train a=1 hydra.sweeper.n_trials=2", "train a=1 hydra.sweeper.n_trials=3"):
         with open_sweep(tmp_path, ["a=1"], {"b": "1,2"}, command):
             assert command_of(tmp_path) == command
+        # Of a killed driver, and of a job that may be running.
+        ours, theirs = tmp_path / ".sweep.json.0.tmp", tmp_path / "0" / ".result.json.0.tmp"
+        assert not ours.exists()
+        theirs.parent.mkdir(exist_ok=True)
+        for path in (ours, theirs):
+            path.touch()
+    assert theirs.exists()
     for arguments, params in ((["a=2"], {"b": "1,2"}), (["a=1"], {})):
         with (
             pytest.raises(UserError, match=r"holds another sweep(.|\n)*1(.|\n)*now"),

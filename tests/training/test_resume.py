@@ -74,6 +74,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["resume={run}", "trainer.max_steps=0"], "trainer.max_steps=0"),
         (["resume={run}", "seed=1"], "seed: "),
         (["resume={run}", "data.split=one_drawer"], "data.split"),
+        (["resume={run}", "data.eval.val_runs=5"], "other validation episodes or pairs"),
+        (["resume={run}", "data.eval.n_pairs=100"], "other validation episodes or pairs"),
         (["resume={run}", "data.synthetic.n_alphabets=6"], "data: "),
         (["resume={run}", "optimizer=adam"], "state of siamese_oneshot.models.optimizers.adamw"),
         (["resume={run}", "model.encoder.filters=[8,8,8,4]"], "other layers"),
@@ -153,6 +155,54 @@ def test_a_run_is_forked_into_an_empty_folder_only(
     if what:
         run(f"resume={finished / what}", f"hydra.run.dir={other}", "trainer.max_steps=9")
         assert read_result(other).steps == 9
+
+
+def test_what_came_after_an_older_checkpoint_is_kept(finished: Path) -> None:
+    """Six steps of three an epoch; the state of the third becomes the one to go on from."""
+    first, second = finished / "checkpoints" / "first.ckpt", finished.parent / "half"
+    run(*LINE, "trainer.max_steps=3", f"hydra.run.dir={second}")
+    shutil.copy(second / "checkpoints" / "last.ckpt", first)
+    last = finished / "checkpoints" / "last.ckpt"
+    history = finished / "csv" / "version_0" / "metrics.csv"
+    before = last.read_bytes(), history.read_bytes()
+    run(f"resume={first}", "trainer.max_steps=9", "test=false")
+    result = read_result(finished)
+    assert result.steps == 9
+    kept = last.with_name("last.replaced.ckpt"), history.with_name("metrics.replaced.csv")
+    assert (kept[0].read_bytes(), kept[1].read_bytes()) == before
+    (warning,) = [text for text in result.warnings if "goes on from first.ckpt" in text]
+    assert "last.replaced.ckpt, metrics.replaced.csv" in warning
+
+
+def test_scores_that_stay_keep_the_digests_of_their_lists(finished: Path) -> None:
+    before = read_result(finished)
+    run(f"resume={finished}", "trainer.max_steps=9", "test=false", "data.eval.test_runs=5")
+    after = read_result(finished)
+    assert after.earlier_scores == {"test": 6}
+    assert after.task_digests == before.task_digests
+
+
+def test_an_interrupted_run_keeps_the_result_before_it(finished: Path) -> None:
+    """Its own is written twice: at once, and with the validation scores."""
+    before = (finished / "result.json").read_bytes()
+    ctrl_c = "+callbacks.stop._target_=stoppers.PressCtrlCLate"
+    with pytest.raises(SystemExit):
+        run(f"resume={finished}", "trainer.max_steps=30", ctrl_c)
+    assert (finished / "result.previous.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("left", ["checkpoints/best.ckpt", "result.json"])
+def test_a_folder_with_anything_of_a_run_is_no_place_for_another(
+    finished: Path, capsys: pytest.CaptureFixture[str], left: str
+) -> None:
+    shutil.copy(finished / left, finished.parent / "kept")
+    shutil.rmtree(finished)
+    path = finished / left
+    path.parent.mkdir(parents=True)
+    shutil.copy(finished.parent / "kept", path)
+    with pytest.raises(SystemExit):
+        run(*LINE, f"hydra.run.dir={finished}")
+    assert "already holds a run" in capsys.readouterr().err
 
 
 def test_a_busy_folder_stays_as_it_is(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from siamese_oneshot.utils.io import (
     atomic_write,
     check_writable,
+    keep_copy,
     new_folder,
     previous,
     remove_temporary_files,
@@ -45,8 +46,21 @@ def test_temporary_files_below_a_folder_are_removed(tmp_path: Path) -> None:
     deep.parent.mkdir()
     for path in (deep, tmp_path / ".hydra.tmp", tmp_path / "own.tmp"):
         path.touch()
+    remove_temporary_files(tmp_path, below=False)
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["own.tmp"]
+    assert deep.exists()
     remove_temporary_files(tmp_path)
     assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == ["own.tmp"]
+
+
+def test_what_a_file_holds_is_copied_under_a_free_name(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    assert keep_copy(path, "replaced") is None
+    for text, name in (("one", "last.replaced.ckpt"), ("two", "last.replaced2.ckpt")):
+        path.write_text(text)
+        copy = keep_copy(path, "replaced")
+        assert copy is not None
+        assert (copy.name, copy.read_text(), path.read_text()) == (name, text, text)
 
 
 def test_folders_of_one_second_get_numbers(tmp_path: Path) -> None:
