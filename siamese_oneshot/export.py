@@ -41,6 +41,7 @@ from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.io import atomic_write, check_writable
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import bare_key, quoted
 
@@ -80,6 +81,7 @@ def export(
         raise UserError(
             "--evaluation is for exported weights: those of a run are rounded, and then evaluated"
         )
+    check_writable(file.parent)
     trained = load_trained(source, trust)
     try:
         result = read_result(Path(source))
@@ -128,7 +130,8 @@ def _write(
         )  # fmt: skip
     save_trained(exported, file, weights)
     page = file.with_suffix(".md")
-    page.write_text(card_page(exported, model, file.name))
+    with atomic_write(page) as text:
+        text.write(card_page(exported, model, file.name).encode())
     return page
 
 

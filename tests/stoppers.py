@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers.logger import DummyLogger
 
 from siamese_oneshot.callbacks.signals import SignalHandler
 
@@ -87,6 +89,15 @@ class Hold(pl.Callback):
         (signals,) = (c for c in trainer.callbacks if isinstance(c, SignalHandler))
         while held.exists() and signals.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+class Told(DummyLogger):
+    """Keeps the settings that it is told."""
+
+    settings: ClassVar[list[Any]] = []
+
+    def log_hyperparams(self, params, *_, **__):
+        self.settings.append(params)
 
 
 class Slow(pl.Callback):

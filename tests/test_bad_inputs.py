@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import SMALL, ask
+from asking import EPISODES, SMALL, TASKS, ask
 from bad_omniglot import BAD_OMNIGLOT, Spoil
 from bad_own import BAD_OWN, FOLDER, PREDICT, Make, good
 from bad_settings import BAD_SETTINGS
@@ -179,6 +179,54 @@ def test_a_full_disk_for_a_run(tiny_disk: Path, capsys: pytest.CaptureFixture[st
     assert re.fullmatch(
         r"Error: .*No space left on device; free some space on that disk.*\n", message
     )
+
+
+@pytest.fixture(params=["a file", "a read-only folder"])
+def shut(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Where nobody can write, root neither."""
+    path = tmp_path / "shut"
+    if request.param == "a file":
+        path.write_text("as it was")
+        yield path
+        return
+    path.mkdir()
+    for options in (["--bind", str(path), str(path)], ["-o", "remount,ro,bind", str(path)]):
+        if os.geteuid() != 0 or subprocess.run(["mount", *options], check=False).returncode != 0:
+            pytest.skip("only root can mount a folder, and not everywhere")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["train", "hydra.run.dir={shut}/run"],
+        ["train", "hydra.run.dir={shut}"],
+        ["train", "-m", "seed=0,1", "hydra.sweep.dir={shut}"],
+        ["train", "callbacks.checkpoint.dirpath={shut}/checkpoints"],
+        ["train", "callbacks.last_checkpoint.dirpath={shut}/checkpoints"],
+        ["evaluate", "models=chance", "output_dir={shut}/out"],
+        ["predict", "output_dir={shut}/out"],
+    ],
+    ids=lambda line: " ".join(line),
+)
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(
+    work: Path, shut: Path, line: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good()
+    command, *rest = [text.format(shut=shut) for text in line]
+    config, task = TASKS[command]
+    own = EPISODES if command == "train" else ()
+    with pytest.raises(SystemExit) as stopped:
+        run_hydra(task, config, [*SMALL[command], *own, *rest])
+    shown = capsys.readouterr()
+    assert stopped.value.code == 1
+    reason = "Read-only file system|Not a directory|File exists"
+    assert re.fullmatch(rf"Error: .*{shut}.*({reason}).*\n", shown.err), shown
+    assert not re.search("step|embedded", shown.out)
+    assert not results(work)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,15 @@ def test_exported_weights_are_copied_and_keep_their_thresholds(run: Path, tmp_pa
     assert "train it" in page.read_text()
 
 
+def test_a_file_that_cannot_be_written_is_refused_before_the_evaluation(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_evaluate", lambda *_: pytest.fail("evaluated"))
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        export(run, tmp_path / "file" / "net.safetensors")
+
+
 def test_an_evaluation_of_several_models_is_refused(run: Path, tmp_path: Path) -> None:
     first, file = tmp_path / "first.safetensors", tmp_path / "other.safetensors"
     export(run, first)

@@ -157,6 +157,7 @@ def test_a_failed_job_of_submitit_says_so_in_its_own_log(tmp_path: Path) -> None
     assert "the job failed" in text
     assert "invalid strategy" in text
     assert "Traceback" in text
+    assert "success" not in text
 
 
 @pytest.mark.parametrize(("environment", "code"), [({"SUBMITIT_FOLDER": "x"}, 1), ({}, 0)])

@@ -65,7 +65,7 @@ def build_loggers(
     Args:
         settings: A mapping of loggers, as in ``conf/logger``.
         folder: The run's; the ``save_dir`` of loggers whose own is null.
-        config: The whole configuration, plain values.
+        config: The whole configuration, plain values; empty to leave that of an earlier process.
         name: Of the run, where a logger's settings have none of their own.
         wandb_options: Further arguments of `WandbRun.open`.
 
@@ -88,7 +88,8 @@ def build_loggers(
                     logger.open(folder, config, name=name, **wandb_options)
                 )
             else:
-                logger.log_hyperparams(dict(config))
+                if config:
+                    logger.log_hyperparams(dict(config))
                 stack.push(partial(_finalize, logger))
             if logger is not None:
                 loggers.append(logger)

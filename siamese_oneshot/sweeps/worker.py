@@ -51,12 +51,13 @@ def _end_with(parent: int) -> None:
 def fail_visibly(error: Exception) -> None:
     """In a job of submitit: log the error, and end with a non-zero exit code.
 
-    Submitit itself only hands the error to the driver, which may not be there any more; in its log
-    the job has completed successfully.
+    Submitit itself only hands the error to the driver, which may not be there any more; its log
+    would say that the job has completed successfully.
     """
     if "SUBMITIT_FOLDER" not in os.environ:
         return
     log.error("the job failed: %s", "".join(traceback.format_exception(error)).rstrip())
+    logging.getLogger("submitit").addFilter(lambda record: "success" not in record.getMessage())
 
     def end() -> None:
         logging.shutdown()

@@ -90,10 +90,11 @@ def _train(cfg: DictConfig, folder: Path) -> float:
     seed_all(cfg.seed)
     run = TrainingRun(cfg, folder)
     label = RunName.of(folder, cfg.name, cfg.seed, list(HydraConfig.get().overrides.task))
+    run.config = {**plain, "metadata": run.metadata() | run.surroundings()}
     with build_loggers(
         cfg.get("logger"),
         folder,
-        {**plain, "metadata": run.metadata() | run.surroundings()},
+        run.config if run.is_recorded else {},
         name=label.name,
         group=label.group,
         tags=(cfg.name, run.data.dataset.source, run.data.split.name),

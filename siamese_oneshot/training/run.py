@@ -33,6 +33,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from siamese_oneshot.callbacks.checkpoints import (
     AtomicCheckpointIO,
+    LastCheckpoint,
     best_checkpoint,
     checkpoint_exists,
     read_checkpoint,
@@ -71,7 +72,7 @@ from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import MachineFault, OtherVersion, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
-from siamese_oneshot.utils.io import check_sums, keep_copy, previous
+from siamese_oneshot.utils.io import check_sums, check_writable, keep_copy, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 from siamese_oneshot.utils.text import bare_key, near
 
@@ -95,6 +96,7 @@ class TrainingRun:
         module: The module, untrained until ``go``.
         callbacks: The trainer's callbacks.
         loggers: The trainer's loggers; to be set before ``go``.
+        config: What they are told of a resumed run once it trains.
         result: The result; None until the run has ended.
     """
 
@@ -111,6 +113,7 @@ class TrainingRun:
         self.environment = environment(gpus=devices if self.accelerator in ("gpu", "cuda") else 0)
         self.machine = machine()
         self.loggers: list[Logger] = []
+        self.config: dict[str, Any] = {}
         self.result: RunResult | None = None
         self.warnings = list[str]()
         self.is_recorded = False  # what is asked for; from then on its result counts
@@ -149,6 +152,9 @@ class TrainingRun:
         for callback in self.callbacks:
             if isinstance(callback, TimeEstimate):
                 callback.shorter = [text for text in callback.shorter if not in_force(text, cfg)]
+        for path in [folder / "csv", *map(_checkpoint_folder, self.callbacks)]:
+            if path is not None and is_first_process():
+                check_writable(path)
         self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
         if self.checkpoint is None and cfg.init_from is not None:
             self.module.metadata["init_from"] = begin_from(cfg.init_from, self.module, self.data)
@@ -219,6 +225,8 @@ class TrainingRun:
         if is_first_process() and not self.is_recorded:
             keep_changes(self.folder)
             write_record(self.folder, self.cfg, HydraConfig.get())
+            for logger in self.loggers:
+                logger.log_hyperparams(self.config)
         self.is_recorded = True
 
     def _keep_later(self) -> None:
@@ -484,6 +492,14 @@ class TrainingRun:
             self._is_written = True
         except OSError as problem:
             log.warning("The result cannot be written: %s", problem)
+
+
+def _checkpoint_folder(callback: Callback) -> Path | None:
+    """Where a callback writes checkpoints, if it does and that is known."""
+    if isinstance(callback, LastCheckpoint):
+        return callback.path.parent
+    dirpath = getattr(callback, "dirpath", None)
+    return None if dirpath is None else Path(dirpath)
 
 
 def in_force(override: str, cfg: DictConfig) -> bool:

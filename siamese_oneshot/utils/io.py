@@ -133,8 +133,11 @@ def check_writable(folder: Path) -> None:
     If it does not exist yet, the nearest folder above it is tried.
     """
     existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    with tempfile.TemporaryFile(dir=existing, prefix=".") as file:
-        file.write(b".")
+    try:
+        with tempfile.TemporaryFile(dir=existing, prefix=".") as file:
+            file.write(b".")
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(folder)) from problem
 
 
 def set_aside(path: Path, word: str) -> Path | None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from filelock import FileLock
 from hydra import compose, initialize_config_dir
+from stoppers import Told
 from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import conf_dir, run_hydra
@@ -155,6 +156,15 @@ def test_a_run_is_forked_into_an_empty_folder_only(
     if what:
         run(f"resume={finished / what}", f"hydra.run.dir={other}", "trainer.max_steps=9")
         assert read_result(other).steps == 9
+
+
+def test_loggers_are_told_settings_that_something_is_trained_with(finished: Path) -> None:
+    line = [f"resume={finished}", "loss.smoothing=0.2", "+logger.own._target_=stoppers.Told"]
+    Told.settings.clear()
+    run(*line)
+    assert Told.settings == []
+    run(*line, "trainer.max_steps=9")
+    assert [settings["loss"]["smoothing"] for settings in Told.settings] == [0.2]
 
 
 def test_what_came_after_an_older_checkpoint_is_kept(finished: Path) -> None:
