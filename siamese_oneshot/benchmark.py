@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-import timeit
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,6 +28,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any, NamedTuple
 
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
@@ -35,6 +37,31 @@ from siamese_oneshot.utils.tables import Table, text_of
 ROOT = Path(__file__).resolve().parents[1]
 _THROUGHPUT = ("speed/images_per_second", "speed/pictures_per_second")  # by revision
 _TRAIN = ("-m", "siamese_oneshot.train")
+# Measures a network on random images, of the package that is found: this one's or a revision's.
+_NETWORK = """
+import json, sys, timeit, torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+def fastest(work):  # seconds of the fastest of five calls, after one to warm up
+    return min(timeit.repeat(work, number=1, repeat=6)[1:])
+
+with initialize_config_dir(sys.argv[1], version_base="1.3"):
+    cfg = compose("config", sys.argv[3:])
+network = instantiate(cfg.model)
+n = int(sys.argv[2])
+images = torch.rand(n, 1, *[cfg.model.encoder.get("image_size") or cfg.model.encoder.size] * 2)
+gradient = fastest(lambda: network.embed(images).square().mean().backward())
+with torch.no_grad():
+    embeddings = network.embed(images)
+    embed = fastest(lambda: network.embed(images))
+    score = fastest(lambda: network.score(embeddings[:, None], embeddings))
+print(json.dumps({
+    "network: embed, images/s": n / embed,
+    "network: embed and gradient, images/s": n / gradient,
+    "network: score, pairs/s": n * n / score,
+}))
+"""
 Values = dict[str, float]  # by what was measured, with its unit
 
 
@@ -46,17 +73,27 @@ class Checkout:
     root: Path
     overrides: Sequence[str] = ()
 
-    def run(self, *words: str, folder: str) -> float:
-        """Run ``python`` with this checkout's package; returns the seconds that it took."""
+    def run(self, *words: str, folder: str) -> Ran:
+        """Run ``python`` with this checkout's package."""
         environment = {**os.environ, "PYTHONPATH": str(self.root), "WANDB_MODE": "disabled"}
-        began = time.perf_counter()
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
             [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True
         )
         seconds = time.perf_counter() - began
         if done.returncode:
             raise UserError(f"{self.name}: {' '.join(words)} failed:\n{done.stderr[-2000:]}")
-        return seconds
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Ran(seconds, processor, done.stdout)
+
+
+class Ran(NamedTuple):
+    """What a command took: seconds, seconds of processor time; and what it printed."""
+
+    seconds: float
+    processor: float
+    output: str
 
 
 def measure_train(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
@@ -65,9 +102,8 @@ def measure_train(code: Checkout, options: argparse.Namespace, folder: str) -> V
     for steps in (options.steps, 3 * options.steps):
         line = ["logger=none", "test=false", "trainer.log_every_n_steps=1"]
         line += [f"trainer.max_steps={steps}", f"hydra.run.dir={folder}/{steps}"]
-        seconds.append(
-            code.run(*_TRAIN, *_experiment(options), *line, *code.overrides, folder=folder)
-        )
+        line = [*_experiment(options), *line, *code.overrides]
+        seconds.append(code.run(*_TRAIN, *line, folder=folder).seconds)
     step = (seconds[1] - seconds[0]) / (2 * options.steps)
     values = {"train: s/step": step, "train: rest, s": seconds[0] - options.steps * step}
     rate = images_per_second(Path(folder, str(3 * options.steps)))
@@ -92,23 +128,32 @@ def measure_sweep(code: Checkout, options: argparse.Namespace, folder: str) -> V
     for jobs in (1, 3):
         line = ["-m", f"seed=range({jobs})", "trainer.max_steps=1", "logger=none", "test=false"]
         line += [f"hydra.sweep.dir={folder}/{jobs}", *_experiment(options), *code.overrides]
-        seconds.append(code.run(*_TRAIN, *line, folder=folder))
+        seconds.append(code.run(*_TRAIN, *line, folder=folder).seconds)
     return {"sweep: s/job": (seconds[1] - seconds[0]) / 2}
 
 
 def measure_start(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
-    """How long commands take before they do anything."""
-    return {
-        "start: import, s": code.run("-c", "import siamese_oneshot", folder=folder),
-        "start: train --help, s": code.run(*_TRAIN, "--help", folder=folder),
-        "start: train --cfg job, s": code.run(*_TRAIN, "--cfg", "job", folder=folder),
+    """How long commands take before they do anything, and a training of one step, validated once.
+
+    Processor time compares best where other work goes on.
+    """
+    values = {
+        "import": code.run("-c", "import siamese_oneshot", folder=folder),
+        "train --help": code.run(*_TRAIN, "--help", folder=folder),
+        "train --cfg job": code.run(*_TRAIN, "--cfg", "job", folder=folder),
+    }
+    line = ["logger=none", "test=false", "trainer.max_steps=1", f"hydra.run.dir={folder}/run"]
+    line += [*_experiment(options), *code.overrides]
+    values["train, one step"] = code.run(*_TRAIN, *line, folder=folder)
+    return {f"start: {name}, s": ran.seconds for name, ran in values.items()} | {
+        "start: train, one step, s of processor": values["train, one step"].processor
     }
 
 
 def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
     """An evaluation as a command and, for this checkout, its parts in this process."""
     line = ["-m", "siamese_oneshot.evaluate", options.model, "logger=none", "mnist=false"]
-    values = {"evaluate: command, s": code.run(*line, *code.overrides, folder=folder)}
+    values = {"evaluate: command, s": code.run(*line, *code.overrides, folder=folder).seconds}
     if code.root != ROOT:
         return values
     from siamese_oneshot.data.datamodule import OmniglotDataModule
@@ -134,28 +179,10 @@ def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -
 
 
 def measure_network(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
-    """The network alone on random images, in this process."""
-    import torch
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from siamese_oneshot.utils.config import conf_dir, instantiate_plain
-
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", [*_experiment(options), *code.overrides])
-    network = instantiate_plain(OmegaConf.to_container(cfg.model, resolve=True))
-    n, side = options.batch_size, network.encoder.image_size
-    images = torch.rand(n, 1, side, side)
-    gradient = _fastest(lambda: network.embed(images).square().mean().backward())
-    with torch.no_grad():
-        embeddings = network.embed(images)
-        embed = _fastest(lambda: network.embed(images))
-        score = _fastest(lambda: network.score(embeddings[:, None], embeddings))
-    return {
-        "network: embed, images/s": n / embed,
-        "network: embed and gradient, images/s": n / gradient,
-        "network: score, pairs/s": n * n / score,
-    }
+    """The network alone on random images."""
+    line = [str(code.root / "conf"), str(options.batch_size), *_experiment(options)]
+    values: Any = json.loads(code.run("-c", _NETWORK, *line, *code.overrides, folder=folder).output)
+    return dict(values)
 
 
 MEASURES: dict[str, Callable[[Checkout, argparse.Namespace, str], Values]] = {
@@ -221,11 +248,6 @@ def _experiment(options: argparse.Namespace) -> list[str]:
     return [f"+experiment={options.experiment}"] if options.experiment else []
 
 
-def _fastest(work: Callable[[], object], repeats: int = 5) -> float:
-    """Seconds of the fastest call, after one to warm up."""
-    return min(timeit.repeat(work, number=1, repeat=repeats + 1)[1:])
-
-
 @entry_point()
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
@@ -247,8 +269,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = options.what or ["train"]
     if not {*wanted} <= {*MEASURES} or min(options.steps, options.repeats, options.batch_size) < 1:
         parser.error(f"WHAT is of {', '.join(MEASURES)}; numbers must be 1 or more")
-    if options.against and "network" in wanted:
-        parser.error("network runs in this process and cannot be measured --against a revision")
     try:
         with worktree(options.against) if options.against else nullcontext() as root:
             checkouts = [Checkout("this", ROOT, options.overrides)]

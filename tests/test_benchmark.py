@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siamese_oneshot import benchmark
-from siamese_oneshot.benchmark import ROOT, Checkout, compare, images_per_second, main
+from siamese_oneshot.benchmark import ROOT, Checkout, Ran, compare, images_per_second, main
 
 
 def test_checkouts_take_turns_and_ratios_are_of_rounds() -> None:
@@ -37,9 +37,9 @@ def test_steps_are_the_difference_of_two_trainings(
 ) -> None:
     lines, seconds = [], iter([7.0, 11.0])
 
-    def run(self: Checkout, *words: str, folder: str) -> float:
+    def run(self: Checkout, *words: str, folder: str) -> Ran:
         lines.append(words)
-        return next(seconds)
+        return Ran(next(seconds), 0.0, "")
 
     monkeypatch.setattr(Checkout, "run", run)
     main(["train", "--steps", "2", "--repeats", "1", "--experiment", "paper", "--overrides", "a=1"])
@@ -59,9 +59,7 @@ def test_the_network_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in printed
 
 
-@pytest.mark.parametrize(
-    "line", [["nothing"], ["train", "--steps", "0"], ["network", "--against", "HEAD"]]
-)
+@pytest.mark.parametrize("line", [["nothing"], ["train", "--steps", "0"]])
 def test_wrong_command_lines_are_refused(line: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(line)
