@@ -65,7 +65,7 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert words in printed
     page = (out / "report.md").read_text(encoding="utf-8")
     for words in (
-        "| lr=0.01, act==1+1 | 1, 2 | 2 | 91.00 ± 12.71 | 91.00 ± 12.71 |",
+        "| lr=0.01, act==1+1 | 91.00 ± 12.71 | 2 | 1, 2 | 91.00 ± 12.71 |",
         "ValueError: größer \\| bad",
         "[index.html](index.html)",
         "### Importance of the settings",
@@ -188,3 +188,31 @@ def test_summary_of_a_sweep_without_a_finished_job(tmp_path: Path) -> None:
     make_job(tmp_path, 0, {"a": 1}, None)
     numbers = build.summary_of(Report(read_sweep([tmp_path])))
     assert numbers == {"jobs/all": 1, "jobs/unfinished": 1}
+
+
+def test_watch_writes_the_pages_again_until_it_is_stopped(
+    three_jobs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A browser loads them again after as many seconds; jobs that have ended since are on them."""
+    page = three_jobs / "report" / "index.html"
+    seen: list[tuple[float, str]] = []
+
+    def wait(seconds: float) -> None:
+        seen.append((seconds, page.read_text(encoding="utf-8")))
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        make_job(three_jobs, 3, {"optimizer.lr": 7.5}, result_of(0.95))
+
+    monkeypatch.setattr("siamese_oneshot.report.time", Mock(sleep=wait))
+    with pytest.raises(SystemExit) as stopped:
+        main([str(three_jobs), "--watch", "20"])
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    (first, before), (second, after) = seen
+    assert (first, second) == (20, 20)
+    for text in (before, after):
+        assert '<meta http-equiv="refresh" content="20">' in text
+    assert ("4 jobs: " in before, "4 jobs: " in after) == (False, True)
+    assert not parts_of(three_jobs / "report"), "nothing goes to W&B"
+    main([str(three_jobs), "--wandb", "disabled"])
+    assert 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")

@@ -291,7 +291,7 @@ def draw_confusions(
             frame(axes, color, 1.5)
             axes.set_title(readable(dataset.class_names[number]), fontsize=10, pad=3)
         look: dict[str, Any] = {"rotation": 0, "va": "center", "color": GRAY}
-        row[0].set_ylabel(f"{one.times} of\n{one.n}", ha="right", fontsize=11)
+        row[0].set_ylabel(f"{one.times} of {one.n}\nepisodes", ha="right", fontsize=10)
         row[0].yaxis.label.set(rotation=0, va="center")
         row[1].set_ylabel("↔", ha="center", labelpad=14, fontsize=14, **look)
     text = f"{title}. Each row is a pair of classes, blue and orange, by how often one was"

@@ -61,7 +61,7 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     max_way = max([2, *(int(points[0, -1]) for points in drawn.values())])
     others = [one for one in published(protocol) if not one.uncertain and max_way >= 20]
     others.sort(key=lambda one: -one.value)
-    figure = new_figure(8.4, 5.0 + 0.2 * len(drawn))
+    figure = new_figure(_WIDTH, 5.4 + 0.2 * len(drawn))
     axes = figure.subplots()
     top = max([0.99, *(float(points[3].max()) for points in drawn.values())])
     low, high = 0.8 / max_way, min(1 - (1 - top) / 2, 0.9995)
@@ -85,8 +85,15 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     if others:
         names = [f"{one.value:.4g} {textwrap.shorten(one.method, 34)}" for one in others]
         figure.add_artist(curves_legend)
-        figure.legend(marks, names, loc="outside right upper", frameon=False, fontsize=8,
-                      title=f"published, {way}-way,\ntest alphabets", title_fontsize=9)  # fmt: skip
+        figure.legend(
+            marks,
+            names,
+            loc="outside right upper",
+            frameon=False,
+            fontsize=9.5,
+            title_fontsize=10,
+            title=f"published, {way}-way,\ntest alphabets",
+        )
     axes.set_yscale("function", functions=(_log_odds, _from_log_odds))
     ticks = [tick for tick in _TICKS if low <= tick / 100 <= high]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
@@ -97,7 +104,7 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     axes.set_xticks([2, 5, 10, 15, 20] if max_way >= 20 else range(2, max_way + 1))
     axes.grid(axis="y", color="#e4e4e4")
     bare(axes)
-    heading(figure, "N-way one-shot accuracy, 95% intervals", 8.4, 11)
+    heading(figure, "N-way one-shot accuracy, 95% intervals", _WIDTH, 11)
     listed = ", ".join(ranked)
     text = f"Accuracy against the number of ways ({listed}). On this axis 90% and 99% are as far"
     text += " apart as 1% and 10%."
@@ -277,7 +284,7 @@ def draw_augmentations(
     show_image(axes, grid.nan_to_num(_GRAY).byte())
     frame(axes, "white", 0)
     side = images.shape[-1]
-    names = ["original"] + ["alphabet"] * (shared is not None) + ["image"] * (own is not None)
+    names = ["original"] + ["alphabet"] * (shared is not None) + ["own →"] * (own is not None)
     axes.xaxis.tick_top()
     axes.set_xticks([n * (side + _GAP) + side / 2 for n in range(len(names))], names, fontsize=10)
     axes.tick_params(length=0)

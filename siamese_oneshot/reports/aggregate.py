@@ -114,10 +114,13 @@ def certainty(groups: Sequence[Group]) -> str:
     above = sum(mean.margin is not None and mean.value + mean.margin < low for mean in others)
     scores = [[run.val_accuracy or 0.0 for run in group.runs] for group in groups]
     seeds = 100 * max(max(own) - min(own) for own in scores)
+    where = f"overlaps those of {len(others) - above} of {len(others)} other settings, so the order"
+    where += " is uncertain"
+    if above == len(others):
+        where = "is above those of all other settings"
     return (
-        f"The interval of the best settings is above those of {above} of {len(others)} others"
-        f"{', so the order is uncertain' if above < len(others) else ''}: seeds of the same "
-        f"settings differ by up to {seeds:.2f} points, the means of settings by up to "
+        f"The interval of the best settings {where}: seeds of the same settings differ by up to "
+        f"{seeds:.2f} points, the means of settings by up to "
         f"{100 * (best.value - others[-1].value):.2f}."
     )
 

@@ -57,6 +57,7 @@ _MAX_AXES = 8
 _GAP = 0.22  # between tick labels, as a share of an axis: they must not touch on a phone
 _SPEED = "speed/images_per_second"
 _BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
+_LOG_RATIO = 20  # of the values of a setting whose axis is logarithmic
 _SMALL_GAP = 0.13  # where there is one axis only
 ABSENT = "not set"  # the value of a setting that a run lacks
 
@@ -418,7 +419,7 @@ def _parallel_coordinates(report: Report) -> Chart | None:
     _add_hover(figure, [lines], _JOB_TIPS)
     look: dict[str, Any] = {
         "text_color": TEXT[0], "text_font": {"value": _FONT}, "background_fill_color": PAGE[0],
-        "background_fill_alpha": 0.75,
+        "background_fill_alpha": 1.0,  # lines do not cross the labels
     }  # fmt: skip
     ends = {"x0": [0] * len(rows), "x1": [1] * len(rows), "y0": rows, "y1": rows}
     figure.segment(**ends, color=AXIS[0])
@@ -461,7 +462,7 @@ def scale_of(values: Sequence[Value], gap: float = _GAP) -> Scale:
         ordered.insert(0, ABSENT)
         measured: list[float] = list(range(len(ordered)))
     elif is_numeric(ordered):
-        log = spans_decades(ordered)
+        log = spans_decades(ordered, _LOG_RATIO)
         measured = [math.log(number) if log else number for number in ordered]
     else:
         measured = list(range(len(ordered)))

@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ from siamese_oneshot.sweeps.job import COMPLETE, command_of
 from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import bare_key, folder_name, short_keys
+from siamese_oneshot.utils.text import bare_key, duration, folder_name, short_keys
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +163,12 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "run": run,
         "result": result,
         "folder": path_text(run.folder),
-        "duration": result and timedelta(seconds=round(result.train_seconds)),
+        "duration": result and duration(result.train_seconds),
         "verdict": next((one for one in verdicts if one.tone != "none"), verdicts[0]),
         "plots": plots,
-        "warnings": dict.fromkeys([*(result.warnings if result else []), *run.problems]),
+        "length": _length(run),
+        "notes": dict.fromkeys(result.warnings if result else []),
+        "problems": dict.fromkeys(run.problems),
         "next": _next_command(run, evaluation is not None),
         "tables": [table for table in tables if table.rows],
         "published": published_tables([("this run", *own) for own in by_data]),
@@ -180,6 +181,24 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "config": _config_text(run),
         "log": _log_end(run.folder / "train.log"),
     }
+
+
+def _length(run: RunRecord) -> str:
+    """``60 of 560 steps, 2 min 37 s``: of the steps that the experiment has by default."""
+    steps = max((curve.steps[-1] for curve in run.curves.values()), default=0)
+    steps = steps if run.result is None else run.result.steps
+    defaults = _defaults_of(run)
+    full = None if defaults is None else defaults.get("trainer.max_steps")
+    known, asked = run.value("trainer.max_steps")
+    if run.status not in COMPLETE and known:  # it has not reached what was asked for
+        full = asked
+    text = f"{steps:,} step{'' if steps == 1 else 's'}"
+    if isinstance(full, int) and full > steps:
+        of = "" if full == asked else f" of experiment {run.overrides.get('experiment', 'default')}"
+        text = f"{steps:,} of the {full:,} steps{of}"
+    if run.seconds is not None:
+        text += f", {duration(run.seconds)} with validation"
+    return text if steps else ""
 
 
 def _next_command(run: RunRecord, evaluated: bool) -> tuple[str, str]:
@@ -255,9 +274,7 @@ def _differences(run: RunRecord) -> Table | None:
     if experiment is not None:
         title += f" of experiment={experiment}"
     table = Table(title, ["setting", "this run", "default"])
-    known = experiment in (None, *group_options("experiment"))  # it may be a path
-    line = () if experiment is None else (f"+experiment={experiment}",)
-    defaults = _defaults(line) if known else None
+    defaults = _defaults_of(run)
     own = dict(run.overrides) if defaults is None else _settings(run.config)
     table.note = "Defaults are those of the version that made this report."
     if defaults is None:
@@ -271,6 +288,14 @@ def _differences(run: RunRecord) -> Table | None:
     if len(keys) > _MAX_DIFFERENCES:
         table.note += f" {len(keys) - _MAX_DIFFERENCES} more settings are in {CONFIG}."
     return table
+
+
+def _defaults_of(run: RunRecord) -> dict[str, Value] | None:
+    """The default settings of a run's experiment; None if this version does not have it."""
+    experiment = run.overrides.get("experiment")
+    line = () if experiment is None else (f"+experiment={experiment}",)
+    known = experiment in (None, *group_options("experiment"))  # it may be a path
+    return _defaults(line) if known else None
 
 
 @cache

@@ -43,7 +43,7 @@ def jobs_table(sweep: Sweep) -> Table:
     columns[">seed"] = ["-" if run.seed is None else str(run.seed) for run in runs]
     for name, title in titles.items():
         texts = [_with_interval(run.scores.get(name)) for run in runs]
-        columns[f">{shorten(title, 40)} %"] = texts
+        columns[f">{shorten(title, 60)} %"] = texts
     minutes = ["-" if run.seconds is None else f"{run.seconds / 60:.1f}" for run in runs]
     columns[">training, min"] = minutes
     if len({run.data for run in sweep.runs if run.data is not None}) > 1:
@@ -52,13 +52,14 @@ def jobs_table(sweep: Sweep) -> Table:
         columns["status"] = [run.status for run in runs]
     if any(run.error for run in runs):
         columns["error"] = [shorten(" ".join(run.error.split()), _MAX_ERROR) for run in runs]
-    table = Table(f"Jobs, best first ({sweep.summary()})", [*columns])
+    table = Table(f"Jobs, highest validation score first ({sweep.summary()})", [*columns])
     table.rows = [*zip(*columns.values(), strict=True)]
     sizes = {s.n for run in runs for s in run.scores.values() if s.value == run.val_accuracy}
     table.note = "In brackets: 95% intervals"
-    table.note += f" of {min(sizes):,} episodes." if len(sizes) == 1 else "."
+    table.note += f", for validation of {min(sizes):,} episodes." if len(sizes) == 1 else "."
+    table.note += " The time of a training depends on what else the machine did."
     if "status" in columns:
-        table.note += " For an unfinished job: the best validation score so far."
+        table.note += " For a job that did not finish: its best validation score."
     if len(sweep.runs) > MAX_ROWS:
         table.note += f" The best {MAX_ROWS:,} of {len(sweep.runs):,} jobs; jobs.csv has all."
     return table
@@ -83,14 +84,14 @@ def settings_table(report: Report) -> Table:
     title = "Settings by validation score: mean ± 95% interval over seeds"
     if groups and not several:
         title += f" ({data_text(groups[0].data)})"
-    headings = ["settings", "job", ">seeds", ">validation %"]
+    headings = ["settings", ">validation %", ">seeds", "jobs"]
     headings += [f">{name} %" for name in scores.values()]
     table = Table(title, [*(["data"] if several else []), *headings])
     for group, text in zip(groups, data, strict=True):
         row = [text] if several else []
         row.append(settings_text(group.settings, sweep.keys) if sweep.keys else "(none)")
-        row += [", ".join(str(run.number) for run in group.runs), str(len(group.runs))]
-        row.append(mean_text(group.val_accuracy))
+        row += [mean_text(group.val_accuracy), str(len(group.runs))]
+        row.append(", ".join(str(run.number) for run in group.runs))
         for name in scores:
             mean = group.score(name)
             fewer = mean is not None and mean.n < len(group.runs)
@@ -153,6 +154,13 @@ def scores_table(title: str, scores: Sequence[Score]) -> Table:
         numbers = [percent(score.value), interval, f"{score.n:,}"]
         numbers += [percent(score.auroc), percent(score.eer)]
         table.add(score.split, shorten(score.name, 80), *numbers, score.protocol)
+    keys = {score.key: score.comparable_with for score in scores if score.split == "test"}
+    if "lake_runs" in keys and not keys.get("koch_protocol", "none"):
+        table.note = (
+            "Only Lake's runs compare with the paper's 20-way accuracy. The split's drawers are "
+            "drawn by the paper's rule, but from other alphabets and drawers than the paper's, and "
+            "like within-alphabet episodes they are harder than Lake's selection."
+        )
     return table
 
 

@@ -88,9 +88,9 @@ def is_numeric(values: Iterable[Value]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def spans_decades(values: Sequence[float]) -> bool:
-    """Whether a logarithmic axis suits these numbers: positive, over two decades or more."""
-    return min(values) > 0 and max(values) / min(values) >= 100
+def spans_decades(values: Sequence[float], ratio: float = 100) -> bool:
+    """Whether a logarithmic axis suits these numbers: positive, and so far apart."""
+    return min(values) > 0 and max(values) / min(values) >= ratio
 
 
 def shorten(text: str, limit: int) -> str:

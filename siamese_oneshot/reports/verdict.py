@@ -26,10 +26,11 @@ _MIN_SEEDS = 5  # for an interval over seeds
 
 @dataclass(frozen=True)
 class Verdict:
-    """One sentence, and where the score stands to the paper's: above, below, open or none."""
+    """One sentence, where the score stands to the paper's, and what to know about the latter."""
 
     text: str
-    tone: str
+    tone: str  # above, below, open or none
+    about: str = ""
 
 
 def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
@@ -39,7 +40,7 @@ def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
         return Verdict(_not_comparable(scores, data), "none")
     tone, words = against(score.low, score.high)
     text = f"{score.in_words} on {score.name}, test set, {score.n:,} episodes: {words}."
-    return Verdict(f"{text} {_about_paper(score.value, data)}", tone)
+    return Verdict(f"{text} {_difference(score.value)}", tone, _about_paper(data))
 
 
 def _compared(scores: Iterable[Score]) -> Score | None:
@@ -69,11 +70,11 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
         run = tested[0][0]
         verdict = run_verdict(list(run.scores.values()), best.data)
         whose = f"Job {run.number}: " if mean.n > 1 else ""
-        return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone)
+        return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone, verdict.about)
     scores = [score for _, score in tested]
     value, tone, words = over_seeds(scores)
-    text += f". Test set, {scores[0].name}: {words}."
-    return Verdict(f"{text} {_about_paper(value, best.data)}", tone)
+    text += f". Test set, {scores[0].name}: {words}. {_difference(value)}"
+    return Verdict(text, tone, _about_paper(best.data))
 
 
 def over_seeds(scores: Sequence[Score]) -> tuple[float, str, str]:
@@ -126,12 +127,16 @@ def published_tables(
     ]
 
 
-def _about_paper(value: float, data: DataInfo | None) -> str:
-    """The distance to the paper's value, how certain that is, and how its training data differ."""
+def _difference(value: float) -> str:
+    points = 100 * value - reference(MAIN_PROTOCOL, "koch2015").value
+    return f"Difference from the paper: {points:+.1f} points."
+
+
+def _about_paper(data: DataInfo | None) -> str:
+    """How certain the paper's value is, and how its training data differ."""
     paper = reference(MAIN_PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
-    text = f"Difference from the paper: {100 * value - paper.value:+.1f} points."
-    text += f" 95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
+    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
     if data is not None and data.split != paper.split:
         own = f"{data.trained_on or 'unknown data'} (split {data.split})"
         text += f" The paper trained on {paper.trained_on}, this run on {own}."

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -27,6 +28,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.sweeps.job import ATTEMPTS, Job, JobProgress, await_orphan, jobs_in, open_sweep
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
@@ -249,16 +251,22 @@ class SweepDriver(Sweeper):
         parser = OverridesParser.create(config_loader=self._loader)
         return parser.parse_overrides([*arguments, *lines])
 
-    def log_winner(self, jobs: int, number: int, value: float, line: Sequence[str]) -> None:
-        """Note the best of some jobs, to be said at the end: settings, score and commands."""
+    def log_winner(
+        self, jobs: int, number: int, value: float, line: Sequence[str], over_seeds: str = ""
+    ) -> None:
+        """Note the best of some jobs, to be said at the end: settings, score and commands.
+
+        ``over_seeds`` says by what the settings were chosen where several seeds have them.
+        """
         best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
         settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
         own = [text for text in line if bare_key(text) not in ("test", "hydra.mode")]
         again = shlex.join([*_COMMAND, *own, "test=true", "hydra.mode=RUN"])
-        lines = [
-            f"best of {jobs}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}",
-            f"train these settings again, and test: {again}",
-        ]
+        which = "best of these" if over_seeds else f"best of {jobs}"
+        score = f"{which}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}"
+        lines = [*filter(None, [over_seeds]), score]
+        if not any(is_tested(path) for _, path in best):
+            lines.append(f"train these settings again, and test: {again}")
         for _, path in best:  # not in this folder if another machine ran it
             resume = shlex.join([*_COMMAND, f"resume={near(path)}"])
             lines.append(f"train this run for longer: {resume} trainer.max_steps=<more>")
@@ -278,6 +286,14 @@ class SweepDriver(Sweeper):
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(jobs)} jobs failed:\n" + "\n".join(lines))
+
+
+def is_tested(folder: Path) -> bool:
+    """Whether a job's result has test scores."""
+    try:
+        return any(score.split == "test" for score in read_result(folder).scores)
+    except UserError:
+        return False
 
 
 def _is_fault(answer: JobReturn) -> bool:
@@ -307,10 +323,26 @@ class GridSweeper(SweepDriver):
             step = len(jobs)  # the launcher has a queue: no job waits for the slowest of a few
         for start in range(0, len(jobs), step):
             self.launch(jobs[start : start + step])
-        scores = {job.number: self.progress_of(job).validation or 0.0 for job in jobs}
-        best = max(jobs, key=lambda job: scores[job.number])
-        if split is None and len(jobs) > 1 and scores[best.number] > 0.0:
-            self.log_winner(len(jobs), best.number, scores[best.number], best.overrides)
+        if split is None and len(jobs) > 1:
+            self._choose(jobs)
+
+    def _choose(self, jobs: Sequence[Job]) -> None:
+        """Name the settings with the best mean over seeds, and the best of their jobs."""
+        scores = {job.number: self.progress_of(job).validation for job in jobs}
+        groups: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
+        for job in jobs:
+            if (score := scores[job.number]) is not None:
+                settings = [f"{k}={v}" for k, v in job.settings.items() if k != "seed"]
+                groups[tuple(settings)][job.number] = score
+        if not groups:
+            return
+        settings, own = max(groups.items(), key=lambda item: fmean(item[1].values()))
+        best = max((job for job in jobs if job.number in own), key=lambda job: own[job.number])
+        text = f"mean validation {100 * fmean(own.values()):.2f}% over {len(own)} seeds"
+        if settings:
+            text = f"best settings of {len(groups)}: {', '.join(settings)}, {text}"
+        text = text if len(own) > 1 else ""
+        self.log_winner(len(jobs), best.number, own[best.number], best.overrides, text)
 
 
 def combinations(overrides: list[Override]) -> list[Job]:

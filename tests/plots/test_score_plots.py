@@ -145,7 +145,7 @@ def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> 
     assert np.array_equal(second[:, columns[0]], 255 - dataset.pixels[1].numpy())
     assert not np.array_equal(first[:, columns[0]], first[:, columns[1]])
     assert not np.array_equal(first[:, columns[1]], first[:, columns[2]])
-    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "image"]
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "own →"]
     assert "rotation ±10°, shear ±0.3, scale 0.8-1.2" in " ".join(figure.get_suptitle().split())
 
 
@@ -157,7 +157,7 @@ def test_both_augmentations_are_shown(dataset: CharacterDataset) -> None:
     random = torch.Generator().manual_seed(0)
     (drawn,) = draw_augmentations(plain, own, shared, random, copies=2).axes
     names = [label.get_text() for label in drawn.get_xticklabels()]
-    assert names == ["original", "alphabet", "image"]
+    assert names == ["original", "alphabet", "own →"]
     side = dataset.pixels.shape[-1]
     row = np.asarray(drawn.images[0].get_array())[:side]
     original, alphabet, *copies = (row[:, at : at + side] for at in range(0, 4 * side, side + 4))

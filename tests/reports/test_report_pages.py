@@ -196,7 +196,7 @@ def test_the_numbers_of_a_run_are_those_of_its_result(pages: Path, sweep: Path) 
     verdict = verdict_of(page)
     assert verdict.startswith("85.00% (95% interval 82.7-87.1) on lake_runs list, test set, 1,000")
     assert "below the paper's 92.0%, and below humans' 95.5%" in verdict
-    for words in ("on few images", "drawn", "32-true", "0:01:15", str(sweep / "0_job")):
+    for words in ("on few images", "drawn", "32-true", "1 min 15 s", str(sweep / "0_job")):
         assert words in page.text
 
 
@@ -284,7 +284,7 @@ def test_the_answer_of_a_sweep_comes_first(pages: Path, sweep: Path) -> None:
     page = read_page(pages / "index.html")
     text = page.text
     assert "The best job of these settings: job 3 , seed 1." in text
-    assert text.index("The best job") < text.index("Jobs, best first")
+    assert text.index("The best job") < text.index("Jobs, highest validation")
     contents = page.one("nav", "aria-label", "Contents")
     assert [a.text for a in contents.all("a")][:2] == ["Jobs", "Curves"]
 
@@ -306,13 +306,36 @@ def test_files_of_a_run_are_linked_and_nothing_outside_it(tmp_path: Path) -> Non
     assert page.one("meta", "http-equiv", "refresh").attributes["content"] == "30"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "steps", "status", "expected"),
+    [
+        (["+experiment=quick"], 560, "finished", "560 steps, 1 min 15 s with validation"),
+        (["+experiment=quick", "trainer.max_steps=60"], 60, "finished",
+         "60 of the 560 steps of experiment quick, 1 min 15 s with validation"),
+        (["+experiment=quick", "trainer.max_steps=90"], 60, "interrupted",
+         "60 of the 90 steps, 1 min 15 s with validation"),
+        (["+experiment=gone"], 1, "finished", "1 step, 1 min 15 s with validation"),
+    ],
+)  # fmt: skip
+def test_the_length_of_a_training(
+    tmp_path: Path, overrides: list[str], steps: int, status: str, expected: str
+) -> None:
+    settings = dict(text.split("=") for text in overrides)
+    asked = int(settings.get("trainer.max_steps", 560))
+    config = {"trainer": {"max_steps": asked}}
+    result = result_of(0.5, steps=steps, status=status, overrides=overrides)
+    make_job(tmp_path / "s", 0, settings, result, config=config)
+    page = read_page(report(tmp_path / "s" / "0_job", output=tmp_path) / "index.html")
+    assert expected in page.text
+
+
 def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> None:
     page = read_page(pages / "index.html")
     caption = "Settings by validation score: mean ± 95% interval over seeds"
     caption += " (default, omniglot, split lake)"
     # 85 and 87: t(1) = 12.7062 standard errors of 1
     assert table_of(page, caption).rows()[1] == [
-        "lr=0.01", "2, 3", "2", "86.00 ± 12.71", "96.00 ± 12.71",
+        "lr=0.01", "86.00 ± 12.71", "2", "2, 3", "96.00 ± 12.71",
     ]  # fmt: skip
     beside = table_of(page, WITHIN).rows()
     values = {row[0]: row[1] for row in beside}

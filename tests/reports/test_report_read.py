@@ -304,6 +304,7 @@ def test_values_are_compared_and_formatted() -> None:
     assert not is_numeric([1, "a"])
     assert spans_decades([0.001, 0.1])
     assert not spans_decades([0.001, 0.09])
+    assert spans_decades([0.001, 0.09], 20)
     assert not spans_decades([0, 100])
     texts = [format_value(value) for value in (0.000123456, True, None, 4096, 0.5)]
     assert texts == ["0.0001235", "true", "null", "4096", "0.5"]

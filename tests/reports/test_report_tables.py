@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from made_jobs import make_job, result_of, scores_of
@@ -12,6 +13,7 @@ from siamese_oneshot.reports.tables import (
     first_rows,
     importance_table,
     jobs_table,
+    scores_table,
     settings_table,
     settings_text,
 )
@@ -31,12 +33,12 @@ def test_settings_table(tmp_path: Path) -> None:
     make_job(tmp_path, 3, {"optimizer.lr": 0.3}, None)
     sweep = read_sweep([tmp_path])
     table = settings_table(Report(sweep))
-    headings = ["settings", "job", ">seeds", ">validation %", ">lake_runs list %"]
+    headings = ["settings", ">validation %", ">seeds", "jobs", ">lake_runs list %"]
     assert list(table.headings) == headings
     # 80 and 82: t(1) = 12.7062 standard errors of 1; 96 and 98 likewise
     assert rows_of(table) == [
-        ["lr=0.2", "1", "1", "95.00", "97.00"],
-        ["lr=0.1", "0, 2", "2", "81.00 ± 12.71", "97.00 ± 12.71"],
+        ["lr=0.2", "95.00", "1", "1", "97.00"],
+        ["lr=0.1", "81.00 ± 12.71", "2", "0, 2", "97.00 ± 12.71"],
     ]
     assert "split lake" in table.title
     assert table.note == (
@@ -45,13 +47,23 @@ def test_settings_table(tmp_path: Path) -> None:
     )
 
 
+def test_scores_say_which_of_them_compares_with_the_paper() -> None:
+    """Of two splits: one where the paper's rule gives other drawers, and the paper's own."""
+    lake, other = scores_of({"test/lake_runs": 900, "test/koch_protocol": 700})
+    note = scores_table("", [lake, other]).note
+    assert note.startswith("Only Lake's runs compare with the paper's 20-way accuracy.")
+    assert scores_table("", [lake]).note == ""
+    own = replace(other, comparable_with=lake.comparable_with)
+    assert scores_table("", [lake, own]).note == ""
+
+
 def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
     for seed in range(3):
         scores = scores_of({"test/lake_runs": 960 + 10 * seed}) if seed else []
         make_job(tmp_path, seed, {"a": 1}, result_of(0.8, seed, scores=scores))
     sweep = read_sweep([tmp_path])
     (row,) = rows_of(settings_table(Report(sweep)))
-    assert row[2:] == ["3", "80.00 ± 0.00", "97.50 ± 6.35 (2 seeds)"]
+    assert row[1:] == ["80.00 ± 0.00", "3", "0, 1, 2", "97.50 ± 6.35 (2 seeds)"]
 
 
 def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
     assert f"{right / 4:.2f}% (95% interval" in verdict.text
     assert f"from the paper: {right / 4 - 92:+.1f} points." in verdict.text
     assert "on lake_runs list, test set, 400 episodes" in verdict.text
-    assert "paper's value: 88.9-94.3, 400 episodes" in verdict.text, "Wilson, 368 of 400"
-    assert "this run on 27 background alphabets" in verdict.text
-    assert "(split lake)" in verdict.text
-    assert "split" not in run_verdict(lake_runs(right), KOCH).text
+    assert "paper's value: 88.9-94.3, 400 episodes" in verdict.about, "Wilson, 368 of 400"
+    assert "this run on 27 background alphabets" in verdict.about
+    assert "(split lake)" in verdict.about
+    assert "split" not in run_verdict(lake_runs(right), KOCH).about
 
 
 def test_a_score_that_follows_no_published_protocol_is_not_compared() -> None:
@@ -76,7 +76,7 @@ def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
     # test, Wilson: 94 of 100 87.5-97.2, 92 of 100 85.0-95.9
     assert verdict.text.startswith("Best validation score: lr=2 (jobs 1, 2) with 54.50% ± 6.35")
     assert (
-        "interval of the best settings is above those of 0 of 1 others, so the order"
+        "interval of the best settings overlaps those of 1 of 1 other settings, so the order"
         in verdict.text
     )
     assert "same settings differ by up to 1.00 points, the means of settings by up to 4.00." in (
@@ -141,8 +141,9 @@ def test_a_lead_of_one_seed_may_be_chance_and_distant_settings_are_told_apart(
     # margins of 1.27 points each, 12.7062 standard errors of 0.1
     rows = ((1, 0, 0.500, None), (1, 1, 0.502, None), (2, 0, 0.600, None), (2, 1, 0.602, None))
     apart = verdict_of(tmp_path / "b", *rows)
-    assert "is above those of 1 of 1 others: seeds of the same settings differ by up to 0.20" in (
-        apart.text
+    assert (
+        "is above those of all other settings: seeds of the same settings differ by up to 0.20"
+        in (apart.text)
     )
 
 

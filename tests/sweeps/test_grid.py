@@ -146,15 +146,21 @@ def test_a_failing_job_is_recorded_and_tried_again_by_a_rerun(bench, capsys) -> 
 
 
 def test_the_winner_is_named_with_its_settings_and_commands(bench, capsys) -> None:
-    bench.score = lambda cfg: 0.9 if cfg.seed == 1 and cfg.optimizer.lr == 0.001 else 0.5
+    # by the mean over seeds, which one lucky seed of the other settings does not change
+    bench.score = lambda cfg: {(0.001, 1): 0.9, (0.001, 0): 0.5}.get(
+        (cfg.optimizer.lr, cfg.seed), 0.95 if cfg.seed else 0.3
+    )
     assert bench.run(*LINE) == 0
     printed = capsys.readouterr().out
-    assert "best of 4: job 1, validation 90.00%, optimizer.lr=0.001, seed=1\n" in printed
+    assert (
+        "best settings of 2: optimizer.lr=0.001, mean validation 70.00% over 2 seeds\n" in printed
+    )
+    assert "best of these: job 1, validation 90.00%, optimizer.lr=0.001, seed=1\n" in printed
     command = "python -m siamese_oneshot.train"
     assert f"{command} optimizer.lr=0.001 seed=1 test=true hydra.mode=RUN\n" in printed
     folder = bench.folder / "outputs/default/s/1_lr=0.001,seed=1"
     assert f"{command} resume={near(folder)} trainer.max_steps=<more>\n" in printed
-    assert printed.index("4 of 4 jobs are complete") < printed.index("best of 4"), "named last"
+    assert printed.index("4 of 4 jobs are complete") < printed.index("best settings"), "named last"
     assert bench.run("-m", "data.split=background", "seed=0,1") == 0
     assert "best of" not in capsys.readouterr().out, "its validation scores cannot choose"
 
