@@ -130,7 +130,7 @@ def result_text(result: RunResult, folder: Path) -> str:
     if result.checkpoint is not None:
         kind = "last" if Path(result.checkpoint).stem == "last" else "best"
         of = "" if result.checkpoint_step is None else f" of step {result.checkpoint_step:,}"
-        parts.append(f"{kind} checkpoint{of}: {near(folder / result.checkpoint)}")
+        parts.append(f"{kind} checkpoint{of}: {result.checkpoint}")
     if result.status != "finished":
         parts.append(f"resume with: {resume_line(Path(near(folder)))}")
     elif result.checkpoint is not None:

@@ -332,8 +332,8 @@ class GridSweeper(SweepDriver):
         groups: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
         for job in jobs:
             if (score := scores[job.number]) is not None:
-                settings = [f"{k}={v}" for k, v in job.settings.items() if k != "seed"]
-                groups[tuple(settings)][job.number] = score
+                varied = [f"{k}={v}" for k, v in job.settings.items() if k != "seed"]
+                groups[tuple(varied)][job.number] = score
         if not groups:
             return
         settings, own = max(groups.items(), key=lambda item: fmean(item[1].values()))

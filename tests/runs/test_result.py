@@ -83,10 +83,10 @@ def test_figures_warnings_and_brackets_are_shown_and_the_command_survives_a_shel
     text = result_text(replace(spoken, checkpoint_step=8), folder)
     for expected in ("92.00", "88.9-94.3", "400", "[bold]runs", "note: no [italic] files",
                      "failed after 10 steps and 1.5 s with validation",
-                     f"best checkpoint of step 8: {folder / 'checkpoints/best.ckpt'}"):  # fmt: skip
+                     "best checkpoint of step 8: checkpoints/best.ckpt\n"):  # fmt: skip
         assert expected in text
     monkeypatch.chdir(tmp_path)
-    assert "best checkpoint: run/checkpoints" in result_text(result, tmp_path / "run")
+    assert "evaluate run" in result_text(result, tmp_path / "run"), "from the working directory"
     names = ["within-alphabet 20-way", "test verification"]
     tested = [replace(score, split="test", name=name) for name in names]
     text_of_test = result_text(replace(result, scores=tested), folder)
