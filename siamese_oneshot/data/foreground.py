@@ -61,6 +61,8 @@ _FULL = 0.72  # of the image's width that a line from side to side covers
 _MAX_SLANT = 0.036  # rows per column, either way: two degrees
 _MAX_LINE = 0.03  # of the image's height: thickness of a line
 _NEAR_BORDER = 0.15  # of the image's height
+_SOLID = 0.42  # of the drawing's longer side: a wider part makes it a filled shape
+_MIN_SOLID = 0.15  # of the image's shorter side: a smaller drawing may be a dot
 _SPECK = 0.3  # of the pen's width squared: the smallest area of a dot
 
 Floats = NDArray[np.float32]
@@ -129,7 +131,9 @@ def normalize(rgba: NDArray[np.uint8]) -> NormalizedImage:
             zoom = np.array(part.size) / image.size
             found = replace(closer, removed=tuple(dict.fromkeys(found.removed + closer.removed)))
             low, high = _corners(found.mask)
-    skeleton, pen, enlargement = _skeleton(found, low, high)
+    extent = (high - low).max() * zoom.max()
+    may_be_solid = extent > _MIN_SOLID * min(whole.size)
+    skeleton, pen, enlargement = _skeleton(found, low, high, may_be_solid)
     corners = np.concatenate([low, high]) * np.tile(zoom, 2) + [left, top, left, top]
     width = pen / enlargement * float(zoom.max())
     box = np.rint(corners).astype(int).tolist()
@@ -580,12 +584,12 @@ def _width(component: Mask) -> float:
 
 
 def _skeleton(
-    found: _Found, low: NDArray[np.int64], high: NDArray[np.int64]
+    found: _Found, low: NDArray[np.int64], high: NDArray[np.int64], may_be_solid: bool
 ) -> tuple[Mask, float, float]:
     """The center line of the strokes, the pen's width in it, and the enlargement of both.
 
     ``low`` and ``high`` are the corners of the strokes' bounding box. Areas that are filled with
-    many strokes stay filled.
+    many strokes stay filled, but of a filled shape the outline is drawn, as of one without.
     """
     from scipy.ndimage import distance_transform_edt, find_objects, label, maximum_filter
     from skimage.morphology import skeletonize
@@ -601,6 +605,8 @@ def _skeleton(
     large = _without_specks(near > found.threshold)
     large = np.pad(large, 1)  # a stroke that the image's edge cuts ends there
     distance = distance_transform_edt(large)
+    if may_be_solid and 2 * distance.max() > _SOLID * zoom * max(bottom - top, right - left):
+        return large & (distance <= 1.5), 1.0, zoom
     skeleton = skeletonize(large)
     pen = 2 * float(np.median(distance[skeleton])) - 1
     skeleton |= distance > 0.8 * pen

@@ -335,6 +335,20 @@ def test_dots_and_filled_parts_stay():
     assert dot[50, 51] == 255
 
 
+@pytest.mark.parametrize("kind", ["ellipse", "rectangle", "polygon"])
+@pytest.mark.parametrize("side", [60, 240, 1200])
+def test_a_filled_shape_is_the_same_as_its_outline(kind, side):
+    corners = [(0.5, 0.15), (0.85, 0.75), (0.15, 0.75)] if kind == "polygon" else None
+    where = [(x * side, y * side) for x, y in corners or [(0.2, 0.25), (0.8, 0.75)]]
+    seen = []
+    for fill in ("black", None):
+        image = Image.new("RGB", (side, side), "white")
+        getattr(ImageDraw.Draw(image), kind)(where, fill, "black", width=max(2, side // 40))
+        seen.append(normalize(opaque(np.asarray(image, np.float32))).strokes > 0)
+    assert alike(*seen, 2) > 0.9
+    assert not seen[0][50, 52]  # it is hollow
+
+
 def test_any_small_image_gives_a_image_or_says_that_there_is_none():
     rng = np.random.default_rng(0)
     drawn = 0
