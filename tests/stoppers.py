@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers.logger import DummyLogger
+from pytorch_lightning.loggers import Logger
 
 from siamese_oneshot.callbacks.signals import SignalHandler
 
@@ -91,13 +91,20 @@ class Hold(pl.Callback):
             time.sleep(0.01)
 
 
-class Told(DummyLogger):
+class Told(Logger):
     """Keeps the settings that it is told."""
 
+    name, version = "told", 0
     settings: ClassVar[list[Any]] = []
+
+    def __init__(self, **_):
+        super().__init__()
 
     def log_hyperparams(self, params, *_, **__):
         self.settings.append(params)
+
+    def log_metrics(self, metrics, step=None):
+        pass
 
 
 class Slow(pl.Callback):

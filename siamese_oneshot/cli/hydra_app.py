@@ -169,17 +169,18 @@ def _wrong_line(
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise `Stopped`, as Ctrl-C raises KeyboardInterrupt, unless it is handled."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    signal.signal(signal.SIGTERM, raise_stopped)
+    """Let SIGTERM and Ctrl-C raise `Stopped`, unless they are handled."""
+    defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    if threading.current_thread() is not threading.main_thread():
+        defaults = {}
+    ours = {one: was for one, was in defaults.items() if signal.getsignal(one) == was}
+    for signum in ours:
+        signal.signal(signum, raise_stopped)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for signum, handler in ours.items():
+            signal.signal(signum, handler)
 
 
 @contextlib.contextmanager

@@ -80,11 +80,15 @@ def recorded_overrides(run: Path) -> list[str]:
 def check_files(run: Path) -> None:
     """Refuse a stranger's run that would have other files written to, or never be opened.
 
+    W&B's folder links to its own logs elsewhere, which it never writes to again.
+
     Raises:
         UserError: A file or folder of it is a link out of it, a pipe or a device.
     """
     inside = os.path.join(os.path.realpath(run), "")
     for path in run.rglob("*"):
+        if path.relative_to(run).parts[0] == "wandb":
+            continue
         leads_out = not os.path.realpath(path).startswith(inside)
         is_plain = path.is_file() or path.is_dir() or not path.exists()
         if leads_out or not is_plain:

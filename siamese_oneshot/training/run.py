@@ -131,6 +131,7 @@ class TrainingRun:
             ema_decay=None,  # conf/callbacks has the average
             channels_last=cfg.channels_last and self.accelerator != "mps",  # slow there, or wrong
         )
+        self.module._log_hyperparams = False  # Lightning's; loggers get the whole configuration
         kind = getattr(self.module.loss, "sampler_kind", self.data.sampler.kind)
         if kind != self.data.sampler.kind:
             raise UserError(

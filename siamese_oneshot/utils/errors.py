@@ -8,6 +8,7 @@ from typing import Any
 
 _LONGEST = 80  # characters of a value in a message
 _MOMENT = 0.1  # seconds
+_WEAK = ("weakref.py", "_weakrefset.py")
 
 
 class UserError(Exception):
@@ -69,10 +70,12 @@ class Stopped(KeyboardInterrupt):
 def raise_stopped(signum: int, frame: FrameType | None) -> None:
     """A handler of signals that raises `Stopped`.
 
-    Python ignores what is raised in a destructor, so there the signal is sent again a moment later.
+    Python ignores what is raised in a destructor or by a weak reference, so there the signal is
+    sent again a moment later.
     """
     while frame is not None:
-        if frame.f_code.co_name == "__del__":
+        code = frame.f_code
+        if code.co_name == "__del__" or code.co_filename.endswith(_WEAK):
             threading.Timer(_MOMENT, os.kill, (os.getpid(), signum)).start()
             return
         frame = frame.f_back

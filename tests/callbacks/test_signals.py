@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,19 +178,43 @@ def test_a_signal_outside_of_training_raises_and_handlers_are_restored() -> None
 class Dying:
     """Receives a signal in its destructor."""
 
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+
     def __del__(self) -> None:
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(self.signum)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("handled_by", [SignalHandler, _terminable])
-def test_a_signal_in_a_destructor_is_not_lost(handled_by: Any) -> None:
+def test_a_signal_in_a_destructor_is_not_lost(handled_by: Any, signum: int) -> None:
     """Python ignores what is raised there."""
-    one = [Dying()]
-    with pytest.raises(Stopped), handled_by():  # noqa: PT012
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    one = [Dying(signum)]
+    with pytest.raises(Stopped) as stop, handled_by():  # noqa: PT012
         one.clear()
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             time.sleep(0.01)
+    signal.signal(signal.SIGINT, before)
+    assert stop.value.code == 128 + signum
+
+
+def test_a_signal_while_a_weak_reference_ends_is_not_lost() -> None:
+    one = [{1}]  # a set can be referred to weakly
+
+    def end(_: object) -> None:  # as WeakSet._remove, and in a file of that name
+        signal.raise_signal(signal.SIGTERM)
+
+    end.__code__ = end.__code__.replace(co_filename="weakref.py")
+    reference = weakref.ref(one[0], end)
+    with pytest.raises(Stopped), _terminable():  # noqa: PT012
+        one.clear()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert reference() is None
 
 
 def fake_trainer(**options: Any) -> Any:

@@ -251,6 +251,8 @@ def test_links_within_a_run_are_its_own(conf: Path, tmp_path: Path) -> None:
     folder = started("seed=4", folder=tmp_path / "run")
     (folder / "latest").symlink_to("checkpoints")
     (folder / "gone").symlink_to("no-such-file")
+    (folder / "wandb" / "logs").mkdir(parents=True)
+    (folder / "wandb" / "logs" / "debug-core.log").symlink_to("/tmp/of-wandb.log")
     (tmp_path / "link").symlink_to(folder)
     assert run_hydra(look, argv=[f"resume={tmp_path / 'link'}"])["seed"] == 4
 
@@ -265,7 +267,7 @@ def test_resume_may_be_empty(conf: Path, tmp_path: Path, word: str) -> None:
     [
         (["resume=nowhere"], "there is no run at"),
         (["resume=."], "overrides.yaml does not exist"),
-        (["resume=weights.ckpt"], "its weights: init_from=weights.ckpt"),
+        (["resume=weights.ckpt"], "of a file: init_from=weights.ckpt"),
         (["resume=damaged"], "is damaged"),
         (["resume=broken"], "cannot be read"),
         (["-m", "resume=damaged"], "cannot be used with --multirun"),

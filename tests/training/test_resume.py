@@ -159,7 +159,8 @@ def test_a_run_is_forked_into_an_empty_folder_only(
 
 
 def test_loggers_are_told_settings_that_something_is_trained_with(finished: Path) -> None:
-    line = [f"resume={finished}", "loss.smoothing=0.2", "+logger.own._target_=stoppers.Told"]
+    line = [f"resume={finished}", "loss.smoothing=0.2", "logger=tensorboard"]
+    line.append("logger.tensorboard._target_=stoppers.Told")
     Told.settings.clear()
     run(*line)
     assert Told.settings == []
