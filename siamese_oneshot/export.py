@@ -4,6 +4,14 @@
 
 rounds the weights of a run's folder, and evaluates them as they are in the file. A packaged
 network's name, or a .safetensors file, in place of RUN keeps the weights as they are.
+
+    python -m siamese_oneshot.export RUN FILE.onnx
+
+writes FILE.encoder.onnx and FILE.similarity.onnx, and compares both with PyTorch.
+
+    python -m siamese_oneshot.export RUN FILE.html
+
+writes one page to draw on, which runs the network in the browser without a server.
 """
 
 from __future__ import annotations
@@ -23,6 +31,7 @@ from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
 from siamese_oneshot.evaluation.tables import CORE
 from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.onnx_export import export_onnx, export_page
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
     ROUNDED,
@@ -42,7 +51,7 @@ from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write, check_writable
-from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.tables import Table, text_of
 from siamese_oneshot.utils.text import bare_key, quoted
 
 
@@ -217,15 +226,22 @@ def main() -> None:
     )
     add = parser.add_argument
     add("source", help="a run's folder, or exported weights")
-    add("file", type=Path, help="the file to write; ends in .safetensors")
+    add("file", type=Path, help="the file to write; ends in .safetensors, .onnx or .html")
     add("--evaluation", type=Path, metavar="JSON", help="the evaluation.json of exported weights")
     add("--command", help="the training command for the card")
+    add("--runtime", type=Path, metavar="TGZ", help="of an .html: onnxruntime-web of npm pack")
     trust = "a module outside the package whose classes the run may reference; repeatable"
     add("--trust", action="append", default=[], metavar="MODULE", help=trust)
     given = vars(parser.parse_args())
     try:
-        file = given.pop("file")
-        print(f"written: {file} and {export(given.pop('source'), file, **given)}")
+        source, file, runtime = (given.pop(name) for name in ("source", "file", "runtime"))
+        if file.suffix == ".onnx":
+            print(text_of(export_onnx(load_trained(source, given["trust"]), file)))
+        elif file.suffix == ".html":
+            export_page(load_trained(source, given["trust"]), file, runtime)
+            print(f"written: {file}; open it in a browser")
+        else:
+            print(f"written: {file} and {export(source, file, **given)}")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
     except OSError as problem:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of tiny networks, here and in processes that tests start
@@ -43,6 +44,27 @@ def nothing_done_twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         mock.patch.object(os, "fsync", unsynced),
     ):
         yield
+
+
+_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; skips where it or playwright is missing."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+    if found is None:
+        pytest.skip("there is no chromium on the PATH")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason='playwright is missing: pip install -e ".[browser]"'
+    )
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=found, args=_FLAGS.split())
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -140,33 +141,52 @@ def draw_attention(
     else:
         rank = ordinal(_ranks(results, index)[answer])
         shown = [(pick, "1st ✗: predicted", RED), (answer, f"{rank} ✓: the right class", GREEN)]
-    figure = new_figure(_WIDTH, 4.5)
-    query_axes, *cells = figure.subplots(1, 3)
-    show_image(query_axes, dataset.pixels[int(episodes.queries[index])])
-    frame(query_axes, BLUE, 2.5)
-    query_axes.set_title("query", fontsize=11, color=BLUE)
-    side, size = dataset.pixels.shape[-1], math.isqrt(attention.shape[-1])
-    centers = (torch.arange(size) + 0.5) * side / size - 0.5
-    places = torch.cartesian_prod(centers, centers)  # (s², 2): y and x
-    saliency = attention[pick].sum(-1)
-    chosen = saliency.topk(min(_LOOKS, len(saliency))).indices
-    _mark(query_axes, places[chosen])
-    for axes, (way, label, color) in zip(cells, shown, strict=True):
-        show_image(axes, dataset.pixels[int(episodes.supports[index, way, 0])])
-        frame(axes, color, 2.5)
-        score = float(results.scores[index, way])
-        axes.set_title(f"{label}, score {score:.1f}", fontsize=11, color=color)
-        heat = attention[way].sum(0).unflatten(0, (size, size))
-        extent = (-0.5, side - 0.5, side - 0.5, -0.5)
-        axes.imshow(heat.numpy(), cmap="Blues", alpha=0.45, extent=extent, interpolation="bilinear")
-        weights = attention[way][chosen]
-        _mark(axes, (weights / weights.sum(-1, keepdim=True)) @ places, places[chosen])
+    supports = [
+        (dataset.pixels[int(episodes.supports[index, way, 0])], attention[way],
+         f"{label}, score {float(results.scores[index, way]):.1f}", color)
+        for way, label, color in shown
+    ]  # fmt: skip
+    figure = draw_looks(dataset.pixels[int(episodes.queries[index])], supports)
     title = f"{_title(dataset, results, split, index)}: where it looks"
     heading(figure, title, _WIDTH, 11)
-    text = f"Circles: the {len(chosen)} locations of the query that count most, and the mean place"
+    count = min(_LOOKS, attention.shape[-1])
+    text = f"Circles: the {count} locations of the query that count most, and the mean place"
     text += " where each looks in a support; a line comes from the same place as in the query."
     text += " Blue: where all locations look."
     return describe(figure, f"{title}. {text}")
+
+
+def draw_looks(query: Tensor, supports: Sequence[tuple[Tensor, Tensor, str, str]]) -> Figure:
+    """A query beside two supports, and where it looks in each.
+
+    Args:
+        query: uint8 ``(side, side)``.
+        supports: Of each: the image, the attention ``(s², s²)``, a title and its color. The
+            locations of the query that are marked are those that count most for the first one.
+    """
+    figure = new_figure(_WIDTH, 4.5)
+    query_axes, *cells = figure.subplots(1, 3)
+    show_image(query_axes, query)
+    frame(query_axes, BLUE, 2.5)
+    query_axes.set_title("query", fontsize=11, color=BLUE)
+    side, size = query.shape[-1], math.isqrt(supports[0][1].shape[-1])
+    centers = (torch.arange(size) + 0.5) * side / size - 0.5
+    places = torch.cartesian_prod(centers, centers)  # (s², 2): y and x
+    saliency = supports[0][1].sum(-1)
+    chosen = saliency.topk(min(_LOOKS, len(saliency))).indices
+    _mark(query_axes, places[chosen])
+    for axes, (image, looks, label, color) in zip(cells, supports, strict=False):
+        show_image(axes, image)
+        frame(axes, color, 2.5)
+        axes.set_title(label, fontsize=11, color=color)
+        heat = looks.sum(0).unflatten(0, (size, size))
+        extent = (-0.5, side - 0.5, side - 0.5, -0.5)
+        axes.imshow(heat.numpy(), cmap="Blues", alpha=0.45, extent=extent, interpolation="bilinear")
+        weights = looks[chosen]
+        _mark(axes, (weights / weights.sum(-1, keepdim=True)) @ places, places[chosen])
+    for axes in cells[len(supports) :]:
+        axes.set_axis_off()
+    return figure
 
 
 def _mark(axes: Axes, places: Tensor, origins: Tensor | None = None) -> None:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +17,6 @@ from siamese_oneshot.report import main
 
 pytestmark = pytest.mark.browser
 EVIL = "<img src=x onerror=alert(1)>"
-_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-    if found is None:
-        pytest.skip("there is no chromium on the PATH")
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason='playwright is missing: pip install -e ".[browser]"'
-    )
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=found, args=_FLAGS.split())
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,176 @@
+"""A page to draw on: ``python -m siamese_oneshot.demo``.
+
+Draw or upload symbols with names, draw one of them again, and see what the network thinks and
+where it looks. The page is served to this machine only, and asks nothing of any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from siamese_oneshot.classifier import OneShotClassifier
+from siamese_oneshot.data.image_folder import class_name, load_supports
+from siamese_oneshot.data.image_input import ImageInput, read_input
+from siamese_oneshot.onnx_export import page
+from siamese_oneshot.utils.entry_point import entry_point
+from siamese_oneshot.utils.errors import UserError
+
+_HOSTS = r"(127\.0\.0\.1|localhost|\[::1\])"  # no other name, whoever says that it is this machine
+_MAX_BYTES = 64 * 1024**2  # of a request
+
+
+class Demo:
+    """The classifier of a page and the images that it was given.
+
+    Args:
+        classifier: With or without classes.
+    """
+
+    def __init__(self, classifier: OneShotClassifier) -> None:
+        self.classifier = classifier
+        self.supports: dict[str, list[ImageInput]] = {}
+
+    def classes(self) -> list[dict[str, Any]]:
+        """Name and images of each class, as the network sees them."""
+        return [
+            {"name": name, "images": [self._seen(image) for image in images]}
+            for name, images in self.supports.items()
+        ]
+
+    def add(self, name: str, images: Sequence[str | ImageInput]) -> list[dict[str, Any]]:
+        """Add images, ``data:`` URLs or read ones, of a class; returns all classes."""
+        read = [_read(image) for image in images]
+        self.classifier.add_class(name, read)
+        self.supports.setdefault(class_name(name), []).extend(read)
+        return self.classes()
+
+    def remove(self, name: str) -> list[dict[str, Any]]:
+        """Remove a class; returns the others."""
+        self.classifier.remove_class(name)
+        del self.supports[name]
+        return self.classes()
+
+    def rank(self, image: str) -> dict[str, Any]:
+        """The classes of an image, best first, and where it looks in the best two."""
+        (prediction,) = self.classifier.predict(_read(image))
+        found = prediction.image
+        removed = [f"Without {part}." for part in found.normalized.removed]
+        return {
+            "classes": [asdict(one) for one in prediction.classes],
+            "known": prediction.known,
+            "seen": self._seen(found),
+            "notes": [*found.notes, *removed],
+            "attention": self._attention(found, [one.name for one in prediction.classes[:2]]),
+        }
+
+    @torch.no_grad()
+    def _attention(self, query: ImageInput, names: list[str]) -> str | None:
+        """None for networks without cross-attention."""
+        from siamese_oneshot.plots.episode_plots import draw_looks
+        from siamese_oneshot.plots.style import GREEN, ORANGE
+
+        network = self.classifier.model.network
+        attend = getattr(getattr(network, "similarity", None), "attention", None)
+        if attend is None:
+            return None
+        seen = self.classifier.network_input([query, *(self.supports[one][0] for one in names)])
+        embedded = network.embed(seen[:, None].float() / 255)
+        looks = attend(embedded[0], embedded[1:])
+        shown = list(zip(seen[1:], looks, ("best", "second"), (GREEN, ORANGE), strict=False))
+        stream = io.BytesIO()
+        draw_looks(seen[0], shown).savefig(stream, format="png", dpi=80)
+        return _url(stream.getvalue())
+
+    def _seen(self, image: ImageInput) -> str:
+        from PIL import Image
+
+        stream = io.BytesIO()
+        pixels = 255 - self.classifier.network_input([image])[0].numpy()
+        Image.fromarray(pixels).save(stream, "PNG")
+        return _url(stream.getvalue())
+
+
+def _url(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _read(image: str | ImageInput) -> ImageInput:
+    return read_input(
+        base64.b64decode(image.partition(",")[2]) if isinstance(image, str) else image
+    )
+
+
+class _Handler(RequestHandler):
+    def initialize(self, act: Callable[..., Any]) -> None:
+        self.act = act
+
+    def get(self) -> None:  # the page alone is asked for without settings
+        self.write(self.act())
+
+    def post(self) -> None:
+        # Pages of others may not send this type without asking.
+        if self.request.headers.get("Content-Type") != "application/json":
+            self.send_error(415)
+            return
+        try:
+            self.write(json.dumps(self.act(**json.loads(self.request.body))))
+        except (UserError, ValueError, TypeError) as error:
+            self.set_status(400)
+            self.write({"error": str(error)})
+
+
+def application(demo: Demo) -> Application:
+    """The page and its actions."""
+    text = page({"server": True, "name": demo.classifier.model.name}, {})
+    acts: dict[str, Callable[..., Any]] = {"": lambda: text, "classes": demo.classes}
+    acts |= {"add": demo.add, "remove": demo.remove, "rank": demo.rank}
+    app = Application()  # answers no other host's name
+    app.add_handlers(_HOSTS, [(f"/{name}", _Handler, {"act": act}) for name, act in acts.items()])
+    return app
+
+
+async def serve(demo: Demo, port: int) -> None:
+    """Serve the page on the loopback interface until the task is cancelled."""
+    sockets = bind_sockets(port, "127.0.0.1")
+    HTTPServer(application(demo), max_buffer_size=_MAX_BYTES).add_sockets(sockets)
+    url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    print(f"Open {url} in a browser; Ctrl-C ends it", flush=True)
+    await asyncio.Event().wait()
+
+
+@entry_point()
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    weights = "pretrained (the default), dense, a run's folder or a file of weights"
+    parser.add_argument("weights", nargs="?", default="pretrained", help=weights)
+    parser.add_argument("--support", type=Path, help="a folder of symbols to begin with")
+    parser.add_argument("--port", type=int, default=7860, help="0 for any that is free")
+    given = parser.parse_args()
+    try:
+        demo = Demo(OneShotClassifier.from_pretrained(given.weights))
+        for name, image in load_supports(given.support).images if given.support else ():
+            demo.add(str(name), [image])
+        asyncio.run(serve(demo, given.port))
+    except KeyboardInterrupt:
+        pass
+    except (UserError, OSError) as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""ONNX gives PyTorch's numbers for any number of images, and one page runs it in a browser."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from drawn import SYMBOLS, draw, opened, shows, strokes_of
+from tiny_network import checkpoint
+
+from siamese_oneshot import OneShotClassifier, onnx_export
+from siamese_oneshot.data.image_input import read_input
+from siamese_oneshot.export import main
+from siamese_oneshot.models.siamese import build_model
+from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.onnx_export import TOLERANCE, export_onnx, export_page
+from siamese_oneshot.runs.checkpoint import load_trained
+from siamese_oneshot.utils.errors import UserError
+
+pytest.importorskip("onnx", reason='onnx is missing: pip install -e ".[onnx]"')
+pytest.importorskip("onnxscript", reason='onnxscript is missing: pip install -e ".[onnx]"')
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is missing")
+
+
+def tiny(name: str) -> TrainedModel:
+    encoder = {"image_size": 28, "filters": [4, 4, 8, 8], "embedding_dim": 16}
+    network = build_model(name, encoder=encoder, seed=3).eval().requires_grad_(False)
+    with torch.no_grad():  # untrained weights alone would hide a part that is left out
+        for one in network.similarity.parameters():
+            one += 0.1 * torch.randn(one.shape, generator=torch.Generator().manual_seed(4))
+    return TrainedModel(name, network, {}, threshold=-1.5, reject_threshold=0.25, temperature=2.0)
+
+
+def session(file: Path) -> Any:
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("name", ["cross_attention", "conv4_small"])
+def test_onnx_agrees_with_pytorch_for_any_number_of_images(name: str, tmp_path: Path) -> None:
+    trained = tiny(name)
+    table = export_onnx(trained, tmp_path / "a.onnx")
+    encoder, similarity = (session(tmp_path / row[-1]) for row in table.rows)
+    assert [row[0] for row in table.rows] == ["encoder", "similarity"]
+    assert all(float(cell) > 0 for row in table.rows for cell in row[2:4])
+    images = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(5))
+    expected = trained.network.embed(images)
+    for n in (1, 3, 8):
+        (found,) = encoder.run(None, {"images": images[:n].numpy()})
+        assert torch.allclose(torch.from_numpy(found), expected[:n], rtol=0, atol=TOLERANCE)
+        (logits,) = similarity.run(
+            None, {"queries": expected[:n].numpy(), "supports": expected[n - 1 :].numpy()}
+        )
+        for query in range(n):
+            for support in range(n - 1, 8):
+                pair = trained.network(images[query, None], images[support, None])
+                assert logits[query, support - n + 1] == pytest.approx(float(pair), abs=TOLERANCE)
+    assert similarity.get_modelmeta().custom_metadata_map == {
+        "image_size": "28", "threshold": "-1.5", "reject_threshold": "0.25", "temperature": "2.0",
+    }  # fmt: skip
+
+
+def test_a_difference_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
+    with pytest.raises(UserError, match=r"a\.encoder\.onnx differs from PyTorch by .*do not use"):
+        export_onnx(tiny("conv4_small"), tmp_path / "a.onnx")
+
+
+def test_the_command_writes_both_and_names_another_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(checkpoint(threshold=0.5), tmp_path / "best.ckpt")
+    line = ["export", str(tmp_path / "best.ckpt")]
+    monkeypatch.setattr(sys, "argv", [*line, str(tmp_path / "x" / "b.onnx")])
+    main()
+    shown = capsys.readouterr().out
+    for key in ("encoder", "similarity"):
+        assert f"b.{key}.onnx" in shown
+        assert (tmp_path / "x" / f"b.{key}.onnx").is_file()
+    other = tmp_path / "other.tgz"
+    other.write_bytes(b"not npm's")
+    monkeypatch.setattr(sys, "argv", [*line, str(tmp_path / "b.html"), "--runtime", str(other)])
+    with pytest.raises(SystemExit, match=r"other\.tgz is not onnxruntime-web-1\.30\.0\.tgz"):
+        main()
+    assert not (tmp_path / "b.html").exists()
+
+
+@pytest.mark.browser
+def test_the_page_recognizes_strokes_as_python_does(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SIAMESE_ONESHOT_CACHE", raising=False)  # where npm's file may be
+    file = tmp_path / "draw.html"
+    try:
+        export_page(load_trained("dense"), file)
+    except UserError as problem:
+        pytest.skip(str(problem))
+    classifier = OneShotClassifier.from_pretrained("dense")
+    with opened(browser, file.as_uri(), offline=True) as page:
+        for name, strokes in SYMBOLS.items():
+            draw(page, "#support", strokes)
+            page.fill("#name", name)
+            page.click("#add")
+            shows(page, "#gallery", name)
+        for name, strokes in SYMBOLS.items():
+            page.click("#clear-query")
+            draw(page, "#query", strokes, shift=6, zoom=0.85)
+            shows(page, "#verdict", name)
+            drawn, png = strokes_of(page)
+            image = read_input(png)
+            both, either = drawn & image.normalized.strokes, drawn | image.normalized.strokes
+            assert both.sum() / either.sum() > 0.8
+            classifier.add_class(name, png)
+            shown = page.inner_text("#ranking tbody tr td:nth-child(3)")
+            assert abs(float(shown)) < 100
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
