@@ -41,7 +41,7 @@ from siamese_oneshot.data.sources import (
     load_source,
     mix_in_synthetic,
 )
-from siamese_oneshot.data.splits import FIXED, Split, split_dataset
+from siamese_oneshot.data.splits import FIXED, FOLD, TEST_ONLY, Split, split_dataset
 from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import (
     EvalConfig,
@@ -175,6 +175,9 @@ class OneShotDataModule(pl.LightningDataModule):
         # Split in full size, as an evaluation does: small images are more often equal.
         self.split: Split = split_dataset(loaded.dataset, self.split_name, self.val_alphabets)
         self._check_split(loaded.dataset.source)
+        if self.split.name == TEST_ONLY:
+            message = "it has no training images: evaluate a trained network with it"
+            raise ArgumentError("split", TEST_ONLY, message=message)
         self.dataset = loaded.dataset.resized(self.image_size)
         self.train_index = ClassIndex(self.dataset, self.split.train)
         validation = ClassIndex(self.dataset, self.split.validation)
@@ -214,7 +217,7 @@ class OneShotDataModule(pl.LightningDataModule):
             raise ArgumentError("split", self.split_name, message=message)
         if name != self.split_name:
             self._warn(f"split {name} takes the place of {self.split_name}, which divides Omniglot")
-        if self.val_alphabets is not None and name in FIXED:
+        if self.val_alphabets is not None and (name in FIXED or FOLD.fullmatch(name)):
             if meant:
                 message = f"split={name} defines the validation alphabets itself"
                 value = ",".join(self.val_alphabets)

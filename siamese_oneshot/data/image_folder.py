@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -90,7 +90,8 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
     but the root may be one.
 
     The drawers are unknown. The k-th image of a class by name counts as drawn by the k-th drawer,
-    so that support and query of an episode are never the same image.
+    so that support and query of an episode are never the same image. An image that equals an
+    earlier one after normalization is left out, as is a class with fewer than two other images.
 
     Args:
         root: The folder.
@@ -114,11 +115,6 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
     errors = [ImageError(error.path.relative_to(base), error.reason) for error in errors]
     errors.sort(key=lambda error: error.path)
     _require(images, base, errors, LAYOUT)
-    check_errors(errors, on_error)
-    skipped = [*errors, *notes]
-    if skipped:
-        log.warning("%s: skipped %d\n%s", printable(base), len(skipped), list_errors(skipped))
-
     names = [_names(file.relative_to(base)) for file in images]
     _check_parts({parts[0] for parts in names if len(parts) == 3}, base)
     depths = {len(parts): printable("/".join(parts)) for parts in reversed(names)}
@@ -127,6 +123,13 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
     if len(depths) > 1:
         several = f"{depths[2]} and {depths[3]}"
         raise FolderError(f"{printable(base)}: {several} are at different depths\n{LAYOUT}")
+    errors += _without_copies(images, base)
+    _require(images, base, errors, LAYOUT)
+    check_errors(errors, on_error)
+    skipped = [*errors, *notes]
+    if skipped:
+        log.warning("%s: skipped %d\n%s", printable(base), len(skipped), list_errors(skipped))
+    names = [_names(file.relative_to(base)) for file in images]
     only = class_name(base.resolve().name or "folder")
     dataset = CharacterDataset.from_arrays(
         np.stack(list(images.values())),
@@ -135,6 +138,24 @@ def load_folder(root: str | Path, on_error: OnError = "skip") -> Folder:
         source="folder",
     )
     return Folder(dataset, tuple(map(str, skipped)))
+
+
+def _without_copies(images: dict[Path, NDArray[np.uint8]], base: Path) -> list[ImageError]:
+    """Remove images that equal an earlier one, and classes without two different images."""
+    first: dict[bytes, Path] = {}
+    errors, folders = [], {file.parent for file in images}
+    for file, strokes in list(images.items()):
+        other = first.setdefault(hashlib.sha256(strokes.tobytes()).digest(), file)
+        if other != file:
+            reason = f"it equals {printable(other.relative_to(base))} after normalization"
+            errors.append(ImageError(file.relative_to(base), reason))
+            del images[file]
+    left = Counter(file.parent for file in images)
+    few = sorted(folder for folder in folders if left[folder] < 2)
+    for file in [file for file in images if file.parent in few]:
+        del images[file]
+    reason = "fewer than two different images are left of this class"
+    return errors + [ImageError(folder.relative_to(base), reason) for folder in few]
 
 
 def _check_parts(alphabets: Collection[str], base: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,8 +57,12 @@ RULES = {
     " other 423 for test",
     "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"
     " the last 20% for test",
+    "test_only": "nothing for training: all alphabets for test, for networks that learned from none"
+    " of them and have their own thresholds",
 }
-FIXED = (*_TEST_DRAWERS, "ratio_60_20_20")  # splits that define their validation images themselves
+TEST_ONLY = "test_only"
+FOLD = re.compile(r"fold_([1-9]\d*)_of_([1-9]\d*)")
+FIXED = (*_TEST_DRAWERS, "ratio_60_20_20", TEST_ONLY)  # define their validation images themselves
 # Splits that train on their validation alphabets, and the split to select settings with instead.
 TRAINS_ON_VALIDATION = {"background": "lake", "minimal1": "small1", "minimal2": "small2"}
 
@@ -94,7 +99,7 @@ def split_dataset(
     """Split a dataset.
 
     Exact duplicates of an earlier image of their class are left out of all parts. Datasets other
-    than Omniglot are always split by ``ratio_60_20_20``.
+    than Omniglot are split by ``ratio_60_20_20``, ``test_only`` or ``fold_1_of_5`` and the like.
 
     Args:
         dataset: All images.
@@ -103,7 +108,9 @@ def split_dataset(
             drawers), ``koch40`` (the paper's 40/10 alphabets),
             ``small1`` and ``small2`` (Lake et al., minimal backgrounds), ``background``,
             ``minimal1`` and ``minimal2`` (all of these for training), ``vinyals`` (Vinyals et al.
-            2016, by the lists of Snell et al. 2017) or ``ratio_60_20_20``. `RULES` describes each.
+            2016, by the lists of Snell et al. 2017), ``ratio_60_20_20`` or ``test_only``. `RULES`
+            describes each. ``fold_k_of_n`` tests every n-th alphabet by name from the k-th one,
+            validates with the next fold's, and trains on the others.
         val_alphabets: Training alphabets to validate with instead of the split's own, which are
             Early_Aramaic (``small1``), Greek (``small2``) or `VAL_ALPHABETS`. Splits in `FIXED`
             ignore it.
@@ -113,7 +120,12 @@ def split_dataset(
             on.
         UserError: If there are too few alphabets or characters.
     """
+    if match := FOLD.fullmatch(str(split)):
+        return _split_of(dataset, split, *_fold(dataset, split, *map(int, match.groups())))
     check.choice("split", split, RULES)
+    if split == TEST_ONLY:
+        every = torch.arange(len(dataset))
+        return _split_of(dataset, split, every[:0], every, every)
     chosen = None if val_alphabets is None else check.names("val_alphabets", val_alphabets)
     if dataset.source != "omniglot" or split == "ratio_60_20_20":
         return _split_of(dataset, "ratio_60_20_20", *_by_ratio(dataset))
@@ -171,6 +183,17 @@ def _split_of(
 
 def _images_of(dataset: CharacterDataset, classes: Tensor) -> Tensor:
     return torch.isin(dataset.classes, classes).nonzero().flatten()
+
+
+def _fold(dataset: CharacterDataset, split: str, fold: int, n: int) -> list[Tensor]:
+    """Training, validation and test images of a fold over alphabets."""
+    names, most = dataset.alphabet_names, len(dataset.alphabet_names)
+    if not 3 <= n <= most or fold > n:
+        message = f"a fold of 3 or more, and of at most as many as there are alphabets ({most})"
+        raise ArgumentError("split", split, message)
+    test, validation = names[fold - 1 :: n], names[fold % n :: n]
+    train = [name for name in names if name not in (*test, *validation)]
+    return [dataset.indices(part) for part in (train, validation, test)]
 
 
 def _by_ratio(dataset: CharacterDataset) -> list[Tensor]:

@@ -252,15 +252,16 @@ def tasks_of(
     validation = make_validation_tasks(ClassIndex(dataset, split.validation), config)
     test = make_test_tasks(dataset, split, runs, config)
     all_drawers = ClassIndex(dataset, split.test_all_drawers)
-    # These lists are older than the list of duplicate classes: they stay as they were frozen.
-    train = ClassIndex(replace(dataset, duplicate_classes=()), split.train)
     comparable = dataset.source == "omniglot"
     tasks = (
         *test.episode_tasks,
         *_few_shot(all_drawers, config, protocols),
         *_way_curve(all_drawers, WAY_CURVE_TEST, "test", comparable, config, protocols),
-        *_way_curve(train, WAY_CURVE_TRAIN, "training", False, config, protocols),
     )
+    if len(split.train):  # of test_only there is none
+        # These lists are older than the list of duplicate classes: they stay as they were frozen.
+        train = ClassIndex(replace(dataset, duplicate_classes=()), split.train)
+        tasks += (*_way_curve(train, WAY_CURVE_TRAIN, "training", False, config, protocols),)
     if protocols.lake_sampling_runs and any(task.key == "lake_runs" for task in tasks):
         assert runs is not None
         tasks += tuple(_lake_sampling(dataset, all_drawers, runs, config, protocols))

@@ -13,7 +13,7 @@ from torch import nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
-from siamese_oneshot.data.splits import Split, split_dataset
+from siamese_oneshot.data.splits import TEST_ONLY, Split, split_dataset
 from siamese_oneshot.data.tasks import (
     EpisodeTask,
     EvalConfig,
@@ -265,6 +265,9 @@ def evaluate_model(
 ) -> ModelResults:
     """Evaluate a model on all lists; thresholds come from validation.
 
+    Under ``test_only`` they are the network's own; those of baselines, which have none, are fitted
+    on other pairs and episodes of the same images.
+
     Raises:
         UserError: If the scores of a network are not finite.
     """
@@ -279,7 +282,16 @@ def evaluate_model(
     validation = evaluate_tasks(limited[0], embeddings, scorer.score)
     if model.trained is not None:
         check_finite_scores(validation.results[0].scores, model.name)
+    first = validation.results[0]
     threshold = validation.verification.threshold
+    reject_threshold = best_reject_threshold(first)
+    temperature = best_temperature(first.scores, first.task.episodes.answers)
+    unseen = tasks.split.name == TEST_ONLY
+    if unseen and (own := model.trained) is not None:  # its validation images are those of test
+        threshold = threshold if own.threshold is None else own.threshold
+        temperature = own.temperature or temperature
+        if own.reject_threshold is not None:
+            reject_threshold = own.reject_threshold
     test = evaluate_tasks(limited[1], embeddings, scorer.score, threshold)
     results = {one.task.key: one for one in test.results}
     images = len(indices)
@@ -290,8 +302,6 @@ def evaluate_model(
         table = embed(scorer, mnist, digits, compute, f"{model.name}, MNIST")
         results["mnist"] = answer(task, table, scorer.score)
         images += len(digits)
-    first = validation.results[0]
-    reject_threshold = best_reject_threshold(first)
     extra = [results["mnist"]] if "mnist" in results else []
     extra += [one for key in _ASSIGNED if key in results and (one := assigned(results[key]))]
     model_results = ModelResults(
@@ -302,7 +312,7 @@ def evaluate_model(
         test=test,
         results=results,
         scores=[
-            *validation.scores("validation"),
+            *([] if unseen else validation.scores("validation")),
             *test.scores("test"),
             open_set_score(results["within_alphabet"], reject_threshold),
             *(one.score("test") for one in extra),
@@ -310,7 +320,7 @@ def evaluate_model(
         alphabets=alphabet_scores(results["within_alphabet"], tasks.dataset, "test"),
         embeddings=embeddings,
         reject_threshold=reject_threshold,
-        temperature=best_temperature(first.scores, first.task.episodes.answers),
+        temperature=temperature,
         images=images,
         comparisons=sum(len(eval_tasks.pairs) for eval_tasks in limited)
         + sum(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from siamese_oneshot.data.splits import FOLD
 from siamese_oneshot.evaluation.published import (
     MAIN_PROTOCOL,
     against,
@@ -20,6 +21,7 @@ from siamese_oneshot.reports.read import DataInfo
 from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.utils.tables import Table
 
+_POOLED = ("test/within_alphabet", "validation/one_shot")  # the first that all folds have
 _MAX_TIED = 3
 _MIN_SEEDS = 5  # for an interval over seeds
 
@@ -52,6 +54,8 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     """Compare the settings with the best validation score, over their seeds."""
     if not groups:
         return Verdict("No job has finished yet.", "none")
+    if folds := _pooled_folds(groups):
+        return Verdict(folds, "none")
     best = groups[0]
     mean = best.val_accuracy
     text = f"Best validation score: {_named(best)} with {100 * mean.value:.2f}%"
@@ -99,6 +103,35 @@ def over_seeds(scores: Sequence[Score]) -> tuple[float, str, str]:
         text += f"s of its {len(scores)} seeds within {_range(low, high)}"
         tone, words = against(low, high, f"{len(scores)} seeds are too few to tell")
     return value, tone, f"{text}: {words}"
+
+
+def _pooled_folds(groups: Sequence[Group]) -> str:
+    """The accuracy of each setting over the folds of a k-fold sweep; empty for other sweeps."""
+    folds: dict[tuple[str, str], list[Group]] = {}
+    for group in groups:
+        if group.data is None or not FOLD.fullmatch(group.data.split):
+            return ""
+        others = [key for key in group.settings if key != "data.split"]
+        named = settings_text(group.settings, others) if others else ""
+        total = group.data.split.rpartition("_")[2]
+        folds.setdefault((named, total), []).append(group)
+    sentences = []
+    for (settings, total), parts in folds.items():
+        runs = [run for part in parts for run in part.runs]
+        key = next((k for k in _POOLED if all(k in run.scores for run in runs)), None)
+        if key is None:
+            return ""
+        scores = [run.scores[key] for run in runs]
+        n = sum(one.n for one in scores)
+        means = [one.value for part in parts if (one := part.score(key))]
+        text = f"{settings}: " if settings else ""
+        text += f"{100 * sum(one.correct for one in scores) / n:.2f}% on {scores[0].name}, {n:,} "
+        text += f"episodes pooled over {len(parts)} of {total} folds"
+        if len(parts) > 1:
+            _, low, high = mean_interval(means)
+            text += f"; 95% interval of the folds' mean {_range(max(0.0, low), min(1.0, high))}"
+        sentences.append(f"{text}.")
+    return " ".join(sentences)
 
 
 def _named(group: Group) -> str:

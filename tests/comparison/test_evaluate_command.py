@@ -10,6 +10,7 @@ from eval_models import make_run
 from siamese_oneshot import evaluate
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import _folders, _output_dir
+from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.runs.evaluation_record import read_evaluation
 
 SMALL = [
@@ -60,6 +61,28 @@ def test_a_sweep_and_a_baseline(
     assert page.count("Most frequent confusions of 0_seed=0") == 2
     assert "Koch et al." not in page  # published accuracies are of Omniglot and MNIST
     assert not (tmp_path / "outputs").exists()
+
+
+def test_all_alphabets_are_tested_where_the_network_learned_from_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["data.split=test_only", "output_dir=out", "plots=false"]
+    run(monkeypatch, "dense", "chance", *line)
+    network, chance = read_evaluation(tmp_path / "out" / "evaluation.json").models
+    own = load_trained("dense")
+    assert (network.threshold, network.reject_threshold, network.temperature) == (
+        own.threshold, own.reject_threshold, own.temperature,
+    )  # fmt: skip
+    for model in (network, chance):
+        assert model.split == "test_only"
+        assert {score.split for score in model.scores} == {"test"}
+        assert "way_curve_train_04" not in {score.key for score in model.scores}
+        assert len(model.alphabets) == 5
+    learned = make_run(tmp_path / "run", 0)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, f"models={learned}", "split=test_only", *line[1:])
+    assert "which split=test_only tests" in capsys.readouterr().err
 
 
 def test_a_packaged_network_writes_into_no_folder_of_its_name(

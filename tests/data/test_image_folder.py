@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -57,22 +58,23 @@ def test_classes_of_one_alphabet_named_after_the_root(letters):
 def test_alphabets_with_classes_inside(tmp_path):
     # Joined names would sort "A b/…" before "A/…", and part an alphabet's classes.
     for k, name in enumerate(("A/z/1.png", "A b/q/1.png", "A/c/1.png", "A/c/2.png")):
-        draw(tmp_path / name, k)
+        draw(tmp_path / name, 3 * k)
+        draw(tmp_path / name.replace("2.png", "4.png").replace("1.png", "3.png"), -3 * k - 3)
     dataset = load_folder(tmp_path).dataset
     assert dataset.class_names == ("A/c", "A/z", "A b/q")
     assert dataset.alphabet_names == ("A", "A b")
     assert dataset.class_alphabets.tolist() == [0, 0, 1]
-    assert dataset.classes.tolist() == [0, 0, 1, 2]
-    assert dataset.drawers.tolist() == [0, 1, 0, 0]
+    assert dataset.classes.tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert dataset.drawers.tolist() == [0, 1, 2, 3, 0, 1, 0, 1]
 
 
 def test_names_are_sorted_as_they_are_composed(tmp_path):
     # As macOS writes them: e and its accent apart, which would come before z.
-    for k, name in enumerate(("e\u0301/1.png", "z/e\u0301.png", "z/z.png")):
+    for k, name in enumerate(("e\u0301/1.png", "z/e\u0301.png", "z/z.png", "e\u0301/2.png")):
         draw(tmp_path / name, 3 * k)
     dataset = load_folder(tmp_path).dataset
     assert [name.split("/")[1] for name in dataset.class_names] == ["z", "\u00e9"]
-    names = ("z/z.png", "z/e\u0301.png", "e\u0301/1.png")
+    names = ("z/z.png", "z/e\u0301.png", "e\u0301/1.png", "e\u0301/2.png")
     expected = np.stack([read_input(tmp_path / name).normalized.strokes for name in names])
     assert torch.equal(dataset.pixels, torch.from_numpy(expected))
 
@@ -125,6 +127,33 @@ def test_bad_ones_are_skipped_and_named_or_stop(spoilt, caplog):
     assert found.dataset.drawers.tolist() == [0, 1, 2, 0, 1]
 
 
+def test_equal_images_are_left_out_and_named_all_at_once(letters, caplog):
+    """An image is left out, and a class if fewer than two different images are left of it."""
+    copy(letters / "a" / "x.png", letters / "a" / "y.png")
+    Image.open(letters / "b" / "2.png").save(letters / "b" / "10.bmp")  # a format of its own
+    for name in ("c/1.png", "c/2.png"):
+        draw(letters / name, -12)
+    draw(letters / "d" / "1.png", -16)
+    with caplog.at_level(logging.WARNING):
+        found = load_folder(letters)
+    assert list(found.skipped) == [
+        "a/y.png: it equals a/x.png after normalization",
+        "b/2.png: it equals b/10.bmp after normalization",
+        "c/2.png: it equals c/1.png after normalization",
+        "c: fewer than two different images are left of this class",
+        "d: fewer than two different images are left of this class",
+    ]
+    assert all(line in caplog.text for line in found.skipped)
+    assert found.dataset.class_names == ("Letters/a", "Letters/b")
+    assert found.dataset.classes.tolist() == [0, 0, 1, 1]
+    with pytest.raises(FolderError, match="stopped, as 5 cannot be used"):
+        load_folder(letters, on_error="stop")
+    for name in ("a/z.jpg", "b/10.png"):
+        (letters / name).unlink()
+    with pytest.raises(FolderError, match=r"(?s)no usable image.*a/y\.png: it equals.*a: fewer"):
+        load_folder(letters)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -141,6 +170,7 @@ def test_images_in_the_wrong_place(letters, name, message):
 
 def test_an_empty_alphabet_among_alphabets(tmp_path):
     draw(tmp_path / "A/a/1.png")
+    draw(tmp_path / "A/a/2.png", 6)
     (tmp_path / "A/README.md").write_text("about A")
     (tmp_path / "B").mkdir()
     found = load_folder(tmp_path)
@@ -292,7 +322,8 @@ def test_bad_images_stop_where_that_is_asked_for(tmp_path):
 def test_parts_of_a_data_set_are_no_alphabets(tmp_path, parts, refused):
     for k, part in enumerate(parts):
         for c in range(2):
-            draw(tmp_path / part / f"class {c}" / "1.png", 7 * k + c)
+            draw(tmp_path / part / f"class {c}" / "1.png", 5 * k + 2 * c)
+            draw(tmp_path / part / f"class {c}" / "2.png", -5 * k - 2 * c - 2)
     if not refused:
         assert load_folder(tmp_path).dataset.alphabet_names == tuple(sorted(parts))
         return
@@ -346,7 +377,9 @@ def test_an_image_that_could_not_be_read_is_tried_again(letters, monkeypatch):
 
 
 def test_pages_that_are_not_read_are_named(letters):
-    images = [Image.open(letters / "a" / name) for name in ("x.png", "y.png")]
+    images = [Image.open(draw(letters / f"{slope}.png", slope)) for slope in (-9, -6)]
+    for slope in (-9, -6):
+        (letters / f"{slope}.png").unlink()
     images[0].save(letters / "a" / "pages.tif", save_all=True, append_images=images[1:])
     for _ in range(2):  # from the cache, too
         found = load_folder(letters)

@@ -57,6 +57,34 @@ def test_shares_take_every_alphabet_once_in_order(alphabets, sizes):
     assert torch.equal(split.test_all_drawers, split.test)
 
 
+def test_all_alphabets_are_tested_by_test_only():
+    dataset = tiny(2)
+    split = split_dataset(dataset, "test_only")
+    assert (split.name, len(split.train)) == ("test_only", 0)
+    assert split.test.tolist() == split.test_all_drawers.tolist() == list(range(len(dataset)))
+
+
+@pytest.mark.parametrize(("alphabets", "n"), [(3, 3), (5, 3), (10, 5)])
+@pytest.mark.parametrize("source", ["synthetic", "omniglot"])
+def test_folds_test_every_alphabet_once_and_keep_the_parts_apart(alphabets, n, source):
+    dataset, tested = tiny(alphabets, source), []
+    for fold in range(1, n + 1):
+        split = split_dataset(dataset, f"fold_{fold}_of_{n}")
+        own = [names(dataset, part) for part in parts(split)]
+        assert all(own)
+        assert sum(map(len, own)) == len(set.union(*own)) == alphabets
+        following = split_dataset(dataset, f"fold_{fold % n + 1}_of_{n}")
+        assert torch.equal(split.validation, following.test)
+        tested += sorted(own[2])
+    assert sorted(tested) == list(dataset.alphabet_names)
+
+
+@pytest.mark.parametrize("split", ["fold_1_of_2", "fold_4_of_3", "fold_1_of_6"])
+def test_folds_that_there_are_not(split):
+    with pytest.raises(UserError, match=rf"split={split}: it must be .* alphabets \(5\)"):
+        split_dataset(tiny(5), split)
+
+
 def test_omniglot_can_be_divided_by_shares_too():
     split = split_dataset(tiny(5, source="omniglot"), "ratio_60_20_20")
     other = split_dataset(tiny(5), "ratio_60_20_20")
@@ -64,7 +92,7 @@ def test_omniglot_can_be_divided_by_shares_too():
     assert all(map(torch.equal, parts(split), parts(other)))
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("rule", sorted({*RULES} - {"test_only"}))
 def test_other_data_are_divided_by_shares_whatever_the_rule(dataset, rule):
     split = split_dataset(dataset, rule)
     assert split.name == "ratio_60_20_20"

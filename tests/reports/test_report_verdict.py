@@ -45,6 +45,21 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
     assert "split" not in run_verdict(lake_runs(right), KOCH).about
 
 
+def test_folds_are_pooled_over_all_their_episodes(tmp_path: Path) -> None:
+    for fold, right in enumerate((700, 900, 800), start=1):
+        split = f"fold_{fold}_of_4"
+        scores = scores_of({"validation/one_shot": 500, "test/within_alphabet": right})
+        result = replace(result_of(0.5, scores=scores), data_split=split)
+        made = make_job(tmp_path / "s", fold, {"data.split": split}, result)
+        assert made.is_dir()
+    text = sweep_verdict(group_runs(read_sweep([tmp_path / "s"]))[0]).text
+    half = 100 * 4.302653 * 0.1 / 3**0.5  # Student's t of two degrees of freedom
+    assert text == (
+        f"80.00% on within_alphabet list, 3,000 episodes pooled over 3 of 4 folds; 95% interval of "
+        f"the folds' mean {80 - half:.1f}-100.0."
+    )
+
+
 def test_a_score_that_follows_no_published_protocol_is_not_compared() -> None:
     synthetic = DataInfo("default", "synthetic", "d", "ratio_60_20_20")
     assert "synthetic cannot be compared" in run_verdict([], synthetic).text
