@@ -63,6 +63,9 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     counts = "13 jobs: 10 finished, 1 pruned, 1 failed, 1 unfinished"
     for words in (counts, "91.00 ± 12.71", "12_job"):
         assert words in printed
+    assert printed.splitlines()[1].startswith(
+        "Best validation score: lr=0.01, act==1+1 (jobs 1, 2)"
+    )
     page = (out / "report.md").read_text(encoding="utf-8")
     for words in (
         "| lr=0.01, act==1+1 | 91.00 ± 12.71 | 2 | 1, 2 | 91.00 ± 12.71 |",
@@ -117,6 +120,20 @@ def test_a_sweep_of_which_nothing_has_finished(
     main([str(tmp_path), "--wandb", "disabled"])
     assert "No job has finished yet." in capsys.readouterr().out
     assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_the_report_of_one_run_is_its_verdict_and_its_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = scores_of({"test/lake_runs": 300}, n=400)
+    folder = make_job(tmp_path, 0, {"a": 1}, result_of(0.5, scores=scores))
+    main([str(folder), "--wandb", "disabled"])
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[1].startswith("75.00% (95% interval 70.5-79.0) on lake_runs list")
+    assert "below the paper's 92.0%" in printed
+    assert "finished after 100 steps" in printed
+    assert "Importance" not in printed
+    assert "over seeds" not in printed
 
 
 def test_errors_are_one_line(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from siamese_oneshot.reports.tables import (
     settings_table,
 )
 from siamese_oneshot.reports.values import Value, format_value
+from siamese_oneshot.reports.verdict import run_verdict, sweep_verdict
+from siamese_oneshot.runs.result import result_text
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table, markdown_text, text_of
@@ -63,9 +65,13 @@ def make_report(
     sweep, importance = report.sweep, report.importance
     output = folders[0] / "report" if output is None else output
     settings, rest = settings_table(report), left_out_table(report.left_out)
-    parts: list[Table | str | None] = [settings if report.groups else "No job has finished yet."]
-    parts.append(importance_table(importance))
-    parts.append(f"Importance of the settings: {importance.why}." if importance.why else None)
+    parts: list[Table | str | None] = [_answer(report)]
+    if len(sweep.runs) > 1 or sweep.runs[0].result is None:
+        parts += [settings if report.groups else None, importance_table(importance)]
+        why = f"Importance of the settings: {importance.why}." if importance.why else None
+        parts.append(why if report.groups else None)
+    else:
+        parts.append(result_text(sweep.runs[0].result, sweep.runs[0].folder))
     try:
         title = f"Report on {sweep.name}: {sweep.summary()}"
         write_markdown(output / "report.md", title, [*parts, jobs_table(sweep), rest], command)
@@ -81,6 +87,14 @@ def make_report(
     print(text_of(*(first_rows(p) if isinstance(p, Table) else p for p in shown if p is not None)))
     _log_to_wandb(output, report, settings, page, mode=wandb, project=project, entity=entity)
     return output
+
+
+def _answer(report: Report) -> str:
+    """The verdict on the best settings, or on the only run."""
+    runs = report.sweep.runs
+    if len(runs) > 1 or runs[0].result is None:
+        return sweep_verdict(report.groups).text
+    return run_verdict([*runs[0].scores.values()], runs[0].data).text
 
 
 def write_markdown(
