@@ -109,8 +109,18 @@ def test_no_heading_begins_like_a_formula(tmp_path: Path) -> None:
     main([str(tmp_path / "s"), "--wandb", "disabled"])
     with open(tmp_path / "s" / "report" / "jobs.csv", encoding="utf-8", newline="") as file:
         headings = next(csv.reader(file))
-    assert {"'@a", "'\tb"} <= set(headings)
+    assert {"'@a", "'\ufffdb"} <= set(headings)
     assert not {"@a", "\tb"} & set(headings)
+
+
+def test_no_control_character_reaches_a_page_or_a_table(tmp_path: Path) -> None:
+    for number in range(2):
+        make_job(tmp_path / "s", number, {"model.act": f"a\x1b]0;b\x07{number}"}, result_of(0.5))
+    main([str(tmp_path / "s"), "--wandb", "disabled"])
+    for name in ("jobs.csv", "index.html"):
+        text = (tmp_path / "s" / "report" / name).read_text()
+        assert "a\ufffd]0;b\ufffd1" in text
+        assert not {"\x1b", "\x07"} & set(text)
 
 
 def test_a_sweep_of_which_nothing_has_finished(

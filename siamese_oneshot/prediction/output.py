@@ -283,9 +283,9 @@ def _utf8(text: str) -> str:
 
 
 def _cell(text: str | Path) -> str:
-    """A text that spreadsheets do not run as a formula."""
+    """A text that spreadsheets do not run as a formula, without control characters."""
     word = _utf8(str(text))
-    return f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word
+    return printable(f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from siamese_oneshot.runs.result import result_text
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table, markdown_text, text_of
-from siamese_oneshot.utils.text import near
+from siamese_oneshot.utils.text import near, printable
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,9 @@ def write_csv(path: Path, sweep: Sweep) -> None:
 def _csv_cell(value: Value) -> Value:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(_FORMULA) else value)
 
 
 def write_json(path: Path, report: Report) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from siamese_oneshot.reports.charts import DARK_OF_LIGHT
 from siamese_oneshot.utils.io import open_regular
+from siamese_oneshot.utils.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,8 +52,15 @@ def _environment() -> Environment:
 
     return Environment(
         loader=PackageLoader(__package__ or ""), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=_plain,
     )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """A text without control characters; of what is markup already, all are escaped."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 @cache
