@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import os
 import shutil
@@ -146,6 +147,22 @@ def test_no_cell_begins_like_a_formula(command: Command, workdir: Path) -> None:
     assert {row["class"] for row in rows()} == {
         "'=cross", "bar ü", "ring", *(f"'{name}" for name in names[:-1]), "'\ufffda",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_answers_to_a_pipe_of_another_encoding(
+    command: Command, workdir: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    """The table has lines and names that most encodings lack."""
+    shutil.copytree(workdir / SUPPORT / "ring", workdir / SUPPORT / "☉ ring")
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding=encoding))
+    code, _, errors = command("top_k=8")
+    sys.stdout.flush()
+    shown = pipe.getvalue().decode(encoding)
+    assert (code, errors) == (0, "")
+    assert ("☉ ring" if encoding == "utf-8" else "\\u2609 ring") in shown
+    assert {row["class"] for row in rows()} > {"☉ ring"}, "files are in UTF-8"
 
 
 def test_a_pair_gives_one_sentence_and_no_file(command: Command, workdir: Path) -> None:

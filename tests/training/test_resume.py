@@ -216,12 +216,16 @@ def test_a_folder_with_anything_of_a_run_is_no_place_for_another(
     assert "already holds a run" in capsys.readouterr().err
 
 
-def test_a_busy_folder_stays_as_it_is(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_folder_stays_as_it_is(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be a copy of a lock, where the file system has none."""
     monkeypatch.setattr(command, "_LOCK_TIMEOUT", 0.0)
     before = contents(finished)
     with FileLock(finished / JOB_LOCK), pytest.raises(SystemExit):
         run(f"resume={finished}", "trainer.max_steps=9")
     assert contents(finished) == before
+    assert "cannot be locked, remove run.lock" in capsys.readouterr().err
 
 
 def test_a_copy_without_hidden_files_is_resumed_and_its_record_restored(finished: Path) -> None:
