@@ -72,7 +72,7 @@ from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import MachineFault, OtherVersion, UserError
 from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
-from siamese_oneshot.utils.io import check_sums, check_writable, keep_copy, previous
+from siamese_oneshot.utils.io import check_sums, check_writable, copy_file, keep_copy, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 from siamese_oneshot.utils.text import bare_key, near
 
@@ -240,6 +240,7 @@ class TrainingRun:
             return
         files = [last, *(one.path for one in self.loggers if isinstance(one, ResumableCSVLogger))]
         kept = [copy for path in files if (copy := keep_copy(path, "replaced")) is not None]
+        copy_file(source, last)  # a kill from here on goes on from there, too
         if kept:
             text = f"the run goes on from {source.name}; what it had after that is kept as "
             self.warnings.append(text + ", ".join(path.name for path in kept))

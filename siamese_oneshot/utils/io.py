@@ -159,9 +159,14 @@ def keep_copy(path: Path, word: str) -> Path | None:
     if not path.is_file():
         return None
     copy = _free_name(path, word)
-    with open(path, "rb") as source, atomic_write(copy) as file:
-        shutil.copyfileobj(source, file)
+    copy_file(path, copy)
     return copy
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file completely or not at all."""
+    with open(source, "rb") as old, atomic_write(path) as new:
+        shutil.copyfileobj(old, new)
 
 
 def previous(path: Path) -> Path:

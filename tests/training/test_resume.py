@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -176,13 +177,20 @@ def test_what_came_after_an_older_checkpoint_is_kept(finished: Path) -> None:
     last = finished / "checkpoints" / "last.ckpt"
     history = finished / "csv" / "version_0" / "metrics.csv"
     before = last.read_bytes(), history.read_bytes()
-    run(f"resume={first}", "trainer.max_steps=9", "test=false")
+    ctrl_c = "+callbacks.stop._target_=stoppers.PressCtrlC"
+    with pytest.raises(SystemExit):  # at once
+        run(f"resume={first}", "trainer.max_steps=9", "test=false", ctrl_c)
     result = read_result(finished)
-    assert result.steps == 9
+    assert result.steps == 3
     kept = last.with_name("last.replaced.ckpt"), history.with_name("metrics.replaced.csv")
     assert (kept[0].read_bytes(), kept[1].read_bytes()) == before
     (warning,) = [text for text in result.warnings if "goes on from first.ckpt" in text]
     assert "last.replaced.ckpt, metrics.replaced.csv" in warning
+    run(f"resume={finished}", "callbacks.stop=null")
+    assert read_result(finished).steps == 9
+    with open(history, newline="") as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert steps == list(range(9))
 
 
 def test_scores_that_stay_keep_the_digests_of_their_lists(finished: Path) -> None:
