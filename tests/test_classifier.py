@@ -114,7 +114,7 @@ def test_symbols_are_recognized_however_they_are_drawn(tmp_path: Path) -> None:
         )
 
 
-def test_a_score_is_the_mean_over_the_images_of_a_class() -> None:
+def test_a_score_is_the_soft_maximum_over_the_images_of_a_class() -> None:
     """Classes have different numbers of images, added in any order."""
     classifier = build()
     classifier.add_class("one", symbol("cross"))
@@ -127,8 +127,39 @@ def test_a_score_is_the_mean_over_the_images_of_a_class() -> None:
     for prediction, query in zip(classifier.predict(queries), seen, strict=False):
         cross, ring, bar, hook = (-10 * np.abs(query - other).mean() / 255 for other in seen[4:])
         got = {one.name: one.score for one in prediction.classes}
-        expected = {"one": (cross + bar + hook) / 3, "two": ring}
+        pooled = 4 * math.log(sum(math.exp(score / 4) for score in (cross, bar, hook)) / 3)
+        expected = {"one": pooled, "two": ring}
         assert got == pytest.approx(expected, rel=1e-5)
+
+
+def test_probabilities_are_sharper_with_more_images_of_a_class() -> None:
+    classifier = build()
+    for kind in KINDS:
+        classifier.add_class(kind, [symbol(kind), symbol(kind, shift=2), symbol(kind, shift=4)])
+    (prediction,) = classifier.predict(symbol("hook", shift=3))
+    weights = [math.exp(one.score * 3**0.3) for one in prediction.classes]
+    assert prediction.best.probability == pytest.approx(weights[0] / sum(weights))
+
+
+def test_the_threshold_follows_how_alike_the_classes_are(tmp_path: Path) -> None:
+    """By hand: half the way from the usual 2.8 below the network's threshold to the gallery's."""
+    trained = TrainedModel("pixels", Pixels(), {}, reject_threshold=-0.5)  # type: ignore[arg-type]
+    apart, alike = OneShotClassifier(trained), OneShotClassifier(trained)
+    for classifier, shifts in ((apart, {}), (alike, {"again": 1, "more": 2})):
+        for kind in KINDS:
+            classifier.add_class(kind, symbol(kind))
+        assert classifier.reject_threshold == -0.5  # four classes say too little
+        for name, shift in (shifts or {"dot": 0}).items():
+            classifier.add_class(name, symbol("bar", 20 if name == "dot" else 60, shift))
+        images = classifier._gallery.supports
+        scores = -10 * (images[:, None] - images).abs().mean(-1).fill_diagonal_(math.inf)
+        expected = -0.5 + 0.5 * (float(scores.amax(1).mean()) - (-0.5 - 2.8))
+        assert classifier.reject_threshold == pytest.approx(expected, rel=1e-5)
+        classifier.save(tmp_path / "gallery.safetensors")
+        loaded = OneShotClassifier.load(tmp_path / "gallery.safetensors", trained)
+        assert loaded.reject_threshold == pytest.approx(expected, rel=1e-5)
+    assert alike.reject_threshold > apart.reject_threshold  # type: ignore[operator]
+    assert OneShotClassifier(trained, 3.0).reject_threshold == 3
 
 
 def test_images_added_between_two_predictions_count_and_each_is_embedded_once() -> None:
@@ -141,7 +172,8 @@ def test_images_added_between_two_predictions_count_and_each_is_embedded_once() 
     (after,) = classifier.predict(symbol("ring"))
     assert network.embedded == 4 + 1 + 1 + 1
     scores = [{one.name: one.score for one in prediction.classes} for prediction in (before, after)]
-    assert scores[1]["cross"] == pytest.approx(scores[0]["cross"] / 2)
+    pooled = 4 * math.log((1 + math.exp(scores[0]["cross"] / 4)) / 2)  # the new image scores 0
+    assert scores[1]["cross"] == pytest.approx(pooled)
     assert scores[1]["ring"] == scores[0]["ring"]
     assert before.image is given  # not read again
     blocks = given.normalized.strokes.reshape(SIZE, 5, SIZE, 5).mean((1, 3)).round()

@@ -272,7 +272,7 @@ def test_one_class_and_a_solid_patch_are_pointed_at(command: Command, workdir: P
         shutil.rmtree(workdir / SUPPORT / kind)
     path = workdir / SUPPORT / "ring" / "1.png"
     image = Image.open(path)
-    ImageDraw.Draw(image).rectangle((75, 20, 120, 70), fill="black")
+    ImageDraw.Draw(image).rectangle((88, 20, 120, 55), fill="black")
     image.save(path)
     _, shown, _ = command()
     assert "An image has a solid patch" in shown
