@@ -10,7 +10,6 @@ from siamese_oneshot.reports.aggregate import (
     Importance,
     Mean,
     Report,
-    certainty,
     shared_scores,
 )
 from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
@@ -97,14 +96,10 @@ def settings_table(report: Report) -> Table:
             fewer = mean is not None and mean.n < len(group.runs)
             row.append(mean_text(mean) + (f" ({mean.n} seeds)" if mean and fewer else ""))
         table.add(*row)
-    table.note = certainty(groups)
     rest = len(sweep.runs) - len(sweep.finished())
     if rest:
-        plural = "" if rest == 1 else "s"
-        table.note += (
-            " " * bool(table.note)
-            + f"Not counted: {rest} job{plural} that did not finish training."
-        )
+        jobs = "1 job that" if rest == 1 else f"{rest} jobs that"
+        table.note = f"Not counted: {jobs} did not finish training."
     return table
 
 

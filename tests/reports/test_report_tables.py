@@ -41,10 +41,7 @@ def test_settings_table(tmp_path: Path) -> None:
         ["lr=0.1", "81.00 ± 12.71", "2", "0, 2", "97.00 ± 12.71"],
     ]
     assert "split lake" in table.title
-    assert table.note == (
-        "The best settings have one seed: their lead may be chance. "
-        "Not counted: 1 job that did not finish training."
-    )
+    assert table.note == "Not counted: 1 job that did not finish training."
 
 
 def test_scores_say_which_of_them_compares_with_the_paper() -> None:
