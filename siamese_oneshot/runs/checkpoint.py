@@ -211,8 +211,8 @@ def _kept(run: Path) -> str | None:
         return None
     if kept is not None and not (run / kept).resolve().is_relative_to(run.resolve()):
         raise UserError(
-            f"{run} has its scores from {printable(kept)}, outside of that folder: name a "
-            "checkpoint itself"
+            f"{run} has its scores from {printable(kept)}, outside of that folder: if it is yours, "
+            f"name {printable(run / kept)}"
         )
     return kept
 

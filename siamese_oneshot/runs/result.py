@@ -134,7 +134,10 @@ def result_text(result: RunResult, folder: Path) -> str:
     if result.status != "finished":
         parts.append(f"resume with: {resume_line(Path(near(folder)))}")
     elif result.checkpoint is not None:
-        parts.append(f"every protocol: {command_line('evaluate', near(folder))}")
+        kept = folder / result.checkpoint
+        is_inside = kept.resolve().is_relative_to(folder.resolve())  # evaluate follows no other
+        named = near(folder if is_inside else kept)
+        parts.append(f"every protocol: {command_line('evaluate', named)}")
     return text_of(*parts)
 
 

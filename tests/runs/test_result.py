@@ -87,6 +87,8 @@ def test_figures_warnings_and_brackets_are_shown_and_the_command_survives_a_shel
         assert expected in text
     monkeypatch.chdir(tmp_path)
     assert "evaluate run" in result_text(result, tmp_path / "run"), "from the working directory"
+    elsewhere = replace(result, checkpoint="../mine/best.ckpt")
+    assert "evaluate run/../mine/best.ckpt" in result_text(elsewhere, tmp_path / "run")
     names = ["within-alphabet 20-way", "test verification"]
     tested = [replace(score, split="test", name=name) for name in names]
     text_of_test = result_text(replace(result, scores=tested), folder)
