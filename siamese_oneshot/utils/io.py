@@ -134,7 +134,7 @@ def check_writable(folder: Path) -> None:
     """
     existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     try:
-        with tempfile.TemporaryFile(dir=existing, prefix=".") as file:
+        with tempfile.TemporaryFile(dir=existing, prefix=".", suffix=".tmp") as file:
             file.write(b".")
     except OSError as problem:
         raise OSError(problem.errno, problem.strerror, str(folder)) from problem
