@@ -14,10 +14,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -34,15 +36,17 @@ _MAX_BYTES = 64 * 1024**2  # of a request
 
 
 class Demo:
-    """The classifier of a page and the images that it was given.
+    """A classifier without classes, and images to begin with, each with its class."""
 
-    Args:
-        classifier: With or without classes.
-    """
-
-    def __init__(self, classifier: OneShotClassifier) -> None:
+    def __init__(
+        self, classifier: OneShotClassifier, supports: Sequence[tuple[str, ImageInput]] = ()
+    ) -> None:
         self.classifier = classifier
         self.supports: dict[str, list[ImageInput]] = {}
+        if supports:
+            classifier.add_images(*zip(*supports, strict=True))
+        for name, image in supports:
+            self.supports.setdefault(name, []).append(image)
 
     def classes(self) -> list[dict[str, Any]]:
         """Name and images of each class, as the network sees them."""
@@ -51,8 +55,8 @@ class Demo:
             for name, images in self.supports.items()
         ]
 
-    def add(self, name: str, images: Sequence[str | ImageInput]) -> list[dict[str, Any]]:
-        """Add images, ``data:`` URLs or read ones, of a class; returns all classes."""
+    def add(self, name: str, images: Sequence[str]) -> list[dict[str, Any]]:
+        """Add images, ``data:`` URLs, of a class; returns all classes."""
         read = [_read(image) for image in images]
         self.classifier.add_class(name, read)
         self.supports.setdefault(class_name(name), []).extend(read)
@@ -91,35 +95,33 @@ class Demo:
         embedded = network.embed(seen[:, None].float() / 255)
         looks = attend(embedded[0], embedded[1:])
         shown = list(zip(seen[1:], looks, ("best", "second"), (GREEN, ORANGE), strict=False))
-        stream = io.BytesIO()
-        draw_looks(seen[0], shown).savefig(stream, format="png", dpi=80)
-        return _url(stream.getvalue())
+        return _url(partial(draw_looks(seen[0], shown).savefig, dpi=80))
 
     def _seen(self, image: ImageInput) -> str:
-        from PIL import Image
-
-        stream = io.BytesIO()
         pixels = 255 - self.classifier.network_input([image])[0].numpy()
-        Image.fromarray(pixels).save(stream, "PNG")
-        return _url(stream.getvalue())
+        return _url(Image.fromarray(pixels).save)
 
 
-def _url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _url(save: Callable[..., None]) -> str:
+    save(stream := io.BytesIO(), format="png")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _read(image: str | ImageInput) -> ImageInput:
-    return read_input(
-        base64.b64decode(image.partition(",")[2]) if isinstance(image, str) else image
-    )
+def _read(url: str) -> ImageInput:
+    return read_input(base64.b64decode(url.partition(",")[2]))
 
 
-class _Handler(RequestHandler):
+class _Page(RequestHandler):
+    def initialize(self, text: str) -> None:
+        self.text = text
+
+    def get(self) -> None:
+        self.write(self.text)
+
+
+class _Action(RequestHandler):
     def initialize(self, act: Callable[..., Any]) -> None:
         self.act = act
-
-    def get(self) -> None:  # the page alone is asked for without settings
-        self.write(self.act())
 
     def post(self) -> None:
         # Pages of others may not send this type without asking.
@@ -136,10 +138,10 @@ class _Handler(RequestHandler):
 def application(demo: Demo) -> Application:
     """The page and its actions."""
     text = page({"server": True, "name": demo.classifier.model.name}, {})
-    acts: dict[str, Callable[..., Any]] = {"": lambda: text, "classes": demo.classes}
-    acts |= {"add": demo.add, "remove": demo.remove, "rank": demo.rank}
+    acts = {"classes": demo.classes, "add": demo.add, "remove": demo.remove, "rank": demo.rank}
     app = Application()  # answers no other host's name
-    app.add_handlers(_HOSTS, [(f"/{name}", _Handler, {"act": act}) for name, act in acts.items()])
+    actions = [(f"/{name}", _Action, {"act": act}) for name, act in acts.items()]
+    app.add_handlers(_HOSTS, [("/", _Page, {"text": text}), *actions])
     return app
 
 
@@ -162,9 +164,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7860, help="0 for any that is free")
     given = parser.parse_args()
     try:
-        demo = Demo(OneShotClassifier.from_pretrained(given.weights))
-        for name, image in load_supports(given.support).images if given.support else ():
-            demo.add(str(name), [image])
+        classifier = OneShotClassifier.from_pretrained(given.weights)
+        images = load_supports(given.support).images if given.support else ()
+        demo = Demo(classifier, [(str(name), image) for name, image in images])
         asyncio.run(serve(demo, given.port))
     except KeyboardInterrupt:
         pass

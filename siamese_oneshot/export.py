@@ -29,6 +29,7 @@ from omegaconf import OmegaConf
 
 from siamese_oneshot.cli.explain import explain_machine
 from siamese_oneshot.data.splits import TRAINS_ON_VALIDATION
+from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.tables import CORE
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.onnx_export import export_onnx, export_page
@@ -42,7 +43,6 @@ from siamese_oneshot.runs.checkpoint import (
 from siamese_oneshot.runs.evaluation_record import (
     FILE,
     EvaluationRecord,
-    ModelRecord,
     read_evaluation,
 )
 from siamese_oneshot.runs.record import CONFIG
@@ -140,7 +140,7 @@ def _write(
     save_trained(exported, file, weights)
     page = file.with_suffix(".md")
     with atomic_write(page) as text:
-        text.write(card_page(exported, model, file.name).encode())
+        text.write(card_page(exported, file.name).encode())
     return page
 
 
@@ -191,30 +191,69 @@ def _portable(command: str) -> str:
     return shlex.join(word for word in shlex.split(command) if not is_local(word))
 
 
-def card_page(trained: TrainedModel, model: ModelRecord, name: str) -> str:
-    """The card as Markdown: of an exported network, its evaluation and its file's ``name``."""
+def card_page(trained: TrainedModel, name: str) -> str:
+    """The card as Markdown, as model hubs read it: of an exported network in the file ``name``."""
     card, metadata = trained.card, trained.metadata
     is_trained_on = metadata.get("split") in TRAINS_ON_VALIDATION
     caveat = ", whose alphabets are also training alphabets" if is_trained_on else ""
     table = Table("", ["task", ">accuracy % (95% interval)", ">n", "protocol"])
-    for score in model.scores:
-        if score.key in CORE:
-            table.add(score.name, score.percent, f"{score.n:,}", score.details)
+    for score in (Score(**values) for values in card["scores"]):
+        table.add(score.name, score.percent, f"{score.n:,}", score.details)
+    ours, source = trained.name in PRETRAINED, metadata.get("data_source") or "unknown"
+    where = trained.name if ours else name
     lines = [
+        "---",
+        f"license: {'mit' if ours else 'other'}",
+        "library_name: siamese_oneshot",
+        "tags: [one-shot-learning, siamese-network, image-classification]",
+        f"datasets: [{source}]",
+        "metrics: [accuracy]",
+        "---",
+        "",
         f"# {name}",
         "",
-        f"- network: {trained.parameters:,} parameters, {trained.size}x{trained.size} images",
-        f"- experiment {metadata.get('experiment')}, seed {metadata.get('seed')}, split "
-        f"{metadata.get('split')}: {card['trained_on']}; data digest {card['data_digest']}",
-        f"- trained with `{card['command']}` at commit {card['commit']}",
-        "- evaluated with `python -m siamese_oneshot.evaluate`, with its weights rounded to "
-        f"{ROUNDED}",
+        f"A Siamese network of {trained.parameters:,} parameters that says how alike two drawn "
+        f"symbols are, in images of {trained.size}x{trained.size} pixels.",
+        "",
+        "## Use",
+        "",
+        "```python",
+        "from siamese_oneshot import OneShotClassifier",
+        "",
+        f'classifier = OneShotClassifier.from_pretrained("{where}")',
+        'classifier.add_class("alef", "alef.png")',
+        'print(classifier.predict("photo.jpg")[0].best)',
+        "```",
+        "",
         f"- verification threshold {trained.threshold:.4f}, reject threshold for unknown classes "
         f"{trained.reject_threshold:.4f}, temperature of probabilities "
         f"{trained.temperature or 1:.4f}; chosen on validation data{caveat}",
         "",
+        "## Limits",
+        "",
+        "It compares single symbols drawn with lines, of alphabets that it has not seen. "
+        "Probabilities assume that an image shows one of the given classes, drawn as in the "
+        "training data; pens, fonts and photographs of other kinds may be recognized less often, "
+        "so measure it on your own. It was not made or tested to identify people, such as by signatures.",
+        "",
+        "## Data",
+        "",
+        f"- experiment {metadata.get('experiment')}, seed {metadata.get('seed')}, split "
+        f"{metadata.get('split')} of {source}: {card['trained_on']}; data digest "
+        f"{card['data_digest']}",
+        f"- trained with `{card['command']}` at commit {card['commit']}",
+        "- license: " + (
+            "MIT, as Omniglot's own" if ours else
+            "to be chosen by whoever publishes the weights; the package is under the MIT license"
+        ),
+        "",
+        "## Metrics",
+        "",
+        "Measured with `python -m siamese_oneshot.evaluate` on the weights as they are in the "
+        f"file, rounded to {ROUNDED}.",
+        "",
         table.markdown(),
-    ]
+    ]  # fmt: skip
     return "\n".join(lines)
 
 

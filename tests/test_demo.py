@@ -17,6 +17,7 @@ from drawn import SYMBOLS, draw, opened, shows
 from PIL import Image, ImageDraw
 
 from siamese_oneshot import OneShotClassifier
+from siamese_oneshot.data.image_input import read_input
 from siamese_oneshot.demo import Demo
 
 
@@ -39,6 +40,10 @@ def drawing(name: str, shift: int = 0) -> str:
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
+def content_of(data_url: str) -> bytes:
+    return base64.b64decode(data_url.partition(",")[2])
+
+
 def ask(url: str, body: Any, **headers: str) -> tuple[int, Any]:
     headers = {"Content-Type": "application/json", **headers}
     try:
@@ -57,17 +62,20 @@ def test_what_the_page_shows_is_what_the_classifier_says() -> None:
     demo.add("tee", [drawing("tee", 5)])
     query = drawing("ring", 9)
     found = demo.rank(query)
-    png = base64.b64decode(query.partition(",")[2])
-    (prediction,) = demo.classifier.predict(png)
+    (prediction,) = demo.classifier.predict(content_of(query))
     scores = [(one["name"], one["score"], one["probability"]) for one in found["classes"]]
     assert scores == [(one.name, one.score, one.probability) for one in prediction.classes]
     assert (scores[0][0], found["known"]) == ("ring", prediction.known)
-    attention = Image.open(io.BytesIO(base64.b64decode(found["attention"].partition(",")[2])))
+    attention = Image.open(io.BytesIO(content_of(found["attention"])))
     assert attention.width > 700
     left = demo.remove("tee")
     assert [one["name"] for one in left] == ["ring", "zigzag"] == list(demo.classifier.classes)
-    plain = Demo(OneShotClassifier.from_pretrained("dense"))
-    plain.add("ring", [query])
+    supports = [(name, read_input(content_of(drawing(name)))) for name in ("ring", "tee", "ring")]
+    plain = Demo(OneShotClassifier.from_pretrained("dense"), supports)
+    assert [(one["name"], len(one["images"])) for one in plain.classes()] == [
+        ("ring", 2), ("tee", 1),
+    ]  # fmt: skip
+    assert plain.classifier.classes == ("ring", "tee")
     assert plain.rank(query)["attention"] is None  # the network has no cross-attention
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from eval_models import COMPUTE, make_run
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -80,6 +81,8 @@ def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
     (before,) = read_evaluation(evaluation(run)).models
     assert [one.value for one in model.scores] != [one.value for one in before.scores]
     text = page.read_text()
+    assert yaml.safe_load(text.split("---")[1])["license"] == "other"
+    assert 'from_pretrained("mine.safetensors")' in text
     assert "trained with `python -m siamese_oneshot.train seed=3` at commit abc" in text
     for score in model.scores:
         assert (f"| {score.percent} | {score.n:,} |" in text) or score.key not in CORE
@@ -121,7 +124,7 @@ def test_exported_weights_are_copied_and_keep_their_thresholds(run: Path, tmp_pa
     assert after.reject_threshold == before.reject_threshold
     assert after.card["command"] == "train it"
     assert after.card["commit"] == "abc"
-    assert "with its weights rounded" in page.read_text()
+    assert "on the weights as they are in the file, rounded to" in page.read_text()
     assert "train it" in page.read_text()
 
 

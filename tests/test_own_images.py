@@ -17,7 +17,6 @@ from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.export import export
 from siamese_oneshot.runs.checkpoint import load_trained
-from siamese_oneshot.runs.evaluation_record import read_evaluation
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.train import train_task
 from siamese_oneshot.utils.errors import UserError
@@ -98,11 +97,10 @@ def test_evaluation_export_and_answers(
     assert mine.threshold == pytest.approx(model["threshold"], rel=0.01)  # rounded weights
     assert mine.reject_threshold == pytest.approx(model["reject_threshold"], rel=0.01)
     assert mine.card["trained_on"] == model["trained_on"]
-    record = read_evaluation(run / "evaluation" / "evaluation.json").models[0]
     shown = replace(mine, metadata={**mine.metadata, "split": "background"})
     shared = "whose alphabets are also training alphabets"
     assert shared not in text
-    assert shared in exporting.card_page(shown, record, "mine.safetensors")
+    assert shared in exporting.card_page(shown, "mine.safetensors")
 
     classifier = OneShotClassifier.from_pretrained(tmp_path / "mine.safetensors")
     for sign in sorted((images / "alphabet 0").iterdir()):
