@@ -53,11 +53,11 @@ _HEADER = "siamese_oneshot_classes"
 _BATCH = 128  # images embedded at once; more are no faster
 # Chosen on Omniglot's validation alphabets and on generated ones, with 1 to 5 drawers a class; in
 # units of the network's temperature where they are differences of scores.
-_POOLING = 4.0  # of the soft maximum over the supports of a class: 0 is the maximum, inf the mean
-_SHARPENING = 0.3  # scores of n supports need a temperature lower by n to this power
-_SHIFT = 0.5  # by which the threshold follows what the gallery's classes score among each other
-_USUAL = 2.8  # by which the network's own threshold exceeds that
-_MIN_CLASSES = 5  # of a gallery that says something about itself
+POOLING = 4.0  # of the soft maximum over the supports of a class: 0 is the maximum, inf the mean
+SHARPENING = 0.3  # scores of n supports need a temperature lower by n to this power
+SHIFT = 0.5  # by which the threshold follows what the gallery's classes score among each other
+USUAL = 2.8  # by which the network's own threshold exceeds that
+MIN_CLASSES = 5  # of a gallery that says something about itself
 _PAIRS = 20_000  # of supports that are scored for it, about two seconds at most
 
 
@@ -149,7 +149,7 @@ class OneShotClassifier:
         the higher is the threshold. Of many supports, some are scored.
         """
         own = self.model.reject_threshold
-        if self._fixed_threshold is not None or own is None or len(gallery.names) < _MIN_CLASSES:
+        if self._fixed_threshold is not None or own is None or len(gallery.names) < MIN_CLASSES:
             return own if self._fixed_threshold is None else self._fixed_threshold
         calibrated = self._calibrated
         if calibrated is None or calibrated[0] is not gallery:
@@ -158,8 +158,8 @@ class OneShotClassifier:
             scores = self._scores(gallery, gallery.supports[chosen])
             scores.scatter_(1, gallery.owners[chosen, None], -torch.inf)
             usual = float(scores.amax(1).mean())
-            shift = usual - (own - _USUAL * (self.model.temperature or 1.0))
-            moved = own + _SHIFT * shift if math.isfinite(usual) else own
+            shift = usual - (own - USUAL * (self.model.temperature or 1.0))
+            moved = own + SHIFT * shift if math.isfinite(usual) else own
             self._calibrated = calibrated = gallery, moved
         return calibrated[1]
 
@@ -245,7 +245,7 @@ class OneShotClassifier:
         scores = self._scores(gallery, self._embed(inputs))
         check_finite_scores(scores, self.model.name)
         per_class = len(gallery.supports) / len(gallery.names)
-        temperature = (self.model.temperature or 1.0) / per_class**_SHARPENING
+        temperature = (self.model.temperature or 1.0) / per_class**SHARPENING
         logits = scores.double() / temperature
         shares, orders = logits.softmax(1).tolist(), rank(scores, seed)
         threshold = self._threshold(gallery)
@@ -359,7 +359,7 @@ class OneShotClassifier:
 
         Blocks of queries and supports bound the memory, whatever the number of either.
         """
-        pooling = _POOLING * (self.model.temperature or 1.0)
+        pooling = POOLING * (self.model.temperature or 1.0)
         n_supports = max(1, min(len(gallery.supports), ELEMENTS // queries.shape[1]))
         n_queries = max(1, ELEMENTS // (n_supports * queries.shape[1]))
         sums = torch.full((len(queries), len(gallery.names)), -torch.inf)

@@ -234,7 +234,8 @@ def card_page(trained: TrainedModel, name: str) -> str:
         "It compares single symbols drawn with lines, of alphabets that it has not seen. "
         "Probabilities assume that an image shows one of the given classes, drawn as in the "
         "training data; pens, fonts and photographs of other kinds may be recognized less often, "
-        "so measure it on your own. It was not made or tested to identify people, such as by signatures.",
+        "so measure it on your own. It was not made or tested to identify people, such as by "
+        "signatures.",
         "",
         "## Data",
         "",

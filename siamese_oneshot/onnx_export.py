@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from siamese_oneshot import classifier
 from siamese_oneshot.data import foreground
 from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.models.siamese import SiameseNetwork
@@ -146,6 +147,8 @@ def export_page(trained: TrainedModel, file: Path, runtime: Path | None = None) 
         "name": trained.name, "size": trained.size, "side": foreground.SIDE,
         "pen": foreground.PEN, "extent": foreground.EXTENT, "center": foreground.CENTER,
         "temperature": trained.temperature or 1.0, "reject_threshold": trained.reject_threshold,
+        "pooling": classifier.POOLING, "sharpening": classifier.SHARPENING,
+        "shift": classifier.SHIFT, "usual": classifier.USUAL, "minClasses": classifier.MIN_CLASSES,
     }  # fmt: skip
     with atomic_write(file) as stream:
         stream.write(page(settings, parts).encode())

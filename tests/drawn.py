@@ -16,6 +16,8 @@ SYMBOLS: dict[str, Strokes] = {  # in pixels of the canvas
     "tee": [[(60, 60), (220, 60)], [(140, 60), (140, 220)]],
     "ring": [[(140 + 80 * math.cos(t / 6), 140 + 80 * math.sin(t / 6)) for t in range(39)]],
     "zigzag": [[(50, 60), (110, 220), (170, 60), (230, 220)]],
+    "cross": [[(60, 60), (220, 220)], [(220, 60), (60, 220)]],
+    "stairs": [[(60, 60), (140, 60), (140, 140), (220, 140), (220, 220)]],
 }
 
 
@@ -60,8 +62,8 @@ def shows(page: Any, selector: str, text: str) -> None:
     page.locator(selector, has_text=text).wait_for(timeout=60_000)
 
 
-def strokes_of(page: Any) -> tuple[NDArray[np.uint8], bytes]:
-    """The query as the page's own script normalizes it, uint8 ``(105, 105)``, and as a PNG."""
-    pixels = page.evaluate("[...normalized(query.strokes)]")
-    png = base64.b64decode(page.evaluate("query.drawing.url").partition(",")[2])
+def strokes_of(page: Any, canvas: str) -> tuple[NDArray[np.uint8], bytes]:
+    """What was drawn, as the page's own script normalizes it: uint8 ``(105, 105)``; and as PNG."""
+    pixels = page.evaluate(f"[...normalized({canvas}.strokes)]")
+    png = base64.b64decode(page.evaluate(f"{canvas}.drawing.url").partition(",")[2])
     return np.array(pixels, np.uint8).reshape(105, 105), png

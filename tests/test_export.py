@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import model_record
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
 from siamese_oneshot.evaluation.tables import CORE
-from siamese_oneshot.export import export
+from siamese_oneshot.export import card_page, export
 from siamese_oneshot.runs import checkpoint as checkpoints
 from siamese_oneshot.runs.checkpoint import find_weights, load_trained
 from siamese_oneshot.runs.evaluation_record import (
@@ -159,4 +160,10 @@ def test_the_packaged_cards_are_those_of_their_headers(name: str) -> None:
     for one in scores:
         low, high = 100 * one["low"], 100 * one["high"]
         assert f"{100 * one['value']:.2f} ({low:.1f}-{high:.1f}) | {one['n']:,} |" in page
-    assert "with its weights rounded" in page
+    assert page == card_page(trained, find_weights(name).name)
+    front = yaml.safe_load(page.split("---")[1])
+    assert (front["license"], front["datasets"], front["metrics"]) == (
+        "mit", ["omniglot"], ["accuracy"],
+    )  # fmt: skip
+    sections = re.findall("^## (.*)$", page, re.MULTILINE)
+    assert sections == ["Use", "Limits", "Data", "Metrics"]

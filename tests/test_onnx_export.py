@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from drawn import SYMBOLS, draw, opened, shows, strokes_of
@@ -99,20 +100,26 @@ def test_the_page_recognizes_strokes_as_python_does(
         pytest.skip(str(problem))
     classifier = OneShotClassifier.from_pretrained("dense")
     with opened(browser, file.as_uri(), offline=True) as page:
-        for name, strokes in SYMBOLS.items():
-            draw(page, "#support", strokes)
+        for name, strokes in [*SYMBOLS.items(), ("tee", SYMBOLS["tee"])]:
+            draw(page, "#support", strokes, shift=3 * (name in classifier.classes), zoom=0.9)
+            classifier.add_class(name, 255 - strokes_of(page, "support")[0])
             page.fill("#name", name)
             page.click("#add")
             shows(page, "#gallery", name)
+        shows(page, "#gallery", "tee (2)")
         for name, strokes in SYMBOLS.items():
             page.click("#clear-query")
-            draw(page, "#query", strokes, shift=6, zoom=0.85)
-            shows(page, "#verdict", name)
-            drawn, png = strokes_of(page)
-            image = read_input(png)
-            both, either = drawn & image.normalized.strokes, drawn | image.normalized.strokes
-            assert both.sum() / either.sum() > 0.8
-            classifier.add_class(name, png)
-            shown = page.inner_text("#ranking tbody tr td:nth-child(3)")
-            assert abs(float(shown)) < 100
+            draw(page, "#query", strokes, shift=6, zoom=0.75)
+            drawn, png = strokes_of(page, "query")
+            image = read_input(png).normalized.strokes
+            assert (drawn & image).sum() / (drawn | image).sum() > 0.8
+            (prediction,) = classifier.predict(255 - drawn)
+            assert np.array_equal(prediction.image.normalized.strokes, drawn)  # taken as it is
+            for one in prediction.classes:
+                row = page.locator("#ranking tbody tr", has_text=one.name)
+                shows(page, "#ranking", f"{one.score:.2f}")
+                expected = [one.name, f"{100 * one.probability:.1f}%", f"{one.score:.2f}"]
+                assert row.locator("td").all_inner_texts() == expected
+            assert prediction.best.name == name
+            shows(page, "#verdict", f"{name}: known" if prediction.known else f"{name}?")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
