@@ -20,6 +20,7 @@ from siamese_oneshot.utils.io import atomic_write, open_regular, set_aside
 log = logging.getLogger(__name__)
 
 STEP = "step"
+_SPEED = "speed/images_per_second"  # of the steps since the last row that has it
 Row = dict[str, Any]
 
 
@@ -40,6 +41,7 @@ class ResumableCSVLogger(Logger):
         self.path = folder / "csv" / "version_0" / "metrics.csv"
         self._rows: list[Row] = []  # not written yet
         self._columns: list[str] | None = None  # of the file; None: not read yet
+        self._last: Row = {}  # that has a speed
 
     @property
     def save_dir(self) -> str:
@@ -52,8 +54,16 @@ class ResumableCSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Note metrics of a step; `save` writes them."""
+        """Note metrics of a step; `save` writes them.
+
+        A trainer that is stopped between two logged steps logs the first one's values again: these
+        are left out.
+        """
         plain = {key: v.item() if hasattr(v, "item") else v for key, v in metrics.items()}
+        if _SPEED in plain:
+            if plain == self._last:
+                return
+            self._last = plain
         self._rows.append({**plain, STEP: step})
 
     @rank_zero_only

@@ -33,6 +33,16 @@ def test_the_file_equals_that_of_lightnings_logger(tmp_path: Path) -> None:
     assert own.path.relative_to(tmp_path / "own") == path.relative_to(tmp_path / "other")
 
 
+def test_values_that_a_stopped_trainer_logs_again_are_left_out(tmp_path: Path) -> None:
+    history = ResumableCSVLogger(tmp_path)
+    batch = {"loss": 0.5, "speed/images_per_second": 81.2}
+    for step, metrics in enumerate([batch, {"val/acc": 0.1}, {"val/acc": 0.1}, batch]):
+        history.log_metrics(metrics, step)
+    history.log_metrics({**batch, "loss": 0.4}, 9)
+    history.save()
+    assert [row["step"] for row in rows(history)] == ["0", "1", "2", "9"]
+
+
 def test_a_resumed_process_removes_the_steps_that_it_repeats(tmp_path: Path) -> None:
     first = ResumableCSVLogger(tmp_path)
     for step in range(5):
