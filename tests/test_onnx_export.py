@@ -112,7 +112,7 @@ def test_the_page_recognizes_strokes_as_python_does(
             draw(page, "#query", strokes, shift=6, zoom=0.75)
             drawn, png = strokes_of(page, "query")
             image = read_input(png).normalized.strokes
-            assert (drawn & image).sum() / (drawn | image).sum() > 0.8
+            assert (drawn & image).sum() / (drawn | image).sum() > 0.7
             (prediction,) = classifier.predict(255 - drawn)
             assert np.array_equal(prediction.image.normalized.strokes, drawn)  # taken as it is
             for one in prediction.classes:
