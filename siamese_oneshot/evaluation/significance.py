@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+ENOUGH_SEEDS = 5  # for an interval over seeds that is narrow enough to tell something
+
 
 def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion whose answers are independent.
@@ -82,6 +84,14 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     mean, error = fmean(values), stdev(values) / math.sqrt(len(values))
     margin = float(t.ppf(0.5 + level / 2, len(values) - 1)) * error
     return mean, mean - margin, mean + margin
+
+
+def below(best: Sequence[float], others: Sequence[Sequence[float]]) -> list[bool]:
+    """Which ``others`` have an interval below that of ``best``; a single value has none."""
+    if len(best) < 2:
+        return [False] * len(others)
+    low = mean_interval(best)[1]
+    return [len(other) > 1 and mean_interval(other)[2] < low for other in others]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from siamese_oneshot.evaluation.significance import mean_interval
+from siamese_oneshot.evaluation.significance import below, mean_interval
 from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
 from siamese_oneshot.reports.values import (
     Value,
@@ -51,7 +51,12 @@ class Group:
     @property
     def val_accuracy(self) -> Mean:
         """Mean of the best validation scores."""
-        return Mean.of([run.val_accuracy for run in self.runs if run.val_accuracy is not None])
+        return Mean.of(self.val_scores)
+
+    @property
+    def val_scores(self) -> list[float]:
+        """The best validation score of each run."""
+        return [run.val_accuracy for run in self.runs if run.val_accuracy is not None]
 
     def score(self, name: str) -> Mean | None:
         """Mean of a score over the runs that have it; None if none has."""
@@ -110,12 +115,13 @@ def certainty(groups: Sequence[Group]) -> str:
     best, others = means[0], means[1:]
     if best.margin is None:
         return "The best settings have one seed: their lead may be chance."
-    low = best.value - best.margin
-    above = sum(mean.margin is not None and mean.value + mean.margin < low for mean in others)
-    scores = [[run.val_accuracy or 0.0 for run in group.runs] for group in groups]
+    scores = [group.val_scores for group in groups]
+    above = sum(below(scores[0], scores[1:]))
     seeds = 100 * max(max(own) - min(own) for own in scores)
-    where = f"overlaps those of {len(others) - above} of {len(others)} other settings, so the order"
-    where += " is uncertain"
+    overlapping = len(others) - above
+    those = "all" if above == 0 else f"{overlapping} of the {len(others)}"
+    those = "that of the" if len(others) == 1 else f"those of {those}"
+    where = f"overlaps {those} other settings, so the order is uncertain"
     if above == len(others):
         where = "is above those of all other settings"
     return (

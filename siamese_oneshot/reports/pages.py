@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below
 from siamese_oneshot.loggers.wandb_run import address_of
 from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.charts import (
@@ -43,12 +43,12 @@ from siamese_oneshot.reports.values import (
 from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
 from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
 from siamese_oneshot.runs.result import FILE as RESULT
-from siamese_oneshot.runs.result import resume_line
-from siamese_oneshot.sweeps.job import COMPLETE, command_of
+from siamese_oneshot.runs.result import command_line, resume_line
+from siamese_oneshot.sweeps.job import COMPLETE, command_of, train_again, train_more_seeds
 from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import bare_key, duration, folder_name, short_keys
+from siamese_oneshot.utils.text import duration, folder_name, short_keys
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +178,7 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "files": _files(run, output),
         "wandb": address_of(run.folder),
         "differences": _differences(run),
+        "again": "" if run.job is None else train_again(run.job.overrides),
         "config": _config_text(run),
         "log": _log_end(run.folder / "train.log"),
     }
@@ -206,11 +207,20 @@ def _next_command(run: RunRecord, evaluated: bool) -> tuple[str, str]:
     folder = path_text(run.folder)
     if run.status not in COMPLETE:
         return "To continue this run", resume_line(Path(folder))
-    command = ["python", "-m", "siamese_oneshot.evaluate", folder]
-    if not evaluated:
-        return "To evaluate it on every list, with figures", shlex.join(command)
-    longer = f"{resume_line(Path(folder))} trainer.max_steps=<more>"
-    return "To train it for longer", longer
+    if not evaluated or run.result is None:
+        what = "To evaluate it on every list of validation and test, with figures"
+        return what, command_line("evaluate", folder)
+    defaults, (_, limit) = _defaults_of(run) or {}, run.value("trainer.max_steps")
+    longer = f"trainer.max_steps={_more_steps(run.result.steps, defaults)}"
+    if limit == -1:
+        longer = f"trainer.max_epochs={2 * run.result.epochs}"
+    return "To train it for longer", f"{resume_line(Path(folder))} {longer}"
+
+
+def _more_steps(steps: int, defaults: dict[str, Value]) -> int:
+    """The experiment's own steps, or twice as many as there were."""
+    full = defaults.get("trainer.max_steps")
+    return full if isinstance(full, int) and full > steps else 2 * steps
 
 
 def _files(run: RunRecord, output: Path) -> list[tuple[str, str]]:
@@ -325,10 +335,12 @@ def _config_text(run: RunRecord) -> str:
 
     if run.config is None:
         return ""
-    text = str(run.config)
+    text, content = str(run.config), run.config
+    if isinstance(content, dict):  # the folder, where a sweep's job is
+        content = {key: value for key, value in content.items() if key != "resume"}
     for resolve in (True, False):  # what cannot be resolved stays as written
         try:
-            config = OmegaConf.create(escape_resolvers(run.config))
+            config = OmegaConf.create(escape_resolvers(content))
             text = OmegaConf.to_yaml(config, resolve=resolve)
             break
         except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError):
@@ -389,12 +401,17 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
 
 def _sweep_command(report: Report, best: RunRecord | None) -> tuple[str, str]:
     """What to do next with a sweep, and the command; the command is empty if there is none."""
-    sweep = report.sweep
+    sweep, groups = report.sweep, report.groups
     if not all(run.status in COMPLETE for run in sweep.runs) or best is None:
         return "To continue the sweep", command_of(sweep.folders[0])
+    jobs = [run.job for run in groups[0].runs if run.job is not None]
+    certain = all(below(groups[0].val_scores, [group.val_scores for group in groups[1:]]))
+    if jobs and not certain and len(groups[0].runs) < ENOUGH_SEEDS:
+        why = "The lead may be chance. To train more seeds of these settings, without the test set"
+        overrides = [job.overrides for job in jobs]
+        return why, train_more_seeds(overrides, jobs[0].trial is not None)
     if best.of_split("test") or best.job is None:
-        command = ["python", "-m", "siamese_oneshot.evaluate", path_text(best.folder)]
-        return "To evaluate the best job on every list, with figures", shlex.join(command)
-    own = [text for text in best.job.overrides if bare_key(text) not in ("test", "hydra.mode")]
-    command = ["python", "-m", "siamese_oneshot.train", *own, "test=true", "hydra.mode=RUN"]
-    return "To train the best settings again, and test", shlex.join(command)
+        command = command_line("evaluate", path_text(best.folder))
+        return "To evaluate the best job on every list, with figures", command
+    again = train_again(best.job.overrides, "test=true")
+    return "To train the best settings again, and test", again

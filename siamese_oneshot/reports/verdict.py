@@ -15,7 +15,7 @@ from siamese_oneshot.evaluation.published import (
     reference,
 )
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import mean_interval, wilson
+from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, mean_interval, wilson
 from siamese_oneshot.reports.aggregate import Group, certainty
 from siamese_oneshot.reports.read import DataInfo
 from siamese_oneshot.reports.tables import settings_text
@@ -23,7 +23,6 @@ from siamese_oneshot.utils.tables import Table
 
 _POOLED = ("test/within_alphabet", "validation/one_shot")  # the first that all folds have
 _MAX_TIED = 3
-_MIN_SEEDS = 5  # for an interval over seeds
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def over_seeds(scores: Sequence[Score]) -> tuple[float, str, str]:
     """
     value, low, high = mean_interval([score.value for score in scores])
     text = f"mean {100 * value:.2f}%, 95% interval"
-    if len(scores) >= _MIN_SEEDS:
+    if len(scores) >= ENOUGH_SEEDS:
         over = [(max(0.0, low), min(1.0, high))]
         over.append((fmean(score.low for score in scores), fmean(score.high for score in scores)))
         text += f" {_range(*over[0])} over {len(scores)} seeds, {_range(*over[1])} over episodes"

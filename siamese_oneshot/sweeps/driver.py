@@ -28,8 +28,19 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.job import ATTEMPTS, Job, JobProgress, await_orphan, jobs_in, open_sweep
+from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below
+from siamese_oneshot.runs.result import command_line, read_result
+from siamese_oneshot.sweeps.job import (
+    ATTEMPTS,
+    COMMAND,
+    Job,
+    JobProgress,
+    await_orphan,
+    jobs_in,
+    open_sweep,
+    train_again,
+    train_more_seeds,
+)
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
 from siamese_oneshot.utils.io import atomic_write, set_aside
@@ -38,7 +49,6 @@ from siamese_oneshot.utils.text import bare_key, duration, folder_name, near, qu
 NEEDS_LIST = "a grid needs a list of values; to search an interval add +sweep=search"
 _POLL = 5.0  # seconds between two checks of the jobs that a launcher runs
 _MAX_RETRY = 8  # jobs that are launched together after a launcher lost some
-_COMMAND = ("python", "-m", "siamese_oneshot.train")
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +99,7 @@ class SweepDriver(Sweeper):
         top = Path(str(self.config.hydra.sweep.dir)).absolute()
         self.folder = top / (self.name or folder_name(arguments) or "sweep")
         overrides = self._parsed(arguments)
-        command = shlex.join([*_COMMAND, *sys.argv[1:]])
+        command = shlex.join([*COMMAND, *sys.argv[1:]])
         with open_sweep(self.folder, arguments, self.params, command):
             with open_dict(self.config):
                 self.config.hydra.sweep.dir = str(self.folder)
@@ -252,24 +262,31 @@ class SweepDriver(Sweeper):
         return parser.parse_overrides([*arguments, *lines])
 
     def log_winner(
-        self, jobs: int, number: int, value: float, line: Sequence[str], over_seeds: str = ""
+        self,
+        jobs: int,
+        number: int,
+        value: float,
+        line: Sequence[str],
+        over_seeds: str = "",
+        more_seeds: str = "",
     ) -> None:
-        """Note the best of some jobs, to be said at the end: settings, score and commands.
+        """Note the best of some jobs, to be said at the end: settings, score and what to do next.
 
-        ``over_seeds`` says by what the settings were chosen where several seeds have them.
+        ``over_seeds`` says by what the settings were chosen where several seeds have them, and
+        ``more_seeds`` is the command that trains more where these do not tell settings apart.
         """
         best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
         settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
-        own = [text for text in line if bare_key(text) not in ("test", "hydra.mode")]
-        again = shlex.join([*_COMMAND, *own, "test=true", "hydra.mode=RUN"])
         which = "best of these" if over_seeds else f"best of {jobs}"
         score = f"{which}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}"
         lines = [*filter(None, [over_seeds]), score]
-        if not any(is_tested(path) for _, path in best):
+        if more_seeds:
+            lines.append(f"the lead may be chance; more seeds, without the test set: {more_seeds}")
+        elif not any(is_tested(path) for _, path in best):
+            again = train_again(line, "test=true")
             lines.append(f"train these settings again, and test: {again}")
-        for _, path in best:  # not in this folder if another machine ran it
-            resume = shlex.join([*_COMMAND, f"resume={near(path)}"])
-            lines.append(f"train this run for longer: {resume} trainer.max_steps=<more>")
+        else:
+            lines += [f"every protocol: {command_line('evaluate', near(p))}" for _, p in best]
         self._winner = lines
 
     def _conclude(self) -> None:
@@ -342,7 +359,11 @@ class GridSweeper(SweepDriver):
         if settings:
             text = f"best settings of {len(groups)}: {', '.join(settings)}, {text}"
         text = text if len(own) > 1 else ""
-        self.log_winner(len(jobs), best.number, own[best.number], best.overrides, text)
+        others = [[*some.values()] for some in groups.values() if some is not own]
+        more = ""
+        if len(own) < ENOUGH_SEEDS and not all(below([*own.values()], others)):
+            more = train_more_seeds([job.overrides for job in jobs if job.number in own])
+        self.log_winner(len(jobs), best.number, own[best.number], best.overrides, text, more)
 
 
 def combinations(overrides: list[Override]) -> list[Job]:

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.sweeps.driver import SweepDriver, split_that_trains_on_validation
-from siamese_oneshot.sweeps.job import Job, JobProgress, jobs_in
+from siamese_oneshot.sweeps.job import Job, JobProgress, jobs_in, train_more_seeds
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key, did_you_mean
@@ -114,7 +114,9 @@ class SearchSweeper(SweepDriver):
             log.warning("no trial was completed")
             return
         line = [*self.fixed, *written(best.params)]
-        self.log_winner(_count(self.study), best.number, best.value or 0.0, line)
+        jobs = _count(self.study)
+        more = train_more_seeds([line], search=True) if jobs > 1 else ""
+        self.log_winner(jobs, best.number, best.value or 0.0, line, more_seeds=more)
 
     def _open(self) -> None:
         """Open the study and log how far it is."""

@@ -391,9 +391,11 @@ class TrainingRun:
         key = "trainer.max_epochs" if by_epochs else "trainer.max_steps"
         if trainer.should_stop:
             key = "callbacks.early_stopping.patience"
+        now_at = OmegaConf.select(self.cfg, key)
         log.info(
-            "nothing is left to do: this run has finished; to train it for longer, add %s=<more>",
+            "nothing is left to do: this run has finished; to train it for longer, add %s=%s",
             key,
+            2 * now_at if isinstance(now_at, int) else "…",
         )
         return True
 

@@ -384,6 +384,52 @@ def test_the_command_that_continues_is_the_sweeps(tmp_path: Path) -> None:
     assert page.one("pre", "aria-label", "The command of this sweep").text == command
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # seeds of 50 and 60, and 40: settings with one seed have no interval to be above of
+        (((1, 0, 50), (1, 1, 60), (2, 0, 40)),
+         "train lr=1 'x=a b' seed=2,3,4 test=false -m"),
+        (((1, 0, 50), (1, 2, 50), (2, 0, 40), (2, 2, 40)),
+         "train lr=1 'x=a b' seed=0 test=true hydra.mode=RUN"),
+        (tuple((1, seed, 50) for seed in range(2)),
+         "train lr=1 'x=a b' seed=0 test=true hydra.mode=RUN"),
+    ],
+)  # fmt: skip
+def test_what_to_run_after_a_sweep(tmp_path: Path, rows: Any, expected: str) -> None:
+    """More seeds before the test set is opened; and a job's page has the command of it alone."""
+    for number, (lr, seed, percent) in enumerate(rows):
+        settings = {"lr": lr, "x": "a b", "seed": seed}
+        config = {"seed": seed, "resume": "/gone", "lr": lr}
+        result = result_of(percent / 100, seed, commit="abc+", command="the sweep")
+        make_job(tmp_path / "s", number, settings, result, config=config)
+    out = report(tmp_path / "s", output=tmp_path / "out")
+    command = read_page(out / "index.html").one("pre", "aria-label", "The next command").text
+    assert command == f"python -m siamese_oneshot.{expected}"
+    page = read_page(out / "runs" / "1_job.html")
+    alone = f"train lr=1 'x=a b' seed={rows[1][1]} hydra.mode=RUN"
+    assert f"command of this job alone python -m siamese_oneshot.{alone}" in page.text
+    assert "commit abc, with uncommitted changes" in page.text
+    assert "resume" not in page.one("pre", "aria-label", "Full configuration").text
+
+
+@pytest.mark.parametrize(
+    ("steps", "limit", "longer"),
+    [(60, 60, "max_steps=560"), (560, 560, "max_steps=1120"), (60, -1, "max_epochs=4")],
+)
+def test_the_command_that_trains_for_longer_has_a_number(
+    tmp_path: Path, steps: int, limit: int, longer: str
+) -> None:
+    scores = scores_of({"test/lake_runs": 5})
+    result = result_of(0.5, steps=steps, scores=scores, overrides=["+experiment=quick"])
+    config = {"trainer": {"max_steps": limit}}
+    run = make_job(tmp_path, 0, {"experiment": "quick"}, result, config=config)
+    add_evaluation(run, scores)
+    page = read_page(report(run, output=tmp_path / "out") / "index.html")
+    command = page.one("pre", "aria-label", "The next command").text
+    assert command.endswith(f"resume={run} trainer.{longer}")
+
+
 def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:
     folder = tmp_path / "a <b>&amp; sweep"
     for number in range(2):

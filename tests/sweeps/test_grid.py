@@ -20,7 +20,6 @@ from siamese_oneshot.sweeps import driver
 from siamese_oneshot.sweeps.driver import GridSweeper, assign_numbers, combinations
 from siamese_oneshot.sweeps.job import Job, JobProgress, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
-from siamese_oneshot.utils.text import near
 
 LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
 NAMES = {f"{2 * a + b}_lr={lr},seed={b}" for a, lr in enumerate(("0.001", "0.01")) for b in (0, 1)}
@@ -157,9 +156,13 @@ def test_the_winner_is_named_with_its_settings_and_commands(bench, capsys) -> No
     )
     assert "best of these: job 1, validation 90.00%, optimizer.lr=0.001, seed=1\n" in printed
     command = "python -m siamese_oneshot.train"
-    assert f"{command} optimizer.lr=0.001 seed=1 test=true hydra.mode=RUN\n" in printed
-    folder = bench.folder / "outputs/default/s/1_lr=0.001,seed=1"
-    assert f"{command} resume={near(folder)} trainer.max_steps=<more>\n" in printed
+    # 90 and 50, 95 and 30: the intervals overlap
+    more = f"chance; more seeds, without the test set: {command} optimizer.lr=0.001 seed=2,3,4"
+    assert f"{more} test=false -m\n" in printed
+    bench.score = lambda cfg: 0.9 if cfg.optimizer.lr == 0.001 else 0.5 + cfg.seed / 1e4
+    assert bench.run(*LINE[:-1], "hydra.sweeper.name=clear") == 0
+    again = f"{command} optimizer.lr=0.001 seed=0 test=true hydra.mode=RUN\n"
+    assert f"train these settings again, and test: {again}" in capsys.readouterr().out
     assert printed.index("4 of 4 jobs are complete") < printed.index("best settings"), "named last"
     assert bench.run("-m", "data.split=background", "seed=0,1") == 0
     assert "best of" not in capsys.readouterr().out, "its validation scores cannot choose"

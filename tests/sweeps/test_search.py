@@ -88,7 +88,9 @@ def test_the_study_gets_every_score_and_the_total_is_kept(bench, capsys) -> None
     printed = capsys.readouterr().out
     score = f"validation {100 * best.value:.2f}%"
     assert f"best of 4: job {best.number}, {score}, optimizer.lr={best.params[KEY]}\n" in printed
-    assert f"optimizer.lr={best.params[KEY]} test=true hydra.mode=RUN" in printed
+    one = f"optimizer.lr={best.params[KEY]} seed=$seed test=false hydra.mode=RUN; done"
+    assert "test set: for seed in 1 2 3; do python -m siamese_oneshot.train" in printed
+    assert one in printed, "a grid of the search's settings would be a search"
 
 
 def test_it_draws_as_a_plain_loop_of_optuna_would(bench) -> None:
