@@ -47,7 +47,8 @@ def answer(all_results: Sequence[ModelResults]) -> tuple[str, Table]:
     low, high = score.low, score.high
     sentence = (
         f"{closest.model.name}: {score.in_words} on {score.name}, {score.n:,} episodes: "
-        f"{against(low, high)[1]}."
+        f"{against(low, high)[1]}. The paper is Koch et al. 2015; difference "
+        f"{100 * score.value - reference(MAIN_PROTOCOL, 'koch2015').value:+.1f} points."
     )
     against_these = [reference(MAIN_PROTOCOL, name).method for name in ("koch2015", "humans")]
     once = {row.method: row for row in reversed(rows)}.values()  # the best of each method
@@ -59,6 +60,7 @@ def answer(all_results: Sequence[ModelResults]) -> tuple[str, Table]:
     kept = sorted(once, key=rank)[: max(_ROWS, sum(row.ours for row in rows) + 2)]
     headings = ["", "method", ">accuracy %", ">95% interval", ">n", "source"]
     table = Table(PROTOCOLS[MAIN_PROTOCOL], headings)
+    table.note = "Published: the paper's, humans' and the nearest; all are in evaluation.md."
     for row in (row for row in rows if row in kept):
         interval = "" if row.low is None else f"{row.low:.1f}-{row.high:.1f}"
         table.add(

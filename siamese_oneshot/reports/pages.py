@@ -391,6 +391,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "chart": {chart.key: chart for chart in charts},
         "axes": step_axes([run for run in sweep.runs if ACCURACY in run.curves]),
         "choices": history_choices(report) if "history" in {c.key for c in charts} else [],
+        "several": several,
         "settings": first_rows(settings, MAX_ROWS) if several else None,
         "jobs": jobs_table(sweep),
         "importance_note": report.importance.why,
@@ -409,7 +410,7 @@ def _sweep_command(report: Report, best: RunRecord | None) -> tuple[str, str]:
     if jobs and not certain and len(groups[0].runs) < ENOUGH_SEEDS:
         why = "The lead may be chance. To train more seeds of these settings, without the test set"
         overrides = [job.overrides for job in jobs]
-        return why, train_more_seeds(overrides, jobs[0].trial is not None)
+        return why, train_more_seeds(overrides, jobs[0].of_search)
     if best.of_split("test") or best.job is None:
         command = command_line("evaluate", path_text(best.folder))
         return "To evaluate the best job on every list, with figures", command

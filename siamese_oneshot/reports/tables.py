@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from siamese_oneshot.evaluation.scores import Score
+from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS
 from siamese_oneshot.reports.aggregate import (
     Group,
     Importance,
@@ -100,6 +101,10 @@ def settings_table(report: Report) -> Table:
     if rest:
         jobs = "1 job that" if rest == 1 else f"{rest} jobs that"
         table.note = f"Not counted: {jobs} did not finish training."
+    if any(group.val_accuracy.n == 2 for group in groups):
+        table.note += " An interval of 2 seeds tells little: it is 12.7 standard errors wide to "
+        table.note += f"either side, of {ENOUGH_SEEDS} seeds 2.8."
+    table.note = table.note.strip()
     return table
 
 
@@ -181,12 +186,14 @@ def data_text(data: DataInfo | None) -> str:
     return "-" if data is None else f"{data.experiment}, {data.source}, split {data.split}"
 
 
-def mean_text(mean: Mean | None) -> str:
-    """``96.75 ± 0.62`` in %; a single seed has no interval."""
+def mean_text(mean: Mean | None, unit: str = "") -> str:
+    """``96.75 ± 0.62`` in %, ``42 ± 34`` if that is all that is known; one seed has no interval."""
     if mean is None:
         return "-"
-    margin = "" if mean.margin is None else f" ± {100 * mean.margin:.2f}"
-    return f"{100 * mean.value:.2f}{margin}"
+    if mean.margin is None:
+        return f"{100 * mean.value:.2f}{unit}"
+    digits = 2 if mean.margin < 0.01 else 1 if mean.margin < 0.1 else 0
+    return f"{100 * mean.value:.{digits}f}{unit} ± {100 * mean.margin:.{digits}f}"
 
 
 def percent(share: float | None) -> str:

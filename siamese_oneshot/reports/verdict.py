@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from siamese_oneshot.data.splits import FOLD
+from siamese_oneshot.data.splits import FOLD, TRAINS_ON_VALIDATION
 from siamese_oneshot.evaluation.published import (
     MAIN_PROTOCOL,
     against,
@@ -18,7 +18,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, mean_interval, wilson
 from siamese_oneshot.reports.aggregate import Group, certainty
 from siamese_oneshot.reports.read import DataInfo
-from siamese_oneshot.reports.tables import settings_text
+from siamese_oneshot.reports.tables import mean_text, settings_text
 from siamese_oneshot.utils.tables import Table
 
 _POOLED = ("test/within_alphabet", "validation/one_shot")  # the first that all folds have
@@ -41,7 +41,8 @@ def run_verdict(scores: Sequence[Score], data: DataInfo | None) -> Verdict:
         return Verdict(_not_comparable(scores, data), "none")
     tone, words = against(score.low, score.high)
     text = f"{score.in_words} on {score.name}, test set, {score.n:,} episodes: {words}."
-    return Verdict(f"{text} {_difference(score.value)}", tone, _about_paper(data))
+    about = f"{_about_paper(data, score.low, score.high)} {_chosen(data)}"
+    return Verdict(f"{text} {_difference(score.value)}", tone, about)
 
 
 def _compared(scores: Iterable[Score]) -> Score | None:
@@ -57,14 +58,19 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
         return Verdict(folds, "none")
     best = groups[0]
     mean = best.val_accuracy
-    text = f"Best validation score: {_named(best)} with {100 * mean.value:.2f}%"
+    text = f"Best validation score: {_named(best)} with {mean_text(mean, '%')}"
     if mean.margin is not None:
-        text += f" ± {100 * mean.margin:.2f} (mean and 95% interval of {mean.n} seeds)"
+        text += f" (mean and 95% interval of {mean.n} seeds)"
     tied = [group for group in groups[1:] if group.val_accuracy.value == mean.value]
     if tied:
         text += f"; equal: {', '.join(map(_named, tied[:_MAX_TIED]))}"
         text += f" and {len(tied) - _MAX_TIED} more" if len(tied) > _MAX_TIED else ""
     text = f"{text}. {certainty(groups)}".removesuffix(". ").removesuffix(".")
+    alone = max((max(group.val_scores), -n) for n, group in enumerate(groups))
+    if alone > (max(best.val_scores), 0):
+        lucky = max(groups[-alone[1]].runs, key=lambda run: run.val_accuracy or 0.0)
+        text += f". Job {lucky.number}, of other settings, has {100 * alone[0]:.2f}%: settings are "
+        text += "chosen by their mean over seeds, then the job among theirs"
     tested = [(run, score) for run in best.runs if (score := _compared(run.scores.values()))]
     if not tested:
         own = [score for run in best.runs for score in run.of_split("test").values()]
@@ -77,7 +83,10 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     scores = [score for _, score in tested]
     value, tone, words = over_seeds(scores)
     text += f". Test set, {scores[0].name}: {words}. {_difference(value)}"
-    return Verdict(text, tone, _about_paper(best.data))
+    low, high = min(score.low for score in scores), max(score.high for score in scores)
+    jobs = sum(bool(run.of_split("test")) for group in groups for run in group.runs)
+    about = f"{_about_paper(best.data, low, high)} {_chosen(best.data, jobs)}"
+    return Verdict(text, tone, about)
 
 
 def over_seeds(scores: Sequence[Score]) -> tuple[float, str, str]:
@@ -161,18 +170,30 @@ def published_tables(
 
 def _difference(value: float) -> str:
     points = 100 * value - reference(MAIN_PROTOCOL, "koch2015").value
-    return f"Difference from the paper: {points:+.1f} points."
+    return f"Difference from the paper (Koch et al. 2015): {points:+.1f} points."
 
 
-def _about_paper(data: DataInfo | None) -> str:
-    """How certain the paper's value is, and how its training data differ."""
+def _about_paper(data: DataInfo | None, own_low: float, own_high: float) -> str:
+    """How certain the paper's value is beside an own interval, and how its training data differ."""
     paper = reference(MAIN_PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
-    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes."
+    overlap = own_low <= high and low <= own_high
+    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes; it "
+    text += (
+        "overlaps ours, so the difference may" if overlap else "does not overlap ours: it cannot"
+    )
+    text += " be chance."
     if data is not None and data.split != paper.split:
         own = f"{data.trained_on or 'unknown data'} (split {data.split})"
         text += f" The paper trained on {paper.trained_on}, this run on {own}."
     return text
+
+
+def _chosen(data: DataInfo | None, jobs: int = 1) -> str:
+    """What the test set was used for, and by how many jobs."""
+    last = data is not None and data.split in TRAINS_ON_VALIDATION
+    kept = "The last checkpoint was kept" if last else "The checkpoint was chosen by validation"
+    return f"{kept}; the test set was read only then{'' if jobs == 1 else f', by {jobs} jobs'}."
 
 
 def _not_comparable(scores: Sequence[Score], data: DataInfo | None) -> str:

@@ -63,6 +63,11 @@ class Job:
         return {key: values[key] for key in self.swept if key in values}
 
     @property
+    def of_search(self) -> bool:
+        """Whether a search drew its settings."""
+        return self.trial is not None
+
+    @property
     def name(self) -> str:
         """Name of the job's folder: its number, then the swept settings, shortened."""
         short = short_keys(self.swept)

@@ -92,7 +92,8 @@ def test_an_answer_is_a_sentence_and_six_rows_with_ours_marked(
     sentence, table = answer([replace(all_results[0], scores=[lake])])
     assert sentence == (
         "a: 97.25% (95% interval 95.1-98.5) on Lake's runs, 400 episodes: above the paper's 92.0%, "
-        "and not distinguishable from humans' 95.5% (95% interval 95.1-98.5 contains 95.5)."
+        "and not distinguishable from humans' 95.5% (95% interval 95.1-98.5 contains 95.5). "
+        "The paper is Koch et al. 2015; difference +5.2 points."
     )
     assert len(table.rows) == 6
     assert [row for row in table.rows if row[0]] == [

@@ -283,7 +283,7 @@ def test_the_table_of_jobs(pages: Path) -> None:
 def test_the_answer_of_a_sweep_comes_first(pages: Path, sweep: Path) -> None:
     page = read_page(pages / "index.html")
     text = page.text
-    assert "The best job of these settings: job 3 , seed 1." in text
+    assert "The best job of these settings: job 3 , seed 1; seeds of the same settings" in text
     assert text.index("The best job") < text.index("Jobs, highest validation")
     contents = page.one("nav", "aria-label", "Contents")
     assert [a.text for a in contents.all("a")][:2] == ["Jobs", "Curves"]
@@ -335,7 +335,7 @@ def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> No
     caption += " (default, omniglot, split lake)"
     # 85 and 87: t(1) = 12.7062 standard errors of 1
     assert table_of(page, caption).rows()[1] == [
-        "lr=0.01", "86.00 ± 12.71", "2", "2, 3", "96.00 ± 12.71",
+        "lr=0.01", "86 ± 13", "2", "2, 3", "96 ± 13",
     ]  # fmt: skip
     beside = table_of(page, WITHIN).rows()
     values = {row[0]: row[1] for row in beside}

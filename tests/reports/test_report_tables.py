@@ -38,10 +38,12 @@ def test_settings_table(tmp_path: Path) -> None:
     # 80 and 82: t(1) = 12.7062 standard errors of 1; 96 and 98 likewise
     assert rows_of(table) == [
         ["lr=0.2", "95.00", "1", "1", "97.00"],
-        ["lr=0.1", "81.00 ± 12.71", "2", "0, 2", "97.00 ± 12.71"],
+        ["lr=0.1", "81 ± 13", "2", "0, 2", "97 ± 13"],
     ]
     assert "split lake" in table.title
-    assert table.note == "Not counted: 1 job that did not finish training."
+    assert table.note.startswith(
+        "Not counted: 1 job that did not finish training. An interval of 2"
+    )
 
 
 def test_scores_say_which_of_them_compares_with_the_paper() -> None:
@@ -60,7 +62,7 @@ def test_a_mean_of_fewer_seeds_says_so(tmp_path: Path) -> None:
         make_job(tmp_path, seed, {"a": 1}, result_of(0.8, seed, scores=scores))
     sweep = read_sweep([tmp_path])
     (row,) = rows_of(settings_table(Report(sweep)))
-    assert row[1:] == ["80.00 ± 0.00", "3", "0, 1, 2", "97.50 ± 6.35 (2 seeds)"]
+    assert row[1:] == ["80.00 ± 0.00", "3", "0, 1, 2", "97.5 ± 6.4 (2 seeds)"]
 
 
 def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:

@@ -37,9 +37,17 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
     assert verdict.tone == tone
     assert words in verdict.text
     assert f"{right / 4:.2f}% (95% interval" in verdict.text
-    assert f"from the paper: {right / 4 - 92:+.1f} points." in verdict.text
+    assert f"from the paper (Koch et al. 2015): {right / 4 - 92:+.1f} points." in verdict.text
     assert "on lake_runs list, test set, 400 episodes" in verdict.text
     assert "paper's value: 88.9-94.3, 400 episodes" in verdict.about, "Wilson, 368 of 400"
+    apart = right in (300, 398)  # 70.5-79.0 and 98.2-99.9 beside it
+    told = (
+        "does not overlap ours: it cannot be" if apart else "overlaps ours, so the difference may"
+    )
+    assert told in verdict.about
+    assert "chosen by validation; the test set was read only then." in verdict.about
+    last = run_verdict(lake_runs(right), DataInfo("default", "omniglot", "d", "background"))
+    assert "The last checkpoint was kept;" in last.about, "it trained on its validation set"
     assert "this run on 27 background alphabets" in verdict.about
     assert "(split lake)" in verdict.about
     assert "split" not in run_verdict(lake_runs(right), KOCH).about
@@ -89,7 +97,7 @@ def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path, (1, 0, 0.505, 100), (2, 0, 0.55, 94), (2, 1, 0.54, 92))
     # validation 55 and 54: t(1) = 12.7062 standard errors of 0.5
     # test, Wilson: 94 of 100 87.5-97.2, 92 of 100 85.0-95.9
-    assert verdict.text.startswith("Best validation score: lr=2 (jobs 1, 2) with 54.50% ± 6.35")
+    assert verdict.text.startswith("Best validation score: lr=2 (jobs 1, 2) with 54.5% ± 6.4")
     assert (
         "interval of the best settings overlaps that of the other settings, so the order"
         in verdict.text
@@ -101,9 +109,14 @@ def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
         "Test set, lake_runs list: mean 93.00%, 95% intervals of its 2 seeds within 85.0-97.2: not "
         "distinguishable from the paper's 92.0% (2 seeds are too few to tell), and not "
         "distinguishable from humans' 95.5% (2 seeds are too few to tell). Difference from the "
-        "paper: +1.0 points." in verdict.text
+        "paper (Koch et al. 2015): +1.0 points." in verdict.text
     )
     assert verdict.tone == "open"
+    assert verdict.about.endswith(
+        "chosen by validation; the test set was read only then, by 3 jobs."
+    )
+    lucky = verdict_of(tmp_path / "b", (1, 0, 0.9, 100), (1, 1, 0.1, 90), (2, 0, 0.6, 94))
+    assert "Job 0, of other settings, has 90.00%: settings are chosen by their mean" in lucky.text
 
 
 @pytest.mark.parametrize(
@@ -139,7 +152,7 @@ def test_seeds_that_answer_the_same_runs_are_not_pooled(tmp_path: Path) -> None:
 def test_a_sweep_without_test_scores_has_one_number_and_names_ties(tmp_path: Path) -> None:
     rows = ((1, 0, 0.50, None), (1, 1, 0.51, None), (2, 0, 0.51, None), (2, 1, 0.50, None))
     text = verdict_of(tmp_path, *rows).text
-    assert text.startswith("Best validation score: lr=1 (jobs 0, 1) with 50.50% ± 6.35 (mean")
+    assert text.startswith("Best validation score: lr=1 (jobs 0, 1) with 50.5% ± 6.4 (mean")
     assert "2 seeds); equal: lr=2 (jobs 2, 3). The interval" in text
     assert text.endswith("0.00. The test set was not used, so no score can be compared with "
                          "published results.")  # fmt: skip
