@@ -189,7 +189,7 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
     ("an alphabet without characters", only("symbols/a/b/c/d.png", b"x", FOLDER), ["too deep"]),
     ("images in no class", lambda: [draw("symbols/x.png", 3), FOLDER][1], ["x.png", "no class"]),
     ("1,000 empty classes", many_empty_classes, ["empty", "and 980 more"]),
-    ("one image a class", one_image_a_class, ["by 2 drawers", "add images"]),
+    ("one image a class", one_image_a_class, ["fewer than two different images"]),
     ("too few classes to divide", few_classes, ["alphabet2", "2 characters", "at least 3"]),
     ("more ways than classes", lambda: [*FOLDER, "data.eval.way=9"],
      ["no alphabet has 9 characters", "data.eval.way"]),
