@@ -333,20 +333,20 @@ def _in_shadow(colors: Floats, found: _Found) -> _Found | None:
     would hide bold strokes. It is used where the smooth surface leaves a wide part over that
     reaches the border, and strokes are darker than the shadow.
     """
-    from scipy.ndimage import find_objects, grey_closing, label, maximum_filter, minimum_filter
+    from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
 
     side = min(found.mask.shape)
     inner = minimum_filter(found.sheet, 5, mode="constant")
     core = minimum_filter(inner, 5, mode="constant")
     border = found.sheet & ~inner
-    size = max(3, side // _NARROW)
+    size = side // _NARROW // 2 * 2 + 1
     if side < _MIN_SHEET or found.mask[border].mean() < _SHADE:
         return None
     wide = maximum_filter(minimum_filter(found.mask, size), size)
     if wide[border].mean() < _SHADE:
         return None
     gray = colors.mean(-1)
-    paper = grey_closing(gray, size)
+    paper = minimum_filter(maximum_filter(gray, size), size)  # a closing
     strength = np.where(inner, (paper - gray) / np.maximum(paper, 0.05), 0).astype(np.float32)
     strength = _smooth(strength)
     threshold = _threshold(strength, found.sheet)
