@@ -50,7 +50,9 @@ with initialize_config_dir(sys.argv[1], version_base="1.3"):
     cfg = compose("config", sys.argv[3:])
 network = instantiate(cfg.model)
 n = int(sys.argv[2])
-images = torch.rand(n, 1, *[cfg.model.encoder.get("image_size") or cfg.model.encoder.size] * 2)
+encoder = cfg.model.encoder
+side = next(encoder[key] for key in ("image_size", "size") if key in encoder)  # by revision
+images = torch.rand(n, 1, side, side)
 gradient = fastest(lambda: network.embed(images).square().mean().backward())
 with torch.no_grad():
     embeddings = network.embed(images)
