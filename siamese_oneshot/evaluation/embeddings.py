@@ -16,6 +16,7 @@ from siamese_oneshot.utils.errors import UserError
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 
+_NAME = 24  # characters of a model's name beside a bar
 ELEMENTS = 2**21  # numbers of embeddings compared at once; a few such blocks are held in memory
 
 
@@ -81,7 +82,8 @@ def embed(
             return scorer.embed(images).float()
 
     batches = indices.split(compute.batch_size)
-    shown = tqdm(batches, f"embedding: {name}", leave=False, disable=None, delay=1.0)
+    about = f"embedding {name[-_NAME:]}"  # the end differs among seeds, and the bar needs room
+    shown = tqdm(batches, about, leave=False, disable=None, delay=1.0, dynamic_ncols=True)
     return Embeddings(indices.to(compute.device), _joined(map(vectors, shown), len(indices)))
 
 

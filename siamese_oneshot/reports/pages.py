@@ -196,6 +196,7 @@ def _length(run: RunRecord) -> str:
     text = f"{steps:,} step{'' if steps == 1 else 's'}"
     if isinstance(full, int) and full > steps:
         of = "" if full == asked else f" of experiment {run.overrides.get('experiment', 'default')}"
+        of += ", as asked for" if steps == asked else ""
         text = f"{steps:,} of the {full:,} steps{of}"
     if run.seconds is not None:
         text += f", {duration(run.seconds)} with validation"
@@ -290,6 +291,7 @@ def _differences(run: RunRecord) -> Table | None:
     if defaults is None:
         table.note, defaults = "This version does not have the defaults of the experiment.", {}
     keys = [k for k in own if k not in defaults or identity(own[k]) != identity(defaults[k])]
+    keys = [key for key in keys if "${hydra:" not in str(own[key])]  # how a search hands over parts
     # A setting that this version has added, and does not use by default, makes no difference.
     keys += [key for key in defaults if key not in own and defaults[key] not in (None, False)]
     for key in keys[:_MAX_DIFFERENCES]:

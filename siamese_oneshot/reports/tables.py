@@ -44,8 +44,11 @@ def jobs_table(sweep: Sweep) -> Table:
     for name, title in titles.items():
         texts = [_with_interval(run.scores.get(name)) for run in runs]
         columns[f">{shorten(title, 60)} %"] = texts
-    minutes = ["-" if run.seconds is None else f"{run.seconds / 60:.1f}" for run in runs]
-    columns[">training, min"] = minutes
+    unit, size = (
+        ("min", 60) if max((run.seconds or 0 for run in runs), default=0) >= 600 else ("s", 1)
+    )
+    times = ["-" if run.seconds is None else f"{run.seconds / size:.1f}" for run in runs]
+    columns[f">training, {unit}"] = times
     if len({run.data for run in sweep.runs if run.data is not None}) > 1:
         columns["data"] = [data_text(run.data) for run in runs]
     if any(run.status != "finished" for run in runs):
@@ -154,13 +157,17 @@ def scores_table(title: str, scores: Sequence[Score]) -> Table:
         numbers = [percent(score.value), interval, f"{score.n:,}"]
         numbers += [percent(score.auroc), percent(score.eer)]
         table.add(score.split, shorten(score.name, 80), *numbers, score.protocol)
+    if any(score.auroc is not None for score in scores):
+        table.note = "AUROC and EER: area under the ROC curve and equal error rate of telling same "
+        table.note += "from different pairs, at all thresholds. "
     keys = {score.key: score.comparable_with for score in scores if score.split == "test"}
     if "lake_runs" in keys and not keys.get("koch_protocol", "none"):
-        table.note = (
+        table.note += (
             "Only Lake's runs compare with the paper's 20-way accuracy. The split's drawers are "
             "drawn by the paper's rule, but from other alphabets and drawers than the paper's, and "
             "like within-alphabet episodes they are harder than Lake's selection."
         )
+    table.note = table.note.strip()
     return table
 
 

@@ -61,6 +61,9 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     text = f"Best validation score: {_named(best)} with {mean_text(mean, '%')}"
     if mean.margin is not None:
         text += f" (mean and 95% interval of {mean.n} seeds)"
+    lists = [run.of_split("validation").values() for run in best.runs]
+    ways = {one.way for own in lists for one in own if one.kind == "one_shot" and one.way}
+    text += f", chance {100 / ways.pop():.3g}%" if len(ways) == 1 else ""
     tied = [group for group in groups[1:] if group.val_accuracy.value == mean.value]
     if tied:
         text += f"; equal: {', '.join(map(_named, tied[:_MAX_TIED]))}"

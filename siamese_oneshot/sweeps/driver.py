@@ -38,6 +38,7 @@ from siamese_oneshot.sweeps.job import (
     await_orphan,
     jobs_in,
     open_sweep,
+    rounded,
     train_again,
     train_more_seeds,
 )
@@ -170,7 +171,7 @@ class SweepDriver(Sweeper):
             resume, top, own = quoted(folder), quoted(self.folder), quoted(job.name)
             places = [f"resume={resume}", f"hydra.sweep.dir={top}", f"hydra.sweep.subdir={own}"]
             lines.append([*job.overrides, *places])
-            settings = ", ".join(f"{key}={value}" for key, value in job.settings.items())
+            settings = ", ".join(f"{key}={rounded(v)}" for key, v in job.settings.items())
             log.info("job %d starts: %s", job.number, settings or "no setting varies")
         try:
             with self._watched(jobs):

@@ -71,7 +71,7 @@ class Job:
     def name(self) -> str:
         """Name of the job's folder: its number, then the swept settings, shortened."""
         short = short_keys(self.swept)
-        parts = [f"{short[key]}={_rounded(value)}" for key, value in self.settings.items()]
+        parts = [f"{short[key]}={rounded(value)}" for key, value in self.settings.items()]
         while len(",".join(parts)) > _MAX_NAME:
             parts.pop()
         return folder_name([str(self.number), *parts]).replace(",", "_", 1)
@@ -264,7 +264,7 @@ def sweep_of(folder: Path) -> Path | None:
     return next((path for path in (folder, folder.parent) if (path / SWEEP_FILE).is_file()), None)
 
 
-def _rounded(value: str) -> str:
+def rounded(value: str) -> str:
     """Round a sampled number to four significant digits."""
     try:
         return value if len(value) < 8 else f"{float(value):.4g}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
 
 from siamese_oneshot.evaluation import embeddings as module
 from siamese_oneshot.evaluation.embeddings import (
+    ComputeConfig,
     Embeddings,
     ScoreFunction,
     score_episodes,
@@ -25,6 +28,19 @@ def embeddings() -> Embeddings:
 def compare(one: Tensor, other: Tensor) -> Tensor:
     """Not symmetric, so that a query in the place of a support shows."""
     return (one * torch.arange(1.0, 6.0) - other).abs().sum(-1)
+
+
+def test_the_bar_names_the_end_of_a_model_and_keeps_its_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bars = []
+    monkeypatch.setattr(module, "_joined", lambda parts, n: torch.stack([*parts]))
+    monkeypatch.setattr(module, "tqdm", lambda all, text, **_: bars.append(text) or all)
+    dataset = SimpleNamespace(pixels=torch.zeros(4, 2, 2, dtype=torch.uint8))
+    scorer = SimpleNamespace(embed=lambda images: images.flatten(1))
+    compute = ComputeConfig("cpu", "32-true", 1)
+    module.embed(scorer, dataset, torch.arange(4), compute, "2026-11-28_23-12-01_quick_seed0")
+    assert bars == ["embedding -28_23-12-01_quick_seed0"]
 
 
 def watched(seen: list[int]) -> ScoreFunction:

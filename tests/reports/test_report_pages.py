@@ -271,10 +271,10 @@ def test_the_table_of_jobs(pages: Path) -> None:
     (table,) = [one for one in page.all("table") if one.attributes.get("class") == "sortable"]
     rows = table.rows()
     assert rows[0] == [
-        "job", "validation %", "lr", "seed", "lake_runs list %", "training, min", "status", "error",
+        "job", "validation %", "lr", "seed", "lake_runs list %", "training, s", "status", "error",
     ]  # fmt: skip
     assert rows[2] == [
-        "2", "85.00 (82.7-87.1)", "0.01", "0", "95.00 (93.5-96.2)", "1.2", "finished", "",
+        "2", "85.00 (82.7-87.1)", "0.01", "0", "95.00 (93.5-96.2)", "75.0", "finished", "",
     ]  # fmt: skip
     assert [row[0] for row in rows[1:]] == [*"321045"], "best first"
     assert rows[5][:3] == ["4", "50.00", "2"]
@@ -311,7 +311,7 @@ def test_files_of_a_run_are_linked_and_nothing_outside_it(tmp_path: Path) -> Non
     [
         (["+experiment=quick"], 560, "finished", "560 steps, 1 min 15 s with validation"),
         (["+experiment=quick", "trainer.max_steps=60"], 60, "finished",
-         "60 of the 560 steps of experiment quick, 1 min 15 s with validation"),
+         "60 of the 560 steps of experiment quick, as asked for, 1 min 15 s with validation"),
         (["+experiment=quick", "trainer.max_steps=90"], 60, "interrupted",
          "60 of the 90 steps, 1 min 15 s with validation"),
         (["+experiment=gone"], 1, "finished", "1 step, 1 min 15 s with validation"),
@@ -322,11 +322,13 @@ def test_the_length_of_a_training(
 ) -> None:
     settings = dict(text.split("=") for text in overrides)
     asked = int(settings.get("trainer.max_steps", 560))
-    config = {"trainer": {"max_steps": asked}}
+    config = {"trainer": {"max_steps": asked}, "callbacks": {"x": "${hydra:sweeper.pruner}"}}
     result = result_of(0.5, steps=steps, status=status, overrides=overrides)
     make_job(tmp_path / "s", 0, settings, result, config=config)
     page = read_page(report(tmp_path / "s" / "0_job", output=tmp_path) / "index.html")
-    assert expected in page.text
+    assert f"{expected}, on omniglot, split lake" in page.text
+    rows = [row for table in page.all("table") for row in table.rows()]
+    assert "callbacks.x" not in [row[0] for row in rows], "a search's way to hand over its pruner"
 
 
 def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> None:

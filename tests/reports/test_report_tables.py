@@ -49,6 +49,8 @@ def test_settings_table(tmp_path: Path) -> None:
 def test_scores_say_which_of_them_compares_with_the_paper() -> None:
     """Of two splits: one where the paper's rule gives other drawers, and the paper's own."""
     lake, other = scores_of({"test/lake_runs": 900, "test/koch_protocol": 700})
+    measured = replace(other, auroc=0.9, eer=0.1, comparable_with="verification")
+    assert "equal error rate" in scores_table("", [measured]).note, "what a column is"
     note = scores_table("", [lake, other]).note
     assert note.startswith("Only Lake's runs compare with the paper's 20-way accuracy.")
     assert scores_table("", [lake]).note == ""
@@ -87,9 +89,12 @@ def test_jobs_table(tmp_path: Path) -> None:
     make_job(tmp_path, 1, {"optimizer.lr": 0.2}, None, error="ValueError: bad\n  | shape",
              logged=[0.5])  # fmt: skip
     assert rows_of(jobs_table(read_sweep([tmp_path]))) == [
-        ["0", "80.00", "0.1", "5", "96.00 (94.6-97.0)", "1.2", "finished", ""],
+        ["0", "80.00", "0.1", "5", "96.00 (94.6-97.0)", "75.0", "finished", ""],
         ["1", "50.00", "0.2", "-", "-", "-", "failed", "ValueError: bad | shape"],
     ]
+    make_job(tmp_path / "long", 0, {"a": 1}, result_of(0.5, train_seconds=1200.0))
+    long = jobs_table(read_sweep([tmp_path / "long"]))
+    assert rows_of(long)[0][long.headings.index(">training, min")] == "20.0"
     finished = jobs_table(read_sweep([tmp_path / "0_job"]))
     assert "status" not in finished.headings, "it says nothing: all are finished"
     assert "error" not in finished.headings

@@ -159,6 +159,12 @@ def test_a_sweep_without_test_scores_has_one_number_and_names_ties(tmp_path: Pat
     assert text.count("%") == 2, "the mean, and the name of its interval"
 
 
+def test_chance_stands_beside_a_sweeps_score(tmp_path: Path) -> None:
+    scores = [replace(one, way=20) for one in scores_of({"validation/one_shot": 500})]
+    make_job(tmp_path, 0, {"lr": 1}, result_of(0.5, scores=scores))
+    assert "50.00%, chance 5%. " in sweep_verdict(group_runs(read_sweep([tmp_path]))[0]).text
+
+
 def test_a_lead_of_one_seed_may_be_chance_and_distant_settings_are_told_apart(
     tmp_path: Path,
 ) -> None:

@@ -90,6 +90,9 @@ def test_the_study_gets_every_score_and_the_total_is_kept(bench, capsys) -> None
     assert f"best of 4: job {best.number}, {score}, optimizer.lr={best.params[KEY]}\n" in printed
     one = f"optimizer.lr={best.params[KEY]} seed=$seed test=false hydra.mode=RUN; done"
     assert "test set: for seed in 1 2 3; do python -m siamese_oneshot.train" in printed
+    starts = [line.partition(f"{KEY}=")[2] for line in printed.splitlines() if " starts: " in line]
+    assert len(starts) == 4
+    assert all(float(text) == float(f"{float(text):.4g}") for text in starts), "four digits"
     assert one in printed, "a grid of the search's settings would be a search"
 
 

@@ -112,7 +112,7 @@
     const body = document.createElement("tbody");
     [...table.tHead.rows[0].cells].forEach((heading, n) => {
       const row = body.insertRow();
-      row.className = cells[0][n] === cells[1][n] ? "alike" : "own";
+      row.className = cells[0][n] === cells[1][n] ? "alike" : "";
       const name = document.createElement("th");
       name.scope = "row";
       name.textContent = heading.textContent;
