@@ -32,7 +32,6 @@ from siamese_oneshot.evaluation.evaluator import (
     middle_episode,
 )
 from siamese_oneshot.evaluation.metrics import OneShotAccuracy, best_temperature
-from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain
@@ -292,12 +291,12 @@ class SiameseModule(pl.LightningModule):
         self.temperature = best_temperature(episodes.scores, episodes.task.episodes.answers)
         self.one_shot.reset()
         self.one_shot.update(episodes.scores, episodes.task.episodes.answers)
-        low, high = wilson(episodes.correct, episodes.n)
+        score = episodes.score("validation")  # with the interval of the final table
         self.log_dict(
             {
                 "val/one_shot_accuracy": self.one_shot.compute(),
-                "val/one_shot_ci_low": low,
-                "val/one_shot_ci_high": high,
+                "val/one_shot_ci_low": score.low,
+                "val/one_shot_ci_high": score.high,
                 MONITOR: 1 - episodes.accuracy,
                 **{f"val/{one.task.key}_accuracy": one.accuracy for one in results.results[1:]},
                 **_verification_metrics("val", results),

@@ -21,7 +21,7 @@ from siamese_oneshot.evaluation.embeddings import (
 )
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import PairedTest, paired_test
+from siamese_oneshot.evaluation.significance import PairedTest, paired_test, wilson
 
 _THRESHOLD = {"validation": "fitted on these pairs", "test": "from validation"}
 
@@ -242,9 +242,10 @@ class Confusion:
 
 
 def confusions(results: EpisodeResults, classes: Tensor) -> list[Confusion]:
-    """All pairs of confused classes, the most frequent first; their ``times`` are all mistakes.
+    """All pairs of confused classes; their ``times`` are all mistakes.
 
-    ``classes``, int64, holds the class index of each image.
+    First is the pair whose share, ``times / n``, is surely high: by the lower bound of its 95%
+    interval. ``classes``, int64, holds the class index of each image.
     """
     episodes = results.task.episodes
     truth = classes[episodes.queries]
@@ -254,7 +255,7 @@ def confusions(results: EpisodeResults, classes: Tensor) -> list[Confusion]:
     times = Counter(_unordered(truth[wrong], predicted[wrong]))
     both = Counter(_unordered(truth[:, None].expand_as(support).flatten(), support.flatten()))
     pairs = [Confusion(*pair, count, both[pair]) for pair, count in times.items()]
-    return sorted(pairs, key=lambda c: (-c.times, c.n, c.first, c.second))
+    return sorted(pairs, key=lambda c: (-wilson(c.times, c.n)[0], c.n, c.first, c.second))
 
 
 def _unordered(one: Tensor, other: Tensor) -> list[tuple[int, int]]:

@@ -107,7 +107,10 @@ class Row:
 
 
 def comparison(models: Iterable[ComparedModel]) -> dict[str, list[Row]]:
-    """Scores among published accuracies, best first, for each protocol that a score follows."""
+    """Scores among published accuracies, best first, for each protocol that a score follows.
+
+    What is quoted at second hand stands last.
+    """
     tables: dict[str, list[Row]] = {}
     for name, trained_on, scores in models:
         for score in scores:
@@ -119,11 +122,13 @@ def comparison(models: Iterable[ComparedModel]) -> dict[str, list[Row]]:
                 )  # fmt: skip
                 tables.setdefault(score.comparable_with, []).append(row)
     for protocol, rows in tables.items():
-        rows += [
-            Row(PROTOCOLS[protocol], one.method, one.value, one.n, one.trained_on, one.note)
-            for one in published(protocol)
-        ]
-        rows.sort(key=lambda row: -row.value)
+        certain, uncertain = rows, list[Row]()
+        for one in published(protocol):
+            row = Row(PROTOCOLS[protocol], one.method, one.value, one.n, one.trained_on, one.note)
+            (uncertain if one.uncertain else certain).append(row)
+        for part in (certain, uncertain):
+            part.sort(key=lambda row: -row.value)
+        rows += uncertain
     return {protocol: tables[protocol] for protocol in PROTOCOLS if protocol in tables}
 
 
@@ -133,6 +138,8 @@ def comparison_table(protocol: str, rows: Sequence[Row]) -> Table:
         PROTOCOLS[protocol],
         ["method", ">accuracy %", ">n", "trained on", "source"],
         key=f"published_{protocol}",
+        note="here: measured by this package; -: not reported. Methods that were trained on other "
+        "data do not compare. What is quoted at second hand stands last.",
     )
     for row in rows:
         value = f"{row.value:.2f}".removesuffix("0")

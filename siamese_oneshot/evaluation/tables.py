@@ -61,7 +61,7 @@ def answer(all_results: Sequence[ModelResults]) -> tuple[str, Table]:
     headings = ["", "method", ">accuracy %", ">95% interval", ">n", "source"]
     table = Table(PROTOCOLS[MAIN_PROTOCOL], headings)
     table.note = "Published: the paper's, humans' and the nearest; all are in evaluation.md."
-    for row in (row for row in rows if row in kept):
+    for row in sorted(kept, key=lambda row: -row.value):
         interval = "" if row.low is None else f"{row.low:.1f}-{row.high:.1f}"
         table.add(
             "→" if row.ours else "", row.method.removeprefix("here: "), f"{row.value:.2f}",
@@ -230,18 +230,16 @@ def confusions_table(
     model_results: ModelResults, results: EpisodeResults, count: int = 10
 ) -> Table:
     """The pairs of classes that a model confuses most often on a list."""
-    names, wrong = model_results.dataset.class_names, results.n - results.correct
+    names = model_results.dataset.class_names
     table = Table(
         f"Most frequent confusions of {model_results.model.name}, {results.task.title}",
-        ["class", "class", ">times", ">of", ">cum. %"],
+        ["class", "class", ">times", ">of", ">%"],
         note="times: episodes where one was predicted for the other; of: episodes containing both; "
-        "cum. %: cumulative share of all errors.",
+        "%: times of these, by the lower bound of whose 95% interval the pairs are ranked.",
         key=f"confusions_{results.task.key}",
     )
-    total = 0
     for one in confusions(results, model_results.dataset.classes)[:count]:
-        total += one.times
-        share = f"{100 * total / wrong:.1f}"
+        share = f"{100 * one.times / one.n:.0f}"
         table.add(names[one.first], names[one.second], str(one.times), str(one.n), share)
     return table
 

@@ -77,7 +77,7 @@ def draw_episode(
     title = _title(dataset, results, split, index)
     heading(figure, title, width)
     text = "Above each image its score: how similar it is to the query. The highest score is the"
-    text += f" answer, here {_lead(results, index):.1f} above the second. ✓: the right class."
+    text += f" answer, here {_lead(results, index)} the second. ✓: the right class."
     figure.supxlabel(wrapped(text, width, 9), fontsize=9)
     return describe(figure, f"{title}. {text}")
 
@@ -96,10 +96,11 @@ def _ranks(results: EpisodeResults, index: int) -> list[int]:
     return (order.argsort() + 1).tolist()
 
 
-def _lead(results: EpisodeResults, index: int) -> float:
-    """How far the highest score is above the second; 0 for an episode of one class."""
+def _lead(results: EpisodeResults, index: int) -> str:
+    """How far the highest score is above the second, as the difference of what is printed."""
     scores = results.scores[index].sort(descending=True).values
-    return float(scores[0] - scores[min(1, len(scores) - 1)])
+    lead = round(float(scores[0]), 1) - round(float(scores[min(1, len(scores) - 1)]), 1)
+    return f"{lead:.1f} above" if lead else "less than 0.1 above"
 
 
 def _list_of(results: EpisodeResults, split: str) -> str:
@@ -224,6 +225,8 @@ def draw_mistakes(
             _draw_mistake(axes, dataset, results, index)
     text = f"{title}. The {len(worst)} worst, by how far the wrong class's score is ahead: the"
     text += " query, the support of the right class ✓ and the support of the predicted class ✗."
+    text += " They do not say which alphabet is hard: its accuracy does. Where ✗ is more like the"
+    text += " query than ✓ is, the drawing itself may be in doubt."
     return describe(figure, text)
 
 
@@ -295,7 +298,7 @@ def _draw_mistake(
 def draw_confusions(
     dataset: CharacterDataset, results: EpisodeResults, split: str, count: int = 12, each: int = 5
 ) -> Figure:
-    """The most frequently confused pairs of classes: ``count`` rows, ``each`` images per class."""
+    """The first ``count`` of the `confusions`, a row each: ``each`` images per class."""
     shown, title = confusions(results, dataset.classes)[:count], _errors(results, split)
     if not shown:
         return _only_title(title)
@@ -311,9 +314,11 @@ def draw_confusions(
             frame(axes, color, 1.5)
             axes.set_title(readable(dataset.class_names[number]), fontsize=10, pad=3)
         look: dict[str, Any] = {"rotation": 0, "va": "center", "color": GRAY}
-        row[0].set_ylabel(f"{one.times} of {one.n}\nepisodes", ha="right", fontsize=10)
+        share = f"{100 * one.times / one.n:.0f}%\n{one.times} of {one.n}\nepisodes"
+        row[0].set_ylabel(share, ha="right", fontsize=10)
         row[0].yaxis.label.set(rotation=0, va="center")
         row[1].set_ylabel("↔", ha="center", labelpad=14, fontsize=14, **look)
-    text = f"{title}. Each row is a pair of classes, blue and orange, by how often one was"
-    text += " predicted for the other, of the episodes that hold both."
+    text = f"{title}. Each row is a pair of classes, blue and orange, and the share of the episodes"
+    text += " with both in which one was predicted for the other; ranked by the lower bound of its"
+    text += " 95% interval, so that few episodes do not come first by chance."
     return describe(figure, text)

@@ -16,11 +16,12 @@ from siamese_oneshot.data.samplers import generator_for
 from siamese_oneshot.evaluation.evaluator import (
     EpisodeResults,
     EvalResults,
+    VerificationResults,
     alphabet_scores,
     attention_of,
     middle_episode,
 )
-from siamese_oneshot.evaluation.metrics import accuracy_vs_way
+from siamese_oneshot.evaluation.metrics import accuracy_vs_way, best_temperature
 from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import wilson
@@ -91,9 +92,9 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
         index = middle_episode(runs, correct)
         if bool(runs.is_correct[index]) == correct:
             yield name, partial(draw_episode, dataset, runs, "test", index)
-    within, validation = results["within_alphabet"], model_results.validation.results[0]
-    lists = (within, "test"), (validation, "validation")
-    yield from _shared(dataset, *lists, model_results.alphabets, model_results.test, "test")
+    within, alphabets = results["within_alphabet"], model_results.alphabets
+    verification = model_results.test.verification, model_results.temperature
+    yield from _shared(dataset, within, alphabets, *verification, "test")
     trained = model_results.model.trained
     if trained is not None:
         assert model_results.embeddings is not None, "the primary model keeps its embeddings"
@@ -129,8 +130,9 @@ def validation_figures(
     if attention is not None:
         yield "attention", partial(draw_attention, dataset, results, split, index, attention)
     alphabets = alphabet_scores(results, dataset, split)
-    lists = (results, split), (results, split)
-    yield from _shared(dataset, *lists, alphabets, eval_results, split)
+    temperature = best_temperature(results.scores, results.task.episodes.answers)
+    verification = eval_results.verification, temperature
+    yield from _shared(dataset, results, alphabets, *verification, split)
     curves = {f"{split} set, within one alphabet": way_curve(results)}
     protocol = "within_alphabet_20way" if dataset.source == "omniglot" else ""
     yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves, protocol)
@@ -155,17 +157,16 @@ def way_curve(results: EpisodeResults) -> list[tuple[int, float, float, float]]:
 
 def _shared(
     dataset: CharacterDataset,
-    mistaken: tuple[EpisodeResults, str],
-    confused: tuple[EpisodeResults, str],
+    results: EpisodeResults,
     alphabets: Sequence[Score],
-    eval_results: EvalResults,
+    verification: VerificationResults,
+    temperature: float,
     split: str,
 ) -> Figures:
-    """Plots of lists of episodes with the names of their sets, and of verification."""
-    verification = eval_results.verification
-    pairs = (verification.scores, verification.same, verification.threshold, split)
-    yield "mistakes", partial(draw_mistakes, dataset, *mistaken)
-    yield "confusions", partial(draw_confusions, dataset, *confused)
+    """Plots of a list of episodes and of the pairs of a set."""
+    pairs = (verification.scores, verification.same, verification.threshold, temperature, split)
+    yield "mistakes", partial(draw_mistakes, dataset, results, split)
+    yield "confusions", partial(draw_confusions, dataset, results, split)
     yield "per_alphabet", partial(draw_per_alphabet, alphabets)
     yield "verification_scores", partial(draw_verification_scores, *pairs)
 

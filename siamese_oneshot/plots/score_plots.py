@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,6 @@ Curve = Sequence[tuple[int, float, float, float]]  # (way, accuracy, low, high),
 
 _GAP, _GRAY = 4, 48  # between two augmented images: pixels, and gray level
 _WIDTH = 10.4  # inches of a figure that takes a page's width
-_MARKS = "osD^vP*X<>ph"
 _TICKS = (2, 5, 10, 20, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)  # %
 
 
@@ -75,24 +73,21 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
         axes.fill_between(ways, lows, highs, color=color, alpha=0.15, linewidth=0)
     every = np.arange(2, max_way + 1)
     axes.plot(every, 100 / every, "--", color=GRAY, label="chance", linewidth=1)
-    curves_legend = figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     way = 21 if protocol.endswith("21way") else 20
-    marks = [
-        axes.plot(way, one.value, _MARKS[n % len(_MARKS)], color="black", fillstyle="none",
-                  markersize=6, clip_on=False, linestyle="", zorder=3)[0]
-        for n, one in enumerate(others)
-    ]  # fmt: skip
-    if others:
-        names = [f"{one.value:.4g} {textwrap.shorten(one.method, 34)}" for one in others]
-        figure.add_artist(curves_legend)
-        figure.legend(
-            marks,
-            names,
-            loc="outside right upper",
-            frameon=False,
-            fontsize=9.5,
-            title_fontsize=10,
-            title=f"published, {way}-way,\ntest alphabets",
+    for number, one in enumerate(others):  # each named beside its value, at even distances
+        source = one.source.removeprefix(f"{one.method}, ").replace(" et al.", "")
+        remark = f", {one.remark}" if 5 < len(one.remark) < 20 else ""  # minimal background
+        axes.plot(way, one.value, ".", color="black", clip_on=False, zorder=3)
+        axes.annotate(
+            f"{one.value:.4g} {one.method}, {source}{remark}",
+            (way, one.value),
+            (1.1, 1 - (number + 0.5) / len(others)),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6, "relpos": (0, 0.5)},
         )
     axes.set_yscale("function", functions=(_log_odds, _from_log_odds))
     ticks = [tick for tick in _TICKS if low <= tick / 100 <= high]
@@ -109,7 +104,7 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     text = f"Accuracy against the number of ways ({listed}). On this axis 90% and 99% are as far"
     text += " apart as 1% and 10%."
     if others:
-        text += f" Marks: published {way}-way accuracies on test alphabets."
+        text += f" Named: published {way}-way accuracies on test alphabets."
     return describe(figure, text)
 
 
@@ -135,7 +130,8 @@ def draw_per_alphabet(scores: Sequence[Score]) -> Figure:
     rows = range(len(ranked))
     axes.barh(rows, values, color=SKY, height=0.7)
     axes.errorbar(values, rows, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1)
-    look: dict[str, Any] = {"va": "center", "fontsize": 10, "clip_on": False}
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # the mean's line crosses none
+    look: dict[str, Any] = {"va": "center", "fontsize": 10, "clip_on": False, "bbox": white}
     for row, (value, score) in enumerate(zip(values, ranked, strict=True)):
         axes.text(100 * score.high + 0.8, row, f"{value:.1f}", **look)
     mean = fmean(values)
@@ -154,7 +150,11 @@ def draw_per_alphabet(scores: Sequence[Score]) -> Figure:
 
 
 def draw_verification_scores(
-    logits: Tensor, same: Tensor, threshold: float, split: str = "test"
+    logits: Tensor,
+    same: Tensor,
+    threshold: float,
+    temperature: float = 1.0,
+    split: str = "test",
 ) -> Figure:
     """Histograms of the scores of same and different pairs, the ROC curve, and reliability.
 
@@ -162,6 +162,8 @@ def draw_verification_scores(
         logits: ``(n,)``; outliers and infinities are counted in the outermost bins.
         same: ``(n,)``: 1 same, 0 different.
         threshold: Pairs with a higher score are called same.
+        temperature: Of the probability ``sigmoid((logit - threshold) / temperature)``, as in
+            ``OneShotClassifier.similarity``.
         split: Of the pairs: ``validation`` or ``test``.
     """
     from sklearn.metrics import roc_curve
@@ -191,15 +193,19 @@ def draw_verification_scores(
     roc.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
     roc.set(xlabel="false accept rate", ylabel="true accept rate", xlim=(-0.02, 1), ylim=(0, 1.02))
     roc.legend(frameon=False, fontsize=9, loc="lower right")
-    stated, found = reliability_of(shown, same)
+    stated, found = reliability_of((shown - threshold) / temperature, same)
     reliability.plot(stated, found, "o-", color=BLUE)
     reliability.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
-    reliability.set(xlabel="probability: sigmoid of the score", ylabel="share of same pairs")
+    reliability.set(
+        xlabel=f"sigmoid((score - threshold) / {temperature:.3g})", ylabel="share of same pairs"
+    )
     reliability.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     for one in (axes, roc, reliability):
         bare(one)
-    text = f"{title}: scores of same and different pairs; how many are called same at any threshold"
-    text += "; and whether a probability holds: on the dashed line it does."
+    text = f"{title}. At the threshold {100 * at[1]:.1f}% of the same pairs and {100 * at[0]:.1f}%"
+    text += " of the different ones are called same. Right: the probability that a pair is the same"
+    text += " class, as the classifier states it, against the share that is; above the dashed line"
+    text += " it is too low, below too high."
     return describe(figure, text)
 
 

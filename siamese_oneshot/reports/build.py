@@ -13,7 +13,7 @@ from typing import Any
 
 from siamese_oneshot.loggers.wandb_run import WandbRun
 from siamese_oneshot.reports.aggregate import Group, Report
-from siamese_oneshot.reports.pages import write_pages
+from siamese_oneshot.reports.pages import run_results, write_pages
 from siamese_oneshot.reports.read import RunRecord, Sweep, read_sweep
 from siamese_oneshot.reports.tables import (
     first_rows,
@@ -23,7 +23,7 @@ from siamese_oneshot.reports.tables import (
     settings_table,
 )
 from siamese_oneshot.reports.values import Value, format_value
-from siamese_oneshot.reports.verdict import run_verdict, sweep_verdict
+from siamese_oneshot.reports.verdict import sweep_verdict
 from siamese_oneshot.runs.result import result_text
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
@@ -65,16 +65,23 @@ def make_report(
     sweep, importance = report.sweep, report.importance
     output = folders[0] / "report" if output is None else output
     settings, rest = settings_table(report), left_out_table(report.left_out)
-    parts: list[Table | str | None] = [_answer(report)]
-    if len(sweep.runs) > 1 or sweep.runs[0].result is None:
-        parts += [settings if report.groups else None, importance_table(importance)]
+    parts: list[Table | str | None]
+    run, result = sweep.runs[0], sweep.runs[0].result
+    if len(sweep.runs) > 1 or result is None:
+        parts = [sweep_verdict(report.groups).text, settings if report.groups else None]
+        parts.append(importance_table(importance))
         why = f"Importance of the settings: {importance.why}." if importance.why else None
         parts.append(why if report.groups else None)
+        written = parts
     else:
-        parts.append(result_text(sweep.runs[0].result, sweep.runs[0].folder))
+        own = run_results(run)
+        parts = [own.verdict.text, result_text(result, run.folder)]
+        written = [own.verdict.text, own.verdict.about or None, *own.tables]
+        written += [table for table, _ in own.published]
+        written += [f"Note: {warning}" for warning in result.warnings]
     try:
         title = f"Report on {sweep.name}: {sweep.summary()}"
-        write_markdown(output / "report.md", title, [*parts, jobs_table(sweep), rest], command)
+        write_markdown(output / "report.md", title, [*written, jobs_table(sweep), rest], command)
         write_csv(output / "jobs.csv", sweep)
         write_json(output / "report.json", report)
         page = write_pages(output, report, settings, refresh)
@@ -87,14 +94,6 @@ def make_report(
     print(text_of(*(first_rows(p) if isinstance(p, Table) else p for p in shown if p is not None)))
     _log_to_wandb(output, report, settings, page, mode=wandb, project=project, entity=entity)
     return output
-
-
-def _answer(report: Report) -> str:
-    """The verdict on the best settings, or on the only run."""
-    runs = report.sweep.runs
-    if len(runs) > 1 or runs[0].result is None:
-        return sweep_verdict(report.groups).text
-    return run_verdict([*runs[0].scores.values()], runs[0].data).text
 
 
 def write_markdown(

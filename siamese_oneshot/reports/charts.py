@@ -74,6 +74,7 @@ class CurveChart:
     metrics: Mapping[str, str] | str  # labels by metric, or a `metric_group` that is all drawn
     scale: float = 1.0  # factor of the values
     log: bool = False  # whether values that span two decades have a logarithmic axis
+    from_zero: bool = False  # whether the axis begins at 0, so that small changes look small
     band: tuple[str, ...] = ()  # metrics of the lower and the upper end of a 95% interval
 
 
@@ -92,9 +93,9 @@ CURVE_CHARTS = (
     CurveChart("momentum", "Momentum", "momentum", "momentum", log=True),
     CurveChart("gradient-norm", "Gradient norm before clipping", "norm", "gradient_norm", log=True),
     CurveChart("speed", "Throughput", "images per second",
-               {_SPEED: "images per second"}),
+               {_SPEED: "images per second"}, from_zero=True),
     CurveChart("data-wait", "Time spent waiting for data", "% of the time",
-               {"speed/data_wait": "waiting for data"}, scale=100),
+               {"speed/data_wait": "waiting for data"}, scale=100, from_zero=True),
 )  # fmt: skip
 
 
@@ -192,14 +193,19 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
         name: curve for name, curve in chosen.items() if len(set(curve.values)) == 1
     }  # fmt: skip
     chosen = {name: curve for name, curve in chosen.items() if name not in still}
-    idle = [f"{spec.title.partition(' ')[0].lower() if name == 'all layers' else name} "
-            f"{spec.scale * curve.values[0]:.4g}" for name, curve in still.items()]  # fmt: skip
+    title = spec.title.removesuffix(" and its parts")
+    alone = not isinstance(spec.metrics, str) and len(spec.metrics) == 1
+    idle = [f"{title.lower()}{'' if alone or name == 'all layers' else f' ({name})'} "
+            f"{spec.scale * curve.values[0]:.4g}" for name, curve in merged(still)]  # fmt: skip
+    title = title if len(chosen) == 1 else spec.title
     if not chosen:
         return None, idle
     lines = merged(chosen)
     shown = lines[:_MAX_LINES]
     log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
+    if spec.from_zero:
+        figure.y_range.start = 0
     first = min(curve.steps[0] for _, curve in shown)
     last = max(curve.steps[-1] for _, curve in shown)
     band = [curves[name] for name in spec.band if name in curves]
@@ -217,20 +223,24 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
     _add_hover(figure, [line[0] for _, line in drawn], tips)
     if len(drawn) > 1:
         _add_legend(figure, drawn)
-    table = Table(spec.title, ["line", ">first", ">last", ">lowest", ">highest"])
+    table = Table(title, ["line", ">first", ">last", ">lowest", ">highest"])
     for name, curve in shown:
         ends = (curve.values[0], curve.values[-1], min(curve.values), max(curve.values))
         table.add(name, *(f"{spec.scale * value:.4g}" for value in ends))
     if len(lines) > len(shown):
         table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
     span = f"step {last:,}" if first == last else f"steps {first:,} to {last:,}"
-    text = f"{spec.axis.capitalize()}, {span}."
+    text = f"{'In ' if spec.axis[0] == '%' else ''}{spec.axis}, {span}."
+    text = text[0].upper() + text[1:]
+    if len(shown) == 1 and first < last:
+        change = (f"{spec.scale * shown[0][1].values[n]:.4g}" for n in (0, -1))
+        text += f" From {' to '.join(change)}."
     if spec.metrics is ONE_SHOT:
         curve = shown[0][1]
         best = max(range(len(curve.values)), key=curve.values.__getitem__)
         text += f" Highest: {100 * curve.values[best]:.2f}% at step {curve.steps[best]:,}."
     text += " Band: 95% interval." if has_band else ""
-    return Chart.of(spec.key, spec.title, text, figure, table), idle
+    return Chart.of(spec.key, title, text, figure, table), idle
 
 
 def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
@@ -284,7 +294,7 @@ def _validations(report: Report) -> Chart | None:
     text = f"One-shot accuracy on the validation set of {len(logged)} jobs"
     if any(run.val_accuracy is not None for run in logged):
         text += f"; the highest of single jobs: {_highest(logged)}"
-    text += "." if few else ". The stronger the color, the better the job."
+    text += "." if few else ". The stronger the color, the better; point at a line for its job."
     if seeds > 1:
         text += " Lines: means over seeds; bands: from the lowest to the highest seed."
     return Chart.of("validations", "Validation accuracy", text, figure)
@@ -318,7 +328,7 @@ def _comparison(report: Report) -> Chart | None:
             part.name, part.visible = str(run.number), run in runs[:2]
     tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
     _add_hover(figure, figure.renderers, tips)
-    text = f"Validation accuracy of the two jobs, of {len(runs)} that logged one."
+    text = f"Validation accuracy of the first job (blue) and the second (orange), of {len(runs)}."
     return Chart.of("compare", "Validation of the two jobs", text, figure)
 
 
@@ -365,8 +375,8 @@ def _history(report: Report) -> Chart | None:
     finished = sweep.finished()
     if finished:
         text += f" The highest of finished jobs: {_highest(finished)}."
-    if len(finished) < len(runs):
-        text += " Gray: pruned; orange: not finished, the best so far."
+    for kind, color in ((names[1], "Gray"), (names[2], "Orange")):
+        text += f" {color}: {kind}." if kind in source.data["kind"] else ""
     return Chart.of("history", "Validation accuracy against a setting", text, figure)
 
 
@@ -407,7 +417,7 @@ def _parallel_coordinates(report: Report) -> Chart | None:
     ] + ["validation %"]
     rows = list(range(len(scales) - 1, -1, -1))
     size: dict[str, Any] = {"x_range": (-0.03, 1.03), "y_range": (-0.55, rows[0] + 0.75)}
-    figure = _new_figure("", "", height=90 + 62 * len(scales), **size)
+    figure = _new_figure("", "", height=90 + 68 * len(scales), **size)
     figure.xaxis.visible = figure.yaxis.visible = False
     figure.grid.grid_line_color = None
     columns = _columns(runs, sweep.keys)
@@ -419,17 +429,17 @@ def _parallel_coordinates(report: Report) -> Chart | None:
     _add_hover(figure, [lines], _JOB_TIPS)
     look: dict[str, Any] = {
         "text_color": TEXT[0], "text_font": {"value": _FONT}, "background_fill_color": PAGE[0],
-        "background_fill_alpha": 1.0,  # lines do not cross the labels
+        "background_fill_alpha": 1.0, "padding": 2,  # lines do not cross the labels
     }  # fmt: skip
     ends = {"x0": [0] * len(rows), "x1": [1] * len(rows), "y0": rows, "y1": rows}
     figure.segment(**ends, color=AXIS[0])
     figure.text(x=[0] * len(rows), y=rows, text=titles, text_font_size="12px",
-                text_font_style="bold", text_baseline="bottom", y_offset=-9, **look)  # fmt: skip
+                text_font_style="bold", text_baseline="bottom", y_offset=-8, **look)  # fmt: skip
     for row, scale in zip(rows, scales, strict=True):
         for position, label in scale.ticks:
             align = "left" if position < 0.01 else "right" if position > 0.99 else "center"
             figure.text(x=[position], y=[row], text=[shorten(label, 9)], text_font_size="11px",
-                        text_align=align, text_baseline="top", y_offset=5, **look)  # fmt: skip
+                        text_align=align, text_baseline="top", y_offset=9, **look)  # fmt: skip
     text = f"A line for each of {len(runs)} finished jobs over {', '.join(titles)}."
     text += " The stronger the color, the better the job."
     if len(sweep.keys) > len(keys):
@@ -452,7 +462,8 @@ class Scale:
 def scale_of(values: Sequence[Value], gap: float = _GAP) -> Scale:
     """An axis for the values of a setting: numbers by size or logarithm, others at equal steps.
 
-    Tick labels that would be nearer to each other than ``gap``, a share of the axis, are left out.
+    Tick labels that would be nearer to each other than ``gap``, a share of the axis, or touch on a
+    phone, are left out.
     """
     kinds = {identity(value): value for value in values if value != ABSENT}
     present: list[Any] = list(kinds.values())
@@ -472,10 +483,16 @@ def scale_of(values: Sequence[Value], gap: float = _GAP) -> Scale:
     ticks = [(place, format_value(v)) for v, place in zip(ordered, places, strict=True)]
     kept = ticks[:1]
     for tick in ticks[1:-1]:
-        if tick[0] - kept[-1][0] >= gap and ticks[-1][0] - tick[0] >= gap:
+        if _apart(kept[-1], tick, gap) and _apart(tick, ticks[-1], gap):
             kept.append(tick)
     kept += ticks[1:][-1:]
     return Scale([where[identity(value)] for value in values], kept, log)
+
+
+def _apart(one: tuple[float, str], other: tuple[float, str], gap: float) -> bool:
+    """Whether two ticks are ``gap`` apart and their labels fit: a letter is 0.022 of an axis."""
+    letters = min(14, len(one[1])) + min(14, len(other[1]))
+    return other[0] - one[0] >= max(gap, 0.02 + 0.011 * letters)
 
 
 def chosen_keys(

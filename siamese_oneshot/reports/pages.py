@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
@@ -40,7 +40,12 @@ from siamese_oneshot.reports.values import (
     path_text,
     shorten,
 )
-from siamese_oneshot.reports.verdict import published_tables, run_verdict, sweep_verdict
+from siamese_oneshot.reports.verdict import (
+    Verdict,
+    published_tables,
+    run_verdict,
+    sweep_verdict,
+)
 from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import command_line, resume_line
@@ -132,8 +137,16 @@ def _remove_other_pages(folder: Path, names: set[str]) -> None:
         folder.rmdir()
 
 
-def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
-    """What the template of a run's page takes; ``output`` is the folder of the page."""
+class RunResults(NamedTuple):
+    """What a run and its evaluation have scored, in words and in tables."""
+
+    verdict: Verdict
+    tables: list[Table]
+    published: list[tuple[Table, list[int]]]
+
+
+def run_results(run: RunRecord) -> RunResults:
+    """The scores of a run, with those of its evaluation where there is one."""
     scores = list(run.scores.values())
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
     evaluation = run.evaluation()
@@ -155,6 +168,16 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
             tables.append(scores_table("Scores at the end of training", scores))
             tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
+    return RunResults(
+        next((one for one in verdicts if one.tone != "none"), verdicts[0]),
+        [table for table in tables if table.rows],
+        published_tables([("this run", *own) for own in by_data]),
+    )
+
+
+def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
+    """What the template of a run's page takes; ``output`` is the folder of the page."""
+    results = run_results(run)
     plots = _plot_groups(run)  # before the problems, to which it adds
     charts, idle = run_charts(run)
     result = run.result
@@ -164,14 +187,14 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "result": result,
         "folder": path_text(run.folder),
         "duration": result and duration(result.train_seconds),
-        "verdict": next((one for one in verdicts if one.tone != "none"), verdicts[0]),
+        "verdict": results.verdict,
         "plots": plots,
         "length": _length(run),
         "notes": dict.fromkeys(result.warnings if result else []),
         "problems": dict.fromkeys(run.problems),
-        "next": _next_command(run, evaluation is not None),
-        "tables": [table for table in tables if table.rows],
-        "published": published_tables([("this run", *own) for own in by_data]),
+        "next": _next_command(run, run.evaluation() is not None),
+        "tables": results.tables,
+        "published": results.published,
         "charts": charts,
         "idle": idle,
         "axes": step_axes([run]),
@@ -227,7 +250,8 @@ def _more_steps(steps: int, defaults: dict[str, Value]) -> int:
 def _files(run: RunRecord, output: Path) -> list[tuple[str, str]]:
     """Names and relative addresses of the files of a run that a reader may want."""
     kept = run.result.checkpoint if run.result is not None else None
-    names = [kept, METRICS, RESULT, f"evaluation/{EVALUATION_FILE}", "train.log", CONFIG]
+    names = [kept, METRICS, RESULT, f"evaluation/{EVALUATION_FILE}", "evaluation/evaluation.md"]
+    names += ["train.log", CONFIG]
     found = [name for name in names if name and (run.folder / name).is_file()]
     # Nothing that a damaged result.json names outside the run's folder.
     own = [name for name in found if (run.folder / name).resolve().is_relative_to(run.folder)]
@@ -251,7 +275,7 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
     }
     folders = [("Plots of the evaluation", run.folder / "evaluation" / "plots")]
     folders += [(f"Plots of the validation at step {n:,}", drawn[n]) for n in sorted(drawn)[-1:]]
-    room, groups = MAX_PLOTS, []
+    room, groups, seen = MAX_PLOTS, [], set[tuple[str, str]]()
     for heading, folder in folders:
         plots = []
         paths = {path.stem: path for path in sorted(folder.glob("*.png"))}
@@ -262,6 +286,9 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
             except (OSError, ValueError) as error:
                 run.problems.append(f"the plot {label} is not shown: {shorten(str(error), 160)}")
                 continue
+            if (name, plot.address) in seen:  # such as the filters, which both folders have
+                continue
+            seen.add((name, plot.address))
             room -= len(plot.address)
             title = path_text(Path(name)).replace("_", " ").capitalize()
             plots.append(

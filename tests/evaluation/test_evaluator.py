@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
@@ -142,7 +143,7 @@ def episodes_of(rows: list[tuple[int, list[int], int]]) -> EpisodeResults:
     return EpisodeResults(EpisodeTask("", "", "", episodes), torch.zeros(len(rows), 3), picks)
 
 
-def test_confusions_by_hand_and_of_equally_frequent_ones_the_likelier_first() -> None:
+def test_confusions_by_hand_and_the_surely_frequent_ones_first() -> None:
     rows = [
         (0, [1, 3, 6], 1),  # class 0 predicted as 1
         (3, [4, 0, 9], 1),  # class 1 predicted as 0
@@ -155,6 +156,11 @@ def test_confusions_by_hand_and_of_equally_frequent_ones_the_likelier_first() ->
     found = confusions(episodes_of([rows[0], rows[2], rows[3]]), CLASSES)
     assert found == [Confusion(2, 3, 1, 1), Confusion(0, 1, 1, 2)]
     assert confusions(episodes_of(rows[4:]), CLASSES) == []
+    # 1 of 1 is less certain to be frequent than 3 of 4 are, and 2 of 6 are fewer.
+    found = confusions(episodes_of([*rows[:3], rows[0], rows[3]]), CLASSES)
+    assert found == [Confusion(0, 1, 3, 4), Confusion(2, 3, 1, 1)]
+    found = confusions(episodes_of([*rows[:2], *[rows[2]] * 4, rows[3]]), CLASSES)
+    assert found == [Confusion(2, 3, 1, 1), Confusion(0, 1, 2, 6)]
 
 
 def test_confusions_add_up_to_all_mistakes() -> None:
@@ -173,7 +179,8 @@ def test_confusions_add_up_to_all_mistakes() -> None:
         pair = {c.first, c.second}
         shown = [s for q, s, _ in rows if int(CLASSES[q]) in pair]
         assert c.n == sum(pair <= set(CLASSES[torch.tensor(s)].tolist()) for s in shown)
-    assert [c.times for c in found] == sorted((c.times for c in found), reverse=True)
+    bounds = [binomtest(c.times, c.n).proportion_ci(method="wilson").low for c in found]
+    assert bounds == sorted(bounds, reverse=True)
 
 
 def run_results(scores: Tensor, answers: Tensor) -> EpisodeResults:

@@ -85,7 +85,8 @@ def test_only_comparable_scores_stand_beside_published_ones() -> None:
 
 def test_a_run_stands_among_published_rows_by_its_accuracy() -> None:
     rows = [row for row in compared(ended()) if row.protocol.startswith("20-way one-shot within")]
-    assert [row.value for row in rows] == sorted((row.value for row in rows), reverse=True)
+    values = [row.value for row in rows if "second hand" not in row.note]
+    assert values == sorted(values, reverse=True)
     ours = [(row.method, row.value) for row in rows if row.ours]
     assert ours == [
         ("here: default, lake_runs list", 96.0), ("here: default, koch_protocol list", 93.0),

@@ -214,7 +214,7 @@ def test_a_saved_image_opens_and_pyplot_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "ways.png"
     save(describe(draw_accuracy_vs_way({"a": [(2, 0.5, 0.4, 0.6)]}), "↔ caption"), path)
     with Image.open(path) as image:
-        assert image.size == (1092, 676)
+        assert image.size == (1352, 728)
         assert image.info["Description"] == "↔ caption"
     save(draw_filters(torch.ones(1, 1, 3, 3)), path.with_name("filters.png"), dpi=50)
     with Image.open(path.with_name("filters.png")) as image:
@@ -237,4 +237,7 @@ def test_confusions(dataset: CharacterDataset) -> None:
         left = np.asarray(axes.images[0].get_array())[:, : dataset.pixels.shape[2]]
         image = dataset.pixels[int((dataset.classes == number).nonzero()[0])]
         assert np.array_equal(left, 255 - image.numpy())
-    assert first.get_ylabel() == f"{found.times} of\n{found.n}"
+    assert (
+        first.get_ylabel()
+        == f"{100 * found.times / found.n:.0f}%\n{found.times} of {found.n}\nepisodes"
+    )

@@ -44,8 +44,12 @@ def test_accuracies_near_100_stand_apart_and_published_ones_beside_them() -> Non
     assert {50, 90, 95, 99} <= set(axes.get_yticks())
     marks = {tuple(line.get_xydata()[0]) for line in axes.lines if len(line.get_xydata()) == 1}
     assert {(20, 92.0), (20, 95.5)} <= marks, "Koch et al. and humans"
-    names = [text.get_text() for text in figure.legends[-1].get_texts()]
-    assert "92 convolutional Siamese net" in names
+    at = {text.get_text(): (text.xy, text.get_position()) for text in axes.texts}
+    (x, value), place = at["92 convolutional Siamese net, Koch 2015"]
+    assert (x, value) == (20, 92.0)
+    assert len(at) == len({place for _, place in at.values()}), "every name has its own place"
+    assert "95.8 Bayesian program learning, Lake 2019, minimal background" in at
+    assert place[1] < at["96.7 Bayesian program learning, Lake 2019"][1][1], "best on top"
     assert "published 20-way accuracies on test alphabets" in figure.get_label()
 
 
@@ -70,13 +74,18 @@ def test_alphabets_best_on_top() -> None:
 def test_pair_scores() -> None:
     same = torch.tensor([1.0] * 30 + [0.0] * 20)
     logits = torch.cat([torch.linspace(1, 2, 30), torch.linspace(-2, -1, 20)])
-    figure = draw_verification_scores(logits, same, -0.25, "validation")
+    figure = draw_verification_scores(logits, same, -0.25, 2.0, "validation")
     axes, roc, reliability = figure.axes
     assert figure.get_suptitle().startswith("validation set, 50 verification pairs")
     curve, at, _ = roc.lines
     assert [0.0, 1.0] in curve.get_xydata().tolist(), "all of the one kind before the other"
     assert at.get_xydata().tolist() == [[0.0, 1.0]]
-    assert len(reliability.lines[0].get_xydata()) == 4, "the bins that hold pairs"
+    stated, _ = reliability_of((logits + 0.25) / 2, same)
+    assert reliability.lines[0].get_xdata().tolist() == pytest.approx(stated), (
+        "as the classifier states it"
+    )
+    text = "At the threshold 100.0% of the same pairs and 0.0% of the different ones"
+    assert text in figure.get_label()
     labels = {text.get_text() for text in axes.get_legend().get_texts()}
     assert labels == {"same (30)", "different (20)", "threshold -0.25"}
     assert sum(bar.get_height() for bar in axes.patches) == 50

@@ -127,6 +127,8 @@ def test_tick_labels_do_not_touch(values: list[Any]) -> None:
     places = [place for place, _ in scale_of(values).ticks]
     assert (places[0], places[-1]) == (0, pytest.approx(1)), "both ends are labeled"
     assert min(high - low for low, high in pairwise(places)) >= 0.22
+    near = scale_of([0.0001098, 0.0002612, 0.001], 0.13)  # 0.17 apart, but of nine letters each
+    assert [label for _, label in near.ticks] == ["0.0001098", "0.001"]
 
 
 def test_parallel_coordinates() -> None:
@@ -235,13 +237,19 @@ def test_equal_curves_share_a_line() -> None:
     run.curves = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
     run.curves |= {"momentum": Curve([1, 2], [0.9, 0.9]), "train/l2": Curve([1], [0.0])}
     (chart,), idle = run_charts(run)
-    assert idle == "l2 0, momentum 0.9", "what never changes is said, not drawn"
+    assert idle == "training loss (l2) 0, momentum 0.9", "what never changes is said, not drawn"
     assert chart.key == "learning-rate"
     assert len(columns(chart)) == 1, "one line"
+    run.curves = {"speed/data_wait": Curve([1, 2], [0.016, 0.0155])}
+    run.curves |= {"train/loss": Curve([1, 2], [0.7, 0.25])}
+    (loss, wait), _ = run_charts(run)
+    assert (loss.title, loss.description) == (
+        "Training loss", "Loss, steps 1 to 2. From 0.7 to 0.25.")  # fmt: skip
+    assert '"start":0' in wait.item, "a share of 1.6% looks small"
     points = {ACCURACY: 0.5, "val/one_shot_ci_low": 0.4, "val/one_shot_ci_high": 0.6}
     run.curves = {name: Curve([60], [value]) for name, value in points.items()}
     (single,), _ = run_charts(run)
-    assert single.description == "%, step 60. Highest: 50.00% at step 60.", "a point has no band"
+    assert single.description == "In %, step 60. Highest: 50.00% at step 60.", "a point has no band"
     assert chart.table is not None
     assert [list(row) for row in chart.table.rows] == [["all 3", "0.5", "0.25", "0.25", "0.5"]]
 

@@ -28,7 +28,6 @@ from siamese_oneshot.evaluation.evaluator import (
     best_reject_threshold,
     evaluate_tasks,
 )
-from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.models.losses import EpisodicCrossEntropyLoss, PairBCELoss
 from siamese_oneshot.models.optimizers import OptimizerSetup, adam, adamw, paper_sgd
 from siamese_oneshot.models.siamese import SiameseNetwork
@@ -175,12 +174,12 @@ def test_validation_and_test_equal_an_evaluation_without_lightning(data: Data) -
     expected = direct(net, datamodule, datamodule.validation)
     assert answers(evaluated.eval_results) == answers(expected)
     episodes, verification = expected.results[0], expected.verification
-    low, high = wilson(episodes.correct, episodes.n)
+    final = episodes.score("validation")  # of the table at the end: the same interval
     assert scores == pytest.approx(
         {
             "val/one_shot_accuracy": episodes.accuracy,
-            "val/one_shot_ci_low": low,
-            "val/one_shot_ci_high": high,
+            "val/one_shot_ci_low": final.low,
+            "val/one_shot_ci_high": final.high,
             "val/one_shot_error": 1 - episodes.accuracy,
             "val/verification_accuracy": verification.accuracy,
             "val/verification_auroc": verification.auroc,
