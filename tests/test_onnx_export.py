@@ -18,6 +18,7 @@ from siamese_oneshot.export import main
 from siamese_oneshot.models.siamese import build_model
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.onnx_export import TOLERANCE, export_onnx, export_page
+from siamese_oneshot.prediction.output import percent
 from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.utils.errors import UserError
 
@@ -118,7 +119,7 @@ def test_the_page_recognizes_strokes_as_python_does(
             for one in prediction.classes:
                 row = page.locator("#ranking tbody tr", has_text=one.name)
                 shows(page, "#ranking", f"{one.score:.2f}")
-                expected = [one.name, f"{100 * one.probability:.1f}%", f"{one.score:.2f}"]
+                expected = [one.name, percent(one.probability), f"{one.score:.2f}"]
                 assert row.locator("td").all_inner_texts() == expected
             assert prediction.best.name == name
             shows(page, "#verdict", f"{name}: known" if prediction.known else f"{name}?")

@@ -183,7 +183,9 @@ def _about_paper(data: DataInfo | None, own_low: float, own_high: float) -> str:
     overlap = own_low <= high and low <= own_high
     text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes; it "
     text += (
-        "overlaps ours, so the difference may" if overlap else "does not overlap ours: it cannot"
+        "overlaps ours, so the difference may"
+        if overlap
+        else "does not overlap ours: it can hardly"
     )
     text += " be chance."
     if data is not None and data.split != paper.split:

@@ -42,7 +42,9 @@ def test_verdicts_of_a_run(right: int, tone: str, words: str) -> None:
     assert "paper's value: 88.9-94.3, 400 episodes" in verdict.about, "Wilson, 368 of 400"
     apart = right in (300, 398)  # 70.5-79.0 and 98.2-99.9 beside it
     told = (
-        "does not overlap ours: it cannot be" if apart else "overlaps ours, so the difference may"
+        "does not overlap ours: it can hardly be"
+        if apart
+        else "overlaps ours, so the difference may"
     )
     assert told in verdict.about
     assert "chosen by validation; the test set was read only then." in verdict.about
