@@ -31,7 +31,7 @@ from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table
 
-OPSET = 23  # of PyTorch's exporter; onnxruntime 1.30 and later read it
+OPSET = 23  # of PyTorch's exporter; onnxruntime 1.26 reads it
 TOLERANCE = 1e-4  # largest difference between PyTorch and onnxruntime in float32
 _SUPPORTS = 20  # of the query whose similarities are timed
 _RUNTIME = "onnxruntime-web-1.30.0.tgz"  # as npm packs it
@@ -178,7 +178,9 @@ def _runtime(given: Path | None) -> dict[str, bytes]:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
             text = f"{' '.join(command[:3])} on another machine and name its file with --runtime"
-            raise UserError(f"npm does not give onnxruntime-web: run {text}") from error
+            raise UserError(
+                f"npm is missing, or cannot fetch onnxruntime-web: run {text}"
+            ) from error
     content = path.read_bytes()
     if hashlib.sha512(content).hexdigest() != _SHA512:
         raise UserError(f"{path} is not {_RUNTIME} as npm packs it: remove it, or name another one")

@@ -308,14 +308,15 @@ def contact_sheet(results: PredictionResults) -> Image.Image:
         best = answer.prediction.best
         image = answer.prediction.image
         name = "/".join(part for part in (answer.expected, answer.path.name) if part)
-        name = _without(image) or name
+        name += " *" if _without(image) else ""
         text = f"{_MARKS[answer.right]} {best.name} {percent(best.probability)} {answer.verdict}"
         queries.append(Tile(image, (name, text), _COLORS[answer.right]))
     size, seen = results.classifier.model.size, results.classifier.network_input
     sections = {
         f"Supports: {len(supports)}; left: original; right: what the network sees "
         f"({size}×{size})": supports,
-        f"Queries: {len(queries)}; with the best class of each": queries,
+        f"Queries: {len(queries)}; with the best class of each; *: without a frame, a table, "
+        "a shadow or lines": queries,
     }
     views = [
         seen([tile.image for tile in tiles[:_MAX_TILES]]).numpy() for tiles in sections.values()
@@ -324,7 +325,7 @@ def contact_sheet(results: PredictionResults) -> Image.Image:
 
 
 def _without(image: ImageInput) -> str:
-    """What was taken out of an image, in place of its name on the sheet."""
+    """What was taken out of an image."""
     removed = image.normalized.removed
     return f"without {' and '.join(removed)}" if removed else ""
 
