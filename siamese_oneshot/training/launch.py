@@ -84,7 +84,8 @@ def train_apart(folder: Path, overrides: Sequence[str] = ()) -> float:
 
     Raises:
         UserError: If the command failed.
-        KeyboardInterrupt: After Ctrl-C or, as `Stopped`, a signal that was passed on to it.
+        KeyboardInterrupt: After Ctrl-C, which the terminal sends to the command, too, or another
+            signal, which is passed on to it.
     """
     keys = ("hydra.sweeper.pruner", "hydra/sweeper/pruner")
     pruner = [text for text in overrides if bare_key(text).startswith(keys)]

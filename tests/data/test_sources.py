@@ -101,11 +101,11 @@ def test_a_folder_may_be_named_by_a_number(tmp_path, monkeypatch):
 
 
 def test_a_folder_of_images(tmp_path):
-    for name in ("a/x", "a/y", "b/z"):
+    for k, name in enumerate(("a/x", "a/y", "b/z")):
         (tmp_path / name).mkdir(parents=True)
         for number in range(2):
             image = Image.new("L", (40, 40), 255)
-            ImageDraw.Draw(image).line([5, 5, 30, 10 + 9 * number], fill=0, width=3)
+            ImageDraw.Draw(image).line([5, 5, 30, 10 + 9 * number + 4 * k], fill=0, width=3)
             image.save(tmp_path / name / f"{number}.png")
     for number in range(5):
         (tmp_path / "a" / "y" / f"notes{number}.txt").write_text("no image")
