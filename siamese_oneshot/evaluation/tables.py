@@ -234,7 +234,8 @@ def confusions_table(
     table = Table(
         f"Most frequent confusions of {model_results.model.name}, {results.task.title}",
         ["class", "class", ">times", ">of", ">%"],
-        note="times: episodes where one was predicted for the other; of: episodes containing both; "
+        note="times: episodes where one was predicted for the other; of: episodes that ask for "
+        "one of them, with both among the supports; "
         "%: times of these, by the lower bound of whose 95% interval the pairs are ranked.",
         key=f"confusions_{results.task.key}",
     )
