@@ -21,17 +21,23 @@ SYMBOLS: dict[str, Strokes] = {  # in pixels of the canvas
 }
 
 
-@contextmanager
-def opened(browser: Any, url: str, offline: bool) -> Iterator[Any]:
-    """A page that has loaded its network, without errors and without any other host."""
-    context = browser.new_context(viewport={"width": 1100, "height": 800}, offline=offline)
-    page = context.new_page()
+def problems_of(page: Any) -> list[str]:
+    """Errors and warnings of a browser's page, also those to come."""
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
         "console",
         lambda one: problems.append(one.text) if one.type in ("error", "warning") else None,
     )
+    return problems
+
+
+@contextmanager
+def opened(browser: Any, url: str, offline: bool) -> Iterator[Any]:
+    """A page that has loaded its network, without errors and without any other host."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800}, offline=offline)
+    page = context.new_page()
+    problems = problems_of(page)
     page.on(
         "request",
         lambda one: one.url.startswith((url, "data:", "blob:")) or problems.append(one.url),

@@ -318,12 +318,8 @@ def draw_confusions(
         row[0].set_ylabel(share, ha="right", fontsize=10)
         row[0].yaxis.label.set(rotation=0, va="center")
         row[1].set_ylabel("↔", ha="center", labelpad=14, fontsize=14, **look)
-    text = (
-        f"{title}. Each row is a pair of classes, blue and orange. Of the episodes that ask for one"
-    )
-    text += " of them, with both among the supports, the share in which the other was predicted;"
-    text += (
-        " ranked by the lower bound of its 95% interval, so that few episodes do not come first by"
-    )
-    text += " chance."
+    text = f"{title}. Each row is a pair of classes, blue and orange. Of the episodes that ask for"
+    text += " one of them, with both among the supports, the share in which the other was"
+    text += " predicted; ranked by the lower bound of its 95% interval, so that few episodes do not"
+    text += " come first by chance."
     return describe(figure, text)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn import problems_of
 from made_jobs import make_job, result_of, scores_of
 from PIL import Image
 
@@ -48,12 +49,7 @@ def test_pages_in_a_browser(browser: Any, pages: Path, width: int, scheme: str) 
         offline=True,
     )  # fmt: skip
     page = context.new_page()
-    messages: list[str] = []
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on(
-        "console",
-        lambda one: messages.append(one.text) if one.type in ("error", "warning") else None,
-    )
+    messages = problems_of(page)
     page.on("dialog", lambda one: (messages.append("a script of a folder runs"), one.dismiss()))
     loaded: list[str] = []
     page.on("request", lambda one: loaded.append(one.url.partition(":")[0]))
