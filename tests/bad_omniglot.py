@@ -167,7 +167,7 @@ BAD_OMNIGLOT: list[tuple[str, Spoil, list[str]]] = [
     ("a strange alphabet", edited(put("images_background/Elf/character01/0000_01.png", b"x")),
      ["extra Elf"]),
     ("a duplicate character", edited(put("images_background/Dog/character01/0001_01.png", b"x")),
-     ["two files for one image"]),
+     ["two files for one drawing"]),
     ("an extra character", edited(put("images_background/Dog/character03/0003_01.png", b"x")),
      ["Dog has 3 characters, not 2: extra character03"]),
     ("an extra drawer", edited(put("images_background/Dog/character02/0001_05.png", b"x")),

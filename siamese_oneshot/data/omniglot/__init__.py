@@ -18,3 +18,4 @@ from siamese_oneshot.data.omniglot.loader import (
     OmniglotUnavailable,
     load_omniglot,
 )
+from siamese_oneshot.data.omniglot.strokes import load_strokes

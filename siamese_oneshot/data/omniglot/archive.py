@@ -1,4 +1,4 @@
-"""Reads and verifies Omniglot's zips or folders: the two image sets and Lake's runs.
+"""Reads and verifies Omniglot's zips or folders: the two image sets, Lake's runs and strokes.
 
 Nothing is unpacked to disk, so that no name in a zip can reach outside a folder.
 """
@@ -27,9 +27,9 @@ from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import some_of
 
 MAX_ZIP_BYTES = 256 * 2**20  # the largest official zip has 9.5 MB
-MAX_MEMBER_BYTES = 64 * 2**10  # the largest official member has 980 bytes
+MAX_MEMBER_BYTES = 64 * 2**10  # the largest official member (strokes) has 14 kB
 _MAX_NAMED = 8  # faults in one message
-_IMAGE = re.compile(r"\d{4}_(\d\d)\.png")
+_DRAWING = re.compile(r"\d{4}_(\d\d)\.(png|txt)")
 _LABEL = re.compile(r".*item(\d\d)\.png\s+.*class(\d\d)\.png")
 
 # Raised by zipfile and its decompressors on damage, encryption and unknown methods.
@@ -138,7 +138,7 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
         OmniglotFaulty: What is missing, unexpected or wrong.
     """
     rows, faults = [], []
-    for name in _image_names(archive, expected):
+    for name in member_names(archive, expected):
         try:
             rows.append(pack(decode_image(archive, name)[None]))
         except OmniglotFaulty as fault:
@@ -153,6 +153,47 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
             f"their digest is {digest[:16]}…, not {expected.digest[:16]}…"
         )
     return packed
+
+
+def member_names(archive: Archive, expected: ImageSet, suffix: str = "png") -> list[str]:
+    """The names of a set's files, by alphabet, character and drawer; none else may be there.
+
+    Raises:
+        OmniglotFaulty: What is missing or unexpected.
+    """
+    files: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    other = []
+    for name in archive.names:
+        pieces = PurePosixPath(name).parts
+        match = _DRAWING.fullmatch(pieces[-1])
+        if match and match[2] == suffix and len(pieces) >= 3:
+            files[pieces[-3]][pieces[-2]][match[1]].append(name)
+        elif pieces[-1].endswith(f".{suffix}"):
+            other.append(name)
+    faults = _difference(expected.part, "alphabets", expected.characters, files)
+    if other:
+        faults.insert(
+            0,
+            f"not named Alphabet/characterNN/NNNN_DD.{suffix}: {some_of(other, _MAX_NAMED, ', ')}",
+        )
+    names = []
+    for alphabet, count in expected.characters.items():
+        characters = files.get(alphabet, {})
+        wanted = [f"character{number:02d}" for number in range(1, count + 1)]
+        if characters:
+            faults += _difference(alphabet, "characters", wanted, characters)
+        for character, drawers in sorted(characters.items()):
+            numbers = [f"{number:02d}" for number in range(1, expected.drawers + 1)]
+            faults += _difference(f"{alphabet}/{character}", "drawers", numbers, drawers)
+            for _, same in sorted(drawers.items()):
+                names.append(same[0])
+                if len(same) > 1:
+                    faults.append(f"two files for one drawing: {some_of(same, _MAX_NAMED, ', ')}")
+    if faults:
+        raise OmniglotFaulty(some_of(faults, _MAX_NAMED))
+    return names
 
 
 def decode_runs(
@@ -209,42 +250,6 @@ def _answers(archive: Archive, name: str) -> list[int]:
     if len(pairs) != WAY or sorted(answer) != numbers or sorted(answer.values()) != numbers:
         raise OmniglotFaulty(f"{name} does not pair item01 … item20 with class01 … class20")
     return [answer[item] for item in range(WAY)]
-
-
-def _image_names(archive: Archive, expected: ImageSet) -> list[str]:
-    """The names of a set's images, by alphabet, character and drawer; none else may be there."""
-    files: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    other = []
-    for name in archive.names:
-        pieces = PurePosixPath(name).parts
-        match = _IMAGE.fullmatch(pieces[-1])
-        if match and len(pieces) >= 3:
-            files[pieces[-3]][pieces[-2]][match[1]].append(name)
-        elif pieces[-1].endswith(".png"):
-            other.append(name)
-    faults = _difference(expected.part, "alphabets", expected.characters, files)
-    if other:
-        faults.insert(
-            0, f"not named Alphabet/characterNN/NNNN_DD.png: {some_of(other, _MAX_NAMED, ', ')}"
-        )
-    names = []
-    for alphabet, count in expected.characters.items():
-        characters = files.get(alphabet, {})
-        wanted = [f"character{number:02d}" for number in range(1, count + 1)]
-        if characters:
-            faults += _difference(alphabet, "characters", wanted, characters)
-        for character, drawers in sorted(characters.items()):
-            numbers = [f"{number:02d}" for number in range(1, expected.drawers + 1)]
-            faults += _difference(f"{alphabet}/{character}", "drawers", numbers, drawers)
-            for _, same in sorted(drawers.items()):
-                names.append(same[0])
-                if len(same) > 1:
-                    faults.append(f"two files for one image: {some_of(same, _MAX_NAMED, ', ')}")
-    if faults:
-        raise OmniglotFaulty(some_of(faults, _MAX_NAMED))
-    return names
 
 
 def _difference(

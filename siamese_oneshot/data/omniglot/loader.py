@@ -154,7 +154,7 @@ def search_places(root_variable: str, data_set: str, home: Path) -> list[Place]:
     return [*places, Place(home / data_set, "the user cache")]
 
 
-def _candidates(folder: Path, part: str) -> list[Path]:
+def candidates(folder: Path, part: str) -> list[Path]:
     """Zips and folders below ``folder`` that may hold ``part``, the likeliest first."""
     found = []
     for subfolder in _SUBFOLDERS:
@@ -172,14 +172,14 @@ def _missing(folder: Path) -> str:
     """What a folder lacks, for a message; empty if it has something for every part."""
     if not os.path.isdir(folder):
         return "it is not a folder" if os.path.exists(folder) else "no such folder"
-    lacking = [part for part in PARTS if not _candidates(folder, part)]
+    lacking = [part for part in PARTS if not candidates(folder, part)]
     return "it has no " + ", ".join(f"{part}.zip or {part}/" for part in lacking) if lacking else ""
 
 
 def _root_place(root: str | Path) -> Place:
     """The folder that a user gave, which must have both image sets."""
     place = Place(Path(root).expanduser().absolute(), "root")
-    if not all(_candidates(place.path, part) for part in PARTS[:2]):
+    if not all(candidates(place.path, part) for part in PARTS[:2]):
         message = (
             f"{_missing(place.path)} ({place.path})\nPut images_background, images_evaluation and "
             f"all_runs there, as zips or unpacked ({REPOSITORY}/tree/master/python), or leave it "
@@ -217,7 +217,7 @@ class _Search:
         if self.root and part == "all_runs":  # only the images must be the root's
             folders.append(self.downloads)
         for folder in folders:
-            for path in _candidates(folder, part):
+            for path in candidates(folder, part):
                 try:
                     return _decoded(path, decode)
                 except OmniglotFaulty as fault:
@@ -236,7 +236,7 @@ class _Search:
     def _error(self, part: str, download_status: str) -> OmniglotFaulty | OmniglotUnavailable:
         """Faulty if the user has files of any part; else unavailable."""
         own = [place.path for place in self.places if place.path != self.downloads]
-        anything = any(_candidates(path, name) for path in own for name in PARTS)
+        anything = any(candidates(path, name) for path in own for name in PARTS)
         kind = OmniglotFaulty if anything else OmniglotUnavailable
         lines = [f"Omniglot is not available: no usable {part}.zip or {part}/. Searched in"]
         if not self.root and not os.environ.get(ROOT_VARIABLE):

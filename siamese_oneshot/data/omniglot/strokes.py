@@ -1,0 +1,118 @@
+"""Reads the pen's path of the drawings of the minimal background sets.
+
+Strokes of other alphabets were published too, those of the evaluation alphabets among them; they
+are not read, since networks that have seen them are not comparable.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_oneshot.data.cache import cache_home
+from siamese_oneshot.data.omniglot.archive import Archive, OmniglotFaulty, member_names
+from siamese_oneshot.data.omniglot.edition import OFFICIAL, SMALL1, SMALL2, ImageSet
+from siamese_oneshot.data.omniglot.loader import (
+    REPOSITORY,
+    ROOT_VARIABLE,
+    OmniglotUnavailable,
+    Place,
+    candidates,
+    search_places,
+)
+from siamese_oneshot.utils import check
+
+SETS = {"strokes_background_small1": SMALL1, "strokes_background_small2": SMALL2}
+
+Stroke = NDArray[np.float32]  # (points, 3)
+
+
+def load_strokes(
+    root: str | Path | None = None, sets: Sequence[str] = tuple(SETS)
+) -> dict[int, list[Stroke]]:
+    """Load the strokes of the drawings of eight background alphabets.
+
+    Args:
+        root: Folder with the sets, as zips or folders. None searches as `load_omniglot` does.
+        sets: Names of the sets. Both hold Greek and Latin.
+
+    Returns:
+        For the index of a drawing in ``load_omniglot().dataset``, which tells its class and drawer,
+        its strokes in the order of writing. Each is float32 ``(points, 3)``: x to the right and y
+        down in pixels, where 0 is the center of the first pixel, and milliseconds since the first
+        stroke's start. A few leave the canvas (docs/omniglot.md).
+
+    Raises:
+        ArgumentError: If a set is unknown.
+        OmniglotUnavailable: If a set is nowhere.
+        OmniglotFaulty: If a set is incomplete or damaged.
+    """
+    strokes: dict[int, list[Stroke]] = {}
+    for part in sets:
+        check.choice("sets", part, SETS)
+        path = _find(root, part)
+        try:
+            with Archive(path) as archive:
+                strokes |= _decode(archive, part)
+        except OmniglotFaulty as fault:
+            raise OmniglotFaulty(f"{path} is not used: {fault}") from fault
+    return dict(sorted(strokes.items()))
+
+
+def _find(root: str | Path | None, part: str) -> Path:
+    places = search_places(ROOT_VARIABLE, "omniglot", cache_home())
+    if root is not None:
+        places = [Place(Path(root).expanduser().absolute(), "root")]
+    for place in places:
+        if found := candidates(place.path, part):
+            return found[0]
+    searched = "\n".join(f"  {place.name} ({place.path})" for place in places)
+    raise OmniglotUnavailable(
+        f"There is no {part}.zip or {part}/. Searched in\n{searched}\nWhat to do: put it (from "
+        f"{REPOSITORY}/tree/master/python) into one of these folders."
+    )
+
+
+def _decode(archive: Archive, part: str) -> dict[int, list[Stroke]]:
+    """The strokes of all drawings of one set, by index."""
+    characters = OFFICIAL.background.characters
+    firsts = itertools.accumulate(characters.values(), initial=0)
+    first = dict(zip(characters, firsts, strict=False))
+    expected = ImageSet(part, {name: characters[name] for name in SETS[part]}, "")
+    indices = [
+        expected.drawers * first[name] + k
+        for name, count in expected.characters.items()
+        for k in range(expected.drawers * count)
+    ]
+    names = member_names(archive, expected, "txt")
+    return {
+        index: _parse(archive.read(name), name) for index, name in zip(indices, names, strict=True)
+    }
+
+
+def _parse(data: bytes, name: str) -> list[Stroke]:
+    """The strokes of one file.
+
+    It has the line ``START``, then of each stroke lines of ``x,y,milliseconds`` and ``BREAK``.
+    """
+    lines = data.decode("utf-8", "replace").split()
+    strokes: list[Stroke] = []
+    rows: list[list[float]] = []
+    try:
+        for line in lines[1:]:
+            if line == "BREAK":
+                points = np.array(rows, np.float32).reshape(-1, 3)
+                strokes.append(points * np.array([1, -1, 1], np.float32))
+                rows = []
+            else:
+                rows.append([float(value) for value in line.split(",")])
+    except ValueError as fault:
+        raise OmniglotFaulty(f"{name} is no file of strokes: {fault}") from fault
+    intact = lines[:1] == ["START"] and not rows and strokes and all(map(len, strokes))
+    if not intact or not all(np.isfinite(points).all() for points in strokes):
+        raise OmniglotFaulty(f"{name} is no file of strokes, or is cut off")
+    return strokes
