@@ -172,7 +172,7 @@ def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -
     compute, indices = ComputeConfig("cpu", "32-true"), data.test.indices
     table = embed(trained.network, data.dataset, indices, compute, options.model)
     times.append(time.perf_counter())
-    evaluate_tasks(data.test, table, trained.network.score, threshold=0.0)
+    evaluate_tasks(data.test, table, trained.network, threshold=0.0)
     times.append(time.perf_counter())
     parts = ("load network", "load data and draw tasks", "embed images", "score tasks")
     seconds = [after - before for before, after in pairwise(times)]

@@ -327,7 +327,7 @@ class SiameseModule(pl.LightningModule):
         if not tasks.episode_tasks or not len(tasks.pairs):
             return None
         embeddings = Embeddings(keys, vectors)
-        self.eval_results = evaluate_tasks(tasks, embeddings, self.network.score, threshold)
+        self.eval_results = evaluate_tasks(tasks, embeddings, self.network, threshold)
         episodes = self.eval_results.results[0]
         wrong = middle_episode(episodes, False)
         self.attention = attention_of(self.network, embeddings, episodes, wrong)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.models.siamese import mean_of_shots
 from siamese_oneshot.utils.errors import UserError
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
@@ -21,7 +23,11 @@ ELEMENTS = 2**21  # numbers of embeddings compared at once; a few such blocks ar
 
 
 class PairScorer(Protocol):
-    """The interface of networks and baselines."""
+    """The interface of networks and baselines.
+
+    A scorer may also have ``score_class``, as `SiameseNetwork` has; without it the similarities to
+    the support images of a class are averaged.
+    """
 
     def embed(self, images: Tensor) -> Tensor:
         """Images ``(n, 1, size, size)``, 0 background … 1 foreground → embeddings ``(n, d)``."""
@@ -87,17 +93,24 @@ def embed(
     return Embeddings(indices.to(compute.device), _joined(map(vectors, shown), len(indices)))
 
 
+def class_score(scorer: PairScorer) -> ScoreFunction:
+    """A scorer's similarity of ``(…, d)`` to classes of several supports ``(…, shot, d)``."""
+    own: ScoreFunction | None = getattr(scorer, "score_class", None)
+    return own or partial(mean_of_shots, scorer.score)
+
+
 @torch.no_grad()
 def score_episodes(
-    embeddings: Embeddings, queries: Tensor, supports: Tensor, score: ScoreFunction
+    embeddings: Embeddings, queries: Tensor, supports: Tensor, scorer: PairScorer
 ) -> Tensor:
-    """The mean similarity over the shots of each class, float32 ``(episodes, way)``.
+    """The similarity to each class, float32 ``(episodes, way)``.
 
     ``queries`` are int64 ``(episodes,)``, ``supports`` int64 ``(episodes, way, shot)``.
     """
+    score = class_score(scorer)
     step = max(1, ELEMENTS // (supports[0].numel() * embeddings.vectors.shape[1]))
     parts = (
-        score(embeddings[query][:, None, None], embeddings[support]).mean(-1)
+        score(embeddings[query][:, None], embeddings[support])
         for query, support in zip(queries.split(step), supports.split(step), strict=True)
     )
     return _joined(parts, len(queries))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
-from siamese_oneshot.evaluation.embeddings import PairScorer
+from siamese_oneshot.evaluation.embeddings import PairScorer, class_score
 from siamese_oneshot.utils import check
 
 # Half as strong as the paper's augmentation in training.
@@ -50,6 +50,10 @@ class TestTimeAugmentation(nn.Module):
         """Embeddings, broadcast → similarities ``(…)``."""
         return self.scorer.score(one, other)
 
+    def score_class(self, query: Tensor, supports: Tensor) -> Tensor:
+        """Embeddings ``(…, d)`` and ``(…, shot, d)`` of a class → similarities ``(…)``."""
+        return class_score(self.scorer)(query, supports)
+
 
 class Ensemble(nn.Module):
     """The mean score of several networks that read images of one size."""
@@ -67,6 +71,13 @@ class Ensemble(nn.Module):
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """Embeddings, broadcast → similarities ``(…)``."""
+        return self._mean("score", one, other)
+
+    def score_class(self, query: Tensor, supports: Tensor) -> Tensor:
+        """Embeddings ``(…, d)`` and ``(…, shot, d)`` of a class → similarities ``(…)``."""
+        return self._mean("score_class", query, supports)
+
+    def _mean(self, method: str, one: Tensor, other: Tensor) -> Tensor:
         parts = zip(one.split(self.dims, -1), other.split(self.dims, -1), strict=True)
-        scores = [net.score(a, b) for net, (a, b) in zip(self.networks, parts, strict=True)]  # type: ignore[operator]
-        return torch.stack(scores).mean(0)
+        pairs = zip(self.networks, parts, strict=True)
+        return torch.stack([getattr(net, method)(a, b) for net, (a, b) in pairs]).mean(0)

@@ -15,6 +15,7 @@ from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks
 from siamese_oneshot.evaluation.embeddings import (
     Embeddings,
+    PairScorer,
     ScoreFunction,
     score_episodes,
     score_pairs,
@@ -124,7 +125,7 @@ class EvalResults:
 def evaluate_tasks(
     eval_tasks: EvalTasks,
     embeddings: Embeddings,
-    score: ScoreFunction,
+    scorer: PairScorer,
     threshold: float | None = None,
 ) -> EvalResults:
     """Evaluate the embeddings of all ``eval_tasks.indices`` on pairs and episodes.
@@ -133,8 +134,8 @@ def evaluate_tasks(
     validation only.
     """
     return EvalResults(
-        verify_pairs(eval_tasks, embeddings, score, threshold),
-        tuple(answer(task, embeddings, score) for task in eval_tasks.episode_tasks),
+        verify_pairs(eval_tasks, embeddings, scorer.score, threshold),
+        tuple(answer(task, embeddings, scorer) for task in eval_tasks.episode_tasks),
     )
 
 
@@ -156,10 +157,10 @@ def verify_pairs(
     return VerificationResults(eval_tasks, correct, auroc, threshold, eer, logits.float())
 
 
-def answer(task: EpisodeTask, embeddings: Embeddings, score: ScoreFunction) -> EpisodeResults:
+def answer(task: EpisodeTask, embeddings: Embeddings, scorer: PairScorer) -> EpisodeResults:
     """Predict every episode of a list; ties are broken at random."""
     episodes = task.episodes
-    scores = score_episodes(embeddings, episodes.queries, episodes.supports, score).cpu()
+    scores = score_episodes(embeddings, episodes.queries, episodes.supports, scorer).cpu()
     return EpisodeResults(task, scores, choose(scores, torch.Generator().manual_seed(0)))
 
 

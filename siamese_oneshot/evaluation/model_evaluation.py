@@ -279,7 +279,7 @@ def evaluate_model(
     limited = [_limited(eval_tasks, model) for eval_tasks in (tasks.validation, tasks.test)]
     indices = torch.unique(torch.cat([eval_tasks.indices for eval_tasks in limited]))
     embeddings = embed(scorer, tasks.dataset, indices, compute, model.name)
-    validation = evaluate_tasks(limited[0], embeddings, scorer.score)
+    validation = evaluate_tasks(limited[0], embeddings, scorer)
     if model.trained is not None:
         check_finite_scores(validation.results[0].scores, model.name)
     first = validation.results[0]
@@ -292,7 +292,7 @@ def evaluate_model(
         temperature = own.temperature or temperature
         if own.reject_threshold is not None:
             reject_threshold = own.reject_threshold
-    test = evaluate_tasks(limited[1], embeddings, scorer.score, threshold)
+    test = evaluate_tasks(limited[1], embeddings, scorer, threshold)
     results = {one.task.key: one for one in test.results}
     images = len(indices)
     if task_provider.mnist is not None:
@@ -300,7 +300,7 @@ def evaluate_model(
         task = first_episodes(task, model.max_episodes)
         digits = indices_of([task])
         table = embed(scorer, mnist, digits, compute, f"{model.name}, MNIST")
-        results["mnist"] = answer(task, table, scorer.score)
+        results["mnist"] = answer(task, table, scorer)
         images += len(digits)
     extra = [results["mnist"]] if "mnist" in results else []
     extra += [one for key in _ASSIGNED if key in results and (one := assigned(results[key]))]

@@ -1,6 +1,7 @@
 """The Siamese network, its losses and its optimizers, in plain PyTorch."""
 
 from siamese_oneshot.models.encoders import ConvEncoder, DenseEncoder, Encoder, ResidualEncoder
+from siamese_oneshot.models.few_shot import Cosine, Relation, SquaredEuclidean
 from siamese_oneshot.models.losses import (
     AllPairsBCELoss,
     EpisodicCrossEntropyLoss,
@@ -23,6 +24,7 @@ from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
 __all__ = [
     "AllPairsBCELoss",
     "ConvEncoder",
+    "Cosine",
     "CrossAttention",
     "DenseEncoder",
     "Encoder",
@@ -31,8 +33,10 @@ __all__ = [
     "OptimizerSetup",
     "PairBCELoss",
     "PaperSGD",
+    "Relation",
     "ResidualEncoder",
     "SiameseNetwork",
+    "SquaredEuclidean",
     "SupConLoss",
     "WeightedL1",
     "adam",

@@ -67,14 +67,15 @@ class Encoder(nn.Module):
         dropout: float,
         activation: str,
     ) -> None:
-        """Add ``dense``, which reads ``(channels, size, size)``, and ``local`` if there is one.
+        """Add ``dense``, which reads ``(channels, size, size)``, and ``local``, or one of them.
 
         ``local`` reads ``(channels, map_size, map_size)``. The other arguments are the encoder's.
         """
-        global_dim = check.integer("embedding_dim", global_dim, 1)
         local_dim = check.integer("local_dim", local_dim, 0)
+        global_dim = check.integer("embedding_dim", global_dim, 0 if local_dim else 1)
         self.dropout = nn.Dropout(check.fraction("dropout", dropout))
-        self.layers["dense"] = nn.Linear(channels * size * size, global_dim)
+        if global_dim:
+            self.layers["dense"] = nn.Linear(channels * size * size, global_dim)
         self.activation = ACTIVATIONS[check.choice("activation", activation, ACTIVATIONS)]()
         if local_dim:
             self.layers["local"] = nn.Conv2d(channels, local_dim, 1)
@@ -87,11 +88,13 @@ class Encoder(nn.Module):
         Returns ``(n, embedding_dim)``: the global embedding, then the local descriptors in
         row-major order, each of unit length, as ``CrossAttention`` reads them.
         """
-        global_embedding = self.activation(self.layers["dense"](self.dropout(features.flatten(1))))
-        if not self.map_size:
-            return global_embedding
-        descriptors = self.layers["local"](feature_map).flatten(2).mT  # (n, map_size², local_dim)
-        return torch.cat([global_embedding, F.normalize(descriptors, dim=-1).flatten(1)], 1)
+        parts = []
+        if "dense" in self.layers:
+            parts.append(self.activation(self.layers["dense"](self.dropout(features.flatten(1)))))
+        if self.map_size:
+            descriptors = self.layers["local"](feature_map).flatten(2).mT  # (n, s², local_dim)
+            parts.append(F.normalize(descriptors, dim=-1).flatten(1))
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
     def by_fourier(self, n_images: int, plain: bool) -> list[str]:
         """Layers that use the frequency domain, see `Convolution.by_fourier`; not shortcuts."""
@@ -118,7 +121,7 @@ class ConvEncoder(Encoder):
         filters: Output channels of each convolution.
         kernels: Side of each kernel.
         pool_sizes: Side and stride of the max-pooling after each convolution; 1 for none.
-        embedding_dim: Size of the global embedding.
+        embedding_dim: Size of the global embedding; 0 for none, with local descriptors only.
         strides: Stride of each convolution; None for 1.
         padding: ``valid``, or ``same`` for half a kernel on every side.
         batch_norm: Whether to normalize after each convolution, which then has no bias.

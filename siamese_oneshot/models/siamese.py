@@ -26,7 +26,8 @@ class SiameseNetwork(nn.Module):
     Args:
         encoder: Maps images ``(n, 1, size, size)`` to embeddings ``(n, embedding_dim)``. Has
             ``image_size``, ``embedding_dim`` and ``layers``, see the module ``encoders``.
-        similarity: Maps two embeddings ``(..., embedding_dim)`` to logits ``(...)``.
+        similarity: Maps two embeddings ``(..., embedding_dim)`` to logits ``(...)``. It may have
+            ``score_class``, which takes the place of the mean over a class's support images.
     """
 
     def __init__(self, encoder: nn.Module, similarity: nn.Module) -> None:
@@ -47,10 +48,27 @@ class SiameseNetwork(nn.Module):
         """Logits ``(...)`` of "same class" for embeddings ``(..., embedding_dim)``, broadcast."""
         return self.similarity(first, second)
 
+    def score_class(self, query: Tensor, supports: Tensor) -> Tensor:
+        """Logits ``(...)`` of "same class" as several support images.
+
+        Args:
+            query: Embeddings ``(..., embedding_dim)``.
+            supports: Embeddings ``(..., shot, embedding_dim)`` of one class each, broadcast.
+        """
+        own = getattr(self.similarity, "score_class", None)
+        return mean_of_shots(self.score, query, supports) if own is None else own(query, supports)
+
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits ``(n,)`` of pairs of images ``(n, 1, size, size)``, in one pass of the encoder."""
         first, second = self.embed(torch.stack([first, second]))
         return self.score(first, second)
+
+
+def mean_of_shots(
+    score: Callable[[Tensor, Tensor], Tensor], query: Tensor, supports: Tensor
+) -> Tensor:
+    """The mean score of a query and several supports; arguments as of ``score_class``."""
+    return score(query.unsqueeze(-2), supports).mean(-1)
 
 
 def build_network(

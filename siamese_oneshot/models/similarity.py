@@ -41,6 +41,24 @@ class WeightedL1(nn.Module):
             return self.linear((first.to(dtype) - second.to(dtype)).abs()).squeeze(-1)
 
 
+def side_of_map(embedding_dim: int, global_dim: int, local_dim: int) -> int:
+    """Locations along a side of the map of local descriptors that ends an embedding.
+
+    Raises:
+        ArgumentError: If there is no square map.
+    """
+    locations, rest = divmod(embedding_dim - global_dim, local_dim)
+    size = math.isqrt(max(locations, 0))
+    if rest or size < 1 or size**2 != locations:
+        message = (
+            f"embeddings of {embedding_dim} minus global_dim={global_dim} are not a square map "
+            f"of descriptors of length {local_dim}: give the encoder a local_dim, and use its "
+            "embedding_dim and local_dim here as global_dim and local_dim"
+        )
+        raise ArgumentError("local_dim", local_dim, message=message)
+    return size
+
+
 class CrossAttention(nn.Module):
     """``WeightedL1`` of the global embeddings plus cross-attention between local descriptors.
 
@@ -87,15 +105,7 @@ class CrossAttention(nn.Module):
         self.global_dim = check.integer("global_dim", global_dim, 1)
         self.local_dim = check.integer("local_dim", local_dim, 1)
         self.heads = check.integer("heads", heads, 1)
-        locations, rest = divmod(embedding_dim - global_dim, local_dim)
-        self.map_size = size = math.isqrt(max(locations, 0))
-        if rest or size < 1 or size**2 != locations:
-            message = (
-                f"embeddings of {embedding_dim} minus global_dim={global_dim} are not a square map "
-                f"of descriptors of length {local_dim}: give the encoder a local_dim, and use its "
-                "embedding_dim and local_dim here as global_dim and local_dim"
-            )
-            raise ArgumentError("local_dim", local_dim, message=message)
+        self.map_size = size = side_of_map(embedding_dim, global_dim, local_dim)
         if local_dim % heads:
             message = f"{heads} heads cannot share descriptors of {local_dim} evenly"
             raise ArgumentError("heads", heads, message=message)

@@ -178,20 +178,24 @@ def _inside(module: str, packages: tuple[str, ...]) -> bool:
 
 
 @cache
-def _option(group: str, option: str) -> Any:
-    """The settings of one YAML file, merged over those that its defaults list names."""
+def _option(group: str, option: str, overrides: tuple[tuple[str, str], ...] = ()) -> Any:
+    """The settings of one YAML file, merged over those that its defaults list names.
+
+    ``overrides`` has the parts and options that the file which names this one overrides.
+    """
     from omegaconf import OmegaConf
 
     check.choice(group, option, group_options(group))
     settings: Any = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
     entries = settings.pop("defaults", ["_self_"])
+    named = [pair for entry in entries if not isinstance(entry, str) for pair in entry.items()]
+    chosen = {part.removeprefix("override "): name for part, name in named} | dict(overrides)
     merged: Any = OmegaConf.create()
     for entry in entries:
         if entry == "_self_":
             merged = OmegaConf.merge(merged, settings)
         elif isinstance(entry, str):
-            merged = OmegaConf.merge(merged, _option(group, entry))
-        else:
-            ((part, chosen),) = entry.items()
-            merged = OmegaConf.merge(merged, {part: _option(f"{group}/{part}", chosen)})
+            merged = OmegaConf.merge(merged, _option(group, entry, tuple(chosen.items())))
+        elif (part := next(iter(entry))) in chosen:
+            merged = OmegaConf.merge(merged, {part: _option(f"{group}/{part}", chosen[part])})
     return merged

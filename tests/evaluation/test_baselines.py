@@ -98,5 +98,5 @@ def test_accuracy_on_lakes_runs(omniglot: Omniglot, name: str, correct: int) -> 
     indices = indices_of([task])
     images = omniglot.dataset.pixels[indices][:, None].float().div_(255)
     scorer = BASELINES[name].scorer()
-    results = answer(task, Embeddings(indices, scorer.embed(images)), scorer.score)
+    results = answer(task, Embeddings(indices, scorer.embed(images)), scorer)
     assert (results.correct, results.n) == (correct, n)

@@ -87,7 +87,8 @@ def test_episodes_equal_a_double_loop(
     queries = INDICES[torch.randint(7, (11,), generator=rng)]
     supports = INDICES[torch.randint(7, (11, 2, shot), generator=rng)]
     seen: list[int] = []
-    scores = score_episodes(embeddings, queries, supports, watched(seen))
+    scorer = SimpleNamespace(score=watched(seen))
+    scores = score_episodes(embeddings, queries, supports, scorer)  # type: ignore[arg-type]
     assert max(seen) <= max(elements, 2 * shot * 5)  # one episode at least
     expected = [
         [sum(slow(embeddings, query, one) for one in shots) / shot for shots in ways]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.ensembling import MILD, Ensemble, TestTimeAugmentation
 from siamese_oneshot.models.encoders import ConvEncoder
+from siamese_oneshot.models.few_shot import SquaredEuclidean
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.utils.errors import UserError
 
 
-def network(seed: int, dim: int = 8) -> SiameseNetwork:
+def network(
+    seed: int, dim: int = 8, similarity: Callable[[int], nn.Module] = WeightedL1
+) -> SiameseNetwork:
     encoder = partial(ConvEncoder, 16, [4], [3], [2], embedding_dim=dim)
-    return build_network(encoder, WeightedL1, "torch", seed).eval()  # type: ignore[arg-type]
+    return build_network(encoder, similarity, "torch", seed).eval()  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -65,3 +69,22 @@ def test_an_ensemble_scores_by_the_mean(images: Tensor) -> None:
         vectors = net.embed(images)
         each.append(net.score(vectors[:, None], vectors[None]))
     assert torch.allclose(scores, sum(each) / 3, atol=1e-6)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_each_network_says_how_several_images_of_a_class_are_compared(images: Tensor) -> None:
+    """By its prototype, or by the mean score; a baseline by the mean score, too."""
+    members = [network(0), network(1, similarity=SquaredEuclidean)]
+    ensemble = Ensemble(members)
+    embedded = ensemble.embed(images)
+    scores = ensemble.score_class(embedded[0], embedded[1:])
+    query, supports = members[0].embed(images).split([1, 4])
+    mean = members[0].score(query, supports).mean()
+    query, supports = members[1].embed(images).split([1, 4])
+    assert torch.allclose(scores, (mean + members[1].score(query[0], supports.mean(0))) / 2)
+    for scorer in (members[1], PixelNearestNeighbor("l2")):
+        tta = TestTimeAugmentation(scorer, 2)
+        query, supports = tta.embed(images).split([1, 4])
+        prototype, each = scorer.score(query, supports.mean(0)), scorer.score(query, supports)
+        expected = prototype if scorer is members[1] else each.mean()
+        assert torch.allclose(tta.score_class(query[0], supports), expected)

@@ -128,6 +128,18 @@ def test_conv_encoder_with_local_descriptors_of_the_last_map_before_its_pooling(
     assert (plain.map_size, plain.embedding_dim) == (0, 4)
 
 
+def test_local_descriptors_alone() -> None:
+    sizes: list[Any] = [16, [3, 5], [3, 3], [2, 2]]
+    encoder = ConvEncoder(*sizes, 4, padding="same", local_dim=2).eval()
+    alone = ConvEncoder(*sizes, 0, padding="same", local_dim=2).eval()
+    alone.load_state_dict({k: v for k, v in encoder.state_dict().items() if "dense" not in k})
+    assert list(alone.layers) == ["conv1", "conv2", "local"]
+    assert alone.embedding_dim == 8**2 * 2
+    torch.testing.assert_close(alone(images(3, 16)), encoder(images(3, 16))[:, 4:])
+    with pytest.raises(ArgumentError, match=r"^embedding_dim=0: .*1 or more"):
+        ConvEncoder(*sizes, 0)
+
+
 def check_embedding(
     encoder: ConvEncoder | ResidualEncoder,
     embeddings: Tensor,

@@ -298,7 +298,7 @@ def test_packaged_networks_answer_real_episodes(omniglot, name: str, correct: in
     parts = {key: getattr(dataset, key)[indices] for key in ("pixels", "classes", "drawers")}
     pixels = replace(dataset, **parts).resized(trained.size).pixels
     table = Embeddings(indices, trained.network.embed(pixels[:, None].float() / 255))
-    assert answer(task, table, trained.network.score).correct == pytest.approx(correct, abs=2)
+    assert answer(task, table, trained.network).correct == pytest.approx(correct, abs=2)
 
 
 @pytest.mark.parametrize("result", ["{}", '{"version": 2, "checkpoint": 5}', "\x00"])

@@ -152,9 +152,7 @@ def direct(
     net.eval()
     with torch.no_grad():
         _, images = datamodule.images_of(tasks.indices)
-        return evaluate_tasks(
-            tasks, Embeddings(tasks.indices, net.embed(images)), net.score, *threshold
-        )
+        return evaluate_tasks(tasks, Embeddings(tasks.indices, net.embed(images)), net, *threshold)
 
 
 def answers(results: EvalResults | None) -> object:
