@@ -244,6 +244,33 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
             out[start : start + batch_size] = images[:, 0].round().byte()
         return replace(self, pixels=out)
 
+    def with_rotations(self, indices: Tensor) -> CharacterDataset:
+        """This dataset followed by copies of some images, rotated by 90, 180 and 270 degrees.
+
+        Each rotation of an alphabet is an alphabet of its own, with classes of its own.
+        """
+        copies = self
+        for quarter_turns in (1, 2, 3):
+            suffix = f"_rotated_{90 * quarter_turns}"
+
+            def renamed(name: str, suffix: str = suffix) -> str:
+                alphabet, slash, character = name.partition("/")
+                return f"{alphabet}{suffix}{slash}{character}"
+
+            rotated = replace(
+                self,
+                pixels=self.pixels[indices].rot90(quarter_turns, (1, 2)),
+                classes=self.classes[indices],
+                drawers=self.drawers[indices],
+                class_names=tuple(map(renamed, self.class_names)),
+                alphabet_names=tuple(map(renamed, self.alphabet_names)),
+                duplicate_classes=tuple(
+                    tuple(map(renamed, names)) for names in self.duplicate_classes
+                ),
+            )
+            copies = copies.joined(rotated)
+        return copies
+
     def joined(self, extra: CharacterDataset) -> CharacterDataset:
         """This dataset followed by another one with images of the same size.
 

@@ -149,6 +149,9 @@ class ProtocolConfig:
         mnist_episodes: 10-way episodes of MNIST (paper: 400).
         lake_sampling_runs: Within-alphabet runs for each of three steps from the drawers and
             characters of Lake's runs to all test alphabets; 0 leaves these lists out.
+        rotated_few_shot_episodes: As ``few_shot_episodes``, with copies of the test characters
+            rotated by 90, 180 and 270 degrees as classes of their own, as the publications have
+            them; 0 leaves these lists out.
     """
 
     max_way: int = 21
@@ -156,12 +159,14 @@ class ProtocolConfig:
     few_shot_episodes: int = 5000
     mnist_episodes: int = 10_000
     lake_sampling_runs: int = 0
+    rotated_few_shot_episodes: int = 0
 
     def __post_init__(self) -> None:
         """Check the values."""
         for name in ("max_way", "episodes_per_way", "few_shot_episodes", "mnist_episodes"):
             check.integer(name, getattr(self, name), 1)
-        check.integer("lake_sampling_runs", self.lake_sampling_runs, 0)
+        for name in ("lake_sampling_runs", "rotated_few_shot_episodes"):
+            check.integer(name, getattr(self, name), 0)
 
 
 def make_validation_tasks(class_index: ClassIndex, config: EvalConfig) -> EvalTasks:
@@ -255,13 +260,15 @@ def tasks_of(
     comparable = dataset.source == "omniglot"
     tasks = (
         *test.episode_tasks,
-        *_few_shot(all_drawers, config, protocols),
+        *_few_shot(all_drawers, config, protocols.few_shot_episodes),
         *_way_curve(all_drawers, WAY_CURVE_TEST, "test", comparable, config, protocols),
     )
     if len(split.train):  # of test_only there is none
         # These lists are older than the list of duplicate classes: they stay as they were frozen.
         train = ClassIndex(replace(dataset, duplicate_classes=()), split.train)
         tasks += (*_way_curve(train, WAY_CURVE_TRAIN, "training", False, config, protocols),)
+    if protocols.rotated_few_shot_episodes:
+        tasks += tuple(_rotated_few_shot(dataset, split, config, protocols))
     if protocols.lake_sampling_runs and any(task.key == "lake_runs" for task in tasks):
         assert runs is not None
         tasks += tuple(_lake_sampling(dataset, all_drawers, runs, config, protocols))
@@ -352,7 +359,7 @@ def _lake_sampling(
 
 
 def _few_shot(
-    class_index: ClassIndex, config: EvalConfig, protocols: ProtocolConfig
+    class_index: ClassIndex, config: EvalConfig, n_episodes: int, stream: int = 7
 ) -> Iterator[EpisodeTask]:
     """5- and 20-way, 1- and 5-shot, as far as there are enough classes and images."""
     max_shot = int(class_index.counts.min()) - 1
@@ -360,16 +367,39 @@ def _few_shot(
         for shot in (1, 5):
             if way > class_index.n_characters or shot > max_shot:
                 continue
-            rng = generator_for(config.seed, 7, way, shot)
+            rng = generator_for(config.seed, stream, way, shot)
             yield EpisodeTask(
                 f"{FEW_SHOT}_{way}way_{shot}shot",
                 f"{way}-way {shot}-shot, cross-alphabet",
                 f"{way}-way {shot}-shot from {len(class_index)} test characters without rotated "
                 "copies (Vinyals et al. test 423 of 1,623 characters and their rotations; "
                 "split=vinyals has those 423)",
-                sample_episodes(class_index, protocols.few_shot_episodes, rng, way, shot),
+                sample_episodes(class_index, n_episodes, rng, way, shot),
                 series=FEW_SHOT,
             )
+
+
+def _rotated_few_shot(
+    dataset: CharacterDataset, split: Split, config: EvalConfig, protocols: ProtocolConfig
+) -> Iterator[EpisodeTask]:
+    """The lists of `_few_shot` with rotated copies of the characters as classes of their own.
+
+    Their indices are those of ``dataset.with_rotations(split.test_all_drawers)``.
+    """
+    without_pixels = replace(dataset, pixels=dataset.pixels[:, :1, :1])  # they take memory
+    images = without_pixels.with_rotations(split.test_all_drawers)
+    copies = torch.arange(len(dataset), len(images))
+    class_index = ClassIndex(images, torch.cat([split.test_all_drawers, copies]))
+    published = dataset.source == "omniglot" and split.name == "vinyals"
+    for task in _few_shot(class_index, config, protocols.rotated_few_shot_episodes, stream=13):
+        yield replace(
+            task,
+            key=f"rotated_{task.key}",
+            title=f"{task.way}-way {task.shot}-shot, with rotated classes",
+            protocol=f"{task.way}-way {task.shot}-shot from {len(class_index):,} classes: the test "
+            "characters, and copies rotated by 90, 180 and 270 degrees",
+            comparable_with=f"rotated_{task.way}way_{task.shot}shot" if published else None,
+        )
 
 
 def _way_curve(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -144,6 +145,9 @@ class TaskProvider:
             lambda: tasks_of(dataset, split, self.loaded.runs, self.config, self.protocols),
         )
         images = self._once(("images", model.size), lambda: dataset.resized(model.size))
+        if self.protocols.rotated_few_shot_episodes:
+            rotated = partial(images.with_rotations, split.test_all_drawers)
+            images = self._once(("rotated", model.size, *key), rotated)
         return ModelTasks(split, validation, test, images)
 
     def mnist_of(self, size: int) -> tuple[CharacterDataset, EpisodeTask]:

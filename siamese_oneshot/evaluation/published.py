@@ -19,6 +19,11 @@ PROTOCOLS = {
     "cross_alphabet_21way": "21-way one-shot across alphabets",
     "verification": "Verification",
     "mnist_10way": "MNIST 10-way one-shot",
+    **{
+        f"rotated_{way}way_{shot}shot": f"{way}-way {shot}-shot, 423 characters and their rotations"
+        for way in (5, 20)
+        for shot in (1, 5)
+    },
 }
 MAIN_PROTOCOL = "within_alphabet_20way"  # of the paper's main result
 ComparedModel = tuple[str, str, Sequence[Score]]  # name, training data in words, scores
@@ -58,8 +63,12 @@ def published(protocol: str | None = None) -> tuple[Published, ...]:
         return tuple(row for row in published() if row.protocol == protocol)
     text = files(__package__).joinpath("published.yaml").read_text(encoding="utf-8")
     content: Any = OmegaConf.to_container(OmegaConf.create(text))
-    sources = content["sources"]
-    return tuple(Published(**{**row, "source": sources[row["source"]]}) for row in content["rows"])
+    rows = []
+    for row in content["rows"]:
+        row["source"] = content["sources"][row["source"]]
+        values = row.pop("values", None) or {row.pop("protocol"): row.pop("value")}
+        rows += [Published(protocol=name, value=value, **row) for name, value in values.items()]
+    return tuple(rows)
 
 
 def reference(protocol: str, name: str) -> Published:

@@ -182,6 +182,7 @@ def _embedding_map(dataset: CharacterDataset, model_results: ModelResults) -> Fi
     """The map of the test alphabet whose number of characters is nearest to 26."""
     assert model_results.embeddings is not None, "the primary model keeps its embeddings"
     indices = model_results.embeddings.indices.cpu()
+    indices = indices[indices < len(dataset)]  # no rotated copies
     alphabets = dataset.alphabets[indices]
     queries = model_results.results["within_alphabet"].task.episodes.queries
     tested = dataset.alphabets[queries].unique()

@@ -126,3 +126,27 @@ def test_joined_alphabets_keep_their_own(dataset):
         dataset.joined(dataset)
     with pytest.raises(ValueError, match="pixels"):
         dataset.joined(others.resized(8))
+
+
+def test_rotated_copies_are_classes_of_their_own(dataset):
+    twice = replace(dataset, duplicate_classes=(dataset.class_names[1:3],))
+    chosen = dataset.indices(["AlphabetB", "AlphabetC"], [0, 2])
+    images = twice.with_rotations(chosen)
+    n, k = len(dataset), len(chosen)
+    assert len(images) == n + 3 * k
+    assert torch.equal(images.pixels[:n], dataset.pixels)
+    assert torch.equal(images.classes[:n], dataset.classes)
+    for turn, angle in enumerate((90, 180, 270)):
+        for position, index in enumerate(chosen.tolist()):
+            copy = n + turn * k + position
+            upright = images.pixels[copy].tolist()
+            for _ in range(turn + 1):  # clockwise, against the rotation
+                upright = [list(row) for row in zip(*upright[::-1], strict=True)]
+            assert upright == dataset.pixels[index].tolist()
+            alphabet, character = dataset.class_names[dataset.classes[index]].split("/")
+            name = f"{alphabet}_rotated_{angle}"
+            assert images.class_names[images.classes[copy]] == f"{name}/{character}"
+            assert images.alphabet_names[images.alphabets[copy]] == name
+            assert images.drawers[copy] == dataset.drawers[index]
+    assert len(images.duplicate_classes) == 4
+    assert set(images.duplicate_classes[3]) < set(images.class_names)

@@ -325,6 +325,36 @@ def test_training_curves_are_older_than_the_duplicate_classes(dataset, made) -> 
     assert again.digests == test.digests
 
 
+def test_rotated_classes_are_added_on_request(dataset, made) -> None:
+    split, _, test = made
+    more = replace(MORE, rotated_few_shot_episodes=60)
+    tasks = tasks_of(dataset, split, None, SIZE, more)[1].episode_tasks
+    assert [one.key for one in tasks[: len(test.episode_tasks)]] == [*test.digests][1:]
+    assert [one.episodes.digest for one in tasks[: len(test.episode_tasks)]] == [
+        *test.digests.values()
+    ][1:]
+    added = tasks[len(test.episode_tasks) :]
+    # 7 test classes are 28 with their rotations, enough for 20 ways
+    assert {one.key: (one.way, one.shot, len(one.episodes)) for one in added} == {
+        f"rotated_few_shot_{way}way_{shot}shot": (way, shot, 60)
+        for way in (5, 20)
+        for shot in (1, 5)
+    }
+    images = dataset.with_rotations(split.test_all_drawers)
+    assert len(images.classes[indices_of(added)].unique()) == 28
+    for task in added:
+        assert task.comparable_with is None
+        episodes = task.episodes
+        classes = images.classes[episodes.supports]
+        assert (classes == classes[..., :1]).all()
+        assert (classes[..., 0].sort(1).values.diff(dim=1) > 0).all()
+        right = classes[torch.arange(60), episodes.answers, 0]
+        assert torch.equal(right, images.classes[episodes.queries])
+        assert (
+            images.drawers[episodes.supports] != images.drawers[episodes.queries, None, None]
+        ).all()
+
+
 def test_first_episodes() -> None:
     episodes = Episodes(torch.arange(4), torch.arange(8).view(4, 2, 1), torch.tensor([0, 1, 1, 0]))
     task = EpisodeTask("key", "title", "rule", episodes)
@@ -348,6 +378,24 @@ def test_real_lists_are_long_enough(omniglot) -> None:
     assert "lake_runs" not in keys  # three of its alphabets train here
     assert {f"few_shot_{way}way_{shot}shot" for way in (5, 20) for shot in (1, 5)} < set(keys)
     assert keys.count("way_curve_test_21") == keys.count("way_curve_train_21") == 1
+
+
+@pytest.mark.omniglot
+def test_the_published_few_shot_protocol(omniglot) -> None:
+    """423 characters and their rotations; the lists stay as they were frozen."""
+    split = split_dataset(omniglot.dataset, "vinyals")
+    more = replace(MORE, rotated_few_shot_episodes=5000)
+    _, test = tasks_of(omniglot.dataset, split, omniglot.runs, SIZE, more)
+    found = [one for one in test.episode_tasks if one.key.startswith("rotated")]
+    assert {one.comparable_with: one.episodes.digest for one in found} == {
+        "rotated_5way_1shot": "b3e9ef9422119e37", "rotated_5way_5shot": "3b250a8d2772582e",
+        "rotated_20way_1shot": "6804a887a4611f10", "rotated_20way_5shot": "a83ed0dae10176b4",
+    }  # fmt: skip
+    used = indices_of(found)
+    dataset = omniglot.dataset.with_rotations(split.test_all_drawers)
+    assert len(dataset.classes[used].unique()) == 4 * 423
+    assert torch.isin(used[used < len(omniglot.dataset)], split.test).all()
+    assert all("1,692 classes" in one.protocol for one in found)
 
 
 def test_comparable_scores_are_decided_by_source_split_and_way(omniglot):

@@ -103,11 +103,14 @@ def test_scores_that_are_not_finite_are_refused(task_provider: TaskProvider) -> 
 def test_accuracies_equal_slow_counts(
     task_provider: TaskProvider, dataset: CharacterDataset
 ) -> None:
-    model_results = evaluate_model(pixels(), task_provider, COMPUTE)
-    flat = dataset.pixels.flatten(1).double() / 255
+    protocols = replace(PROTOCOLS, rotated_few_shot_episodes=30)
+    provider = replace(task_provider, protocols=protocols, _made={})
+    model_results = evaluate_model(pixels(), provider, COMPUTE)
+    rotated = dataset.with_rotations(provider.tasks(pixels()).split.test_all_drawers)
+    flat = rotated.pixels.flatten(1).double() / 255
     for key in (
         "within_alphabet", "cross_alphabet", "few_shot_5way_5shot", "way_curve_test_04",
-        "way_curve_train_06",
+        "way_curve_train_06", "rotated_few_shot_20way_1shot",
     ):  # fmt: skip
         results = model_results.results[key]
         episodes, correct = results.task.episodes, 0

@@ -40,6 +40,10 @@ WITHIN, CROSS, MNIST = "within_alphabet_20way", "cross_alphabet_20way", "mnist_1
         ("MAML", "MAML, Finn et al. 2017", CROSS, 95.8),
         ("SSN", "SSN, 2022", CROSS, 97.81),
         ("DooD", "DooD, 2022", WITHIN, 73.5),
+        ("relation nets", "Sung et al. 2018", "rotated_20way_1shot", 97.6),
+        ("prototypical nets", "Snell et al. 2017", "rotated_5way_5shot", 99.7),
+        ("matching nets", "Vinyals et al. 2016", "rotated_5way_1shot", 98.1),
+        ("MAML", "MAML, Finn et al. 2017", "rotated_20way_5shot", 98.9),
         ("generative neuro-symbolic model (GNS)", "Feinman & Lake 2020", WITHIN, 94.3),
     ],
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from eval_models import COMPUTE, network
+from eval_models import COMPUTE, PROTOCOLS, network
 from PIL import Image
 
 from siamese_oneshot.data.augmentation import Augmentation
@@ -45,7 +46,9 @@ def test_a_network_has_every_plot_and_one_that_fails_is_named(
 
     for name in ("draw_mistakes", "draw_confusions"):  # few, because the layout of many is slow
         monkeypatch.setattr(figures, name, partial(getattr(figures, name), count=2))
-    results = evaluate_model(network(), task_provider, COMPUTE)
+    protocols = replace(PROTOCOLS, rotated_few_shot_episodes=5)  # images that no plot shows
+    provider = replace(task_provider, protocols=protocols, _made={})
+    results = evaluate_model(network(), provider, COMPUTE)
     saved = save_figures(evaluation_figures([results], dataset), tmp_path)
     assert set(saved) == SHARED | episodes(results) | {"filters", "embedding_map"}
     for name, path in saved.items():
