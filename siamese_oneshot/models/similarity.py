@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
+
+_BLOCK = 2**18  # numbers of an intermediate result that stay in a CPU's cache
 
 
 class WeightedL1(nn.Module):
@@ -37,8 +42,13 @@ class WeightedL1(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compare embeddings."""
         with torch.autocast(first.device.type, enabled=False):
-            dtype = self.linear.weight.dtype
-            return self.linear((first.to(dtype) - second.to(dtype)).abs()).squeeze(-1)
+            weight, bias = self.linear.weight, self.linear.bias
+            first, second = first.to(weight.dtype), second.to(weight.dtype)
+            if torch.compiler.is_compiling():
+                return self.linear((first - second).abs()).squeeze(-1)
+            a, b, shape = grid(first, second)
+            distances: Tensor = _WeightedL1.apply(a, b, weight[0])
+            return distances.reshape(shape) + bias
 
 
 def side_of_map(embedding_dim: int, global_dim: int, local_dim: int) -> int:
@@ -135,11 +145,24 @@ class CrossAttention(nn.Module):
             dtype = self.position_bias.dtype
             first, second = first.to(dtype), second.to(dtype)
             score = self.linear(first[..., : self.global_dim], second[..., : self.global_dim])
+            if self.channel_weights is None and not torch.compiler.is_compiling():
+                return score + self._matches(first, second)
             a, b = self._descriptors(first), self._descriptors(second)
             dots, logits = self._matched(a, b)
             forward = self._pooled(a, b, dots, logits.softmax(-1))
             backward = self._pooled(b, a, dots.mT, logits.softmax(-2).mT)
             return score + 0.5 * (forward + backward)
+
+    def _matches(self, first: Tensor, second: Tensor) -> Tensor:
+        """The pooled similarities, mean of both directions, ``(...)``."""
+        first, second, shape = grid(first, second)
+        parts = [self._descriptors(one) for one in (first, second)]  # (k, n, heads, s², head_dim)
+        parts += [self._salient(one) for one in parts]
+        scale, bias = self.logit_scale.exp(), self._by_location(self._symmetric_bias())
+        learns = torch.is_grad_enabled()
+        parts = [one.transpose(1, 2).contiguous() for one in parts]
+        scores = _Matches.apply(*parts, scale, bias, learns)
+        return torch.einsum("khnm,h->knm", scores, self.match_weight).reshape(shape)
 
     def attention(self, first: Tensor, second: Tensor) -> Tensor:
         """Where the locations of ``first`` look in ``second``, averaged over heads.
@@ -159,8 +182,11 @@ class CrossAttention(nn.Module):
     def _matched(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Dot products of descriptors, logits of the attention: each ``(..., heads, s², s²)``."""
         dots = a @ b.mT
-        bias = 0.5 * (self.position_bias + self.position_bias.flip(1, 2))  # symmetric
-        return dots, self.logit_scale.exp()[:, None, None] * dots + self._by_location(bias)
+        bias = self._by_location(self._symmetric_bias())
+        return dots, self.logit_scale.exp()[:, None, None] * dots + bias
+
+    def _symmetric_bias(self) -> Tensor:
+        return 0.5 * (self.position_bias + self.position_bias.flip(1, 2))
 
     def _salient(self, a: Tensor) -> Tensor:
         """Saliency of each location, ``(..., heads, s²)``, which sums to 1 over locations."""
@@ -195,3 +221,147 @@ class CrossAttention(nn.Module):
             return score
         distance = (a - attention @ b).abs() @ self.channel_weights[..., None]
         return score + (saliency * distance.squeeze(-1)).sum((-2, -1))
+
+
+def grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
+    """Arrange embeddings that are broadcast against each other so that none is copied.
+
+    Returns:
+        ``(k, n, dim)`` and ``(k, m, dim)``, of which each of n is compared with each of m, and the
+        shape of the scores. Where nothing is broadcast, n and m are 1.
+    """
+    rank = max(first.ndim, second.ndim)
+    first = first[(None,) * (rank - first.ndim)]
+    second = second[(None,) * (rank - second.ndim)]
+    end = rank - 1
+    while end and first.shape[end - 1] == 1:
+        end -= 1
+    rows = end
+    while rows and second.shape[rows - 1] == 1:
+        rows -= 1
+    shape = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+    k, n, m = (math.prod(part) for part in (shape[:rows], shape[rows:end], shape[end:]))
+    first = first.expand(*shape[:end], *first.shape[end:]).reshape(k, n, first.shape[-1])
+    second = second.expand(*shape[:rows], *second.shape[rows:]).reshape(k, m, second.shape[-1])
+    return first, second, shape
+
+
+def _blocks(k: int, n: int, size: int, on_cpu: bool) -> Iterator[tuple[slice, slice]]:
+    """Parts of ``(k, n)`` things of ``size`` numbers; a GPU takes all at once."""
+    rows = max(1, _BLOCK // max(1, size)) if on_cpu else max(1, k * n)
+    whole = max(1, rows // max(1, n))  # at least one of k, with some of its n
+    some = n if rows >= n else math.ceil(n / math.ceil(n / rows))
+    for i in range(0, k, whole):
+        yield from ((slice(i, i + whole), slice(j, j + some)) for j in range(0, n, some or 1))
+
+
+class _WeightedL1(torch.autograd.Function):
+    """``Σ_j w_j |a_j - b_j|`` of a grid: ``(k, n, dim)``, ``(k, m, dim)`` to ``(k, n, m)``."""
+
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+        """Compare."""
+        ctx.save_for_backward(first, second, weight)
+        distances = first.new_empty(*first.shape[:2], second.shape[1])
+        for i, j in _blocks(len(first), first.shape[1], second[0].numel(), first.is_cpu):
+            distances[i, j] = (first[i, j, None] - second[i, None]).abs_() @ weight
+        return distances
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of all tensors."""
+        first, second, weight = ctx.saved_tensors
+        of_first, of_second = torch.empty_like(first), torch.zeros_like(second)
+        of_weight = torch.zeros_like(weight)
+        for i, j in _blocks(len(first), first.shape[1], second[0].numel(), first.is_cpu):
+            difference, upstream = first[i, j, None] - second[i, None], gradient[i, j]
+            of_weight += upstream.reshape(1, -1).mm(difference.abs().flatten(0, 2))[0]
+            signs = difference.sign_().mul_(upstream[..., None])
+            of_first[i, j] = signs.sum(2)
+            of_second[i] -= signs.sum(1)
+        return of_first * weight, of_second * weight, of_weight
+
+
+class _Matches(torch.autograd.Function):
+    """Mean similarity of matched locations of each pair of a grid, in both directions.
+
+    The many numbers of a pair, one for each two locations, are computed in blocks that stay in the
+    cache. A pair has one upstream gradient, so the derivatives of its score are computed with it
+    and only scaled in the backward pass.
+
+    Shape:
+        - a, b: descriptors ``(k, heads, n, s², head_dim)`` and ``(k, heads, m, s², head_dim)``.
+        - saliency_a, saliency_b: ``(k, heads, n, s²)`` and ``(k, heads, m, s²)``.
+        - scale, bias: of the attention's logits, ``(heads,)`` and ``(heads, s², s²)``.
+        - output: ``(k, heads, n, m)``.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        b: Tensor,
+        saliency_a: Tensor,
+        saliency_b: Tensor,
+        scale: Tensor,
+        bias: Tensor,
+        learns: bool,
+    ) -> Tensor:
+        """Compare."""
+        k, heads, n, s, _ = a.shape
+        m = b.shape[2]
+        scores = a.new_empty(k, heads, n, m)
+        if learns:
+            of_dots = a.new_empty(k, heads, n, s, m, s)  # derivatives of the score
+            of_logits = torch.empty_like(of_dots)
+            of_scale = torch.empty_like(scores)
+            there, back = a.new_empty(k, heads, n, s, m), a.new_empty(k, heads, n, m, s)
+        scale, bias = scale[:, None, None, None, None], bias[:, None, :, None]
+        for i, j in _blocks(k, n, heads * s * m * s, a.is_cpu):
+            x, y = a[i, :, j], b[i]
+            dots = (x.flatten(2, 3) @ y.flatten(2, 3).mT).view(*x.shape[:4], m, s)
+            logits = torch.addcmul(bias, dots, scale)
+            rows, columns = logits.softmax(-1), logits.softmax(-3)  # attention of a, of b
+            expected_a = torch.mul(rows, dots, out=logits).sum(-1)  # (.., heads, n, s², m)
+            expected_b = torch.mul(columns, dots, out=logits).sum(-3)  # (.., heads, n, m, s²)
+            weight_a, weight_b = 0.5 * saliency_a[i, :, j, :, None], 0.5 * saliency_b[i, :, None]
+            score = (expected_a * weight_a).sum(-2) + (expected_b * weight_b).sum(-1)
+            scores[i, :, j] = score
+            if not learns:
+                continue
+            there[i, :, j], back[i, :, j] = expected_a, expected_b
+            rows *= weight_a[..., None]
+            columns *= weight_b[..., None, :, :]
+            by_logits, by_dots = of_logits[i, :, j], of_dots[i, :, j]
+            torch.sub(dots, expected_a[..., None], out=by_logits).mul_(rows)
+            by_logits += torch.sub(dots, expected_b[..., None, :, :], out=by_dots).mul_(columns)
+            rows += columns
+            torch.addcmul(rows, by_logits, scale, out=by_dots)
+            of_scale[i, :, j] = dots.mul_(by_logits).sum(-3).sum(-1)
+        if learns:
+            ctx.save_for_backward(a, b, of_dots, of_logits, of_scale, there, back)
+        return scores
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all tensors."""
+        a, b, of_dots, of_logits, of_scale, there, back = ctx.saved_tensors
+        k, heads, n, s, _ = a.shape
+        m = b.shape[2]
+        of_a, of_b, of_bias = torch.empty_like(a), torch.zeros_like(b), a.new_zeros(heads, s, m, s)
+        with torch.autocast(a.device.type, enabled=False):
+            for i, j in _blocks(k, n, heads * s * m * s, a.is_cpu):
+                upstream = gradient[i, :, j, None, :, None]
+                scaled = of_dots[i, :, j] * upstream
+                flat = scaled.flatten(2, 3).flatten(3, 4)
+                x, y = a[i, :, j], b[i]
+                of_a[i, :, j] = (flat @ y.flatten(2, 3)).view(x.shape)
+                of_b[i] += (flat.mT @ x.flatten(2, 3)).view(y.shape)
+                of_bias += torch.mul(of_logits[i, :, j], upstream, out=scaled).sum((0, 2))
+        half = 0.5 * gradient
+        of_saliency_a = (there * half[:, :, :, None]).sum(-1)
+        of_saliency_b = (back * half[..., None]).sum(2)
+        of_scale = (gradient * of_scale).sum((0, 2, 3))
+        return of_a, of_b, of_saliency_a, of_saliency_b, of_scale, of_bias.sum(-2), None

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from siamese_oneshot.models import similarity as similarities
 from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
 from siamese_oneshot.utils.errors import ArgumentError
 
@@ -101,6 +102,51 @@ def test_cross_attention_equals_a_loop_and_is_symmetric(channelwise_l1: bool) ->
             expected = slow_l1(similarity.linear, a[:4], b[:4]) + both
             torch.testing.assert_close(logits[q, s], torch.tensor(expected))
     torch.testing.assert_close(logits, similarity(second, first))
+
+
+SHAPES = [((3, 1), (4,)), ((5,), (5,)), ((2, 3, 1), (1, 1, 4)), ((4, 1, 1), (4, 2, 3)), ((), (3,))]
+
+
+@pytest.mark.parametrize(("first", "second"), SHAPES)
+@pytest.mark.parametrize("block", [1, 70, 10**6])
+def test_blocks_have_the_gradients_of_a_plain_computation(
+    monkeypatch: pytest.MonkeyPatch, first: tuple[int, ...], second: tuple[int, ...], block: int
+) -> None:
+    """Plainly is what an exported network computes: all pairs at once, with autograd's gradients.
+
+    Weights of the channels that are zero add nothing, and take the plain way.
+    """
+    monkeypatch.setattr(similarities, "_BLOCK", block)
+    rng = torch.Generator().manual_seed(4)
+    blocks = CrossAttention(5 + 4 * 6, 5, 6, heads=2).double()
+    plain = CrossAttention(5 + 4 * 6, 5, 6, heads=2, channelwise_l1=True).double()
+    for weight in blocks.parameters():
+        torch.nn.init.normal_(weight, generator=rng)
+    plain.load_state_dict(blocks.state_dict(), strict=False)
+    embeddings = [random(*shape, 29, seed=len(shape) + 6).double() for shape in (first, second)]
+    results = []
+    for network in (blocks, plain):
+        inputs = [one.clone().requires_grad_() for one in embeddings]
+        if network is plain:
+            monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+        scores = network(*inputs)
+        weights = torch.linspace(-1, 2, scores.numel(), dtype=torch.float64).view(scores.shape)
+        parameters = [one for name, one in network.named_parameters() if "channel" not in name]
+        gradients = torch.autograd.grad((scores * weights).sum(), [*inputs, *parameters])
+        results.append([scores, *gradients])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_nothing_is_kept_for_gradients_that_nobody_asks_for() -> None:
+    similarity = CrossAttention(28, 4, 6)
+    with torch.no_grad():
+        assert similarity(random(3, 1, 28), random(2, 28)).grad_fn is None
+    half = [one.bfloat16() for one in (random(3, 28), random(3, 28, seed=3))]
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = similarity(*half)
+    torch.testing.assert_close(scores, similarity(*(one.float() for one in half)))
+    assert scores.dtype == torch.float32
 
 
 @torch.no_grad()
