@@ -24,11 +24,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_oneshot.data import cache as disk_cache
+from siamese_oneshot.data import splines
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 
 MAX_ALPHABETS, MAX_CHARACTERS = 999, 99  # the digits of the names, so that names sort
+STYLES = ("parts", "splines")
 SIDE = 105  # pixels along a side, as Omniglot's
 MIN_CACHED_IMAGES = 5_000  # fewer images are drawn in a few seconds
 MAX_PARTS = 3  # of a stroke
@@ -47,12 +49,15 @@ class SyntheticConfig:
         n_characters: Smallest and largest number of characters of an alphabet, 1 … 99.
         n_drawers: Drawers of an alphabet, who draw each of its characters once.
         seed: Seed of everything.
+        style: How characters and drawers are invented: ``parts`` (straight parts and arcs, this
+            module) or ``splines`` (closer to Omniglot's, see `splines`).
     """
 
     n_alphabets: int = 50
     n_characters: tuple[int, int] = (20, 40)
     n_drawers: int = 20
     seed: int = 0
+    style: str = "parts"
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -64,6 +69,7 @@ class SyntheticConfig:
         object.__setattr__(self, "n_characters", (low, high))
         check.integer("n_drawers", self.n_drawers, 1)
         check.seed("seed", self.seed)
+        check.choice("style", self.style, STYLES)
 
 
 def load_alphabets(
@@ -75,6 +81,7 @@ def load_alphabets(
         return draw_alphabets(config, first=first)
     numbers = [config.n_alphabets, *config.n_characters, config.n_drawers, config.seed, first]
     metadata = {"data": "synthetic", "numbers": numbers, "generator": _code_digest()}
+    metadata |= {"style": config.style}
 
     def build() -> dict[str, disk_cache.Array]:
         log.info("generating %d alphabets (cached for later runs)", config.n_alphabets)
@@ -92,7 +99,8 @@ def load_alphabets(
 @cache
 def _code_digest() -> str:
     """Changes with the generator's code and with PyTorch, whose random numbers it uses."""
-    return hashlib.sha256(torch.__version__.encode() + Path(__file__).read_bytes()).hexdigest()
+    code = Path(__file__).read_bytes() + Path(splines.__file__).read_bytes()
+    return hashlib.sha256(torch.__version__.encode() + code).hexdigest()
 
 
 def draw_alphabets(config: SyntheticConfig, size: int = SIDE, first: int = 0) -> CharacterDataset:
@@ -109,7 +117,14 @@ def draw_alphabets(config: SyntheticConfig, size: int = SIDE, first: int = 0) ->
     low, high = config.n_characters
     pixels, counts = [], []
     for number in range(first, first + config.n_alphabets):
-        state = np.random.SeedSequence([config.seed, number]).generate_state(1)
+        sequence = np.random.SeedSequence([config.seed, number])
+        if config.style == "splines":
+            generator = np.random.default_rng(sequence)
+            counts.append(int(generator.integers(low, high + 1)))
+            drawn = splines.draw_characters(counts[-1], config.n_drawers, size, generator)
+            pixels.append(torch.from_numpy(drawn).flatten(0, 1).to(torch.uint8) * 255)
+            continue
+        state = sequence.generate_state(1)
         rng = torch.Generator().manual_seed(int(state[0]))
         counts.append(int(torch.randint(low, high + 1, (), generator=rng)))
         characters = invent_characters(counts[-1], rng)
