@@ -118,15 +118,15 @@ def test_the_attention_of_any_encoder_can_be_left_out(line: list[str]) -> None:
     assert isinstance(network.similarity, WeightedL1)
 
 
-def test_heads_are_compared_on_one_tower_by_one_recipe() -> None:
+def test_heads_are_compared_on_one_encoder_by_one_recipe() -> None:
     models = composed("+sweep=heads", hydra=True).hydra.sweeper.params.model.split(",")
     quick = composed("+experiment=quick", "data.split=vinyals")
     heads = [composed("+sweep=heads", f"model={name}") for name in models]
     assert len({cfg.model.similarity._target_ for cfg in heads}) == len(models) == 5
     own = {"embedding_dim", "local_dim", "activation"}  # of the last layers
-    tower = {key: value for key, value in quick.model.encoder.items() if key not in own}
+    shared = {key: value for key, value in quick.model.encoder.items() if key not in own}
     for cfg in heads:
-        assert tower.items() <= dict(cfg.model.encoder).items()
+        assert shared.items() <= dict(cfg.model.encoder).items()
         for part in ("loss", "optimizer", "sampler", "trainer"):
             assert cfg[part] == quick[part]
         assert (cfg.data.split, cfg.sampler.random_rot90, cfg.test) == ("vinyals", True, False)
