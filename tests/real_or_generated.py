@@ -21,8 +21,8 @@ from siamese_oneshot.data.omniglot import BACKGROUND, load_omniglot
 from siamese_oneshot.data.splits import VAL_ALPHABETS
 from siamese_oneshot.data.synthetic import SyntheticConfig, draw_alphabets
 
-N_TRAIN, N_TEST = 4_000, 1_500  # of each kind
-EPOCHS, BATCH = 5, 64
+N_TRAIN, N_TEST = 3_000, 1_200  # of each kind
+EPOCHS, BATCH = 4, 64
 
 
 def real_drawings(names: list[str], count: int) -> Tensor:
