@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from siamese_oneshot.data.dataset import fingerprint
+from siamese_oneshot.data.dataset import CharacterDataset, fingerprint
 
 
 def test_what_does_not_belong_together_is_refused(dataset):
@@ -19,6 +20,16 @@ def test_what_does_not_belong_together_is_refused(dataset):
         replace(dataset, drawers=dataset.drawers[:-1])
     with pytest.raises(ValueError, match="25 class names"):
         replace(dataset, class_names=dataset.class_names[:-1])
+
+
+@pytest.mark.parametrize(("side", "size"), [(105, 52), (105, 35), (105, 104), (105, 28), (9, 1)])
+def test_smaller_images_are_means_of_areas(side: int, size: int) -> None:
+    """Windows that are alike, as those of 105 and 52, are averaged in integers: not one differs."""
+    noise = torch.randint(0, 256, (70, side, side), generator=torch.Generator().manual_seed(0))
+    noise[0], noise[1] = 255, 0
+    dataset = CharacterDataset.from_arrays(noise.byte(), range(70))
+    means = F.adaptive_avg_pool2d(noise[:, None].float(), size)[:, 0].round().byte()
+    assert torch.equal(dataset.resized(size).pixels, means)
 
 
 def test_alphabets_of_images(dataset):
