@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.cli import loads_torch, run_hydra
-from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -16,18 +17,41 @@ if TYPE_CHECKING:
 
 def predict_task(cfg: DictConfig) -> None:
     """Classify ``cfg.query`` with the classes of ``cfg.support``, or compare ``cfg.pair``."""
+    check_given(cfg)
     loads_torch()
-    from omegaconf import OmegaConf
-
     from siamese_oneshot.prediction.runner import compare, predict  # --help need not load torch
 
     if cfg.pair is not None:
-        if {"support", "query"} & set(OmegaConf.missing_keys(cfg)) != {"support", "query"}:
-            message = "give two images as pair, or support and query"
-            raise ArgumentError("pair", list(cfg.pair), message=message)
         compare(cfg.pair, cfg.weights, cfg.trust)
     else:
         predict(**{str(name): cfg[name] for name in cfg if name not in ("hydra", "pair")})
+
+
+def check_given(cfg: DictConfig) -> None:
+    """Refuse images that are not given or not there, before PyTorch is loaded.
+
+    Raises:
+        UserError: If there are neither support and query nor a pair.
+        ArgumentError: If there are both, or there is no such path.
+    """
+    from omegaconf import OmegaConf
+
+    missing = {"support", "query"} & set(OmegaConf.missing_keys(cfg))
+    if cfg.pair is not None and len(missing) < 2:
+        message = "give two images as pair, or support and query"
+        raise ArgumentError("pair", list(cfg.pair), message=message)
+    if cfg.pair is None and missing:
+        raise UserError(
+            f"{' and '.join(sorted(missing, reverse=True))} missing: give support=FOLDER, with "
+            "class/image.png or class.png of each symbol, and query=IMAGE, or a folder of images; "
+            "or pair=[a.png,b.png] to compare two images"
+        )
+    for key in ("support", "query") if cfg.pair is None else ():
+        path = cfg[key]
+        if isinstance(path, str) and path and not Path(path).expanduser().exists():
+            layout = "folder; it holds class/image.png or class.png of each symbol"
+            message = f"there is no such {layout if key == 'support' else 'file or folder'}"
+            raise ArgumentError(key, path, message=message)
 
 
 def main() -> None:

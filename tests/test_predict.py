@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -365,6 +366,28 @@ def test_the_folder_of_results_may_be_a_disk_of_its_own(
     assert (code, errors) == (0, "")
     names = {one.name for one in disk.iterdir()}
     assert names == {"predictions.csv", "predictions.json", "normalized.png"}
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ([], ["support and query missing", "support=FOLDER", "query=IMAGE", "pair=[a.png,b.png]"]),
+        (["support=."], ["query missing", "query=IMAGE"]),
+        (["support=nowhere", "query=."], ["support=nowhere: there is no such folder", "class.png"]),
+    ],
+)
+def test_what_is_not_there_is_refused_before_pytorch_is_loaded(
+    tmp_path: Path, line: list[str], words: list[str]
+) -> None:
+    code = (
+        "import contextlib, sys; from siamese_oneshot.predict import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *line]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+    assert all(word in ran.stderr for word in words), ran.stderr
 
 
 def test_queries_here_may_be_called_like_users(command: Command, workdir: Path) -> None:
