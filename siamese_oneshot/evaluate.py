@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import loads_torch, run_hydra
+from siamese_oneshot.cli import import_torchmetrics, loads_torch, run_hydra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def evaluate_task(cfg: DictConfig) -> None:
     """Evaluate the networks and baselines of ``cfg.models``."""
     loads_torch()
+    import_torchmetrics()
     from siamese_oneshot.comparison.runner import evaluate  # PyTorch is loaded here
 
     evaluate(cfg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import loads_torch, run_hydra
+from siamese_oneshot.cli import import_torchmetrics, loads_torch, run_hydra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def train_task(cfg: DictConfig) -> float:
     """Run one job; returns the validation one-shot accuracy of the kept checkpoint."""
     loads_torch()
+    import_torchmetrics()
     from siamese_oneshot.training.command import train  # PyTorch is loaded here
 
     return train(cfg)

@@ -9,6 +9,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils.config import conf_dir
@@ -17,13 +19,30 @@ from siamese_oneshot.utils.entry_point import entry_point
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["conf_dir", "loads_torch", "run_hydra"]
+__all__ = ["conf_dir", "import_torchmetrics", "loads_torch", "run_hydra"]
 
 
 def loads_torch() -> None:
     """Say what the first seconds are spent on, before PyTorch is imported."""
     if "torch" not in sys.modules and os.environ.get("LOCAL_RANK", "0") == "0":
         logging.getLogger(__name__).info("loading PyTorch")
+
+
+def import_torchmetrics() -> None:
+    """Import torchmetrics, which Lightning needs, without all of ``scipy.signal``.
+
+    Its audio metrics only look whether that has ``hamming``, for a package of old; the import is a
+    tenth of a command's time until the first training step. Who needs it imports it afterwards.
+    """
+    name = "scipy.signal"
+    if name in sys.modules or "torchmetrics" in sys.modules:
+        return
+    stand_in = ModuleType(name)
+    stand_in.hamming = None  # type: ignore[attr-defined]
+    sys.modules[name] = stand_in
+    with suppress(ImportError):  # of a version that needs more of it, which is imported as usual
+        import torchmetrics  # noqa: F401
+    del sys.modules[name]
 
 
 @entry_point()

@@ -166,7 +166,7 @@ def draw_verification_scores(
             ``OneShotClassifier.similarity``.
         split: Of the pairs: ``validation`` or ``test``.
     """
-    from sklearn.metrics import roc_curve
+    from torchmetrics.functional.classification import binary_roc
 
     figure = new_figure(_WIDTH, 3.9)
     axes, roc, reliability = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
@@ -186,7 +186,8 @@ def draw_verification_scores(
     heading(figure, f"{title}: scores, ROC curve, reliability{note}", _WIDTH, 11)
     axes.legend(frameon=False, fontsize=9)
     _, ranks = torch.unique(shown, return_inverse=True)  # scores may be infinite
-    false_rates, true_rates, _ = roc_curve(same, ranks)
+    rates = binary_roc(ranks.double() / max(1, int(ranks.max())), same.long())
+    false_rates, true_rates = (one.numpy() for one in rates[:2])
     roc.plot(false_rates, true_rates, color=BLUE)
     at = [float((shown[same == value] > threshold).double().mean()) for value in (0.0, 1.0)]
     roc.plot(*at, "o", color="black", label="at the threshold")

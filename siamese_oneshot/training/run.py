@@ -407,8 +407,11 @@ class TrainingRun:
         # Without callbacks: an average of the weights must not be swapped in again.
         bars = [TQDMProgressBar()] if sys.stderr.isatty() else []
         evaluator = self.trainer(bars, **_FINAL)
-        log.info("validating %s, of step %s", checkpoint.name, f"{self._kept_step:,}")
-        evaluator.validate(self.module, self.data, verbose=False)
+        known = self.module.eval_results
+        is_known = known is not None and known.verification.tasks is self.data.validation
+        if not is_known or self.module.validated_weights != self.module.weights_checksum():
+            log.info("validating %s, of step %s", checkpoint.name, f"{self._kept_step:,}")
+            evaluator.validate(self.module, self.data, verbose=False)
         assert self.module.eval_results is not None
         scores = self.module.eval_results.scores("validation")
         if test:

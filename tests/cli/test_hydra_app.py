@@ -193,3 +193,14 @@ def test_exit_codes_of_a_process(driver: list[str], environment: dict[str, str])
         _, shown = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"Traceback" not in shown
+
+
+def test_torchmetrics_takes_no_scipy_signal_and_leaves_no_trace() -> None:
+    """Whoever imports scipy.signal afterwards has all of it; Lightning works as ever."""
+    code = (
+        "import sys; from siamese_oneshot.cli import import_torchmetrics as lean; lean(); lean()\n"
+        "import torchmetrics; assert 'scipy.signal' not in sys.modules\n"
+        "import scipy.signal; assert scipy.signal.windows.hamming(3)[1] == 1\n"
+        "from torchmetrics.functional.audio import signal_noise_ratio"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

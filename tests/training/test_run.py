@@ -119,6 +119,27 @@ def test_the_folder_holds_everything(finished: tuple[Path, float]) -> None:
         json.dumps(state["siamese_oneshot"])  # plain values
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_weights_that_were_just_validated_are_not_validated_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    """One epoch, so that the kept weights are those of its validation: the scores are the same."""
+    validations = []
+    original = SiameseModule.on_validation_epoch_end
+
+    def counted(module: SiameseModule) -> None:
+        original(module)
+        assert module.eval_results is not None
+        validations.append(module.eval_results.scores("validation"))
+        if not is_known:
+            module.validated_weights = None
+
+    monkeypatch.setattr(SiameseModule, "on_validation_epoch_end", counted)
+    run(tmp_path, *SHORT, "trainer.max_steps=3")
+    assert len(validations) == (1 if is_known else 2)
+    assert all(list(read_result(tmp_path).scores) == scores for scores in validations)
+
+
 def test_a_training_begins_from_the_weights_of_another(
     finished: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
