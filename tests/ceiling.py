@@ -1,12 +1,13 @@
 """Which within-alphabet mistakes can be decided at all: python tests/ceiling.py NETWORK ...
 
-Each NETWORK is what `evaluate` takes: pretrained, a run's folder or a file of weights, trained on none
-of the 20 evaluation alphabets. Counts the first one's mistakes in the 10,000 within-alphabet episodes by
-what the others answer, and by how well the two confused classes can be told apart; all mistakes are
-written to mistakes.csv. --sheets FOLDER draws 100 of them and 30 right answers in random order, each
-as its query and two supports A and B: the right one and the first network's choice (or, where that is
-right, its second). Decide by eye before you look into key.json: one letter for each row, small where
-unsure. --answers FILE counts such letters; those of docs/ceiling.md are tests/ceiling_answers.txt.
+Each NETWORK is what `evaluate` takes: pretrained, a run's folder or a file of weights, trained on
+none of the 20 evaluation alphabets. Counts the first one's mistakes in the 10,000 within-alphabet
+episodes by what the others answer, and by how well the two confused classes can be told apart; all
+mistakes are written to mistakes.csv. --sheets FOLDER draws 100 of them and 30 right answers in any
+order, each as its query and two supports A and B: the right one and the first network's choice (or,
+where that is right, its second). Decide by eye before you look into key.json: one letter for each
+row, small where unsure. --answers FILE counts such letters; those of docs/ceiling.md are in
+tests/ceiling_answers.txt.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def main() -> None:
         task = next(t for t in data.test.episode_tasks if t.key == "within_alphabet")
         compute = ComputeConfig("cpu", "32-true")
         table = embed(model.network, data.dataset, data.test.indices, compute, name)
-        results = answer(task, table, model.network.score)
+        results = answer(task, table, model.network)
         probabilities = (results.scores / (model.temperature or 1.0)).softmax(1)
         sure.append(probabilities.gather(1, results.picks[:, None])[:, 0] >= SURE)
         all_results.append(results)

@@ -120,7 +120,12 @@ def test_the_attention_of_any_encoder_can_be_left_out(line: list[str]) -> None:
 
 def test_heads_are_compared_on_one_encoder_by_one_recipe() -> None:
     models = composed("+sweep=heads", hydra=True).hydra.sweeper.params.model.split(",")
-    quick = composed("+experiment=quick", "data.split=vinyals")
+    as_heads = [
+        "model.encoder.image_size=52",
+        "sampler.steps_per_epoch=140",
+        "trainer.max_steps=560",
+    ]
+    quick = composed("+experiment=quick", "data.split=vinyals", *as_heads)
     heads = [composed("+sweep=heads", f"model={name}") for name in models]
     assert len({cfg.model.similarity._target_ for cfg in heads}) == len(models) == 5
     own = {"embedding_dim", "local_dim", "activation"}  # of the last layers

@@ -317,9 +317,9 @@ def test_files_of_a_run_are_linked_and_nothing_outside_it(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("overrides", "steps", "status", "expected"),
     [
-        (["+experiment=quick"], 560, "finished", "560 steps, 1 min 15 s with validation"),
+        (["+experiment=quick"], 900, "finished", "900 steps, 1 min 15 s with validation"),
         (["+experiment=quick", "trainer.max_steps=60"], 60, "finished",
-         "60 of the 560 steps of experiment quick, as asked for, 1 min 15 s with validation"),
+         "60 of the 900 steps of experiment quick, as asked for, 1 min 15 s with validation"),
         (["+experiment=quick", "trainer.max_steps=90"], 60, "interrupted",
          "60 of the 90 steps, 1 min 15 s with validation"),
         (["+experiment=gone"], 1, "finished", "1 step, 1 min 15 s with validation"),
@@ -329,7 +329,7 @@ def test_the_length_of_a_training(
     tmp_path: Path, overrides: list[str], steps: int, status: str, expected: str
 ) -> None:
     settings = dict(text.split("=") for text in overrides)
-    asked = int(settings.get("trainer.max_steps", 560))
+    asked = int(settings.get("trainer.max_steps", 900))
     config = {"trainer": {"max_steps": asked}, "callbacks": {"x": "${hydra:sweeper.pruner}"}}
     result = result_of(0.5, steps=steps, status=status, overrides=overrides)
     make_job(tmp_path / "s", 0, settings, result, config=config)
@@ -426,7 +426,7 @@ def test_what_to_run_after_a_sweep(tmp_path: Path, rows: Any, expected: str) -> 
 
 @pytest.mark.parametrize(
     ("steps", "limit", "longer"),
-    [(60, 60, "max_steps=560"), (560, 560, "max_steps=1120"), (60, -1, "max_epochs=4")],
+    [(60, 60, "max_steps=900"), (900, 900, "max_steps=1800"), (60, -1, "max_epochs=4")],
 )
 def test_the_command_that_trains_for_longer_has_a_number(
     tmp_path: Path, steps: int, limit: int, longer: str
