@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter1d
 
 Array = NDArray[Any]
 INK_RADIUS = 2.45  # pixels of 105
-_APART = 1.0  # squared distance of two characters in 13 × 13 pixels
+_APART = 0.6  # squared distance of two characters in 13 × 13 pixels
 _FINE = 10  # samples of a span of a spline
 # Of steps right, down-right, down, … up-right, by the strokes' histogram.
 _DIRECTIONS = np.array([0.26, 0.11, 0.27, 0.12, 0.03, 0.02, 0.08, 0.11])
@@ -80,7 +80,7 @@ class Script:
         self.steps = rng.dirichlet([5, 4, 2.5, 1.2])
         self.bars = rng.beta(0.8, 2)
         self.joined = rng.uniform(0.45, 1.0)
-        self.shared = rng.uniform(0, 0.5)
+        self.shared = rng.uniform(0.3, 0.9)  # how often a character begins as another one does
         self.dots = 0.3 * rng.random() ** 2
 
     def alphabet(self, count: int) -> list[Character]:
@@ -110,11 +110,12 @@ class Script:
         rng = self.rng
         n = 1 + min(int(rng.poisson(self.n_strokes)), 6)
         places, strokes = list(self.lattice), []
-        if earlier and rng.random() < self.shared:  # begins as another one does
-            other = earlier[rng.integers(len(earlier))]
-            n_kept = int(rng.integers(1, len(other.strokes) + 1))
+        if earlier and rng.random() < self.shared:
+            number = int(rng.beta(0.7, 1.4) * len(earlier))
+            other = earlier[min(number, len(earlier) - 1)]
+            n_kept = max(1, len(other.strokes) - int(rng.integers(2)))
             places, strokes = list(other.places), list(other.strokes[:n_kept])
-            n = max(n, n_kept + 1)
+            n = min(n_kept + 1, 7)
         while len(strokes) < n:
             strokes.append(self.stroke(places, strokes))
         return Character(places, strokes)
@@ -221,8 +222,8 @@ class Hands:
         wave = np.sin(
             base * rng.uniform(0.5, 2.5, (2, 1, n, 2)) + rng.uniform(0, 6.3, (2, 1, n, 2))
         )
-        anchors = base + loose * (noise(0.1, 2, 1) * wave).sum(0)
-        anchors = anchors + loose * noise(0.03, len(base))
+        anchors = base + loose * (noise(0.12, 2, 1) * wave).sum(0)
+        anchors = anchors + loose * noise(0.04, len(base))
         lines = []
         for stroke in character.strokes:
             places = anchors[stroke.anchors] + loose * noise(0.03, len(stroke.anchors))

@@ -77,12 +77,12 @@ def test_strokes_that_meet_meet_nearly_in_every_hand():
 
 
 def test_no_two_characters_of_an_alphabet_are_alike():
-    for seed in range(3):
-        characters = Script(rng(seed)).alphabet(30)
-        assert len(characters) == 30
+    for seed in range(2):
+        characters = Script(rng(seed)).alphabet(20)
+        assert len(characters) == 20
         plain = Hands(1, rng(), steady=True)
         looks = {ink(plain.write(one), 105).tobytes() for one in characters}
-        assert len(looks) == 30
+        assert len(looks) == 20
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def drawn():
 
 
 def test_the_config_decides_and_the_number_of_alphabets_does_not(drawn):
-    assert drawn.digest == "f916eb264290eab7"  # other images would make figures incomparable
+    assert drawn.digest == "764bee02a8459caf"  # other images would make figures incomparable
     assert torch.equal(drawn.pixels, draw_alphabets(FEW).pixels)
     fewer = draw_alphabets(replace(FEW, n_alphabets=2))
     assert torch.equal(drawn.pixels[: len(fewer)], fewer.pixels)
@@ -101,13 +101,21 @@ def test_the_config_decides_and_the_number_of_alphabets_does_not(drawn):
 
 
 def test_statistics_are_near_those_of_omniglot():
-    pixels = draw_alphabets(SyntheticConfig(12, (12, 12), 3, 1, "splines")).pixels > 0
+    pixels = draw_alphabets(SyntheticConfig(6, (20, 20), 3, 1, "splines")).pixels > 0
     share = pixels.float().mean((1, 2))  # Omniglot: 0.077 on average; 5 and 95%: 0.034, 0.125
     assert 0.065 < float(share.mean()) < 0.09
     assert 0.02 < float(share.quantile(0.05)) < float(share.quantile(0.95)) < 0.16
     for side, mean in ((1, 53), (2, 60)):  # width, height
         found = pixels.any(side).sum(1).float()
         assert abs(float(found.mean()) - mean) < 7
+    # 20-way by pixels, every drawer against the next: Omniglot 0.15, chance 0.05.
+    flat = pixels.view(6, 20, 3, -1).float()
+    answers = [
+        torch.cdist(flat[a, :, d], flat[a, :, (d + 1) % 3]).argmin(1) == torch.arange(20)
+        for a in range(6)
+        for d in range(3)
+    ]
+    assert 0.1 < float(torch.stack(answers).float().mean()) < 0.23
 
 
 def test_a_style_has_a_cache_file_of_its_own(monkeypatch, tmp_path):
