@@ -2,7 +2,7 @@
 
     python -m siamese_oneshot.benchmark train                     # step time, images per second
     python -m siamese_oneshot.benchmark train --experiment paper --against HEAD~10
-    python -m siamese_oneshot.benchmark network evaluate start sweep
+    python -m siamese_oneshot.benchmark network evaluate start predict sweep
 
 ``--against`` checks a revision out into a temporary git worktree and runs both in turn (A B A B …),
 each as a process of its own, so that a busy machine slows both down. A revision whose settings have
@@ -15,7 +15,6 @@ import argparse
 import csv
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from PIL import Image, ImageDraw
+
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.tables import Table, text_of
@@ -39,29 +40,70 @@ _THROUGHPUT = ("speed/images_per_second", "speed/pictures_per_second")  # by rev
 _TRAIN = ("-m", "siamese_oneshot.train")
 # Measures a network on random images, of the package that is found: this one's or a revision's.
 _NETWORK = """
-import json, sys, timeit, torch
+import ctypes, json, sys, timeit, time, torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-def fastest(work):  # seconds of the fastest of five calls, after one to warm up
-    return min(timeit.repeat(work, number=1, repeat=6)[1:])
+def fastest(work):  # seconds of processor time of the fastest of five calls, after one to warm up
+    return min(timeit.repeat(work, number=1, repeat=6, timer=time.process_time)[1:])
 
+def one(*keys):  # by revision
+    return next((cfg[key] for key in keys if key in cfg), None)
+
+for option, value in ((-4, 0), (-1, 2**31 - 1)):  # as a training: freed memory is kept
+    getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)(option, value)
 with initialize_config_dir(sys.argv[1], version_base="1.3"):
     cfg = compose("config", sys.argv[3:])
-network = instantiate(cfg.model)
+network = instantiate(cfg.model).to(memory_format=torch.channels_last)
 n = int(sys.argv[2])
 encoder = cfg.model.encoder
-side = next(encoder[key] for key in ("image_size", "size") if key in encoder)  # by revision
+side = next(encoder[key] for key in ("image_size", "size") if key in encoder)
 images = torch.rand(n, 1, side, side)
 gradient = fastest(lambda: network.embed(images).square().mean().backward())
 with torch.no_grad():
     embeddings = network.embed(images)
     embed = fastest(lambda: network.embed(images))
     score = fastest(lambda: network.score(embeddings[:, None], embeddings))
-print(json.dumps({
+values = {
     "network: embed, images/s": n / embed,
     "network: embed and gradient, images/s": n / gradient,
     "network: score, pairs/s": n * n / score,
+}
+loss, sampler = instantiate(one("loss", "objective")), one("sampler", "batches")
+names = ("n_alphabets", "alphabets"), ("n_way", "characters"), ("n_drawers", "drawers")
+sizes = [next((sampler[key] for key in pair if key in sampler), None) for pair in names]
+if None not in sizes:  # a batch of episodes
+    batch = torch.rand(*sizes, 1, side, side)
+    step = fastest(lambda: loss(network, batch)["loss"].backward())
+    values["network: training step without optimizer, s"] = step
+print(json.dumps(values))
+"""
+# Of this package alone: whose names revisions have differs.
+_CLASSES = """
+import json, random, time
+from PIL import Image, ImageDraw
+from siamese_oneshot import OneShotClassifier
+
+def symbol(number):
+    drawn, image = random.Random(number), Image.new("L", (105, 105), 255)
+    corners = [(drawn.randint(15, 90), drawn.randint(15, 90)) for _ in range(5)]
+    ImageDraw.Draw(image).line(corners, 0, 4)
+    return image
+
+def milliseconds(n, n_queries):
+    classifier = OneShotClassifier.from_pretrained("pretrained")
+    for number in range(n):
+        classifier.add_class(str(number), symbol(number))
+    queries, times = [symbol(number) for number in range(n_queries)], []
+    for _ in range(4):
+        start = time.process_time()
+        classifier.predict(queries)
+        times.append(1000 * (time.process_time() - start) / n_queries)
+    return min(times)
+
+print(json.dumps({
+    "classifier: one query among 20 classes, ms": milliseconds(20, 1),
+    **{f"classifier: a query of 50 among {n} classes, ms": milliseconds(n, 50) for n in (50, 500)},
 }))
 """
 Values = dict[str, float]  # by what was measured, with its unit
@@ -78,36 +120,46 @@ class Checkout:
     def run(self, *words: str, folder: str) -> Ran:
         """Run ``python`` with this checkout's package."""
         environment = {**os.environ, "PYTHONPATH": str(self.root), "WANDB_MODE": "disabled"}
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True
-        )
-        seconds = time.perf_counter() - began
-        if done.returncode:
-            raise UserError(f"{self.name}: {' '.join(words)} failed:\n{done.stderr[-2000:]}")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return Ran(seconds, processor, done.stdout)
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            began = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, *words], cwd=folder, env=environment, stdout=output, stderr=errors
+            )
+            _, status, used = os.wait4(process.pid, 0)  # of this process alone
+            seconds = time.perf_counter() - began
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            errors.seek(0)
+            if process.returncode:
+                raise UserError(f"{self.name}: {' '.join(words)} failed:\n{errors.read()[-2000:]}")
+            processor, memory = used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
+            return Ran(seconds, processor, output.read(), memory)
 
 
 class Ran(NamedTuple):
-    """What a command took: seconds, seconds of processor time; and what it printed."""
+    """What a command took and printed."""
 
     seconds: float
-    processor: float
+    processor: float  # seconds of processor time
     output: str
+    memory: float = 0.0  # largest size in GiB
 
 
 def measure_train(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
     """Trainings of N and 3 N steps: their difference is free of start-up and evaluation."""
-    seconds = []
+    runs = []
     for steps in (options.steps, 3 * options.steps):
         line = ["logger=none", "test=false", "trainer.log_every_n_steps=1"]
         line += [f"trainer.max_steps={steps}", f"hydra.run.dir={folder}/{steps}"]
         line = [*_experiment(options), *line, *code.overrides]
-        seconds.append(code.run(*_TRAIN, *line, folder=folder).seconds)
-    step = (seconds[1] - seconds[0]) / (2 * options.steps)
-    values = {"train: s/step": step, "train: rest, s": seconds[0] - options.steps * step}
+        runs.append(code.run(*_TRAIN, *line, folder=folder))
+    values = {}
+    for what, unit in (("seconds", "s"), ("processor", "s of processor")):
+        first, second = (getattr(one, what) for one in runs)
+        step = (second - first) / (2 * options.steps)
+        values[f"train: {unit}/step"] = step
+        values[f"train: rest, {unit}"] = first - options.steps * step
+    values["train: peak memory, GiB"] = runs[1].memory
     rate = images_per_second(Path(folder, str(3 * options.steps)))
     return values if rate is None else {**values, "train: images/s": rate}
 
@@ -147,9 +199,27 @@ def measure_start(code: Checkout, options: argparse.Namespace, folder: str) -> V
     line = ["logger=none", "test=false", "trainer.max_steps=1", f"hydra.run.dir={folder}/run"]
     line += [*_experiment(options), *code.overrides]
     values["train, one step"] = code.run(*_TRAIN, *line, folder=folder)
-    return {f"start: {name}, s": ran.seconds for name, ran in values.items()} | {
-        "start: train, one step, s of processor": values["train, one step"].processor
+    return {
+        f"start: {name}, {unit}": getattr(ran, what)
+        for name, ran in values.items()
+        for what, unit in (("seconds", "s"), ("processor", "s of processor"))
     }
+
+
+def measure_predict(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """Twenty queries among 20 classes; for this one also how time grows with them."""
+    for kind, angle in (("support", 0), ("query", 5)):
+        Path(folder, kind).mkdir()
+        for number in range(20):
+            image = Image.new("L", (105, 105), 255)
+            ImageDraw.Draw(image).arc((20, 20, 85, 85), angle, angle + 30 + 15 * number, 0, 5)
+            image.save(Path(folder, kind, f"{number}.png"))
+    line = ["-m", "siamese_oneshot.predict", f"support={folder}/support", f"query={folder}/query"]
+    ran = code.run(*line, *code.overrides, folder=folder)
+    values = {"predict: 20 classes, s of processor": ran.processor}
+    if code.root != ROOT:
+        return values
+    return values | json.loads(code.run("-c", _CLASSES, folder=folder).output)
 
 
 def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
@@ -192,6 +262,7 @@ MEASURES: dict[str, Callable[[Checkout, argparse.Namespace, str], Values]] = {
     "network": measure_network,
     "evaluate": measure_evaluate,
     "start": measure_start,
+    "predict": measure_predict,
     "sweep": measure_sweep,
 }
 

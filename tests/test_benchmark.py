@@ -8,6 +8,7 @@ import pytest
 
 from siamese_oneshot import benchmark
 from siamese_oneshot.benchmark import ROOT, Checkout, Ran, compare, images_per_second, main
+from siamese_oneshot.utils.errors import UserError
 
 
 def test_checkouts_take_turns_and_ratios_are_of_rounds() -> None:
@@ -35,17 +36,20 @@ def test_throughput_leaves_out_the_first_steps(tmp_path: Path, column: str) -> N
 def test_steps_are_the_difference_of_two_trainings(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines, seconds = [], iter([7.0, 11.0])
+    lines, taken = [], iter([(7.0, 5.0, 0.5), (11.0, 7.0, 0.75)])
 
     def run(self: Checkout, *words: str, folder: str) -> Ran:
         lines.append(words)
-        return Ran(next(seconds), 0.0, "")
+        seconds, processor, memory = next(taken)
+        return Ran(seconds, processor, "", memory)
 
     monkeypatch.setattr(Checkout, "run", run)
     main(["train", "--steps", "2", "--repeats", "1", "--experiment", "paper", "--overrides", "a=1"])
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["train:", "s/step", "1"] in rows
     assert ["train:", "rest,", "s", "5"] in rows
+    assert ["train:", "s", "of", "processor/step", "0.5"] in rows
+    assert ["train:", "peak", "memory,", "GiB", "0.75"] in rows
     assert [word for word in lines[1] if word.startswith("trainer.max")] == ["trainer.max_steps=6"]
     assert "+experiment=paper" in lines[0]
     assert lines[0][-1] == "a=1"
@@ -55,8 +59,20 @@ def test_the_network_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["network", "--repeats", "1", "--batch-size", "2", "--experiment", "quick"]
     main(line)
     printed = capsys.readouterr().out
-    for name in ("embed, images/s", "embed and gradient, images/s", "score, pairs/s"):
+    for name in ("embed, images/s", "embed and gradient", "score, pairs/s", "training step"):
         assert name in printed
+
+
+def test_a_process_is_measured_alone(tmp_path: Path) -> None:
+    """Memory and processor time are its own, not those of a larger one before it."""
+    code = Checkout("this", ROOT)
+    large = code.run("-c", "x = bytearray(2**28); print(sum(range(10**7)))", folder=str(tmp_path))
+    small = code.run("-c", "print(1)", folder=str(tmp_path))
+    assert (large.output, small.output) == (f"{10**7 * (10**7 - 1) // 2}\n", "1\n")
+    assert large.memory > 0.25 > small.memory
+    assert large.processor > small.processor
+    with pytest.raises(UserError, match=r"(?s)this: -c .*ZeroDivisionError"):
+        code.run("-c", "1 / 0", folder=str(tmp_path))
 
 
 @pytest.mark.parametrize("line", [["nothing"], ["train", "--steps", "0"]])

@@ -128,6 +128,8 @@ def read_many(
         except ImageError as error:
             return error
 
+    if len(sources) == 1:
+        return [read_one(0)]
     pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
         results = pool.map(read_one, range(len(sources)))
