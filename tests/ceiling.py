@@ -115,7 +115,7 @@ def main() -> None:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="+")
-    parser.add_argument("--sheets", type=Path, help="folder for the sheets of pictures and the key")
+    parser.add_argument("--sheets", type=Path, help="folder for the sheets of images and the key")
     parser.add_argument("--answers", type=Path, help="a reader's letters, one for each row")
     options = parser.parse_args()
     all_results: list[EpisodeResults] = []
