@@ -62,6 +62,8 @@ def results(work: Path) -> set[Path]:
     ("command", "line", "says"), BAD_SETTINGS, ids=[" ".join(row[1]) for row in BAD_SETTINGS]
 )
 def test_a_bad_setting(work: Path, command: str, line: list[str], says: list[str]) -> None:
+    if command == "predict":  # whose folders are looked at first
+        good()
     message = refused(work, [command, *line], says)
     assert "\n" not in message
 
