@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 
+_LARGEST_EXPONENT = 80  # exp(-80), exp(80) and sums of many of them are within float32
 _BLOCK = 2**18  # numbers of an intermediate result that stay in a CPU's cache
 
 
@@ -148,23 +149,31 @@ class CrossAttention(nn.Module):
             dtype = self.position_bias.dtype
             first, second = first.to(dtype), second.to(dtype)
             score = self.linear(first[..., : self.global_dim], second[..., : self.global_dim])
-            if self.channel_weights is None and not torch.compiler.is_compiling():
-                return score + self._matches(first, second)
             a, b = self._descriptors(first), self._descriptors(second)
+            on_cpu = first.is_cpu and not torch.compiler.is_compiling()
+            if on_cpu and self.channel_weights is None and self._is_within_range(a, b):
+                return score + self._matches(first, second)
             dots, logits = self._matched(a, b)
             forward = self._pooled(a, b, dots, logits.softmax(-1))
             backward = self._pooled(b, a, dots.mT, logits.softmax(-2).mT)
             return score + 0.5 * (forward + backward)
 
+    @torch.no_grad()
+    def _is_within_range(self, a: Tensor, b: Tensor) -> bool:
+        """Whether `_Matches` can compare: exponentials of centered logits stay in float32."""
+        lengths = [torch.linalg.vector_norm(one, dim=-1).amax() for one in (a, b)]
+        bias = self.position_bias.flatten(1)
+        spread = 0.5 * (bias.amax(1) - bias.amin(1)) + self.logit_scale.exp() * math.prod(lengths)
+        return bool((spread < _LARGEST_EXPONENT).all())
+
     def _matches(self, first: Tensor, second: Tensor) -> Tensor:
         """The pooled similarities, mean of both directions, ``(...)``."""
         first, second, shape = grid(first, second)
-        parts = [self._descriptors(one) for one in (first, second)]  # (k, n, heads, s², head_dim)
-        parts += [self._salient(one) for one in parts]
+        parts = [self._descriptors(one).transpose(1, 2).contiguous() for one in (first, second)]
+        for one in parts[:2]:  # (k, heads, n, s², head_dim)
+            parts.append(torch.einsum("khnsd,hd->khns", one, self.saliency).softmax(-1))
         scale, bias = self.logit_scale.exp(), self._by_location(self._symmetric_bias())
-        learns = torch.is_grad_enabled()
-        parts = [one.transpose(1, 2).contiguous() for one in parts]
-        scores = _Matches.apply(*parts, scale, bias, learns)
+        scores = _Matches.apply(*parts, scale, bias, torch.is_grad_enabled())
         return torch.einsum("khnm,h->knm", scores, self.match_weight).reshape(shape)
 
     def attention(self, first: Tensor, second: Tensor) -> Tensor:
@@ -320,28 +329,30 @@ class _Matches(torch.autograd.Function):
             of_logits = torch.empty_like(of_dots)
             of_scale = torch.empty_like(scores)
             there, back = a.new_empty(k, heads, n, s, m), a.new_empty(k, heads, n, m, s)
+        # One exponential serves the softmax over either image: both divide it by its sums.
+        bias = bias - 0.5 * (bias.amax((1, 2), keepdim=True) + bias.amin((1, 2), keepdim=True))
         scale, bias = scale[:, None, None, None, None], bias[:, None, :, None]
         for i, j in _blocks(k, n, heads * s * m * s, a.is_cpu):
             x, y = a[i, :, j], b[i]
             dots = (x.flatten(2, 3) @ y.flatten(2, 3).mT).view(*x.shape[:4], m, s)
-            logits = torch.addcmul(bias, dots, scale)
-            rows, columns = logits.softmax(-1), logits.softmax(-3)  # attention of a, of b
-            expected_a = torch.mul(rows, dots, out=logits).sum(-1)  # (.., heads, n, s², m)
-            expected_b = torch.mul(columns, dots, out=logits).sum(-3)  # (.., heads, n, m, s²)
-            weight_a, weight_b = 0.5 * saliency_a[i, :, j, :, None], 0.5 * saliency_b[i, :, None]
-            score = (expected_a * weight_a).sum(-2) + (expected_b * weight_b).sum(-1)
-            scores[i, :, j] = score
+            weights = torch.addcmul(bias, dots, scale).exp_()
+            sum_a, sum_b = weights.sum(-1), weights.sum(-3)  # (.., heads, n, s², m), (.., m, s²)
+            products = weights * dots
+            expected_a, expected_b = products.sum(-1) / sum_a, products.sum(-3) / sum_b
+            share_a = 0.5 * saliency_a[i, :, j, :, None]
+            share_b = 0.5 * saliency_b[i, :, None]
+            scores[i, :, j] = (expected_a * share_a).sum(-2) + (expected_b * share_b).sum(-1)
             if not learns:
                 continue
             there[i, :, j], back[i, :, j] = expected_a, expected_b
-            rows *= weight_a[..., None]
-            columns *= weight_b[..., None, :, :]
+            share_a, share_b = share_a / sum_a, share_b / sum_b
             by_logits, by_dots = of_logits[i, :, j], of_dots[i, :, j]
-            torch.sub(dots, expected_a[..., None], out=by_logits).mul_(rows)
-            by_logits += torch.sub(dots, expected_b[..., None, :, :], out=by_dots).mul_(columns)
-            rows += columns
-            torch.addcmul(rows, by_logits, scale, out=by_dots)
+            torch.add(share_a[..., None], share_b[..., None, :, :], out=by_dots).mul_(weights)
+            share_a, share_b = share_a * expected_a, share_b * expected_b
+            torch.add(share_a[..., None], share_b[..., None, :, :], out=products).mul_(weights)
+            torch.mul(by_dots, dots, out=by_logits).sub_(products)
             of_scale[i, :, j] = dots.mul_(by_logits).sum(-3).sum(-1)
+            by_dots.addcmul_(by_logits, scale)
         if learns:
             ctx.save_for_backward(a, b, of_dots, of_logits, of_scale, there, back)
         return scores

@@ -138,6 +138,37 @@ def test_blocks_have_the_gradients_of_a_plain_computation(
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(("scale", "in_blocks"), [(10.0, True), (70.0, True), (1000.0, False)])
+def test_sharp_attention_stays_finite_and_right(
+    monkeypatch: pytest.MonkeyPatch, scale: float, in_blocks: bool
+) -> None:
+    """No exponential of a logit leaves float32, wherever one serves both softmaxes."""
+    calls = []
+    apply = similarities._Matches.apply
+    monkeypatch.setattr(similarities._Matches, "apply", lambda *a: [calls.append(1), apply(*a)][1])
+    similarity = CrossAttention(1 + 9 * 4, 1, 4, logit_scale_init=scale)
+    maps = torch.nn.functional.normalize(random(7, 9, 4), dim=-1).flatten(1)
+    maps[0], maps[1] = maps[0, :4].repeat(9), -maps[0, :4].repeat(9)  # logits far below all others
+    first, second = (torch.nn.functional.pad(one, (1, 0)) for one in (maps[:, None], maps))
+    gradients = {}
+    for dtype in (torch.float32, torch.float64):
+        inputs = [one.to(dtype).requires_grad_() for one in (first, second)]
+        network = similarity.to(dtype)
+        scores = network(*inputs)
+        found = torch.autograd.grad(scores.sum(), [*inputs, *network.parameters()])
+        gradients[dtype] = [scores, *found]
+    assert len(calls) == 2 * in_blocks
+    with torch.no_grad():
+        one, other = first.double()[:, 0], second.double()
+        there = [[slow_attention(similarity, a, b) for b in other] for a in one]
+        both = torch.tensor(there, dtype=torch.float64)
+        expected = 0.5 * (both + both.T) + similarity.linear.linear.bias
+    torch.testing.assert_close(gradients[torch.float64][0].detach(), expected)
+    for one, other in zip(*gradients.values(), strict=True):
+        # That of the scale is a sum of 49 x 162 numbers of either sign, up to 10 in size.
+        torch.testing.assert_close(one.detach().double(), other.detach(), rtol=1e-4, atol=2e-3)
+
+
 def test_nothing_is_kept_for_gradients_that_nobody_asks_for() -> None:
     similarity = CrossAttention(28, 4, 6)
     with torch.no_grad():
