@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -133,15 +134,24 @@ class CrossAttention(nn.Module):
         self.channel_weights: nn.Parameter | None = None
         if check.boolean("channelwise_l1", channelwise_l1):
             self.channel_weights = nn.Parameter(torch.zeros(heads, head_dim))
+        self.position_bias = nn.Parameter(torch.empty(heads, 2 * size - 1, 2 * size - 1))
+        self.relative_index: Tensor  # (s², s²), into the flattened offsets
+        index = torch.empty(size**2, size**2, dtype=torch.int64)
+        self.register_buffer("relative_index", index, persistent=False)
+        if not index.is_meta:  # there arithmetic imports torch._dynamo, which takes seconds
+            self._set_positions()
+
+    @torch.no_grad()
+    def _set_positions(self) -> None:
+        """Number the offsets of two locations, and set their biases."""
         # The bias of each offset (down, across) starts at minus half its squared length.
+        size = self.map_size
         offsets = torch.arange(1 - size, size, dtype=torch.float32).square()
-        bias = -0.5 * (offsets[:, None] + offsets[None, :])
-        self.position_bias = nn.Parameter(bias.repeat(heads, 1, 1))  # (heads, 2s - 1, 2s - 1)
+        self.position_bias.copy_(-0.5 * (offsets[:, None] + offsets[None, :]))
         row, column = torch.arange(size**2) // size, torch.arange(size**2) % size
         down = row[:, None] - row[None, :] + size - 1
         across = column[:, None] - column[None, :] + size - 1
-        self.relative_index: Tensor  # (s², s²), into the flattened offsets
-        self.register_buffer("relative_index", down * (2 * size - 1) + across, persistent=False)
+        self.relative_index.copy_(down * (2 * size - 1) + across)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Compare embeddings."""
@@ -251,7 +261,8 @@ def grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
     rows = end
     while rows and second.shape[rows - 1] == 1:
         rows -= 1
-    shape = torch.broadcast_shapes(first.shape[:-1], second.shape[:-1])
+    # NumPy: torch.broadcast_shapes imports SymPy, which takes most of a second.
+    shape = torch.Size(np.broadcast_shapes(first.shape[:-1], second.shape[:-1]))
     k, n, m = (math.prod(part) for part in (shape[:rows], shape[rows:end], shape[end:]))
     first = first.expand(*shape[:end], *first.shape[end:]).reshape(k, n, first.shape[-1])
     second = second.expand(*shape[:rows], *second.shape[rows:]).reshape(k, m, second.shape[-1])
