@@ -233,7 +233,8 @@ def measure_predict(code: Checkout, options: argparse.Namespace, folder: str) ->
 def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
     """An evaluation as a command and, for this checkout, its parts in this process."""
     line = ["-m", "siamese_oneshot.evaluate", options.model, "logger=none", "mnist=false"]
-    values = {"evaluate: command, s": code.run(*line, *code.overrides, folder=folder).seconds}
+    ran = code.run(*line, *code.overrides, folder=folder)
+    values = {"evaluate: command, s": ran.seconds, "evaluate: s of processor": ran.processor}
     if code.root != ROOT:
         return values
     from siamese_oneshot.data.datamodule import OmniglotDataModule
