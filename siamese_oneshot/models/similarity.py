@@ -50,7 +50,7 @@ class WeightedL1(nn.Module):
                 return self.linear((first - second).abs()).squeeze(-1)
             a, b, shape = grid(first, second)
             distances: Tensor = _WeightedL1.apply(a, b, weight[0])
-            return distances.reshape(shape) + bias
+            return distances.reshape(shape) + bias[0]
 
 
 def side_of_map(embedding_dim: int, global_dim: int, local_dim: int) -> int:
@@ -171,9 +171,12 @@ class CrossAttention(nn.Module):
     @torch.no_grad()
     def _is_within_range(self, a: Tensor, b: Tensor) -> bool:
         """Whether `_Matches` can compare: exponentials of centered logits stay in float32."""
-        lengths = [torch.linalg.vector_norm(one, dim=-1).amax() for one in (a, b)]
+        if not a.numel() or not b.numel() or a.dtype == torch.float16:
+            return False
+        largest = math.prod(torch.linalg.vector_norm(one, dim=-1).amax() for one in (a, b))
         bias = self.position_bias.flatten(1)
-        spread = 0.5 * (bias.amax(1) - bias.amin(1)) + self.logit_scale.exp() * math.prod(lengths)
+        spread = 0.5 * (bias.amax(1) - bias.amin(1)) + self.logit_scale.exp() * largest
+        spread += 2 * torch.as_tensor(largest).clamp(min=1).log()  # they are weights of products
         return bool((spread < _LARGEST_EXPONENT).all())
 
     def _matches(self, first: Tensor, second: Tensor) -> Tensor:
@@ -286,7 +289,7 @@ class _WeightedL1(torch.autograd.Function):
         """Compare."""
         ctx.save_for_backward(first, second, weight)
         distances = first.new_empty(*first.shape[:2], second.shape[1])
-        for i, j in _blocks(len(first), first.shape[1], second[0].numel(), first.is_cpu):
+        for i, j in _blocks(len(first), first.shape[1], math.prod(second.shape[1:]), first.is_cpu):
             distances[i, j] = (first[i, j, None] - second[i, None]).abs_() @ weight
         return distances
 
@@ -297,7 +300,7 @@ class _WeightedL1(torch.autograd.Function):
         first, second, weight = ctx.saved_tensors
         of_first, of_second = torch.empty_like(first), torch.zeros_like(second)
         of_weight = torch.zeros_like(weight)
-        for i, j in _blocks(len(first), first.shape[1], second[0].numel(), first.is_cpu):
+        for i, j in _blocks(len(first), first.shape[1], math.prod(second.shape[1:]), first.is_cpu):
             difference, upstream = first[i, j, None] - second[i, None], gradient[i, j]
             of_weight += upstream.reshape(1, -1).mm(difference.abs().flatten(0, 2))[0]
             signs = difference.sign_().mul_(upstream[..., None])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -167,6 +169,40 @@ def test_sharp_attention_stays_finite_and_right(
     for one, other in zip(*gradients.values(), strict=True):
         # That of the scale is a sum of 49 x 162 numbers of either sign, up to 10 in size.
         torch.testing.assert_close(one.detach().double(), other.detach(), rtol=1e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize("similarity", [WeightedL1(28), CrossAttention(28, 4, 6)])
+def test_scores_have_the_shape_that_is_broadcast(similarity: torch.nn.Module) -> None:
+    for first, second in [
+        ((), ()),
+        ((0, 1), (2,)),
+        ((3, 1), (0,)),
+        ((0,), (0,)),
+        ((0, 2, 1), (3,)),
+    ]:
+        scores = similarity(random(*first, 28), random(*second, 28))
+        assert scores.shape == torch.broadcast_shapes(first, second)
+
+
+def test_long_descriptors_and_half_precision_overflow_nowhere() -> None:
+    """An exponential that is in range may leave it as the weight of a product."""
+    similarity = CrossAttention(2 + 9 * 8, 2, 8, logit_scale_init=1e-6)
+    with torch.no_grad():
+        similarity.position_bias.fill_(-78)
+        similarity.position_bias[0, 2, 2] = 78
+    first, second = (1e3 * random(3, 74, seed=seed) for seed in (1, 2))
+    exact = copy.deepcopy(similarity).double()(first.double(), second.double())
+    torch.testing.assert_close(similarity(first, second).double(), exact, rtol=1e-5, atol=1e-5)
+    similarity = CrossAttention(2 + 9 * 8, 2, 8, logit_scale_init=20.0)
+    parts = (random(4, 9, 8, seed=seed) for seed in (1, 2))
+    first, second = (
+        torch.nn.functional.pad(torch.nn.functional.normalize(one, dim=-1).flatten(1), (2, 0))
+        for one in parts
+    )
+    second[0] = first[0]  # a logit of 20, whose exponential is no float16
+    exact = similarity(first, second)
+    half = similarity.half()(first.half(), second.half())
+    torch.testing.assert_close(half.float(), exact, rtol=0.02, atol=0.02)
 
 
 def test_nothing_is_kept_for_gradients_that_nobody_asks_for() -> None:
