@@ -97,11 +97,11 @@ model.encoder.padding=full | valid, same
 model.encoder.batch_norm=1 | true or false
 model.encoder.local_dim=-1 | 0 or more
 model.encoder.dropout=2 | from 0 to 1
-! model.encoder.embedding_dim=0 | give the encoder an embedding_dim of 1 or more
+model.encoder.embedding_dim=0 | 1 or more
 model.encoder.activation=gelu | relu
 model.encoder.background_value=nan | number
 model=dense model.encoder.hidden=[0] | 1 or
-! model=cross_attention model.encoder.local_dim=0 | local_dim=0 | 1 or more
+model=cross_attention model.encoder.local_dim=0 | 1 or more
 ! model=cross_attention model.similarity.local_dim=7 | model.similarity | 7
 ! model=cross_attention model.similarity.heads=7 | heads | 7
 model=cross_attention model.similarity.channelwise_l1=2 | true or

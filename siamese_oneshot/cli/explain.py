@@ -20,6 +20,7 @@ from siamese_oneshot.utils.text import hint, nearest
 
 _KEYWORD = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _NODE = re.compile(r"^full_key: (.+)$", re.MULTILINE)
+_REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
 _NO_TARGET = re.compile(r"Error locating target '([^']*)'|Target '([^']*)' is blocklisted")
 _CALLED = re.compile(r"Error in call to target '([^']*)'")
 _OURS = "siamese_oneshot."
@@ -95,7 +96,7 @@ def _node(causes: list[BaseException]) -> str:
 def _refused_argument(
     error: ArgumentError, causes: list[BaseException], cfg: DictConfig | None
 ) -> str:
-    """Name the configuration key that an argument came from.
+    """Name the configuration key that an argument came from, if need be by interpolation.
 
     Keys that end in the argument's name are ranked by: the node whose target raised the error
     (innermost first), the node that Hydra was instantiating, an equal value, and their length.
@@ -121,8 +122,20 @@ def _refused_argument(
     if not keys and parent:
         keys = [f"{key}.{rest}" for key in keys_of(tree) if f".{key}".endswith(f".{parent}")]
     if keys:
-        return str(error.renamed(min(keys, key=rank)))
+        return str(error.renamed(_source(tree, min(keys, key=rank))))
     return f"{node}: {error}" if node else str(error)
+
+
+def _source(tree: Any, key: str) -> str:
+    """The key that another key's interpolation reads; the key itself if its value is its own."""
+    path, value = key.split("."), tree
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return key
+    dots = len(match[1])
+    return _source(tree, ".".join([*(path[:-dots] if dots else ()), match[2]]))
 
 
 def _raised_in(causes: list[BaseException]) -> list[str]:

@@ -114,9 +114,6 @@ class CrossAttention(nn.Module):
         channelwise_l1: bool = False,
     ) -> None:
         super().__init__()
-        if global_dim == 0:
-            message = "weighted L1 compares global embeddings: give the encoder an embedding_dim"
-            raise ArgumentError("global_dim", global_dim, message=f"{message} of 1 or more")
         self.global_dim = check.integer("global_dim", global_dim, 1)
         self.local_dim = check.integer("local_dim", local_dim, 1)
         self.heads = check.integer("heads", heads, 1)
