@@ -170,18 +170,19 @@ class CrossAttention(nn.Module):
         """Whether `_Matches` can compare: exponentials of centered logits stay in float32."""
         if not a.numel() or not b.numel() or a.dtype == torch.float16:
             return False
-        largest = math.prod(torch.linalg.vector_norm(one, dim=-1).amax() for one in (a, b))
+        longest_a, longest_b = (torch.linalg.vector_norm(one, dim=-1).amax() for one in (a, b))
+        largest = longest_a * longest_b  # dot product
         bias = self.position_bias.flatten(1)
         spread = 0.5 * (bias.amax(1) - bias.amin(1)) + self.logit_scale.exp() * largest
-        spread += 2 * torch.as_tensor(largest).clamp(min=1).log()  # they are weights of products
+        spread += 2 * largest.clamp(min=1).log()  # gradients multiply exponentials by two dots
         return bool((spread < _LARGEST_EXPONENT).all())
 
     def _matches(self, first: Tensor, second: Tensor) -> Tensor:
         """The pooled similarities, mean of both directions, ``(...)``."""
         first, second, shape = grid(first, second)
-        parts = [self._descriptors(one).transpose(1, 2).contiguous() for one in (first, second)]
-        for one in parts[:2]:  # (k, heads, n, s², head_dim)
-            parts.append(torch.einsum("khnsd,hd->khns", one, self.saliency).softmax(-1))
+        parts = [self._descriptors(one) for one in (first, second)]  # (k, n, heads, s², head_dim)
+        parts += [self._salient(one) for one in parts]
+        parts = [one.transpose(1, 2).contiguous() for one in parts]
         scale, bias = self.logit_scale.exp(), self._by_location(self._symmetric_bias())
         scores = _Matches.apply(*parts, scale, bias, torch.is_grad_enabled())
         return torch.einsum("khnm,h->knm", scores, self.match_weight).reshape(shape)
@@ -212,7 +213,7 @@ class CrossAttention(nn.Module):
 
     def _salient(self, a: Tensor) -> Tensor:
         """Saliency of each location, ``(..., heads, s²)``, which sums to 1 over locations."""
-        return (a @ self.saliency[..., None]).squeeze(-1).softmax(-1)
+        return torch.einsum("...hsd,hd->...hs", a, self.saliency).softmax(-1)
 
     def _by_location(self, bias: Tensor) -> Tensor:
         """Position bias of each pair of locations, ``(heads, s², s²)``."""
