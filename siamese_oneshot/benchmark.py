@@ -106,7 +106,8 @@ print(json.dumps({
     **{f"classifier: a query of 50 among {n} classes, ms": milliseconds(n, 50) for n in (50, 500)},
 }))
 """
-# A process counts the memory of the one that starts it as its own, so a small one does.
+# Linux counts the memory of the starting process in the peak of the started one: so the measured
+# command is started by a small process.
 _MEASURE = """
 import os, sys
 words = [sys.executable, *sys.argv[1:]]
@@ -137,10 +138,10 @@ class Checkout:
             seconds = time.perf_counter() - began
             output.seek(0)
             errors.seek(0)
-            printed, failed = output.read(), errors.read()
+            printed, said = output.read(), errors.read()
             if process.returncode:
-                raise UserError(f"{self.name}: {' '.join(words)} failed:\n{failed[-2000:]}")
-            processor, memory = map(float, failed.rsplit("\n", 1)[1].split())
+                raise UserError(f"{self.name}: {' '.join(words)} failed:\n{said[-2000:]}")
+            processor, memory = map(float, said.rsplit("\n", 1)[1].split())
             return Ran(seconds, processor, printed, memory)
 
 
