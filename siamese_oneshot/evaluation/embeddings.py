@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -105,13 +106,24 @@ def score_episodes(
 ) -> Tensor:
     """The similarity to each class, float32 ``(episodes, way)``.
 
-    ``queries`` are int64 ``(episodes,)``, ``supports`` int64 ``(episodes, way, shot)``.
+    ``queries`` are int64 ``(episodes,)``, ``supports`` int64 ``(episodes, way, shot)``. Successive
+    episodes with the same supports, as the 20 of a run, look them up and compare them together.
     """
     score = class_score(scorer)
-    step = max(1, ELEMENTS // (supports[0].numel() * embeddings.vectors.shape[1]))
+    numbers = supports[0].numel() * embeddings.vectors.shape[1]
+    _, repeats = supports.flatten(1).unique_consecutive(dim=0, return_counts=True)
+    repeated = math.gcd(*repeats.tolist())
+    fitting = (n for n in range(2, repeated + 1) if not repeated % n and n * numbers <= ELEMENTS)
+    shared = max(fitting, default=1)  # episodes that have their supports in common
+    step = max(1, ELEMENTS // (numbers * shared))
+    groups = zip(
+        queries.view(-1, shared).split(step),
+        supports[::shared].contiguous().split(step),
+        strict=True,
+    )
     parts = (
-        score(embeddings[query][:, None], embeddings[support])
-        for query, support in zip(queries.split(step), supports.split(step), strict=True)
+        score(embeddings[query][:, :, None], embeddings[support][:, None]).flatten(0, 1)
+        for query, support in groups
     )
     return _joined(parts, len(queries))
 

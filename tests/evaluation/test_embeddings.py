@@ -79,13 +79,19 @@ def test_refuses_what_cannot_be_looked_up(embeddings: Embeddings) -> None:
 
 @pytest.mark.parametrize("shot", [1, 3])
 @pytest.mark.parametrize("elements", [2**24, 60, 1])  # all at once, a few, one by one
+@pytest.mark.parametrize("repeats", [[1] * 12, [6, 6], [12], [4, 2, 6]])  # of the same supports
 def test_episodes_equal_a_double_loop(
-    embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch, shot: int, elements: int
+    embeddings: Embeddings,
+    monkeypatch: pytest.MonkeyPatch,
+    shot: int,
+    elements: int,
+    repeats: list[int],
 ) -> None:
     monkeypatch.setattr(module, "ELEMENTS", elements)
     rng = torch.Generator().manual_seed(1)
-    queries = INDICES[torch.randint(7, (11,), generator=rng)]
-    supports = INDICES[torch.randint(7, (11, 2, shot), generator=rng)]
+    queries = INDICES[torch.randint(7, (12,), generator=rng)]
+    supports = INDICES[torch.randint(7, (len(repeats), 2, shot), generator=rng)]
+    supports = supports.repeat_interleave(torch.tensor(repeats), 0)
     seen: list[int] = []
     scorer = SimpleNamespace(score=watched(seen))
     scores = score_episodes(embeddings, queries, supports, scorer)  # type: ignore[arg-type]
@@ -95,6 +101,18 @@ def test_episodes_equal_a_double_loop(
         for query, ways in zip(queries.tolist(), supports.tolist(), strict=True)
     ]
     torch.testing.assert_close(scores, torch.tensor(expected))
+
+
+def test_episodes_with_the_same_supports_look_them_up_once(embeddings: Embeddings) -> None:
+    shapes = []
+
+    def score(one: Tensor, other: Tensor) -> Tensor:
+        shapes.append((one.shape, other.shape))
+        return compare(one, other)
+
+    supports = INDICES[torch.tensor([[0, 1], [2, 3]])].repeat_interleave(3, 0)[..., None]
+    score_episodes(embeddings, INDICES[:6], supports, SimpleNamespace(score=score))  # type: ignore[arg-type]
+    assert shapes == [((2, 3, 1, 1, 5), (2, 1, 2, 1, 5))]
 
 
 @pytest.mark.parametrize("elements", [2**24, 15, 1])
