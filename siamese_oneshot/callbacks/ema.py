@@ -29,6 +29,7 @@ class EMA(WeightAveraging):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Create the average. A checkpoint that is loaded later brings its own count of steps."""
+        trainer.precision_plugin.convert_module(pl_module)  # else only after it has been copied
         super().setup(trainer, pl_module, stage)
         self._count = None
 

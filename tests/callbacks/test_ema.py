@@ -41,13 +41,13 @@ class Probe(pl.LightningModule):
         return {name: value.detach().clone() for name, value in self.layer.state_dict().items()}
 
 
-def fit(*callbacks: pl.Callback) -> Probe:
+def fit(*callbacks: pl.Callback, precision: Any = "32-true") -> Probe:
     """Two epochs of 8 steps."""
     torch.manual_seed(3)
     probe, rng = Probe(), torch.Generator().manual_seed(0)
     batches: Any = list(torch.randn(8, 4, 2, generator=rng))
     loader: DataLoader[Tensor] = DataLoader(batches, batch_size=None)
-    trainer(callbacks).fit(probe, loader, loader)
+    trainer(callbacks, precision=precision).fit(probe, loader, loader)
     assert len(probe.steps) == 16
     return probe
 
@@ -61,6 +61,16 @@ def slow_average(steps: list[dict[str, Tensor]], decay: float) -> dict[str, Tens
             average[name] = keep * average[name] + (1 - keep) * value.double()
     counter = "1.num_batches_tracked"
     return average | {counter: steps[-1][counter].double()}
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_the_average_has_the_precision_of_the_weights(precision: str) -> None:
+    probe = fit(EMA(0.3), precision=precision)
+    weight = probe.weights()["0.weight"]
+    assert weight.dtype == (torch.float64 if precision == "64-true" else torch.bfloat16)
+    tolerance = 1e-12 if precision == "64-true" else 0.02
+    expected = slow_average(probe.steps, 0.3)["0.weight"]
+    torch.testing.assert_close(weight.double(), expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("decay", [0.999, 0.3])
@@ -78,5 +88,7 @@ def test_the_average_equals_a_slow_reference(decay: float) -> None:
 
 def test_training_continues_with_its_own_weights() -> None:
     """The steps are the same with an average and without."""
-    for plain, averaged in zip(fit().steps, fit(EMA(0.9)).steps, strict=True):
-        assert all(value.equal(averaged[name]) for name, value in plain.items())
+    for precision in ("32-true", "64-true"):
+        steps = (fit(precision=precision).steps, fit(EMA(0.9), precision=precision).steps)
+        for plain, averaged in zip(*steps, strict=True):
+            assert all(value.equal(averaged[name]) for name, value in plain.items())
