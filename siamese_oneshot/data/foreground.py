@@ -525,12 +525,12 @@ def _lines(mask: Mask) -> list[tuple[int, float, int]]:
     tolerant = maximum_filter1d(mask, 2 * math.ceil(_MAX_SLANT * width / 2) + 1, 0)
     if tolerant.mean(1).max() < _FULL:
         return []
-    columns = np.arange(width)
+    down, across = np.nonzero(mask)
     best: tuple[float, float, NDArray[np.float64]] = (0.0, 0.0, np.zeros(height))
     for slant in np.linspace(-_MAX_SLANT, _MAX_SLANT, 13):
-        rows = np.arange(height)[:, None] + np.rint(slant * (columns - width / 2)).astype(int)
-        sheared = mask[rows.clip(0, height - 1), columns] & (rows >= 0) & (rows < height)
-        profile = sheared.mean(1)
+        rows = down - np.rint(slant * (across - width / 2)).astype(int)
+        inside = rows[(rows >= 0) & (rows < height)]
+        profile = np.bincount(inside, minlength=height) / width
         full = float((profile[profile > _FULL] ** 4).sum())
         if full > best[0] + 1e-9 or (full > 0.999 * best[0] and abs(slant) < abs(best[1])):
             best = full, float(slant), profile
@@ -670,16 +670,17 @@ def _background_color(colors: Floats, region: Mask) -> Floats:
     for pixels, n_terms, n_fits, q in ((border, 3, 4, 0.15), (region, len(_TERMS), 6, 0.3)):
         rows, columns = np.nonzero(pixels)
         rows, columns = (index[:: len(rows) // _MAX_SAMPLES + 1] for index in (rows, columns))
-        basis = np.stack([y_powers[rows, i] * x_powers[columns, j] for i, j in _TERMS[:n_terms]], 1)
-        samples = colors[rows, columns]
+        # Terms and channels come first, since NumPy adds up short last axes slowly.
+        basis = np.stack([y_powers[rows, i] * x_powers[columns, j] for i, j in _TERMS[:n_terms]])
+        basis, samples = basis.astype(float), colors[rows, columns].T.astype(float)
         for _ in range(n_fits):
-            squared = ((samples - basis @ surface[:n_terms]) ** 2).sum(1)
+            squared = ((samples - surface[:n_terms].T @ basis) ** 2).sum(0)
             scale = max(4e-4, 6 * _quantile(squared, q))
             weight = 1 / (1 + squared / scale) ** 2
-            weighted = (basis * weight[:, None]).T
+            weighted = basis * weight
             # A small ridge penalty keeps the fit to a few pixels well-posed.
             ridge = np.diag([0.0, *[1e-3 * weight.sum()] * (n_terms - 1)])
-            surface[:n_terms] = np.linalg.solve(weighted @ basis + ridge, weighted @ samples)
+            surface[:n_terms] = np.linalg.solve(weighted @ basis.T + ridge, weighted @ samples.T)
     coefficients = np.zeros((3, 3, 3))  # exponent of y, exponent of x, channel
     for term, (i, j) in enumerate(_TERMS):
         coefficients[i, j] = surface[term]
