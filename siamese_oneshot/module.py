@@ -3,7 +3,7 @@
 from pytorch_lightning import Trainer
 from siamese_oneshot import OmniglotDataModule, SiameseModule
 
-Trainer(max_steps=3240).fit(SiameseModule(), datamodule=OmniglotDataModule())
+Trainer(max_steps=4320).fit(SiameseModule(), datamodule=OmniglotDataModule())
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class SiameseModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: Description | SiameseNetwork | None = "cross_attention",
+        model: Description | SiameseNetwork | None = "resnet_cross_attention",
         loss: Description | Loss = "episodic_ce",
         optimizer: Description | MakeOptimizer = "adamw",
         *,

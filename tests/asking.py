@@ -33,7 +33,7 @@ SMALL = {  # a training of two steps on generated alphabets, and an evaluation a
         "data.synthetic.n_drawers=3", "data.eval.way=3", "data.eval.n_pairs=20",
         "data.eval.val_runs=2", "data.eval.test_runs=2", "data.eval.koch_runs=2",
         "data.eval.n_cross_episodes=20", "model.encoder.image_size=24",
-        "model.encoder.filters=[2,2,2,2]",
+        "model.encoder.filters=[2,2,2]",
         "model.encoder.embedding_dim=4", "trainer.max_steps=2", "trainer.precision=32-true",
         "callbacks.validation_plots=null", "sampler.steps_per_epoch=2",
     ),

@@ -40,15 +40,15 @@ optimizer.lr=nan | number
 optimizer.lr=inf | number
 optimizer.lr=abc | number
 optimizer.lr=[1,2] | [1, 2] | number
-! optimizer.lr={conv9:1} | optimizer.lr.conv9 | Did you mean conv
-! optimizer.lr={conv1:1} | optimizer.lr | default
+! optimizer.lr={stage9:1} | optimizer.lr.stage9 | Did you mean stage
+! optimizer.lr={stage1:1} | optimizer.lr | default
 optimizer.weight_decay=-1 | 0 or more
 optimizer.weight_decay=abc | number
 optimizer.warmup=2 | from 0 to 1
 optimizer.min_lr_ratio=-1 | from 0 to 1
 optimizer.betas=[0.9,1] | below 1
 optimizer.betas=0.9 | list of 2 numbers
-optimizer=paper_sgd +optimizer.momentum.conv1=2 | from 0 to 1
+optimizer=paper_sgd +optimizer.momentum.stage1=2 | from 0 to 1
 optimizer=paper_sgd optimizer.decay=nan | from 0 to 1
 optimizer=paper_sgd optimizer.momentum_epochs=-1 | 0 or more
 loss.l2=-1 | 0 or more
@@ -85,26 +85,26 @@ sampler.n_composite=9 | from 0 to 1
 ! sampler.n_composite=1 sampler.n_way=3 | n_way | 4
 ! model.encoder.image_size=0 data.image_size=0 | image_size=0 | from 1 to
 ! data.image_size=100000 | image_size=100000 | from 1 to
-! model.encoder.image_size=3 data.image_size=3 | model.encoder | conv | 3x3
-! model.encoder.kernels=[50,3,3,3] | model.encoder | conv1 | 50x50 | 24x24
-! model.encoder.kernels=[5,3,3] | model.encoder | 4, 3, 4, 4
-model.encoder.kernels=[5,3,3,x] | [5, 3, 3, | integers
-model.encoder.filters=[2,2,2,-4] | 1 or more
-model.encoder.strides=[0,1,1,1] | 1 or more
-! model.encoder.pool_sizes=[9,9,9,9] | model.encoder | conv2 | 9x9 pool
-model.encoder.pool_sizes=[1,2,2,0] | 1 or more
-model.encoder.padding=full | valid, same
-model.encoder.batch_norm=1 | true or false
+! model.encoder.image_size=3 data.image_size=3 | model.encoder | 3x3
+! model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.kernels=[50,3,3,3] | 50x50
+! model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.kernels=[5,3,3] | 4, 3, 4
+model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.kernels=[5,3,3,x] | integers
+model.encoder.filters=[2,2,-4] | 1 or more
+model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.strides=[0,1,1,1] | 1 or more
+! model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.pool_sizes=[9,9,9,9] | conv2
+model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.pool_sizes=[1,2,2,0] | 1 or more
+model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.padding=full | valid, same
+model=cross_attention model.encoder.filters=[2,2,2,2] model.encoder.batch_norm=1 | true or false
 model.encoder.local_dim=-1 | 0 or more
 model.encoder.dropout=2 | from 0 to 1
 model.encoder.embedding_dim=0 | 1 or more
 model.encoder.activation=gelu | relu
 model.encoder.background_value=nan | number
 model=dense model.encoder.hidden=[0] | 1 or
-model=cross_attention model.encoder.local_dim=0 | 1 or more
-! model=cross_attention model.similarity.local_dim=7 | model.similarity | 7
-! model=cross_attention model.similarity.heads=7 | heads | 7
-model=cross_attention model.similarity.channelwise_l1=2 | true or
+model.encoder.local_dim=0 | 1 or more
+! model.similarity.local_dim=7 | model.similarity | 7
+! model.similarity.heads=7 | heads | 7
+model.similarity.channelwise_l1=2 | true or
 model.similarity.weight_init=abc | number
 model.init=he | paper, replication, torch
 model.encoder._target_=siamese_oneshot.models.conv_encoder.Nothing | no such class

@@ -27,7 +27,7 @@ def composed(*line: str, hydra: bool = False) -> DictConfig:
 EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 
-ON_MISSING = {"quick": "synthetic", "synthetic": "synthetic"}  # other experiments stop
+ON_MISSING = dict.fromkeys(("conv4", "quick", "synthetic"), "synthetic")  # other experiments stop
 
 
 def check_parts(cfg: DictConfig, build: bool = True) -> None:
@@ -40,7 +40,7 @@ def check_parts(cfg: DictConfig, build: bool = True) -> None:
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick",
+        "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick",
         "replication",
     }  # fmt: skip
 
@@ -120,20 +120,14 @@ def test_the_attention_of_any_encoder_can_be_left_out(line: list[str]) -> None:
 
 def test_heads_are_compared_on_one_encoder_by_one_recipe() -> None:
     models = composed("+sweep=heads", hydra=True).hydra.sweeper.params.model.split(",")
-    as_heads = [
-        "model.encoder.image_size=52",
-        "sampler.steps_per_epoch=140",
-        "trainer.max_steps=560",
-    ]
-    quick = composed("+experiment=quick", "data.split=vinyals", *as_heads)
     heads = [composed("+sweep=heads", f"model={name}") for name in models]
     assert len({cfg.model.similarity._target_ for cfg in heads}) == len(models) == 5
     own = {"embedding_dim", "local_dim", "activation"}  # of the last layers
-    shared = {key: value for key, value in quick.model.encoder.items() if key not in own}
+    shared = {key: value for key, value in heads[0].model.encoder.items() if key not in own}
     for cfg in heads:
         assert shared.items() <= dict(cfg.model.encoder).items()
         for part in ("loss", "optimizer", "sampler", "trainer"):
-            assert cfg[part] == quick[part]
+            assert cfg[part] == heads[0][part]
         assert (cfg.data.split, cfg.sampler.random_rot90, cfg.test) == ("vinyals", True, False)
         assert instantiate(cfg.model).encoder.image_size == 52
 
@@ -146,5 +140,5 @@ def test_the_search_of_a_shape_holds_the_one_that_there_is(choice: list[str]) ->
     assert len(lines) == 10
     for one in OverridesParser.create().parse_overrides(lines):
         assert str(OmegaConf.select(cfg, one.key_or_group)) in [*one.sweep_string_iterator()]
-    there = composed(*choice).model.encoder
+    there = composed(*(choice or ["model=cross_attention"])).model.encoder
     assert (cfg.model.encoder.filters, cfg.model.encoder.kernels) == (there.filters, there.kernels)

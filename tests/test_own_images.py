@@ -27,7 +27,7 @@ SMALL = [
     "data.eval.n_cross_episodes=20",
 ]  # fmt: skip
 TRAIN = [
-    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8,8]",
+    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8]",
     "model.encoder.embedding_dim=16",
     "sampler.n_alphabets=2", "sampler.n_way=4", "sampler.n_drawers=2", "sampler.steps_per_epoch=2",
     "trainer.max_steps=2", "trainer.precision=32-true", "test=false", "trainer.accelerator=cpu",

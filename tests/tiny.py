@@ -10,7 +10,7 @@ SYNTHETIC = [  # few characters and episodes
     "data.eval.n_cross_episodes=40",
 ]  # fmt: skip
 NETWORK = [
-    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8,8]",
+    "model.encoder.image_size=24", "model.encoder.filters=[8,8,8]",
     "model.encoder.embedding_dim=16",
 ]  # fmt: skip
 TINY = [*SYNTHETIC, *NETWORK, "trainer.log_every_n_steps=1"]

@@ -95,7 +95,7 @@ def build_network(
 
 
 def build_model(
-    spec: str | Mapping[str, Any] = "cross_attention", **changes: Any
+    spec: str | Mapping[str, Any] = "resnet_cross_attention", **changes: Any
 ) -> SiameseNetwork:
     """Build a network by name, with the defaults of conf/model.
 

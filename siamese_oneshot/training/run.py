@@ -50,7 +50,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import load_trained, untrusted_targets
+from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
 from siamese_oneshot.runs.record import (
     OVERRIDES,
     check_identity,
@@ -528,7 +528,10 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
     trained = load_trained(where)
     weights = trained.network.state_dict()
     if other := _other_layers(module.network.state_dict(), weights):
-        asked = [text for text in trained.metadata.get("overrides") or () if "model" in text]
+        overrides = trained.metadata.get("overrides") or ()
+        asked = [text for text in overrides if "model" in text or "experiment" in text]
+        if not asked and where in PRETRAINED:  # of a former default
+            asked = [f"model={Path(PRETRAINED[where]).stem}"]
         like = f" with {' '.join(asked)}" if asked else ""
         raise UserError(
             f"init_from: {where} holds another network than the one asked for (it differs in "

@@ -63,7 +63,7 @@ def test_every_group_and_option_has_a_sentence() -> None:
 
 def test_the_default_option_is_marked() -> None:
     shown = command_help(conf_dir(), "config")
-    assert "(cross_attention)" in shown
+    assert "(resnet_cross_attention)" in shown
     assert "  +ablation " in shown
     assert "  model " in shown
 

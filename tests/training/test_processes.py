@@ -35,7 +35,10 @@ from siamese_oneshot.training.launch import (
 from siamese_oneshot.utils.distributed import gathered, is_first_process
 from siamese_oneshot.utils.errors import Stopped, UserError
 
-SETTINGS = [*EPISODES, *STEPS, "model.encoder.batch_norm=false", "callbacks.validation_plots=null"]
+SETTINGS = [
+    *EPISODES, *STEPS, "model=cross_attention", "model.encoder.filters=[8,8,8,8]",
+    "model.encoder.batch_norm=false", "callbacks.validation_plots=null",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

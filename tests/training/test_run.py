@@ -161,6 +161,8 @@ def test_a_training_begins_from_the_weights_of_another(
     refusal = refused(tmp_path / "other", capsys, *begin, "model.encoder.embedding_dim=8")
     assert "another network than the one asked for (it differs in" in refusal
     assert "model.encoder.embedding_dim=16" in refusal, "what it was trained with"
+    refusal = refused(tmp_path / "other", capsys, *SHORT, "init_from=pretrained")
+    assert "choose the model that its training used with model=cross_attention" in refusal
 
 
 def test_weights_are_not_tested_on_what_they_learned(
@@ -202,7 +204,7 @@ def test_the_log_says_how_convolutions_are_computed(
     folder, _ = finished
     run(tmp_path, *EPISODES, *STEPS, "model.encoder.conv_impl=fourier", "test=false")
     assert "32-true, convolutions: direct\n" in (folder / "train.log").read_text()
-    expected = "32-true, convolutions: conv2, conv3, conv4 by Fourier transform\n"  # not conv1
+    expected = "32-true, convolutions: stage1, stage2, stage3 by Fourier transform\n"
     assert expected in (tmp_path / "train.log").read_text()
     losses = logged(tmp_path, "train/loss"), logged(folder, "train/loss")
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
