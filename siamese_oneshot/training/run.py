@@ -529,8 +529,9 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
     weights = trained.network.state_dict()
     if other := _other_layers(module.network.state_dict(), weights):
         overrides = trained.metadata.get("overrides") or ()
-        asked = [text for text in overrides if "model" in text or "experiment" in text]
-        if not asked and where in PRETRAINED:  # of a former default
+        chosen = ("model", "experiment")
+        asked = [text for text in overrides if text.lstrip("+").startswith(chosen)]
+        if not asked and where in PRETRAINED:  # whose file has the name of its model
             asked = [f"model={Path(PRETRAINED[where]).stem}"]
         like = f" with {' '.join(asked)}" if asked else ""
         raise UserError(
