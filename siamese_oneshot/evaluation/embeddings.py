@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.models.siamese import mean_of_shots
+from siamese_oneshot.models.similarity import RowScore
 from siamese_oneshot.utils.errors import UserError
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
@@ -27,7 +28,8 @@ class PairScorer(Protocol):
     """The interface of networks and baselines.
 
     A scorer may also have ``score_class``, as `SiameseNetwork` has; without it the similarities to
-    the support images of a class are averaged.
+    the support images of a class are averaged. And it may have ``row_scorer``, as `CrossAttention`
+    has, which then takes the place of both in episodes.
     """
 
     def embed(self, images: Tensor) -> Tensor:
@@ -62,15 +64,28 @@ class Embeddings:
         if bool((indices[1:] <= indices[:-1]).any()):
             raise ValueError("indices must ascend")
         self.indices, self.vectors = indices, vectors
+        self._row_scorer: tuple[PairScorer | None, RowScore | None] = (None, None)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """Embeddings ``(*indices.shape, d)``; a KeyError if an image was not embedded."""
+        row = self.rows(indices)
+        # index_select copies whole rows, which is twice as fast as indexing.
+        return self.vectors.index_select(0, row.flatten()).view(*row.shape, self.vectors.shape[1])
+
+    def rows(self, indices: Tensor) -> Tensor:
+        """Where the embeddings of images are; a KeyError if an image was not embedded."""
         indices = indices.to(self.indices.device)
         row = torch.searchsorted(self.indices, indices).clamp(max=len(self.indices) - 1)
         if not torch.equal(self.indices[row], indices):
             raise KeyError("an index has no embedding")
-        # index_select copies whole rows, which is twice as fast as indexing.
-        return self.vectors.index_select(0, row.flatten()).view(*row.shape, self.vectors.shape[1])
+        return row
+
+    def row_scorer(self, scorer: PairScorer) -> RowScore | None:
+        """The scorer's ``row_scorer`` for these embeddings, made once; None if it has none."""
+        if self._row_scorer[0] is not scorer:
+            make = getattr(scorer, "row_scorer", None)
+            self._row_scorer = scorer, None if make is None else make(self.vectors)
+        return self._row_scorer[1]
 
 
 @torch.no_grad()
@@ -109,10 +124,17 @@ def score_episodes(
     ``queries`` are int64 ``(episodes,)``, ``supports`` int64 ``(episodes, way, shot)``. Successive
     episodes with the same supports, as the 20 of a run, look them up and compare them together.
     """
-    score = class_score(scorer)
-    numbers = supports[0].numel() * embeddings.vectors.shape[1]
     _, repeats = supports.flatten(1).unique_consecutive(dim=0, return_counts=True)
     repeated = math.gcd(*repeats.tolist())
+    if (compare := embeddings.row_scorer(scorer)) is not None:
+        query, support = (
+            embeddings.rows(queries),
+            embeddings.rows(supports[::repeated].contiguous()),
+        )
+        scores = compare(query.view(-1, repeated), support.flatten(1))
+        return scores.view(supports.shape).mean(-1)
+    score = class_score(scorer)
+    numbers = supports[0].numel() * embeddings.vectors.shape[1]
     fitting = (n for n in range(2, repeated + 1) if not repeated % n and n * numbers <= ELEMENTS)
     shared = max(fitting, default=1)  # episodes that have their supports in common
     step = max(1, ELEMENTS // (numbers * shared))

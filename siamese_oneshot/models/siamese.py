@@ -58,6 +58,14 @@ class SiameseNetwork(nn.Module):
         own = getattr(self.similarity, "score_class", None)
         return mean_of_shots(self.score, query, supports) if own is None else own(query, supports)
 
+    def row_scorer(self, table: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The similarity's ``row_scorer`` for a table of embeddings; None if it has none.
+
+        Nor where it has ``score_class``, by which several supports of a class are compared.
+        """
+        own = getattr(self.similarity, "row_scorer", None)
+        return None if own is None or hasattr(self.similarity, "score_class") else own(table)
+
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits ``(n,)`` of pairs of images ``(n, 1, size, size)``, in one pass of the encoder."""
         first, second = self.embed(torch.stack([first, second]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
+
+RowScore = Callable[[Tensor, Tensor], Tensor]
 
 _LARGEST_EXPONENT = 80  # exp(-80), exp(80) and sums of many of them are within float32
 _BLOCK = 2**18  # numbers of an intermediate result that stay in a CPU's cache
@@ -181,11 +183,55 @@ class CrossAttention(nn.Module):
         """The pooled similarities, mean of both directions, ``(...)``."""
         first, second, shape = grid(first, second)
         parts = [self._descriptors(one) for one in (first, second)]  # (k, n, heads, s², head_dim)
-        parts += [self._salient(one) for one in parts]
-        parts = [one.transpose(1, 2).contiguous() for one in parts]
+        return self._matches_of(*parts, *(self._salient(one) for one in parts)).reshape(shape)
+
+    def _matches_of(self, *parts: Tensor) -> Tensor:
+        """The same of descriptors and saliencies ``(k, n, heads, s², …)``: ``(k, n, m)``."""
+        parts = tuple(one.transpose(1, 2).contiguous() for one in parts)
         scale, bias = self.logit_scale.exp(), self._by_location(self._symmetric_bias())
         scores = _Matches.apply(*parts, scale, bias, torch.is_grad_enabled())
-        return torch.einsum("khnm,h->knm", scores, self.match_weight).reshape(shape)
+        return torch.einsum("khnm,h->knm", scores, self.match_weight)
+
+    @torch.no_grad()
+    def row_scorer(self, table: Tensor) -> RowScore | None:
+        """A faster `forward` for many comparisons of the rows of a table.
+
+        The saliency of a row is computed once, and a block's rows are copied when it needs them.
+
+        Args:
+            table: Embeddings ``(rows, embedding_dim)``, which must not change.
+
+        Returns:
+            A function of int64 rows ``(k, n)`` and ``(k, m)``, of which each of n is compared with
+            each of m: scores ``(k, n, m)``. None where `forward` must compare: on a GPU, with
+            ``channelwise_l1``, where dot products are out of range, and where it is overridden.
+        """
+        descriptors = self._descriptors(table)
+        own = type(self).forward is CrossAttention.forward and self.channel_weights is None
+        if not own or not table.is_cpu or table.dtype != self.position_bias.dtype:
+            return None
+        if not self._is_within_range(descriptors, descriptors):
+            return None
+        saliency = torch.cat([self._salient(part) for part in descriptors.split(256)])
+        columns = [table[:, : self.global_dim], table[:, self.global_dim :], saliency]
+
+        def gathered(rows: Tensor) -> list[Tensor]:
+            flat = rows.flatten()
+            parts = [one.index_select(0, flat).unflatten(0, rows.shape) for one in columns]
+            return [parts[0], self._by_head(parts[1]), parts[2]]
+
+        @torch.no_grad()
+        def score(first: Tensor, second: Tensor) -> Tensor:
+            (k, n), m = first.shape, second.shape[1]
+            scores = table.new_empty(k, n, m)
+            with torch.autocast("cpu", enabled=False):
+                for i, j in _blocks(k, n, m * saliency[0].numel() * self.map_size**2, True):
+                    one, other = gathered(first[i, j]), gathered(second[i])
+                    matches = self._matches_of(one[1], other[1], one[2], other[2])
+                    scores[i, j] = self.linear(one[0][:, :, None], other[0][:, None]) + matches
+            return scores
+
+        return score
 
     def attention(self, first: Tensor, second: Tensor) -> Tensor:
         """Where the locations of ``first`` look in ``second``, averaged over heads.
@@ -223,8 +269,11 @@ class CrossAttention(nn.Module):
 
     def _descriptors(self, embeddings: Tensor) -> Tensor:
         """Local descriptors of each head, ``(..., heads, s², head_dim)``."""
+        return self._by_head(embeddings[..., self.global_dim :])
+
+    def _by_head(self, local: Tensor) -> Tensor:
         shape = self.map_size**2, self.heads, self.local_dim // self.heads
-        return embeddings[..., self.global_dim :].unflatten(-1, shape).transpose(-2, -3)
+        return local.unflatten(-1, shape).transpose(-2, -3)
 
     def _pooled(self, a: Tensor, b: Tensor, dots: Tensor, attention: Tensor) -> Tensor:
         """Similarities of ``a`` to what it attends to in ``b``, pooled over locations and heads.
@@ -349,7 +398,7 @@ class _Matches(torch.autograd.Function):
             dots = (x.flatten(2, 3) @ y.flatten(2, 3).mT).view(*x.shape[:4], m, s)
             weights = torch.addcmul(bias, dots, scale).exp_()
             sum_a, sum_b = weights.sum(-1), weights.sum(-3)  # (.., heads, n, s², m), (.., m, s²)
-            products = weights * dots
+            products = weights * dots if learns else weights.mul_(dots)
             expected_a, expected_b = products.sum(-1) / sum_a, products.sum(-3) / sum_b
             share_a = 0.5 * saliency_a[i, :, j, :, None]
             share_b = 0.5 * saliency_b[i, :, None]

@@ -16,6 +16,7 @@ from siamese_oneshot.evaluation.embeddings import (
     score_episodes,
     score_pairs,
 )
+from siamese_oneshot.models.siamese import build_model
 
 INDICES = torch.tensor([2, 3, 7, 11, 12, 20, 31])
 
@@ -113,6 +114,27 @@ def test_episodes_with_the_same_supports_look_them_up_once(embeddings: Embedding
     supports = INDICES[torch.tensor([[0, 1], [2, 3]])].repeat_interleave(3, 0)[..., None]
     score_episodes(embeddings, INDICES[:6], supports, SimpleNamespace(score=score))  # type: ignore[arg-type]
     assert shapes == [((2, 3, 1, 1, 5), (2, 1, 2, 1, 5))]
+
+
+@pytest.mark.parametrize("shot", [1, 3])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_scorer_of_rows_prepares_a_table_once_and_has_the_same_scores(
+    shot: int, repeats: int
+) -> None:
+    rng = torch.Generator().manual_seed(5)
+    network = build_model("cross_attention").eval()
+    vectors = 0.2 * torch.rand(7, network.encoder.embedding_dim, generator=rng)  # type: ignore[arg-type]
+    embeddings = Embeddings(INDICES, vectors)
+    queries = INDICES[torch.randint(7, (6,), generator=rng)]
+    supports = INDICES[torch.randint(7, (6 // repeats, 4, shot), generator=rng)]
+    supports = supports.repeat_interleave(repeats, 0)
+    scores = score_episodes(embeddings, queries, supports, network)
+    plain = SimpleNamespace(score=network.score)
+    expected = score_episodes(Embeddings(INDICES, vectors), queries, supports, plain)  # type: ignore[arg-type]
+    torch.testing.assert_close(scores, expected)
+    made = embeddings.row_scorer(network)
+    assert made is not None
+    assert embeddings.row_scorer(network) is made
 
 
 @pytest.mark.parametrize("elements", [2**24, 15, 1])

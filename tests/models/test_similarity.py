@@ -140,6 +140,40 @@ def test_blocks_have_the_gradients_of_a_plain_computation(
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("block", [1, 300, 10**6])
+@pytest.mark.parametrize(("n", "m"), [(1, 4), (3, 2), (1, 0)])
+def test_rows_of_a_table_are_compared_as_by_the_similarity(
+    monkeypatch: pytest.MonkeyPatch, block: int, n: int, m: int
+) -> None:
+    monkeypatch.setattr(similarities, "_BLOCK", block)
+    similarity = CrossAttention(5 + 4 * 6, 5, 6, heads=2).double()
+    rng = torch.Generator().manual_seed(4)
+    for weight in similarity.parameters():
+        torch.nn.init.normal_(weight, generator=rng)
+    table = random(8, 29).double()
+    compare = similarity.row_scorer(table)
+    assert compare is not None
+    first, second = (torch.randint(8, (5, count), generator=rng) for count in (n, m))
+    scores = compare(first, second)
+    assert scores.shape == (5, n, m)
+    assert not scores.requires_grad
+    expected = similarity(table[first][:, :, None], table[second][:, None])
+    torch.testing.assert_close(scores, expected.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_rows_are_left_to_the_similarity_where_blocks_cannot_compare_them() -> None:
+    class Halved(CrossAttention):
+        def forward(self, first: Tensor, second: Tensor) -> Tensor:
+            return 0.5 * super().forward(first, second)
+
+    table = random(3, 28)
+    assert CrossAttention(28, 4, 6).row_scorer(table) is not None
+    assert CrossAttention(28, 4, 6).row_scorer(table.double()) is None
+    assert CrossAttention(28, 4, 6, logit_scale_init=1e4).row_scorer(table) is None
+    assert CrossAttention(28, 4, 6, channelwise_l1=True).row_scorer(table) is None
+    assert Halved(28, 4, 6).row_scorer(table) is None
+
+
 @pytest.mark.parametrize(("scale", "in_blocks"), [(10.0, True), (70.0, True), (1000.0, False)])
 def test_sharp_attention_stays_finite_and_right(
     monkeypatch: pytest.MonkeyPatch, scale: float, in_blocks: bool
