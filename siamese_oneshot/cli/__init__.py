@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.entry_point import entry_point
+from siamese_oneshot.utils.imports import stand_in
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,15 +34,9 @@ def import_torchmetrics() -> None:
     Its audio metrics only look whether that has ``hamming``, for a package of old; the import is a
     tenth of a command's time until the first training step. Who needs it imports it afterwards.
     """
-    name = "scipy.signal"
-    if name in sys.modules or "torchmetrics" in sys.modules:
-        return
-    stand_in = ModuleType(name)
-    stand_in.hamming = None  # type: ignore[attr-defined]
-    sys.modules[name] = stand_in
-    with suppress(ImportError):  # of a version that needs more of it, which is imported as usual
+    # ImportError: of a version that needs more of it, which is imported as usual.
+    with suppress(ImportError), stand_in("scipy.signal", hamming=None):
         import torchmetrics  # noqa: F401
-    del sys.modules[name]
 
 
 @entry_point()

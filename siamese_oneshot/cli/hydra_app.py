@@ -113,7 +113,8 @@ def run(
         if os.path.isabs(folder):  # else relative to the task's file
             folders = [Path(folder), *([] if extra_folder is None else [extra_folder])]
             suggest.refuse_misspelt_additions(overrides, folders, settings)
-        register_sweepers()
+        if sweeps or line.multirun or "sweep" in " ".join(overrides):
+            register_sweepers()  # slow to import
         with _hydra_process([*line.flags, *overrides]), _terminable():
             hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
         if job.error is not None:

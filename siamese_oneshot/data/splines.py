@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import BSpline
-from scipy.ndimage import gaussian_filter1d
 
 Array = NDArray[Any]
 INK_RADIUS = 2.45  # pixels of 105
@@ -274,6 +272,8 @@ class Hands:
         for end, curl in enumerate(stroke.curls):
             if curl:
                 controls = self._curl(controls, curl, end)
+        from scipy.interpolate import BSpline  # slow to import
+
         points = np.stack(controls)
         knots = np.arange(len(points) + 4) - 3
         at = np.linspace(0, len(points) - 3, _FINE * (len(points) - 3) + 1)
@@ -308,6 +308,8 @@ class Hands:
             at = at[np.linspace(0, own - 1, count).round().astype(int)]
             for axis in (0, 1):
                 out[k, :, axis] = np.interp(at, along[k], line[k, :, axis])
+        from scipy.ndimage import gaussian_filter1d
+
         wobble = gaussian_filter1d(self.rng.normal(0, 1, out.shape), 3, axis=1)
         out = np.rint((out + self.amount * 0.7 * wobble) / self.grid) * self.grid
         fine = max(2, math.ceil(2 * float(np.max(self.spacing))))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
+from siamese_oneshot.utils.imports import stand_in
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import near
 
@@ -28,6 +29,9 @@ CHECKPOINT = ("auto", "always", "never")
 ID_FILE = "wandb_id.txt"
 _MAX_TAG = 64  # characters; W&B's limit
 INTERRUPTED = 255  # W&B's exit code for Ctrl-C, which separates killed runs from failed ones
+
+# W&B imports all of its launcher, a second, to ask it for the inputs of a launched job.
+_LAUNCHER = "wandb.sdk.launch.inputs.internal"
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +247,8 @@ def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeo
                 finish_timeout_raises=True,  # so that _finish can say how to upload the rest
             )  # fmt: skip
             options["mode"] = attempt
-            run = wandb.init(settings=settings, reinit="finish_previous", **options)
+            with stand_in(_LAUNCHER, StagedLaunchInputs=_NoInputs):
+                run = wandb.init(settings=settings, reinit="finish_previous", **options)
         except Exception as problem:
             log.warning("W&B cannot go %s: %s", attempt, problem)
             _tear_down()
@@ -255,6 +260,11 @@ def _start(options: dict[str, Any], mode: str, init_timeout: float, finish_timeo
         return run
     log.warning("continuing without W&B; metrics are in csv/ and result.json of %s", options["dir"])
     return None
+
+
+class _NoInputs:
+    def apply(self, run: object) -> None:
+        """Nothing."""
 
 
 def _tear_down() -> None:

@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -383,9 +384,10 @@ def _square(image: ImageInput) -> Image.Image:
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which has Greek, Cyrillic, Hebrew and Arabic letters, too."""
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    found = find_spec("matplotlib")  # its font is there without importing it
+    assert found is not None
+    assert found.origin is not None
+    path = Path(found.origin).with_name("mpl-data") / "fonts/ttf/DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size)
 
 
