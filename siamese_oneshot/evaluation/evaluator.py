@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -253,15 +252,17 @@ def confusions(results: EpisodeResults, classes: Tensor) -> list[Confusion]:
     support = classes[episodes.supports[:, :, 0]]  # (episodes, way)
     predicted = support[torch.arange(results.n), results.picks]
     wrong = ~results.is_correct
-    times = Counter(_unordered(truth[wrong], predicted[wrong]))
-    both = Counter(_unordered(truth[:, None].expand_as(support).flatten(), support.flatten()))
-    pairs = [Confusion(*pair, count, both[pair]) for pair, count in times.items()]
-    return sorted(pairs, key=lambda c: (-wilson(c.times, c.n)[0], c.n, c.first, c.second))
+    number = int(classes.max()) + 1
 
+    def pairs_of(one: Tensor, other: Tensor) -> Tensor:
+        return torch.minimum(one, other) * number + torch.maximum(one, other)
 
-def _unordered(one: Tensor, other: Tensor) -> list[tuple[int, int]]:
-    low, high = torch.minimum(one, other).tolist(), torch.maximum(one, other).tolist()
-    return list(zip(low, high, strict=True))
+    pairs, times = pairs_of(truth[wrong], predicted[wrong]).unique(return_counts=True)
+    both = pairs_of(truth[:, None], support)
+    _, n = both[torch.isin(both, pairs)].unique(return_counts=True)  # of the same pairs
+    rows = torch.stack([pairs // number, pairs % number, times, n], 1)
+    found = [Confusion(*row) for row in rows.tolist()]
+    return sorted(found, key=lambda c: (-wilson(c.times, c.n)[0], c.n, c.first, c.second))
 
 
 def has_runs(episodes: Episodes) -> bool:

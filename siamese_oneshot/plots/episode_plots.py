@@ -20,6 +20,7 @@ from siamese_oneshot.plots.style import (
     ORANGE,
     RED,
     describe,
+    fixed_grid,
     frame,
     heading,
     new_figure,
@@ -216,9 +217,10 @@ def draw_mistakes(
     groups = min(_GROUPS, len(worst))
     rows = math.ceil(len(worst) / groups)
     width = _GROUP_WIDTH * groups
-    figure = new_figure(width, 0.7 + 1.85 * rows)
+    figure = new_figure(width, 0.4 + 1.75 * rows, layout=None)
     heading(figure, f"{title}; those with the largest margins", width)
-    for index, axes in zip_longest(worst, figure.subplots(rows, groups, squeeze=False).flatten()):
+    cells = fixed_grid(figure, rows, groups, (0.1, 0.1, 0.1, 1.1), (0.2, 0.8))
+    for index, axes in zip_longest(worst, cells.flatten()):
         if index is None:
             axes.set_axis_off()
         else:
@@ -302,10 +304,9 @@ def draw_confusions(
     shown, title = confusions(results, dataset.classes)[:count], _errors(results, split)
     if not shown:
         return _only_title(title)
-    figure = new_figure(_WIDTH, 0.9 + 1.05 * len(shown))
-    figure.get_layout_engine().set(wspace=0.12)  # type: ignore[union-attr, call-arg]
+    figure = new_figure(_WIDTH, 0.5 + 1.1 * len(shown), layout=None)
     heading(figure, f"{title}; the most frequent confusions", _WIDTH)
-    cells = figure.subplots(len(shown), 2, squeeze=False)
+    cells = fixed_grid(figure, len(shown), 2, (0.75, 0.05, 0.1, 0.5), (0.85, 0.27))
     for row, one in zip(cells, shown, strict=True):
         for axes, number, color in zip(row, (one.first, one.second), (BLUE, ORANGE), strict=True):
             indices = (dataset.classes == number).nonzero().flatten()[:each]
@@ -317,6 +318,9 @@ def draw_confusions(
         share = f"{100 * one.times / one.n:.0f}%\n{one.times} of {one.n}\nepisodes"
         row[0].set_ylabel(share, ha="right", fontsize=10)
         row[0].yaxis.label.set(rotation=0, va="center")
+        for axes in row:
+            axes.yaxis.set_visible(True)
+            axes.set_yticks([])
         row[1].set_ylabel("↔", ha="center", labelpad=14, fontsize=14, **look)
     text = f"{title}. Each row is a pair of classes, blue and orange. Of the episodes that ask for"
     text += " one of them, with both among the supports, the share in which the other was"

@@ -75,6 +75,8 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     axes.plot(every, 100 / every, "--", color=GRAY, label="chance", linewidth=1)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     way = 21 if protocol.endswith("21way") else 20
+    line: dict[str, Any] = {"arrowstyle": "-", "color": GRAY, "linewidth": 0.6}
+    line |= {"relpos": (-0.01, 0.5), "patchA": None, "shrinkA": 0, "shrinkB": 0}  # cut to no shape
     for number, one in enumerate(others):  # each named beside its value, at even distances
         source = one.source.removeprefix(f"{one.method}, ").replace(" et al.", "")
         remark = f", {one.remark}" if 5 < len(one.remark) < 20 else ""  # minimal background
@@ -87,7 +89,7 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
             va="center",
             fontsize=9,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6, "relpos": (0, 0.5)},
+            arrowprops=line,
         )
     axes.set_yscale("function", functions=(_log_odds, _from_log_odds))
     ticks = [tick for tick in _TICKS if low <= tick / 100 <= high]
@@ -292,6 +294,7 @@ def draw_augmentations(
     frame(axes, "white", 0)
     side = images.shape[-1]
     names = ["original"] + ["alphabet"] * (shared is not None) + ["own →"] * (own is not None)
+    axes.xaxis.set_visible(True)
     axes.xaxis.tick_top()
     axes.set_xticks([n * (side + _GAP) + side / 2 for n in range(len(names))], names, fontsize=10)
     axes.tick_params(length=0)

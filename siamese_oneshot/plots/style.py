@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_oneshot.utils.io import atomic_write
@@ -24,16 +26,40 @@ GRAY = "#777777"
 DPI = 130
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, layout: str | None = "constrained") -> Figure:
     """A figure of a size in inches, outside pyplot's global state."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)  # type: ignore[arg-type]
+
+
+def fixed_grid(
+    figure: Figure, rows: int, columns: int, margins: Sequence[float], gaps: tuple[float, float]
+) -> NDArray[Any]:
+    """Axes ``(rows, columns)`` at fixed places in a figure without a layout.
+
+    Measuring the texts of many axes takes as long as drawing them.
+
+    Args:
+        figure: The figure.
+        rows, columns: Of axes.
+        margins: Inches at the left, right, bottom and top.
+        gaps: Inches between two columns and between two rows.
+    """
+    width, height = figure.get_size_inches()
+    left, right, bottom, top = margins
+    wide = (width - left - right - (columns - 1) * gaps[0]) / columns
+    high = (height - bottom - top - (rows - 1) * gaps[1]) / rows
+    where = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height}
+    where |= {"top": 1 - top / height, "wspace": gaps[0] / wide, "hspace": gaps[1] / high}
+    return figure.subplots(rows, columns, squeeze=False, gridspec_kw=where)
 
 
 def heading(figure: Figure, text: str, width: float, size: float = 12) -> None:
     """Set a title of ``size`` points, wrapped to ``width`` inches."""
-    figure.suptitle(wrapped(text, width, size), fontsize=size)
+    placed = figure.get_layout_engine() is not None
+    at: dict[str, Any] = {} if placed else {"y": 1 - 0.08 / figure.get_figheight()}
+    figure.suptitle(wrapped(text, width, size), fontsize=size, **at)
 
 
 def describe(figure: Figure, text: str) -> Figure:
@@ -56,8 +82,8 @@ def readable(name: str) -> str:
 def show_image(axes: Axes, image: Tensor) -> None:
     """Show a uint8 ``(height, width)`` image, foreground 255, as black on white without axes."""
     axes.imshow(255 - image.numpy(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_visible(False)  # which the layout then need not measure
     frame(axes, "#cccccc", 0.6)
 
 
