@@ -123,11 +123,19 @@ class LoggedHistory:
     best: dict[str, float] = field(default_factory=dict)  # of each metric whose best is wanted
 
     @classmethod
-    def of(cls, wandb_dir: Path, run_id: str, best: Mapping[str, str]) -> LoggedHistory:
-        """Read all folders of a run below ``wandb_dir``; ``best`` has max or min by name."""
+    def of(
+        cls, wandb_dir: Path, run_id: str, best: Mapping[str, str], own: str = ""
+    ) -> LoggedHistory:
+        """Read all folders of a run below ``wandb_dir``; ``best`` has max or min by name.
+
+        But for the folder named ``own``, of this process, which has logged nothing yet: reading
+        takes more than a second each.
+        """
         history = cls()
         deadline = time.monotonic() + _TIMEOUT
         for file in sorted(wandb_dir.glob(f"wandb/*run-*-{run_id}/run-{run_id}.wandb")):
+            if file.parent.name == own:
+                continue
             try:
                 for row in _read_rows(file, deadline):
                     history.add(row, best)

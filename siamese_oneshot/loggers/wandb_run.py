@@ -137,7 +137,7 @@ class WandbRun:
             from siamese_oneshot.loggers.wandb_logger import LoggedHistory, ResilientWandbLogger
 
             best = dict(best or {})
-            history = LoggedHistory.of(directory, run_id, best)
+            history = LoggedHistory.of(directory, run_id, best, Path(run.dir).parent.name)
             if is_resumed and not history.rows and not run.starting_step:
                 log.warning(
                     "W&B run %s: what it logged before is not in %s, so its rows are counted from "

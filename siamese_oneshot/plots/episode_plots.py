@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,10 +19,11 @@ from siamese_oneshot.plots.style import (
     ORANGE,
     RED,
     describe,
-    fixed_grid,
     frame,
     heading,
     new_figure,
+    new_sheet,
+    place_image,
     readable,
     show_image,
     tiled,
@@ -52,34 +52,33 @@ def draw_episode(
     """
     episodes = results.task.episodes
     way, columns = episodes.way, min(episodes.way, 5 if episodes.way <= 20 else 6)
-    rows = math.ceil(way / columns)
+    rows = max(1.5, math.ceil(way / columns))
     width = 2.0 + 1.05 * columns
-    figure = new_figure(width, 1.3 + 1.3 * max(rows, 1.5))
-    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=[1.6, columns])[0]
-    query, answer = int(episodes.queries[index]), int(episodes.answers[index])
-    axes = left.subplots()
-    show_image(axes, dataset.pixels[query])
-    frame(axes, BLUE, 2.5)
-    axes.set_title("query", fontsize=11, color=BLUE)
-    ranks = _ranks(results, index)
-    cells = right.subplots(rows, columns, squeeze=False).flatten()
-    for number, cell in enumerate(cells):
-        if number >= way:
-            cell.set_axis_off()
-            continue
-        show_image(cell, dataset.pixels[int(episodes.supports[index, number, 0])])
-        rank, right_class = ranks[number], number == answer
-        color = GREEN if right_class else RED if rank == 1 else ORANGE if rank == 2 else "black"
-        title = f"{float(results.scores[index, number]):.1f}"
-        if right_class or rank <= 2:
-            title += f" {ordinal(rank)} {'✓' if right_class else '✗'}"
-            frame(cell, color, 3)
-        cell.set_title(title, fontsize=10, color=color)
     title = _title(dataset, results, split, index)
-    heading(figure, title, width)
     text = "Above each image its score: how similar it is to the query. The highest score is the"
     text += f" answer, here {_lead(results, index)} the second. ✓: the right class."
-    figure.supxlabel(wrapped(text, width, 9), fontsize=9)
+    caption = wrapped(text, width, 9)
+    top = 0.2 + 0.2 * len(wrapped(title, width, 12).splitlines())
+    height = top + 1.3 * rows + 0.2 + 0.15 * len(caption.splitlines())
+    figure, axes = new_sheet(width, height)
+    query, answer = int(episodes.queries[index]), int(episodes.answers[index])
+    box = (0.2, top + 0.3, 1.45, 1.3 * rows - 0.3)
+    place_image(axes, dataset.pixels[query], box, "query", BLUE, linewidth=2.5, size=11)
+    ranks = _ranks(results, index)
+    for number in range(way):
+        rank, right_class = ranks[number], number == answer
+        color = GREEN if right_class else RED if rank == 1 else ORANGE if rank == 2 else "black"
+        label = f"{float(results.scores[index, number]):.1f}"
+        frame_of: dict[str, Any] = {"edge": "#cccccc", "linewidth": 0.6}
+        if right_class or rank <= 2:
+            label += f" {ordinal(rank)} {'✓' if right_class else '✗'}"
+            frame_of = {"linewidth": 3}
+        row, column = divmod(number, columns)
+        box = (1.9 + 1.05 * column, top + 0.3 + 1.3 * row, 0.95, 0.95)
+        image = dataset.pixels[int(episodes.supports[index, number, 0])]
+        place_image(axes, image, box, label, color, **frame_of)
+    heading(figure, title, width)
+    figure.supxlabel(caption, fontsize=9, y=0.08 / height)
     return describe(figure, f"{title}. {text}")
 
 
@@ -217,14 +216,12 @@ def draw_mistakes(
     groups = min(_GROUPS, len(worst))
     rows = math.ceil(len(worst) / groups)
     width = _GROUP_WIDTH * groups
-    figure = new_figure(width, 0.4 + 1.75 * rows, layout=None)
+    figure, axes = new_sheet(width, 0.45 + 1.75 * rows)
     heading(figure, f"{title}; those with the largest margins", width)
-    cells = fixed_grid(figure, rows, groups, (0.1, 0.1, 0.1, 1.1), (0.2, 0.8))
-    for index, axes in zip_longest(worst, cells.flatten()):
-        if index is None:
-            axes.set_axis_off()
-        else:
-            _draw_mistake(axes, dataset, results, index)
+    for number, index in enumerate(worst):
+        row, column = divmod(number, groups)
+        left, top = 0.18 + _GROUP_WIDTH * column, 1.1 + 1.75 * row
+        _draw_mistake(axes, dataset, results, index, left, top)
     text = f"{title}. The {len(worst)} worst, by how far the wrong class's score is ahead: the"
     text += " query, the support of the right class ✓ and the support of the predicted class ✗."
     text += " They do not say which alphabet is hard: its accuracy does. Where ✗ is more like the"
@@ -263,11 +260,14 @@ def _margin(results: EpisodeResults) -> Tensor:
 
 
 def _draw_mistake(
-    axes: Axes, dataset: CharacterDataset, results: EpisodeResults, index: int
+    axes: Axes,
+    dataset: CharacterDataset,
+    results: EpisodeResults,
+    index: int,
+    left: float,
+    top: float,
 ) -> None:
-    """Three images in one axes, which is laid out much faster than three."""
-    from matplotlib.patches import Rectangle
-
+    """Three images side by side below one title."""
     episodes = results.task.episodes
     supports = episodes.supports[index, :, 0]
     pick, answer = int(results.picks[index]), int(episodes.answers[index])
@@ -276,25 +276,16 @@ def _draw_mistake(
         for image in (episodes.queries[index], supports[pick])
     )
     wrong = predicted[2] if predicted[0] == truth[0] else "/".join(predicted[::2])
-    title = f"{truth[0]}\n{truth[2]} predicted as {wrong}"
-    axes.set_title(wrapped(readable(title), _GROUP_WIDTH, 9.5), fontsize=9.5, pad=18)
     shown = [
         ("query", int(episodes.queries[index]), BLUE),
         (f"✓ {float(results.scores[index, answer]):.1f}", int(supports[answer]), GREEN),
         (f"✗ {float(results.scores[index, pick]):.1f}", int(supports[pick]), RED),
     ]
-    images = dataset.pixels[[image for _, image, _ in shown]]
-    side = images.shape[-1]
-    gap = side // 8
-    show_image(axes, tiled(images.float(), 3, gap).nan_to_num(0).byte())
-    frame(axes, "white", 0)
-    axes.set_xlim(-gap, 3 * (side + gap))  # apart from the next mistake
-    for number, (label, _, color) in enumerate(shown):
-        left = number * (side + gap) - 0.5
-        look: dict[str, Any] = {"fill": False, "color": color, "linewidth": 1.8, "clip_on": False}
-        axes.add_patch(Rectangle((left, -0.5), side, side, **look))
-        axes.annotate(label, (left + side / 2, -0.5), (0, 4), textcoords="offset points",
-                      ha="center", fontsize=10, color=color)  # fmt: skip
+    for number, (label, image, color) in enumerate(shown):
+        box = (left + 1.09 * number, top, 0.96, 0.96)
+        place_image(axes, dataset.pixels[image], box, label, color)
+    title = wrapped(readable(f"{truth[0]}\n{truth[2]} predicted as {wrong}"), _GROUP_WIDTH, 9.5)
+    axes.text(left + 1.57, top - 0.25, title, ha="center", va="bottom", fontsize=9.5)
 
 
 def draw_confusions(
@@ -304,24 +295,18 @@ def draw_confusions(
     shown, title = confusions(results, dataset.classes)[:count], _errors(results, split)
     if not shown:
         return _only_title(title)
-    figure = new_figure(_WIDTH, 0.5 + 1.1 * len(shown), layout=None)
+    figure, axes = new_sheet(_WIDTH, 0.45 + 1.1 * len(shown))
     heading(figure, f"{title}; the most frequent confusions", _WIDTH)
-    cells = fixed_grid(figure, len(shown), 2, (0.75, 0.05, 0.1, 0.5), (0.85, 0.27))
-    for row, one in zip(cells, shown, strict=True):
-        for axes, number, color in zip(row, (one.first, one.second), (BLUE, ORANGE), strict=True):
+    for row, one in enumerate(shown):
+        top = 0.52 + 1.1 * row
+        for left, number, color in ((0.78, one.first, BLUE), (5.98, one.second, ORANGE)):
             indices = (dataset.classes == number).nonzero().flatten()[:each]
-            grid = tiled(dataset.pixels[indices].float(), each, _GAP)
-            show_image(axes, grid.nan_to_num(0).byte())
-            frame(axes, color, 1.5)
-            axes.set_title(readable(dataset.class_names[number]), fontsize=10, pad=3)
-        look: dict[str, Any] = {"rotation": 0, "va": "center", "color": GRAY}
+            grid = tiled(dataset.pixels[indices].float(), each, _GAP).nan_to_num(0).byte()
+            name = readable(dataset.class_names[number])
+            place_image(axes, grid, (left, top, 4.37, 0.84), name, edge=color, linewidth=1.5)
         share = f"{100 * one.times / one.n:.0f}%\n{one.times} of {one.n}\nepisodes"
-        row[0].set_ylabel(share, ha="right", fontsize=10)
-        row[0].yaxis.label.set(rotation=0, va="center")
-        for axes in row:
-            axes.yaxis.set_visible(True)
-            axes.set_yticks([])
-        row[1].set_ylabel("↔", ha="center", labelpad=14, fontsize=14, **look)
+        axes.text(0.72, top + 0.42, share, ha="right", va="center", fontsize=10)
+        axes.text(5.78, top + 0.42, "↔", ha="center", va="center", fontsize=14, color=GRAY)
     text = f"{title}. Each row is a pair of classes, blue and orange. Of the episodes that ask for"
     text += " one of them, with both among the supports, the share in which the other was"
     text += " predicted; ranked by the lower bound of its 95% interval, so that few episodes do not"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_oneshot.utils.io import atomic_write
@@ -33,26 +31,55 @@ def new_figure(width: float, height: float, layout: str | None = "constrained") 
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)  # type: ignore[arg-type]
 
 
-def fixed_grid(
-    figure: Figure, rows: int, columns: int, margins: Sequence[float], gaps: tuple[float, float]
-) -> NDArray[Any]:
-    """Axes ``(rows, columns)`` at fixed places in a figure without a layout.
+def new_sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure with one axes all over it, in inches from the top left, for `place_image`.
 
-    Measuring the texts of many axes takes as long as drawing them.
+    Axes of their own for many images take ten times as long to make, to lay out and to draw.
+    """
+    figure = new_figure(width, height, layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_autoscale_on(False)
+    return figure, axes
+
+
+def place_image(
+    axes: Axes,
+    image: Tensor,
+    box: tuple[float, float, float, float],
+    title: str,
+    color: str = "black",
+    *,
+    edge: str | None = None,
+    linewidth: float = 1.8,
+    size: float = 10,
+) -> None:
+    """Put an image as of `show_image` on a sheet, framed, below its title.
 
     Args:
-        figure: The figure.
-        rows, columns: Of axes.
-        margins: Inches at the left, right, bottom and top.
-        gaps: Inches between two columns and between two rows.
+        axes: Of the sheet.
+        image: uint8 ``(height, width)``.
+        box: Left, top, width and height, in whose middle the image stands as large as it can.
+        title: Text above the image.
+        color: Of the title.
+        edge: Color of the frame; None for that of the title.
+        linewidth: Of the frame.
+        size: Of the title, in points.
     """
-    width, height = figure.get_size_inches()
-    left, right, bottom, top = margins
-    wide = (width - left - right - (columns - 1) * gaps[0]) / columns
-    high = (height - bottom - top - (rows - 1) * gaps[1]) / rows
-    where = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height}
-    where |= {"top": 1 - top / height, "wspace": gaps[0] / wide, "hspace": gaps[1] / high}
-    return figure.subplots(rows, columns, squeeze=False, gridspec_kw=where)
+    from matplotlib.patches import Rectangle
+
+    left, top, width, height = box
+    scale = min(width / image.shape[1], height / image.shape[0])
+    wide, high = scale * image.shape[1], scale * image.shape[0]
+    left, top = left + (width - wide) / 2, top + (height - high) / 2
+    extent = (left, left + wide, top + high, top)
+    look: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "nearest"}
+    axes.imshow(255 - image.numpy(), extent=extent, aspect="auto", **look)
+    look = {"fill": False, "color": edge or color, "linewidth": linewidth}
+    axes.add_patch(Rectangle((left, top), wide, high, **look))
+    look = {"ha": "center", "va": "bottom", "fontsize": size, "color": color}
+    axes.text(left + wide / 2, top - 0.05, title, **look)
 
 
 def heading(figure: Figure, text: str, width: float, size: float = 12) -> None:

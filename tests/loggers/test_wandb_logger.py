@@ -54,7 +54,7 @@ def test_what_never_changes_is_no_chart_and_accuracy_and_loss_are_the_first_ones
 def file_of(place: Path) -> Path:
     """Where the file of the run ``ours`` belongs."""
     folder = place / "wandb" / "offline-run-20000101_000000-ours"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder / "run-ours.wandb"
 
 
@@ -80,6 +80,8 @@ def test_a_file_that_a_kill_cut_short_is_read_as_far_as_it_goes(
     assert past.rows - 1 == past.steps.get("loss", -1) < ROWS
     if size is None:  # the whole file
         assert (past.rows, past.best) == (ROWS, {"loss": 1 / ROWS})
+        own = file_of(tmp_path).parent.name
+        assert LoggedHistory.of(tmp_path, "ours", {}, own) == LoggedHistory()
     assert warnings(caplog) == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,12 +63,27 @@ def cells(figure):
     return [axes for axes in figure.axes if axes.images]
 
 
-def color(axes) -> str:
-    return to_hex(axes.spines["left"].get_edgecolor()).upper()
-
-
 def shows(axes, image: torch.Tensor) -> bool:
     return np.array_equal(np.asarray(axes.images[0].get_array()), 255 - image.numpy())
+
+
+def placed(figure) -> list[SimpleNamespace]:
+    """The images of a sheet with their titles and frames, and their left and top in inches."""
+    (axes,) = figure.axes
+    count = len(axes.images)
+    assert len(axes.patches) == count
+    found = []
+    for image, patch in zip(axes.images, axes.patches, strict=True):
+        left, right, bottom, top = image.get_extent()
+        assert patch.get_bbox().extents.tolist() == pytest.approx([left, top, right, bottom])
+        edge = to_hex(patch.get_edgecolor()).upper()
+        middle = (left + right) / 2, top - 0.05
+        (title,) = (one for one in axes.texts if one.get_position() == pytest.approx(middle))
+        found.append(
+            SimpleNamespace(images=[image], title=title.get_text(), ink=title.get_color(),
+                            edge=edge, left=left, top=top)
+        )  # fmt: skip
+    return found
 
 
 @pytest.mark.parametrize(
@@ -82,13 +98,13 @@ def test_an_episode(
     dataset: CharacterDataset, answer: int, titles: list[str], frames: list[str], word: str
 ) -> None:
     figure = draw_episode(dataset, results([[-3.0, 2.5, 0.0]], [answer]), "test", 0)
-    query, *supports = cells(figure)
+    query, *supports = placed(figure)
     assert shows(query, dataset.pixels[0])
-    assert color(query) == BLUE
+    assert (query.title, query.edge) == ("query", BLUE)
     for cell, index in zip(supports, SUPPORTS[0], strict=True):
         assert shows(cell, dataset.pixels[index])
-    assert [cell.get_title() for cell in supports] == titles
-    assert [color(cell) for cell in supports] == frames
+    assert [cell.title for cell in supports] == titles
+    assert [cell.edge for cell in supports] == frames
     title = f"hard, test set: a 3-way one-shot episode in AlphabetA, {word}"
     assert " ".join(figure.get_suptitle().split()) == title
     assert figure.get_label().startswith(f"{title}. Above each image its score")
@@ -99,8 +115,8 @@ def test_the_rank_of_a_tie_is_that_of_the_prediction(dataset: CharacterDataset) 
     """Ties are broken at random: here the last of three equal scores was predicted."""
     tied = results([[1.0, 1.0, 1.0]], [0])
     tied = EpisodeResults(tied.task, tied.scores, torch.tensor([2]))
-    _, *supports = cells(draw_episode(dataset, tied, "test", 0))
-    assert [cell.get_title() for cell in supports] == ["1.0 2nd ✓", "1.0", "1.0 1st ✗"]
+    _, *supports = placed(draw_episode(dataset, tied, "test", 0))
+    assert [cell.title for cell in supports] == ["1.0 2nd ✓", "1.0", "1.0 1st ✗"]
 
 
 def test_ordinals() -> None:
@@ -134,7 +150,7 @@ def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset)
     """Class 6 is the first of AlphabetB; a class's six images stand side by side."""
     supports = torch.tensor([[[1, 2], [37, 38]]])
     figure = draw_episode(dataset, results([[0.0, 1.0]], [1], supports, [36]), "test", 0)
-    for cell, image in zip(cells(figure), (36, 1, 37), strict=True):
+    for cell, image in zip(placed(figure), (36, 1, 37), strict=True):
         assert shows(cell, dataset.pixels[image])
     title = " ".join(figure.get_suptitle().split())
     assert title == (
@@ -143,14 +159,22 @@ def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset)
     )
 
 
-@pytest.mark.parametrize(("way", "empty"), [(1, 0), (20, 0), (23, 1)])
-def test_an_episode_of_any_number_of_ways(dataset: CharacterDataset, way: int, empty: int) -> None:
+@pytest.mark.parametrize(("way", "columns"), [(1, 1), (20, 5), (23, 6)])
+def test_an_episode_of_any_number_of_ways(
+    dataset: CharacterDataset, way: int, columns: int
+) -> None:
     scores = [-float(n) for n in range(way)]
     one = results([scores], [0], 1 + 6 * torch.arange(way)[None])
     figure = draw_episode(dataset, one, "test", 0)
-    assert len(figure.axes) == way + 1 + empty
-    titles = [cell.get_title().split()[0] for cell in cells(figure)[1:]]
-    assert titles == [f"{score:.1f}" for score in scores]
+    query, *supports = placed(figure)
+    assert [cell.title.split()[0] for cell in supports] == [f"{score:.1f}" for score in scores]
+    width, height = figure.get_size_inches()
+    for number, cell in enumerate(supports):  # row by row, right of the query, and none is cut
+        row, column = divmod(number, columns)
+        assert cell.left == pytest.approx(supports[0].left + 1.05 * column)
+        assert cell.top == pytest.approx(supports[0].top + 1.3 * row)
+        assert query.left + 1.45 < cell.left < width - 0.95
+        assert 0.5 < cell.top < height - 0.95
 
 
 def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDataset) -> None:
@@ -160,20 +184,14 @@ def test_the_worst_mistakes_come_first_and_each_query_once(dataset: CharacterDat
     assert worst_mistakes(wrong_results, 2) == [1, 3]
     assert worst_mistakes(results(scores, [0, 0, 0, 0], queries=(0, 6, 12, 6)), 9) == [1, 0]
     figure = draw_mistakes(dataset, wrong_results, "test", 2)
-    first, second = cells(figure)
-    side = dataset.pixels.shape[-1]
-    image = np.asarray(first.images[0].get_array())
-    for n, index in enumerate((6, 1, 7)):  # query, true, predicted
-        left = n * (side + side // 8)
-        shown = image[:, left : left + side]
-        assert np.array_equal(shown, 255 - dataset.pixels[index].numpy())
-        assert first.patches[n].get_xy() == (left - 0.5, -0.5)
-    labels = [text.get_text() for text in first.texts]
-    assert labels == ["query", "✓ 0.0", "✗ 5.0"]
-    colors = [BLUE, GREEN, RED]
-    assert [to_hex(part.get_edgecolor()).upper() for part in first.patches] == colors
-    assert [text.get_color() for text in first.texts] == colors
-    assert [first.get_title(), second.get_title()] == [
+    first, second = (placed(figure)[n : n + 3] for n in (0, 3))
+    for cell, index in zip(first, (6, 1, 7), strict=True):  # query, true, predicted
+        assert shows(cell, dataset.pixels[index])
+    assert [cell.title for cell in first] == ["query", "✓ 0.0", "✗ 5.0"]
+    assert [cell.edge for cell in first] == [cell.ink for cell in first] == [BLUE, GREEN, RED]
+    assert first[2].left < second[0].left
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[3::4] == [
         "AlphabetA\ncharacter02 predicted as character02",
         "AlphabetA\ncharacter04 predicted as character02",
     ]
@@ -191,7 +209,7 @@ def test_a_mistake_across_alphabets_names_both(dataset: CharacterDataset) -> Non
     wrong_results = results([[1.0, 1.25]], [0], torch.tensor([[1, 37]]))
     (axes,) = draw_mistakes(dataset, wrong_results, "test").axes
     title = "AlphabetA character01 predicted as AlphabetB/character01"
-    assert " ".join(axes.get_title().split()) == title
+    assert " ".join(axes.texts[3].get_text().split()) == title
 
 
 def test_a_heading_keeps_its_own_lines() -> None:
@@ -229,15 +247,14 @@ def test_confusions(dataset: CharacterDataset) -> None:
     one = results(scores, [0, 1, 2, 1])
     figure = draw_confusions(dataset, one, "validation", count=1, each=2)
     assert "hard, validation set: " in figure.get_suptitle()
-    first, second = cells(figure)
+    shown = placed(figure)
     found = confusions(one, dataset.classes)[0]
-    for axes, number, own in ((first, found.first, BLUE), (second, found.second, ORANGE)):
-        assert color(axes) == own
-        assert axes.get_title() == readable(dataset.class_names[number])
-        left = np.asarray(axes.images[0].get_array())[:, : dataset.pixels.shape[2]]
+    for cell, number, own in zip(shown, (found.first, found.second), (BLUE, ORANGE), strict=True):
+        assert (cell.title, cell.edge) == (readable(dataset.class_names[number]), own)
+        left = np.asarray(cell.images[0].get_array())[:, : dataset.pixels.shape[2]]
         image = dataset.pixels[int((dataset.classes == number).nonzero()[0])]
         assert np.array_equal(left, 255 - image.numpy())
     assert (
-        first.get_ylabel()
+        figure.axes[0].texts[2].get_text()
         == f"{100 * found.times / found.n:.0f}%\n{found.times} of {found.n}\nepisodes"
     )
