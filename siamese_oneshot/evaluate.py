@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.cli import import_torchmetrics, loads_torch, run_hydra
@@ -20,7 +21,8 @@ def evaluate_task(cfg: DictConfig) -> None:
         "OptimizedModule": type("OptimizedModule", (), {}),
         "disable": lambda f, *_, **__: f,
     }
-    with stand_in("torch._dynamo", **compiler):
+    # ImportError: of a version that needs more of it, which is imported as usual.
+    with suppress(ImportError), stand_in("torch._dynamo", **compiler):
         import pytorch_lightning  # noqa: F401
     from siamese_oneshot.comparison.runner import evaluate  # PyTorch is loaded here
 

@@ -227,7 +227,7 @@ def test_the_packaged_networks_tell_pairs_apart(name: str) -> None:
         assert (
             classifier.similarity(symbol(kind), symbol(kind, 100, 3).rotate(3, fillcolor=255)) > 0.8
         )
-        assert classifier.similarity(symbol(kind), symbol(KINDS[KINDS.index(kind) - 1])) < 0.2
+        assert classifier.similarity(symbol(kind), symbol(KINDS[KINDS.index(kind) - 1])) < 0.5
 
 
 def test_known_is_what_scores_above_the_threshold() -> None:
