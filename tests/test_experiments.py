@@ -27,7 +27,7 @@ def composed(*line: str, hydra: bool = False) -> DictConfig:
 EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 
-ON_MISSING = dict.fromkeys(("conv4", "quick", "synthetic"), "synthetic")  # other experiments stop
+ON_MISSING = dict.fromkeys(("conv4", "pretrained", "quick", "synthetic"), "synthetic")  # other experiments stop
 
 
 def check_parts(cfg: DictConfig, build: bool = True) -> None:
@@ -40,8 +40,8 @@ def check_parts(cfg: DictConfig, build: bool = True) -> None:
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "quick",
-        "replication",
+        "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "pretrained",
+        "quick", "replication",
     }  # fmt: skip
 
 
@@ -105,24 +105,17 @@ def test_a_loss_brings_its_sampler(name: str) -> None:
 
 @pytest.mark.parametrize("name", group_options("ablation"))
 def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
-    line = ["+experiment=conv4"] if name == "alphabet_augmentation" else []
-    cfg = composed(*line, f"+ablation={name}")
-    assert (cfg == composed(*line)) is (name == "nothing")
+    cfg = composed(f"+ablation={name}")
+    assert (cfg == composed()) is (name == "nothing")
     check_parts(cfg)
 
 
 @pytest.mark.parametrize("name", group_options("ablation"))
-@pytest.mark.parametrize("experiment", ["quick", "conv4", "modern_gpu"])
-def test_an_ablation_fits_the_experiments_that_are_built_on_the_default(
+@pytest.mark.parametrize("experiment", ["conv4", "modern_gpu", "pretrained", "quick"])
+def test_an_ablation_fits_the_experiments_that_are_like_the_default(
     experiment: str, name: str
 ) -> None:
     check_parts(composed(f"+experiment={experiment}", f"+ablation={name}"), build=False)
-
-
-def test_whole_alphabets_are_distorted_by_conv4_alone() -> None:
-    assert instantiate(composed().sampler).alphabet_augmentation is None
-    drawn = instantiate(composed("+experiment=conv4").sampler).alphabet_augmentation
-    assert (drawn.probability, drawn.elastic, drawn.rotation) == (0.6, 3.0, 15.0)
 
 
 @pytest.mark.parametrize("line", [["model=resnet_cross_attention"], ["+experiment=modern_gpu"]])

@@ -116,11 +116,6 @@ class Augmentation:
         check.number("elastic", self.elastic, 0)
         check.integer("grid", self.grid, 2)
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether it leaves every image as it is."""
-        return not (self.probability or self.elastic)
-
     def draw(self, n: int, generator: torch.Generator) -> Warp:
         """Draw ``n`` independent warps."""
         value = torch.rand(n, 7, generator=generator)

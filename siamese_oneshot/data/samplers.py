@@ -266,8 +266,6 @@ class EpisodeSampler(Dataset[BatchSpec]):
         self.steps_per_epoch = check.integer("steps_per_epoch", steps_per_epoch, 1)
         self.random_rot90 = check.boolean("random_rot90", random_rot90)
         self.random_hflip = check.boolean("random_hflip", random_hflip)
-        if isinstance(alphabet_augmentation, Augmentation) and alphabet_augmentation.is_identity:
-            alphabet_augmentation = None
         self.augmentation, self.alphabet_augmentation = augmentation, alphabet_augmentation
         self.n_synthetic = check.number("n_synthetic", n_synthetic, 0, self.n_alphabets)
         self.n_composite = check.number("n_composite", n_composite, 0, self.n_alphabets)

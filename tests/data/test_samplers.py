@@ -1,7 +1,6 @@
 """Training samplers: whole epochs, shards, and equal batches for any number of workers."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import torch
@@ -222,17 +221,6 @@ def test_a_style_is_a_whole_alphabets(class_index):
     own = both.matrix[..., :2] @ spec.matrix[..., :2].inverse()  # what is the image's alone
     assert (own.det() > 0.3).all()
     assert torch.equal(both.indices, spec.indices)
-
-
-@pytest.mark.parametrize("off", [Augmentation(15.0, probability=0.0, grid=6), None])
-def test_a_style_without_probability_and_elastic_part_draws_nothing(class_index, off):
-    settings = {"augmentation": replace(ALWAYS, elastic=2.0, grid=5)}
-    sampler = EpisodeSampler(3, 5, 2, 1, alphabet_augmentation=off, **settings)
-    plain = EpisodeSampler(3, 5, 2, 1, **settings).prepare(class_index, 0)[0]
-    spec = sampler.prepare(class_index, 0)[0]
-    assert sampler.alphabet_augmentation is None
-    assert torch.equal(spec.matrix, plain.matrix)
-    assert torch.equal(spec.displacement, plain.displacement)
 
 
 def half(dataset, which):
