@@ -27,7 +27,8 @@ def composed(*line: str, hydra: bool = False) -> DictConfig:
 EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 
-ON_MISSING = dict.fromkeys(("conv4", "pretrained", "quick", "synthetic"), "synthetic")  # other experiments stop
+# Other experiments stop.
+ON_MISSING = dict.fromkeys(("conv4", "pretrained", "quick", "synthetic"), "synthetic")
 
 
 def check_parts(cfg: DictConfig, build: bool = True) -> None:
@@ -40,8 +41,8 @@ def check_parts(cfg: DictConfig, build: bool = True) -> None:
 
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
-        "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern", "pretrained",
-        "quick", "replication",
+        "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern",
+        "pretrained", "quick", "replication",
     }  # fmt: skip
 
 
