@@ -127,10 +127,8 @@ def score_episodes(
     _, repeats = supports.flatten(1).unique_consecutive(dim=0, return_counts=True)
     repeated = math.gcd(*repeats.tolist())
     if (compare := embeddings.row_scorer(scorer)) is not None:
-        query, support = (
-            embeddings.rows(queries),
-            embeddings.rows(supports[::repeated].contiguous()),
-        )
+        query = embeddings.rows(queries)
+        support = embeddings.rows(supports[::repeated].contiguous())
         scores = compare(query.view(-1, repeated), support.flatten(1))
         return scores.view(supports.shape).mean(-1)
     score = class_score(scorer)
