@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.hardware import in_threads
 
 RowScore = Callable[[Tensor, Tensor], Tensor]
 
@@ -182,21 +183,29 @@ class CrossAttention(nn.Module):
     def _matches(self, first: Tensor, second: Tensor) -> Tensor:
         """The pooled similarities, mean of both directions, ``(...)``."""
         first, second, shape = grid(first, second)
-        parts = [self._descriptors(one) for one in (first, second)]  # (k, n, heads, s², head_dim)
-        return self._matches_of(*parts, *(self._salient(one) for one in parts)).reshape(shape)
-
-    def _matches_of(self, *parts: Tensor) -> Tensor:
-        """The same of descriptors and saliencies ``(k, n, heads, s², …)``: ``(k, n, m)``."""
-        parts = tuple(one.transpose(1, 2).contiguous() for one in parts)
-        scale, bias = self.logit_scale.exp(), self._by_location(self._symmetric_bias())
-        scores = _Matches.apply(*parts, scale, bias, torch.is_grad_enabled())
-        return torch.einsum("khnm,h->knm", scores, self.match_weight)
+        parts = [
+            part.transpose(1, 2).contiguous()  # (k, heads, n, s², …)
+            for local in (self._descriptors(first), self._descriptors(second))
+            for part in (local, self._salient(local))
+        ]
+        a, saliency_a, b, saliency_b = parts
+        scale, bias = self._scale_and_bias()
+        if torch.is_grad_enabled():
+            scores = _Matches.apply(a, b, saliency_a, saliency_b, scale, bias)
+        else:
+            (k, heads, n, s, _), m = a.shape, b.shape[2]
+            scores = a.new_empty(k, heads, n, m)
+            for i, j in _blocks(k, n, heads * s * m * s, True):
+                one, other = (a[i, :, j], saliency_a[i, :, j]), (b[i], saliency_b[i])
+                scores[i, :, j] = _compared(*one, *other, scale, bias)
+        return torch.einsum("khnm,h->knm", scores, self.match_weight).reshape(shape)
 
     @torch.no_grad()
     def row_scorer(self, table: Tensor) -> RowScore | None:
         """A faster `forward` for many comparisons of the rows of a table.
 
-        The saliency of a row is computed once, and a block's rows are copied when it needs them.
+        The saliency of a row is computed once, a block's rows are copied when it needs them, and
+        each thread that PyTorch may use compares blocks of its own.
 
         Args:
             table: Embeddings ``(rows, embedding_dim)``, which must not change.
@@ -214,21 +223,30 @@ class CrossAttention(nn.Module):
             return None
         saliency = torch.cat([self._salient(part) for part in descriptors.split(256)])
         columns = [table[:, : self.global_dim], table[:, self.global_dim :], saliency]
+        scale, bias = self._scale_and_bias()
+        weight, offset = self.linear.linear.weight[0], self.linear.linear.bias
+        size = self.heads * self.map_size**4  # numbers of a pair
 
         def gathered(rows: Tensor) -> list[Tensor]:
             flat = rows.flatten()
             parts = [one.index_select(0, flat).unflatten(0, rows.shape) for one in columns]
-            return [parts[0], self._by_head(parts[1]), parts[2]]
+            local, salient = self._by_head(parts[1]), parts[2]
+            return [parts[0], *(one.transpose(1, 2).contiguous() for one in (local, salient))]
 
-        @torch.no_grad()
         def score(first: Tensor, second: Tensor) -> Tensor:
             (k, n), m = first.shape, second.shape[1]
             scores = table.new_empty(k, n, m)
+
+            @torch.no_grad()
+            def compare(block: tuple[slice, slice]) -> None:
+                i, j = block
+                one, other = gathered(first[i, j]), gathered(second[i])
+                matches = _compared(*one[1:], *other[1:], scale, bias)
+                distances = (one[0][:, :, None] - other[0][:, None]).abs_() @ weight
+                scores[i, j] = distances + (matches.movedim(1, -1) @ self.match_weight + offset)
+
             with torch.autocast("cpu", enabled=False):
-                for i, j in _blocks(k, n, m * saliency[0].numel() * self.map_size**2, True):
-                    one, other = gathered(first[i, j]), gathered(second[i])
-                    matches = self._matches_of(one[1], other[1], one[2], other[2])
-                    scores[i, j] = self.linear(one[0][:, :, None], other[0][:, None]) + matches
+                in_threads(compare, _blocks(k, n, m * size, True))
             return scores
 
         return score
@@ -253,6 +271,15 @@ class CrossAttention(nn.Module):
         dots = a @ b.mT
         bias = self._by_location(self._symmetric_bias())
         return dots, self.logit_scale.exp()[:, None, None] * dots + bias
+
+    def _scale_and_bias(self) -> tuple[Tensor, Tensor]:
+        """Of the attention's logits, ``(heads,)`` and ``(heads, s², s²)``, as close to 0 as can be.
+
+        So one exponential serves the softmax over either image: both divide it by its sums.
+        """
+        bias = self._by_location(self._symmetric_bias())
+        low, high = bias.detach().amin((1, 2), True), bias.detach().amax((1, 2), True)
+        return self.logit_scale.exp(), bias - 0.5 * (low + high)
 
     def _symmetric_bias(self) -> Tensor:
         return 0.5 * (self.position_bias + self.position_bias.flip(1, 2))
@@ -328,6 +355,23 @@ def _blocks(k: int, n: int, size: int, on_cpu: bool) -> Iterator[tuple[slice, sl
         yield from ((slice(i, i + whole), slice(j, j + some)) for j in range(0, n, some or 1))
 
 
+def _compared(
+    a: Tensor, saliency_a: Tensor, b: Tensor, saliency_b: Tensor, scale: Tensor, bias: Tensor
+) -> Tensor:
+    """The output of `_Matches`, of whose shapes everything is, for one block without gradients."""
+    (k, heads, n, s, _), m = a.shape, b.shape[2]
+    dots = (a.flatten(2, 3) @ b.flatten(2, 3).mT).view(k, heads, n, s, m, s)
+    # PyTorch computes powers of two three times as fast as those of e.
+    scale, bias = (math.log2(math.e) * one for one in (scale, bias))
+    logits = torch.addcmul(bias[:, None, :, None], dots, scale[:, None, None, None, None])
+    weights = logits.exp2_()
+    sum_a, sum_b = weights.sum(-1), weights.sum(-3)  # (k, heads, n, s², m), (k, heads, n, m, s²)
+    weights.mul_(dots)
+    there = weights.sum(-1).div_(sum_a).mul_(saliency_a[..., None])
+    back = weights.sum(-3).div_(sum_b).mul_(saliency_b[:, :, None])
+    return there.sum(-2).add_(back.sum(-1)).mul_(0.5)
+
+
 class _WeightedL1(torch.autograd.Function):
     """``Σ_j w_j |a_j - b_j|`` of a grid: ``(k, n, dim)``, ``(k, m, dim)`` to ``(k, n, m)``."""
 
@@ -359,9 +403,9 @@ class _WeightedL1(torch.autograd.Function):
 class _Matches(torch.autograd.Function):
     """Mean similarity of matched locations of each pair of a grid, in both directions.
 
-    The many numbers of a pair, one for each two locations, are computed in blocks that stay in the
-    cache. A pair has one upstream gradient, so the derivatives of its score are computed with it
-    and only scaled in the backward pass.
+    As `_compared`, with gradients. The many numbers of a pair, one for each two locations, are
+    computed in blocks that stay in the cache. A pair has one upstream gradient, so the derivatives
+    of its score are computed with it and only scaled in the backward pass.
 
     Shape:
         - a, b: descriptors ``(k, heads, n, s², head_dim)`` and ``(k, heads, m, s², head_dim)``.
@@ -379,32 +423,26 @@ class _Matches(torch.autograd.Function):
         saliency_b: Tensor,
         scale: Tensor,
         bias: Tensor,
-        learns: bool,
     ) -> Tensor:
         """Compare."""
         k, heads, n, s, _ = a.shape
         m = b.shape[2]
         scores = a.new_empty(k, heads, n, m)
-        if learns:
-            of_dots = a.new_empty(k, heads, n, s, m, s)  # derivatives of the score
-            of_logits = torch.empty_like(of_dots)
-            of_scale = torch.empty_like(scores)
-            there, back = a.new_empty(k, heads, n, s, m), a.new_empty(k, heads, n, m, s)
-        # One exponential serves the softmax over either image: both divide it by its sums.
-        bias = bias - 0.5 * (bias.amax((1, 2), keepdim=True) + bias.amin((1, 2), keepdim=True))
+        of_dots = a.new_empty(k, heads, n, s, m, s)  # derivatives of the score
+        of_logits = torch.empty_like(of_dots)
+        of_scale = torch.empty_like(scores)
+        there, back = a.new_empty(k, heads, n, s, m), a.new_empty(k, heads, n, m, s)
         scale, bias = scale[:, None, None, None, None], bias[:, None, :, None]
         for i, j in _blocks(k, n, heads * s * m * s, a.is_cpu):
             x, y = a[i, :, j], b[i]
             dots = (x.flatten(2, 3) @ y.flatten(2, 3).mT).view(*x.shape[:4], m, s)
             weights = torch.addcmul(bias, dots, scale).exp_()
             sum_a, sum_b = weights.sum(-1), weights.sum(-3)  # (.., heads, n, s², m), (.., m, s²)
-            products = weights * dots if learns else weights.mul_(dots)
+            products = weights * dots
             expected_a, expected_b = products.sum(-1) / sum_a, products.sum(-3) / sum_b
             share_a = 0.5 * saliency_a[i, :, j, :, None]
             share_b = 0.5 * saliency_b[i, :, None]
             scores[i, :, j] = (expected_a * share_a).sum(-2) + (expected_b * share_b).sum(-1)
-            if not learns:
-                continue
             there[i, :, j], back[i, :, j] = expected_a, expected_b
             share_a, share_b = share_a / sum_a, share_b / sum_b
             by_logits, by_dots = of_logits[i, :, j], of_dots[i, :, j]
@@ -414,8 +452,7 @@ class _Matches(torch.autograd.Function):
             torch.mul(by_dots, dots, out=by_logits).sub_(products)
             of_scale[i, :, j] = dots.mul_(by_logits).sum(-3).sum(-1)
             by_dots.addcmul_(by_logits, scale)
-        if learns:
-            ctx.save_for_backward(a, b, of_dots, of_logits, of_scale, there, back)
+        ctx.save_for_backward(a, b, of_dots, of_logits, of_scale, there, back)
         return scores
 
     @staticmethod
@@ -439,4 +476,4 @@ class _Matches(torch.autograd.Function):
         of_saliency_a = (there * half[:, :, :, None]).sum(-1)
         of_saliency_b = (back * half[..., None]).sum(2)
         of_scale = (gradient * of_scale).sum((0, 2, 3))
-        return of_a, of_b, of_saliency_a, of_saliency_b, of_scale, of_bias.sum(-2), None
+        return of_a, of_b, of_saliency_a, of_saliency_b, of_scale, of_bias.sum(-2)

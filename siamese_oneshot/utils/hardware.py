@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
@@ -11,6 +14,7 @@ from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+T = TypeVar("T")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -66,3 +70,23 @@ def keep_freed_memory() -> bool:
     no_mmap = mallopt(-4, 0)  # M_MMAP_MAX: allocate large blocks on the heap, too
     no_trim = mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
     return bool(no_mmap and no_trim)
+
+
+def in_threads(work: Callable[[T], object], items: Iterable[T]) -> None:
+    """Call a function with each item, on as many threads as PyTorch may use on the CPU.
+
+    Each of them computes alone, which takes less time than all of them at one small item. The
+    function must release Python's lock most of the time, as PyTorch does. The first error is
+    raised, and after it, or Ctrl-C, no further item is begun.
+    """
+    n, items = torch.get_num_threads(), list(items)
+    if n == 1 or len(items) == 1:
+        for item in items:
+            work(item)
+        return
+    try:
+        with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in pool.map(work, items):
+                pass
+    finally:
+        torch.set_num_threads(n)  # threads that begin later take over the last one that was set

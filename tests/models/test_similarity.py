@@ -157,8 +157,28 @@ def test_rows_of_a_table_are_compared_as_by_the_similarity(
     scores = compare(first, second)
     assert scores.shape == (5, n, m)
     assert not scores.requires_grad
-    expected = similarity(table[first][:, :, None], table[second][:, None])
+    expected = similarity(table[first][:, :, None], table[second][:, None])  # with gradients
     torch.testing.assert_close(scores, expected.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_rows_are_compared_alike_on_any_number_of_threads_and_never_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(similarities, "_BLOCK", 300)
+    compare = CrossAttention(28, 4, 6, heads=2).row_scorer(random(8, 28))
+    assert compare is not None
+    first, second = torch.arange(8).view(4, 2), torch.arange(12).view(4, 3) % 8
+    found = []
+    threads = torch.get_num_threads()
+    for n in (1, 3):
+        torch.set_num_threads(n)
+        try:
+            with torch.autocast("cpu", torch.bfloat16):
+                found += [compare(first, second)]
+        finally:
+            torch.set_num_threads(threads)
+    assert torch.equal(*found)
+    torch.testing.assert_close(found[0], compare(first, second), rtol=0, atol=0)
 
 
 def test_rows_are_left_to_the_similarity_where_blocks_cannot_compare_them() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from siamese_oneshot.utils.hardware import (
     PRECISIONS,
     choose_accelerator,
     choose_precision,
+    in_threads,
     keep_freed_memory,
 )
 
@@ -89,3 +93,44 @@ def test_glibc_takes_the_setting_and_results_stay() -> None:
     before = torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3)
     assert keep_freed_memory()
     assert torch.equal(before, torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3))
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_items_are_shared_by_threads_that_compute_alone(three_threads: None) -> None:
+    meet = threading.Barrier(3, timeout=20)  # breaks if fewer than three work at once
+    seen = []
+
+    def work(item: int) -> None:
+        meet.wait()
+        seen.append((item, torch.get_num_threads()))
+
+    in_threads(work, iter(range(6)))
+    assert sorted(seen) == [(item, 1) for item in range(6)]
+    in_threads(lambda _: seen.append((6, torch.get_num_threads())), [None])
+    assert seen[6:] == [(6, 3)]  # which has all threads for itself
+    later: list[int] = []
+    other = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert [*later, torch.get_num_threads()] == [3, 3]
+
+
+def test_an_error_in_a_thread_is_raised_and_ends_the_work(three_threads: None) -> None:
+    begun = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        time.sleep(0.001)
+        raise KeyboardInterrupt if item == 0 else ValueError(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        in_threads(work, range(10_000))
+    assert len(begun) < 10_000
+    assert torch.get_num_threads() == 3
