@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 _CANVAS = 1400  # pixels; the figure shows about one for one
-_ROUNDS = 200
+_ROUNDS = 200  # of moving images apart
+_STEPS = 500  # of t-SNE
 # Hues in two luminances, both dark enough for thin strokes on white.
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _HUES = np.array([colorsys.hsv_to_rgb(n / 9, 0.9, 1.0) for n in (6, 1, 4, 8, 3, 0, 5, 2, 7)])
@@ -30,7 +32,7 @@ COLORS = np.vstack(
 
 
 def draw_embedding_map(
-    dataset: CharacterDataset, indices: Tensor, vectors: Tensor, split: str = "test", seed: int = 0
+    dataset: CharacterDataset, indices: Tensor, vectors: Tensor, split: str = "test"
 ) -> Figure:
     """Draw images at the t-SNE coordinates of their embeddings, with the name of each class.
 
@@ -42,11 +44,10 @@ def draw_embedding_map(
         indices: int64 ``(n,)``: the images to show, at least 5.
         vectors: ``(n, d)``: their embeddings.
         split: Of the images.
-        seed: Seed of t-SNE.
     """
     classes, ranks = torch.unique(dataset.classes[indices], return_inverse=True)
     side = min(64, int(0.62 * _CANVAS / len(indices) ** 0.5))
-    points = spread(tsne(vectors, seed), 0.8 * side / (_CANVAS - side))
+    points = spread(tsne(vectors), 0.8 * side / (_CANVAS - side))
     centers = np.stack([points[ranks.numpy() == rank].mean(0) for rank in range(len(classes))])
     colors = COLORS[distinct_colors(centers, len(COLORS))]
     canvas = np.ones((_CANVAS, _CANVAS, 3))
@@ -75,23 +76,58 @@ def draw_embedding_map(
     return describe(figure, text)
 
 
-def tsne(vectors: Tensor, seed: int) -> Array:
-    """Coordinates ``(n, 2)`` in [0, 1] by t-SNE.
+def tsne(vectors: Tensor) -> Array:
+    """Coordinates ``(n, 2)`` in [0, 1] by t-SNE (van der Maaten and Hinton 2008), without sampling.
+
+    It begins from the two principal components, so equal vectors have equal coordinates.
 
     Raises:
-        ValueError: If all vectors are equal, which crashes scikit-learn's t-SNE.
+        ValueError: If all vectors are equal.
     """
-    from sklearn.manifold import TSNE
-
     if bool((vectors == vectors[0]).all()):
         raise ValueError("all embeddings are equal")
-    perplexity = min(15.0, (len(vectors) - 1) / 4)
-    points = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(
-        vectors.double().numpy()
-    )
-    low, high = points.min(0), points.max(0)
-    result: Array = (points - low) / np.maximum(high - low, 1e-9)
+    n, centered = len(vectors), (vectors - vectors.mean(0)).double()
+    products = centered @ centered.mT
+    joint = joint_shares(_squared_distances(products), min(15.0, (n - 1) / 4)).float()
+    variances, axes = torch.linalg.eigh(products)
+    points = (axes[:, -2:] * (1e-4 / axes[:, -1].std())).float()
+    points *= (variances[-2:].clamp(min=0) / variances[-1]).sqrt().float()
+    velocity, gains = torch.zeros_like(points), torch.ones_like(points)
+    for step in range(_STEPS):
+        early = step < _STEPS // 4  # clusters gather while attraction is exaggerated
+        closeness = (1 + _squared_distances(points @ points.mT)).reciprocal_().fill_diagonal_(0)
+        force = joint * 12 if early else joint
+        force = closeness * (force - closeness / closeness.sum())
+        gradient = 4 * (force.sum(1, keepdim=True) * points - force @ points)
+        gains = torch.where(gradient * velocity < 0, gains + 0.2, gains * 0.8).clamp_(min=0.01)
+        velocity.mul_(0.5 if early else 0.8).sub_(max(n / 48, 50.0) * gains * gradient)
+        points += velocity
+    low, high = points.amin(0), points.amax(0)
+    result: Array = ((points - low) / (high - low).clamp(min=1e-9)).double().numpy()
     return result
+
+
+def joint_shares(squared: Tensor, perplexity: float) -> Tensor:
+    """How near each two of n vectors are, ``(n, n)``: symmetric, 0 on the diagonal, 1 in all.
+
+    Each vector's shares of the others fall with the squared distances ``(n, n)`` as a Gaussian
+    whose width gives them that perplexity.
+    """
+    away = squared.clone().fill_diagonal_(torch.inf)
+    away -= away.amin(1, keepdim=True)
+    low, high = (away.new_full((len(away), 1), one) for one in (-60.0, 60.0))
+    for _ in range(30):  # halve the interval of the logarithm of the precision
+        middle = (low + high) / 2
+        shares = (-middle.exp() * away).softmax(1)
+        entropy = torch.special.entr(shares).sum(1, keepdim=True)
+        too_even = entropy > math.log(perplexity)
+        low, high = torch.where(too_even, middle, low), torch.where(too_even, high, middle)
+    return (shares + shares.mT) / (2 * len(shares))
+
+
+def _squared_distances(products: Tensor) -> Tensor:
+    squares = products.diagonal()
+    return (squares[:, None] + squares - 2 * products).clamp_(min=0)
 
 
 def spread(points: Array, distance: float) -> Array:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.plots.embedding_map import (
     COLORS,
     distinct_colors,
     draw_embedding_map,
+    joint_shares,
     spread,
     tsne,
 )
@@ -22,8 +25,8 @@ def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -
     indices = torch.arange(36)  # AlphabetA
     vectors = torch.nn.functional.one_hot(dataset.classes[indices], 6).float() * 4
     vectors += torch.randn(36, 6, generator=torch.Generator().manual_seed(0)) * 0.1
-    places = tsne(vectors, 0)
-    assert np.array_equal(places, tsne(vectors, 0))
+    places = tsne(vectors)
+    assert np.array_equal(places, tsne(vectors))
     assert places.min() == 0
     assert places.max() == 1
     centers = np.stack([places[6 * k : 6 * k + 6].mean(0) for k in range(6)])
@@ -42,6 +45,27 @@ def test_the_map_keeps_classes_together_and_repeats(dataset: CharacterDataset) -
     inks = np.unique(canvas.reshape(-1, 3), axis=0)
     for color in COLORS[:6]:  # one for each class
         assert np.abs(inks - color).max(1).min() < 1e-9
+
+
+def test_shares_of_neighbors_have_the_perplexity() -> None:
+    points = np.random.default_rng(0).normal(size=(12, 3)) * 5
+    squared = ((points[:, None] - points) ** 2).sum(2)
+    expected = np.zeros((12, 12))
+    for row in range(12):
+        others = np.delete(np.arange(12), row)
+
+        def conditional(precision: float, away: np.ndarray = squared[row, others]) -> np.ndarray:
+            weights = np.exp(-precision * (away - away.min()))
+            return weights / weights.sum()
+
+        def entropy(logarithm: float) -> float:
+            share = conditional(math.exp(logarithm))  # noqa: B023
+            return -(share * np.log(np.maximum(share, 1e-300))).sum() - math.log(4)
+
+        expected[row, others] = conditional(math.exp(brentq(entropy, -20, 20)))
+    expected = (expected + expected.T) / 24
+    found = joint_shares(torch.from_numpy(squared), 4.0).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
