@@ -227,11 +227,12 @@ class CrossAttention(nn.Module):
         weight, offset = self.linear.linear.weight[0], self.linear.linear.bias
         size = self.heads * self.map_size**4  # numbers of a pair
 
-        def gathered(rows: Tensor) -> list[Tensor]:
+        def gathered(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             flat = rows.flatten()
-            parts = [one.index_select(0, flat).unflatten(0, rows.shape) for one in columns]
-            local, salient = self._by_head(parts[1]), parts[2]
-            return [parts[0], *(one.transpose(1, 2).contiguous() for one in (local, salient))]
+            parts = (one.index_select(0, flat).unflatten(0, rows.shape) for one in columns)
+            whole, local, salient = parts
+            by_head = (one.transpose(1, 2).contiguous() for one in (self._by_head(local), salient))
+            return whole, *by_head
 
         def score(first: Tensor, second: Tensor) -> Tensor:
             (k, n), m = first.shape, second.shape[1]
@@ -240,9 +241,10 @@ class CrossAttention(nn.Module):
             @torch.no_grad()
             def compare(block: tuple[slice, slice]) -> None:
                 i, j = block
-                one, other = gathered(first[i, j]), gathered(second[i])
-                matches = _compared(*one[1:], *other[1:], scale, bias)
-                distances = (one[0][:, :, None] - other[0][:, None]).abs_() @ weight
+                one, a, salient_a = gathered(first[i, j])
+                other, b, salient_b = gathered(second[i])
+                matches = _compared(a, salient_a, b, salient_b, scale, bias)
+                distances = (one[:, :, None] - other[:, None]).abs_() @ weight
                 scores[i, j] = distances + (matches.movedim(1, -1) @ self.match_weight + offset)
 
             with torch.autocast("cpu", enabled=False):

@@ -59,7 +59,7 @@ def test_shares_of_neighbors_have_the_perplexity() -> None:
             return weights / weights.sum()
 
         def entropy(logarithm: float) -> float:
-            share = conditional(math.exp(logarithm))  # noqa: B023
+            share = conditional(math.exp(logarithm))
             return -(share * np.log(np.maximum(share, 1e-300))).sum() - math.log(4)
 
         expected[row, others] = conditional(math.exp(brentq(entropy, -20, 20)))
