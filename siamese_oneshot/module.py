@@ -275,7 +275,7 @@ class SiameseModule(pl.LightningModule):
         self._has_labels = first.ndim == 4
         keys, images = (second, first) if self._has_labels else (first, second)
         self._check_images(images)
-        self._embedded.append((keys, self.network.embed(images).float()))
+        self._embedded.append((keys, self.network.embed(images)))
 
     test_step = validation_step
 

@@ -56,7 +56,10 @@ class ComputeConfig:
 
 
 class Embeddings:
-    """Embeddings ``(m, d)`` looked up by the indices of their images, int64 ``(m,)``, ascending."""
+    """Embeddings ``(m, d)`` looked up by the indices of their images, int64 ``(m,)``, ascending.
+
+    They stay in the precision in which they were computed, and are compared in float32 or more.
+    """
 
     def __init__(self, indices: Tensor, vectors: Tensor) -> None:
         if len(indices) != len(vectors):
@@ -70,7 +73,8 @@ class Embeddings:
         """Embeddings ``(*indices.shape, d)``; a KeyError if an image was not embedded."""
         row = self.rows(indices)
         # index_select copies whole rows, which is twice as fast as indexing.
-        return self.vectors.index_select(0, row.flatten()).view(*row.shape, self.vectors.shape[1])
+        found = self.vectors.index_select(0, row.flatten()).view(*row.shape, self.vectors.shape[1])
+        return found.to(torch.promote_types(found.dtype, torch.float32))
 
     def rows(self, indices: Tensor) -> Tensor:
         """Where the embeddings of images are; a KeyError if an image was not embedded."""
@@ -96,12 +100,12 @@ def embed(
     compute: ComputeConfig,
     name: str,
 ) -> Embeddings:
-    """float32 embeddings of images, ``indices`` int64 and ascending, on the compute device."""
+    """Embeddings of images, ``indices`` int64 and ascending, on the compute device."""
 
     def vectors(batch: Tensor) -> Tensor:
         images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
         with compute.autocast():
-            return scorer.embed(images).float()
+            return scorer.embed(images)
 
     batches = indices.split(compute.batch_size)
     about = f"embedding {name[-_NAME:]}"  # the end differs among seeds, and the bar needs room

@@ -215,28 +215,30 @@ class CrossAttention(nn.Module):
             each of m: scores ``(k, n, m)``. None where `forward` must compare: on a GPU, with
             ``channelwise_l1``, where dot products are out of range, and where it is overridden.
         """
-        descriptors = self._descriptors(table)
         own = type(self).forward is CrossAttention.forward and self.channel_weights is None
-        if not own or not table.is_cpu or table.dtype != self.position_bias.dtype:
+        if not own or not table.is_cpu:
             return None
-        if not self._is_within_range(descriptors, descriptors):
-            return None
-        saliency = torch.cat([self._salient(part) for part in descriptors.split(256)])
-        columns = [table[:, : self.global_dim], table[:, self.global_dim :], saliency]
+        dtype, parts = self.position_bias.dtype, []
+        for rows in table.split(256):
+            descriptors = self._descriptors(rows.to(dtype))
+            if not self._is_within_range(descriptors, descriptors):
+                return None
+            parts.append(self._salient(descriptors))
+        columns = [table[:, : self.global_dim], table[:, self.global_dim :], torch.cat(parts)]
         scale, bias = self._scale_and_bias()
         weight, offset = self.linear.linear.weight[0], self.linear.linear.bias
         size = self.heads * self.map_size**4  # numbers of a pair
 
         def gathered(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             flat = rows.flatten()
-            parts = (one.index_select(0, flat).unflatten(0, rows.shape) for one in columns)
-            whole, local, salient = parts
+            found = (one.index_select(0, flat).to(dtype) for one in columns)
+            whole, local, salient = (one.unflatten(0, rows.shape) for one in found)
             by_head = (one.transpose(1, 2).contiguous() for one in (self._by_head(local), salient))
             return whole, *by_head
 
         def score(first: Tensor, second: Tensor) -> Tensor:
             (k, n), m = first.shape, second.shape[1]
-            scores = table.new_empty(k, n, m)
+            scores = table.new_empty(k, n, m, dtype=dtype)
 
             @torch.no_grad()
             def compare(block: tuple[slice, slice]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +66,23 @@ def test_lookup_keeps_the_shape(embeddings: Embeddings) -> None:
     assert found.shape == (2, 2, 5)
     assert torch.equal(found[0, 0], embeddings.vectors[6])
     assert torch.equal(found[1, 1], embeddings.vectors[2])
+
+
+@pytest.mark.parametrize(
+    ("computed", "compared"),
+    [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")],
+)
+def test_embeddings_are_compared_in_float32_or_more(computed: str, compared: str) -> None:
+    def embedded(images: Tensor) -> Tensor:
+        return images.flatten(1).to(getattr(torch, computed))
+
+    dataset: Any = SimpleNamespace(pixels=torch.arange(12, dtype=torch.uint8).view(3, 2, 2))
+    scorer: Any = SimpleNamespace(embed=embedded)
+    compute = ComputeConfig("cpu", "32-true", 2)
+    found = module.embed(scorer, dataset, torch.arange(3), compute, "")[torch.tensor([2])]
+    assert found.dtype == getattr(torch, compared)
+    expected = torch.arange(8, 12).to(getattr(torch, computed)) / 255
+    torch.testing.assert_close(found[0].double(), expected.double())
 
 
 def test_refuses_what_cannot_be_looked_up(embeddings: Embeddings) -> None:

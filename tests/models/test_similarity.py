@@ -178,7 +178,16 @@ def test_rows_are_compared_alike_on_any_number_of_threads_and_never_in_bfloat16(
         finally:
             torch.set_num_threads(threads)
     assert torch.equal(*found)
-    torch.testing.assert_close(found[0], compare(first, second), rtol=0, atol=0)
+    assert torch.equal(found[0], compare(first, second))
+
+
+def test_rows_in_half_precision_are_compared_in_that_of_the_weights() -> None:
+    similarity, table = CrossAttention(28, 4, 6, heads=2), random(8, 28).bfloat16()
+    first, second = torch.arange(8).view(4, 2), torch.arange(12).view(4, 3) % 8
+    found, expected = (similarity.row_scorer(one) for one in (table, table.float()))
+    assert found is not None
+    assert expected is not None
+    assert torch.equal(found(first, second), expected(first, second))
 
 
 def test_rows_are_left_to_the_similarity_where_blocks_cannot_compare_them() -> None:
@@ -188,7 +197,6 @@ def test_rows_are_left_to_the_similarity_where_blocks_cannot_compare_them() -> N
 
     table = random(3, 28)
     assert CrossAttention(28, 4, 6).row_scorer(table) is not None
-    assert CrossAttention(28, 4, 6).row_scorer(table.double()) is None
     assert CrossAttention(28, 4, 6, logit_scale_init=1e4).row_scorer(table) is None
     assert CrossAttention(28, 4, 6, channelwise_l1=True).row_scorer(table) is None
     assert Halved(28, 4, 6).row_scorer(table) is None
