@@ -59,23 +59,35 @@ n = int(sys.argv[2])
 encoder = cfg.model.encoder
 side = next(encoder[key] for key in ("image_size", "size") if key in encoder)
 images = torch.rand(n, 1, side, side)
-gradient = fastest(lambda: network.embed(images).square().mean().backward())
+fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+precisions = ("bf16-mixed", "auto") if fast else ("bf16-mixed",)
+
+def forward(compute, *given):  # in the precision of a training on this machine
+    with torch.autocast("cpu", torch.bfloat16, enabled=cfg.trainer.precision in precisions):
+        return compute(*given)
+
+gradient = fastest(lambda: forward(network.embed, images).float().square().mean().backward())
 with torch.no_grad():
-    embeddings = network.embed(images)
-    embed = fastest(lambda: network.embed(images))
-    score = fastest(lambda: network.score(embeddings[:, None], embeddings))
+    embeddings = forward(network.embed, images)
+    embed = fastest(lambda: forward(network.embed, images))
+    score = fastest(lambda: forward(network.score, embeddings[:, None], embeddings))
+in_bfloat16 = forward(torch.is_autocast_enabled, "cpu")
+name = "network in bfloat16" if in_bfloat16 else "network in float32"
 values = {
-    "network: embed, images/s": n / embed,
-    "network: embed and gradient, images/s": n / gradient,
-    "network: score, pairs/s": n * n / score,
+    f"{name}: embed, images/s": n / embed,
+    f"{name}: embed and gradient, images/s": n / gradient,
+    f"{name}: score, pairs/s": n * n / score,
 }
 loss, sampler = instantiate(one("loss", "objective")), one("sampler", "batches")
 names = ("n_alphabets", "alphabets"), ("n_way", "characters"), ("n_drawers", "drawers")
 sizes = [next((sampler[key] for key in pair if key in sampler), None) for pair in names]
-if None not in sizes:  # a batch of episodes
-    batch = torch.rand(*sizes, 1, side, side)
-    step = fastest(lambda: loss(network, batch)["loss"].backward())
-    values["network: training step without optimizer, s"] = step
+if None in sizes:  # pairs
+    size = next(sampler[key] for key in ("batch_size", "size") if key in sampler)
+    batch = *torch.rand(2, size, 1, side, side), torch.arange(size) % 2.0
+else:  # episodes
+    batch = (torch.rand(*sizes, 1, side, side),)
+step = fastest(lambda: forward(loss, network, *batch)["loss"].backward())
+values[f"{name}: training step without optimizer, s"] = step
 print(json.dumps(values))
 """
 # Of this package alone: whose names revisions have differs.

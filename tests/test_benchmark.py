@@ -55,12 +55,24 @@ def test_steps_are_the_difference_of_two_trainings(
     assert lines[0][-1] == "a=1"
 
 
-def test_the_network_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["network", "--repeats", "1", "--batch-size", "2", "--experiment", "quick"]
-    main(line)
+PAPER = ["model.encoder.filters=[2,2,2,2]", "sampler.batch_size=2"]  # trains on pairs
+
+
+@pytest.mark.parametrize(
+    ("experiment", "overrides", "name"),
+    [
+        ("quick", ["trainer.precision=32-true"], "float32"),
+        ("paper", ["trainer.precision=bf16-mixed", *PAPER], "bfloat16"),
+    ],
+)
+def test_the_network_is_measured_in_the_precision_of_a_training(
+    capsys: pytest.CaptureFixture[str], experiment: str, overrides: list[str], name: str
+) -> None:
+    line = ["network", "--repeats", "1", "--batch-size", "2", "--experiment", experiment]
+    main([*line, "--overrides", *overrides])
     printed = capsys.readouterr().out
-    for name in ("embed, images/s", "embed and gradient", "score, pairs/s", "training step"):
-        assert name in printed
+    for part in ("embed, images/s", "embed and gradient", "score, pairs/s", "training step"):
+        assert f"network in {name}: {part}" in printed
 
 
 def test_a_process_is_measured_alone(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Convolutions, computed directly or in the frequency domain, where large kernels are faster.
 
 A circular correlation is a product in the frequency domain, and the valid part of a correlation
-fits into a circular one of the image's own size, so images need no padding. Two images go through
-the transforms as the real and imaginary part of one: kernels are real and keep them apart. Large
-maps are transformed by FFT, small ones by products with small constant matrices, which leave the
-frequency axis in front, as the batched product over frequencies needs it.
+fits into a circular one of the image's own size, so images need no padding. Transforms are products
+with small constant matrices, first of the rows, which are real and so need half of the frequencies
+only, then of the columns. Real and imaginary parts follow each other as channels, so that a
+convolution is one batched product of real matrices over all frequencies. In bfloat16 all products
+add up in float32; spectra are rounded relative to their own size, as images are.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from siamese_oneshot.utils import check
 
 CONV_IMPLS = ("auto", "direct", "fourier")
 _MIN_GAIN = 1.2  # estimated gain from which training is faster in the frequency domain
-_MIN_GAIN_FORWARD = 1.8  # the same of inference; the backward pass gains more
-_MOVE = 64  # cost of writing and reading one number of a spectrum, in multiply-adds
-_FFT_FROM = 40  # larger sides of a map are transformed by FFT, smaller ones by matrices
+_MIN_GAIN_FORWARD = 1.6  # the same of inference; the backward pass gains more
+_MOVE = 144  # cost of writing and reading one number of a spectrum, in multiply-adds
+
+
+@lru_cache(maxsize=1)
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 by AVX-512; AMX is faster still at direct convolution."""
+    return torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
 
 
 class Convolution(nn.Conv2d):
@@ -37,8 +40,9 @@ class Convolution(nn.Conv2d):
     Args:
         in_channels, out_channels, kernel, stride, margin, bias: As for ``nn.Conv2d``.
         impl: ``direct`` uses PyTorch's own; ``fourier`` uses the frequency domain whenever the
-            stride is 1, in the precision of the weights; ``auto`` uses it for batches in float32
-            on a CPU for which it is faster.
+            stride is 1, on a CPU in the precision of ``direct`` (but float32 for float16), else
+            in that of the weights; ``auto`` uses it on a CPU for batches in float32, or bfloat16
+            with AVX-512, for which it is faster.
 
     Raises:
         ArgumentError: If the implementation is unknown.
@@ -63,31 +67,37 @@ class Convolution(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Convolve."""
-        plain = (
-            images.device.type == "cpu"
-            and images.dtype == self.weight.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
-        )
+        on_cpu, dtype = images.device.type == "cpu", self.weight.dtype
+        if on_cpu and torch.is_autocast_enabled("cpu") and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype("cpu")
         n, _, height, width = images.shape
         margin = int(self.padding[0])
-        if self.by_fourier(n, height, width, plain):
+        if self.by_fourier(n, height, width, dtype if on_cpu else None):
             with torch.autocast(images.device.type, enabled=False):
-                dtype = torch.promote_types(self.weight.dtype, torch.float32)
-                y = fourier_conv2d(images.to(dtype), self.weight.to(dtype), self.bias, margin)
-                return y.to(self.weight.dtype)
-        if plain and self.in_channels == 1 and self.impl == "auto":
-            return unrolled_conv2d(images, self.weight, self.bias, self.stride[0], margin)
+                # Spectra of float16 would overflow.
+                x = images.to(torch.float32 if dtype == torch.float16 else dtype)
+                weight = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+                return fourier_conv2d(x, weight, self.bias, margin).to(dtype)
+        if on_cpu and self.in_channels == 1 and self.impl == "auto":
+            x = images.to(dtype)
+            return unrolled_conv2d(x, self.weight, self.bias, self.stride[0], margin)
         return super().forward(images)
 
-    def by_fourier(self, n_images: int, height: int, width: int, plain: bool) -> bool:
-        """Whether a batch uses the frequency domain; ``plain`` is float32 on a CPU, no autocast."""
+    def by_fourier(self, n: int, height: int, width: int, dtype: torch.dtype | None) -> bool:
+        """Whether a batch uses the frequency domain.
+
+        Args:
+            n, height, width: Number and size of the images.
+            dtype: In which a CPU computes; None for another device.
+        """
         if self.impl == "direct" or self.stride[0] != 1:
             return False
         if self.impl == "fourier":
             return True
         shape = Shape(height, width, self.kernel_size[0], int(self.padding[0]))
         least = _MIN_GAIN if torch.is_grad_enabled() else _MIN_GAIN_FORWARD
-        return plain and shape.gain(n_images, self.in_channels, self.out_channels) >= least
+        fast = dtype == torch.float32 or (dtype == torch.bfloat16 and _multiplies_bfloat16())
+        return fast and shape.gain(n, self.in_channels, self.out_channels) >= least
 
 
 @dataclass(frozen=True)
@@ -107,11 +117,8 @@ class Shape:
 
     @property
     def periods(self) -> tuple[int, int]:
-        """Sides of the circular correlation, fast for FFT; both edges share their zeros."""
-        rows, columns = self.height + self.margin, self.width + self.margin
-        if max(rows, columns) < _FFT_FROM:
-            return rows, columns
-        return _fast_length(rows), _fast_length(columns)
+        """Sides of the circular correlation; both edges share their zeros."""
+        return self.height + self.margin, self.width + self.margin
 
     @property
     def output(self) -> tuple[int, int]:
@@ -126,23 +133,23 @@ class Shape:
     def fourier_work(self, n_images: int, channels: int, filters: int) -> int:
         """Multiply-adds of ``fourier_conv2d``, forward, including the cost of moving its spectra.
 
-        Measured on an AVX2 CPU, ``gain`` is then 0.7 to 1.4 times the speed-up of forward and
-        backward together, for kernels from 3x3 to 7x7, 16 to 256 channels and 1 to 192 images; the
-        speed-up of forward alone is 1.1 to 2.2 times smaller.
+        Measured with AVX-512 in float32 and bfloat16, ``gain`` is then 0.7 to 1.5 times the
+        speed-up of forward and backward together, for kernels from 3x3 to 10x10, 16 to 256 channels
+        and 8 to 192 images; the speed-up of forward alone is 1.1 to 1.7 times smaller.
         """
         down, across = self.periods
-        pairs = (n_images + 1) // 2
+        half = down // 2 + 1
 
         def transform(rows: int, columns: int) -> int:
-            return 4 * down * columns * (rows + across)
+            return 2 * half * columns * (rows + 2 * across)
 
-        maps = pairs * channels, channels * filters, pairs * filters
+        maps = n_images * channels, channels * filters, n_images * filters
         return (
-            4 * down * across * pairs * channels * filters
+            4 * half * across * n_images * channels * filters
             + maps[0] * transform(self.height, self.width)
-            + maps[1] * transform(self.kernel, self.kernel)
+            + maps[1] * 2 * transform(self.kernel, self.kernel)
             + maps[2] * transform(*self.output)
-            + _MOVE * down * across * (2 * maps[0] + maps[1] + 2 * maps[2])
+            + _MOVE * half * across * (maps[0] + 2 * maps[1] + maps[2])
         )
 
     def gain(self, n_images: int, channels: int, filters: int) -> float:
@@ -162,145 +169,71 @@ def unrolled_conv2d(
 
 
 def fourier_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None, margin: int) -> Tensor:
-    """``F.conv2d`` with stride 1, up to rounding, in float32 or float64.
+    """``F.conv2d`` with stride 1, up to rounding, in the precision of the images.
 
     Args:
         images: ``(n, channels, height, width)``.
-        weight: ``(filters, channels, kernel, kernel)``.
+        weight: ``(filters, channels, kernel, kernel)``, transformed in its own precision.
         bias: ``(filters,)`` or None.
         margin: Zeros on every side.
 
     Returns:
         ``(n, filters, out_height, out_width)``, channels last in memory.
     """
-    y = _FourierConv2d.apply(images, weight, margin)
-    return y if bias is None else y.add_(bias[:, None, None])
+    n, channels, height, width = images.shape
+    shape, filters = Shape(height, width, weight.shape[2], margin), len(weight)
+    (down, across), (out_height, out_width) = shape.periods, shape.output
+    half = down // 2 + 1
+    maps = images.permute(0, 2, 3, 1).reshape(n, height, width * channels)
+    maps = _real_waves(down, margin, height, images) @ maps
+    maps = maps.view(n * half, 2 * width, channels)
+    maps = _complex_waves(across, margin, width, images) @ maps
+    spectra = maps.view(n, half * across, 2 * channels).transpose(0, 1).contiguous()
+    spectra = spectra @ _kernel_products(weight, shape.periods, images.dtype)
+    maps = spectra.transpose(0, 1).reshape(n * half, 2 * across, filters)
+    maps = _complex_waves(across, 0, out_width, images).mT @ maps
+    maps = maps.view(n, 2 * half, out_width * filters)
+    maps = _real_waves(down, 0, out_height, images).mT @ maps
+    if bias is not None:
+        maps += bias.to(maps).repeat(out_width)
+    return maps.view(n, out_height, out_width, filters).permute(0, 3, 1, 2)
 
 
-class _FourierConv2d(torch.autograd.Function):
-    """The product of spectra and, backward, those of the output's gradient with either."""
+def _kernel_products(weight: Tensor, periods: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """For each frequency, the product with the kernels' conjugate spectra as a real matrix.
 
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, margin: int) -> Tensor:
-        """Correlate."""
-        n, _, height, width = images.shape
-        shape = Shape(height, width, weight.shape[2], margin)
-        spectra = _spectra(images, shape.periods, margin)
-        ctx.save_for_backward(spectra, weight)
-        ctx.shape, ctx.n_images = shape, n
-        kernels = _kernel_spectra(weight, shape.periods, conjugate=True)
-        return _maps(spectra @ kernels, n, shape.periods, 0, shape.output)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        """Gradients of the images, unless nothing needs them, and of the weight."""
-        spectra, weight = ctx.saved_tensors
-        shape, periods = ctx.shape, ctx.shape.periods
-        upstream, of_images = _spectra(gradient, periods, 0), None
-        if ctx.needs_input_grad[0]:
-            kernels = _kernel_spectra(weight, periods, conjugate=False).mT
-            size = shape.height, shape.width
-            of_images = _maps(upstream @ kernels, ctx.n_images, periods, shape.margin, size)
-        rows, columns = (_waves(side, 0, shape.kernel, weight) for side in periods)
-        of_weight = (spectra.mH @ upstream).view(*periods, -1)
-        of_weight = (rows.mT @ (columns.mT @ of_weight).view(periods[0], -1)).real
-        filters, channels = weight.shape[:2]
-        of_weight = of_weight.reshape(shape.kernel, shape.kernel, channels, filters)
-        return of_images, of_weight.permute(3, 2, 0, 1) / math.prod(periods), None
-
-
-def _spectra(maps: Tensor, periods: tuple[int, int], start: int) -> Tensor:
-    """Spectra of pairs of maps: the first half of the maps are real parts, the others imaginary.
-
-    Args:
-        maps: ``(n, channels, height, width)``.
-        periods: Sides of the transform.
-        start: First row and column of the maps in it; the others are zero.
-
-    Returns:
-        Complex ``(frequencies, (n + 1) // 2, channels)``.
+    Returns ``(frequencies, 2 * channels, 2 * filters)``: all real parts, then all imaginary ones.
     """
-    n, channels, height, width = maps.shape
-    pairs, by_fft = (n + 1) // 2, max(periods) >= _FFT_FROM
-    size = (pairs, channels, *periods) if by_fft else (height, width, pairs, channels)
-    full = n % 2 == 0 and (not by_fft or periods == (height, width))
-    create = maps.new_empty if full else maps.new_zeros
-    joined = create(size, dtype=maps.dtype.to_complex())
-    if by_fft:
-        parts = joined[..., start : start + height, start : start + width]
-    else:
-        parts = joined.permute(2, 3, 0, 1)
-    parts.real.copy_(maps[:pairs])
-    parts.imag[: n - pairs] = maps[pairs:]
-    del parts  # and below: at most two copies of these large tensors at a time
-    if by_fft:
-        joined = torch.fft.fft2(joined)
-        spectra = joined.view(pairs * channels, -1).t().contiguous()
-    else:
-        rows = _waves(periods[0], start, height, maps)
-        columns = _waves(periods[1], start, width, maps)
-        spectra = _transform(joined, rows, columns)
-    return spectra.view(-1, pairs, channels)
+    (down, across), (filters, channels, kernel, _) = periods, weight.shape
+    taps = weight.permute(2, 3, 1, 0).reshape(kernel, -1)
+    rows = _real_waves(down, 0, kernel, weight) @ taps
+    columns = _complex_waves(across, 0, kernel, weight).view(across, 2, 2 * kernel)
+    real, imaginary = columns.unbind(1)
+    columns = torch.stack([real, -imaginary, imaginary, real], 1).view(4 * across, 2 * kernel)
+    products = []
+    for frequency, row in enumerate(rows.view(-1, 2 * kernel, channels * filters)):
+        # A frequency down stands for its negative, too, unless the two are the same.
+        scale = (2 if 2 * frequency % down else 1) / (down * across)
+        blocks = (scale * columns @ row).to(dtype).view(across, 2, 2, channels, filters)
+        products.append(blocks.transpose(2, 3))
+    return torch.cat(products).view(-1, 2 * channels, 2 * filters)
 
 
-def _maps(
-    spectra: Tensor, n: int, periods: tuple[int, int], start: int, size: tuple[int, int]
-) -> Tensor:
-    """The inverse of ``_spectra``: ``n`` maps, cut out from ``start`` on.
+def _real_waves(period: int, start: int, size: int, like: Tensor) -> Tensor:
+    """The transform of real numbers at ``start`` ... ``start + size - 1`` of a period.
 
-    Returns ``(n, channels, *size)``, channels last in memory.
+    Returns ``(2 * (period // 2 + 1), size)``: a row for the real part of each frequency from 0 on,
+    followed by its imaginary part; negative frequencies are their conjugates.
     """
-    _, pairs, channels = spectra.shape
-    height, width = size
-    if max(periods) >= _FFT_FROM:
-        spectra = spectra.view(-1, pairs * channels).t().contiguous()
-        spectra = torch.fft.ifft2(spectra.view(pairs, channels, *periods))
-        parts = spectra[..., start : start + height, start : start + width]
-    else:
-        rows, columns = (
-            _waves(period, start, length, spectra).mH / period
-            for period, length in zip(periods, size, strict=True)
-        )
-        parts = columns @ spectra.view(*periods, -1)
-        parts = (rows @ parts.view(periods[0], -1)).view(height, width, pairs, channels)
-        parts = parts.permute(2, 3, 0, 1)
-    maps = torch.empty(
-        *(n, channels, height, width),
-        dtype=spectra.dtype.to_real(),
-        device=spectra.device,
-        memory_format=torch.channels_last,  # max-pooling it forward is ten times as fast
-    )
-    maps[:pairs] = parts.real
-    maps[pairs:] = parts.imag[: n - pairs]
-    return maps
+    return _exact_waves(period, start, size, like.dtype, like.device)[0]
 
 
-def _kernel_spectra(weight: Tensor, periods: tuple[int, int], conjugate: bool) -> Tensor:
-    """Complex ``(frequencies, channels, filters)``."""
-    filters, channels, kernel, _ = weight.shape
-    rows, columns = (_waves(period, 0, kernel, weight) for period in periods)
-    if conjugate:
-        rows, columns = rows.conj(), columns.conj()
-    taps = weight.permute(2, 3, 1, 0).reshape(kernel, -1).to(rows.dtype)
-    return _transform(taps.view(kernel, kernel, -1), rows, columns).view(-1, channels, filters)
+def _complex_waves(period: int, start: int, size: int, like: Tensor) -> Tensor:
+    """The same of complex numbers, all real parts before all imaginary ones.
 
-
-def _transform(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Transform the first two axes: ``(rows, columns, …)`` with the frequencies in front."""
-    height, width = maps.shape[:2]
-    maps = (rows @ maps.reshape(height, -1)).view(len(rows), width, -1)
-    return columns @ maps
-
-
-def _fast_length(side: int) -> int:
-    """The next number without prime factors above 7."""
-    return next(length for length in count(side) if 210**16 % length == 0)
-
-
-def _waves(period: int, start: int, size: int, like: Tensor) -> Tensor:
-    """``exp(-2πi j (start + k) / period)``, ``(period, size)``, of the device and precision."""
-    return _exact_waves(period, start, size, like.dtype.to_complex(), like.device)
+    Returns ``(2 * period, 2 * size)``.
+    """
+    return _exact_waves(period, start, size, like.dtype, like.device)[1]
 
 
 # Lists, not tensors: another default device may be set when the module is imported.
@@ -308,7 +241,10 @@ def _waves(period: int, start: int, size: int, like: Tensor) -> Tensor:
 @torch.inference_mode(False)  # matrices cached during validation also serve training
 def _exact_waves(
     period: int, start: int, size: int, dtype: torch.dtype, device: torch.device
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     turns = torch.outer(torch.arange(period), torch.arange(start, start + size)) % period
-    angle = turns.double() * (-2 * math.pi / period)
-    return torch.polar(torch.ones_like(angle), angle).to(device, dtype)
+    angles = turns.double() * (-2 * math.pi / period)
+    real, imaginary = angles.cos(), angles.sin()
+    whole = torch.stack([torch.cat([real, -imaginary], 1), torch.cat([imaginary, real], 1)], 1)
+    halves = whole[: period // 2 + 1, :, :size]
+    return halves.flatten(0, 1).to(device, dtype), whole.flatten(0, 1).to(device, dtype)

@@ -96,13 +96,13 @@ class Encoder(nn.Module):
             parts.append(F.normalize(descriptors, dim=-1).flatten(1))
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
-    def by_fourier(self, n_images: int, plain: bool) -> list[str]:
+    def by_fourier(self, n_images: int, dtype: torch.dtype | None) -> list[str]:
         """Layers that use the frequency domain, see `Convolution.by_fourier`; not shortcuts."""
         return [
             name
             for name, size in self.input_sizes.items()
             if all(
-                module.by_fourier(n_images, size, size, plain)
+                module.by_fourier(n_images, size, size, dtype)
                 for module in self.layers[name].modules()
                 if isinstance(module, Convolution) and module.impl == self.conv_impl
             )

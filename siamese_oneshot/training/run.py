@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -437,8 +438,9 @@ class TrainingRun:
         log.info("%s training images of %s classes, split %s", n_images, n_classes, data.split.name)
         encoder, fourier = module.network.encoder, list[str]()
         if isinstance(encoder, Encoder):
-            in_float32 = (self.accelerator, self.precision) == ("cpu", "32-true")
-            fourier = encoder.by_fourier(data.train_batches[0].indices.numel(), in_float32)
+            dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float32
+            n = data.train_batches[0].indices.numel()
+            fourier = encoder.by_fourier(n, dtype if self.accelerator == "cpu" else None)
         convolutions = f"{', '.join(fourier)} by Fourier transform" if fourier else "direct"
         log.info("%s, %s, convolutions: %s", self.accelerator, self.precision, convolutions)
         log.info("results in %s", near(self.folder))

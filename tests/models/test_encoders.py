@@ -194,8 +194,8 @@ def test_fourier_changes_only_rounding() -> None:
     fourier.load_state_dict(direct.state_dict())
     x = images(3, 24).double()
     torch.testing.assert_close(fourier(x), direct(x))
-    assert direct.by_fourier(64, plain=True) == []
-    assert fourier.by_fourier(1, plain=False) == ["stage1", "stage2"]
+    assert direct.by_fourier(64, torch.float32) == []
+    assert fourier.by_fourier(1, None) == ["stage1", "stage2"]
 
 
 @pytest.mark.parametrize(("background", "foreground"), [(255.0, 0.0), (0.0, 1.0), (-0.5, 0.5)])
