@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -14,25 +15,62 @@ from typing import Any
 def stand_in(name: str, **content: Any) -> Iterator[None]:
     """Within the block, whoever imports a module gets another one that holds ``content`` alone.
 
-    Whatever else is asked of it comes from the module itself, which is then imported. A module that
-    was imported before stays, and whoever needs it imports it afterwards.
+    Whatever else is asked of it, or a module below it, comes from the module itself, which is then
+    imported. A module that was imported before stays, and whoever needs it imports it afterwards.
     """
     if name in sys.modules:
         yield
         return
 
-    def from_the_module_itself(attribute: str) -> Any:
-        if attribute.startswith("__"):  # asked by the import system
-            raise AttributeError(attribute)
+    def itself() -> ModuleType:
         if sys.modules.get(name) is module:
             del sys.modules[name]
-        return getattr(import_module(name), attribute)
+        return import_module(name)
 
-    module = ModuleType(name)
-    vars(module).update(content, __getattr__=from_the_module_itself)
+    def from_itself(attribute: str) -> Any:
+        if attribute.startswith("__"):  # asked by the import system
+            raise AttributeError(attribute)
+        return getattr(itself(), attribute)
+
+    class Below:
+        """Finds the modules below, most of which the import of the module itself brings."""
+
+        def find_spec(self, below: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+            if not below.startswith(f"{name}.") or sys.modules.get(name) is not module:
+                return None
+            parent = itself()
+            # Python would execute once more what it finds in sys.modules.
+            if (loaded := sys.modules.pop(below, None)) is None:
+                return PathFinder.find_spec(below, parent.__path__)
+            return ModuleSpec(below, self, loader_state=(loaded, loaded.__spec__))  # type: ignore[arg-type]
+
+        def create_module(self, spec: ModuleSpec) -> ModuleType:
+            loaded: ModuleType = spec.loader_state[0]
+            return loaded
+
+        def exec_module(self, loaded: Any) -> None:
+            loaded.__spec__ = loaded.__spec__.loader_state[1]
+
+    module, finder = ModuleType(name), Below()
+    vars(module).update(content, __getattr__=from_itself, __path__=[])
     sys.modules[name] = module
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
+        sys.meta_path.remove(finder)
         if sys.modules.get(name) is module:
             del sys.modules[name]
+
+
+def without_compiler() -> AbstractContextManager[None]:
+    """Within the block, nobody imports ``torch._dynamo`` who does not compile: it takes a second.
+
+    Lightning asks it what would be compiled, and PyTorch's optimizers tell it what would not be.
+    """
+    return stand_in(
+        "torch._dynamo",
+        OptimizedModule=type("OptimizedModule", (), {}),
+        disable=lambda function, *_, **__: function,
+        graph_break=lambda *_, **__: None,
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,6 +92,21 @@ def test_a_long_training_names_a_shorter_one_by_the_settings_that_it_does_not_ha
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     folder = tmp_path_factory.mktemp("finished")
     return folder, run(folder, *EPISODES, *STEPS, validation_plots=True)
+
+
+def test_neither_a_training_nor_an_evaluation_loads_the_compiler(tmp_path: Path) -> None:
+    """``torch._dynamo``, which Lightning and optimizers ask for, takes a second."""
+    of_data = [text for text in TINY if text.startswith("data")]
+    train = [*SHORT, "callbacks.validation_plots=null", f"hydra.run.dir={tmp_path}"]
+    few = [f"protocols.{name}=2" for name in ("max_way", "episodes_per_way", "few_shot_episodes")]
+    evaluate = [str(tmp_path), *of_data, *few, "mnist=false", "logger=none", "plots=false"]
+    for command_name, line in (("train", train), ("evaluate", evaluate)):
+        words = ["-X", "importtime", "-m", f"siamese_oneshot.{command_name}", *line]
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        imported = {row.rpartition("|")[2].strip() for row in done.stderr.splitlines()}
+        assert "torch.optim" in imported
+        assert not [name for name in imported if name.startswith("torch._dynamo")]
 
 
 def test_the_folder_holds_everything(finished: tuple[Path, float]) -> None:
