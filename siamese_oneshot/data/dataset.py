@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from siamese_oneshot.utils.errors import ArgumentError
+from siamese_oneshot.utils.hardware import in_threads
 
 _AVERAGED_AT_ONCE = 64  # images, which stay in a CPU's cache
 
@@ -218,15 +219,19 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
 
         Omniglot holds one such copy; a pair of the two would neither teach nor test anything.
         """
-        seen: dict[tuple[int, int], list[int]] = {}
-        keep = []
-        keys = zip(self.classes[indices].tolist(), self.pixel_sums[indices].tolist(), strict=True)
-        for index, key in zip(indices.tolist(), keys, strict=True):
-            candidates = seen.setdefault(key, [])  # equal images have equal sums: compare few
-            if not any(torch.equal(self.pixels[index], self.pixels[k]) for k in candidates):
-                keep.append(index)
+        # Equal images have equal sums: few are to be compared.
+        keys = self.classes[indices] * (255 * self.pixels.shape[1:].numel() + 1)
+        keys += self.pixel_sums[indices]
+        _, key, counts = torch.unique(keys, return_inverse=True, return_counts=True)
+        keep = torch.ones(len(indices), dtype=torch.bool)
+        seen: dict[int, list[int]] = {}
+        for place in (counts[key] > 1).nonzero().flatten().tolist():
+            index, candidates = int(indices[place]), seen.setdefault(int(key[place]), [])
+            if any(torch.equal(self.pixels[index], self.pixels[k]) for k in candidates):
+                keep[place] = False
+            else:
                 candidates.append(index)
-        return torch.tensor(keep, dtype=torch.int64)
+        return indices[keep]
 
     def resized(self, size: int, bilinear: bool = False, batch_size: int = 256) -> CharacterDataset:
         """The dataset with images of ``size`` × ``size`` pixels.
@@ -315,10 +320,13 @@ def _averaged(pixels: Tensor, size: int, width: int, stride: int) -> Tensor:
     windows = [slice(k, k + (size - 1) * stride + 1, stride) for k in range(width)]
     means = (torch.arange(255 * width**2 + 1).float() / width / width).round().byte().numpy()
     out = np.empty((len(pixels), size, size), np.uint8)
-    for start in range(0, len(pixels), _AVERAGED_AT_ONCE):
+
+    def average(start: int) -> None:
         part = slice(start, start + _AVERAGED_AT_ONCE)
         images = pixels[part].numpy()
         rows = sum((images[:, one] for one in windows[1:]), images[:, windows[0]].astype(np.uint16))
         sums = sum((rows[:, :, one] for one in windows[1:]), rows[:, :, windows[0]])
         np.take(means, sums, out=out[part], mode="clip")  # no index is out of range
+
+    in_threads(average, range(0, len(pixels), _AVERAGED_AT_ONCE))
     return torch.from_numpy(out)
