@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,27 +51,85 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 60  # seconds for the last figure of another process
 Figures = Iterator[tuple[str, Callable[[], "Figure"]]]
 
 
-def save_figures(
-    figures: Iterable[tuple[str, Callable[[], Figure]]], folder: Path
-) -> dict[str, Path]:
+def save_figures(figures: Figures, folder: Path) -> dict[str, Path]:
     """Draw figures and save them as PNG; one that fails is a warning.
+
+    Where PyTorch may use several threads, a forked process draws some of them at the same time.
 
     Returns:
         The files by name.
     """
+    todo = {name: (draw, folder / f"{name}.png") for name, draw in figures}
+    done = _with_a_helper(todo) if len(todo) > 3 and _may_fork() else {}
     saved = {}
-    for name, draw in figures:
-        try:
-            figure = draw()
-            folder.mkdir(parents=True, exist_ok=True)
-            save(figure, folder / f"{name}.png")
-            saved[name] = folder / f"{name}.png"
-        except (ValueError, RuntimeError, OSError) as problem:
+    for name, job in todo.items():
+        problem = done[name] if name in done else _save(*job)
+        if problem is None:
+            saved[name] = job[1]
+        else:
             log.warning("the plot %s cannot be made: %s", name, problem)
     return saved
+
+
+def _save(draw: Callable[[], Figure], path: Path) -> str | None:
+    """Draw and save a figure; returns why it cannot be made."""
+    try:
+        figure = draw()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(figure, path)
+    except (ValueError, RuntimeError, OSError) as problem:
+        return str(problem)
+    return None
+
+
+def _may_fork() -> bool:
+    """Whether a forked process can draw: CUDA works in none, nor has a daemon any."""
+    on_cpu = torch.get_num_threads() > 1 and not torch.cuda.is_initialized()
+    return on_cpu and sys.platform == "linux" and not multiprocessing.current_process().daemon
+
+
+def _with_a_helper(todo: Mapping[str, tuple[Callable[[], Figure], Path]]) -> dict[str, str | None]:
+    """What `_save` returned of each figure, drawn by this process and another one in turn.
+
+    Figures of one that has died, or is late, are left out.
+    """
+    context = multiprocessing.get_context("fork")
+    (receiver, sender), (turns, places) = context.Pipe(duplex=False), os.pipe()
+    os.write(places, bytes(range(len(todo))))  # whoever reads a number draws that figure
+    os.close(places)
+
+    def save_some() -> dict[str, str | None]:
+        done: dict[str, str | None] = {}
+        while number := os.read(turns, 1):
+            name = list(todo)[number[0]]
+            done[name] = _save(*todo[name])
+        return done
+
+    def help_out() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C this process decides
+        torch.set_num_threads(1)  # those of this process do not exist there
+        sender.send(save_some())
+
+    helper = context.Process(target=help_out, daemon=True)
+    try:
+        with suppress(OSError):  # too many processes: this one draws all
+            helper.start()
+        sender.close()
+        done = save_some()
+        with suppress(EOFError):
+            if receiver.poll(_PATIENCE):
+                done |= receiver.recv()
+        return done
+    finally:
+        os.close(turns)
+        if helper.pid is not None:
+            helper.kill()
+            helper.join()
 
 
 def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDataset) -> Figures:
@@ -83,9 +146,12 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
         for each in all_results
         for series, name in list(CURVES.items())[: 2 if each.model.trained else 1]
     }  # of baselines on test alphabets only
+    model_results = primary(all_results)
+    trained = model_results.model.trained
+    if trained is not None:  # first what takes longest
+        yield "embedding_map", partial(_embedding_map, dataset, model_results)
     protocol = "cross_alphabet_20way" if dataset.source == "omniglot" else ""
     yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves, protocol)
-    model_results = primary(all_results)
     results = model_results.results
     runs = results.get("lake_runs") or results["koch_protocol"]
     for name, correct in (("episode_correct", True), ("episode_wrong", False)):
@@ -95,7 +161,6 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
     within, alphabets = results["within_alphabet"], model_results.alphabets
     verification = model_results.test.verification, model_results.temperature
     yield from _shared(dataset, within, alphabets, *verification, "test")
-    trained = model_results.model.trained
     if trained is not None:
         assert model_results.embeddings is not None, "the primary model keeps its embeddings"
         index = middle_episode(runs, False)
@@ -103,7 +168,6 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
         if attention is not None:
             yield "attention", partial(draw_attention, dataset, runs, "test", index, attention)
         yield from _filters(trained.network)
-        yield "embedding_map", partial(_embedding_map, dataset, model_results)
 
 
 def validation_figures(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from eval_models import COMPUTE, PROTOCOLS, network
+from matplotlib.figure import Figure
 from PIL import Image
 
 from siamese_oneshot.data.augmentation import Augmentation
@@ -23,6 +28,7 @@ from siamese_oneshot.evaluation.model_evaluation import (
 )
 from siamese_oneshot.plots import figures
 from siamese_oneshot.plots.figures import evaluation_figures, save_figures, validation_figures
+from siamese_oneshot.plots.style import new_figure
 
 SHARED = {"accuracy_vs_way", "mistakes", "confusions", "per_alphabet", "verification_scores"}
 
@@ -81,3 +87,38 @@ def test_a_baseline_has_those_that_need_no_network(
     pixels = EvaluatedModel("pixels", PixelNearestNeighbor(), 16)
     results = evaluate_model(pixels, task_provider, COMPUTE)
     assert set(dict(evaluation_figures([results], dataset))) == SHARED | episodes(results)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other process is forked elsewhere")
+@pytest.mark.parametrize("helper", ["helps", "dies", "hangs", "cannot start"])
+def test_two_processes_draw_and_no_plot_is_lost_where_one_ends(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    helper: str,
+) -> None:
+    own = os.getpid()
+
+    def draw(name: str) -> Figure:
+        (tmp_path / f"{name} {os.getpid() == own}").touch()
+        if os.getpid() == own:  # long enough for the other process to have its turn
+            time.sleep(0.3)
+        elif helper == "dies":
+            os._exit(1)
+        elif helper == "hangs":
+            time.sleep(1000)
+        if name == "bad":
+            raise ValueError("no such luck")
+        return new_figure(1, 1, layout=None)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(figures, "_PATIENCE", 5 if helper != "hangs" else 0.1)
+    if helper == "cannot start":
+        monkeypatch.setattr(os, "fork", partial(os.open, tmp_path / "missing", os.O_RDONLY))
+    names = ["a", "bad", "c", "d", "e"]
+    saved = save_figures(((name, partial(draw, name)) for name in names), tmp_path)
+    assert [*saved] == ["a", "c", "d", "e"]
+    assert all(path.stat().st_size for path in saved.values())
+    assert caplog.messages == ["the plot bad cannot be made: no such luck"]
+    assert bool(list(tmp_path.glob("* False"))) == (helper != "cannot start")
+    assert not multiprocessing.active_children()
