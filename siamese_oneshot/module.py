@@ -24,7 +24,7 @@ from torch import Tensor
 from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_of_labels
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.data.tasks import EvalTasks
-from siamese_oneshot.evaluation.embeddings import Embeddings
+from siamese_oneshot.evaluation.embeddings import Embeddings, embed_batch
 from siamese_oneshot.evaluation.evaluator import (
     EvalResults,
     attention_of,
@@ -275,7 +275,7 @@ class SiameseModule(pl.LightningModule):
         self._has_labels = first.ndim == 4
         keys, images = (second, first) if self._has_labels else (first, second)
         self._check_images(images)
-        self._embedded.append((keys, self.network.embed(images)))
+        self._embedded.append((keys, embed_batch(self.network, images)))
 
     test_step = validation_step
 

@@ -17,6 +17,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.models.siamese import mean_of_shots
 from siamese_oneshot.models.similarity import RowScore
 from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.hardware import in_threads
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -102,15 +103,42 @@ def embed(
 ) -> Embeddings:
     """Embeddings of images, ``indices`` int64 and ascending, on the compute device."""
 
-    def vectors(batch: Tensor) -> Tensor:
+    def vectors(start: int) -> Tensor:
+        batch = indices[start : start + compute.batch_size]
         images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
         with compute.autocast():
             return scorer.embed(images)
 
-    batches = indices.split(compute.batch_size)
+    def fill(start: int) -> None:
+        table[start : start + compute.batch_size] = vectors(start)
+        bar.update()
+
+    first, starts = vectors(0), range(0, len(indices), compute.batch_size)
+    table = first.new_empty(len(indices), first.shape[1])
+    table[: compute.batch_size] = first
     about = f"embedding {name[-_NAME:]}"  # the end differs among seeds, and the bar needs room
-    shown = tqdm(batches, about, leave=False, disable=None, delay=1.0, dynamic_ncols=True)
-    return Embeddings(indices.to(compute.device), _joined(map(vectors, shown), len(indices)))
+    look: dict[str, Any] = {"leave": False, "disable": None, "delay": 1.0, "dynamic_ncols": True}
+    with tqdm(desc=about, total=len(starts), initial=1, **look) as bar:
+        if compute.device == "cpu":
+            in_threads(fill, starts[1:])
+        else:
+            for start in starts[1:]:
+                fill(start)
+    return Embeddings(indices.to(compute.device), table)
+
+
+def embed_batch(scorer: PairScorer, images: Tensor) -> Tensor:
+    """The embeddings of a batch; on the CPU each thread embeds a part of it."""
+    if not images.is_cpu:
+        return scorer.embed(images)
+    parts = images.chunk(torch.get_num_threads())
+    found = [images] * len(parts)
+
+    def embed_part(number: int) -> None:
+        found[number] = scorer.embed(parts[number])
+
+    in_threads(embed_part, range(len(parts)))
+    return torch.cat(found)
 
 
 def class_score(scorer: PairScorer) -> ScoreFunction:

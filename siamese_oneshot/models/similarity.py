@@ -236,11 +236,11 @@ class CrossAttention(nn.Module):
             by_head = (one.transpose(1, 2).contiguous() for one in (self._by_head(local), salient))
             return whole, *by_head
 
+        @torch.no_grad()
         def score(first: Tensor, second: Tensor) -> Tensor:
             (k, n), m = first.shape, second.shape[1]
             scores = table.new_empty(k, n, m, dtype=dtype)
 
-            @torch.no_grad()
             def compare(block: tuple[slice, slice]) -> None:
                 i, j = block
                 one, a, salient_a = gathered(first[i, j])

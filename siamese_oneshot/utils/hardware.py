@@ -75,18 +75,30 @@ def keep_freed_memory() -> bool:
 def in_threads(work: Callable[[T], object], items: Iterable[T]) -> None:
     """Call a function with each item, on as many threads as PyTorch may use on the CPU.
 
-    Each of them computes alone, which takes less time than all of them at one small item. The
-    function must release Python's lock most of the time, as PyTorch does. The first error is
-    raised, and after it, or Ctrl-C, no further item is begun.
+    Each of them computes alone, which takes less time than all of them at one small item, and in
+    the caller's modes (autocast, gradients, inference). The function must release Python's lock
+    most of the time, as PyTorch does. The first error is raised, and after it, or Ctrl-C, no
+    further item is begun.
     """
     n, items = torch.get_num_threads(), list(items)
     if n == 1 or len(items) == 1:
         for item in items:
             work(item)
         return
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+    dtype, autocast = torch.get_autocast_dtype("cpu"), torch.is_autocast_enabled("cpu")
+
+    def work_alike(item: T) -> None:
+        with (
+            torch.inference_mode(inference),
+            torch.set_grad_enabled(gradients),
+            torch.autocast("cpu", dtype, enabled=autocast),
+        ):
+            work(item)
+
     try:
         with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, items):
+            for _ in pool.map(work_alike, items):
                 pass
     finally:
         torch.set_num_threads(n)  # threads that begin later take over the last one that was set

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -36,13 +37,41 @@ def test_the_bar_names_the_end_of_a_model_and_keeps_its_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bars = []
-    monkeypatch.setattr(module, "_joined", lambda parts, n: torch.stack([*parts]))
-    monkeypatch.setattr(module, "tqdm", lambda all, text, **_: bars.append(text) or all)
+    monkeypatch.setattr(module, "tqdm", lambda desc, **_: [bars.append(desc), MagicMock()][1])
     dataset = SimpleNamespace(pixels=torch.zeros(4, 2, 2, dtype=torch.uint8))
     scorer = SimpleNamespace(embed=lambda images: images.flatten(1))
     compute = ComputeConfig("cpu", "32-true", 1)
     module.embed(scorer, dataset, torch.arange(4), compute, "2026-11-28_23-12-01_quick_seed0")
     assert bars == ["embedding -28_23-12-01_quick_seed0"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_image_is_embedded_once_on_any_number_of_threads(threads: int) -> None:
+    seen: list[int] = []
+
+    def embedded(images: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        seen.extend((255 * images[:, 0, 0, 0]).round().int().tolist())
+        return (images.flatten(1) @ torch.ones(4, 2)).float()
+
+    dataset: Any = SimpleNamespace(pixels=torch.arange(40, dtype=torch.uint8).view(10, 2, 2))
+    scorer: Any = SimpleNamespace(embed=embedded)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        table = module.embed(scorer, dataset, INDICES[:3], ComputeConfig("cpu", "32-true", 2), "")
+        found = module.embed(
+            scorer, dataset, torch.arange(10), ComputeConfig("cpu", "bf16-mixed", 2), ""
+        )
+        with torch.no_grad():
+            parts = module.embed_batch(scorer, dataset.pixels[:, None] / 255)
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(seen) == sorted([*range(0, 40, 4)] * 2 + [4 * int(k) for k in INDICES[:3]])
+    expected = dataset.pixels.flatten(1).float().sum(1, keepdim=True).expand(-1, 2) / 255
+    torch.testing.assert_close(parts, expected)
+    torch.testing.assert_close(table.vectors, expected[INDICES[:3]])
+    torch.testing.assert_close(found.vectors, expected, rtol=0.02, atol=0)
 
 
 def watched(seen: list[int]) -> ScoreFunction:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -134,3 +136,23 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_work(three_threads: None) -
         in_threads(work, range(10_000))
     assert len(begun) < 10_000
     assert torch.get_num_threads() == 3
+
+
+def test_threads_compute_in_the_modes_of_the_caller(three_threads: None) -> None:
+    def modes() -> list[object]:
+        autocast = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+        return [torch.is_inference_mode_enabled(), torch.is_grad_enabled(), autocast]
+
+    for inference, gradients, autocast in itertools.product((False, True), repeat=3):
+        seen: list[list[object]] = []
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            written = torch.zeros(4)
+
+            def work(item: int, written: torch.Tensor = written, seen: Any = seen) -> None:
+                written[item] = item  # which an inference tensor allows in its mode alone
+                seen.append(modes())
+
+            with torch.autocast("cpu", torch.float16, enabled=autocast):
+                in_threads(work, range(4))
+                assert seen == [modes()] * 4
+        assert written.tolist() == [0, 1, 2, 3]
