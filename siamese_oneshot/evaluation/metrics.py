@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchmetrics import Metric
 
 
@@ -99,17 +98,17 @@ def best_temperature(scores: Tensor, answers: Tensor) -> float:
     Returns:
         From 0.01 to 100; 1 if a score is not finite.
     """
-    from scipy.optimize import minimize_scalar
-
     scores = scores.double().cpu()
     if not bool(scores.isfinite().all()):
         return 1.0
 
-    def loss(log_temperature: float) -> float:
-        return float(F.cross_entropy(scores / math.exp(log_temperature), answers.cpu()))
-
-    limits = math.log(0.01), math.log(100)
-    return math.exp(float(minimize_scalar(loss, bounds=limits, method="bounded").x))
+    truth = float(scores.gather(1, answers.cpu()[:, None]).mean())
+    low, high = math.log(0.01), math.log(100)
+    for _ in range(50):  # by which the interval is as narrow as rounding
+        middle = (low + high) / 2
+        expected = float(((scores / math.exp(middle)).softmax(1) * scores).sum(1).mean())
+        low, high = (middle, high) if expected > truth else (low, middle)
+    return math.exp((low + high) / 2)
 
 
 def accuracy_vs_way(scores: Tensor, answers: Tensor) -> Tensor:
