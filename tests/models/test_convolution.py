@@ -281,6 +281,25 @@ def test_unrolled_equals_conv2d(stride: int, margin: int) -> None:
     torch.testing.assert_close(gradients, exact)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_auto_unrolls_the_kernel_of_one_channel(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    seen, real = [], unrolled_conv2d
+
+    def spy(images: Tensor, *rest: object) -> Tensor:
+        seen.append(images.dtype)
+        return real(images, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(convolution, "unrolled_conv2d", spy)
+    auto, direct = (Convolution(1, 4, 5, 2, 2, True, impl) for impl in ("auto", "direct"))
+    direct.load_state_dict(auto.state_dict())
+    x = torch.rand(3, 1, 11, 12, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        torch.testing.assert_close(auto(x), direct(x))
+    assert seen == [dtype]
+
+
 def test_work_by_hand() -> None:
     """8x8 images, 3x3 kernels, valid: 6x6 outputs; 5 by 8 frequencies of two numbers each."""
     shape = Shape(8, 8, 3, 0)
