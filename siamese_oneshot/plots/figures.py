@@ -112,10 +112,10 @@ def _with_a_helper(todo: Mapping[str, tuple[Callable[[], Figure], Path]]) -> dic
 
     def help_out() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C this process decides
-        torch.set_num_threads(1)  # those of this process do not exist there
         sender.send(save_some())
 
-    helper = context.Process(target=help_out, daemon=True)
+    helper, threads = context.Process(target=help_out, daemon=True), torch.get_num_threads()
+    torch.set_num_threads(1)  # for each: a fork has no others, and two of both would be too many
     try:
         with suppress(OSError):  # too many processes: this one draws all
             helper.start()
@@ -126,6 +126,7 @@ def _with_a_helper(todo: Mapping[str, tuple[Callable[[], Figure], Path]]) -> dic
                 done |= receiver.recv()
         return done
     finally:
+        torch.set_num_threads(threads)
         os.close(turns)
         if helper.pid is not None:
             helper.kill()

@@ -101,6 +101,7 @@ def test_two_processes_draw_and_no_plot_is_lost_where_one_ends(
 
     def draw(name: str) -> Figure:
         (tmp_path / f"{name} {os.getpid() == own}").touch()
+        assert helper != "helps" or torch.get_num_threads() == 1
         if os.getpid() == own:  # long enough for the other process to have its turn
             time.sleep(0.3)
         elif helper == "dies":
@@ -111,12 +112,17 @@ def test_two_processes_draw_and_no_plot_is_lost_where_one_ends(
             raise ValueError("no such luck")
         return new_figure(1, 1, layout=None)
 
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     monkeypatch.setattr(figures, "_PATIENCE", 5 if helper != "hangs" else 0.1)
     if helper == "cannot start":
         monkeypatch.setattr(os, "fork", partial(os.open, tmp_path / "missing", os.O_RDONLY))
     names = ["a", "bad", "c", "d", "e"]
-    saved = save_figures(((name, partial(draw, name)) for name in names), tmp_path)
+    try:
+        saved = save_figures(((name, partial(draw, name)) for name in names), tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert [*saved] == ["a", "c", "d", "e"]
     assert all(path.stat().st_size for path in saved.values())
     assert caplog.messages == ["the plot bad cannot be made: no such luck"]
