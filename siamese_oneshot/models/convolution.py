@@ -188,9 +188,9 @@ def fourier_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None, margin: 
     maps = _real_waves(down, margin, height, images) @ maps
     maps = maps.view(n * half, 2 * width, channels)
     maps = _complex_waves(across, margin, width, images) @ maps
-    spectra = maps.view(n, half * across, 2 * channels).transpose(0, 1).contiguous()
-    spectra = spectra @ _kernel_products(weight, shape.periods, images.dtype)
-    maps = spectra.transpose(0, 1).reshape(n * half, 2 * across, filters)
+    maps = maps.view(n, half * across, 2 * channels).transpose(0, 1).contiguous()
+    maps = maps @ _kernel_products(weight, shape.periods, images.dtype)
+    maps = maps.transpose(0, 1).reshape(n * half, 2 * across, filters)
     maps = _complex_waves(across, 0, out_width, images).mT @ maps
     maps = maps.view(n, 2 * half, out_width * filters)
     maps = _real_waves(down, 0, out_height, images).mT @ maps
