@@ -88,7 +88,7 @@ class SiameseModule(pl.LightningModule):
     def __init__(
         self,
         model: Description | SiameseNetwork | None = "resnet_cross_attention",
-        loss: Description | Loss = "episodic_ce",
+        loss: Description | Loss = "episodic_ce_smooth",
         optimizer: Description | MakeOptimizer = "adamw",
         *,
         ema_decay: float | None = 0.998,

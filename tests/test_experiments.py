@@ -106,8 +106,8 @@ def test_a_loss_brings_its_sampler(name: str) -> None:
 
 @pytest.mark.parametrize("name", group_options("ablation"))
 def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
-    cfg = composed(f"+ablation={name}")
-    assert (cfg == composed()) is (name == "nothing")
+    cfg = composed("+experiment=conv4", f"+ablation={name}")
+    assert (cfg == composed("+experiment=conv4")) is (name == "nothing")
     check_parts(cfg)
 
 

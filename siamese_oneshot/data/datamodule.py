@@ -115,7 +115,7 @@ class OneShotDataModule(pl.LightningDataModule):
     def __init__(
         self,
         *,
-        sampler: str | Mapping[str, Any] | TrainingSampler = "episodic_ce",
+        sampler: str | Mapping[str, Any] | TrainingSampler = "episodic_ce_smooth",
         image_size: int = 52,
         seed: int = 0,
         source: Source = "omniglot",

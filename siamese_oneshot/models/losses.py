@@ -23,7 +23,7 @@ from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import build_option
 
 
-def build_loss(spec: str | Mapping[str, Any] = "episodic_ce", **changes: Any) -> Any:
+def build_loss(spec: str | Mapping[str, Any] = "episodic_ce_smooth", **changes: Any) -> Any:
     """Build a loss by name, with the defaults of conf/loss.
 
     Args:
