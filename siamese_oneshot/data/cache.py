@@ -73,7 +73,11 @@ def write(path: Path, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) 
         OSError: If the folder cannot be written to, or the disk is full.
     """
     facts = {"metadata": json.dumps(metadata), "checksum": _checksum(arrays)}
-    content = save(dict(arrays), {"format": str(FORMAT), **facts})
+    # Contiguous: safetensors 0.8.0 writes the values of any other array in the order of its memory.
+    content = save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+        {"format": str(FORMAT), **facts},
+    )
     with atomic_write(path) as handle:
         handle.write(content)
 

@@ -43,6 +43,13 @@ def test_read_gives_back_what_was_written(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["cache.bits"]
 
 
+@pytest.mark.parametrize("view", [np.asfortranarray, lambda array: array[:, ::2]])
+def test_arrays_that_are_not_contiguous_keep_their_values(tmp_path, view):
+    array = view(np.arange(24.0).reshape(4, 6))
+    cache.write(tmp_path / "c", {}, {"a": array})
+    assert np.array_equal(cache.read(tmp_path / "c", {})["a"], array)
+
+
 def test_every_flipped_byte_is_noticed(tmp_path):
     path = tmp_path / "cache.bits"
     cache.write(path, FACTS, arrays())
