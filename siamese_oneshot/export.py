@@ -21,6 +21,7 @@ import dataclasses
 import shlex
 import sys
 from collections.abc import Collection
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -158,7 +159,9 @@ def _evaluate(file: Path, run: Path | None, trust: Collection[str]) -> Evaluatio
         if run is not None and (run / CONFIG).is_file():
             data = OmegaConf.load(run / CONFIG).data
             cfg.data.update({key: data[key] for key in cfg.data if key in data})
-        evaluate(cfg)
+        print("evaluating the rounded weights by every protocol, for the card", flush=True)
+        with redirect_stdout(None):  # it names the temporary folder
+            evaluate(cfg)
         return read_evaluation(Path(folder) / FILE)
 
 

@@ -99,7 +99,9 @@ def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
         export(run, tmp_path / "x.safetensors", evaluation=evaluation(run))
 
 
-def test_a_run_is_evaluated_on_its_own_data(tmp_path: Path) -> None:
+def test_a_run_is_evaluated_on_its_own_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         data = compose("config", [text for text in TINY if text.startswith("data")]).data
         text = OmegaConf.to_yaml(OmegaConf.create({"data": OmegaConf.to_container(data)}))
@@ -107,6 +109,8 @@ def test_a_run_is_evaluated_on_its_own_data(tmp_path: Path) -> None:
     (run / "config.yaml").write_text(text.replace("sampler: ${sampler}", "sampler: null"))
     record = exporting._evaluate(run / "checkpoints" / "best.ckpt", run, ())
     assert record.data_source == "synthetic"
+    said = capsys.readouterr().out
+    assert said == "evaluating the rounded weights by every protocol, for the card\n"
     (model,) = record.models
     assert {score.key: score.n for score in model.scores}["verification"] == 200
 

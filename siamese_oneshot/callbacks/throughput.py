@@ -110,10 +110,8 @@ class TimeEstimate(Callback):
         batches = trainer.num_training_batches
         per_epoch = math.ceil(batches / trainer.accumulate_grad_batches)
         done = f", {trainer.global_step:,} of them done" if trainer.global_step else ""
-        log.info(
-            "at most %s steps%s: %s epochs of %s",
-            f"{total:,}", done, f"{total / per_epoch:.4g}", f"{per_epoch:,}",
-        )  # fmt: skip
+        epochs = f"{total / per_epoch:.4g} epochs" if total >= per_epoch else "less than an epoch"
+        log.info("at most %s steps%s: %s of %s", f"{total:,}", done, epochs, f"{per_epoch:,}")
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop the clock."""

@@ -138,7 +138,9 @@ class WandbRun:
 
             best = dict(best or {})
             history = LoggedHistory.of(directory, run_id, best, Path(run.dir).parent.name)
-            if is_resumed and not history.rows and not run.starting_step:
+            own = Path(run.dir).parent
+            kept = any(one != own for one in own.parent.glob(f"*-{run_id}"))
+            if is_resumed and not kept and not run.starting_step:
                 log.warning(
                     "W&B run %s: what it logged before is not in %s, so its rows are counted from "
                     "0 again and may be refused by the server; bring the run's folder in wandb/ "

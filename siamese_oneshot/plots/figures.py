@@ -199,8 +199,7 @@ def validation_figures(
     verification = eval_results.verification, temperature
     yield from _shared(dataset, results, alphabets, *verification, split)
     curves = {f"{split} set, within one alphabet": way_curve(results)}
-    protocol = "within_alphabet_20way" if dataset.source == "omniglot" else ""
-    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves, protocol)
+    yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves)  # published ones are of tests
     yield from _filters(network)
     names = "augmentation", "alphabet_augmentation"
     own, shared = (getattr(sampler, name, None) for name in names)

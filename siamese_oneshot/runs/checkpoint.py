@@ -29,7 +29,13 @@ from siamese_oneshot.utils.io import atomic_write, check_sums, open_regular, pre
 from siamese_oneshot.utils.text import did_you_mean, printable
 
 VERSION = 2
-PRETRAINED = {"pretrained": "small_resnet_cross_attention.safetensors", "dense": "dense.safetensors"}
+PRETRAINED = {
+    "pretrained": "small_resnet_cross_attention.safetensors",
+    "dense": "dense.safetensors",
+}
+    "pretrained": "small_resnet_cross_attention.safetensors",
+    "dense": "dense.safetensors",
+}
 ROUNDED = "16 bits, fully connected layers to 8"
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 _HEADER = "siamese_oneshot"

@@ -72,7 +72,12 @@ from siamese_oneshot.training.launch import end_others, number_of
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import MachineFault, OtherVersion, UserError
-from siamese_oneshot.utils.hardware import choose_accelerator, choose_precision, keep_freed_memory
+from siamese_oneshot.utils.hardware import (
+    choose_accelerator,
+    choose_precision,
+    fewer_threads,
+    keep_freed_memory,
+)
 from siamese_oneshot.utils.io import check_sums, check_writable, copy_file, keep_copy, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
 from siamese_oneshot.utils.text import bare_key, near
@@ -443,6 +448,12 @@ class TrainingRun:
             fourier = encoder.by_fourier(n, dtype if self.accelerator == "cpu" else None)
         convolutions = f"{', '.join(fourier)} by Fourier transform" if fourier else "direct"
         log.info("%s, %s, convolutions: %s", self.accelerator, self.precision, convolutions)
+        if self.accelerator == "cpu" and (threads := fewer_threads(torch.get_num_threads())):
+            log.warning(
+                "other programs keep the cores busy: with OMP_NUM_THREADS=%d before the command "
+                "a step may be many times as fast",
+                threads,
+            )
         log.info("results in %s", near(self.folder))
         for parts, users in (
             (["model"], "evaluate, predict, export and load_from_checkpoint"),

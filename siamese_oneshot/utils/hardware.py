@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,16 @@ def choose_precision(precision: str, accelerator: str) -> str:
     else:
         fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return "bf16-mixed" if fast else "32-true"
+
+
+def fewer_threads(threads: int) -> int | None:
+    """How many threads fit beside the load of the last minute, if these are too many, else None.
+
+    Threads that wait for a core hold up all others at every operation.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    free = (os.cpu_count() or 1) - load
+    return max(1, int(free)) if threads > max(1, free + 1) else None
 
 
 def keep_freed_memory() -> bool:

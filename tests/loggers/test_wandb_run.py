@@ -249,6 +249,15 @@ def test_the_variables_of_wandb_count_where_nothing_else_is_set(
     assert (back.run["project"], back.end["name"]) == ("other", "own")
 
 
+def test_a_run_that_stopped_before_its_first_row_lacks_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        with wandb_run(tmp_path, {}):
+            pass
+    assert "is not in" not in caplog.text
+
+
 def test_a_run_that_is_resumed_without_its_files_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -71,7 +71,10 @@ def test_a_network_has_every_plot_and_one_that_fails_is_named(
     assert set(save_figures(made, tmp_path)) == expected
     assert "the plot mistakes cannot be made: no such luck" in caplog.text
     made = validation_figures(dataset, results.validation, trained.network, None, dataset.indices())
-    assert not {"augmentations", "attention"} & set(dict(made))
+    made = dict(made)
+    assert not {"augmentations", "attention"} & set(made)
+    texts = [text.get_text() for axes in made["accuracy_vs_way"]().axes for text in axes.texts]
+    assert not any("Koch" in text for text in texts), "published accuracies are of tests"
     looks = torch.rand(5, 4, 4)
     made = validation_figures(
         dataset, results.validation, trained.network, None, dataset.indices(), looks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import platform
 import threading
 import time
@@ -17,6 +18,7 @@ from siamese_oneshot.utils.hardware import (
     PRECISIONS,
     choose_accelerator,
     choose_precision,
+    fewer_threads,
     in_threads,
     keep_freed_memory,
 )
@@ -156,3 +158,15 @@ def test_threads_compute_in_the_modes_of_the_caller(three_threads: None) -> None
                 in_threads(work, range(4))
                 assert seen == [modes()] * 4
         assert written.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "expected"),
+    [(0.1, 4, None), (1.0, 4, None), (1.2, 4, 2), (3.4, 4, 1), (9.0, 4, 1), (9.0, 1, None)],
+)
+def test_threads_that_find_no_core_are_too_many(
+    monkeypatch: pytest.MonkeyPatch, load: float, threads: int, expected: int | None
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    assert fewer_threads(threads) == expected
