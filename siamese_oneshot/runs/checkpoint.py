@@ -33,9 +33,6 @@ PRETRAINED = {
     "pretrained": "small_resnet_cross_attention.safetensors",
     "dense": "dense.safetensors",
 }
-    "pretrained": "small_resnet_cross_attention.safetensors",
-    "dense": "dense.safetensors",
-}
 ROUNDED = "16 bits, fully connected layers to 8"
 _PACKAGED = Path(__file__).resolve().parents[1] / "pretrained"
 _HEADER = "siamese_oneshot"
