@@ -77,8 +77,8 @@ sampler.augmentation.probability=2 | from 0 to 1
 sampler.augmentation.elastic=-1 | 0 or more
 sampler.augmentation.grid=1 | 2 or more
 sampler.alphabet_augmentation=false | null
-sampler.alphabet_augmentation.rotation=-1 | from 0 to 180
-sampler.alphabet_augmentation.scale=[2,1] | [2, 1]
+sampler=episodic_ce sampler.alphabet_augmentation.rotation=-1 | from 0 to 180
+sampler=episodic_ce sampler.alphabet_augmentation.scale=[2,1] | [2, 1]
 sampler.n_synthetic=-1 | from 0 to 1
 ! sampler.n_synthetic=0.5 | n_synthetic | extra_synthetic
 sampler.n_composite=9 | from 0 to 1

@@ -11,7 +11,7 @@ A sampler of your own needs the four members of `TrainingSampler`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -267,6 +267,9 @@ class EpisodeSampler(Dataset[BatchSpec]):
         self.random_rot90 = check.boolean("random_rot90", random_rot90)
         self.random_hflip = check.boolean("random_hflip", random_hflip)
         self.augmentation, self.alphabet_augmentation = augmentation, alphabet_augmentation
+        if isinstance(alphabet_augmentation, Mapping):  # a setting of what is null in conf/
+            message = "this sampler has none to change: add sampler=episodic_ce, which has"
+            raise ArgumentError("alphabet_augmentation", alphabet_augmentation, message=message)
         self.n_synthetic = check.number("n_synthetic", n_synthetic, 0, self.n_alphabets)
         self.n_composite = check.number("n_composite", n_composite, 0, self.n_alphabets)
         elastic = [one for one in (alphabet_augmentation, augmentation) if one and one.elastic]

@@ -279,6 +279,10 @@ def test_generated_alphabets_that_are_not_enough(dataset):
             ),
             "alphabet_augmentation.grid=6: it must equal augmentation.grid=5",
         ),
+        (
+            lambda: EpisodeSampler(1, 2, 2, 5, alphabet_augmentation={"rotation": 20}),
+            "this sampler has none to change",
+        ),
     ],
 )
 def test_what_makes_no_batch_is_an_error(make, said):

@@ -179,7 +179,9 @@ def test_a_training_begins_from_the_weights_of_another(
     assert "another network than the one asked for (it differs in" in refusal
     assert "model.encoder.embedding_dim=16" in refusal, "what it was trained with"
     refusal = refused(tmp_path / "other", capsys, *SHORT, "init_from=pretrained")
-    assert "choose the model that its training used with model=resnet_cross_attention" in refusal
+    assert (
+        "choose the model that its training used with model=small_resnet_cross_attention" in refusal
+    )
 
 
 def test_weights_are_not_tested_on_what_they_learned(
