@@ -72,12 +72,10 @@ def write(path: Path, metadata: Mapping[str, Any], arrays: Mapping[str, Array]) 
     Raises:
         OSError: If the folder cannot be written to, or the disk is full.
     """
-    facts = {"metadata": json.dumps(metadata), "checksum": _checksum(arrays)}
     # Contiguous: safetensors 0.8.0 writes the values of any other array in the order of its memory.
-    content = save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-        {"format": str(FORMAT), **facts},
-    )
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    facts = {"metadata": json.dumps(metadata), "checksum": _checksum(contiguous)}
+    content = save(contiguous, {"format": str(FORMAT), **facts})
     with atomic_write(path) as handle:
         handle.write(content)
 
@@ -107,11 +105,11 @@ def read(path: Path, metadata: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _checksum(arrays: Mapping[str, Array]) -> str:
-    """CRC-32 of names, types, shapes and values."""
+    """CRC-32 of names, types, shapes and values; the arrays are contiguous."""
     checksum = 0
     for name, array in sorted(arrays.items()):
         checksum = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        checksum = zlib.crc32(array.data, checksum)
     return str(checksum)
 
 
