@@ -137,8 +137,8 @@ class WandbRun:
             from siamese_oneshot.loggers.wandb_logger import LoggedHistory, ResilientWandbLogger
 
             best = dict(best or {})
-            history = LoggedHistory.of(directory, run_id, best, Path(run.dir).parent.name)
             own = Path(run.dir).parent
+            history = LoggedHistory.of(directory, run_id, best, own.name)
             kept = any(one != own for one in own.parent.glob(f"*-{run_id}"))
             if is_resumed and not kept and not run.starting_step:
                 log.warning(
