@@ -268,7 +268,7 @@ class EpisodeSampler(Dataset[BatchSpec]):
         self.random_hflip = check.boolean("random_hflip", random_hflip)
         self.augmentation, self.alphabet_augmentation = augmentation, alphabet_augmentation
         if isinstance(alphabet_augmentation, Mapping):  # a setting of what is null in conf/
-            message = "this sampler has none to change: add sampler=episodic_ce, which has"
+            message = "this sampler has none to change: give a whole Augmentation, or None"
             raise ArgumentError("alphabet_augmentation", alphabet_augmentation, message=message)
         self.n_synthetic = check.number("n_synthetic", n_synthetic, 0, self.n_alphabets)
         self.n_composite = check.number("n_composite", n_composite, 0, self.n_alphabets)
