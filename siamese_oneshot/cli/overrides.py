@@ -143,7 +143,7 @@ def with_recorded(line: CommandLine) -> list[str]:
         recorded.pop(word, None)
     for key, text in recorded.items():
         # No run records these: they would be imported before anything can be checked.
-        is_group = "." not in key and key not in ("name", "init_from")
+        is_group = "." not in key and key not in ("name", "init_from", "teachers")
         if key.startswith(("hydra.", "hydra/")) or (is_group and _A_PATH.search(_parts(text)[2])):
             raise UserError(f"resume: {run} was changed: it records {printable(text)}; remove that")
     now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]

@@ -169,7 +169,7 @@ class TaskProvider:
 def splits_learned(
     name: str, metadata: Mapping[str, Any] | None, source: str, digest: str | None
 ) -> list[tuple[str, tuple[str, ...] | None]]:
-    """Split and validation alphabets of a training, and of those whose weights it began from.
+    """Split and validation alphabets of a training, and of those that it continued or distilled.
 
     Args:
         name: Of the network, for the error.
@@ -180,8 +180,10 @@ def splits_learned(
     Raises:
         UserError: A training had other images of this source: its split would be another one.
     """
-    own = []
-    while metadata:
+    own, trainings = [], [metadata]
+    for metadata in trainings:  # which grows
+        if not metadata:
+            continue
         if metadata.get("data_source") == source and metadata.get("split"):
             known = metadata.get("data_digest")
             if source != "omniglot" and known and known != digest:
@@ -191,7 +193,7 @@ def splits_learned(
                     "its folder's .hydra/config.yaml, or Omniglot"
                 )
             own.append((metadata["split"], tuple(metadata.get("val_alphabets") or ()) or None))
-        metadata = metadata.get("init_from")
+        trainings += [metadata.get("init_from"), *metadata.get("teachers", ())]
     return own
 
 

@@ -5,6 +5,7 @@ from siamese_oneshot.models.few_shot import Cosine, Relation, SquaredEuclidean
 from siamese_oneshot.models.losses import (
     AllPairsBCELoss,
     EpisodicCrossEntropyLoss,
+    EpisodicDistillationLoss,
     EpisodicHingeLoss,
     PairBCELoss,
     SupConLoss,
@@ -29,6 +30,7 @@ __all__ = [
     "DenseEncoder",
     "Encoder",
     "EpisodicCrossEntropyLoss",
+    "EpisodicDistillationLoss",
     "EpisodicHingeLoss",
     "OptimizerSetup",
     "PairBCELoss",

@@ -11,7 +11,7 @@ Any callable of this form can take the place of the classes below.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from siamese_oneshot.models.siamese import LayerSetting, SiameseNetwork, check_per_layer, per_layer
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import build_option
+from siamese_oneshot.utils.errors import ArgumentError
 
 
 def build_loss(spec: str | Mapping[str, Any] = "episodic_ce_smooth", **changes: Any) -> Any:
@@ -114,6 +115,54 @@ class EpisodicCrossEntropyLoss(RegularizedLoss):
         swapped = F.cross_entropy(scores.transpose(1, 2), target, label_smoothing=self.smoothing)
         direct = F.cross_entropy(scores, target, label_smoothing=self.smoothing)
         return self.regularized(network, "cross_entropy", 0.5 * (swapped + direct))
+
+
+class EpisodicDistillationLoss(RegularizedLoss):
+    """Cross-entropy of every one-shot episode with what trained networks, the teachers, answer.
+
+    Episodes are those of ``EpisodicCrossEntropyLoss``. Their target is no class but probabilities
+    of all classes: the softmax of the teachers' mean score, of the same augmented images.
+
+    Reference: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2.
+
+    Args:
+        teachers: Networks of the student's ``image_size``. Their weights stay as they are, and no
+            checkpoint holds them.
+        temperature: Above 0; by which scores of teachers and student are divided. The gradient is
+            multiplied by its square, so that its size hardly depends on it.
+        l2: As for ``RegularizedLoss``.
+    """
+
+    sampler_kind = "episode"
+
+    def __init__(
+        self,
+        teachers: Sequence[SiameseNetwork] = (),
+        temperature: float = 1.0,
+        l2: LayerSetting = 0.0,
+    ) -> None:
+        super().__init__(l2)
+        self.temperature = check.number("temperature", temperature, above=0)
+        self.teachers = list(teachers)
+
+    def __call__(self, network: SiameseNetwork, images: Tensor) -> dict[str, Tensor]:
+        """Return ``loss``, ``cross_entropy`` and ``l2``."""
+        if not self.teachers:
+            message = "it learns from trained networks: give at least one as a teacher"
+            raise ArgumentError("teachers", self.teachers, message=message)
+        with torch.no_grad():
+            answers = [
+                _episode_scores(teacher.to(images.device).eval(), images)
+                for teacher in self.teachers
+            ]
+            wanted = torch.stack(answers).float().mean(0) / self.temperature
+        scores = _episode_scores(network, images) / self.temperature
+        direct, swapped = (
+            F.cross_entropy(own.flatten(0, 1), target.flatten(0, 1).softmax(-1))
+            for own, target in ((scores, wanted), (scores.mT, wanted.mT))
+        )
+        cross_entropy = self.temperature**2 * 0.5 * (direct + swapped)
+        return self.regularized(network, "cross_entropy", cross_entropy)
 
 
 class EpisodicHingeLoss(RegularizedLoss):

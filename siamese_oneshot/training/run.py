@@ -50,6 +50,7 @@ from siamese_oneshot.evaluation.model_evaluation import check_not_trained_on, sp
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
 from siamese_oneshot.runs.record import (
@@ -165,6 +166,8 @@ class TrainingRun:
         self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
         if self.checkpoint is None and cfg.init_from is not None:
             self.module.metadata["init_from"] = begin_from(cfg.init_from, self.module, self.data)
+        if cfg.teachers:
+            self.module.metadata["teachers"] = learn_from(cfg.teachers, self.module, self.data)
         self._begin_leg()
         if self.checkpoint is None:
             self.record()
@@ -551,12 +554,49 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
             f"init_from: {where} holds another network than the one asked for (it differs in "
             f"{other[0]}); choose the model that its training used{like}"
         )
-    name, dataset = f"init_from={where}", data.dataset
-    for learned in splits_learned(name, trained.metadata, dataset.source, data.digest):
-        check_not_trained_on(name, dataset, split_dataset(dataset, *learned), data.split)
+    check_not_tested(f"init_from={where}", trained, data)
     module.network.load_state_dict(weights)
     log.info("the training begins from the weights of %s", where)
     return {"name": where, **trained.metadata}
+
+
+def learn_from(
+    teachers: Sequence[str], module: SiameseModule, data: OneShotDataModule
+) -> list[dict[str, Any]]:
+    """Load the networks that a module's loss distills.
+
+    Returns:
+        Their names and metadata, for that of the module.
+
+    Raises:
+        UserError: The loss takes no teachers, there are no such weights, they read images of
+            another size, or they learned from what the data's split tests.
+    """
+    if not hasattr(module.loss, "teachers"):
+        raise UserError("teachers are for loss=distillation: choose it, or leave teachers out")
+    found = [load_trained(where) for where in teachers]
+    size = module.network.encoder.image_size
+    for teacher in found:
+        if teacher.size != size:
+            raise UserError(
+                f"teachers: {teacher.name} reads images of {teacher.size} pixels, but the network "
+                f"to train reads {size}: choose model.encoder.image_size={teacher.size}"
+            )
+        check_not_tested(f"teachers={teacher.name}", teacher, data)
+    module.loss.teachers = [teacher.network for teacher in found]
+    log.info("the training learns from the answers of %s", ", ".join(teachers))
+    return [{"name": teacher.name, **teacher.metadata} for teacher in found]
+
+
+def check_not_tested(name: str, trained: TrainedModel, data: OneShotDataModule) -> None:
+    """Refuse weights that learned from what the data's split tests.
+
+    Raises:
+        UserError: With the alphabets.
+    """
+    dataset = data.dataset
+    for learned in splits_learned(name, trained.metadata, dataset.source, data.digest):
+        check_not_trained_on(name, dataset, split_dataset(dataset, *learned), data.split)
 
 
 def check_weights(

@@ -73,7 +73,11 @@ def test_a_forced_split_may_not_test_training_classes(omniglot) -> None:
     further = {"data_source": "folder", "split": "ratio_60_20_20"}
     began = {"data_source": "omniglot", "split": "koch40"}
     assert tasks(None, **further, init_from=began).split.name == "koch40"
-    for known in ({"init_from": began}, {"init_from": {**further, "init_from": began}}):
+    for known in (
+        {"init_from": began},
+        {"init_from": {**further, "init_from": began}},
+        {"teachers": [further, {**further, "init_from": began}]},
+    ):
         with pytest.raises(UserError, match="trained or selected with split=koch40 on Angelic"):
             tasks("lake", **further, **known)
     split = tasks(None, split="lake", val_alphabets=["Greek"]).split

@@ -17,6 +17,7 @@ from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.losses import (
     AllPairsBCELoss,
     EpisodicCrossEntropyLoss,
+    EpisodicDistillationLoss,
     EpisodicHingeLoss,
     PairBCELoss,
     SupConLoss,
@@ -122,6 +123,20 @@ def slow_cross_entropy(network: SiameseNetwork, batch: Tensor, smoothing: float 
     return sum(losses) / len(losses)
 
 
+def slow_distillation(
+    network: SiameseNetwork, batch: Tensor, teachers: list[SiameseNetwork], temperature: float
+) -> float:
+    losses = []
+    answers = [[scores for _, scores in slow_episodes(teacher, batch)] for teacher in teachers]
+    for (_, scores), *others in zip(slow_episodes(network, batch), *answers, strict=True):
+        means = [sum(column) / len(column) for column in zip(*others, strict=True)]
+        wanted, own = ([math.exp(score / temperature) for score in row] for row in (means, scores))
+        losses.append(
+            -sum(w / sum(wanted) * math.log(o / sum(own)) for w, o in zip(wanted, own, strict=True))
+        )
+    return temperature**2 * sum(losses) / len(losses)
+
+
 def slow_hinge(network: SiameseNetwork, batch: Tensor, margin: float) -> float:
     losses = []
     for query, scores in slow_episodes(network, batch):
@@ -147,12 +162,16 @@ def slow_supcon(network: SiameseNetwork, batch: Tensor) -> float:
 
 
 PAIRS = (images(6), images(6).roll(1, 0), SAME)
+TEACHERS = [build([8], [5], [2], 6, weight_init=-3.0, seed=seed) for seed in (1, 2)]
 CASES: list[tuple[Any, tuple[Tensor, ...], Callable[..., float]]] = [
     (PairBCELoss(L2), PAIRS, slow_pairs),
     (AllPairsBCELoss(L2), (images(2, 3, 2),), slow_all_pairs),
     *((EpisodicCrossEntropyLoss(L2, smoothing), (images(2, 4, drawers),),
        partial(slow_cross_entropy, smoothing=smoothing))
       for smoothing in (0.0, 0.2) for drawers in (2, 3)),
+    *((EpisodicDistillationLoss(teachers, temperature, L2), (images(2, 4, 3),),
+       partial(slow_distillation, teachers=teachers, temperature=temperature))
+      for teachers in (TEACHERS[:1], TEACHERS) for temperature in (0.5, 1.0, 3.0)),
     *((EpisodicHingeLoss(margin, L2), (images(2, 4, 3),), partial(slow_hinge, margin=margin))
       for margin in (0.01, 0.3, 2.0)),  # hardly any, some and all episodes cost
     *((SupConLoss(L2), (images(2, 4, drawers),), slow_supcon) for drawers in (2, 3)),
@@ -174,6 +193,23 @@ def test_loss_equals_slow_loops(
     assert parts["loss"].item() == pytest.approx(data + penalty, rel=1e-5)
     for key, gradient in gradients(network, parts["loss"]).items():
         assert gradient.isfinite().all(), key
+
+
+def test_a_teacher_stays_as_it_is_and_is_learned_best_by_itself(network: SiameseNetwork) -> None:
+    teacher = build([4], [3], [2], 8, batch_norm=True, weight_init=-2.0).train()
+    before = copy.deepcopy(teacher.state_dict())
+    batch = images(2, 4, 2)
+    other = EpisodicDistillationLoss([teacher])(network, batch)["loss"]
+    itself = EpisodicDistillationLoss([teacher])(copy.deepcopy(teacher).eval(), batch)["loss"]
+    other.backward()
+    assert itself < other
+    assert all(weight.grad is None for weight in teacher.parameters())
+    assert all(value.equal(before[key]) for key, value in teacher.state_dict().items())
+
+
+def test_distillation_needs_a_teacher(network: SiameseNetwork) -> None:
+    with pytest.raises(ArgumentError, match=r"^teachers=\[\]: .*give at least one"):
+        EpisodicDistillationLoss()(network, images(2, 4, 2))
 
 
 def test_episodes_beyond_the_margin_have_no_gradient(network: SiameseNetwork) -> None:

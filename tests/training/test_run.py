@@ -22,6 +22,7 @@ from siamese_oneshot.cli import conf_dir, run_hydra
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.splits import split_dataset
+from siamese_oneshot.models.losses import EpisodicDistillationLoss
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import find_weights, load_trained
 from siamese_oneshot.runs.result import read_result, write_result
@@ -29,7 +30,7 @@ from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
 from siamese_oneshot.training import run as training_run
-from siamese_oneshot.training.run import begin_from, check_split, in_force
+from siamese_oneshot.training.run import begin_from, check_split, in_force, learn_from
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.errors import Busy, UserError
 
@@ -184,6 +185,27 @@ def test_a_training_begins_from_the_weights_of_another(
     )
 
 
+def test_a_training_learns_from_the_answers_of_others(
+    finished: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = finished
+    line = [*SHORT, "loss=distillation", *BATCHES, f"teachers=[{folder}]", "seed=1"]
+    run(tmp_path / "whole", *line)
+    (known,) = last(tmp_path / "whole")["siamese_oneshot"]["metadata"]["teachers"]
+    assert (known["name"], known["seed"], known["split"]) == (str(folder), 0, "ratio_60_20_20")
+    run(tmp_path / "student", *line, STOP)
+    run(tmp_path / "student", f"resume={tmp_path / 'student'}")
+    whole, resumed = (last(tmp_path / name)["state_dict"] for name in ("whole", "student"))
+    assert all(whole[key].equal(resumed[key]) for key in whole)
+    assert not any("teacher" in key for key in whole)
+    for text, settings in {
+        "teachers are for loss=distillation": [*SHORT, f"teachers=[{folder}]"],
+        "give at least one as a teacher": [*SHORT, "loss=distillation", *BATCHES],
+        "reads images of 52 pixels": [*line, "teachers=[pretrained]"],
+    }.items():
+        assert text in refused(tmp_path / "other", capsys, *settings)
+
+
 def test_weights_are_not_tested_on_what_they_learned(
     finished: tuple[Path, float], dataset: CharacterDataset
 ) -> None:
@@ -197,6 +219,9 @@ def test_weights_are_not_tested_on_what_they_learned(
     other = SimpleNamespace(dataset=dataset, split=turned, digest=digest)
     with pytest.raises(UserError, match=r"init_from=.* was trained or selected with split=ratio"):
         begin_from(str(folder), module, other)
+    module.loss = EpisodicDistillationLoss()
+    with pytest.raises(UserError, match=r"teachers=.* was trained or selected with split=ratio"):
+        learn_from([str(folder)], module, other)
     grown = SimpleNamespace(dataset=dataset, split=parts, digest="another")
     with pytest.raises(UserError, match="was trained on other synthetic images than these"):
         begin_from(str(folder), module, grown)
