@@ -103,28 +103,15 @@ def embed(
 ) -> Embeddings:
     """Embeddings of images, ``indices`` int64 and ascending, on the compute device."""
 
-    def vectors(start: int) -> Tensor:
-        batch = indices[start : start + compute.batch_size]
+    def vectors(batch: Tensor) -> Tensor:
         images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
         with compute.autocast():
-            return scorer.embed(images)
+            return embed_batch(scorer, images)
 
-    def fill(start: int) -> None:
-        table[start : start + compute.batch_size] = vectors(start)
-        bar.update()
-
-    first, starts = vectors(0), range(0, len(indices), compute.batch_size)
-    table = first.new_empty(len(indices), first.shape[1])
-    table[: compute.batch_size] = first
     about = f"embedding {name[-_NAME:]}"  # the end differs among seeds, and the bar needs room
     look: dict[str, Any] = {"leave": False, "disable": None, "delay": 1.0, "dynamic_ncols": True}
-    with tqdm(desc=about, total=len(starts), initial=1, **look) as bar:
-        if compute.device == "cpu":
-            in_threads(fill, starts[1:])
-        else:
-            for start in starts[1:]:
-                fill(start)
-    return Embeddings(indices.to(compute.device), table)
+    batches = tqdm(indices.split(compute.batch_size), desc=about, **look)
+    return Embeddings(indices.to(compute.device), _joined(map(vectors, batches), len(indices)))
 
 
 def embed_batch(scorer: PairScorer, images: Tensor) -> Tensor:
