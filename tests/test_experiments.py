@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.data.samplers import SAMPLERS
 from siamese_oneshot.models.encoders import ResidualEncoder
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.utils.config import group_options
@@ -97,6 +98,11 @@ def test_an_experiment_has_the_values_of_its_publication(name: str) -> None:
     cfg = composed(f"+experiment={name}")
     found = {key: OmegaConf.select(cfg, key, default="nothing") for key in FAITHFUL[name]}
     assert found == FAITHFUL[name]
+
+
+def test_the_sampler_that_messages_name_for_whole_alphabets_is_the_default() -> None:
+    assert composed(hydra=True).hydra.runtime.choices.loss == SAMPLERS["episode"]
+    assert composed("loss=supcon", f"sampler={SAMPLERS['episode']}").sampler == composed().sampler
 
 
 @pytest.mark.parametrize("name", group_options("loss"))

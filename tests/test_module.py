@@ -252,7 +252,7 @@ def test_a_loss_and_a_sampler_of_different_kinds_are_refused(tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"learns from pairs, .* choose sampler=bce_pairs"):
         trainer(tmp_path).fit(SiameseModule(SMALL, "bce_pairs"), datamodule=data())
     with pytest.raises(
-        ValueError, match=r"learns from whole alphabets, .* choose sampler=episodic"
+        ValueError, match=r"learns from whole alphabets, .* choose sampler=episodic_ce_smooth"
     ):
         trainer(tmp_path).fit(SiameseModule(SMALL), datamodule=data(PairSampler(8, 2)))
 

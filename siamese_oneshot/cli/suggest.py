@@ -265,8 +265,8 @@ def explain_sampler(error: Exception) -> str | None:
         return None
     return (
         f"sampler={missing[1]}: there is no sampler of that name. A loss of your own needs one "
-        "named: add sampler=bce_pairs if it learns from pairs, sampler=episodic_ce if it learns "
-        "from whole alphabets"
+        "named: add sampler=bce_pairs if it learns from pairs, sampler=episodic_ce_smooth if it "
+        "learns from whole alphabets"
     )
 
 

@@ -89,7 +89,7 @@ class BatchSpec:
 
 # The kinds of batches in words, and the sampler of conf/ that makes each.
 KINDS = {"pairs": "pairs", "episode": "whole alphabets"}
-SAMPLERS = {"pairs": "bce_pairs", "episode": "episodic_ce"}
+SAMPLERS = {"pairs": "bce_pairs", "episode": "episodic_ce_smooth"}
 
 
 class TrainingSampler(Protocol):

@@ -104,7 +104,9 @@ def test_a_loss_without_a_sampler_of_its_name_needs_one_named(
     (tmp_path / "loss" / "squared.yaml").write_text("_target_: my_losses.Squared")
     with pytest.raises(SystemExit, match="2"):
         run_hydra(print, argv=["--config-dir", str(tmp_path), "loss=squared"])
-    assert "add sampler=bce_pairs if it learns from pairs" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "add sampler=bce_pairs if it learns from pairs" in error
+    assert "sampler=episodic_ce_smooth if it learns from whole alphabets" in error
 
 
 def test_an_option_that_nothing_reads_is_refused(
