@@ -453,8 +453,8 @@ class TrainingRun:
         log.info("%s, %s, convolutions: %s", self.accelerator, self.precision, convolutions)
         if self.accelerator == "cpu" and (threads := fewer_threads(torch.get_num_threads())):
             log.warning(
-                "the cores were busy in the last minute: if other programs still use them, "
-                "OMP_NUM_THREADS=%d before the command may make a step many times as fast",
+                "other programs use the cores: OMP_NUM_THREADS=%d before the command may make a "
+                "step many times as fast",
                 threads,
             )
         log.info("results in %s", near(self.folder))

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -56,13 +57,16 @@ def choose_precision(precision: str, accelerator: str) -> str:
 
 
 def fewer_threads(threads: int) -> int | None:
-    """How many threads fit beside the load of the last minute, if these are too many, else None.
+    """How many threads fit beside what runs at this moment, if these are too many, else None.
 
-    Threads that wait for a core hold up all others at every operation.
+    Threads that wait for a core hold up all others at every operation. Linux alone counts them.
     """
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    free = (os.cpu_count() or 1) - load
-    return max(1, int(free)) if threads > max(1, free + 1) else None
+    try:
+        running = Path("/proc/loadavg").read_text().split()[3].partition("/")[0]
+    except OSError:
+        return None
+    free = (os.cpu_count() or 1) - (int(running) - 1)  # this one runs, too
+    return max(1, free) if threads > max(1, free + 1) else None
 
 
 def keep_freed_memory() -> bool:

@@ -8,6 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,12 +162,24 @@ def test_threads_compute_in_the_modes_of_the_caller(three_threads: None) -> None
 
 
 @pytest.mark.parametrize(
-    ("load", "threads", "expected"),
-    [(0.1, 4, None), (1.0, 4, None), (1.2, 4, 2), (3.4, 4, 1), (9.0, 4, 1), (9.0, 1, None)],
+    ("others", "threads", "expected"),
+    [(0, 4, None), (1, 4, None), (2, 4, 2), (3, 4, 1), (9, 4, 1), (9, 1, None)],
 )
 def test_threads_that_find_no_core_are_too_many(
-    monkeypatch: pytest.MonkeyPatch, load: float, threads: int, expected: int | None
+    monkeypatch: pytest.MonkeyPatch, others: int, threads: int, expected: int | None
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    # A job that has just ended is still in the load of the last minute, 3.97.
+    text = f"3.97 2.77 2.27 {1 + others}/102 9335\n"
+    monkeypatch.setattr(Path, "read_text", lambda path: text)
     assert fewer_threads(threads) == expected
+
+
+def test_without_a_count_of_running_threads_none_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(path: Path) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert fewer_threads(1000) is None
