@@ -11,10 +11,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.cli import conf_dir, run_hydra
 from siamese_oneshot.data.samplers import SAMPLERS
 from siamese_oneshot.models.encoders import ResidualEncoder
 from siamese_oneshot.models.similarity import WeightedL1
+from siamese_oneshot.train import train_task
 from siamese_oneshot.utils.config import group_options
 
 
@@ -110,11 +111,32 @@ def test_a_loss_brings_its_sampler(name: str) -> None:
     check_parts(composed(f"loss={name}"), build=False)
 
 
+LEFT_OUT = {
+    "affine": {"sampler"}, "alphabet_augmentation": {"sampler"}, "attention": {"model"},
+    "elastic": {"sampler"}, "ema": {"callbacks"}, "episodes": {"loss"},
+    "global_embedding": {"model"}, "nothing": set(), "rot90": {"sampler"},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", group_options("ablation"))
-def test_an_ablation_leaves_something_out_and_can_be_built(name: str) -> None:
-    cfg = composed("+experiment=conv4", f"+ablation={name}")
-    assert (cfg == composed("+experiment=conv4")) is (name == "nothing")
+@pytest.mark.parametrize("line", [[], ["+experiment=conv4"]], ids=["default", "conv4"])
+def test_an_ablation_leaves_one_ingredient_out_and_can_be_built(line: list[str], name: str) -> None:
+    plain, cfg = composed(*line), composed(*line, f"+ablation={name}")
+    has_it = line or name != "alphabet_augmentation"  # the default augments no whole alphabets
+    groups = ("model", "loss", "sampler", "optimizer", "trainer", "callbacks")
+    differs = {group for group in groups if plain[group] != cfg[group]}
+    assert differs == (LEFT_OUT[name] if has_it else set())
     check_parts(cfg)
+
+
+@pytest.mark.parametrize("line", [[], ["+experiment=conv4", "sampler.random_rot90=false"]])
+def test_a_run_that_leaves_out_what_it_does_not_have_is_refused(
+    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablation = "rot90" if line else "alphabet_augmentation"
+    with pytest.raises(SystemExit, match="1"):
+        run_hydra(train_task, argv=[*line, f"+ablation={ablation}", f"hydra.run.dir={tmp_path}"])
+    assert f"+ablation={ablation} changes nothing here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", group_options("ablation"))

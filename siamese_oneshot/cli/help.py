@@ -33,7 +33,7 @@ GROUPS = {
     "logger": "Where metrics and plots go.",
     "experiment": "A complete training: every choice that differs from the default.",
     "sweep": "Many trainings: a grid, or a search by Optuna.",
-    "ablation": "The default without one ingredient.",
+    "ablation": "The experiment without one ingredient.",
 }
 _USAGE = """
   python -m siamese_oneshot.train                        the default experiment

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -71,6 +72,7 @@ def train(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.RUN:
         _check_trusted(cfg)
+        _check_ablation(cfg, hydra)
     _check_settings(cfg)
     folder = Path(hydra.runtime.output_dir)
     devices = number_of(cfg.trainer.devices, choose_accelerator(cfg.trainer.accelerator))
@@ -141,6 +143,17 @@ def _check_trusted(cfg: DictConfig) -> None:
         raise UserError(
             f"resume: the settings of {cfg.resume} call {', '.join(foreign)}, which is neither of "
             "this package nor of Lightning: pass trust=true if you know who made that run"
+        )
+
+
+def _check_ablation(cfg: DictConfig, hydra: Any) -> None:
+    """Refuse to leave out what the experiment does not have: it would look as if it did nothing."""
+    name = hydra.runtime.choices.get("ablation")
+    rest = [text for text in hydra.overrides.task if not text.startswith("+ablation=")]
+    if name not in (None, "nothing") and compose(hydra.job.config_name, rest) == cfg:
+        raise UserError(
+            f"+ablation={name} changes nothing here: this experiment does not have what it leaves "
+            "out. Choose an experiment that does, such as +experiment=conv4"
         )
 
 
