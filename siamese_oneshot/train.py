@@ -23,7 +23,7 @@ def train_task(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point."""
-    run_hydra(train_task, paths=["data.root"], sweeps=True)
+    run_hydra(train_task, paths=["data.root", "init_from", "teachers"], sweeps=True)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
+from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, runs_in, untrusted_targets
 from siamese_oneshot.runs.record import (
     OVERRIDES,
     check_identity,
@@ -166,7 +166,7 @@ class TrainingRun:
         self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
         if self.checkpoint is None and cfg.init_from is not None:
             self.module.metadata["init_from"] = begin_from(cfg.init_from, self.module, self.data)
-        if cfg.teachers:
+        if cfg.teachers is not None:
             self.module.metadata["teachers"] = learn_from(cfg.teachers, self.module, self.data)
         self._begin_leg()
         if self.checkpoint is None:
@@ -561,9 +561,14 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
 
 
 def learn_from(
-    teachers: Sequence[str], module: SiameseModule, data: OneShotDataModule
+    teachers: str | Sequence[str], module: SiameseModule, data: OneShotDataModule
 ) -> list[dict[str, Any]]:
     """Load the networks that a module's loss distills.
+
+    Args:
+        teachers: Names, folders or files of networks; a sweep's folder stands for all its runs.
+        module: Whose loss takes them.
+        data: That the module will learn from.
 
     Returns:
         Their names and metadata, for that of the module.
@@ -574,7 +579,10 @@ def learn_from(
     """
     if not hasattr(module.loss, "teachers"):
         raise UserError("teachers are for loss=distillation: choose it, or leave teachers out")
-    found = [load_trained(where) for where in teachers]
+    found = list[TrainedModel]()
+    for name in [teachers] if isinstance(teachers, str) else teachers:
+        runs = [] if name in PRETRAINED else runs_in(Path(name).expanduser())
+        found += [load_trained(where) for where in [*map(str, runs)] or [name]]
     size = module.network.encoder.image_size
     for teacher in found:
         if teacher.size != size:
@@ -584,7 +592,8 @@ def learn_from(
             )
         check_not_tested(f"teachers={teacher.name}", teacher, data)
     module.loss.teachers = [teacher.network for teacher in found]
-    log.info("the training learns from the answers of %s", ", ".join(teachers))
+    names = ", ".join(teacher.name for teacher in found)
+    log.info("the training learns from the answers of %s", names)
     return [{"name": teacher.name, **teacher.metadata} for teacher in found]
 
 

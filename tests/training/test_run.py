@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from types import SimpleNamespace
 from typing import Any
 
@@ -189,17 +190,24 @@ def test_a_training_learns_from_the_answers_of_others(
     finished: tuple[Path, float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = finished
-    line = [*SHORT, "loss=distillation", *BATCHES, f"teachers=[{folder}]", "seed=1"]
+    line = [*SHORT, "loss=distillation", *BATCHES, f"teachers={tmp_path / 'teachers'}", "seed=1"]
+    for name in ("0_seed=0", "1_seed=1"):  # as in a sweep's folder
+        copytree(folder, tmp_path / "teachers" / name)
     run(tmp_path / "whole", *line)
-    (known,) = last(tmp_path / "whole")["siamese_oneshot"]["metadata"]["teachers"]
-    assert (known["name"], known["seed"], known["split"]) == (str(folder), 0, "ratio_60_20_20")
+    for name, known in zip(
+        ("0_seed=0", "1_seed=1"),
+        last(tmp_path / "whole")["siamese_oneshot"]["metadata"]["teachers"],
+        strict=True,
+    ):
+        assert known["name"] == str(tmp_path / "teachers" / name)
+        assert (known["seed"], known["split"]) == (0, "ratio_60_20_20")
     run(tmp_path / "student", *line, STOP)
     run(tmp_path / "student", f"resume={tmp_path / 'student'}")
     whole, resumed = (last(tmp_path / name)["state_dict"] for name in ("whole", "student"))
     assert all(whole[key].equal(resumed[key]) for key in whole)
     assert not any("teacher" in key for key in whole)
     for text, settings in {
-        "teachers are for loss=distillation": [*SHORT, f"teachers=[{folder}]"],
+        "teachers are for loss=distillation": [*SHORT, f"teachers={folder}"],
         "give at least one as a teacher": [*SHORT, "loss=distillation", *BATCHES],
         "reads images of 52 pixels": [*line, "teachers=[pretrained]"],
     }.items():
