@@ -154,6 +154,7 @@ def draw_attention(
     text = f"Circles: the {count} locations of the query that count most, and the mean place"
     text += " where each looks in a support; a line comes from the same place as in the query."
     text += " Blue: where all locations look."
+    figure.supxlabel(wrapped(text, _WIDTH, 9), fontsize=9)
     return describe(figure, f"{title}. {text}")
 
 

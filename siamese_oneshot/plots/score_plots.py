@@ -29,6 +29,7 @@ from siamese_oneshot.plots.style import (
     readable,
     show_image,
     tiled,
+    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -132,10 +133,8 @@ def draw_per_alphabet(scores: Sequence[Score]) -> Figure:
     rows = range(len(ranked))
     axes.barh(rows, values, color=SKY, height=0.7)
     axes.errorbar(values, rows, xerr=[below, above], fmt="none", ecolor="black", elinewidth=1)
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # the mean's line crosses none
-    look: dict[str, Any] = {"va": "center", "fontsize": 10, "clip_on": False, "bbox": white}
-    for row, (value, score) in enumerate(zip(values, ranked, strict=True)):
-        axes.text(100 * score.high + 0.8, row, f"{value:.1f}", **look)
+    for row, value in enumerate(values):  # beside the axes, where the mean's line crosses none
+        axes.text(107, row, f"{value:.1f}", ha="right", va="center", fontsize=10)
     mean = fmean(values)
     axes.axvline(mean, color=BLUE, linestyle="--", linewidth=1.3, label=f"mean {mean:.1f}")
     where = f"{ranked[0].split} set, within-alphabet {ranked[0].way}-way accuracy"
@@ -286,17 +285,20 @@ def draw_augmentations(
     lines = [f"{name}: {_ranges(one)}" for name, one in
              (("alphabet", shared), ("image", own)) if one is not None]  # fmt: skip
     width = max(6.0, 0.85 * shown)
-    figure = new_figure(width, 1.4 + 0.85 * count)
-    heading(figure, "\n".join(["Augmented training images", *lines]), width, 10)
+    title = wrapped("\n".join(["Augmented training images", *lines]), width, 10)
+    figure = new_figure(width, 0.3 + 0.17 * len(title.splitlines()) + 0.85 * count)
+    heading(figure, title, width, 10)
     axes = figure.subplots()
     grid = tiled((cells[:, :, 0].flatten(0, 1) * 255).round(), shown, _GAP)
     show_image(axes, grid.nan_to_num(_GRAY).byte())
     frame(axes, "white", 0)
     side = images.shape[-1]
-    names = ["original"] + ["alphabet"] * (shared is not None) + ["own →"] * (own is not None)
+    names = {0.0: "original"} | ({} if shared is None else {1.0: "alphabet"})
+    if own is not None:
+        names[shown - (copies + 1) / 2] = f"{copies} draws of the image's own"
     axes.xaxis.set_visible(True)
     axes.xaxis.tick_top()
-    axes.set_xticks([n * (side + _GAP) + side / 2 for n in range(len(names))], names, fontsize=10)
+    axes.set_xticks([n * (side + _GAP) + side / 2 for n in names], [*names.values()], fontsize=10)
     axes.tick_params(length=0)
     text = "Training images: the original; "
     text += "with the draw that its whole alphabet shares; " if shared is not None else ""

@@ -144,6 +144,7 @@ def test_attention(dataset: CharacterDataset, answer: int, shown: tuple[int, int
         assert mark.get_xydata().tolist() == [[near, near]]
         assert np.array_equal(axes.images[1].get_array(), [[1, 0], [0, 0]])
     assert figure.get_label().startswith("hard, validation set: a 3-way one-shot episode")
+    assert "Circles: the 4 locations" in figure.get_supxlabel()
 
 
 def test_an_episode_of_several_shots_across_alphabets(dataset: CharacterDataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from siamese_oneshot.data.augmentation import Augmentation
 from siamese_oneshot.data.dataset import CharacterDataset
@@ -69,6 +70,9 @@ def test_alphabets_best_on_top() -> None:
         pytest.approx([70, 90]),
     ]
     assert any("mean 50.0" in line.get_label() for line in axes.lines)
+    FigureCanvasAgg(figure).draw()
+    right = axes.get_window_extent().x1  # a line or bar at 100 crosses no number
+    assert all(right < text.get_window_extent().x0 for text in axes.texts)
 
 
 def test_pair_scores() -> None:
@@ -154,8 +158,15 @@ def test_augmentations_begin_with_the_plain_image(dataset: CharacterDataset) -> 
     assert np.array_equal(second[:, columns[0]], 255 - dataset.pixels[1].numpy())
     assert not np.array_equal(first[:, columns[0]], first[:, columns[1]])
     assert not np.array_equal(first[:, columns[1]], first[:, columns[2]])
-    assert [label.get_text() for label in drawn.get_xticklabels()] == ["original", "own →"]
-    assert "rotation ±10°, shear ±0.3, scale 0.8-1.2" in " ".join(figure.get_suptitle().split())
+    title = figure.get_suptitle()
+    labels = {label.get_text(): label.get_position()[0] for label in drawn.get_xticklabels()}
+    middle = 2 * (side + 4) + side / 2  # of the third of four columns: three draws' middle
+    assert labels == {"original": side / 2, "3 draws of the image's own": middle}
+    FigureCanvasAgg(figure).draw()
+    inches = drawn.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    assert inches.y0 < 0.1  # no blank strip below
+    assert figure.get_figheight() - inches.y1 < 0.4 + 0.17 * len(title.splitlines())
+    assert "rotation ±10°, shear ±0.3, scale 0.8-1.2" in " ".join(title.split())
 
 
 def test_both_augmentations_are_shown(dataset: CharacterDataset) -> None:
@@ -166,7 +177,7 @@ def test_both_augmentations_are_shown(dataset: CharacterDataset) -> None:
     random = torch.Generator().manual_seed(0)
     (drawn,) = draw_augmentations(plain, own, shared, random, copies=2).axes
     names = [label.get_text() for label in drawn.get_xticklabels()]
-    assert names == ["original", "alphabet", "own →"]
+    assert names == ["original", "alphabet", "2 draws of the image's own"]
     side = dataset.pixels.shape[-1]
     row = np.asarray(drawn.images[0].get_array())[:side]
     original, alphabet, *copies = (row[:, at : at + side] for at in range(0, 4 * side, side + 4))
@@ -180,8 +191,6 @@ def test_both_augmentations_are_shown(dataset: CharacterDataset) -> None:
 
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_no_title_is_wider_than_its_figure(count: int) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     figure = draw_filters(torch.ones(count, 1, 3, 3))
     FigureCanvasAgg(figure).draw()
     box = figure._suptitle.get_window_extent()
