@@ -42,7 +42,7 @@ from siamese_oneshot.runs.checkpoint import (
     untrusted_targets,
 )
 from siamese_oneshot.runs.result import RunResult, write_result
-from siamese_oneshot.utils.config import instantiate_plain
+from siamese_oneshot.utils.config import group_options, instantiate_plain
 from siamese_oneshot.utils.errors import UserError
 
 METADATA = {"experiment": "tiny", "seed": 3, "split": "koch", "data_source": "omniglot"}
@@ -279,7 +279,8 @@ def test_packaged_weights_have_a_card(name: str) -> None:
     trained = load_trained(name)
     assert trained.threshold is not None
     assert trained.reject_threshold is not None
-    assert {"experiment", "seed", "split", "data_source"} <= set(trained.metadata)
+    assert {"seed", "split", "data_source"} <= set(trained.metadata)
+    assert trained.metadata["experiment"] == name in group_options("experiment")
     assert trained.card["command"].startswith("python -m siamese_oneshot.train")
     assert {score["key"] for score in trained.card["scores"]} >= {"lake_runs", "one_shot"}
     json.dumps(trained.card, allow_nan=False)
