@@ -184,7 +184,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self._all_images, extra = mix_in_synthetic(self.dataset, self.extra_synthetic)
         synthetic = None if extra is None else ClassIndex(self._all_images, extra)
         self.train_batches = self.sampler.prepare(self.train_index, self.seed, synthetic)
-        excluded = list(getattr(self.sampler, "excluded_alphabets", ()))
+        excluded = getattr(self.sampler, "excluded_alphabets", ())
         used = getattr(self.sampler, "n_synthetic_used", 0)
         index = self.train_index
         names = [index.alphabet_names[k] for k in index.class_alphabet.tolist()]
@@ -195,11 +195,9 @@ class OneShotDataModule(pl.LightningDataModule):
             self.dataset.source, self.train_index, excluded, validation, used
         )
         if synthetic is not None:
-            self.warnings += (f"{used} generated alphabets were trained on, too",)
-            if unused := len(synthetic.alphabet_names) - used:
-                excluded.append(f"{unused} of the generated alphabets")
-        if excluded:
-            self.warnings += (f"not trained on, too small for a batch: {', '.join(excluded)}",)
+            unused = len(synthetic.alphabet_names) - used
+            others = f"; {unused} were too small for a batch" if unused else ""
+            self.warnings += (f"{used} generated alphabets were trained on, too{others}",)
         self.validation: EvalTasks = make_validation_tasks(validation, self.eval_config)
         test_tasks = make_test_tasks(self.dataset, self.split, loaded.runs, self.eval_config)
         self.test: EvalTasks = test_tasks

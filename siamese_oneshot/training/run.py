@@ -444,6 +444,8 @@ class TrainingRun:
         )
         n_images, n_classes = f"{data.n_train_images:,}", f"{data.n_train_classes:,}"
         log.info("%s training images of %s classes, split %s", n_images, n_classes, data.split.name)
+        if excluded := getattr(data.sampler, "excluded_alphabets", ()):
+            log.info("not trained on, too small for a batch: %s", ", ".join(excluded))
         encoder, fourier = module.network.encoder, list[str]()
         if isinstance(encoder, Encoder):
             dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float32

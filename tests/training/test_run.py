@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -88,6 +89,18 @@ def test_a_long_training_names_a_shorter_one_by_the_settings_that_it_does_not_ha
         assert not any(in_force(text, compose("config", ["+experiment=paper"])) for text in paper)
         cfg = compose("config", ["+experiment=paper", *paper])
         assert all(in_force(text, cfg) for text in paper)
+
+
+def test_alphabets_that_no_batch_takes_are_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["data.synthetic.n_alphabets=8", "data.synthetic.n_characters=[5,8]"]
+    run(tmp_path, *SHORT, *small, "sampler.n_alphabets=1")
+    said = " ".join(capsys.readouterr().out.split())
+    (named,) = re.findall("not trained on, too small for a batch: (.*?) cpu, ", said)
+    (count,) = re.findall(r"besides .*?(\d+) too small for a batch", said)
+    assert len(named.split(", ")) == int(count) > 0
+    assert not any("too small" in warning for warning in read_result(tmp_path).warnings)
 
 
 @pytest.fixture(scope="module")
