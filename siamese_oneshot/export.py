@@ -265,11 +265,14 @@ def card_page(trained: TrainedModel, name: str) -> str:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m siamese_oneshot.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", help="a run's folder, or exported weights")
-    add("file", type=Path, help="the file to write; ends in .safetensors, .onnx or .html")
+    add("source", metavar="RUN", nargs="?", help="a run's folder, or exported weights")
+    text = "the file to write; ends in .safetensors, .onnx or .html"
+    add("file", metavar="FILE", nargs="?", type=Path, help=text)
     add("--evaluation", type=Path, metavar="JSON", help="the evaluation.json of exported weights")
     add("--command", help="the training command for the card")
     add("--runtime", type=Path, metavar="TGZ", help="of an .html: onnxruntime-web of npm pack")
@@ -278,6 +281,12 @@ def main() -> None:
     given = vars(parser.parse_args())
     try:
         source, file, runtime = (given.pop(name) for name in ("source", "file", "runtime"))
+        if file is None:
+            raise UserError(
+                "name a run's folder and the file to write, such as: python -m "
+                f"siamese_oneshot.export {source or 'pretrained'} network.safetensors (or .onnx, "
+                "or .html)"
+            )
         if file.suffix == ".onnx":
             print(text_of(export_onnx(load_trained(source, given["trust"]), file)))
         elif file.suffix == ".html":

@@ -142,6 +142,17 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_evaluation(
         export(run, tmp_path / "file" / "net.safetensors")
 
 
+@pytest.mark.parametrize("line", [[], ["outputs/my_run"]])
+def test_without_a_file_the_command_says_what_to_name(
+    line: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["export", *line])
+    with pytest.raises(SystemExit, match="^Error: name a run's folder and the file") as stop:
+        exporting.main()
+    words = " ".join(str(stop.value).split())
+    assert f"siamese_oneshot.export {line[0] if line else 'pretrained'} network.safetens" in words
+
+
 def test_an_evaluation_of_several_models_is_refused(run: Path, tmp_path: Path) -> None:
     first, file = tmp_path / "first.safetensors", tmp_path / "other.safetensors"
     export(run, first)

@@ -137,10 +137,12 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         ) as loggers
     ):
         log_evaluation(loggers, all_results, tables, plots)
+    sentence, shown = answer(all_results, tests)
     details = tables if cfg.details else ["every list, alphabet and confusion: evaluation.md there"]
     print(
         text_of(
-            *answer(all_results),
+            sentence,
+            *shown,
             *(f"{o.model.name}: {k} {v:.4g}" for o in all_results for k, v in o.summary.items()),
             *details,
             *(f"note: {warning}" for warning in loaded.warnings),

@@ -23,26 +23,32 @@ from siamese_oneshot.evaluation.significance import PairedTest, mean_interval
 from siamese_oneshot.utils.tables import Table
 
 CORE = ("one_shot", "lake_runs", "within_alphabet", "cross_alphabet", "verification", "mnist")
+_TESTED = ("lake_runs", "within_alphabet")
 _ROWS = 6
 _PROBABILITIES = (0.3, 0.5, 0.7, 0.9, 0.99)  # the bounds of the bins
 CURVES = {WAY_CURVE_TEST: "test", WAY_CURVE_TRAIN: "training"}
 
 
-def answer(all_results: Sequence[ModelResults]) -> tuple[str, Table]:
-    """What an evaluation found, in a sentence and a table of six rows.
+def answer(
+    all_results: Sequence[ModelResults], tests: Sequence[PairedTest] = ()
+) -> tuple[str, list[Table]]:
+    """What an evaluation found: a sentence on the first network, and tables.
 
-    The rows are ours, marked, and the published ones nearest to them; or, where no score follows
-    the paper's main protocol, the scores of `CORE`.
+    The first table has our scores, marked, and the published ones nearest to them. Where models
+    are compared, or no score follows the paper's main protocol, there are the scores of `CORE`,
+    and the ``tests`` on the lists of `_TESTED`.
     """
     closest = primary(all_results)
     rows = comparison(one.compared for one in all_results).get(MAIN_PROTOCOL, [])
     score = next((s for s in closest.scores if s.comparable_with == MAIN_PROTOCOL), None)
+    tested = [one for one in tests if one.key in _TESTED]
+    compared = [models_table(all_results), *([paired_table(tested)] if tested else [])]
     if score is None or not rows:
-        score, tested = closest.results["within_alphabet"].score("test"), closest.dataset.source
+        score, source = closest.results["within_alphabet"].score("test"), closest.dataset.source
         return (
             f"{closest.model.name}: {score.in_words} on {score.name}, {score.n:,} episodes of "
-            f"{tested} images: no published result is comparable.",
-            core_table(all_results),
+            f"{source} images: no published result is comparable.",
+            compared,
         )
     low, high = score.low, score.high
     sentence = (
@@ -68,18 +74,24 @@ def answer(all_results: Sequence[ModelResults]) -> tuple[str, Table]:
             interval, "-" if row.n is None else f"{row.n:,}",
             "this evaluation" if row.ours else row.note.partition(";")[0],
         )  # fmt: skip
-    return sentence, table
+    return sentence, [table, *(compared if len(all_results) > 1 else ())]
 
 
-def core_table(all_results: Sequence[ModelResults]) -> Table:
-    """The scores of `CORE`, with a column per model."""
-    names = [f">{one.model.name}" for one in all_results]
-    table = Table("Accuracy, % (95% interval)", ["list", ">n", *names])
-    for first in primary(all_results).scores:
-        if first.key in CORE:
-            scores = [one.score(first.split, first.key) for one in all_results]
-            cells = ["-" if score is None else score.percent for score in scores]
-            table.add(first.name, f"{first.n:,}", *cells)
+def models_table(all_results: Sequence[ModelResults]) -> Table:
+    """The scores of `CORE`: a row per model, and the mean of each setting with several seeds."""
+    lists = [score for score in primary(all_results).scores if score.key in CORE]
+    headings = ["model", *(f">{score.name}, n={score.n:,}" for score in lists)]
+    table = Table("Accuracy, % (95% interval)", headings, key="models")
+    for one in all_results:
+        scores = [one.score(score.split, score.key) for score in lists]
+        table.add(one.model.name, *("-" if score is None else score.percent for score in scores))
+    for name, group in _by_seed(all_results):
+        cells = []
+        for score in lists:
+            _, mean, interval = _over_seeds(group, score)
+            cells.append(mean if mean == "-" else f"{mean} ({interval})")
+        table.add(f"mean of {len(group)} seeds: {name}", *cells)
+        table.note = "Intervals of means by Student's t."
     return table
 
 
@@ -154,14 +166,31 @@ def _other_list(score: Score, first: Score) -> str:
     return " *" if score.digest != first.digest else ""
 
 
-def seeds_table(all_results: Sequence[ModelResults]) -> Table | None:
-    """Mean, standard deviation and interval over seeds; None without two seeds of one setting."""
+def _by_seed(all_results: Sequence[ModelResults]) -> Iterator[tuple[str, list[ModelResults]]]:
+    """Yield each setting of which two seeds or more finished, with a network per seed."""
     groups: dict[tuple[tuple[str, str], str], dict[int | None, ModelResults]] = {}
     for one in all_results:
         if one.model.finished and (setting := one.model.setting) is not None:
             # Of a seed that was run twice, the first counts.
             group = groups.setdefault((setting, one.split), {})
             group.setdefault(one.model.metadata.get("seed"), one)
+    for ((name, _), split), by_seed in groups.items():
+        if len(by_seed) > 1:
+            yield f"{name}, split {split}", [*by_seed.values()]
+
+
+def _over_seeds(group: Sequence[ModelResults], score: Score) -> tuple[list[float], str, str]:
+    """The accuracies of all seeds on a list in %, their mean and its interval; "-" of one seed."""
+    found = [one.score(score.split, score.key) for one in group]
+    values = [100 * one.value for one in found if one is not None]
+    if len(values) < 2:
+        return values, "-", "-"
+    mean, low, high = mean_interval(values)
+    return values, f"{mean:.2f}", f"{max(low, 0):.2f}-{min(high, 100):.2f}"
+
+
+def seeds_table(all_results: Sequence[ModelResults]) -> Table | None:
+    """Mean, standard deviation and interval over seeds; None without two seeds of one setting."""
     table = Table(
         "Accuracy over seeds, %",
         ["setting", "task", ">seeds", ">mean", ">95% interval", ">std", "each seed"],
@@ -171,22 +200,14 @@ def seeds_table(all_results: Sequence[ModelResults]) -> Table | None:
     unfinished = [one.model.name for one in all_results if not one.model.finished]
     if unfinished:
         table.note += f" Left out, not finished: {', '.join(unfinished)}."
-    for ((name, _), split), by_seed in groups.items():
-        if len(by_seed) < 2:
-            continue
-        first, *_ = by_seed.values()
-        seeds = [{(one.split, one.key): one.value for one in s.scores} for s in by_seed.values()]
-        for score in first.scores:
+    for name, group in _by_seed(all_results):
+        for score in group[0].scores:
             if score.series in CURVES:
                 continue
-            key = score.split, score.key
-            values = [one[key] for one in seeds if key in one]
-            mean, low, high = mean_interval(values)
-            table.add(
-                f"{name}, split {split}", score.name, str(len(values)), f"{100 * mean:.2f}",
-                f"{100 * max(low, 0):.2f}-{100 * min(high, 1):.2f}", f"{100 * stdev(values):.2f}",
-                ", ".join(f"{100 * value:.2f}" for value in values),
-            )  # fmt: skip
+            values, mean, interval = _over_seeds(group, score)
+            spread = "-" if mean == "-" else f"{stdev(values):.2f}"
+            each = ", ".join(f"{value:.2f}" for value in values)
+            table.add(name, score.name, str(len(values)), mean, interval, spread, each)
     return table if table.rows else None
 
 

@@ -70,26 +70,27 @@ def test_every_table_has_a_key_of_its_own(all_results: list[ModelResults]) -> No
 @pytest.mark.parametrize("models", [slice(1), slice(None), slice(2, None)])
 def test_every_table_fits_a_terminal(all_results: list[ModelResults], models: slice) -> None:
     shown = all_results[models]
-    _, table = answer(shown)
-    for one in [table, *result_tables(shown, TESTS), *published_tables(shown)]:
+    _, tables = answer(shown, TESTS)
+    for one in [*tables, *result_tables(shown, TESTS), *published_tables(shown)]:
         check_fits(one)
 
 
 def test_an_answer_is_a_sentence_and_six_rows_with_ours_marked(
     all_results: list[ModelResults],
 ) -> None:
-    sentence, table = answer(all_results[2:])
+    sentence, (table,) = answer(all_results[2:])
     within = all_results[2].results["within_alphabet"].score("test")
     assert sentence.startswith(f"pixels: {within.in_words} on within-alphabet 5-way, ")
     assert sentence.endswith(" of synthetic images: no published result is comparable.")
-    assert [row[0] for row in table.rows] == [
-        score.name for score in all_results[2].scores if score.key in CORE
+    assert table.headings[1:] == [
+        f">{score.name}, n={score.n:,}" for score in all_results[2].scores if score.key in CORE
     ]
+    assert [row[0] for row in table.rows] == ["pixels", "slow"]
     lake = Score.from_counts(
         "lake_runs", "test", "Lake's runs", "how", 389, 400, "d",
         comparable_with="within_alphabet_20way",
     )  # fmt: skip
-    sentence, table = answer([replace(all_results[0], scores=[lake])])
+    sentence, (table,) = answer([replace(all_results[0], scores=[lake])])
     assert sentence == (
         "a: 97.25% (95% interval 95.1-98.5) on Lake's runs, 400 episodes: above the paper's 92.0%, "
         "and not distinguishable from humans' 95.5% (95% interval 95.1-98.5 contains 95.5). "
@@ -104,6 +105,28 @@ def test_an_answer_is_a_sentence_and_six_rows_with_ours_marked(
     assert len(set(methods)) == 6
     values = [float(row[2]) for row in table.rows]
     assert values == sorted(values, reverse=True)
+
+
+def test_several_models_are_answered_by_a_row_each_the_mean_of_seeds_and_tests(
+    all_results: list[ModelResults],
+) -> None:
+    _, (models, tests) = answer(all_results, TESTS)
+    keys = [one.key for one in all_results[0].scores if one.key in CORE]
+    column = 1 + keys.index("cross_alphabet")
+    cells = {row[0]: row[column] for row in models.rows}
+    for one in all_results:
+        assert cells.pop(one.model.name) == score(one, "cross_alphabet").percent
+    values = [100 * score(one, "cross_alphabet").value for one in all_results[:2]]
+    (mean,) = cells.items()
+    assert mean[0] == "mean of 2 seeds: tiny, split ratio_60_20_20"
+    assert mean[1].startswith(f"{fmean(values):.2f} (")
+    assert tests.rows == paired_table(TESTS[:1]).rows  # of the lists that are shown
+    koch, protocol = score(all_results[0], "koch_protocol"), "within_alphabet_20way"
+    lake = replace(koch, key="lake_runs", comparable_with=protocol)
+    _, (_, models, _) = answer(
+        [replace(all_results[0], scores=[*all_results[0].scores, lake]), *all_results[1:]], TESTS
+    )
+    assert [row[column + 1] for row in models.rows] == [lake.percent, "-", "-", "-", "-"]
 
 
 def test_one_model_has_its_protocols_in_full(all_results: list[ModelResults]) -> None:
