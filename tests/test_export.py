@@ -147,7 +147,7 @@ def test_without_a_file_the_command_says_what_to_name(
     line: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["export", *line])
-    with pytest.raises(SystemExit, match="^Error: name a run's folder and the file") as stop:
+    with pytest.raises(SystemExit, match=r"^Error: name a run's folder and the file") as stop:
         exporting.main()
     words = " ".join(str(stop.value).split())
     assert f"siamese_oneshot.export {line[0] if line else 'pretrained'} network.safetens" in words

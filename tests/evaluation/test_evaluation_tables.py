@@ -126,7 +126,7 @@ def test_several_models_are_answered_by_a_row_each_the_mean_of_seeds_and_tests(
     _, (_, models, _) = answer(
         [replace(all_results[0], scores=[*all_results[0].scores, lake]), *all_results[1:]], TESTS
     )
-    assert [row[column + 1] for row in models.rows] == [lake.percent, "-", "-", "-", "-"]
+    assert [row[-1] for row in models.rows] == [lake.percent, "-", "-", "-", "-"]
 
 
 def test_one_model_has_its_protocols_in_full(all_results: list[ModelResults]) -> None:
