@@ -24,7 +24,7 @@ def test_baselines_and_packaged_networks_by_name() -> None:
     assert models[4].max_episodes == 400
     assert [one.scorer.metric for one in models[1:4]] == ["l1", "l2", "cosine"]  # type: ignore
     default, dense = find_models(["pretrained", "dense"])
-    assert (default.name, default.size, default.setting[0]) == ("pretrained", 52, "default")
+    assert (default.name, default.size, default.setting[0]) == ("pretrained", 52, "pretrained")
     assert (dense.name, dense.size, dense.setting[0]) == ("dense", 32, "dense")
 
 
