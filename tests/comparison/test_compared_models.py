@@ -107,7 +107,7 @@ def test_views_are_of_networks_only() -> None:
     network, baseline = combine(find_models(["pretrained", "pixel-l2"]), tta_views=3)
     assert (network.name, baseline.name) == ("pretrained, 3 views", "pixel 1-NN, L2")
     assert len(network.scorer.matrix) == 2  # type: ignore[attr-defined, arg-type]
-    assert network.setting[0] == "default"
+    assert network.setting[0] == "pretrained"
     assert network.parameters == network.trained.parameters  # type: ignore[union-attr]
 
 
