@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from siamese_oneshot.loggers.wandb_run import MODES, default_project
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 
@@ -32,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         command = shlex.join(["python", "-m", "siamese_oneshot.report", *words])
         seconds = arguments.pop("watch")
         while seconds:
-            make_report(**arguments | {"wandb": "disabled"}, command=command, refresh=seconds)
+            make_report(**arguments, command=command, refresh=seconds)
             time.sleep(seconds)
         make_report(**arguments, command=command)
     except UserError as error:
@@ -45,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m siamese_oneshot.report",
-        description="Report on runs and sweeps: tables (Markdown, CSV, JSON) and HTML pages with "
+        description="Report on runs and sweeps: tables (Markdown, CSV) and HTML pages with "
         "curves, plots, mean scores over seeds and the importance of settings. Unfinished and "
         "damaged runs are listed as such.",
     )
@@ -57,11 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="SECONDS",
-        help="write it again so often, and let browsers load it again, until Ctrl-C; not to W&B",
+        help="write it again so often, and let browsers load it again, until Ctrl-C",
     )
-    add("--wandb", choices=MODES, default="auto", help="W&B mode of the report (default: auto)")
-    add("--project", default=default_project(), help="W&B project (default: %(default)s)")
-    add("--entity", help="W&B entity that owns the project (default: yours)")  # fmt: skip
     return parser
 
 

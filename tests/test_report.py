@@ -1,32 +1,17 @@
-"""The whole report: files, table, W&B's summary run, and errors as one line."""
+"""The whole report: files, table, and errors as one line."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from made_jobs import make_job, result_of, scores_of
-from wandb_files import ReadBack, parts_of, without_account
 
-from siamese_oneshot.loggers.wandb_run import WandbRun
 from siamese_oneshot.report import main
-from siamese_oneshot.reports import build
-from siamese_oneshot.reports.aggregate import Report
-from siamese_oneshot.reports.read import read_sweep
-
-
-@pytest.fixture(autouse=True)
-def no_account(tmp_path: Path) -> Iterator[None]:
-    with without_account(tmp_path / "home"):
-        yield
 
 
 @pytest.fixture
@@ -53,10 +38,10 @@ def files_below(folder: Path) -> dict[str, int]:
 
 def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = files_below(sweep)
-    main([str(sweep), "--wandb", "disabled"])
+    main([str(sweep)])
     assert files_below(sweep) == before
     out = sweep / "report"
-    names = {"report.md", "jobs.csv", "report.json", "index.html", "runs"}
+    names = {"report.md", "jobs.csv", "index.html", "runs"}
     assert {path.name for path in out.iterdir()} == names
     printed = capsys.readouterr().out
     # 90 and 92: t(1) = 12.7062 standard errors of 1
@@ -74,18 +59,8 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "### Importance of the settings",
         "### Left out",
         "python -m siamese_oneshot.report",
-        "--wandb disabled",
     ):
         assert words in page
-
-    content = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert content["version"] == 2
-    assert content["statuses"] == {"finished": 10, "pruned": 1, "failed": 1, "unfinished": 1}
-    assert content["settings"][0]["jobs"] == [1, 2]
-    assert content["settings"][0]["val_accuracy"]["value"] == pytest.approx(0.91)
-    assert content["jobs"][1]["test/lake_runs_n"] == 1000
-    assert next(iter(content["importance"])) == "optimizer.lr"
-    assert [item["what"] for item in content["left_out"]] == ["12_job"]
 
     with open(out / "jobs.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -106,7 +81,7 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_heading_begins_like_a_formula(tmp_path: Path) -> None:
     for number in range(2):
         make_job(tmp_path / "s", number, {"@a": number, "\tb": number}, result_of(0.5))
-    main([str(tmp_path / "s"), "--wandb", "disabled"])
+    main([str(tmp_path / "s")])
     with open(tmp_path / "s" / "report" / "jobs.csv", encoding="utf-8", newline="") as file:
         headings = next(csv.reader(file))
     assert {"'@a", "'\ufffdb"} <= set(headings)
@@ -116,7 +91,7 @@ def test_no_heading_begins_like_a_formula(tmp_path: Path) -> None:
 def test_no_control_character_reaches_a_page_or_a_table(tmp_path: Path) -> None:
     for number in range(2):
         make_job(tmp_path / "s", number, {"model.act": f"a\x1b]0;b\x07{number}"}, result_of(0.5))
-    main([str(tmp_path / "s"), "--wandb", "disabled"])
+    main([str(tmp_path / "s")])
     for name in ("jobs.csv", "index.html"):
         text = (tmp_path / "s" / "report" / name).read_text()
         assert "a\ufffd]0;b\ufffd1" in text
@@ -127,7 +102,7 @@ def test_a_sweep_of_which_nothing_has_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_job(tmp_path, 0, {"a": 1}, None, job_json=False)
-    main([str(tmp_path), "--wandb", "disabled"])
+    main([str(tmp_path)])
     assert "No job has finished yet." in capsys.readouterr().out
     assert (tmp_path / "report" / "index.html").exists()
 
@@ -137,7 +112,7 @@ def test_the_report_of_one_run_is_its_verdict_and_its_scores(
 ) -> None:
     scores = scores_of({"test/lake_runs": 300}, n=400)
     folder = make_job(tmp_path, 0, {"a": 1}, result_of(0.5, scores=scores))
-    main([str(folder), "--wandb", "disabled"])
+    main([str(folder)])
     printed = capsys.readouterr().out
     assert printed.splitlines()[1].startswith("75.00% (95% interval 70.5-79.0) on lake_runs list")
     assert "below the paper's 92.0%" in printed
@@ -154,7 +129,7 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     make_job(tmp_path / "s", 0, {"a": 1}, result_of(0.5))
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit) as stopped:
-        main([str(tmp_path / "s"), "--output", str(tmp_path / "file"), "--wandb", "disabled"])
+        main([str(tmp_path / "s"), "--output", str(tmp_path / "file")])
     assert "name another folder with --output" in str(stopped.value.code)
 
 
@@ -176,45 +151,6 @@ def three_jobs(tmp_path: Path) -> Path:
         result = result_of(0.9 + 0.02 * number, status=status)
         make_job(tmp_path / "s", number, {"optimizer.lr": 0.1**number}, result)
     return tmp_path / "s"
-
-
-def test_wandb_offline(three_jobs: Path) -> None:
-    main([str(three_jobs), "--wandb", "auto", "--project", "p"])  # without a login: offline
-    (part,) = parts_of(three_jobs / "report")
-    back = ReadBack(part)
-    names = [back.run[key] for key in ("run_group", "job_type", "project")]
-    assert names == ["s", "report", "p"]
-    assert (back.end["state"], back.end["exit_code"]) == ("finished", 0)
-    summary = back.summary
-    assert summary["best/val_accuracy"] == 0.92
-    assert summary["best/val_accuracy_mean"] == pytest.approx(0.92)
-    assert [summary[f"jobs/{one}"] for one in ("all", "finished", "pruned")] == [3, 2, 1]
-    assert {key for key, one in summary.items() if "table-file" in str(one)} == {"jobs", "settings"}
-    assert "html-file" in str(summary["report"])
-    assert summary["best/optimizer.lr"] == "0.1"
-    (table,) = part.rglob("jobs_*.table.json")
-    content = json.loads(table.read_text())
-    assert content["columns"][:3] == ["number", "folder", "status"]
-    assert len(content["data"]) == 3
-
-
-def test_a_dead_wandb_is_a_warning(
-    three_jobs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def open_dead(*_: Any, **__: Any) -> contextlib.nullcontext[Mock]:
-        dead = Mock(log_table=Mock(side_effect=ConnectionError("the service has died")))
-        return contextlib.nullcontext(dead)
-
-    monkeypatch.setattr(WandbRun, "open", open_dead)
-    main([str(three_jobs), "--wandb", "offline"])
-    assert "the report is not on W&B: the service has died" in caplog.text
-    assert (three_jobs / "report" / "report.json").exists()
-
-
-def test_summary_of_a_sweep_without_a_finished_job(tmp_path: Path) -> None:
-    make_job(tmp_path, 0, {"a": 1}, None)
-    numbers = build.summary_of(Report(read_sweep([tmp_path])))
-    assert numbers == {"jobs/all": 1, "jobs/unfinished": 1}
 
 
 def test_watch_writes_the_pages_again_until_it_is_stopped(
@@ -240,6 +176,5 @@ def test_watch_writes_the_pages_again_until_it_is_stopped(
     for text in (before, after):
         assert '<meta http-equiv="refresh" content="20">' in text
     assert ("4 jobs: " in before, "4 jobs: " in after) == (False, True)
-    assert not parts_of(three_jobs / "report"), "nothing goes to W&B"
-    main([str(three_jobs), "--wandb", "disabled"])
+    main([str(three_jobs)])
     assert 'http-equiv="refresh"' not in page.read_text(encoding="utf-8")

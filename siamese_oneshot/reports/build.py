@@ -1,18 +1,13 @@
-"""One report: read the runs, write tables and pages, print a summary, log it to W&B."""
+"""One report: read the runs, write tables and pages, print a summary."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from siamese_oneshot.loggers.wandb_run import WandbRun
-from siamese_oneshot.reports.aggregate import Group, Report
+from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.pages import run_results, write_pages
 from siamese_oneshot.reports.read import RunRecord, Sweep, read_sweep
 from siamese_oneshot.reports.tables import (
@@ -22,7 +17,7 @@ from siamese_oneshot.reports.tables import (
     left_out_table,
     settings_table,
 )
-from siamese_oneshot.reports.values import Value, format_value
+from siamese_oneshot.reports.values import Value
 from siamese_oneshot.reports.verdict import sweep_verdict
 from siamese_oneshot.runs.result import result_text
 from siamese_oneshot.utils.errors import UserError
@@ -30,9 +25,6 @@ from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table, markdown_text, text_of
 from siamese_oneshot.utils.text import near, printable
 
-log = logging.getLogger(__name__)
-
-VERSION = 2  # of report.json
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
 
 
@@ -42,9 +34,6 @@ def make_report(
     *,
     command: str = "",
     refresh: int = 0,
-    wandb: str = "auto",
-    project: str = "siamese_oneshot",
-    entity: str | None = None,
 ) -> Path:
     """Report on all runs below some folders, in which nothing is changed.
 
@@ -53,7 +42,6 @@ def make_report(
         output: folder of the report; None: ``report`` in the first folder.
         command: the command line; the report shows it.
         refresh: seconds until a browser loads the pages again; 0 for never.
-        wandb, project, entity: mode, project and owner of the W&B run.
 
     Returns:
         The output folder.
@@ -83,7 +71,6 @@ def make_report(
         title = f"Report on {sweep.name}: {sweep.summary()}"
         write_markdown(output / "report.md", title, [*written, jobs_table(sweep), rest], command)
         write_csv(output / "jobs.csv", sweep)
-        write_json(output / "report.json", report)
         page = write_pages(output, report, settings, refresh)
     except OSError as error:
         raise UserError(
@@ -92,7 +79,6 @@ def make_report(
         ) from error
     shown = [sweep.summary(), *parts, rest, f"to look at: {near(page)}, in a browser"]
     print(text_of(*(first_rows(p) if isinstance(p, Table) else p for p in shown if p is not None)))
-    _log_to_wandb(output, report, settings, page, mode=wandb, project=project, entity=entity)
     return output
 
 
@@ -165,80 +151,3 @@ def _csv_cell(value: Value) -> Value:
     if not isinstance(value, str):
         return value
     return printable(f"'{value}" if value.startswith(_FORMULA) else value)
-
-
-def write_json(path: Path, report: Report) -> None:
-    """Write the whole report in plain values."""
-    content: dict[str, Any] = {
-        "version": VERSION,
-        "command": report.command,
-        "folders": [str(folder) for folder in report.sweep.folders],
-        "statuses": report.sweep.statuses(),
-        "keys": report.sweep.keys,
-        "settings": [_group_content(group) for group in report.groups],
-        "jobs": job_rows(report.sweep),
-        "importance": report.importance.shares,
-        "importance_note": report.importance.why,
-        "left_out": [asdict(item) for item in report.left_out],
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    _write_text(path, f"{text}\n")
-
-
-def _group_content(group: Group) -> dict[str, Any]:
-    means = {name: group.score(name) for name in group.digests()}
-    return {
-        "settings": group.settings,
-        "data": None if group.data is None else asdict(group.data),
-        "jobs": [run.number for run in group.runs],
-        "seeds": [run.seed for run in group.runs],
-        "val_accuracy": asdict(group.val_accuracy),
-        "scores": {name: asdict(mean) for name, mean in means.items() if mean is not None},
-    }
-
-
-def _log_to_wandb(
-    folder: Path, report: Report, settings: Table, page: Path, **options: Any
-) -> None:
-    """Log the report as the sweep's summary run; a failure of W&B is only a warning.
-
-    W&B's files go to the report's folder, so that a second report updates the same run.
-    """
-    sweep = report.sweep
-    config = {"folders": [str(folder) for folder in sweep.folders], "settings": sweep.keys}
-    datas = [run.data for run in sweep.runs if run.data is not None]
-    tags = [tag for data in datas for tag in (data.experiment, data.source, data.split)]
-    about: Any = {"group": sweep.name, "name": f"report {sweep.name}", "job_type": "report"}
-    try:
-        with WandbRun(**options).open(folder, config, tags=tags, **about) as run:
-            if run is None:
-                return
-            rows = job_rows(sweep)
-            cells = [  # a column of settings may mix kinds, which W&B refuses
-                [format_value(v) if key in sweep.keys and v is not None else v
-                 for key, v in row.items()]
-                for row in rows
-            ]  # fmt: skip
-            run.log_table("jobs", columns=list(rows[0]), data=cells)
-            names = [heading.removeprefix(">") for heading in settings.headings]
-            run.log_table("settings", columns=names, data=[list(row) for row in settings.rows])
-            import wandb
-
-            run.experiment.log({"report": wandb.Html(page.read_text(encoding="utf-8"))})
-            run.experiment.summary.update(summary_of(report))
-    except Exception as error:
-        log.warning("the report is not on W&B: %s", error)
-
-
-def summary_of(report: Report) -> dict[str, Any]:
-    """The numbers that stand for the sweep in W&B."""
-    sweep, groups = report.sweep, report.groups
-    numbers: dict[str, Any] = {"jobs/all": len(sweep.runs)}
-    numbers |= {f"jobs/{status}": count for status, count in sweep.statuses().items()}
-    if groups:
-        numbers["best/val_accuracy"] = max(run.val_accuracy or 0.0 for run in sweep.finished())
-        numbers["best/val_accuracy_mean"] = groups[0].val_accuracy.value
-        settings = groups[0].settings.items()
-        numbers |= {f"best/{key}": format_value(value) for key, value in settings}
-    importance = report.importance.shares.items()
-    return numbers | {f"importance/{key}": share for key, share in importance}

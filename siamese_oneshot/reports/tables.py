@@ -18,7 +18,7 @@ from siamese_oneshot.reports.values import Value, format_value, is_numeric, shor
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import short_keys
 
-_MAX_ERROR = 160  # characters; report.json has all
+_MAX_ERROR = 160  # characters; jobs.csv has all
 _MAX_TERMINAL = 12  # rows
 MAX_ROWS = 1000  # of a page, which has to load
 

@@ -37,7 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.zeros((300, 900, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(validation_plots / "mistakes.png")
     out = folder / "out"
-    main([str(folder / "s"), "--output", str(out), "--wandb", "disabled"])
+    main([str(folder / "s"), "--output", str(out)])
     return out
 
 

@@ -35,7 +35,7 @@ EVIL = "<script>alert(1)</script>\"'&<b>"
 
 
 def report(*folders: Path, output: Path) -> Path:
-    main([*map(str, folders), "--output", str(output), "--wandb", "disabled"])
+    main([*map(str, folders), "--output", str(output)])
     return output
 
 
@@ -308,7 +308,7 @@ def test_files_of_a_run_are_linked_and_nothing_outside_it(tmp_path: Path) -> Non
     assert not [name for name in links if "secret" in name]
     assert not [one for one in page.all("meta") if "refresh" in str(one.attributes)]
     (run / "wandb_id.txt").write_text("abc\nhttps://wandb.ai/me/p/runs/abc\n")
-    make_report([run], tmp_path / "out", refresh=30, wandb="disabled")
+    make_report([run], tmp_path / "out", refresh=30)
     page = read_page(tmp_path / "out" / "index.html")
     assert "https://wandb.ai/me/p/runs/abc" in [a.attributes["href"] for a in page.all("a")]
     assert page.one("meta", "http-equiv", "refresh").attributes["content"] == "30"

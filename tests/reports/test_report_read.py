@@ -54,7 +54,7 @@ def test_folders_without_a_run_are_named(tmp_path: Path) -> None:
     make_job(tmp_path / "a" / "b", 0, {}, None)
     for name in ("a/empty/deep", "a/wandb/run", "a/.cache", "a/report", "a/evaluation", "c"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "a/report/report.json").touch()
+    (tmp_path / "a/report/report.md").touch()
     (tmp_path / "a/evaluation/evaluation.json").touch()
     found, left_out = find_runs([tmp_path / "a", tmp_path / "c"])
     assert [folder.name for folder in found] == ["0_job"]

@@ -215,7 +215,7 @@ def test_a_kill_before_every_operation_on_a_file(tmp_path: Path, command: str) -
         if command == "evaluate":
             line = [str(folder), *EVALUATION]
             return Forked(output(folder), line, command=evaluate, **options)
-        line = [str(folder), "--wandb", "disabled"]
+        line = [str(folder)]
         return Forked(output(folder), line, command=report.main, **options)
 
     def keep() -> None:
