@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -244,32 +243,10 @@ def measure_predict(code: Checkout, options: argparse.Namespace, folder: str) ->
 
 
 def measure_evaluate(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
-    """An evaluation as a command and, for this checkout, its parts in this process."""
+    """An evaluation as a command."""
     line = ["-m", "siamese_oneshot.evaluate", options.model, "logger=none", "mnist=false"]
     ran = code.run(*line, *code.overrides, folder=folder)
-    values = {"evaluate: command, s": ran.seconds, "evaluate: s of processor": ran.processor}
-    if code.root != ROOT:
-        return values
-    from siamese_oneshot.data.datamodule import OmniglotDataModule
-    from siamese_oneshot.evaluation.embeddings import ComputeConfig, embed
-    from siamese_oneshot.evaluation.evaluator import evaluate_tasks
-    from siamese_oneshot.runs.checkpoint import load_trained
-
-    times = [time.perf_counter()]
-    trained = load_trained(options.model)
-    times.append(time.perf_counter())
-    data = OmniglotDataModule(image_size=trained.size)
-    data.setup()
-    times.append(time.perf_counter())
-    compute, indices = ComputeConfig("cpu", "32-true"), data.test.indices
-    table = embed(trained.network, data.dataset, indices, compute, options.model)
-    times.append(time.perf_counter())
-    evaluate_tasks(data.test, table, trained.network, threshold=0.0)
-    times.append(time.perf_counter())
-    parts = ("load network", "load data and draw tasks", "embed images", "score tasks")
-    seconds = [after - before for before, after in pairwise(times)]
-    values |= {f"evaluate: {part}, s": value for part, value in zip(parts, seconds, strict=True)}
-    return {**values, "evaluate: embed, images/s": len(indices) / seconds[2]}
+    return {"evaluate: command, s": ran.seconds, "evaluate: s of processor": ran.processor}
 
 
 def measure_network(code: Checkout, options: argparse.Namespace, folder: str) -> Values:

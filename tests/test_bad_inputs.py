@@ -93,7 +93,7 @@ def test_a_training_names_the_bad_file_of_omniglot(
     monkeypatch.setenv("SIAMESE_ONESHOT_CACHE", str(work / "cache"))
     shutil.copytree(built.folder / "zips", work / "root")
     line = ["train", "data.source=omniglot", "data.download=false", "data.on_missing=null"]
-    says = "images_background.zip: images_background has 1 alphabets, not 30"
+    says = "images_background.zip: missing: Alphabet_of_the_Magi/character01/01"
     refused(work, [*line, "data.root=root", "data.split=lake"], [says])
     refused(work, [*line, "data.root=nowhere", "data.split=lake"], ["data.root=", "no such folder"])
 

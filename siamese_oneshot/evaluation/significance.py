@@ -14,24 +14,23 @@ if TYPE_CHECKING:
 ENOUGH_SEEDS = 5  # for an interval over seeds that is narrow enough to tell something
 
 
-def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion whose answers are independent.
+def wilson(correct: int, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a proportion whose answers are independent.
 
     Args:
         correct: Correct answers, 0 … n; a ValueError otherwise.
         n: Answers, at least 1.
-        level: Confidence level in (0, 1).
 
     Returns:
         Lower and upper bound in [0, 1].
     """
     if n < 1 or not 0 <= correct <= n:
         raise ValueError(f"{correct} of {n} episodes is not a proportion")
-    return _score_interval(correct / n, n, NormalDist().inv_cdf(0.5 + level / 2))
+    return _score_interval(correct / n, n, NormalDist().inv_cdf(0.975))
 
 
-def run_interval(is_correct: Tensor, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for answers that come in runs, whose episodes share their images.
+def run_interval(is_correct: Tensor) -> tuple[float, float]:
+    """Wilson's 95% interval for answers that come in runs, whose episodes share their images.
 
     The number of answers is divided by the design effect, the variance of the runs' accuracies as
     a multiple of the binomial one, but at least 1; Student's t with ``runs - 1`` degrees of
@@ -39,7 +38,6 @@ def run_interval(is_correct: Tensor, level: float = 0.95) -> tuple[float, float]
 
     Args:
         is_correct: bool ``(runs, answers of a run)``, two runs or more; a ValueError otherwise.
-        level: Confidence level in (0, 1).
 
     Returns:
         Lower and upper bound in [0, 1].
@@ -52,7 +50,7 @@ def run_interval(is_correct: Tensor, level: float = 0.95) -> tuple[float, float]
     share, n = int(is_correct.sum()) / is_correct.numel(), is_correct.numel()
     binomial = share * (1 - share) / n
     design = float(accuracies.var()) / len(accuracies) / binomial if binomial else 1.0
-    quantile = float(stdtrit(len(accuracies) - 1, 0.5 + level / 2))
+    quantile = float(stdtrit(len(accuracies) - 1, 0.975))
     return _score_interval(share, n / max(1.0, design), quantile)
 
 

@@ -123,7 +123,7 @@ class WandbRun:
             "entity": self.entity or given("WANDB_ENTITY") or None,
             "group": self.group or given("WANDB_RUN_GROUP") or group,
             "name": self.name or given("WANDB_NAME") or name,
-            "tags": [*dict.fromkeys(tag.strip()[:64] for tag in listed if tag.strip())],
+            "tags": [*dict.fromkeys(tag.strip()[:_MAX_TAG] for tag in listed if tag.strip())],
             "job_type": self.job_type or given("WANDB_JOB_TYPE") or job_type,
         }  # fmt: skip
         run = _start(options, mode, self.init_timeout, self.finish_timeout)

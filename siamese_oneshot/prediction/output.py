@@ -25,7 +25,7 @@ from siamese_oneshot.data.image_input import (
 )
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.utils.tables import Table, terminal_width, text_of
-from siamese_oneshot.utils.text import duration, near, printable
+from siamese_oneshot.utils.text import duration, near, printable, spreadsheet_cell
 
 _PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fills one
 _MAX_ROWS = 60  # of the table in the terminal
@@ -284,9 +284,7 @@ def _utf8(text: str) -> str:
 
 
 def _cell(text: str | Path) -> str:
-    """A text that spreadsheets do not run as a formula, without control characters."""
-    word = _utf8(str(text))
-    return printable(f"'{word}" if word.startswith(("=", "+", "-", "@", "\t", "\r")) else word)
+    return spreadsheet_cell(_utf8(str(text)))
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,7 @@ from siamese_oneshot.runs.result import result_text
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.tables import Table, markdown_text, text_of
-from siamese_oneshot.utils.text import near, printable
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that begins so
+from siamese_oneshot.utils.text import near, spreadsheet_cell
 
 
 def make_report(
@@ -148,6 +146,4 @@ def write_csv(path: Path, sweep: Sweep) -> None:
 def _csv_cell(value: Value) -> Value:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, str):
-        return value
-    return printable(f"'{value}" if value.startswith(_FORMULA) else value)
+    return spreadsheet_cell(value) if isinstance(value, str) else value

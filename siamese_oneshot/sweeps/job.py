@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import shlex
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write, json_content, remove_temporary_files
+from siamese_oneshot.utils.io import json_content, remove_temporary_files, write_json
 from siamese_oneshot.utils.text import bare_key, folder_name, short_keys
 
 FILE = "job.json"
@@ -90,7 +89,7 @@ class Job:
     def write(self, folder: Path) -> None:
         """Write ``job.json`` atomically."""
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(folder / FILE, {"version": VERSION, **asdict(self)})
+        write_json(folder / FILE, {"version": VERSION, **asdict(self)})
 
     def lost(self, folder: Path) -> int:
         """Count the attempts since the last checkpoint."""
@@ -184,15 +183,10 @@ def open_sweep(
                 f"{folder} holds another sweep. Give this one its own name: "
                 "hydra.sweeper.name=<name>\n" + "\n".join(lines)
             )
-        _write_json(path, {"version": VERSION, **content, "command": command})
+        write_json(path, {"version": VERSION, **content, "command": command})
         yield
     finally:
         lock.release()
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_write(path) as file:
-        file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
 def await_orphan(folder: Path) -> None:

@@ -55,6 +55,11 @@ def printable(text: object) -> str:
     return "".join("\ufffd" if unicodedata.category(c) in kinds else c for c in str(text))
 
 
+def spreadsheet_cell(text: str) -> str:
+    """A text without control characters that a spreadsheet does not run as a formula."""
+    return printable(f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text)
+
+
 def some_of(texts: Sequence[object], most: int, separator: str = "; ") -> str:
     """Join the first texts, and say how many more there are."""
     more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []

@@ -12,7 +12,6 @@ import re
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -161,39 +160,30 @@ def member_names(archive: Archive, expected: ImageSet, suffix: str = "png") -> l
     Raises:
         OmniglotFaulty: What is missing or unexpected.
     """
-    files: dict[str, dict[str, dict[str, list[str]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    other = []
+    found, other = defaultdict[str, list[str]](list), []
     for name in archive.names:
         pieces = PurePosixPath(name).parts
         match = _DRAWING.fullmatch(pieces[-1])
         if match and match[2] == suffix and len(pieces) >= 3:
-            files[pieces[-3]][pieces[-2]][match[1]].append(name)
+            found[f"{pieces[-3]}/{pieces[-2]}/{match[1]}"].append(name)
         elif pieces[-1].endswith(f".{suffix}"):
             other.append(name)
-    faults = _difference(expected.part, "alphabets", expected.characters, files)
-    if other:
-        faults.insert(
-            0,
-            f"not named Alphabet/characterNN/NNNN_DD.{suffix}: {some_of(other, _MAX_NAMED, ', ')}",
-        )
-    names = []
-    for alphabet, count in expected.characters.items():
-        characters = files.get(alphabet, {})
-        wanted = [f"character{number:02d}" for number in range(1, count + 1)]
-        if characters:
-            faults += _difference(alphabet, "characters", wanted, characters)
-        for character, drawers in sorted(characters.items()):
-            numbers = [f"{number:02d}" for number in range(1, expected.drawers + 1)]
-            faults += _difference(f"{alphabet}/{character}", "drawers", numbers, drawers)
-            for _, same in sorted(drawers.items()):
-                names.append(same[0])
-                if len(same) > 1:
-                    faults.append(f"two files for one drawing: {some_of(same, _MAX_NAMED, ', ')}")
-    if faults:
-        raise OmniglotFaulty(some_of(faults, _MAX_NAMED))
-    return names
+    wanted = [
+        f"{alphabet}/character{character:02d}/{drawer:02d}"
+        for alphabet, count in expected.characters.items()
+        for character in range(1, count + 1)
+        for drawer in range(1, expected.drawers + 1)
+    ]
+    faults = {
+        f"not named Alphabet/characterNN/NNNN_DD.{suffix}": other,
+        "missing": [drawing for drawing in wanted if drawing not in found],
+        "extra": sorted(found.keys() - {*wanted}),
+        "two files for one drawing": [one for one, names in found.items() if len(names) > 1],
+    }
+    if any(faults.values()):
+        some = {what: some_of(which, _MAX_NAMED, ", ") for what, which in faults.items() if which}
+        raise OmniglotFaulty("; ".join(f"{what}: {which}" for what, which in some.items()))
+    return [found[drawing][0] for drawing in wanted]
 
 
 def decode_runs(
@@ -250,18 +240,6 @@ def _answers(archive: Archive, name: str) -> list[int]:
     if len(pairs) != WAY or sorted(answer) != numbers or sorted(answer.values()) != numbers:
         raise OmniglotFaulty(f"{name} does not pair item01 … item20 with class01 … class20")
     return [answer[item] for item in range(WAY)]
-
-
-def _difference(
-    title: str, kind: str, wanted: Collection[str], found: Collection[str]
-) -> list[str]:
-    """What differs, as in ``Greek has 23 characters, not 24: missing character07``, or nothing."""
-    lacking, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    notes = [f"missing {some_of(lacking, _MAX_NAMED, ', ')}"] if lacking else []
-    notes += [f"extra {some_of(extra, _MAX_NAMED, ', ')}"] if extra else []
-    if not notes:
-        return []
-    return [f"{title} has {len(found)} {kind}, not {len(wanted)}: {'; '.join(notes)}"]
 
 
 def _web_page(path: Path) -> str:
