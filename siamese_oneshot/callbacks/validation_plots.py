@@ -21,6 +21,7 @@ _COLUMNS = [  # of the table of mistakes; images are uint8, black on white
     "query", "correct", "predicted", "correct class", "predicted class", "correct score",
     "predicted score",
 ]  # fmt: skip
+_MISTAKES = 24  # rows of it
 
 
 class ValidationPlots(Callback):
@@ -33,13 +34,11 @@ class ValidationPlots(Callback):
     Args:
         folder: Folder of the plots.
         every_n_epochs: Epochs between two sets of plots.
-        mistakes: Rows of the table of mistakes.
     """
 
-    def __init__(self, folder: str, every_n_epochs: int = 6, mistakes: int = 24) -> None:
+    def __init__(self, folder: str, every_n_epochs: int = 6) -> None:
         self.folder = Path(folder)
         self.every_n_epochs = check.integer("every_n_epochs", every_n_epochs, 1)
-        self.mistakes = check.integer("mistakes", mistakes, 0)
         self._step = 0  # of the last plots
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -71,7 +70,7 @@ class ValidationPlots(Callback):
                 module.attention,
             )  # fmt: skip
             saved = save_figures(figures, self.folder / f"step_{step:06d}")
-            rows = mistakes_table(data.dataset, results.results[0], self.mistakes)
+            rows = mistakes_table(data.dataset, results.results[0], _MISTAKES)
             for logger in loggers:
                 for name, path in saved.items():
                     logger.log_image(f"plots/{name}", [str(path)], step=step)

@@ -40,22 +40,16 @@ class IntensityScale(nn.Module):
 class Encoder(nn.Module):
     """Base of the convolutional encoders: the embedding layer and optional local descriptors.
 
-    Args:
-        conv_impl: How convolutions are computed, see ``Convolution``.
-
     Attributes:
         layers: Layers by name, first to last.
         embedding_dim: Size of the embedding: ``global_dim + map_size² * local_dim``.
         map_size: Side of the map of local descriptors; 0 without descriptors.
         local_dim: Length of a local descriptor; 0 without descriptors.
-        input_sizes: Side of the input of each layer that may use the frequency domain.
     """
 
-    def __init__(self, conv_impl: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.conv_impl = conv_impl
         self.layers = nn.ModuleDict()
-        self.input_sizes: dict[str, int] = {}
 
     def add_embedding_layers(
         self,
@@ -95,18 +89,6 @@ class Encoder(nn.Module):
             descriptors = self.layers["local"](feature_map).flatten(2).mT  # (n, s², local_dim)
             parts.append(F.normalize(descriptors, dim=-1).flatten(1))
         return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-
-    def by_fourier(self, n_images: int, dtype: torch.dtype | None) -> list[str]:
-        """Layers that use the frequency domain, see `Convolution.by_fourier`; not shortcuts."""
-        return [
-            name
-            for name, size in self.input_sizes.items()
-            if all(
-                module.by_fourier(n_images, size, size, dtype)
-                for module in self.layers[name].modules()
-                if isinstance(module, Convolution) and module.impl == self.conv_impl
-            )
-        ]
 
 
 class ConvEncoder(Encoder):
@@ -158,7 +140,7 @@ class ConvEncoder(Encoder):
         local_dim: int = 0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(conv_impl)
+        super().__init__()
         image_size = check.integer("image_size", image_size, 1)
         filters = check.integers("filters", filters, 1)
         kernels = check.integers("kernels", kernels, 1)
@@ -189,7 +171,6 @@ class ConvEncoder(Encoder):
                     "kernels or fewer layers"
                 )
                 raise ArgumentError("kernels", kernels, message=message)
-            self.input_sizes[f"conv{number}"] = size
             map_size = (padded - kernel) // stride + 1
             size = map_size // pool
             layer: list[nn.Module] = [
@@ -289,7 +270,7 @@ class ResidualEncoder(Encoder):
         foreground_value: float = 1.0,
         conv_impl: str = "auto",
     ) -> None:
-        super().__init__(conv_impl)
+        super().__init__()
         self.image_size = check.integer("image_size", image_size, 1)
         filters = check.integers("filters", filters, 1)
         blocks = check.integers("blocks", blocks, 1)
@@ -316,7 +297,6 @@ class ResidualEncoder(Encoder):
             self.layers[f"stage{number}"] = nn.Sequential(
                 *(Block(a, b, conv_impl) for a, b in pairwise(widths))
             )
-            self.input_sizes[f"stage{number}"] = size
             channels, map_size, size = width, size, size // 2
         self.add_embedding_layers(
             channels, size, map_size, embedding_dim, local_dim, dropout, activation

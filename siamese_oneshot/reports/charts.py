@@ -18,7 +18,7 @@ import numpy as np
 
 from siamese_oneshot.reports.aggregate import Importance, Mean, Report
 from siamese_oneshot.reports.read import ACCURACY, Curve, RunRecord
-from siamese_oneshot.reports.tables import importance_table, settings_text
+from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.reports.values import (
     Value,
     format_value,
@@ -52,7 +52,6 @@ _MAX_DOTS = 60  # points of a line that are marked
 _MAX_COMPARED = 200  # jobs
 _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_NAMED_JOBS = 8  # more lines than these are colored by score
-_MAX_BARS = 20
 _MAX_AXES = 8
 _GAP = 0.22  # between tick labels, as a share of an axis: they must not touch on a phone
 _SPEED = "speed/images_per_second"
@@ -149,7 +148,6 @@ def sweep_charts(report: Report) -> list[Chart]:
     charts = [
         _validations(report),
         _history(report),
-        _importance_chart(report.importance),
         _parallel_coordinates(report),
         _comparison(report),
     ]
@@ -378,25 +376,6 @@ def _history(report: Report) -> Chart | None:
     for kind, color in ((names[1], "Gray"), (names[2], "Orange")):
         text += f" {color}: {kind}." if kind in source.data["kind"] else ""
     return Chart.of("history", "Validation accuracy against a setting", text, figure)
-
-
-def _importance_chart(importance: Importance) -> Chart | None:
-    if not importance.shares:
-        return None
-    shares = dict(list(importance.shares.items())[:_MAX_BARS])
-    names = short_keys([*importance.shares])
-    labels = [f"{n}. {shorten(names[key], 26)}" for n, key in enumerate(shares, 1)]
-    widths = [100 * share for share in shares.values()]
-    figure = _new_figure("share, %", "", height=80 + 26 * len(shares), y_range=labels[::-1])
-    figure.x_range.start = 0
-    bars = figure.hbar(y=labels, right=widths, height=0.7, color=LINES[0][0])
-    _add_hover(figure, [bars], [("setting", "@y"), ("share", "@right{0.0} %")])
-    listed = ", ".join(f"{key} {100 * share:.1f}%" for key, share in [*shares.items()][:6])
-    table = importance_table(importance)
-    text = f"Importance for the validation score: {listed}. {table.note if table else ''}"
-    if table:
-        table.note = ""
-    return Chart.of("importance", "Importance of the settings", text, figure, table)
 
 
 def _parallel_coordinates(report: Report) -> Chart | None:

@@ -26,6 +26,7 @@ from siamese_oneshot.reports.read import ACCURACY, CONFIG, METRICS, DataInfo, Ru
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
     first_rows,
+    importance_table,
     jobs_table,
     left_out_table,
     scores_table,
@@ -423,6 +424,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "several": several,
         "settings": first_rows(settings, MAX_ROWS) if several else None,
         "jobs": jobs_table(sweep),
+        "importance": importance_table(report.importance),
         "importance_note": report.importance.why,
         "published": published_tables(compared),
         "left_out": None if rest is None else first_rows(rest, MAX_ROWS),

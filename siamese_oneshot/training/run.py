@@ -49,7 +49,6 @@ from siamese_oneshot.data.splits import Split, split_dataset
 from siamese_oneshot.evaluation.model_evaluation import check_not_trained_on, splits_learned
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.models.encoders import Encoder
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, runs_in, untrusted_targets
@@ -446,13 +445,7 @@ class TrainingRun:
         log.info("%s training images of %s classes, split %s", n_images, n_classes, data.split.name)
         if excluded := getattr(data.sampler, "excluded_alphabets", ()):
             log.info("not trained on, too small for a batch: %s", ", ".join(excluded))
-        encoder, fourier = module.network.encoder, list[str]()
-        if isinstance(encoder, Encoder):
-            dtype = torch.bfloat16 if self.precision == "bf16-mixed" else torch.float32
-            n = data.train_batches[0].indices.numel()
-            fourier = encoder.by_fourier(n, dtype if self.accelerator == "cpu" else None)
-        convolutions = f"{', '.join(fourier)} by Fourier transform" if fourier else "direct"
-        log.info("%s, %s, convolutions: %s", self.accelerator, self.precision, convolutions)
+        log.info("%s, %s", self.accelerator, self.precision)
         if self.accelerator == "cpu" and (threads := fewer_threads(torch.get_num_threads())):
             log.warning(
                 "other programs use the cores: OMP_NUM_THREADS=%d before the command may make a "

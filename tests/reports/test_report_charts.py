@@ -93,15 +93,6 @@ def test_the_scores_against_each_setting() -> None:
     assert "finished jobs: jobs 0, 1 with 50.00%." in tied.description
 
 
-def test_importance_bars() -> None:
-    importance = Importance({"optimizer.lr": 0.75, "a." + "long_" * 20: 0.25})
-    chart = sweep_chart("importance", swept([]), importance)
-    (bars,) = columns(chart)
-    assert bars["right"] == [75, 25]
-    assert bars["y"][0] == "1. lr"
-    assert sweep_chart("importance", swept([])) is None
-
-
 def test_scales() -> None:
     line = scale_of([0, 5, 10])
     assert (line.positions, line.log) == ([0, 0.5, 1], False)
