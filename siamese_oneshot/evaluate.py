@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import import_torchmetrics, loads_torch, run_hydra
+from siamese_oneshot.cli import import_torchmetrics, loading_torch, run_hydra
 from siamese_oneshot.utils.imports import without_compiler
 
 if TYPE_CHECKING:
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 def evaluate_task(cfg: DictConfig) -> None:
     """Evaluate the networks and baselines of ``cfg.models``."""
-    loads_torch()
-    import_torchmetrics()
     with without_compiler():
-        from siamese_oneshot.comparison.runner import evaluate  # PyTorch is loaded here
-
+        with loading_torch():
+            import_torchmetrics()
+            from siamese_oneshot.comparison.runner import evaluate
         evaluate(cfg)
 
 

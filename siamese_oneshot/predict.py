@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import loads_torch, run_hydra
+from siamese_oneshot.cli import loading_torch, run_hydra
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def predict_task(cfg: DictConfig) -> None:
     """Classify ``cfg.query`` with the classes of ``cfg.support``, or compare ``cfg.pair``."""
     check_given(cfg)
-    loads_torch()
-    from siamese_oneshot.prediction.runner import compare, predict  # --help need not load torch
+    with loading_torch():  # not for --help
+        from siamese_oneshot.prediction.runner import compare, predict
 
     if cfg.pair is not None:
         compare(cfg.pair, cfg.weights, cfg.trust)

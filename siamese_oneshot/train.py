@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import import_torchmetrics, loads_torch, run_hydra
+from siamese_oneshot.cli import import_torchmetrics, loading_torch, run_hydra
 from siamese_oneshot.utils.imports import without_compiler
 
 if TYPE_CHECKING:
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 def train_task(cfg: DictConfig) -> float:
     """Run one job; returns the validation one-shot accuracy of the kept checkpoint."""
-    loads_torch()
-    import_torchmetrics()
     with without_compiler():
-        from siamese_oneshot.training.command import train  # PyTorch is loaded here
-
+        with loading_torch():
+            import_torchmetrics()
+            from siamese_oneshot.training.command import train
         return train(cfg)
 
 

@@ -30,7 +30,7 @@ class PairScorer(Protocol):
 
     A scorer may also have ``score_class``, as `SiameseNetwork` has; without it the similarities to
     the support images of a class are averaged. And it may have ``row_scorer``, as `CrossAttention`
-    has, which then takes the place of both in episodes.
+    has, which then takes the place of both.
     """
 
     def embed(self, images: Tensor) -> Tensor:
@@ -169,12 +169,14 @@ def score_episodes(
 
 @torch.no_grad()
 def score_pairs(
-    embeddings: Embeddings, first: Tensor, second: Tensor, score: ScoreFunction
+    embeddings: Embeddings, first: Tensor, second: Tensor, scorer: PairScorer
 ) -> Tensor:
     """Scores ``(n,)`` of pairs of images, given by two int64 tensors ``(n,)`` of indices."""
+    if (compare := embeddings.row_scorer(scorer)) is not None:
+        return compare(embeddings.rows(first)[:, None], embeddings.rows(second)[:, None]).flatten()
     step = max(1, ELEMENTS // embeddings.vectors.shape[1])
     parts = (
-        score(embeddings[one], embeddings[other])
+        scorer.score(embeddings[one], embeddings[other])
         for one, other in zip(first.split(step), second.split(step), strict=True)
     )
     return _joined(parts, len(first))

@@ -15,7 +15,6 @@ from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks
 from siamese_oneshot.evaluation.embeddings import (
     Embeddings,
     PairScorer,
-    ScoreFunction,
     score_episodes,
     score_pairs,
 )
@@ -133,19 +132,19 @@ def evaluate_tasks(
     validation only.
     """
     return EvalResults(
-        verify_pairs(eval_tasks, embeddings, scorer.score, threshold),
+        verify_pairs(eval_tasks, embeddings, scorer, threshold),
         tuple(answer(task, embeddings, scorer) for task in eval_tasks.episode_tasks),
     )
 
 
 def verify_pairs(
-    eval_tasks: EvalTasks, embeddings: Embeddings, score: ScoreFunction, threshold: float | None
+    eval_tasks: EvalTasks, embeddings: Embeddings, scorer: PairScorer, threshold: float | None
 ) -> VerificationResults:
     """Results on the pairs of ``eval_tasks``; arguments as of `evaluate_tasks`."""
     pairs = eval_tasks.pairs
     # float64, as the threshold: half-way between two neighbors in float32 is no float32. On the
     # CPU, as not every device has float64.
-    logits = score_pairs(embeddings, pairs.first, pairs.second, score).cpu().double()
+    logits = score_pairs(embeddings, pairs.first, pairs.second, scorer).cpu().double()
     if threshold is None:
         threshold = best_threshold(logits, pairs.same)
     correct = int(((logits > threshold) == (pairs.same > 0.5)).sum())

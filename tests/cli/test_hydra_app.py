@@ -204,3 +204,24 @@ def test_torchmetrics_takes_no_scipy_signal_and_leaves_no_trace() -> None:
         "from torchmetrics.functional.audio import signal_noise_ratio"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_garbage_is_collected_while_torch_is_loaded_nor_at_the_end() -> None:
+    """Garbage of before and after is: a network in a cycle must not stay."""
+    code = (
+        "import atexit, gc, sys, types; from siamese_oneshot.cli import loading_torch\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > frozen))\n"
+        "with loading_torch():\n"
+        "    assert not gc.isenabled(); sys.modules['torch'] = types.ModuleType('torch')\n"
+        "frozen = gc.get_freeze_count(); assert gc.isenabled() and frozen\n"
+        "with loading_torch(): assert gc.isenabled()\n"
+        "assert gc.get_freeze_count() == frozen; later = [[] for _ in range(9)]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    code = (
+        "import gc; from siamese_oneshot.cli import loading_torch\n"
+        "try:\n    with loading_torch(): import no_such_module\n"
+        "except ImportError: assert gc.isenabled()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

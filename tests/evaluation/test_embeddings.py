@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -37,7 +36,7 @@ def test_the_bar_names_the_end_of_a_model_and_keeps_its_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bars = []
-    monkeypatch.setattr(module, "tqdm", lambda desc, **_: [bars.append(desc), MagicMock()][1])
+    monkeypatch.setattr(module, "tqdm", lambda items, desc, **_: [bars.append(desc), items][1])
     dataset = SimpleNamespace(pixels=torch.zeros(4, 2, 2, dtype=torch.uint8))
     scorer = SimpleNamespace(embed=lambda images: images.flatten(1))
     compute = ComputeConfig("cpu", "32-true", 1)
@@ -179,6 +178,9 @@ def test_a_scorer_of_rows_prepares_a_table_once_and_has_the_same_scores(
     plain = SimpleNamespace(score=network.score)
     expected = score_episodes(Embeddings(INDICES, vectors), queries, supports, plain)  # type: ignore[arg-type]
     torch.testing.assert_close(scores, expected)
+    pairs = queries, queries.flip(0)
+    expected = score_pairs(Embeddings(INDICES, vectors), *pairs, plain)  # type: ignore[arg-type]
+    torch.testing.assert_close(score_pairs(embeddings, *pairs, network), expected)
     made = embeddings.row_scorer(network)
     assert made is not None
     assert embeddings.row_scorer(network) is made
@@ -192,7 +194,7 @@ def test_pairs_equal_a_loop(
     rng = torch.Generator().manual_seed(2)
     first, second = INDICES[torch.randint(7, (2, 10), generator=rng)]
     seen: list[int] = []
-    scores = score_pairs(embeddings, first, second, watched(seen))
+    scores = score_pairs(embeddings, first, second, SimpleNamespace(score=watched(seen)))  # type: ignore[arg-type]
     assert max(seen) <= max(elements, 5)  # memory is bounded
     pairs = zip(first.tolist(), second.tolist(), strict=True)
     torch.testing.assert_close(scores, torch.tensor([slow(embeddings, a, b) for a, b in pairs]))
@@ -200,5 +202,6 @@ def test_pairs_equal_a_loop(
 
 def test_no_graph_is_kept(embeddings: Embeddings) -> None:
     weight = torch.ones(5, requires_grad=True)
-    scores = score_pairs(embeddings, INDICES, INDICES, lambda a, b: (weight * (a - b)).sum(-1))
+    scorer = SimpleNamespace(score=lambda a, b: (weight * (a - b)).sum(-1))
+    scores = score_pairs(embeddings, INDICES, INDICES, scorer)  # type: ignore[arg-type]
     assert not scores.requires_grad

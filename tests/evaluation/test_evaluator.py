@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,7 +45,8 @@ def verify(
     def subtract(one: Tensor, other: Tensor) -> Tensor:
         return (one - other).sum(-1).as_subclass(device)
 
-    return verify_pairs(EvalTasks(pairs, (), "verification"), embeddings, subtract, threshold)
+    tasks, scorer = EvalTasks(pairs, (), "verification"), SimpleNamespace(score=subtract)
+    return verify_pairs(tasks, embeddings, scorer, threshold)  # type: ignore[arg-type]
 
 
 def slow_auroc(logits: list[float], same: list[float]) -> float:

@@ -113,7 +113,7 @@ def test_a_whole_run(tmp_path: Path) -> None:
     )
     torch.testing.assert_close(on_gpu.vectors.cpu(), on_cpu.vectors, rtol=1e-2, atol=1e-2)
     pairs = tasks.pairs.first, tasks.pairs.second
-    assert score_pairs(on_gpu, *pairs, trained.network.score).isfinite().all()
+    assert score_pairs(on_gpu, *pairs, trained.network).isfinite().all()
 
 
 def test_a_stopped_run_is_resumed(tmp_path: Path) -> None:
