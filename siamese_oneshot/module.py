@@ -32,7 +32,7 @@ from siamese_oneshot.evaluation.evaluator import (
     evaluate_tasks,
     middle_episode,
 )
-from siamese_oneshot.evaluation.metrics import OneShotAccuracy, best_temperature
+from siamese_oneshot.evaluation.metrics import best_temperature
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain
@@ -119,7 +119,6 @@ class SiameseModule(pl.LightningModule):
         )
         self.eval_results: EvalResults | None = None
         self.attention: Tensor | None = None
-        self.one_shot = OneShotAccuracy(sync_on_compute=False)  # every process holds all episodes
         self.threshold: float | None = None
         self.reject_threshold: float | None = None
         self.temperature: float | None = None
@@ -292,12 +291,10 @@ class SiameseModule(pl.LightningModule):
         self.reject_threshold = best_reject_threshold(results.results[0])
         episodes = results.results[0]
         self.temperature = best_temperature(episodes.scores, episodes.task.episodes.answers)
-        self.one_shot.reset()
-        self.one_shot.update(episodes.scores, episodes.task.episodes.answers)
         score = episodes.score("validation")  # with the interval of the final table
         self.log_dict(
             {
-                "val/one_shot_accuracy": self.one_shot.compute(),
+                "val/one_shot_accuracy": episodes.accuracy,
                 "val/one_shot_ci_low": score.low,
                 "val/one_shot_ci_high": score.high,
                 MONITOR: 1 - episodes.accuracy,

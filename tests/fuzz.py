@@ -34,7 +34,7 @@ from tiny_network import NETWORK, checkpoint, header, state_dict
 from siamese_oneshot.classifier import OneShotClassifier, weights_digest
 from siamese_oneshot.cli.overrides import unquoted, with_paths
 from siamese_oneshot.data import cache as bit_cache
-from siamese_oneshot.data.image_input import read_image
+from siamese_oneshot.data.image_input import read_input
 from siamese_oneshot.data.mnist import load_mnist
 from siamese_oneshot.data.omniglot.archive import Archive, decode_image
 from siamese_oneshot.models.trained import TrainedModel
@@ -159,9 +159,9 @@ def read_words(folder: Path, data: bytes) -> None:
 # what is read: good files, and who reads them
 READERS: dict[str, tuple[list[bytes], Callable[[Path, bytes], object]]] = {
     "png": ([encoded("PNG"), encoded("PNG", "1"), encoded("PNG", "P"), encoded("PNG", "RGBA")],
-            lambda folder, data: read_image(put(folder, "x", data))),
+            lambda folder, data: read_input(put(folder, "x", data))),
     "image": ([encoded(kind) for kind in ("JPEG", "GIF", "BMP", "TIFF", "PPM", "ICO", "WEBP")],
-                lambda folder, data: read_image(put(folder, "x", data))),
+                lambda folder, data: read_input(put(folder, "x", data))),
     "zip": ([zipped(zipfile.ZIP_STORED), zipped(zipfile.ZIP_DEFLATED), zipped(zipfile.ZIP_LZMA)],
             read_zip),
     "idx": ([idx(2051, 40, 3, 3), idx(2049, 40)], read_mnist),

@@ -142,23 +142,15 @@ def read_many(
         pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the remaining images
 
 
-def read_image(source: ImageSource, name: str | Path = "the image") -> NDArray[np.uint8]:
-    """Read the pixels of an image, upright.
+def _read(source: ImageSource, name: str | Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """The pixels of an image, upright: uint8 ``(height, width, 4)``; and notes on what is unread.
 
     The content decides what a file is, never its suffix. Only the first page or frame is read.
     Levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole range.
 
-    Returns:
-        uint8 ``(height, width, 4)``, red to alpha. The arguments are those of `read_input`.
-
     Raises:
         ImageError: If it is missing, empty, no image, damaged, or larger than 64 megapixels.
     """
-    return _read(source, name)[0]
-
-
-def _read(source: ImageSource, name: str | Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """The pixels of an image, and notes on what was not read."""
     if isinstance(source, str | os.PathLike):
         return _read_file(Path(source))
     if isinstance(source, Image.Image):

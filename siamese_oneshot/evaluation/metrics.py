@@ -1,4 +1,4 @@
-"""Predictions from scores, thresholds, and the one-shot accuracy as a torchmetrics metric."""
+"""Predictions from scores, thresholds and temperatures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 
 def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
@@ -28,42 +27,6 @@ def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
     best = ranked == ranked.max(dim=1, keepdim=True).values
     keys = torch.rand(scores.shape, generator=rng).to(scores.device)
     return keys.masked_fill(~best, -1.0).argmax(dim=1)
-
-
-class OneShotAccuracy(Metric):
-    """The fraction of N-way episodes whose correct way has the highest score, as by `choose`.
-
-    Args:
-        seed: Seed of the ties, at least 0; equal episodes in equal batches are answered alike.
-        **kwargs: Of ``torchmetrics.Metric``; ``sync_on_compute=False`` if each process has all
-            episodes.
-
-    Example:
-        >>> metric = OneShotAccuracy()
-        >>> metric(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
-        tensor(0.5000)
-    """
-
-    full_state_update = False
-    higher_is_better = True
-    correct: Tensor
-    n: Tensor
-
-    def __init__(self, seed: int = 0, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.seed = seed
-        for name in ("correct", "n"):
-            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, scores: Tensor, answers: Tensor) -> None:
-        """Count episodes by ``(episodes, way)`` scores and int64 ``(episodes,)`` correct ways."""
-        rng = torch.Generator().manual_seed(self.seed + int(self.n))
-        self.correct += (choose(scores, rng) == answers.to(scores.device)).sum()
-        self.n += len(scores)
-
-    def compute(self) -> Tensor:
-        """Accuracy in [0, 1]; NaN without episodes."""
-        return self.correct / self.n
 
 
 def best_threshold(scores: Tensor, same: Tensor) -> float:

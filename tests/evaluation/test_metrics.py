@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 from itertools import pairwise
@@ -11,9 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from siamese_oneshot.evaluation import metrics
 from siamese_oneshot.evaluation.metrics import (
-    OneShotAccuracy,
     accuracy_vs_way,
     best_temperature,
     best_threshold,
@@ -162,35 +159,3 @@ def test_accuracy_by_way_is_exact_for_many_ways() -> None:
     assert found.tolist() == pytest.approx(expected, rel=1e-11, abs=1e-300)
     constant = accuracy_vs_way(torch.zeros(9, 20), torch.arange(9))
     assert constant.tolist() == pytest.approx([1 / way for way in range(1, 21)])
-
-
-def test_the_example_of_the_metric_is_true() -> None:
-    assert doctest.testmod(metrics, extraglobs={"torch": torch}) == (0, 2)
-
-
-def test_batches_add_up() -> None:
-    rng = torch.Generator().manual_seed(3)
-    scores = torch.rand(50, 7, generator=rng)
-    answers = torch.randint(7, (50,), generator=rng)
-    metric = OneShotAccuracy()
-    for start, stop in pairwise((0, 20, 45, 50)):
-        metric.update(scores[start:stop], answers[start:stop])
-    correct = sum(max(range(7), key=row.__getitem__) == k for row, k in zip(
-        scores.tolist(), answers.tolist(), strict=True))  # fmt: skip
-    assert float(metric.compute()) == pytest.approx(correct / 50)
-    assert int(metric.n) == 50
-
-
-def test_ties_of_the_metric_are_those_of_choose_and_differ_between_batches() -> None:
-    scores, answers = torch.zeros(100, 5), torch.arange(100) % 5
-    picks = choose(scores, torch.Generator().manual_seed(0))
-    expected = float((picks == answers).float().mean())
-    assert float(OneShotAccuracy()(scores, answers)) == pytest.approx(expected)
-    metric, again = OneShotAccuracy(), OneShotAccuracy()
-    total = 0
-    for part, truth in zip(scores.split(50), answers.split(50), strict=True):
-        metric.update(part, truth)
-        again.reset()
-        again.update(part, truth)
-        total += int(again.correct)
-    assert int(metric.correct) != total
