@@ -34,33 +34,11 @@ _TEST_DRAWERS: dict[str, Mapping[str, Sequence[int]]] = {
 }
 _VINYALS_CLASSES = 1200  # of 1,623: the background, then Angelic … Gurmukhi's first 41
 
-RULES = {
-    "lake": "27 background alphabets for training, 3 for validation; the 20 evaluation alphabets"
-    " for test",
-    "koch": "30 background alphabets by 12 drawers for training; the 10 evaluation alphabets"
-    " without Lake's runs by 4 other drawers for validation; the 10 of Lake's runs by the 4 drawers"
-    " of these runs for test",
-    "koch_drawers_1_4": "as koch, with drawers 1 to 4 of each alphabet for test",
-    "koch40": "30 background alphabets and the 10 evaluation alphabets without Lake's runs for"
-    " training, except 3 for validation; the 10 of Lake's runs for test",
-    "small1": "4 of the 5 alphabets of the first minimal background for training, 1 for"
-    " validation; the 20 evaluation alphabets for test",
-    "small2": "4 of the 5 alphabets of the second minimal background for training, 1 for"
-    " validation; the 20 evaluation alphabets for test",
-    "background": "all 30 background alphabets for training; validation uses 3 of them, so do"
-    " not select a model by it; the 20 evaluation alphabets for test",
-    "minimal1": "all 5 alphabets of the first minimal background for training; validation uses one"
-    " of them, so do not select a model by it; the 20 evaluation alphabets for test",
-    "minimal2": "all 5 alphabets of the second minimal background for training; validation uses one"
-    " of them, so do not select a model by it; the 20 evaluation alphabets for test",
-    "vinyals": "the first 1,200 characters for training, except 3 alphabets for validation; the"
-    " other 423 for test",
-    "ratio_60_20_20": "the first 60% of the alphabets for training, the next 20% for validation,"
-    " the last 20% for test",
-    "test_only": "nothing for training: all alphabets for test, for networks that learned from none"
-    " of them and have their own thresholds",
-}
 TEST_ONLY = "test_only"
+RULES = (  # docs/reproduce.md says what each trains, validates and tests on
+    "lake", "koch", "koch_drawers_1_4", "koch40", "small1", "small2", "background", "minimal1",
+    "minimal2", "vinyals", "ratio_60_20_20", TEST_ONLY,
+)  # fmt: skip
 FOLD = re.compile(r"fold_([1-9]\d*)_of_([1-9]\d*)")
 FIXED = (*_TEST_DRAWERS, "ratio_60_20_20", TEST_ONLY)  # define their validation images themselves
 # Splits that train on their validation alphabets, and the split to select settings with instead.
@@ -103,14 +81,9 @@ def split_dataset(
 
     Args:
         dataset: All images.
-        split: ``lake`` (Lake et al. 2019, original background), ``koch`` (paper, section 3.1:
-            30/10/10 alphabets, 12/4/4 drawers), ``koch_drawers_1_4`` (the same with other test
-            drawers), ``koch40`` (the paper's 40/10 alphabets),
-            ``small1`` and ``small2`` (Lake et al., minimal backgrounds), ``background``,
-            ``minimal1`` and ``minimal2`` (all of these for training), ``vinyals`` (Vinyals et al.
-            2016, by the lists of Snell et al. 2017), ``ratio_60_20_20`` or ``test_only``. `RULES`
-            describes each. ``fold_k_of_n`` tests every n-th alphabet by name from the k-th one,
-            validates with the next fold's, and trains on the others.
+        split: One of `RULES`, or ``fold_k_of_n``, which tests every n-th alphabet by name from the
+            k-th one, validates with the next fold's, and trains on the others. ``test_only`` is for
+            networks that learned from no alphabet and have their own thresholds.
         val_alphabets: Training alphabets to validate with instead of the split's own, which are
             Early_Aramaic (``small1``), Greek (``small2``) or `VAL_ALPHABETS`. Splits in `FIXED`
             ignore it.
