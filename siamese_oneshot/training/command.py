@@ -150,7 +150,9 @@ def _check_ablation(cfg: DictConfig, hydra: Any) -> None:
     """Refuse to leave out what the experiment does not have: it would look as if it did nothing."""
     name = hydra.runtime.choices.get("ablation")
     rest = [text for text in hydra.overrides.task if not text.startswith("+ablation=")]
-    if name not in (None, "nothing") and compose(hydra.job.config_name, rest) == cfg:
+    if name in (None, "nothing") or cfg.resume is not None:  # a sweep's jobs are resumed, too
+        return
+    if compose(hydra.job.config_name, rest) == cfg:
         raise UserError(
             f"+ablation={name} changes nothing here: this experiment does not have what it leaves "
             "out. Choose an experiment that does, such as +experiment=conv4"
