@@ -82,16 +82,19 @@ def models_table(all_results: Sequence[ModelResults]) -> Table:
     lists = [score for score in primary(all_results).scores if score.key in CORE]
     headings = ["model", *(f">{score.name}, n={score.n:,}" for score in lists)]
     table = Table("Accuracy, % (95% interval)", headings, key="models")
+    table.note = (
+        "Of means: by Student's t. n=: the first n episodes. *: another list of its own split."
+    )
     for one in all_results:
-        scores = [one.score(score.split, score.key) for score in lists]
-        table.add(one.model.name, *("-" if score is None else score.percent for score in scores))
+        pairs = [(score, one.score(score.split, score.key)) for score in lists]
+        cells = ["-" if own is None else own.percent + _other_list(own, s) for s, own in pairs]
+        table.add(one.model.name, *cells)
     for name, group in _by_seed(all_results):
         cells = []
         for score in lists:
             _, mean, interval = _over_seeds(group, score)
             cells.append(mean if mean == "-" else f"{mean} ({interval})")
         table.add(f"mean of {len(group)} seeds: {name}", *cells)
-        table.note = "Intervals of means by Student's t."
     return table
 
 

@@ -115,7 +115,8 @@ def test_several_models_are_answered_by_a_row_each_the_mean_of_seeds_and_tests(
     column = 1 + keys.index("cross_alphabet")
     cells = {row[0]: row[column] for row in models.rows}
     for one in all_results:
-        assert cells.pop(one.model.name) == score(one, "cross_alphabet").percent
+        fewer = " n=15" if one.model.name == "slow" else ""
+        assert cells.pop(one.model.name) == score(one, "cross_alphabet").percent + fewer
     values = [100 * score(one, "cross_alphabet").value for one in all_results[:2]]
     (mean,) = cells.items()
     assert mean[0] == "mean of 2 seeds: tiny, split ratio_60_20_20"
