@@ -228,14 +228,14 @@ class CrossAttention(nn.Module):
         columns = table[:, : self.global_dim], table[:, self.global_dim :], torch.cat(parts)
         weight, offset = self.linear.linear.weight[0], self.linear.linear.bias
         logits = _base_2(*self._scale_and_bias())
-        size = self.heads * self.map_size**4  # numbers of a pair
-        head = self.heads, self.local_dim // self.heads
+        s, heads, d = self.map_size**2, self.heads, self.local_dim // self.heads
 
         def gathered(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             (k, n), flat = rows.shape, rows.flatten()
             whole, local, weights = (one.index_select(0, flat).to(dtype) for one in columns)
-            by_head = local.view(k, n, -1, *head).permute(0, 3, 1, 2, 4)  # (k, heads, n, s², …)
-            return whole.view(k, n, -1), by_head, weights.view(k, n, head[0], -1).transpose(1, 2)
+            by_head = local.view(k, n, s, heads, d).permute(0, 3, 1, 2, 4)
+            weights = weights.view(k, n, heads, s).transpose(1, 2)
+            return whole.view(k, n, self.global_dim), by_head, weights
 
         @torch.no_grad()
         def score(first: Tensor, second: Tensor) -> Tensor:
@@ -248,11 +248,11 @@ class CrossAttention(nn.Module):
                 other, b, weight_b = gathered(second[i])
                 matches = _compared(a, weight_a, b, weight_b, *logits)
                 differences = torch.sub(one.unsqueeze(2), other.unsqueeze(1)).abs_()
-                distances = torch.addmv(offset, differences.flatten(0, 2), weight)
-                scores[i, j] = matches.add_(distances.view(matches.shape))
+                distances = differences.flatten(0, 2).mv(weight).view(matches.shape)
+                scores[i, j] = matches.add_(distances).add_(offset)
 
             with torch.autocast("cpu", enabled=False):
-                in_threads(compare, _blocks(k, n, m * size, True))
+                in_threads(compare, _blocks(k, n, m * heads * s * s, True))
             return scores
 
         return score
