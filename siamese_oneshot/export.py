@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -124,13 +126,14 @@ def _write(
     if result is not None:
         known |= {"command": result.command, "commit": result.commit}
     card = {
-        "command": command or _portable(known.get("command") or "unknown"),
+        "command": command or shlex.join(_portable(shlex.split(known.get("command") or "unknown"))),
         "commit": known.get("commit") or "unknown",
         "trained_on": model.trained_on,
         "data_digest": record.data_digest,
         "scores": [dataclasses.asdict(one) for one in model.scores if one.key in CORE],
     }
-    metadata = {key: value for key, value in trained.metadata.items() if key not in card}
+    portable = _without_folders(trained.metadata)
+    metadata = {key: value for key, value in portable.items() if key not in card}
     metadata["trained_on"] = model.trained_on
     exported = replace(trained, metadata=metadata, card=card)
     if not trained.card:  # of a run, whose weights are rounded now
@@ -184,14 +187,28 @@ def _check(
         )
 
 
-def _portable(command: str) -> str:
-    """The command without folders of the machine that it ran on."""
-
-    def is_local(word: str) -> bool:
+def _portable(words: Sequence[str]) -> list[str]:
+    """A command's words without folders of the machine that it ran on."""
+    kept = []
+    for word in words:
         key = bare_key(word)
-        return key in ("resume", "data.root") or key.partition(".")[0] == "hydra"
+        if key in ("init_from", "teachers"):
+            word = re.sub(r"[^=,'\"\[\]]*/", "", word)
+        if key not in ("resume", "data.root") and key.partition(".")[0] != "hydra":
+            kept.append(word)
+    return kept
 
-    return shlex.join(word for word in shlex.split(command) if not is_local(word))
+
+def _without_folders(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a training, and of those that it began from or distilled, likewise."""
+    own = {**metadata, "overrides": _portable(metadata.get("overrides") or [])}
+    if "name" in own:
+        own["name"] = Path(own["name"]).name
+    if own.get("init_from"):
+        own["init_from"] = _without_folders(own["init_from"])
+    if own.get("teachers"):
+        own["teachers"] = [_without_folders(teacher) for teacher in own["teachers"]]
+    return own
 
 
 def card_page(trained: TrainedModel, name: str) -> str:
@@ -246,6 +263,8 @@ def card_page(trained: TrainedModel, name: str) -> str:
         f"{metadata.get('split')} of {source}: {card['trained_on']}; data digest "
         f"{card['data_digest']}",
         f"- trained with `{card['command']}` at commit {card['commit']}",
+        *(f"- learned from the answers of {one['name']}: experiment {one.get('experiment')}, seed "
+          f"{one.get('seed')}, split {one.get('split')}" for one in metadata.get("teachers", ())),
         "- license: " + (
             "MIT, as Omniglot's own" if ours else
             "to be chosen by whoever publishes the weights; the package is under the MIT license"

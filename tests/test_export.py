@@ -99,6 +99,28 @@ def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
         export(run, tmp_path / "x.safetensors", evaluation=evaluation(run))
 
 
+def test_a_file_holds_no_folder_of_the_machine_that_trained_it(
+    tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_evaluate", lambda file, *_: measured(file, task_provider))
+    task_provider.loaded = replace(task_provider.loaded, digest="images")
+    settings = ["data.root=/home/me/x", "init_from=/home/me/a", "teachers=[/home/me/b,'~/my c/d']"]
+    teacher = {"name": "/home/me/b", "experiment": "large", "seed": 5, "split": "other"}
+    first = {"name": "/home/me/a", "overrides": settings, "init_from": {"name": "/home/me/e"}}
+    run = make_run(
+        tmp_path / "run", 0, settings, "finished",
+        command=f"python -m x {' '.join(settings[:2])}", init_from=first, teachers=[teacher],
+    )  # fmt: skip
+    text = export(run, tmp_path / "mine.safetensors").read_text()
+    metadata = load_trained(tmp_path / "mine.safetensors").metadata
+    assert "learned from the answers of b: experiment large, seed 5, split other" in text
+    assert metadata["overrides"] == ["init_from=a", "teachers=[b,'d']"]
+    assert metadata["init_from"]["init_from"]["name"] == "e"
+    assert metadata["init_from"]["overrides"] == ["init_from=a", "teachers=[b,'d']"]
+    assert "/" not in str(metadata)
+    assert "home" not in text
+
+
 def test_a_run_is_evaluated_on_its_own_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
