@@ -165,7 +165,7 @@ class TrainingRun:
         self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
         if self.checkpoint is None and cfg.init_from is not None:
             self.module.metadata["init_from"] = begin_from(cfg.init_from, self.module, self.data)
-        if cfg.teachers is not None:
+        if cfg.teachers is not None or hasattr(self.module.loss, "teachers"):
             self.module.metadata["teachers"] = learn_from(cfg.teachers, self.module, self.data)
         self._begin_leg()
         if self.checkpoint is None:
@@ -556,7 +556,7 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
 
 
 def learn_from(
-    teachers: str | Sequence[str], module: SiameseModule, data: OneShotDataModule
+    teachers: str | Sequence[str] | None, module: SiameseModule, data: OneShotDataModule
 ) -> list[dict[str, Any]]:
     """Load the networks that a module's loss distills.
 
@@ -569,11 +569,15 @@ def learn_from(
         Their names and metadata, for that of the module.
 
     Raises:
-        UserError: The loss takes no teachers, there are no such weights, they read images of
-            another size, or they learned from what the data's split tests.
+        UserError: The loss takes no teachers or needs some, there are no such weights, they read
+            images of another size, or they learned from what the data's split tests.
     """
     if not hasattr(module.loss, "teachers"):
         raise UserError("teachers are for loss=distillation: choose it, or leave teachers out")
+    if not teachers:
+        raise UserError(
+            "loss=distillation learns from trained networks: teachers=FOLDER, of a run or a sweep"
+        )
     found = list[TrainedModel]()
     for name in [teachers] if isinstance(teachers, str) else teachers:
         runs = [] if name in PRETRAINED else runs_in(Path(name).expanduser())

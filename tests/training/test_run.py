@@ -221,7 +221,7 @@ def test_a_training_learns_from_the_answers_of_others(
     assert not any("teacher" in key for key in whole)
     for text, settings in {
         "teachers are for loss=distillation": [*SHORT, f"teachers={folder}"],
-        "give at least one as a teacher": [*SHORT, "loss=distillation", *BATCHES],
+        "learns from trained networks: teachers=FOLDER": [*SHORT, "loss=distillation", *BATCHES],
         "reads images of 52 pixels": [*line, "teachers=[pretrained]"],
     }.items():
         assert text in refused(tmp_path / "other", capsys, *settings)
