@@ -126,7 +126,7 @@ def _write(
     if result is not None:
         known |= {"command": result.command, "commit": result.commit}
     card = {
-        "command": command or shlex.join(_portable(shlex.split(known.get("command") or "unknown"))),
+        "command": command or _portable_command(known.get("command") or "unknown"),
         "commit": known.get("commit") or "unknown",
         "trained_on": model.trained_on,
         "data_digest": record.data_digest,
@@ -199,11 +199,17 @@ def _portable(words: Sequence[str]) -> list[str]:
     return kept
 
 
+def _portable_command(command: str) -> str:
+    return shlex.join(_portable(shlex.split(command)))
+
+
 def _without_folders(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of a training, and of those that it began from or distilled, likewise."""
     own = {**metadata, "overrides": _portable(metadata.get("overrides") or [])}
     if "name" in own:
         own["name"] = Path(own["name"]).name
+    if "command" in own:
+        own["command"] = _portable_command(own["command"])
     if own.get("init_from"):
         own["init_from"] = _without_folders(own["init_from"])
     if own.get("teachers"):

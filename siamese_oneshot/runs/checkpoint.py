@@ -30,7 +30,7 @@ from siamese_oneshot.utils.text import did_you_mean, printable
 
 VERSION = 2
 PRETRAINED = {  # by the experiment that trains it, which may have had another name at the time
-    "pretrained": "small_resnet_cross_attention.safetensors",
+    "pretrained": "medium_resnet_cross_attention.safetensors",
     "dense": "dense.safetensors",
 }
 ROUNDED = "16 bits, fully connected layers to 8"

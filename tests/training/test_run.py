@@ -195,7 +195,8 @@ def test_a_training_begins_from_the_weights_of_another(
     assert "model.encoder.embedding_dim=16" in refusal, "what it was trained with"
     refusal = refused(tmp_path / "other", capsys, *SHORT, "init_from=pretrained")
     assert (
-        "choose the model that its training used with model=small_resnet_cross_attention" in refusal
+        "choose the model that its training used with model=medium_resnet_cross_attention"
+        in refusal
     )
 
 
