@@ -576,7 +576,9 @@ def learn_from(
         raise UserError("teachers are for loss=distillation: choose it, or leave teachers out")
     if not teachers:
         raise UserError(
-            "loss=distillation learns from trained networks: teachers=FOLDER, of a run or a sweep"
+            "loss=distillation learns from trained networks: teachers=FOLDER, of a run or a sweep. "
+            "To train two: python -m siamese_oneshot.train -m seed=0,1 test=false "
+            "hydra.sweeper.name=teachers, whose folder is outputs/default/teachers"
         )
     found = list[TrainedModel]()
     for name in [teachers] if isinstance(teachers, str) else teachers:
