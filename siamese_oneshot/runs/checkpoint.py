@@ -29,7 +29,7 @@ from siamese_oneshot.utils.io import atomic_write, check_sums, open_regular, pre
 from siamese_oneshot.utils.text import did_you_mean, printable
 
 VERSION = 2
-PRETRAINED = {  # by the experiment that trains it, which may have had another name at the time
+PRETRAINED = {  # by the experiment that trains it
     "pretrained": "medium_resnet_cross_attention.safetensors",
     "dense": "dense.safetensors",
 }
@@ -106,11 +106,8 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         network = _build(header["network"], weights, path, trust)
         network.load_state_dict(weights)
         network.eval().requires_grad_(False)
-        metadata = header.get("metadata") or {}
-        if str(where) in PRETRAINED:
-            metadata["experiment"] = str(where)
         return TrainedModel(
-            str(where), network, header["network"], metadata,
+            str(where), network, header["network"], header.get("metadata") or {},
             header.get("threshold"), header.get("reject_threshold"), header.get("card") or {},
             header.get("temperature"),
         )  # fmt: skip
