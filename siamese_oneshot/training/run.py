@@ -43,6 +43,7 @@ from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
 from siamese_oneshot.callbacks.throughput import TimeEstimate
+from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.data.splits import Split, split_dataset
@@ -51,7 +52,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, runs_in, untrusted_targets
+from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
 from siamese_oneshot.runs.record import (
     OVERRIDES,
     check_identity,
@@ -561,7 +562,7 @@ def learn_from(
     """Load the networks that a module's loss distills.
 
     Args:
-        teachers: Names, folders or files of networks; a sweep's folder stands for all its runs.
+        teachers: Networks, named as for `find_models`.
         module: Whose loss takes them.
         data: That the module will learn from.
 
@@ -580,10 +581,8 @@ def learn_from(
             "To train two: python -m siamese_oneshot.train -m seed=0,1 test=false "
             "hydra.sweeper.name=teachers, whose folder is outputs/default/teachers"
         )
-    found = list[TrainedModel]()
-    for name in [teachers] if isinstance(teachers, str) else teachers:
-        runs = [] if name in PRETRAINED else runs_in(Path(name).expanduser())
-        found += [load_trained(where) for where in [*map(str, runs)] or [name]]
+    listed = [teachers] if isinstance(teachers, str) else teachers
+    found = [one.trained for one in find_models(listed, baselines={}) if one.trained is not None]
     size = module.network.encoder.image_size
     for teacher in found:
         if teacher.size != size:
