@@ -83,7 +83,8 @@ def models_table(all_results: Sequence[ModelResults]) -> Table:
     headings = ["model", *(f">{score.name}, n={score.n:,}" for score in lists)]
     table = Table("Accuracy, % (95% interval)", headings, key="models")
     table.note = (
-        "Of means: by Student's t. n=: the first n episodes. *: another list of its own split."
+        "Intervals of means are by Student's t. n= is the number of episodes or pairs. * marks a "
+        "score on another list than the first model's, because the model's own split differs."
     )
     for one in all_results:
         pairs = [(score, one.score(score.split, score.key)) for score in lists]

@@ -118,10 +118,11 @@ class EpisodicCrossEntropyLoss(RegularizedLoss):
 
 
 class EpisodicDistillationLoss(RegularizedLoss):
-    """Cross-entropy of every one-shot episode with what trained networks, the teachers, answer.
+    """Cross-entropy of every one-shot episode; the targets are the answers of trained networks.
 
-    Episodes are those of ``EpisodicCrossEntropyLoss``. Their target is no class but probabilities
-    of all classes: the softmax of the teachers' mean score, of the same augmented images.
+    Episodes are those of ``EpisodicCrossEntropyLoss``. The target is the probability of each class
+    instead of the right class: the softmax of the mean score that these networks, the teachers,
+    give to the same augmented images.
 
     Reference: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2.
 
