@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,16 +27,8 @@ _THREADS = 4  # each may hold an image of 64 megapixels
 MANY = 200  # images that are worth a progress bar
 # Formats with a signature, as content decides; none that starts a program, as EPS does.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
-_JPEG_END = b"\xff\xd9"
-_NO_DATA = b"\x2a\x55" * 64  # decoded as pixels if any are missing, else ignored
 _ALPHA_OR_ZERO = ("BMP", "ICO")  # many programs write zeros for "no alpha"
 _PARTS = {"TIFF": "pages", "GIF": "frames", "PNG": "frames", "WEBP": "frames", "AVIF": "frames"}
-_REDUCED = 254  # TIFF's tag NewSubfileType; its lowest bit marks a thumbnail
-_COLORS_16 = re.compile("(RGB[AX]?);16([BLN])")  # Pillow's names of 16-bit color layouts
-_OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-_EXTREME = 1e-5  # of the levels beyond 8 bits: clipped at either end
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -146,7 +136,7 @@ def _read(source: ImageSource, name: str | Path) -> tuple[NDArray[np.uint8], tup
     """The pixels of an image, upright: uint8 ``(height, width, 4)``; and notes on what is unread.
 
     The content decides what a file is, never its suffix. Only the first page or frame is read.
-    Levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole range.
+    Gray levels beyond 8 bits are stretched to 0 … 255, as few such files use their whole range.
 
     Raises:
         ImageError: If it is missing, empty, no image, damaged, or larger than 64 megapixels.
@@ -206,74 +196,30 @@ def _decode(file: BinaryIO, name: str | Path) -> tuple[NDArray[np.uint8], tuple[
     file.seek(0)
     if not start:
         raise ImageError(name, "the file is empty")
-    if start.startswith(_PNG):
-        file = io.BytesIO(_without_text(file.read()))
     with _decoding(name):
         try:
-            image = _open(file)
+            Image.init()
+            image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
         except UnidentifiedImageError as error:
             what = "it is text, not an image" if _is_text(start) else "its format is unknown"
             raise ImageError(name, f"{what}; save it as PNG or JPEG") from error
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(name, _too_large(f"{image.width}×{image.height} pixels"))
-            layout = _COLORS_16.match(_layout(image))
-            try:
-                pixels = _pixels(image, name)
-            except ImageError:
-                whole = _without_end(file) if image.format in ("JPEG", "MPO") else None
-                if whole is None:
-                    raise
-                pixels = _pixels(whole, name)
+            pixels = _pixels(image, name)
             if image.format in _ALPHA_OR_ZERO and not pixels[..., 3].any():
                 pixels[..., 3] = 255
-            notes = _unread_parts(image)
-        if layout:
-            file.seek(0)
-            pixels = _with_low_bytes(pixels, _open(file), layout, name)
-        return pixels, notes
-
-
-def _open(file: BinaryIO) -> ImageFile.ImageFile:
-    """An image that is not decoded yet."""
-    Image.init()
-    return Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
+            return pixels, _unread_parts(image)
 
 
 def _unread_parts(image: ImageFile.ImageFile) -> tuple[str, ...]:
-    """How many pages or frames there are beside the first; thumbnails do not count."""
+    """How many pages or frames there are beside the first."""
     parts = _PARTS.get(image.format or "")
     try:
         count = getattr(image, "n_frames", 1) if parts else 1
-        if parts == "pages":
-            for number in range(1, count):
-                image.seek(number)
-                count -= image.tag_v2.get(_REDUCED, 0) & 1  # type: ignore[attr-defined]
     except Exception:  # what follows the first page is damaged
         return ("what follows its first page or frame is damaged and not read",)
     return (f"only the first of its {count} {parts} is read",) if count > 1 else ()
-
-
-def _without_end(file: BinaryIO) -> Image.Image | None:
-    """A JPEG that lacks no more than its end marker; None if pixels are missing, too.
-
-    Whatever follows the last pixel is ignored, so two different ends give equal pixels then.
-    """
-    file.seek(0)
-    data = file.read().rstrip(b"\xff")
-    plain, other = (_open(io.BytesIO(data + end + _JPEG_END)) for end in (b"", _NO_DATA))
-    return plain if np.array_equal(np.asarray(plain), np.asarray(other)) else None
-
-
-def _without_text(png: bytes) -> bytes:
-    """A PNG file without its text chunks: Pillow refuses the whole image if they are long."""
-    kept, start = [png[: len(_PNG)]], len(_PNG)
-    while start < len(png):
-        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
-        if png[start + 4 : start + 8] not in _PNG_TEXT:
-            kept.append(png[start:end])
-        start = end
-    return b"".join(kept)
 
 
 @contextmanager
@@ -314,47 +260,19 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _layout(image: ImageFile.ImageFile) -> str:
-    """Pillow's name of how pixels lie in the file."""
-    arguments = image.tile[0][3] if image.tile else None
-    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
-
-
-def _with_low_bytes(
-    high: NDArray[np.uint8], image: ImageFile.ImageFile, layout: re.Match[str], name: str | Path
-) -> NDArray[np.uint8]:
-    """RGBA pixels of a file with 16-bit colors, of which Pillow reads the high bytes only.
-
-    Read with the other byte order, it gives the low ones.
-    """
-    swapped = f"{layout[1]};16{_OTHER_BYTE[layout[2]]}"
-    tiles = []
-    for codec, box, offset, arguments in image.tile:
-        arguments = (swapped, *arguments[1:]) if isinstance(arguments, tuple) else swapped
-        tiles.append(ImageFile._Tile(codec, box, offset, arguments))
-    image.tile = tiles
-    levels = high * np.uint16(256) + _pixels(image, name)
-    alpha = levels[..., 3:] if layout[1] == "RGBA" else np.full_like(levels[..., 3:], 255)
-    alpha = alpha // np.uint16(1 + alpha.max() // 256)
-    return np.concatenate([_stretched(levels[..., :3]), alpha.astype(np.uint8)], 2)
-
-
 def _stretched(levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Stretch gray levels or colors to 0 … 255, whatever a few stuck pixels of the sensor say."""
+    """Stretch gray levels ``(h, w)`` to 0 … 255, whatever a few stuck pixels of the sensor say."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     around = np.ones((3, 3), bool)
     around[1, 1] = False
-    around = around.reshape(3, 3, *[1] * (levels.ndim - 2))
     lowest, highest = (
         extreme(levels, footprint=around, mode="mirror")
         for extreme in (minimum_filter, maximum_filter)
     )
     smooth = np.clip(levels, lowest, highest).astype(np.float64)
-    skipped = int(_EXTREME * smooth.size)
-    ordered = np.partition(smooth, [skipped, smooth.size - 1 - skipped], axis=None)
-    low, high = float(ordered[skipped]), float(ordered[-1 - skipped])
-    return ((smooth - low) * (255 / max(high - low, 1e-9))).round().clip(0, 255).astype(np.uint8)
+    scale = 255 / max(np.ptp(smooth), 1e-9)
+    return ((smooth - smooth.min()) * scale).round().astype(np.uint8)
 
 
 def _array_pixels(array: NDArray[np.generic], name: str | Path) -> NDArray[np.uint8]:

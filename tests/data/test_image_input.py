@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from siamese_oneshot.data import image_input
 from siamese_oneshot.data.image_input import (
@@ -135,16 +134,9 @@ def test_rotated_files_are_read_upright(
     assert np.array_equal(read_image(path)[..., 0], hook())
 
 
-def test_a_png_may_have_damaged_exif_data_or_long_texts() -> None:
-    image = Image.fromarray(hook())
-    info = PngImagePlugin.PngInfo()
-    for compressed in (False, True):
-        info.add_text("document", "x" * 3_000_000, zip=compressed)
-        info.add_itxt("document", "x" * 3_000_000, zip=compressed)
-    for data in (encoded(image, exif=b"no EXIF"), encoded(image, pnginfo=info)):
-        assert np.array_equal(read_image(data)[..., 0], hook())
-    with pytest.raises(ImageError, match="damaged or incomplete"):
-        read_image(encoded(image, pnginfo=info)[:-30])
+def test_a_png_may_have_damaged_exif_data() -> None:
+    data = encoded(Image.fromarray(hook()), exif=b"no EXIF")
+    assert np.array_equal(read_image(data)[..., 0], hook())
 
 
 def stuck(levels: np.ndarray, *places: tuple[int, int]) -> np.ndarray:
@@ -180,39 +172,6 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + checksum
 
 
-def png_16(levels: np.ndarray) -> bytes:
-    """An RGB or RGBA PNG of 16 bits a channel, which Pillow cannot write."""
-    height, width, channels = levels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
-    data = b"".join(b"\0" + row.tobytes() for row in levels.astype(">u2"))
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-
-
-def tiff_16(levels: np.ndarray, byte_order: str, deflated: bool) -> bytes:
-    file = io.BytesIO()
-    compression = "zlib" if deflated else None
-    tifffile.imwrite(file, levels, byteorder=byte_order, photometric="rgb", compression=compression)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("bits", [10, 12, 16])
-def test_16_bit_colors_are_stretched_as_gray_levels_are(bits: int) -> None:
-    """Pillow alone reads the high bytes, in which 10-bit values are 0 to 3."""
-    factor = {10: 4, 12: 16, 16: 257}[bits]
-    color = np.stack([hook(), np.maximum(hook(), 51), hook()], 2)
-    levels = color.astype(np.uint16) * factor
-    clear = np.dstack([levels, np.full(hook().shape, 255 * factor, np.uint16)])
-    clear[:3, :, 3] = 0
-    files = [png_16(levels), png_16(clear)]
-    files += [tiff_16(levels, order, deflated) for order in "<>" for deflated in (False, True)]
-    for data in files:
-        rgba = read_image(data)
-        assert np.array_equal(rgba[..., :3], color)
-        assert (rgba[3:, :, 3] == 255).all()
-    assert not read_image(files[1])[:3, :, 3].any()
-
-
 def bmp_32(alpha: int) -> bytes:
     """A BMP with a V4 header and an alpha channel."""
     height, width = hook().shape
@@ -243,25 +202,6 @@ def test_further_pages_and_frames_are_noted(kind: str, name: str) -> None:
         notes = read_input(data).notes
         assert notes == (() if count == 1 else (f"only the first of its 3 {name} is read",))
     assert read_input(data[: -len(data) // 4] if kind == "GIF" else data).notes  # damaged behind
-
-
-def test_a_thumbnail_in_a_tiff_is_no_page() -> None:
-    file = io.BytesIO()
-    with tifffile.TiffWriter(file) as tiff:
-        tiff.write(hook())
-        tiff.write(hook()[::2, ::2], subfiletype=1)
-    assert read_input(file.getvalue()).notes == ()
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_may_lack_its_end_marker_but_no_pixels(progressive: bool) -> None:
-    image = Image.fromarray(np.kron(hook(), np.ones((4, 4), np.uint8)))
-    data = encoded(image, "JPEG", progressive=progressive)
-    for end in (data[:-1], data[:-2], data + b"\0" * 99, data[:-2] + b"\xff\xff"):
-        assert np.array_equal(read_image(end), read_image(data))
-    for cut in (40, 400, len(data) // 2):
-        with pytest.raises(ImageError, match="damaged or incomplete"):
-            read_image(data[:-cut])
 
 
 def vast_png(width: int, height: int) -> bytes:
