@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
-_MAX_TRIES = 10_000  # a second or two
+_MAX_TRIES = 10_000  # groups of drawers, well within a second
 
 
 def random_below(limit: Tensor, generator: torch.Generator) -> Tensor:
@@ -127,9 +129,13 @@ class ClassIndex:
         key = alphabet, way, drawers
         if key not in self._common_drawers:
             drawn = self._rows(alphabet, repeats=False) >= 0
-            candidates = self.drawers_of(alphabet, way).tolist()
-            found = _common_drawers(drawn, way, drawers, candidates, [_MAX_TRIES])
-            self._common_drawers[key] = tuple(found or ())
+            groups = itertools.combinations(self.drawers_of(alphabet, way).tolist(), drawers)
+            enough = (
+                group
+                for group in itertools.islice(groups, _MAX_TRIES)
+                if int(drawn[:, group].all(1).sum()) >= way
+            )
+            self._common_drawers[key] = next(enough, ())
         return self._common_drawers[key]
 
     def drawers_of(self, alphabet: int, way: int = 1) -> Tensor:
@@ -146,25 +152,3 @@ class ClassIndex:
         """The table of an alphabet's classes, or of the first class of each of its characters."""
         classes = self.first_class[alphabet] + torch.arange(int(self.alphabet_sizes[alphabet]))
         return self.table[classes if repeats else self.character[classes].unique()]
-
-
-def _common_drawers(
-    drawn: Tensor, way: int, drawers: int, candidates: list[int], tries: list[int]
-) -> list[int] | None:
-    """The first ``drawers`` of the candidates with ``way`` rows of ``drawn`` in common.
-
-    A depth-first search that gives up after ``tries[0]`` steps. Each candidate has ``way`` rows.
-    """
-    if drawers == 0:
-        return []
-    for position, drawer in enumerate(candidates[: len(candidates) - drawers + 1]):
-        tries[0] -= 1
-        if tries[0] < 0:
-            return None
-        common = drawn[drawn[:, drawer]]
-        later = torch.tensor(candidates[position + 1 :], dtype=torch.int64)
-        rest = later[common[:, later].sum(0) >= way].tolist()
-        found = _common_drawers(common, way, drawers - 1, rest, tries)
-        if found is not None:
-            return [drawer, *found]
-    return None

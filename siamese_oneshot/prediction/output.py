@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from siamese_oneshot.classifier import OneShotClassifier, Prediction
 from siamese_oneshot.data.image_input import (
@@ -27,7 +27,6 @@ from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.utils.tables import Table, terminal_width, text_of
 from siamese_oneshot.utils.text import duration, near, printable, spreadsheet_cell
 
-_PATCH = 17  # side of a square in pixels; at most 1 in 1,000 Omniglot images fills one
 _MAX_ROWS = 60  # of the table in the terminal
 _MIN_PROBABILITY = 0.005  # of the classes after the best in the table
 _COLUMNS = ("query", "expected", "verdict", "rank", "class", "probability", "score")
@@ -133,12 +132,6 @@ class PredictionResults:
                 f"{unknown} of {n} unknown: look at normalized.png, what the network sees."
             )
         notes += [f"{note[0].upper()}{note[1:]}: {_some(p)}." for note, p in by_note.items()]
-        patched = [image.path for image in images if _has_patch(image)]
-        if patched:
-            notes.append(
-                "An image has a solid patch, perhaps a shadow, which may cause errors. See "
-                f"normalized.png and fix {_some(patched)}."
-            )
         others = sorted({one.label for one in self.answers if one.label and not one.is_class})
         if others and self.accuracy is not None:
             notes.append(f"Queries in folders that name no class are not counted: {_some(others)}.")
@@ -148,13 +141,6 @@ class PredictionResults:
 def _some(names: Sequence[object]) -> str:
     """The first five."""
     return ", ".join(str(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def _has_patch(image: ImageInput) -> bool:
-    """Whether the strokes fill a square that strokes of characters do not."""
-    from scipy.ndimage import minimum_filter
-
-    return bool(minimum_filter(image.normalized.strokes, _PATCH, mode="constant").any())
 
 
 def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
@@ -365,18 +351,10 @@ def draw_sheet(
 
 
 def _square(image: ImageInput) -> Image.Image:
-    """The thumbnail centered in a square; transparency shows a checkerboard."""
-    rows, columns = np.indices((THUMBNAIL, THUMBNAIL)) // 7
-    board = np.where((rows + columns) % 2, 255, 222).astype(np.uint8)
-    square = Image.fromarray(board).convert("RGB")
-    zoom = max(1, THUMBNAIL // max(image.thumbnail.size))
-    thumbnail = image.thumbnail.resize(
-        (image.thumbnail.width * zoom, image.thumbnail.height * zoom), Image.Resampling.BOX
-    )
-    if thumbnail.getchannel("A").getextrema()[0] == 255:
-        square.paste("#f1f3f4", (0, 0, THUMBNAIL, THUMBNAIL))
-    corner = ((THUMBNAIL - thumbnail.width) // 2, (THUMBNAIL - thumbnail.height) // 2)
-    square.paste(thumbnail, corner, thumbnail)
+    """The thumbnail in the middle of a square, which is gray where nothing is."""
+    fitted = ImageOps.pad(image.thumbnail, (THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    square = Image.new("RGB", fitted.size, "#dee1e6")
+    square.paste(fitted, mask=fitted)
     return square
 
 
