@@ -6,6 +6,7 @@ Images are 0 for background and 1 for foreground; what enters from outside an im
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,15 +20,16 @@ from siamese_oneshot.utils.errors import ArgumentError
 _SIDE = 105.0  # the paper states shifts in pixels of a 105 × 105 image
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning moves it to the device field by field
 class Warp:
     """A geometric transformation of each image of a batch, drawn on the CPU.
 
     Attributes:
-        matrix: float32 ``(n, 2, 3)``: where a point (x, y) goes. The image spans -1 … 1, x points
+        matrix: float32 ``(..., 2, 3)``: where a point (x, y) goes. The image spans -1 … 1, x points
             to the right and y down.
-        displacement: float32 ``(n, 2, g, g)`` or None: on a g × g grid over the transformed image,
-            the displacement of the point that is sampled, bicubically interpolated in between.
+        displacement: float32 ``(..., 2, g, g)`` or None: on a g × g grid over the transformed
+            image, the displacement of the point that is sampled, bicubically interpolated in
+            between.
     """
 
     matrix: Tensor
@@ -42,6 +44,11 @@ class Warp:
         """No transformation of ``n`` images."""
         return cls(torch.eye(2, 3).repeat(n, 1, 1))
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Warp:
+        """Another arrangement of the transformations, such as a part of them."""
+        bend = self.displacement
+        return Warp(change(self.matrix), None if bend is None else change(bend))
+
     def after(self, first: Warp) -> Warp:
         """``first``, then this.
 
@@ -52,12 +59,6 @@ class Warp:
         matrix[:, :, 2] += self.matrix[:, :, 2]
         parts = [warp.displacement for warp in (self, first) if warp.displacement is not None]
         return Warp(matrix, sum(parts[1:], parts[0]) if parts else None)
-
-    def repeated(self, times: int) -> Warp:
-        """Each entry ``times`` times in a row."""
-        bend = self.displacement
-        bend = None if bend is None else bend.repeat_interleave(times, 0)
-        return Warp(self.matrix.repeat_interleave(times, 0), bend)
 
     def after_rot90(self, quarter_turns: Tensor) -> Warp:
         """A rotation by ``quarter_turns`` × 90°, int64 ``(n,)``, then this."""
@@ -191,7 +192,7 @@ def _pixel_grid(side: int, knots: int, device: torch.device) -> tuple[Tensor, Te
     return points.to(device), weights.contiguous().to(device)
 
 
-@dataclass  # not frozen: Lightning moves it to the device field by field
+@dataclass  # not frozen, as Warp
 class Composite:
     """The second images of composite characters, and how two images are composed.
 

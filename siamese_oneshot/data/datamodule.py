@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data.augmentation import Warp, apply_warp, compose_images
+from siamese_oneshot.data.augmentation import apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder import OnError
@@ -323,10 +323,9 @@ class OneShotDataModule(pl.LightningDataModule):
         if composite is not None:
             normal = composite.normal.repeat_interleave(composite.other[0].numel(), 0)
             images = compose_images(images, plain(composite.other), normal)
-        if spec.matrix is not None:
-            last, bend = indices.ndim - 1, spec.displacement
-            bend = None if bend is None else bend.flatten(0, last)
-            images = apply_warp(images, Warp(spec.matrix.flatten(0, last), bend))
+        if spec.warp is not None:
+            last = indices.ndim - 1
+            images = apply_warp(images, spec.warp.map(lambda one: one.flatten(0, last)))
         return images.unflatten(0, indices.shape)
 
 

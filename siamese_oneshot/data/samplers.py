@@ -41,15 +41,13 @@ class BatchSpec:
     Attributes:
         indices: int64 image indices: ``(2, n)`` for pairs, ``(alphabets, characters, drawers)`` for
             episodes.
-        matrix: float32 ``(*indices.shape, 2, 3)``: see `Warp`. None for plain images.
-        displacement: float32 ``(*indices.shape, 2, g, g)``, or None: see `Warp`.
+        warp: Of each image, ``(*indices.shape, 2, 3)``; None for plain images.
         same: float32 ``(n,)``: 1 for a pair of one class, else 0. None for episodes.
         composite: Images to compose with these before the augmentation, or None.
     """
 
     indices: Tensor
-    matrix: Tensor | None = None
-    displacement: Tensor | None = None
+    warp: Warp | None = None
     same: Tensor | None = None
     composite: Composite | None = None
 
@@ -80,8 +78,7 @@ class BatchSpec:
         part = (slice(None),) * axis + (mine,)
         return BatchSpec(
             self.indices[part],
-            None if self.matrix is None else self.matrix[part],
-            None if self.displacement is None else self.displacement[part],
+            None if self.warp is None else self.warp.map(lambda one: one[part]),
             None if self.same is None else self.same[mine],
             None if self.composite is None else self.composite.shard(mine),
         )
@@ -171,11 +168,8 @@ class PairSampler(Dataset[BatchSpec]):
             self.pairs = sample_pairs(class_index, self.n_fixed_pairs, rng, self.within_alphabet)
             if self.n_augmented_copies and self.augmentation is not None:
                 shape = (self.n_fixed_pairs, self.n_augmented_copies, 2)
-                warp = self.augmentation.draw(math.prod(shape), rng)
-                self._matrix = warp.matrix.unflatten(0, shape)
-                self._displacement = (
-                    None if warp.displacement is None else warp.displacement.unflatten(0, shape)
-                )
+                drawn = self.augmentation.draw(math.prod(shape), rng)
+                self._copies = drawn.map(lambda one: one.unflatten(0, shape))
         return self
 
     @property
@@ -211,14 +205,11 @@ class PairSampler(Dataset[BatchSpec]):
         if not self.n_augmented_copies:
             rng = generator_for(self.seed, 4, number)
             return _augmented(indices, self.augmentation, rng, same=same)
-        plain = copy == 0
-        matrix = self._matrix[pair, copy - 1].transpose(0, 1).clone()
-        matrix[:, plain] = torch.eye(2, 3)
-        displacement = None
-        if self._displacement is not None:
-            displacement = self._displacement[pair, copy - 1].transpose(0, 1).clone()
-            displacement[:, plain] = 0.0
-        return BatchSpec(indices, matrix, displacement, same)
+        warp = self._copies.map(lambda one: one[pair, copy - 1].transpose(0, 1).clone())
+        warp.matrix[:, copy == 0] = torch.eye(2, 3)
+        if warp.displacement is not None:
+            warp.displacement[:, copy == 0] = 0.0
+        return BatchSpec(indices, warp, same)
 
 
 class EpisodeSampler(Dataset[BatchSpec]):
@@ -315,7 +306,8 @@ class EpisodeSampler(Dataset[BatchSpec]):
             indices, composite = sample_composite(indices, count, rng)
         warp = self._alphabet_warp(rng)
         if warp is not None:
-            warp = warp.repeated(indices[0].numel())
+            per_alphabet = indices[0].numel()
+            warp = warp.map(lambda one: one.repeat_interleave(per_alphabet, 0))
         return replace(_augmented(indices, self.augmentation, rng, warp), composite=composite)
 
     def _draw_indices(self, rng: torch.Generator, n_synthetic: int) -> Tensor:
@@ -383,10 +375,7 @@ def _augmented(
     warp = Warp.identity(n) if augmentation is None else augmentation.draw(n, rng)
     if first is not None:
         warp = warp.after(first)
-    displacement = warp.displacement
-    if displacement is not None:
-        displacement = displacement.unflatten(0, indices.shape)
-    return BatchSpec(indices, warp.matrix.unflatten(0, indices.shape), displacement, same)
+    return BatchSpec(indices, warp.map(lambda one: one.unflatten(0, indices.shape)), same)
 
 
 def _round_randomly(mean: float, rng: torch.Generator) -> int:

@@ -277,7 +277,8 @@ def draw_augmentations(
     if shared is not None:
         columns.append(apply_warp(images, alphabet)[:, None])
     if own is not None:
-        warp = own.draw(count * copies, generator).after(alphabet.repeated(copies))
+        alphabet = alphabet.map(lambda one: one.repeat_interleave(copies, 0))
+        warp = own.draw(count * copies, generator).after(alphabet)
         drawn = apply_warp(images.repeat_interleave(copies, 0), warp)
         columns.append(drawn.unflatten(0, (count, copies)))
     cells = torch.cat(columns, 1)

@@ -331,7 +331,7 @@ def test_without_composites_nothing_is_joined_and_nothing_drawn_for_it(dataset):
         turned = Warp.identity(3).after_rot90(torch.randint(4, (3,), generator=rng)).matrix
         assert spec.composite is None
         assert torch.equal(spec.indices, indices)
-        assert torch.equal(spec.matrix, turned[:, None, None].expand_as(spec.matrix))
+        assert torch.equal(spec.warp.matrix, turned[:, None, None].expand_as(spec.warp.matrix))
 
 
 @pytest.mark.parametrize(("count", "seen"), [(1.0, {1}), (0.25, {0, 1}), (3, {3})])

@@ -171,7 +171,7 @@ def test_a_batch_of_pairs(dataset, make, augmentation):
                 assert torch.equal(images, expected)
                 continue
             for k in range(6):  # each by its own draw, one image at a time
-                warp = Warp(spec.matrix[side, k][None], spec.displacement[side, k][None])
+                warp = Warp(spec.warp.matrix[side, k][None], spec.warp.displacement[side, k][None])
                 torch.testing.assert_close(images[k], apply_warp(expected[k][None], warp)[0])
 
 
@@ -186,7 +186,7 @@ def test_a_batch_of_alphabets(dataset, make, augmentation):
         assert torch.equal(images, expected)
         return
     for place in [(0, 0, 1), (1, 3, 2), (1, 0, 0)]:
-        warp = Warp(spec.matrix[place][None], spec.displacement[place][None])
+        warp = Warp(spec.warp.matrix[place][None], spec.warp.displacement[place][None])
         alone = apply_warp(expected[place][None], warp)[0]
         torch.testing.assert_close(images[place], alone)
 

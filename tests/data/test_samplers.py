@@ -24,11 +24,16 @@ def class_index(dataset):
     return ClassIndex(dataset, torch.arange(len(dataset)))
 
 
+def warp_of(spec):
+    return (None, None) if spec.warp is None else (spec.warp.matrix, spec.warp.displacement)
+
+
 def alike(one, other):
     """Whether two plans are the same in every part."""
     parts = [
-        (getattr(one, k), getattr(other, k)) for k in ("indices", "matrix", "displacement", "same")
-    ]
+        (one.indices, other.indices), (one.same, other.same),
+        *zip(warp_of(one), warp_of(other), strict=True),
+    ]  # fmt: skip
     return all(a is b is None or (None not in (a, b) and torch.equal(a, b)) for a, b in parts)
 
 
@@ -91,7 +96,7 @@ def test_fresh_pairs(dataset, class_index, within):
     for number in range(30):
         spec = stream[number]
         assert spec.indices.shape == (2, 10)
-        assert spec.matrix is spec.displacement is None
+        assert spec.warp is None
         assert spec.same.sum() == 5
         classes, alphabets = dataset.classes[spec.indices], dataset.alphabets[spec.indices]
         assert torch.equal((classes[0] == classes[1]).float(), spec.same)
@@ -103,10 +108,10 @@ def test_fresh_pairs(dataset, class_index, within):
 @pytest.mark.parametrize("fixed", [None, 20])
 def test_each_twin_is_distorted_by_its_own_draw(class_index, fixed):
     spec = PairSampler(20, 1, n_fixed_pairs=fixed, augmentation=ALWAYS).prepare(class_index, 0)[0]
-    assert spec.matrix.shape == (2, 20, 2, 3)
-    assert spec.displacement.shape == (2, 20, 2, 5, 5)
-    assert len(spec.matrix.flatten(0, 1).unique(dim=0)) == 40
-    assert len(spec.displacement.flatten(0, 1).unique(dim=0)) == 40
+    assert spec.warp.matrix.shape == (2, 20, 2, 3)
+    assert spec.warp.displacement.shape == (2, 20, 2, 5, 5)
+    assert len(spec.warp.matrix.flatten(0, 1).unique(dim=0)) == 40
+    assert len(spec.warp.displacement.flatten(0, 1).unique(dim=0)) == 40
 
 
 def test_a_fixed_set_without_copies_is_drawn_once_and_distorted_afresh(dataset, class_index):
@@ -119,7 +124,9 @@ def test_a_fixed_set_without_copies_is_drawn_once_and_distorted_afresh(dataset, 
     drawn = torch.stack([stream.pairs.first, stream.pairs.second])
     assert sets[0] == sets[1] == Counter(map(tuple, drawn.T.tolist()))
     assert not torch.equal(*pairs)
-    matrices = [torch.cat([spec.matrix for spec in epoch], 1).flatten(0, 1) for epoch in epochs]
+    matrices = [
+        torch.cat([spec.warp.matrix for spec in epoch], 1).flatten(0, 1) for epoch in epochs
+    ]
     assert len(torch.cat(matrices).unique(dim=0)) == 80
     assert stream.pairs.same.sum() == 10
     same = torch.cat([spec.same for spec in epochs[0]])
@@ -141,7 +148,11 @@ def test_stored_copies_of_a_fixed_set(class_index):
             n = len(spec.same)
             for k in range(n):
                 siamese = [
-                    (spec.indices[t, k].item(), spec.matrix[t, k], spec.displacement[t, k])
+                    (
+                        spec.indices[t, k].item(),
+                        spec.warp.matrix[t, k],
+                        spec.warp.displacement[t, k],
+                    )
                     for t in (0, 1)
                 ]
                 plain = [torch.equal(matrix, PLAIN) for _, matrix, _ in siamese]
@@ -172,21 +183,21 @@ def test_batches_of_whole_alphabets(dataset, class_index):
     assert len(stream) == 11
     spec = stream[200]
     assert spec.indices.shape == (3, 5, 4)
-    assert spec.matrix is spec.displacement is spec.same is None
+    assert spec.warp is spec.same is None
     augmented_spec = EpisodeSampler(3, 5, 4, 11, random_rot90=False, augmentation=ALWAYS).prepare(
         class_index, 0
     )[200]
     assert torch.equal(augmented_spec.indices, spec.indices)
-    assert augmented_spec.matrix.shape == (3, 5, 4, 2, 3)
-    assert augmented_spec.displacement.shape == (3, 5, 4, 2, 5, 5)
-    assert len(augmented_spec.matrix.flatten(0, 2).unique(dim=0)) == 60
+    assert augmented_spec.warp.matrix.shape == (3, 5, 4, 2, 3)
+    assert augmented_spec.warp.displacement.shape == (3, 5, 4, 2, 5, 5)
+    assert len(augmented_spec.warp.matrix.flatten(0, 2).unique(dim=0)) == 60
 
 
 def test_each_alphabet_is_turned_as_a_whole(class_index):
     stream = EpisodeSampler(3, 5, 2, 1).prepare(class_index, 0)
     counts = Counter()
     for number in range(100):
-        matrix = stream[number].matrix
+        matrix = stream[number].warp.matrix
         assert (matrix == matrix[:, :1, :1]).all()
         for a, b, x, c, d, y in matrix[:, 0, 0].flatten(1).tolist():
             assert (a, b, x, y) == (d, -c, 0, 0)
@@ -201,24 +212,26 @@ def test_turns_and_augmentation_together(class_index):
     unrotated = EpisodeSampler(4, 5, 2, 1, random_rot90=False, augmentation=small).prepare(
         class_index, 0
     )[0]
-    bare = EpisodeSampler(4, 5, 2, 1).prepare(class_index, 0)[0].matrix[..., :2]
+    bare = EpisodeSampler(4, 5, 2, 1).prepare(class_index, 0)[0].warp.matrix[..., :2]
     assert torch.equal(turned.indices, unrotated.indices)
-    away = (turned.matrix[..., :2] - bare).abs().flatten(1).amax(1)
+    away = (turned.warp.matrix[..., :2] - bare).abs().flatten(1).amax(1)
     assert (away < 0.06).all()
-    assert len(turned.matrix.flatten(0, 2).unique(dim=0)) == 40
+    assert len(turned.warp.matrix.flatten(0, 2).unique(dim=0)) == 40
 
 
 def test_a_style_is_a_whole_alphabets(class_index):
     styled = EpisodeSampler(3, 5, 2, 1, alphabet_augmentation=ALWAYS).prepare(class_index, 0)
     spec, other = styled[0], styled[1]
-    assert (spec.matrix == spec.matrix[:, :1, :1]).all()
-    assert (spec.displacement == spec.displacement[:, :1, :1]).all()
-    assert len(torch.cat([spec.matrix, other.matrix])[:, 0, 0].unique(dim=0)) == 6
+    assert (spec.warp.matrix == spec.warp.matrix[:, :1, :1]).all()
+    assert (spec.warp.displacement == spec.warp.displacement[:, :1, :1]).all()
+    assert len(torch.cat([spec.warp.matrix, other.warp.matrix])[:, 0, 0].unique(dim=0)) == 6
     both = EpisodeSampler(3, 5, 2, 1, alphabet_augmentation=ALWAYS, augmentation=ALWAYS).prepare(
         class_index, 0
     )[0]
-    assert len(both.matrix.flatten(0, 2).unique(dim=0)) == 30
-    own = both.matrix[..., :2] @ spec.matrix[..., :2].inverse()  # what is the image's alone
+    assert len(both.warp.matrix.flatten(0, 2).unique(dim=0)) == 30
+    own = (
+        both.warp.matrix[..., :2] @ spec.warp.matrix[..., :2].inverse()
+    )  # what is the image's alone
     assert (own.det() > 0.3).all()
     assert torch.equal(both.indices, spec.indices)
 
@@ -302,11 +315,10 @@ def rows(specs):
     """A row for each pair: indices, warps, label; in an order of their own."""
     found = []
     for spec in specs:
-        assert spec.matrix is not None
-        assert spec.displacement is not None
+        assert spec.warp is not None
         assert spec.same is not None
         for n, same in enumerate(spec.same.tolist()):
-            of_pair = (spec.indices[:, n], spec.matrix[:, n], spec.displacement[:, n])
+            of_pair = (spec.indices[:, n], spec.warp.matrix[:, n], spec.warp.displacement[:, n])
             found.append([same, *(x for part in of_pair for x in part.flatten().tolist())])
     return sorted(found)
 
@@ -317,8 +329,8 @@ def test_shares_of_alphabets_make_the_whole_batch(class_index):
     assert first.indices.shape == (2, 4, 2)
     assert first.same is None
     assert torch.equal(torch.cat([first.indices, second.indices])[[0, 2, 1, 3]], whole[2].indices)
-    assert first.matrix is not None
-    assert torch.equal(first.matrix, whole[2].matrix[::2])
+    assert first.warp is not None
+    assert torch.equal(first.warp.matrix, whole[2].warp.matrix[::2])
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(class_index):
