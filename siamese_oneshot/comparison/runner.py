@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from siamese_oneshot.comparison.models import EvaluatedModel, combine, find_models, folder_named
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.mnist import MnistUnavailable, load_mnist
-from siamese_oneshot.data.sources import SourceConfig, load_source
+from siamese_oneshot.data.sources import load_source
 from siamese_oneshot.evaluation.baselines import BASELINES
 from siamese_oneshot.evaluation.embeddings import ComputeConfig
 from siamese_oneshot.evaluation.evaluator import confusions, paired_tests
@@ -103,7 +103,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     record = EvaluationRecord(
         models=[model_record(model_results) for model_results in all_results],
         data_source=loaded.dataset.source,
-        data_digest=loaded.digest,
+        data_digest=loaded.dataset.digest,
         warnings=list(loaded.warnings),
         precision=compute.precision,
         paired_tests=[{**dataclasses.asdict(one), "difference": one.difference} for one in tests],
@@ -196,9 +196,9 @@ def _task_provider(cfg: DictConfig) -> TaskProvider:
     data = cfg.data
     source = data.source if isinstance(data.source, str) else instantiate(data.source)
     synthetic = instantiate(data.synthetic, _convert_="all")
-    config = SourceConfig(data.root, data.download, data.on_missing, data.on_error, synthetic)
+    settings = data.root, data.download, data.on_missing, data.on_error, synthetic
     return TaskProvider(
-        load_source(source, config),
+        load_source(source, *settings),
         _mnist(cfg),
         data.split,
         cfg.split,

@@ -35,12 +35,7 @@ from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder import OnError
 from siamese_oneshot.data.omniglot import BACKGROUND
 from siamese_oneshot.data.samplers import BatchSpec, ResumableSampler, TrainingSampler
-from siamese_oneshot.data.sources import (
-    Source,
-    SourceConfig,
-    load_source,
-    mix_in_synthetic,
-)
+from siamese_oneshot.data.sources import Source, load_source, mix_in_synthetic
 from siamese_oneshot.data.splits import FIXED, FOLD, TEST_ONLY, Split, split_dataset
 from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import (
@@ -84,7 +79,7 @@ class OneShotDataModule(pl.LightningDataModule):
         seed: Seed of the training batches.
         source: A name (``omniglot``, ``synthetic``, ``folder``), a `CharacterDataset`, or a
             function that returns one; see `load_source`.
-        root, download, on_missing, on_error: Settings of the source; see `SourceConfig`.
+        root, download, on_missing, on_error: Settings of the source; see `load_source`.
         split: Name of the split; see `split_dataset`.
         val_alphabets: Alphabets to validate with; None for those of the split.
         eval: Sizes of the frozen lists of pairs and episodes.
@@ -141,7 +136,8 @@ class OneShotDataModule(pl.LightningDataModule):
         self.source, self.split_name, self.val_alphabets = source, split, val_alphabets
         self.eval_config = _config(EvalConfig, eval, EvalConfig())
         synthetic = _config(SyntheticConfig, synthetic, SyntheticConfig())
-        self.source_config = SourceConfig(root, download, on_missing, on_error, synthetic)
+        self.on_missing = on_missing
+        self._source_settings = root, download, on_missing, on_error, synthetic
         none = SyntheticConfig(n_alphabets=0, n_drawers=8)
         self.extra_synthetic = _config(SyntheticConfig, extra_synthetic, none)
         self.num_workers = check.integer("num_workers", num_workers, 0)
@@ -170,8 +166,8 @@ class OneShotDataModule(pl.LightningDataModule):
         """Load and split the images and draw the frozen lists, once for every stage."""
         if self._is_set_up:
             return
-        loaded = load_source(self.source, self.source_config)
-        self.warnings, self.digest = loaded.warnings, loaded.digest
+        loaded = load_source(self.source, *self._source_settings)
+        self.warnings, self.digest = loaded.warnings, loaded.dataset.digest
         # Split in full size, as an evaluation does: small images are more often equal.
         self.split: Split = split_dataset(loaded.dataset, self.split_name, self.val_alphabets)
         self._check_split(loaded.dataset.source)
@@ -208,7 +204,7 @@ class OneShotDataModule(pl.LightningDataModule):
 
         Not if generated alphabets replace Omniglot, for which the settings were meant.
         """
-        name, meant = self.split.name, self.source_config.on_missing is None
+        name, meant = self.split.name, self.on_missing is None
         meant = meant or self.source != "omniglot" or source == "omniglot"
         if name != self.split_name and meant:
             message = f"it divides Omniglot's alphabets; images of {source} are split by {name}"

@@ -1,14 +1,14 @@
 """Data sources by name, and what happens if Omniglot is not available.
 
 A source of your own is a function that returns a `CharacterDataset`. Give it as ``source`` (in YAML
-a ``_target_``), or add it to `SOURCES` under a name.
+a ``_target_``).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _MAX_NAMED = 3  # skipped files that a warning names; the log has more
 _NOT_COMPARABLE = "no score is comparable with a published one"
 
+SOURCES = ("omniglot", "synthetic", "folder")
 Source = str | CharacterDataset | Callable[[], CharacterDataset] | Mapping[str, Any]
 
 
@@ -40,103 +41,74 @@ class LoadedData:
         dataset: The images.
         runs: Lake's runs, or None.
         warnings: What a reader of results must know, one sentence each.
-        digest: Hash of the images in their original size.
     """
 
     dataset: CharacterDataset
     runs: LakeRuns | None
     warnings: tuple[str, ...] = ()
-    digest: str = ""
 
 
-@dataclass(frozen=True)
-class SourceConfig:
-    """Settings of the sources; each reads those that concern it.
+def load_source(
+    source: Source,
+    root: str | Path | None = None,
+    download: bool = True,
+    on_missing: str | None = None,
+    on_error: OnError = "skip",
+    synthetic: SyntheticConfig = SyntheticConfig(),  # noqa: B008 (frozen)
+) -> LoadedData:
+    """Load a data source.
 
-    Attributes:
+    Args:
+        source: One of `SOURCES`; a dataset; a function without arguments that returns one; or a
+            mapping with the ``_target_`` of such a function and its arguments.
         root: Folder of Omniglot's files (None searches, see `load_omniglot`) or of your images.
         download: Download Omniglot if it is nowhere.
         on_missing: ``synthetic`` uses generated alphabets if Omniglot is not available, with a
             warning; None raises an error.
         on_error: What a bad file in a folder of images does, see `load_folder`.
         synthetic: Generated alphabets.
-    """
-
-    root: str | Path | None = None
-    download: bool = True
-    on_missing: str | None = None
-    on_error: OnError = "skip"
-    synthetic: SyntheticConfig = SyntheticConfig()  # noqa: RUF009 (frozen)
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check.choice("on_missing", self.on_missing, ("synthetic", None))
-        check.boolean("download", self.download)
-        if self.root is not None:  # a folder may be named 2024, a number in YAML
-            object.__setattr__(self, "root", str(self.root))
-
-
-def _omniglot(config: SourceConfig) -> LoadedData:
-    try:
-        loaded = load_omniglot(config.root, config.download)
-    except OmniglotUnavailable as problem:
-        if config.on_missing is None:
-            raise
-        log.warning("%s", problem)
-        warning = f"OMNIGLOT IS NOT AVAILABLE: generated alphabets are used; {_NOT_COMPARABLE}"
-        log.warning("%s", warning)
-        return LoadedData(load_alphabets(config.synthetic), None, (warning,))
-    return LoadedData(loaded.dataset, loaded.runs)
-
-
-def _synthetic(config: SourceConfig) -> LoadedData:
-    warning = f"generated alphabets, not Omniglot: {_NOT_COMPARABLE}"
-    return LoadedData(load_alphabets(config.synthetic), None, (warning,))
-
-
-def _folder(config: SourceConfig) -> LoadedData:
-    if config.root is None:
-        raise ArgumentError("root", None, "the folder of your images")
-    root, folder = config.root, load_folder(config.root, config.on_error)
-    warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
-    if skipped := folder.skipped:
-        named = some_of(skipped, _MAX_NAMED)
-        warnings.append(f"{len(skipped):,} skipped in {root}: {named}")
-    return LoadedData(folder.dataset, None, tuple(warnings))
-
-
-SOURCES: dict[str, Callable[[SourceConfig], LoadedData]] = {
-    "omniglot": _omniglot,
-    "synthetic": _synthetic,
-    "folder": _folder,
-}
-
-
-def load_source(source: Source, config: SourceConfig | None = None) -> LoadedData:
-    """Load a data source.
-
-    Args:
-        source: Name in `SOURCES`; a dataset; a function without arguments that returns one; or a
-            mapping with the ``_target_`` of such a function and its arguments.
-        config: Settings of the named sources.
 
     Raises:
         OmniglotUnavailable: If Omniglot is not available and ``on_missing`` is None.
         ArgumentError: If the source is unknown or returns no dataset, or a folder has no root.
     """
+    check.choice("on_missing", on_missing, ("synthetic", None))
+    check.boolean("download", download)
+    root = None if root is None else str(root)  # a folder may be named 2024, a number in YAML
     if isinstance(source, Mapping) and "_target_" in source:
         source = instantiate_plain(source)
-    if isinstance(source, str):
-        check.choice("source", source, SOURCES)
-        loaded = SOURCES[source](config or SourceConfig())
-    else:
+    if not isinstance(source, str):
         dataset = source() if callable(source) else source
         if not isinstance(dataset, CharacterDataset):
             expected = f"one of {', '.join(SOURCES)}, or a function that returns a CharacterDataset"
             raise ArgumentError("source", type(dataset).__name__, expected)
         warning = f"images of {dataset.source}, not Omniglot: {_NOT_COMPARABLE}"
-        loaded = LoadedData(dataset, None, () if dataset.source == "omniglot" else (warning,))
-    return replace(loaded, digest=loaded.dataset.digest)
+        return LoadedData(dataset, None, () if dataset.source == "omniglot" else (warning,))
+    check.choice("source", source, SOURCES)
+    if source == "folder":
+        return _folder(root, on_error)
+    warning = f"generated alphabets, not Omniglot: {_NOT_COMPARABLE}"
+    if source == "omniglot":
+        try:
+            loaded = load_omniglot(root, download)
+            return LoadedData(loaded.dataset, loaded.runs)
+        except OmniglotUnavailable as problem:
+            if on_missing is None:
+                raise
+            log.warning("%s", problem)
+        warning = f"OMNIGLOT IS NOT AVAILABLE: generated alphabets are used; {_NOT_COMPARABLE}"
+        log.warning("%s", warning)
+    return LoadedData(load_alphabets(synthetic), None, (warning,))
+
+
+def _folder(root: str | None, on_error: OnError) -> LoadedData:
+    if root is None:
+        raise ArgumentError("root", None, "the folder of your images")
+    folder = load_folder(root, on_error)
+    warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
+    if skipped := folder.skipped:
+        warnings.append(f"{len(skipped):,} skipped in {root}: {some_of(skipped, _MAX_NAMED)}")
+    return LoadedData(folder.dataset, None, tuple(warnings))
 
 
 def mix_in_synthetic(

@@ -133,7 +133,7 @@ class TaskProvider:
                 or the images are not those of the training, so that this cannot be checked.
         """
         dataset = self.loaded.dataset
-        own = splits_learned(model.name, model.metadata, dataset.source, self.loaded.digest)
+        own = splits_learned(model.name, model.metadata, dataset.source, dataset.digest)
         rule = self.forced_split or (own[0][0] if own else self.split)
         key = own[0] if own and rule == own[0][0] else (rule, self.val_alphabets)
         split = self._once(("split", *key), lambda: split_dataset(dataset, *key))

@@ -24,7 +24,7 @@ from siamese_oneshot.data.datamodule import (
     describe_training_data,
 )
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
-from siamese_oneshot.data.sources import LoadedData, SourceConfig
+from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import EvalConfig
@@ -89,8 +89,7 @@ def test_loaded_once_with_the_given_settings(loads):
     data.prepare_data()
     for stage in ("fit", "validate", "test"):
         data.setup(stage)
-    config = SourceConfig("root", False, "synthetic", "stop", synthetic)
-    assert loads == [("omniglot", config)]
+    assert loads == [("omniglot", "root", False, "synthetic", "stop", synthetic)]
     replaced = "split ratio_60_20_20 takes the place of lake, which divides Omniglot"
     assert data.warnings == ("tiny", replaced)
 
@@ -448,7 +447,7 @@ def test_the_sources_of_the_data_modules(loads, tmp_path):
         ImageFolderDataModule(tmp_path),
         SyntheticDataModule(),
     )
-    sources = [(one.source, one.source_config.root, one.split_name) for one in modules]
+    sources = [(one.source, one.hparams.root, one.split_name) for one in modules]
     assert sources == [
         ("omniglot", "there", "lake"),
         ("folder", str(tmp_path), "ratio_60_20_20"),

@@ -47,9 +47,13 @@ def test_models_keep_the_split_that_they_were_trained_with(with_mnist: TaskProvi
 
 
 def test_other_images_of_the_same_source_are_refused(dataset: CharacterDataset) -> None:
-    loaded = LoadedData(dataset, None, (), "these")
+    loaded = LoadedData(dataset, None)
     provider = TaskProvider(loaded, mnist_like(), "ratio_60_20_20", None, CONFIG, PROTOCOLS)
-    for known in ({"data_digest": "these"}, {}, {"data_digest": "x", "data_source": "folder"}):
+    for known in (
+        {"data_digest": dataset.digest},
+        {},
+        {"data_digest": "x", "data_source": "folder"},
+    ):
         assert provider.tasks(network(**known)).split.name == "ratio_60_20_20"
     with pytest.raises(UserError, match="tiny was trained on other synthetic images than these"):
         provider.tasks(network(data_digest="others"))
