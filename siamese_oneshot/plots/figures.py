@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
@@ -31,7 +25,6 @@ from siamese_oneshot.evaluation.model_evaluation import ModelResults, primary
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.evaluation.tables import CURVES
-from siamese_oneshot.plots.embedding_map import draw_embedding_map
 from siamese_oneshot.plots.episode_plots import (
     draw_attention,
     draw_confusions,
@@ -52,85 +45,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = 60  # seconds for the last figure of another process
 Figures = Iterator[tuple[str, Callable[[], "Figure"]]]
 
 
 def save_figures(figures: Figures, folder: Path) -> dict[str, Path]:
     """Draw figures and save them as PNG; one that fails is a warning.
 
-    Where PyTorch may use several threads, a forked process draws some of them at the same time.
-
     Returns:
         The files by name.
     """
-    todo = {name: (draw, folder / f"{name}.png") for name, draw in figures}
-    done = _with_a_helper(todo) if len(todo) > 3 and _may_fork() else {}
     saved = {}
-    for name, job in todo.items():
-        problem = done[name] if name in done else _save(*job)
-        if problem is None:
-            saved[name] = job[1]
-        else:
+    for name, draw in figures:
+        path = folder / f"{name}.png"
+        try:
+            figure = draw()
+            folder.mkdir(parents=True, exist_ok=True)
+            save(figure, path)
+        except (ValueError, RuntimeError, OSError) as problem:
             log.warning("the plot %s cannot be made: %s", name, problem)
+        else:
+            saved[name] = path
     return saved
-
-
-def _save(draw: Callable[[], Figure], path: Path) -> str | None:
-    """Draw and save a figure; returns why it cannot be made."""
-    try:
-        figure = draw()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(figure, path)
-    except (ValueError, RuntimeError, OSError) as problem:
-        return str(problem)
-    return None
-
-
-def _may_fork() -> bool:
-    """Whether a forked process can draw: CUDA works in none, nor has a daemon any."""
-    on_cpu = torch.get_num_threads() > 1 and not torch.cuda.is_initialized()
-    return on_cpu and sys.platform == "linux" and not multiprocessing.current_process().daemon
-
-
-def _with_a_helper(todo: Mapping[str, tuple[Callable[[], Figure], Path]]) -> dict[str, str | None]:
-    """What `_save` returned of each figure, drawn by this process and another one in turn.
-
-    Figures of one that has died, or is late, are left out.
-    """
-    context = multiprocessing.get_context("fork")
-    (receiver, sender), (turns, places) = context.Pipe(duplex=False), os.pipe()
-    os.write(places, bytes(range(len(todo))))  # whoever reads a number draws that figure
-    os.close(places)
-
-    def save_some() -> dict[str, str | None]:
-        done: dict[str, str | None] = {}
-        while number := os.read(turns, 1):
-            name = list(todo)[number[0]]
-            done[name] = _save(*todo[name])
-        return done
-
-    def help_out() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C this process decides
-        sender.send(save_some())
-
-    helper, threads = context.Process(target=help_out, daemon=True), torch.get_num_threads()
-    torch.set_num_threads(1)  # for each: a fork has no others, and two of both would be too many
-    try:
-        with suppress(OSError):  # too many processes: this one draws all
-            helper.start()
-        sender.close()
-        done = save_some()
-        with suppress(EOFError):
-            if receiver.poll(_PATIENCE):
-                done |= receiver.recv()
-        return done
-    finally:
-        torch.set_num_threads(threads)
-        os.close(turns)
-        if helper.pid is not None:
-            helper.kill()
-            helper.join()
 
 
 def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDataset) -> Figures:
@@ -149,8 +84,6 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
     }  # of baselines on test alphabets only
     model_results = primary(all_results)
     trained = model_results.model.trained
-    if trained is not None:  # first what takes longest
-        yield "embedding_map", partial(_embedding_map, dataset, model_results)
     protocol = "cross_alphabet_20way" if dataset.source == "omniglot" else ""
     yield "accuracy_vs_way", partial(draw_accuracy_vs_way, curves, protocol)
     results = model_results.results
@@ -240,18 +173,3 @@ def _filters(network: nn.Module) -> Figures:
     convolution = next((part for part in network.modules() if isinstance(part, nn.Conv2d)), None)
     if convolution is not None:
         yield "filters", partial(draw_filters, convolution.weight.detach().float().cpu())
-
-
-def _embedding_map(dataset: CharacterDataset, model_results: ModelResults) -> Figure:
-    """The map of the test alphabet whose number of characters is nearest to 26."""
-    assert model_results.embeddings is not None, "the primary model keeps its embeddings"
-    indices = model_results.embeddings.indices.cpu()
-    indices = indices[indices < len(dataset)]  # no rotated copies
-    alphabets = dataset.alphabets[indices]
-    queries = model_results.results["within_alphabet"].task.episodes.queries
-    tested = dataset.alphabets[queries].unique()
-    sizes = torch.tensor(
-        [len(dataset.classes[indices[alphabets == one]].unique()) for one in tested.tolist()]
-    )
-    shown = indices[alphabets == tested[(sizes - 26).abs().argmin()]]
-    return draw_embedding_map(dataset, shown, model_results.embeddings[shown].cpu())

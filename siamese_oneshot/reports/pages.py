@@ -67,8 +67,7 @@ _MAX_DIFFERENCES = 120  # rows
 _NOT_SETTINGS = ("hydra", "resume", "logger")  # where a run is, not what it is
 _PLOTS = {name: n for n, name in enumerate((  # in the order of a page
     "mistakes", "confusions", "episode_wrong", "episode", "episode_correct", "attention",
-    "per_alphabet", "accuracy_vs_way", "verification_scores", "embedding_map", "augmentations",
-    "filters",
+    "per_alphabet", "accuracy_vs_way", "verification_scores", "augmentations", "filters",
 ))}  # fmt: skip
 _BEST_PLOTS = ("episode_wrong", "episode", "per_alphabet")  # of the best job, on a sweep's page
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from eval_models import COMPUTE, PROTOCOLS, network
-from matplotlib.figure import Figure
 from PIL import Image
 
 from siamese_oneshot.data.augmentation import Augmentation
@@ -28,7 +23,6 @@ from siamese_oneshot.evaluation.model_evaluation import (
 )
 from siamese_oneshot.plots import figures
 from siamese_oneshot.plots.figures import evaluation_figures, save_figures, validation_figures
-from siamese_oneshot.plots.style import new_figure
 
 SHARED = {"accuracy_vs_way", "mistakes", "confusions", "per_alphabet", "verification_scores"}
 
@@ -56,7 +50,7 @@ def test_a_network_has_every_plot_and_one_that_fails_is_named(
     provider = replace(task_provider, protocols=protocols, _made={})
     results = evaluate_model(network(), provider, COMPUTE)
     saved = save_figures(evaluation_figures([results], dataset), tmp_path)
-    assert set(saved) == SHARED | episodes(results) | {"filters", "embedding_map"}
+    assert set(saved) == SHARED | episodes(results) | {"filters"}
     for name, path in saved.items():
         assert path == tmp_path / f"{name}.png"
         with Image.open(path) as image:
@@ -90,44 +84,3 @@ def test_a_baseline_has_those_that_need_no_network(
     pixels = EvaluatedModel("pixels", PixelNearestNeighbor(), 16)
     results = evaluate_model(pixels, task_provider, COMPUTE)
     assert set(dict(evaluation_figures([results], dataset))) == SHARED | episodes(results)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="no other process is forked elsewhere")
-@pytest.mark.parametrize("helper", ["helps", "dies", "hangs", "cannot start"])
-def test_two_processes_draw_and_no_plot_is_lost_where_one_ends(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    helper: str,
-) -> None:
-    own = os.getpid()
-
-    def draw(name: str) -> Figure:
-        (tmp_path / f"{name} {os.getpid() == own}").touch()
-        assert helper != "helps" or torch.get_num_threads() == 1
-        if os.getpid() == own:  # long enough for the other process to have its turn
-            time.sleep(0.3)
-        elif helper == "dies":
-            os._exit(1)
-        elif helper == "hangs":
-            time.sleep(1000)
-        if name == "bad":
-            raise ValueError("no such luck")
-        return new_figure(1, 1, layout=None)
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    monkeypatch.setattr(figures, "_PATIENCE", 5 if helper != "hangs" else 0.1)
-    if helper == "cannot start":
-        monkeypatch.setattr(os, "fork", partial(os.open, tmp_path / "missing", os.O_RDONLY))
-    names = ["a", "bad", "c", "d", "e"]
-    try:
-        saved = save_figures(((name, partial(draw, name)) for name in names), tmp_path)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    assert [*saved] == ["a", "c", "d", "e"]
-    assert all(path.stat().st_size for path in saved.values())
-    assert caplog.messages == ["the plot bad cannot be made: no such luck"]
-    assert bool(list(tmp_path.glob("* False"))) == (helper != "cannot start")
-    assert not multiprocessing.active_children()
