@@ -2,12 +2,12 @@
 
     python -m siamese_oneshot.export RUN FILE.safetensors
 
-rounds the weights of a run's folder, and evaluates them as they are in the file. A packaged
-network's name, or a .safetensors file, in place of RUN keeps the weights as they are.
+rounds the weights of a run's folder, and evaluates them as they are in the file.
 
     python -m siamese_oneshot.export RUN FILE.onnx
 
-writes FILE.encoder.onnx and FILE.similarity.onnx, and compares both with PyTorch.
+writes FILE.encoder.onnx and FILE.similarity.onnx, and compares both with PyTorch. RUN may also be a
+packaged network's name, or a file of weights.
 
     python -m siamese_oneshot.export RUN FILE.html
 
@@ -39,7 +39,6 @@ from siamese_oneshot.onnx_export import export_onnx, export_page
 from siamese_oneshot.runs.checkpoint import (
     PRETRAINED,
     ROUNDED,
-    find_weights,
     load_trained,
     save_trained,
 )
@@ -58,75 +57,43 @@ from siamese_oneshot.utils.tables import Table, text_of
 from siamese_oneshot.utils.text import bare_key, quoted
 
 
-def export(
-    source: str | Path,
-    file: Path,
-    *,
-    evaluation: Path | None = None,
-    command: str | None = None,
-    trust: Collection[str] = (),
-) -> Path:
-    """Write a network and its card.
+def export(run: str | Path, file: Path, trust: Collection[str] = ()) -> Path:
+    """Write the network of a run, its weights rounded, and its card.
 
     Args:
-        source: A run's folder, or the name or file of exported weights. Exported weights are
-            copied bit by bit and keep their thresholds; those of a run are rounded.
+        run: The run's folder.
         file: Ends in ``.safetensors``; the card is written beside it as ``.md``.
-        evaluation: An ``evaluation.json`` of exported weights; None evaluates the file now.
-        command: The training command for the card; None takes the recorded one.
         trust: Names of modules outside the package whose classes the run may reference.
 
     Returns:
         The card's file.
 
     Raises:
-        UserError: If there is no network, the evaluation is of other data, split or lists than the
-            run's own, or the file has another suffix.
+        UserError: If there is no network, the run's data have changed since its training, or the
+            file has another suffix.
     """
     if file.suffix != ".safetensors":
         raise UserError(f"{file} must end in .safetensors")
-    is_folder = str(source) not in PRETRAINED and Path(source).is_dir()
-    weights = None if is_folder else find_weights(source)
-    if weights is not None and weights.suffix != ".safetensors":
-        raise UserError(f"{source} is not a run's folder or a .safetensors file")
-    if evaluation is not None and weights is None:
-        raise UserError(
-            "--evaluation is for exported weights: those of a run are rounded, and then evaluated"
-        )
+    if not Path(run).is_dir():
+        raise UserError(f"{run} is not a run's folder: a .safetensors file is made of one")
     check_writable(file.parent)
-    trained = load_trained(source, trust)
+    trained = load_trained(run, trust)
     try:
-        result = read_result(Path(source))
+        result = read_result(Path(run))
     except UserError:
-        result = None  # weights, or a folder of weights
-    run = Path(source) if is_folder else None
+        result = None  # a folder of weights
     with TemporaryDirectory() as folder:
-        if weights is None:
-            weights = Path(folder) / file.name
-            save_trained(trained, weights)
-        record = read_evaluation(evaluation) if evaluation else _evaluate(weights, run, trust)
-        return _write(source, trained, result, record, weights, file, command)
-
-
-def _write(
-    source: str | Path,
-    trained: TrainedModel,
-    result: RunResult | None,
-    record: EvaluationRecord,
-    weights: Path,
-    file: Path,
-    command: str | None,
-) -> Path:
-    """Write the file with the weights of another one, and the card of the record."""
-    if len(record.models) != 1 or record.network is None:
-        raise UserError("this is not the evaluation of one network")
-    (model,) = record.models
-    _check(source, trained, record, result)
-    known = {**trained.card, **trained.metadata}
+        rounded = Path(folder) / file.name
+        save_trained(trained, rounded)
+        record = _evaluate(rounded, Path(run), trust)
+    model = record.network
+    assert model is not None, "one network was evaluated"
+    known = trained.metadata
     if result is not None:
-        known |= {"command": result.command, "commit": result.commit}
+        _check_lists(run, model.scores, result)
+        known = {**known, "command": result.command, "commit": result.commit}
     card = {
-        "command": command or _portable_command(known.get("command") or "unknown"),
+        "command": _portable_command(known.get("command") or "unknown"),
         "commit": known.get("commit") or "unknown",
         "trained_on": model.trained_on,
         "data_digest": record.data_digest,
@@ -134,22 +101,20 @@ def _write(
     }
     portable = _without_folders(trained.metadata)
     metadata = {key: value for key, value in portable.items() if key not in card}
-    metadata["trained_on"] = model.trained_on
-    exported = replace(trained, metadata=metadata, card=card)
-    if not trained.card:  # of a run, whose weights are rounded now
-        exported = replace(
-            exported, threshold=model.threshold, reject_threshold=model.reject_threshold,
-            temperature=model.temperature,
-        )  # fmt: skip
-    save_trained(exported, file, weights)
+    exported = replace(
+        trained, metadata={**metadata, "trained_on": model.trained_on}, card=card,
+        threshold=model.threshold, reject_threshold=model.reject_threshold,
+        temperature=model.temperature,
+    )  # fmt: skip
+    save_trained(exported, file)
     page = file.with_suffix(".md")
     with atomic_write(page) as text:
         text.write(card_page(exported, file.name).encode())
     return page
 
 
-def _evaluate(file: Path, run: Path | None, trust: Collection[str]) -> EvaluationRecord:
-    """Evaluate exported weights, on the data of their run where that is known."""
+def _evaluate(file: Path, run: Path, trust: Collection[str]) -> EvaluationRecord:
+    """Evaluate rounded weights, on the data of their run where that is known."""
     from hydra import compose, initialize_config_dir
 
     from siamese_oneshot.comparison.runner import evaluate
@@ -159,7 +124,7 @@ def _evaluate(file: Path, run: Path | None, trust: Collection[str]) -> Evaluatio
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg = compose("evaluate", [*line, "logger=none"])
         cfg.trust = list(trust)
-        if run is not None and (run / CONFIG).is_file():
+        if (run / CONFIG).is_file():
             data = OmegaConf.load(run / CONFIG).data
             cfg.data.update({key: data[key] for key in cfg.data if key in data})
         print("evaluating the rounded weights by every protocol, for the card", flush=True)
@@ -168,22 +133,15 @@ def _evaluate(file: Path, run: Path | None, trust: Collection[str]) -> Evaluatio
         return read_evaluation(Path(folder) / FILE)
 
 
-def _check(
-    source: str | Path, trained: TrainedModel, record: EvaluationRecord, result: RunResult | None
-) -> None:
-    """Refuse an evaluation on other data, another split or other test lists than the run's own."""
-    (model,) = record.models
-    evaluated = {"data_digest": record.data_digest, "split": model.split}
-    differ = [key for key, value in evaluated.items() if trained.metadata.get(key, value) != value]
-    digests = {} if result is None else result.task_digests
-    for score in model.scores:
-        key = f"{score.split}/{score.key}"
-        if score.split == "test" and digests.get(key, score.digest) != score.digest:
-            differ.append(key)
+def _check_lists(run: str | Path, scores: Sequence[Score], result: RunResult) -> None:
+    """Refuse scores of other test lists than the run's own, as after a change of its images."""
+    names = {f"{score.split}/{score.key}": score for score in scores if score.split == "test"}
+    own = result.task_digests
+    differ = [name for name, score in names.items() if own.get(name, score.digest) != score.digest]
     if differ:
         raise UserError(
-            f"the evaluation of {source} is not of the run's own {', '.join(differ)}: run "
-            f"python -m siamese_oneshot.evaluate {source} again, with its training's data settings"
+            f"the data of {run} have changed since its training: not its own lists are "
+            f"{', '.join(differ)}"
         )
 
 
@@ -295,17 +253,15 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", metavar="RUN", nargs="?", help="a run's folder, or exported weights")
+    add("source", metavar="RUN", nargs="?", help="a run's folder; for .onnx, .html any network")
     text = "the file to write; ends in .safetensors, .onnx or .html"
     add("file", metavar="FILE", nargs="?", type=Path, help=text)
-    add("--evaluation", type=Path, metavar="JSON", help="the evaluation.json of exported weights")
-    add("--command", help="the training command for the card")
     add("--runtime", type=Path, metavar="TGZ", help="of an .html: onnxruntime-web of npm pack")
-    trust = "a module outside the package whose classes the run may reference; repeatable"
-    add("--trust", action="append", default=[], metavar="MODULE", help=trust)
+    text = "a module outside the package whose classes the run may reference; repeatable"
+    add("--trust", action="append", default=[], metavar="MODULE", help=text)
     given = vars(parser.parse_args())
     try:
-        source, file, runtime = (given.pop(name) for name in ("source", "file", "runtime"))
+        source, file, runtime, trust = (given[n] for n in ("source", "file", "runtime", "trust"))
         if file is None:
             raise UserError(
                 "name a run's folder and the file to write, such as: python -m "
@@ -313,12 +269,12 @@ def main() -> None:
                 "or .html)"
             )
         if file.suffix == ".onnx":
-            print(text_of(export_onnx(load_trained(source, given["trust"]), file)))
+            print(text_of(export_onnx(load_trained(source, trust), file)))
         elif file.suffix == ".html":
-            export_page(load_trained(source, given["trust"]), file, runtime)
+            export_page(load_trained(source, trust), file, runtime)
             print(f"written: {file}; open it in a browser")
         else:
-            print(f"written: {file} and {export(source, file, **given)}")
+            print(f"written: {file} and {export(source, file, trust)}")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
     except OSError as problem:

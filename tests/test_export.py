@@ -8,12 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from eval_models import COMPUTE, make_run
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from safetensors.torch import load_file
 from tiny import TINY
 from torch import Tensor
 
@@ -62,12 +60,6 @@ def evaluation(run: Path) -> Path:
     return run / "evaluation" / "evaluation.json"
 
 
-def rewrite(run: Path, record: EvaluationRecord, **changes: object) -> None:
-    (model,) = record.models
-    models = [replace(model, **changes)]  # type: ignore[arg-type]
-    write_evaluation(evaluation(run).parent, replace(record, models=models))
-
-
 def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
     run: Path, tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,8 +87,8 @@ def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
     assert mine.card["data_digest"] == "images"
     kept = [(one["key"], one["value"]) for one in mine.card["scores"]]
     assert kept == [(one.key, one.value) for one in model.scores if one.key in CORE]
-    with pytest.raises(UserError, match="are rounded, and then evaluated"):
-        export(run, tmp_path / "x.safetensors", evaluation=evaluation(run))
+    with pytest.raises(UserError, match=r"first\.safetensors is not a run's folder"):
+        export(tmp_path / "first.safetensors", tmp_path / "x.safetensors")
 
 
 def test_a_file_holds_no_folder_of_the_machine_that_trained_it(
@@ -139,22 +131,13 @@ def test_a_run_is_evaluated_on_its_own_data(
     assert {score.key: score.n for score in model.scores}["verification"] == 200
 
 
-def test_exported_weights_are_copied_and_keep_their_thresholds(run: Path, tmp_path: Path) -> None:
-    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
-    export(run, first)
-    before = load_trained(first)
-    rewrite(run, read_evaluation(evaluation(run)), threshold=7.0, reject_threshold=8.0)
-    page = export(first, second, evaluation=evaluation(run), command="train it")
-    after = load_trained(second)
-    one, other = load_file(first), load_file(second)
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert after.threshold == before.threshold
-    assert after.reject_threshold == before.reject_threshold
-    assert after.card["command"] == "train it"
-    assert after.card["commit"] == "abc"
-    assert "on the weights as they are in the file, rounded to" in page.read_text()
-    assert "train it" in page.read_text()
+def test_the_data_of_a_run_may_not_have_changed(run: Path, tmp_path: Path) -> None:
+    result = read_result(run)
+    digests = {**result.task_digests, "test/within_alphabet": "another list"}
+    write_result(run, replace(result, task_digests=digests))
+    with pytest.raises(UserError, match=r"not its own lists are test/within_alphabet$"):
+        export(run, tmp_path / "mine.safetensors")
+    assert not list(tmp_path.glob("mine.*"))
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_evaluation(
@@ -175,16 +158,6 @@ def test_without_a_file_the_command_says_what_to_name(
         exporting.main()
     words = " ".join(str(stop.value).split())
     assert f"siamese_oneshot.export {line[0] if line else 'pretrained'} network.safetens" in words
-
-
-def test_an_evaluation_of_several_models_is_refused(run: Path, tmp_path: Path) -> None:
-    first, file = tmp_path / "first.safetensors", tmp_path / "other.safetensors"
-    export(run, first)
-    record = read_evaluation(evaluation(run))
-    write_evaluation(evaluation(run).parent, replace(record, models=record.models * 2))
-    with pytest.raises(UserError, match="is not the evaluation of one network"):
-        export(first, file, evaluation=evaluation(run))
-    assert not file.exists()
 
 
 @pytest.mark.parametrize("name", ["pretrained", "dense"])

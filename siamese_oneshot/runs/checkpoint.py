@@ -116,15 +116,14 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
 
 
-def save_trained(trained: TrainedModel, path: Path, weights: Path | None = None) -> None:
+def save_trained(trained: TrainedModel, path: Path) -> None:
     """Write a network as safetensors with rounded weights, atomically.
 
     Args:
         trained: With the card to store in the file.
         path: Ends in ``.safetensors``.
-        weights: A file of exported weights to copy bit by bit; None rounds the network's.
     """
-    from safetensors.torch import load_file, save
+    from safetensors.torch import save
 
     header = {
         "version": VERSION,
@@ -135,7 +134,7 @@ def save_trained(trained: TrainedModel, path: Path, weights: Path | None = None)
         "temperature": trained.temperature,
         "card": trained.card,
     }
-    tensors = quantize(trained.network.state_dict()) if weights is None else load_file(weights)
+    tensors = quantize(trained.network.state_dict())
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write(save(tensors, {_HEADER: json.dumps(header)}))
