@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ import yaml
 from siamese_oneshot.loggers.wandb_run import default_project, has_login
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.tables import text_of
 
 NAME = "Siamese one-shot"
 STEP = "trainer/global_step"
@@ -134,15 +132,6 @@ class Dashboard:
             width="fluid",
         )
 
-    def summary(self) -> str:
-        """Sections with their panels, as a person reads them."""
-        parts = [f"workspace and report of {self.entity}/{self.project}"]
-        for title, text, panels in self.sections:
-            parts.append(f"{title}: {text} {len(panels)} panels:")
-            parts += [f"  {_name_of(panel)}" for panel in panels]
-        parts.append("definition: the same with --json; without --dry-run it is sent")
-        return text_of(*parts)
-
     def definition(self) -> dict[str, Any]:
         """Workspace, report and names in plain values, as they would be sent."""
         parts = {"workspace": self.workspace(), "report": self.report()}
@@ -191,29 +180,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     if importlib.util.find_spec("wandb_workspaces") is None:
         raise UserError('wandb-workspaces is not installed: pip install -e ".[dashboard]"')
-    is_dry = arguments.dry_run or arguments.json
-    if not is_dry and not has_login():
+    if not arguments.dry_run and not has_login():
         raise UserError("not logged in to W&B: run `wandb login`, or use --dry-run")
     settings = SETTINGS if arguments.sweep is None else _swept(arguments.sweep)
-    entity = arguments.entity or ("you" if is_dry else _own_entity())
+    entity = arguments.entity or ("you" if arguments.dry_run else _own_entity())
     dashboard = Dashboard(entity, arguments.project, settings)
-    if arguments.json:
-        print(json.dumps(dashboard.definition(), indent=2))
-        return
     if arguments.dry_run:
-        dashboard.definition()  # validated by wandb-workspaces' own models
-        print(dashboard.summary())
+        print(json.dumps(dashboard.definition(), indent=2))
         return
     try:
         print("\n".join(dashboard.save()))
     except Exception as error:  # whatever the server or its client raises
         raise UserError(f"W&B has not accepted the dashboard: {error}") from error
-
-
-def _name_of(panel: Any) -> str:
-    """The title of a panel, or its kind: ``run comparer``."""
-    own = getattr(panel, "title", "") or getattr(panel, "table_name", "")
-    return own or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(panel).__name__).lower()
 
 
 def _own_entity() -> str:
@@ -245,8 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     add("sweep", nargs="?", type=Path, help="folder of a sweep, whose settings are the columns")
     add("--project", default=default_project(), help="W&B project (default: %(default)s)")
     add("--entity", help="W&B entity that owns the project (default: yours)")
-    add("--dry-run", action="store_true", help="check, and print a summary; needs no server")
-    add("--json", action="store_true", help="print the definition as it would be sent, and stop")
+    add("--dry-run", action="store_true", help="print what would be sent, and stop; no server")
     return parser
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("wandb_workspaces", reason='pip install -e ".[dashboard]"')
 
 
 def dry_run(capsys: pytest.CaptureFixture[str], *line: str) -> dict:
-    main([*line, "--json"])
+    main([*line, "--dry-run"])
     return json.loads(capsys.readouterr().out)
 
 
@@ -43,11 +43,6 @@ def test_the_definition_has_its_sections(capsys: pytest.CaptureFixture[str]) -> 
     for one in (one for one in found if one["panels"]):  # none is on a second page
         grid = one["flowConfig"]
         assert grid["columnsPerPage"] * grid["rowsPerPage"] >= len(one["panels"])
-    main(["--dry-run", "--project", "p", "--entity", "e"])
-    said = capsys.readouterr().out
-    assert said.startswith("workspace and report of e/p\nTest results: Accuracy on the test set")
-    assert "\n  one-shot accuracy\n" in said
-    assert said.count("\n") < 60
     headings = [b for b in made["report"]["spec"]["blocks"] if b["type"] == "heading"]
     assert len(headings) == 5
 
