@@ -27,7 +27,6 @@ from siamese_oneshot.reports.values import (
     shorten,
     spans_decades,
 )
-from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import short_keys
 
 PAGE, TEXT = ("#ffffff", "#14171c"), ("#1c1f23", "#e7eaee")
@@ -70,7 +69,7 @@ class CurveChart:
     key: str  # of the element on the page
     title: str
     axis: str  # title of the vertical axis
-    metrics: Mapping[str, str] | str  # labels by metric, or a `metric_group` that is all drawn
+    metrics: Mapping[str, str] | str  # labels by metric, or what the names before the / are
     scale: float = 1.0  # factor of the values
     log: bool = False  # whether values that span two decades have a logarithmic axis
     from_zero: bool = False  # whether the axis begins at 0, so that small changes look small
@@ -98,21 +97,6 @@ CURVE_CHARTS = (
 )  # fmt: skip
 
 
-def metric_group(name: str) -> tuple[str, str]:
-    """Group and label of a metric.
-
-    ``train/loss`` is ``loss`` of ``train``. Lightning's LearningRateMonitor logs ``lr-SGD/conv1``,
-    which is ``conv1`` of ``lr``, and ``lr-SGD/conv1-momentum``, which is ``conv1`` of ``momentum``.
-    """
-    group, _, label = name.partition("/")
-    if group.partition("-")[0] == "lr":
-        start, _, kind = name.rpartition("-")
-        group = "lr"
-        if kind in ("momentum", "weight_decay"):
-            group, label = kind, start.partition("/")[2]
-    return group, label or "all layers"
-
-
 @dataclass
 class Chart:
     """A chart, and what stands for it if it cannot be seen."""
@@ -121,26 +105,22 @@ class Chart:
     title: str
     description: str  # what it shows, with numbers
     item: str  # Bokeh's JSON, which can stand within a <script>
-    table: Table | None  # the numbers; None if they are elsewhere on the page
     height: int  # in pixels
 
     @classmethod
-    def of(
-        cls, key: str, title: str, description: str, figure: Figure, table: Table | None = None
-    ) -> Chart:
+    def of(cls, key: str, title: str, description: str, figure: Figure) -> Chart:
         """The chart of a figure."""
         from bokeh.embed import json_item
 
         text = json.dumps(json_item(figure), separators=(",", ":"), allow_nan=False)
         item = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-        return cls(key, title, description, item, table, figure.height)
+        return cls(key, title, description, item, figure.height)
 
 
-def run_charts(run: RunRecord) -> tuple[list[Chart], str]:
-    """The charts of the metrics that one run has logged, and in words those of one value only."""
-    drawn = [_curve_chart(spec, run) for spec in CURVE_CHARTS]
-    charts = [chart for chart, _ in drawn if chart is not None]
-    return charts, ", ".join(dict.fromkeys(text for _, idle in drawn for text in idle))
+def run_charts(run: RunRecord) -> list[Chart]:
+    """The charts of the metrics that one run has logged."""
+    charts = [_curve_chart(spec, run) for spec in CURVE_CHARTS]
+    return [chart for chart in charts if chart is not None]
 
 
 def sweep_charts(report: Report) -> list[Chart]:
@@ -178,28 +158,20 @@ def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]
     return {name: knots for name, knots in axes.items() if runs and len(knots) == len(runs)}
 
 
-def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[str]]:
-    """The chart, if a line of it changes, and the lines that do not, with their value."""
+def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
+    """The chart; None if none of its lines ever changes."""
     curves = run.curves
     if isinstance(spec.metrics, str):
-        names = {name: metric_group(name) for name in curves}
-        chosen = {label: curves[name] for name, (group, label) in names.items()
-                  if group == spec.metrics}  # fmt: skip
+        names = {name: name.partition("/") for name in curves}
+        own = {name: label for name, (group, _, label) in names.items() if group == spec.metrics}
+        chosen = {label or "all layers": curves[name] for name, label in own.items()}
     else:
         chosen = {label: curves[name] for name, label in spec.metrics.items() if name in curves}
-    still = {} if spec.metrics is ONE_SHOT else {
-        name: curve for name, curve in chosen.items() if len(set(curve.values)) == 1
-    }  # fmt: skip
-    chosen = {name: curve for name, curve in chosen.items() if name not in still}
-    title = spec.title.removesuffix(" and its parts")
-    alone = not isinstance(spec.metrics, str) and len(spec.metrics) == 1
-    idle = [f"{title.lower()}{'' if alone or name == 'all layers' else f' ({name})'} "
-            f"{spec.scale * curve.values[0]:.4g}" for name, curve in merged(still)]  # fmt: skip
-    title = title if len(chosen) == 1 else spec.title
-    if not chosen:
-        return None, idle
-    lines = merged(chosen)
-    shown = lines[:_MAX_LINES]
+    changes = any(len(set(curve.values)) > 1 for curve in chosen.values())
+    if not chosen or not (changes or spec.metrics is ONE_SHOT):
+        return None
+    title = spec.title.removesuffix(" and its parts") if len(chosen) == 1 else spec.title
+    shown = [*chosen.items()][:_MAX_LINES]
     log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
     if spec.from_zero:
@@ -221,12 +193,6 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
     _add_hover(figure, [line[0] for _, line in drawn], tips)
     if len(drawn) > 1:
         _add_legend(figure, drawn)
-    table = Table(title, ["line", ">first", ">last", ">lowest", ">highest"])
-    for name, curve in shown:
-        ends = (curve.values[0], curve.values[-1], min(curve.values), max(curve.values))
-        table.add(name, *(f"{spec.scale * value:.4g}" for value in ends))
-    if len(lines) > len(shown):
-        table.note = f"The first {len(shown)} of {len(lines)} lines; csv/ has all."
     span = f"step {last:,}" if first == last else f"steps {first:,} to {last:,}"
     text = f"{'In ' if spec.axis[0] == '%' else ''}{spec.axis}, {span}."
     text = text[0].upper() + text[1:]
@@ -238,24 +204,9 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> tuple[Chart | None, list[s
         best = max(range(len(curve.values)), key=curve.values.__getitem__)
         text += f" Highest: {100 * curve.values[best]:.2f}% at step {curve.steps[best]:,}."
     text += " Band: 95% interval." if has_band else ""
-    return Chart.of(spec.key, title, text, figure, table), idle
-
-
-def merged(curves: Mapping[str, Curve]) -> list[tuple[str, Curve]]:
-    """One line for curves that are equal, named after all of them."""
-    groups: list[tuple[list[str], Curve]] = []
-    for name, curve in curves.items():
-        names = next((names for names, other in groups if other == curve), None)
-        if names is None:
-            groups.append(([name], curve))
-        else:
-            names.append(name)
-    if len(groups) == 1 and len(groups[0][0]) > 2:
-        return [(f"all {len(groups[0][0])}", groups[0][1])]
-    return [
-        (", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more", curve)
-        for names, curve in groups
-    ]
+    if len(chosen) > len(shown):
+        text += f" The first {len(shown)} of {len(chosen)} lines; csv/ has all."
+    return Chart.of(spec.key, title, text, figure)
 
 
 def _validations(report: Report) -> Chart | None:

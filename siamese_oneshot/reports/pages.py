@@ -179,7 +179,6 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
     """What the template of a run's page takes; ``output`` is the folder of the page."""
     results = run_results(run)
     plots = _plot_groups(run)  # before the problems, to which it adds
-    charts, idle = run_charts(run)
     result = run.result
     return {
         "title": f"{_experiment([run])}: {path_text(Path(run.folder.name))}",
@@ -195,8 +194,7 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "next": _next_command(run, run.evaluation() is not None),
         "tables": results.tables,
         "published": results.published,
-        "charts": charts,
-        "idle": idle,
+        "charts": run_charts(run),
         "axes": step_axes([run]),
         "files": _files(run, output),
         "wandb": address_of(run.folder),

@@ -21,8 +21,6 @@ from siamese_oneshot.reports.charts import (
     Chart,
     chosen_keys,
     history_choices,
-    merged,
-    metric_group,
     over_seeds,
     run_charts,
     scale_of,
@@ -209,40 +207,29 @@ def test_the_axes_that_steps_can_be_read_on() -> None:
     assert step_axes([]) == {}
 
 
-def test_metrics_belong_to_groups() -> None:
-    names = ("train/loss", "lr", "lr/conv1", "lr-AdamW", "lr-SGD/conv1", "lr-SGD/conv1-momentum",
-             "lr-AdamW-momentum", "momentum", "train/a/b")  # fmt: skip
-    assert [metric_group(name) for name in names] == [
-        ("train", "loss"), ("lr", "all layers"), ("lr", "conv1"), ("lr", "all layers"),
-        ("lr", "conv1"), ("momentum", "conv1"), ("momentum", "all layers"),
-        ("momentum", "all layers"), ("train", "a/b"),
-    ]  # fmt: skip
-
-
-def test_equal_curves_share_a_line() -> None:
-    one, other = Curve([1], [0.5]), Curve([1], [0.25])
-    assert merged({"a": one, "b": other, "c": one}) == [("a, c", one), ("b", other)]
-    assert merged({"a": one, "b": one, "c": one}) == [("all 3", one)]
-    assert merged({"a": one, "b": one, "c": one, "d": one, "e": other})[0][0] == "a and 3 more"
+def test_the_charts_of_a_run() -> None:
     (run,) = swept([({}, 0.5)]).runs
-    run.curves = {f"lr-SGD/conv{n}": Curve([1, 2], [0.5, 0.25]) for n in range(3)}
+    run.curves = {f"lr/conv{n}": Curve([1, 2], [0.5, 0.25 / n]) for n in (1, 2)}
     run.curves |= {"momentum": Curve([1, 2], [0.9, 0.9]), "train/l2": Curve([1], [0.0])}
-    (chart,), idle = run_charts(run)
-    assert idle == "training loss (l2) 0, momentum 0.9", "what never changes is said, not drawn"
-    assert chart.key == "learning-rate"
-    assert len(columns(chart)) == 1, "one line"
+    (chart,) = run_charts(run)
+    assert chart.key == "learning-rate", "what never changes is not drawn"
+    assert [line["value"] for line in columns(chart)] == [[0.5, 0.25], [0.5, 0.125]]
     run.curves = {"speed/data_wait": Curve([1, 2], [0.016, 0.0155])}
     run.curves |= {"train/loss": Curve([1, 2], [0.7, 0.25])}
-    (loss, wait), _ = run_charts(run)
+    loss, wait = run_charts(run)
     assert (loss.title, loss.description) == (
         "Training loss", "Loss, steps 1 to 2. From 0.7 to 0.25.")  # fmt: skip
     assert '"start":0' in wait.item, "a share of 1.6% looks small"
+    assert columns(wait)[0]["value"] == pytest.approx([1.6, 1.55])
+    run.curves["lr"] = Curve([1, 2], [0.5, 0.25])
+    run.curves["train/l2"] = Curve([1, 2], [0.0, 0.0])
+    assert [chart.title for chart in run_charts(run)] == [
+        "Training loss and its parts", "Learning rate", "Time spent waiting for data",
+    ]  # fmt: skip
     points = {ACCURACY: 0.5, "val/one_shot_ci_low": 0.4, "val/one_shot_ci_high": 0.6}
     run.curves = {name: Curve([60], [value]) for name, value in points.items()}
-    (single,), _ = run_charts(run)
+    (single,) = run_charts(run)
     assert single.description == "In %, step 60. Highest: 50.00% at step 60.", "a point has no band"
-    assert chart.table is not None
-    assert [list(row) for row in chart.table.rows] == [["all 3", "0.5", "0.25", "0.25", "0.5"]]
 
 
 def luminance(color: str) -> float:
