@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 
 MAX_PAGE = 5_000_000  # bytes
 GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report knows its own pages
-MAX_PLOTS = 2_600_000  # characters of all plots of a page together
-_MAX_PNG = 2**26  # bytes
-_MAX_PLOT = 700_000  # of one
-_WIDTHS = (1400, 1000, 700, 500, 350, 250, 180, 120)  # pixels; a page shows about 700
+MAX_PLOTS = 3_000_000  # characters of all plots of a page together
 _MAX_CAPTION = 1000  # characters
-_COLORS = 64  # plots have few
 
 
 def render(template: str, **content: Any) -> bytes:
@@ -91,7 +87,7 @@ class EmbeddedPlot(NamedTuple):
 
 
 def embed_png(path: Path, limit: int, inside: Path | None = None) -> EmbeddedPlot:
-    """Pack a PNG into a ``data:`` address of at most ``limit`` characters, scaled down to fit.
+    """Pack a PNG into a ``data:`` address of at most ``limit`` characters.
 
     With ``inside``, it must lie in that folder.
 
@@ -101,26 +97,17 @@ def embed_png(path: Path, limit: int, inside: Path | None = None) -> EmbeddedPlo
     """
     from PIL import Image
 
+    with open_regular(path, MAX_PLOTS, inside) as file:
+        content = file.read()
+    address = "data:image/png;base64," + base64.b64encode(content).decode()
+    if len(address) > limit:
+        raise ValueError("there is no room left for it on the page")
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # over 89 million pixels
         try:
-            with (
-                open_regular(path, _MAX_PNG, inside) as source,
-                Image.open(source, formats=["PNG"]) as opened,
-            ):
-                caption = str(opened.info.get("Description", ""))[:_MAX_CAPTION]
-                white = Image.new("RGBA", opened.size, "white")
-                image = Image.alpha_composite(white, opened.convert("RGBA")).convert("RGB")
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                image.load()
+                caption = str(image.info.get("Description", ""))[:_MAX_CAPTION]
+                return EmbeddedPlot(address, *image.size, caption)
         except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
-    for largest in _WIDTHS:
-        width = min(largest, image.width)
-        size = (width, max(1, round(image.height * width / image.width)))
-        scaled = image.resize(size, Image.Resampling.LANCZOS)
-        palette = scaled.quantize(_COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        file = io.BytesIO()
-        palette.save(file, "PNG", optimize=True)
-        address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        if len(address) <= min(limit, _MAX_PLOT):
-            return EmbeddedPlot(address, *size, caption)
-    raise ValueError("there is no room left for it on the page")
