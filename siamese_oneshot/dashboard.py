@@ -205,7 +205,7 @@ def _own_entity() -> str:
 
 def _swept(folder: Path) -> list[str]:
     """The settings that a sweep varies, without the seed."""
-    from siamese_oneshot.sweeps.job import jobs_in
+    from siamese_oneshot.runs.job import jobs_in
 
     keys = {key: None for job, _, _ in jobs_in(folder) for key in job.swept if key != "seed"}
     if not keys:

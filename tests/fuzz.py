@@ -39,8 +39,8 @@ from siamese_oneshot.data.mnist import load_mnist
 from siamese_oneshot.data.omniglot.archive import Archive, decode_image
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.checkpoint import load_trained
+from siamese_oneshot.runs.job import FILE, Job
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.job import FILE, Job
 from siamese_oneshot.utils.config import instantiate_plain
 from siamese_oneshot.utils.errors import UserError
 

@@ -30,8 +30,8 @@ from disturbed import at_operation, disk_is_full, kill_oneself
 from kills import Forked, unequal
 from tiny import BATCHES, FULL_PRECISION, TINY
 
+from siamese_oneshot.runs.job import JobProgress, jobs_in
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.job import JobProgress, jobs_in
 
 _SMALL = [
     *TINY, *BATCHES, FULL_PRECISION, "callbacks.validation_plots=null", "sampler.steps_per_epoch=3",

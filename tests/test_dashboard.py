@@ -15,7 +15,7 @@ from wandb_files import ReadBack, parts_of, without_account
 
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.dashboard import main
-from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.runs.job import Job
 
 pytest.importorskip("wandb_workspaces", reason='pip install -e ".[dashboard]"')
 

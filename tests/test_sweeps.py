@@ -16,8 +16,8 @@ from kills import Forked, kill, needs_fork
 from tiny import BATCHES, FULL_PRECISION, SYNTHETIC, TINY
 
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.runs.job import jobs_in
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.job import jobs_in
 from siamese_oneshot.sweeps.search import JOB
 from siamese_oneshot.train import train_task
 

@@ -35,7 +35,7 @@ from siamese_oneshot.runs.evaluation_record import (
     write_evaluation,
     write_markdown,
 )
-from siamese_oneshot.sweeps.job import sweep_of
+from siamese_oneshot.runs.job import sweep_of
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.hardware import (
     choose_accelerator,

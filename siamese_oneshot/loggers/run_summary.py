@@ -15,8 +15,8 @@ from siamese_oneshot.evaluation.model_evaluation import ModelResults
 from siamese_oneshot.evaluation.published import Row, comparison, reference
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
+from siamese_oneshot.runs.job import Job
 from siamese_oneshot.runs.result import RunResult
-from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.run_info import of_training
 from siamese_oneshot.utils.tables import Table

@@ -58,6 +58,11 @@ class Group:
         """The best validation score of each run."""
         return [run.val_accuracy for run in self.runs if run.val_accuracy is not None]
 
+    @property
+    def best(self) -> RunRecord:
+        """The run with the highest validation score."""
+        return max(self.runs, key=lambda run: run.val_accuracy or 0.0)
+
     def score(self, name: str) -> Mean | None:
         """Mean of a score over the runs that have it; None if none has."""
         values = [run.scores[name].value for run in self.runs if name in run.scores]

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below
 from siamese_oneshot.loggers.wandb_run import address_of
 from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.charts import (
@@ -43,14 +42,15 @@ from siamese_oneshot.reports.values import (
 )
 from siamese_oneshot.reports.verdict import (
     Verdict,
+    next_of_sweep,
     published_tables,
     run_verdict,
     sweep_verdict,
 )
 from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
+from siamese_oneshot.runs.job import COMPLETE, command_of, train_again
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import command_line, resume_line
-from siamese_oneshot.sweeps.job import COMPLETE, command_of, train_again, train_more_seeds
 from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
@@ -399,8 +399,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         for group in groups[:_MAX_GROUPS]
         for run in group.runs[:_MAX_SEEDS]
     ]  # fmt: skip
-    same = groups[0].runs if groups else []  # the best settings, whichever seed
-    best = max(same, key=lambda run: run.val_accuracy or 0.0, default=None)
+    best = groups[0].best if groups else None
     plots = [] if best is None else [plot for _, group in _plot_groups(best) for plot in group]
     plots = [plot for plot in plots if plot["name"] in _BEST_PLOTS][:2]
     names = short_keys(sweep.keys)
@@ -412,7 +411,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "verdict": sweep_verdict(groups),
         "best": best,
         "plots": plots,
-        "next": _sweep_command(report, best),
+        "next": next_of_sweep(sweep, groups),
         "own": command_of(sweep.folders[0]),
         "charts": charts,
         "chart": {chart.key: chart for chart in charts},
@@ -426,21 +425,3 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "published": published_tables(compared),
         "left_out": None if rest is None else first_rows(rest, MAX_ROWS),
     }
-
-
-def _sweep_command(report: Report, best: RunRecord | None) -> tuple[str, str]:
-    """What to do next with a sweep, and the command; the command is empty if there is none."""
-    sweep, groups = report.sweep, report.groups
-    if not all(run.status in COMPLETE for run in sweep.runs) or best is None:
-        return "To continue the sweep", command_of(sweep.folders[0])
-    jobs = [run.job for run in groups[0].runs if run.job is not None]
-    certain = all(below(groups[0].val_scores, [group.val_scores for group in groups[1:]]))
-    if jobs and not certain and len(groups[0].runs) < ENOUGH_SEEDS:
-        why = "The lead may be chance. To train more seeds of these settings, without the test set"
-        overrides = [job.overrides for job in jobs]
-        return why, train_more_seeds(overrides, jobs[0].of_search)
-    if best.of_split("test") or best.job is None:
-        command = command_line("evaluate", path_text(best.folder))
-        return "To evaluate the best job on every list, with figures", command
-    again = train_again(best.job.overrides, "test=true")
-    return "To train the best settings again, and test", again

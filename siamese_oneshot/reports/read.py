@@ -27,10 +27,10 @@ from siamese_oneshot.reports.values import (
 )
 from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION
 from siamese_oneshot.runs.evaluation_record import ModelRecord, find_evaluation, read_evaluation
+from siamese_oneshot.runs.job import COMPLETE, Job
+from siamese_oneshot.runs.job import FILE as JOB
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import RunResult, read_result
-from siamese_oneshot.sweeps.job import COMPLETE, Job
-from siamese_oneshot.sweeps.job import FILE as JOB
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import open_regular, read_yaml
 from siamese_oneshot.utils.run_info import is_of_training

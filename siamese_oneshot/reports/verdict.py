@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from siamese_oneshot.data.splits import FOLD, TRAINS_ON_VALIDATION
@@ -15,10 +16,13 @@ from siamese_oneshot.evaluation.published import (
     reference,
 )
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, mean_interval, wilson
-from siamese_oneshot.reports.aggregate import Group, certainty
-from siamese_oneshot.reports.read import DataInfo
+from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below, mean_interval, wilson
+from siamese_oneshot.reports.aggregate import Group, certainty, group_runs
+from siamese_oneshot.reports.read import DataInfo, Sweep, read_sweep
 from siamese_oneshot.reports.tables import mean_text, settings_text
+from siamese_oneshot.reports.values import path_text
+from siamese_oneshot.runs.job import COMPLETE, command_of, train_again, train_more_seeds
+from siamese_oneshot.runs.result import command_line
 from siamese_oneshot.utils.tables import Table
 
 _POOLED = ("test/within_alphabet", "validation/one_shot")  # the first that all folds have
@@ -71,7 +75,7 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     text = f"{text}. {certainty(groups)}".removesuffix(". ").removesuffix(".")
     alone = max((max(group.val_scores), -n) for n, group in enumerate(groups))
     if alone > (max(best.val_scores), 0):
-        lucky = max(groups[-alone[1]].runs, key=lambda run: run.val_accuracy or 0.0)
+        lucky = groups[-alone[1]].best
         text += f". Job {lucky.number}, of other settings, has {100 * alone[0]:.2f}%: settings are "
         text += "chosen by their mean over seeds, then the job among theirs"
     tested = [(run, score) for run in best.runs if (score := _compared(run.scores.values()))]
@@ -90,6 +94,32 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     jobs = sum(bool(run.of_split("test")) for group in groups for run in group.runs)
     about = f"{_about_paper(best.data, low, high)} {_chosen(best.data, jobs)}"
     return Verdict(text, tone, about)
+
+
+def conclusion(folder: Path) -> str:
+    """The verdict on a sweep's folder, and what to do next with the command for it."""
+    sweep = read_sweep([folder])
+    groups, _ = group_runs(sweep)
+    what, command = next_of_sweep(sweep, groups)
+    return f"{sweep_verdict(groups).text}\n{what}: {command}"
+
+
+def next_of_sweep(sweep: Sweep, groups: Sequence[Group]) -> tuple[str, str]:
+    """What to do next with a sweep, and the command; the command is empty if there is none."""
+    if not all(run.status in COMPLETE for run in sweep.runs) or not groups:
+        return "To continue the sweep", command_of(sweep.folders[0])
+    best = groups[0].best
+    jobs = [run.job for run in groups[0].runs if run.job is not None]
+    certain = all(below(groups[0].val_scores, [group.val_scores for group in groups[1:]]))
+    if jobs and not certain and len(groups[0].runs) < ENOUGH_SEEDS:
+        why = "The lead may be chance. To train more seeds of these settings, without the test set"
+        overrides = [job.overrides for job in jobs]
+        return why, train_more_seeds(overrides, jobs[0].of_search)
+    if best.of_split("test") or best.job is None:
+        command = command_line("evaluate", path_text(best.folder))
+        return "To evaluate the best job on every list, with figures", command
+    again = train_again(best.job.overrides, "test=true")
+    return "To train the best settings again, and test", again
 
 
 def over_seeds(scores: Sequence[Score]) -> tuple[float, str, str]:

@@ -1,1 +1,1 @@
-"""Files of a run: its result and its networks."""
+"""Files of a run and of a sweep: results, jobs and networks."""

@@ -16,7 +16,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -28,9 +27,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below
-from siamese_oneshot.runs.result import command_line, read_result
-from siamese_oneshot.sweeps.job import (
+from siamese_oneshot.runs.job import (
     ATTEMPTS,
     COMMAND,
     Job,
@@ -39,8 +36,6 @@ from siamese_oneshot.sweeps.job import (
     jobs_in,
     open_sweep,
     rounded,
-    train_again,
-    train_more_seeds,
 )
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
@@ -80,7 +75,7 @@ class SweepDriver(Sweeper):
         self._start = time.monotonic()
         self._reported = set[int]()  # numbers of the jobs whose end was logged
         self._loss = ""  # the launcher's last error
-        self._winner: list[str] = []  # the lines that name it
+        self.chooses = True  # whether the validation scores choose settings
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -262,34 +257,6 @@ class SweepDriver(Sweeper):
         parser = OverridesParser.create(config_loader=self._loader)
         return parser.parse_overrides([*arguments, *lines])
 
-    def log_winner(
-        self,
-        jobs: int,
-        number: int,
-        value: float,
-        line: Sequence[str],
-        over_seeds: str = "",
-        more_seeds: str = "",
-    ) -> None:
-        """Note the best of some jobs, to be said at the end: settings, score and what to do next.
-
-        ``over_seeds`` says by what the settings were chosen where several seeds have them, and
-        ``more_seeds`` is the command that trains more where these do not tell settings apart.
-        """
-        best = [(job, path) for job, path, _ in jobs_in(self.folder) if job.number == number]
-        settings = [f"{key}={value}" for job, _ in best for key, value in job.settings.items()]
-        which = "best of these" if over_seeds else f"best of {jobs}"
-        score = f"{which}: job {number}, validation {100 * value:.2f}%, {', '.join(settings)}"
-        lines = [*filter(None, [over_seeds]), score]
-        if more_seeds:
-            lines.append(f"the lead may be chance; more seeds, without the test set: {more_seeds}")
-        elif not any(is_tested(path) for _, path in best):
-            again = train_again(line, "test=true")
-            lines.append(f"train these settings again, and test: {again}")
-        else:
-            lines += [f"every protocol: {command_line('evaluate', near(p))}" for _, p in best]
-        self._winner = lines
-
     def _conclude(self) -> None:
         """Log where the results are, and raise if a job failed."""
         jobs = jobs_in(self.folder)
@@ -299,19 +266,13 @@ class SweepDriver(Sweeper):
         folder = near(self.folder)
         log.info("%d of %d jobs are complete in %s", complete, len(jobs), folder)
         log.info("compare them: python -m siamese_oneshot.report %s", shlex.quote(folder))
-        for line in self._winner:
-            log.info("%s", line)
+        if self.chooses and complete:
+            from siamese_oneshot.reports.verdict import conclusion  # late: it loads PyTorch
+
+            log.info("%s", conclusion(self.folder))
         if failed:
             lines = [f"  {path.name}: {job.error}" for job, path, _ in failed]
             raise UserError(f"{len(failed)} of {len(jobs)} jobs failed:\n" + "\n".join(lines))
-
-
-def is_tested(folder: Path) -> bool:
-    """Whether a job's result has test scores."""
-    try:
-        return any(score.split == "test" for score in read_result(folder).scores)
-    except UserError:
-        return False
 
 
 def _is_fault(answer: JobReturn) -> bool:
@@ -341,30 +302,7 @@ class GridSweeper(SweepDriver):
             step = len(jobs)  # the launcher has a queue: no job waits for the slowest of a few
         for start in range(0, len(jobs), step):
             self.launch(jobs[start : start + step])
-        if split is None and len(jobs) > 1:
-            self._choose(jobs)
-
-    def _choose(self, jobs: Sequence[Job]) -> None:
-        """Name the settings with the best mean over seeds, and the best of their jobs."""
-        scores = {job.number: self.progress_of(job).validation for job in jobs}
-        groups: dict[tuple[str, ...], dict[int, float]] = defaultdict(dict)
-        for job in jobs:
-            if (score := scores[job.number]) is not None:
-                varied = [f"{k}={v}" for k, v in job.settings.items() if k != "seed"]
-                groups[tuple(varied)][job.number] = score
-        if not groups:
-            return
-        settings, own = max(groups.items(), key=lambda item: fmean(item[1].values()))
-        best = max((job for job in jobs if job.number in own), key=lambda job: own[job.number])
-        text = f"mean validation {100 * fmean(own.values()):.2f}% over {len(own)} seeds"
-        if settings:
-            text = f"best settings of {len(groups)}: {', '.join(settings)}, {text}"
-        text = text if len(own) > 1 else ""
-        others = [[*some.values()] for some in groups.values() if some is not own]
-        more = ""
-        if len(own) < ENOUGH_SEEDS and not all(below([*own.values()], others)):
-            more = train_more_seeds([job.overrides for job in jobs if job.number in own])
-        self.log_winner(len(jobs), best.number, own[best.number], best.overrides, text, more)
+        self.chooses = split is None and len(jobs) > 1
 
 
 def combinations(overrides: list[Override]) -> list[Job]:

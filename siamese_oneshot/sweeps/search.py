@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
+from siamese_oneshot.runs.job import Job, JobProgress, jobs_in
 from siamese_oneshot.sweeps.driver import SweepDriver, split_that_trains_on_validation
-from siamese_oneshot.sweeps.job import Job, JobProgress, jobs_in, train_more_seeds
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key, did_you_mean
@@ -108,15 +108,11 @@ class SearchSweeper(SweepDriver):
             self.launch(batch)
             for job in batch:
                 self._tell(job)
-        try:
-            best = self.study.best_trial
-        except ValueError:
-            log.warning("no trial was completed")
-            return
-        line = [*self.fixed, *written(best.params)]
-        jobs = _count(self.study)
-        more = train_more_seeds([line], search=True) if jobs > 1 else ""
-        self.log_winner(jobs, best.number, best.value or 0.0, line, more_seeds=more)
+        if self.storage is not None:
+            with suppress(ValueError):  # no trial is complete
+                best = self.study.best_trial
+                text = "best on all machines: validation %.2f%%, %s"
+                log.info(text, 100 * (best.value or 0.0), ", ".join(written(best.params)))
 
     def _open(self) -> None:
         """Open the study and log how far it is."""

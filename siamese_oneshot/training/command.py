@@ -19,9 +19,9 @@ from siamese_oneshot.callbacks.exact_resume import seed_all
 from siamese_oneshot.loggers import build_loggers, check_loggers
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.loggers.run_summary import RunName, log_result
+from siamese_oneshot.runs.job import JOB_LOCK
 from siamese_oneshot.runs.record import write_record
 from siamese_oneshot.runs.result import FILE, read_result
-from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.training.launch import (
     check_started,
     launched_from_outside,

@@ -23,8 +23,8 @@ from siamese_oneshot.loggers.run_summary import (
     summary_of,
 )
 from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
+from siamese_oneshot.runs.job import Job
 from siamese_oneshot.runs.result import RunResult
-from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.utils.tables import Table
 
 

@@ -51,7 +51,7 @@ class Bench:
         self.resumes.append(cfg.resume)
         status = self.act(cfg, folder) or "finished"
         value = self.score(cfg)
-        write_result(folder, result_of(value, status=status))
+        write_result(folder, result_of(value, cfg.seed, status=status))
         self.finished[folder.name] += 1
         return value
 

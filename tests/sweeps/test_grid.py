@@ -16,9 +16,9 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.runs.job import Job, JobProgress, command_of
 from siamese_oneshot.sweeps import driver
 from siamese_oneshot.sweeps.driver import GridSweeper, assign_numbers, combinations
-from siamese_oneshot.sweeps.job import Job, JobProgress, command_of
 from siamese_oneshot.utils.errors import Busy, UserError
 
 LINE = ["-m", "optimizer.lr=1e-3,1e-2", "seed=0,1", "hydra.sweeper.name=s"]
@@ -151,21 +151,19 @@ def test_the_winner_is_named_with_its_settings_and_commands(bench, capsys) -> No
     )
     assert bench.run(*LINE) == 0
     printed = capsys.readouterr().out
-    assert (
-        "best settings of 2: optimizer.lr=0.001, mean validation 70.00% over 2 seeds\n" in printed
-    )
-    assert "best of these: job 1, validation 90.00%, optimizer.lr=0.001, seed=1\n" in printed
+    assert "Best validation score: lr=0.001 (jobs 0, 1) with 70% ± 254" in printed
+    assert "Job 3, of other settings, has 95.00%" in printed
     command = "python -m siamese_oneshot.train"
     # 90 and 50, 95 and 30: the intervals overlap
-    more = f"chance; more seeds, without the test set: {command} optimizer.lr=0.001 seed=2,3,4"
-    assert f"{more} test=false -m\n" in printed
+    more = f"without the test set: {command} optimizer.lr=0.001 seed=2,3,4 test=false -m\n"
+    assert f"The lead may be chance. To train more seeds of these settings, {more}" in printed
     bench.score = lambda cfg: 0.9 if cfg.optimizer.lr == 0.001 else 0.5 + cfg.seed / 1e4
     assert bench.run(*LINE[:-1], "hydra.sweeper.name=clear") == 0
     again = f"{command} optimizer.lr=0.001 seed=0 test=true hydra.mode=RUN\n"
-    assert f"train these settings again, and test: {again}" in capsys.readouterr().out
-    assert printed.index("4 of 4 jobs are complete") < printed.index("best settings"), "named last"
+    assert f"To train the best settings again, and test: {again}" in capsys.readouterr().out
+    assert printed.index("4 of 4 jobs are complete") < printed.index("Best"), "named last"
     assert bench.run("-m", "data.split=background", "seed=0,1") == 0
-    assert "best of" not in capsys.readouterr().out, "its validation scores cannot choose"
+    assert "Best" not in capsys.readouterr().out, "its validation scores cannot choose"
 
 
 def test_a_nan_is_a_failure(bench, capsys) -> None:

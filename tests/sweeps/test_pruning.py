@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from siamese_oneshot.callbacks.pruning import Pruning
-from siamese_oneshot.sweeps.job import Job
+from siamese_oneshot.runs.job import Job
 from siamese_oneshot.sweeps.search import open_study
 
 

@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from siamese_oneshot.cli import conf_dir
+from siamese_oneshot.runs.job import Job
 from siamese_oneshot.runs.result import write_result
-from siamese_oneshot.sweeps.job import Job
 from siamese_oneshot.sweeps.search import INFEASIBLE, SearchSweeper, open_study
 from siamese_oneshot.utils.config import group_options
 
@@ -86,8 +86,8 @@ def test_the_study_gets_every_score_and_the_total_is_kept(bench, capsys) -> None
     assert len({trial.params[KEY] for trial in trials}) == 4, "no draw is repeated"
     best = max(trials, key=lambda trial: trial.value)
     printed = capsys.readouterr().out
-    score = f"validation {100 * best.value:.2f}%"
-    assert f"best of 4: job {best.number}, {score}, optimizer.lr={best.params[KEY]}\n" in printed
+    settings = f"lr={best.params[KEY]:.4g} (job {best.number}) with {100 * best.value:.2f}%"
+    assert f"Best validation score: {settings}" in printed
     one = f"optimizer.lr={best.params[KEY]} seed=$seed test=false hydra.mode=RUN; done"
     assert "test set: for seed in 1 2 3; do python -m siamese_oneshot.train" in printed
     starts = [line.partition(f"{KEY}=")[2] for line in printed.splitlines() if " starts: " in line]

@@ -18,8 +18,8 @@ from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import conf_dir, run_hydra
 from siamese_oneshot.runs.checkpoint import find_weights
+from siamese_oneshot.runs.job import JOB_LOCK
 from siamese_oneshot.runs.result import read_result
-from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
 

@@ -27,8 +27,8 @@ from siamese_oneshot.data.splits import split_dataset
 from siamese_oneshot.models.losses import EpisodicDistillationLoss
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import find_weights, load_trained
+from siamese_oneshot.runs.job import JOB_LOCK
 from siamese_oneshot.runs.result import read_result, write_result
-from siamese_oneshot.sweeps.job import JOB_LOCK
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
 from siamese_oneshot.training import run as training_run

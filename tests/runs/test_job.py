@@ -10,8 +10,7 @@ import pytest
 from filelock import FileLock
 from made_jobs import result_of
 
-from siamese_oneshot.runs.result import write_result
-from siamese_oneshot.sweeps.job import (
+from siamese_oneshot.runs.job import (
     JOB_LOCK,
     Job,
     JobProgress,
@@ -21,6 +20,7 @@ from siamese_oneshot.sweeps.job import (
     open_sweep,
     sweep_of,
 )
+from siamese_oneshot.runs.result import write_result
 from siamese_oneshot.utils.errors import UserError
 
 
