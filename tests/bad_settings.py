@@ -34,7 +34,7 @@ trainer.num_nodes=0 | 1 or more
 trainer.log_every_n_steps=0 | 1 or more
 trainer.gradient_clip_val=nan | above 0
 trainer.gradient_clip_val=-1 | above 0
-! +trainer.max_step=9 | trainer.max_step: | has no argument | Did you mean trainer.max_steps?
+! +trainer.max_step=9 | trainer: | unexpected keyword argument 'max_step'
 optimizer.lr=-1 | 0 or more
 optimizer.lr=nan | number
 optimizer.lr=inf | number
@@ -143,7 +143,7 @@ logger=wandb logger.wandb.name=12 | a text
 logger=wandb logger.wandb.tags=baseline | list of names
 logger=wandb logger.wandb.init_timeout=abc | 0 or more
 logger=wandb logger.wandb.finish_timeout=-1 | 0 or more
-! logger=wandb +logger.wandb.tag=[a] | logger.wandb.tag | Did you mean
+! logger=wandb +logger.wandb.tag=[a] | logger.wandb | unexpected keyword argument 'tag'
 """
 PREDICT = r"""
 top_k=0 | 1 or more

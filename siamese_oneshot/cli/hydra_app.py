@@ -27,14 +27,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import suggest
 from siamese_oneshot.cli.explain import explain, explain_machine, is_fault_of_the_machine
-from siamese_oneshot.cli.overrides import CommandLine, with_paths, with_recorded
-from siamese_oneshot.cli.suggest import CommandLineError, Settings
+from siamese_oneshot.cli.overrides import parse_line, with_paths, with_recorded
 from siamese_oneshot.sweeps import register_sweepers
 from siamese_oneshot.sweeps.worker import as_job, fail_visibly
-from siamese_oneshot.utils.errors import MachineFault, Stopped, UserError, raise_stopped
+from siamese_oneshot.utils.errors import (
+    CommandLineError,
+    MachineFault,
+    Stopped,
+    UserError,
+    raise_stopped,
+)
 
-_CLASHING_FLAGS = ("Only one of --run", "The --resolve flag")  # Hydra raises a plain ValueError
-_NO_OPTION = "Config group override must be"  # likewise
+# Of the plain ValueErrors that Hydra raises.
+_WRONG_LINE = ("Only one of --run", "The --resolve flag", "Config group override must be")
 _TRACE = ("SIAMESE_ONESHOT_TRACE", "HYDRA_FULL_ERROR")
 
 
@@ -96,26 +101,19 @@ def run(
         sys.exit(code)
 
     job = Task(task)
-    line = CommandLine.parse(argv)
+    overrides = list[str]()
     try:
-        overrides = with_recorded(line)
+        args = parse_line(argv)
+        multirun = args.multirun or "hydra.mode=multirun" in map(str.lower, args.overrides)
+        overrides = with_recorded(args.overrides, multirun)
         overrides = with_paths(overrides, paths, words, sweeps)
-        folder, extra = line.value("--config-path") or str(conf), line.value("--config-dir")
-        config_name = line.value("--config-name") or config_name
-        extra_folder = Path(extra).absolute() if extra else None
-
-        @functools.cache
-        def settings() -> Settings:
-            return Settings.of(Path(folder), config_name, overrides, extra_folder)
-
-        if line.unknown:
-            raise CommandLineError(suggest.explain_flags(line.unknown, settings()))
-        if os.path.isabs(folder):  # else relative to the task's file
-            folders = [Path(folder), *([] if extra_folder is None else [extra_folder])]
-            suggest.refuse_misspelt_additions(overrides, folders, settings)
-        if sweeps or line.multirun or "sweep" in " ".join(overrides):
+        conf, config_name = Path(args.config_path or conf), args.config_name or config_name
+        if conf.is_absolute():  # else relative to the task's file
+            folders = [conf, *([Path(args.config_dir)] if args.config_dir else [])]
+            suggest.refuse_misspelt_additions(overrides, folders, config_name)
+        if sweeps or multirun or "sweep" in " ".join(overrides):
             register_sweepers()  # slow to import
-        with _hydra_process([*line.flags, *overrides]), _terminable():
+        with _hydra_process([*overrides, *args.flags]), _terminable():
             hydra.main(config_path=str(conf), config_name=config_name, version_base="1.3")(job)()
         if job.error is not None:
             raise job.error
@@ -134,12 +132,11 @@ def run(
             if message is None:
                 raise
             stop(message, 1, error)
-        stop(_wrong_line(error, overrides, settings), 2, error)
+        stop(_wrong_line(error, overrides, conf, config_name), 2, error)
     except ValueError as error:
-        if not str(error).startswith((*_CLASHING_FLAGS, _NO_OPTION)):
+        if not str(error).startswith(_WRONG_LINE):
             raise
-        message = suggest.explain(overrides, settings()) if _NO_OPTION in str(error) else None
-        stop(message or str(error), 2, error)
+        stop(str(error), 2, error)
     except OSError as error:  # Hydra's, such as a run's folder that cannot be made
         message = None if getattr(error, "_from_task", False) else explain_machine(error)
         if message is None:
@@ -151,16 +148,17 @@ def run(
 def _wrong_line(
     error: HydraException | OmegaConfBaseException,
     overrides: Sequence[str],
-    settings: Callable[[], Settings],
+    conf: Path,
+    config_name: str,
 ) -> str:
-    """Say what is wrong with the command line: our message if there is one, else Hydra's."""
+    """Say what is wrong with the command line: the names that were meant, else Hydra's message."""
     if isinstance(error, OverrideParseException):
-        return suggest.explain_unparsed(error, settings())
-    if isinstance(error, HydraException):
-        if message := suggest.explain_sampler(error):
-            return message
+        quotes = "a value with = or , or brackets needs quotes of its own: 'key=\"value\"'"
+        rule = quotes if "=" in error.override else "settings are written key=value"
+        return f"{error.override}: cannot be read: {rule}"
+    if isinstance(error, HydraException) and conf.is_dir():
         with contextlib.suppress(HydraException, OmegaConfBaseException):
-            if message := suggest.explain(overrides, settings()):
+            if message := suggest.explain(overrides, conf, config_name):
                 return message
     parts = [str(error)]
     if isinstance(error.__cause__, OmegaConfBaseException):

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
+
 from siamese_oneshot.runs.record import check_files, recorded_overrides
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import CommandLineError, UserError
 from siamese_oneshot.utils.text import printable, quoted
 
-_SWITCHES = {
-    "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
-    "--shell-completion", "-sc",
-}  # fmt: skip
-_WITH_VALUE = {
-    "-c": "--cfg", "-p": "--package", "-i": "--info", "-cp": "--config-path",
-    "-cn": "--config-name", "-cd": "--config-dir",
-}  # fmt: skip
-_VALUED = {*_WITH_VALUE, *_WITH_VALUE.values(), "--experimental-rerun"}
 _FOR_HYDRA = re.compile(r"null|true|false|\[.*\]|\$\{.*\}", re.DOTALL)
 _NEEDS_NO_QUOTES = re.compile(r"[\w./,+-]*", re.ASCII)
 _CHOICE = re.compile(r"(choice|shuffle|sort|glob|tag)\(.*\)", re.DOTALL)
@@ -29,52 +22,26 @@ _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
 _OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class CommandLine:
-    """The arguments of an entry point.
+def parse_line(line: Sequence[str]) -> Namespace:
+    """Split arguments, whatever their order.
 
-    Attributes:
-        flags: Hydra's flags, each followed by its value if it takes one.
-        overrides: All other arguments.
-        unknown: Flags that do not exist, each with the word after it (or "").
+    Returns:
+        The values of Hydra's flags, ``overrides``, and as ``flags`` all words but these.
+
+    Raises:
+        CommandLineError: A flag that Hydra does not have.
+        SystemExit: 2, after Hydra's usage, for a wrong value of a flag.
     """
-
-    flags: tuple[str, ...]
-    overrides: tuple[str, ...]
-    unknown: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def parse(cls, line: Sequence[str]) -> CommandLine:
-        """Split arguments, whatever their order."""
-        flags, overrides, unknown = list[str](), list[str](), list[tuple[str, str]]()
-        rest = list(line)
-        while rest:
-            argument = rest.pop(0)
-            name, equals, value = argument.partition("=")
-            if argument in _SWITCHES:
-                flags.append(argument)
-            elif name in _VALUED:
-                flags.append(_WITH_VALUE.get(name, name))
-                optional = flags[-1] == "--info" and (not rest or rest[0].startswith("-"))
-                flags += [value] if equals else rest[:1] if not optional else []
-                rest = rest if equals or optional else rest[1:]
-            elif argument.startswith("-"):
-                bare = bool(rest) and not equals and not rest[0].startswith("-")
-                unknown.append((name, rest.pop(0) if bare and "=" not in rest[0] else value))
-            else:
-                overrides.append(argument)
-        return cls(tuple(flags), tuple(overrides), tuple(unknown))
-
-    def value(self, flag: str) -> str | None:
-        """The value of a flag such as ``--config-dir``."""
-        at = self.flags.index(flag) + 1 if flag in self.flags else len(self.flags)
-        return self.flags[at] if at < len(self.flags) else None
-
-    @property
-    def multirun(self) -> bool:
-        """Whether several jobs are asked for by a flag or by ``hydra.mode``."""
-        wanted = any(text.lower() == "hydra.mode=multirun" for text in self.overrides)
-        return wanted or bool({"-m", "--multirun"} & {*self.flags})
+    parser = get_args_parser()
+    parser.allow_abbrev = False
+    args, unknown = parser.parse_known_intermixed_args(line)
+    if unknown:
+        raise CommandLineError(
+            f"{' '.join(unknown)}: settings are written key=value, without dashes, as in seed=1 or "
+            "+experiment=quick. All options: --help."
+        )
+    args.flags = [word for word in line if word not in args.overrides]
+    return args
 
 
 def unquoted(text: str) -> str:
@@ -118,7 +85,7 @@ def with_paths(
     return result
 
 
-def with_recorded(line: CommandLine) -> list[str]:
+def with_recorded(overrides: Sequence[str], multirun: bool = False) -> list[str]:
     """Expand ``resume=<run>`` to the run's own overrides and folder.
 
     The run is a folder or a ``.ckpt`` file in its ``checkpoints/``, quoted or not (a path may hold
@@ -126,28 +93,28 @@ def with_recorded(line: CommandLine) -> list[str]:
     whose key is given again. ``resume=null`` changes nothing.
 
     Raises:
-        UserError: No such run, nothing recorded in it, or together with ``--multirun``.
+        UserError: No such run, nothing recorded in it, or together with ``multirun``.
     """
-    wanted = [match for match in map(_RESUME.fullmatch, line.overrides) if match]
+    wanted = [match for match in map(_RESUME.fullmatch, overrides) if match]
     path = unquoted(wanted[-1]["path"]) if wanted else ""
     if path in ("", "null"):
-        return list(line.overrides)
-    if line.multirun:
+        return list(overrides)
+    if multirun:
         raise UserError(
             "resume= continues one run, so it cannot be used with --multirun. "
             "Resume the unfinished runs one by one."
         )
     source, run = _run_of(path)
-    recorded = {_parts(text)[1]: text for text in recorded_overrides(run)}
+    recorded = {parts_of(text)[1]: text for text in recorded_overrides(run)}
     for word in ("resume", "trust"):  # a stranger's run does not say that it is trusted
         recorded.pop(word, None)
     for key, text in recorded.items():
         # No run records these: they would be imported before anything can be checked.
         is_group = "." not in key and key not in ("name", "init_from", "teachers")
-        if key.startswith(("hydra.", "hydra/")) or (is_group and _A_PATH.search(_parts(text)[2])):
+        if key.startswith(("hydra.", "hydra/")) or (is_group and _A_PATH.search(parts_of(text)[2])):
             raise UserError(f"resume: {run} was changed: it records {printable(text)}; remove that")
-    now = [_added_again(text, recorded) for text in line.overrides if not _RESUME.fullmatch(text)]
-    given = {_parts(text)[1] for text in now}
+    now = [_added_again(text, recorded) for text in overrides if not _RESUME.fullmatch(text)]
+    given = {parts_of(text)[1] for text in now}
     if "trust=true" not in [text.lower().lstrip("+") for text in now]:
         check_files(run)
     if "init_from" in given:
@@ -161,7 +128,7 @@ def with_recorded(line: CommandLine) -> list[str]:
     return [*(text for key, text in recorded.items() if key not in given), *now]
 
 
-def _parts(override: str) -> tuple[str, str, str]:
+def parts_of(override: str) -> tuple[str, str, str]:
     """Sign, key, and the rest from the equals sign on."""
     match = _OVERRIDE.fullmatch(override)
     assert match is not None, "every part of the pattern may be empty"
@@ -170,8 +137,8 @@ def _parts(override: str) -> tuple[str, str, str]:
 
 def _added_again(override: str, recorded: dict[str, str]) -> str:
     """Give an override the ``+`` of the recorded one that it replaces."""
-    sign, key, rest = _parts(override)
-    before = _parts(recorded.get(key, ""))[0]
+    sign, key, rest = parts_of(override)
+    before = parts_of(recorded.get(key, ""))[0]
     return f"{before}{key}{rest}" if not sign and before != "~" else override
 
 

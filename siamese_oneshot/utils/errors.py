@@ -15,6 +15,10 @@ class UserError(Exception):
     """What happened, where, and what to do next. The command line shows no stack trace for it."""
 
 
+class CommandLineError(UserError):
+    """A command line that cannot be right."""
+
+
 class ArgumentError(UserError, ValueError):
     """An argument has a value that it cannot have.
 
