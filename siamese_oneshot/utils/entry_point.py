@@ -9,14 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from siamese_oneshot.utils.text import wrapped
-
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # a closed pipe or terminal, which never comes back
 
 
 @contextmanager
 def entry_point() -> Iterator[None]:
-    """Within the block, or a decorated function, printing raises nothing and fits the terminal.
+    """Within the block, or a decorated function, printing raises nothing.
 
     The terminal may be closed, the pipe's other end may have ended (``| head``), the log's disk may
     be full, the process may have no standard error at all, or an encoding without a character.
@@ -38,10 +36,6 @@ def entry_point() -> Iterator[None]:
     sys.stdout, sys.stderr = lasting
     try:
         yield
-    except SystemExit as stop:  # Python prints its message once the streams are gone
-        if isinstance(stop.code, str):
-            stop.code = lasting[1].fitted(stop.code)
-        raise
     finally:
         for stream in lasting:
             stream.close_unless_whole()
@@ -49,10 +43,7 @@ def entry_point() -> Iterator[None]:
 
 
 class LastingStream:
-    """A text stream whose writes never fail; None writes nowhere. For the rest it is the stream.
-
-    Lines that are too long for a terminal are broken between words.
-    """
+    """A text stream whose writes never fail; None writes nowhere. For the rest it is the stream."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream if stream is not None else open(os.devnull, "w")  # noqa: SIM115
@@ -64,20 +55,13 @@ class LastingStream:
     def write(self, text: str) -> int:
         """Write, or drop the text."""
         try:
-            self._stream.write(self.fitted(text))
+            self._stream.write(text)
         except UnicodeEncodeError:
             encoding = self._stream.encoding
             return self.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except (OSError, ValueError) as problem:  # ValueError: it is closed
             self._redirect(problem)
         return len(text)
-
-    def fitted(self, text: str) -> str:
-        """The text as the terminal shows it; unchanged where there is none."""
-        try:
-            return wrapped(text, os.get_terminal_size(self._stream.fileno()).columns or len(text))
-        except (OSError, ValueError, AttributeError):
-            return text
 
     def writelines(self, lines: Any) -> None:
         """Write lines, or drop them."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 _SIMILAR = 0.6
-_COMMAND = re.compile(r"(?<!\S)(?:python -m|wandb sync) ")  # to the end of the line
-_WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|\S)+")  # of a shell
 _MAX_FOLDER_NAME = 100  # characters; file systems allow 255 bytes
 
 
@@ -64,32 +60,6 @@ def some_of(texts: Sequence[object], most: int, separator: str = "; ") -> str:
     """Join the first texts, and say how many more there are."""
     more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
     return separator.join([*map(str, texts[:most]), *more])
-
-
-def wrapped(text: str, width: int) -> str:
-    """Break lines longer than ``width`` between words; a longer word, as a path, stays whole.
-
-    A command begins a line, and has backslashes at its breaks, so that it can still be copied.
-    Lines with control characters, as those of a bar, stay as they are.
-    """
-    lines = []
-    for line in text.split("\n"):
-        if len(line) <= width or not line.isprintable():
-            lines.append(line)
-            continue
-        found = _COMMAND.search(line)
-        start = len(line) if found is None else found.start()
-        options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-        indent = line[: len(line) - len(line.lstrip())]
-        lines += textwrap.wrap(line[:start], width, subsequent_indent=indent, **options)
-        command: list[str] = []
-        for word in _WORD.findall(line[start:]):
-            if command and len(f"{command[-1]} {word} \\") <= width:
-                command[-1] += f" {word}"
-            else:
-                command.append(f"  {word}" if command else word)
-        lines += [f"{part} \\" for part in command[:-1]] + command[-1:]
-    return "\n".join(lines)
 
 
 def duration(seconds: float) -> str:

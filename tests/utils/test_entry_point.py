@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import pty
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,33 +129,3 @@ def test_the_streams_of_the_process_come_back() -> None:
     with pytest.raises(ZeroDivisionError):
         entry_point()(lambda: 1 / 0)()
     assert (sys.stdout, sys.stderr) == before
-
-
-FITTED = """
-import logging, sys
-from siamese_oneshot.utils.entry_point import entry_point
-
-@entry_point()
-def main():
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
-    print("one " * 30)
-    print("two " * 30, file=sys.stderr)
-    logging.warning("three " * 30)
-    sys.exit("Error: " + "four " * 30)
-
-main()
-"""
-
-
-def test_lines_fit_the_terminal() -> None:
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
-    done = subprocess.Popen([sys.executable, "-c", FITTED], stdout=slave, stderr=slave)
-    assert done.wait(60) == 1
-    os.close(slave)
-    with open(master, "rb", buffering=0) as terminal:
-        lines = terminal.read(100_000).decode().splitlines()
-    assert max(map(len, lines)) <= 80
-    words = " ".join(lines).split()
-    for word in ("one", "two", "three", "four"):
-        assert words.count(word) == 30

@@ -14,7 +14,6 @@ from siamese_oneshot.utils.text import (
     near,
     short_keys,
     some_of,
-    wrapped,
 )
 
 
@@ -35,19 +34,6 @@ def test_the_most_similar_choice_is_offered() -> None:
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_lines_break_between_words_and_commands_can_be_copied() -> None:
-    long = "results are in the folder " + "outputs/" * 6
-    assert wrapped(long, 30) == f"results are in the folder\n{'outputs/' * 6}"
-    assert wrapped("  one two three four", 12) == "  one two\n  three four"
-    text = "to upload: wandb sync 'my  run/a' other/run run/number/three\nshort"
-    assert wrapped(text, 24).splitlines() == [
-        "to upload:", "wandb sync 'my  run/a' \\", "  other/run \\", "  run/number/three", "short",
-    ]  # fmt: skip
-    assert wrapped(text, 100) == text
-    for kept in ("\rtraining: 100% of the steps", "\x1b[31mred and much longer\x1b[0m"):
-        assert wrapped(kept, 10) == kept
 
 
 def test_paths_below_the_working_directory_are_short(
