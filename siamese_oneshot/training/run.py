@@ -42,7 +42,6 @@ from siamese_oneshot.callbacks.checkpoints import (
 from siamese_oneshot.callbacks.exact_resume import ExactResume
 from siamese_oneshot.callbacks.pruning import Pruning
 from siamese_oneshot.callbacks.signals import SignalHandler, StopTraining
-from siamese_oneshot.callbacks.throughput import TimeEstimate
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
@@ -157,9 +156,6 @@ class TrainingRun:
             self.exact_resume,
             *[instantiate(node) for node in cfg.callbacks.values() if node is not None],
         ]
-        for callback in self.callbacks:
-            if isinstance(callback, TimeEstimate):
-                callback.shorter = [text for text in callback.shorter if not in_force(text, cfg)]
         for path in [folder / "csv", *map(_checkpoint_folder, self.callbacks)]:
             if path is not None and is_first_process():
                 check_writable(path)
@@ -519,12 +515,6 @@ def _checkpoint_folder(callback: Callback) -> Path | None:
         return callback.path.parent
     dirpath = getattr(callback, "dirpath", None)
     return None if dirpath is None else Path(dirpath)
-
-
-def in_force(override: str, cfg: DictConfig) -> bool:
-    """Whether a configuration has the value of ``key=value`` already."""
-    key, wanted = override.partition("=")[0], OmegaConf.from_dotlist([override])
-    return OmegaConf.select(cfg, key) == OmegaConf.select(wanted, key)
 
 
 def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _NOT_LEARNED = (
     "seed", "resume", "test", "trust", "sweep", "hydra", "logger", "data.root", "data.download",
     "data.num_workers", "trainer.log_every_n_steps", "callbacks.validation_plots",
     "callbacks.last_checkpoint", "callbacks.progress", "callbacks.lr_monitor",
-    "callbacks.throughput", "callbacks.time_estimate",
+    "callbacks.throughput",
 )  # fmt: skip
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("siamese_oneshot", "conf")  # a new file in these folders takes effect before git knows it

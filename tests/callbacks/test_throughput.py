@@ -6,14 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
-from tiny_siamese import Data, module
-from tiny_siamese import trainer as make_trainer
 from torch import nn
 
 from siamese_oneshot.callbacks import throughput
-from siamese_oneshot.callbacks.throughput import Throughput, TimeEstimate, images_in
+from siamese_oneshot.callbacks.throughput import Throughput, images_in
 
 
 class Module:
@@ -67,35 +64,3 @@ def test_gradient_norms_of_layers_and_of_all() -> None:
     assert {name: float(norm) for name, norm in module.logged.items()} == pytest.approx(
         {"gradient_norm/conv1": 3.0, "gradient_norm/output": 4.0, "gradient_norm/all": 5.0}
     )
-
-
-def test_the_length_of_a_training_is_said_before_its_first_step_and_measured_after_some(
-    data: Data, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Steps of 2000 s after a first one of 5000 s; validations of 9000 s do not count."""
-    now = [0.0]
-    monkeypatch.setattr(throughput.time, "perf_counter", lambda: now[0])
-    seen: dict[int, list[str]] = {}
-
-    def said() -> list[str]:
-        return [r.getMessage() for r in caplog.records if r.name == throughput.__name__]
-
-    class Clock(pl.Callback):
-        def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-            seen[trainer.global_step] = said()
-            now[0] += 2000 if trainer.global_step else 5000
-
-        def on_validation_start(self, *args: Any) -> None:  # after the estimate's own
-            now[0] += 9000
-
-    caplog.set_level("INFO")
-    estimate = TimeEstimate(n_steps=4, shorter=["a=1", "b=2"])
-    make_trainer([estimate, Clock()], max_epochs=3).fit(module(), data())
-    before = ["at most 9 steps: 3 epochs of 3"]
-    after = "4 steps at 0.0005 steps/s: about 2 h 13 min and the validations"
-    assert (seen[0], seen[4]) == (before, before)
-    assert seen[5] == [*before, f"{after}; a shorter training: add a=1 b=2"]
-    assert seen[8] == seen[5], "said once"
-    caplog.clear()
-    make_trainer([TimeEstimate(4, min_hours=3), Clock()], max_epochs=3).fit(module(), data())
-    assert said() == before

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from tiny import BATCHES, FULL_PRECISION, TINY
 
-from siamese_oneshot.cli import conf_dir, run_hydra
+from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.splits import split_dataset
@@ -32,7 +31,7 @@ from siamese_oneshot.runs.result import read_result, write_result
 from siamese_oneshot.train import train_task
 from siamese_oneshot.training import command
 from siamese_oneshot.training import run as training_run
-from siamese_oneshot.training.run import begin_from, check_split, in_force, learn_from
+from siamese_oneshot.training.run import begin_from, check_split, learn_from
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.errors import Busy, UserError
 
@@ -73,22 +72,6 @@ def logged(folder: Path, name: str) -> list[float]:
 
 def last(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-
-
-def test_a_long_training_names_a_shorter_one_by_the_settings_that_it_does_not_have(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shorter = "['seed=0','sampler.random_rot90=false','loss.smoothing=0.2']"
-    estimate = ["min_hours=0", "n_steps=1", f"shorter={shorter}"]
-    run(tmp_path, *SHORT, *[f"callbacks.time_estimate.{setting}" for setting in estimate])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "at most 6 steps: 2 epochs of 3" in said
-    assert "a shorter training: add sampler.random_rot90=false loss.smoothing=0.2" in said
-    paper = OmegaConf.load(conf_dir() / "experiment" / "paper.yaml").callbacks.time_estimate.shorter
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        assert not any(in_force(text, compose("config", ["+experiment=paper"])) for text in paper)
-        cfg = compose("config", ["+experiment=paper", *paper])
-        assert all(in_force(text, cfg) for text in paper)
 
 
 def test_alphabets_that_no_batch_takes_are_named_once(
