@@ -92,13 +92,14 @@ def package_help() -> str:
 
 def _entry(name: str, text: str) -> list[str]:
     """Format a name and its text; continuation lines are indented."""
-    lines, line = [], f"  {name:14}"
-    for word in text.split():
-        if len(line) + 1 + len(word) > _WIDTH:
-            lines.append(line)
-            line = " " * 16
-        line += f" {word}"
-    return [*lines, line]
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=f"  {name:14} ",
+        subsequent_indent=" " * 17,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _fitted(line: str) -> str:

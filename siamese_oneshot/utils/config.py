@@ -17,7 +17,6 @@ from typing import Any
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
-from siamese_oneshot.utils.text import did_you_mean
 
 TRUSTED = ("siamese_oneshot.models",)
 _WORDS = ("_target_", "_partial_", "_args_", "_convert_", "_recursive_")
@@ -140,11 +139,6 @@ def _built(description: Any) -> Any:
         try:
             (signature.bind_partial if is_partial else signature.bind)(*arguments, **values)
         except TypeError as problem:
-            known = [name for name in signature.parameters if name != "self"]
-            for name in sorted(set(values) - set(known)):
-                known_text = did_you_mean(name, known) or f" It has {', '.join(known)}"
-                message = f"there is no such argument of {target.rpartition('.')[2]}.{known_text}"
-                raise ArgumentError(name, values[name], message=message) from problem
             message = f"it cannot be called with these arguments: {problem}"
             raise ArgumentError("_target_", target, message=message) from problem
     return partial(call, *arguments, **values) if is_partial else call(*arguments, **values)
