@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import time
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,14 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
+from siamese_oneshot.runs.checkpoint import UNUSABLE, load_checkpoint
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.io import atomic_write, check_sums, previous, set_aside
+from siamese_oneshot.utils.io import atomic_write, previous, set_aside
+from siamese_oneshot.utils.text import first_line
 
 log = logging.getLogger(__name__)
-
-_DAMAGE = (
-    OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)  # fmt: skip
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -78,23 +73,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: If neither can be read.
     """
     try:
-        return _load(path)
-    except _DAMAGE as problem:
-        reason = _first_line(problem)
+        return load_checkpoint(path)
+    except UNUSABLE as problem:
+        reason = first_line(problem)
     older = previous(path)
     try:
-        checkpoint = _load(older)
+        checkpoint = load_checkpoint(older)
     except FileNotFoundError:
         if not is_first_process():  # the first process may just have moved it to `path`
-            with suppress(*_DAMAGE):
-                return _load(path)
+            with suppress(*UNUSABLE):
+                return load_checkpoint(path)
         raise UserError(
             f"{path} cannot be read ({reason}), and there is no previous checkpoint"
         ) from None
-    except _DAMAGE as problem:
+    except UNUSABLE as problem:
         raise UserError(
             f"{path} cannot be read ({reason}), nor can the previous checkpoint "
-            f"({_first_line(problem)}): start again in another folder"
+            f"({first_line(problem)}): start again in another folder"
         ) from problem
     if is_first_process():
         log.warning("%s cannot be read (%s): loading the previous checkpoint", path, reason)
@@ -105,18 +100,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         except OSError as problem:
             log.warning("%s cannot be renamed to %s: %s", older, path.name, problem)
     return checkpoint
-
-
-def _load(path: Path) -> dict[str, Any]:
-    check_sums(path)
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise ValueError("it is not a checkpoint of a training")
-    return checkpoint
-
-
-def _first_line(problem: BaseException) -> str:
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
 
 
 class _ErrorRecorder:

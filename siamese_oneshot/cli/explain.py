@@ -12,6 +12,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from siamese_oneshot.cli.suggest import keys_of
 from siamese_oneshot.utils.errors import ArgumentError, MachineFault, UserError, shown
+from siamese_oneshot.utils.text import first_line
 
 _NODE = re.compile(r"^full_key: (.+)$", re.MULTILINE)
 _CALLED = re.compile(r"Error in call to target '([^']*)'")
@@ -133,6 +134,6 @@ def explain_machine(error: BaseException) -> str | None:
         if isinstance(cause, RuntimeError) and _NO_HOME in str(cause):
             return "a path begins with ~ and the name of no user: write it out, or put ./ before it"
         if isinstance(cause, MemoryError) or any(text in str(cause).lower() for text in _NO_MEMORY):
-            first = (str(cause).splitlines() or ["out of memory"])[0][:200]
+            first = first_line(cause)[:200]
             return f"there is not enough memory: use a smaller batch, network or data set ({first})"
     return None

@@ -26,7 +26,7 @@ from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import TRUSTED, instantiate_plain, is_trusted, targets
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write, check_sums, open_regular, previous
-from siamese_oneshot.utils.text import did_you_mean, printable
+from siamese_oneshot.utils.text import did_you_mean, first_line, printable
 
 VERSION = 2
 PRETRAINED = {  # by the experiment that trains it
@@ -41,7 +41,7 @@ _MAX_BYTES = 2**33  # of a file
 _MAX_DESCRIPTION = 20_000  # characters of a network's description
 _STEP = ".step"  # name of the quantization step beside an int8 matrix
 # What loading and building raise for damaged files and for those of other packages.
-_UNUSABLE = (
+UNUSABLE = (
     OSError, RuntimeError, EOFError, MemoryError, OverflowError, TypeError, ValueError,
     LookupError, AttributeError, AssertionError, pickle.UnpicklingError, zipfile.BadZipFile,
 )  # fmt: skip
@@ -111,7 +111,7 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
             header.get("threshold"), header.get("reject_threshold"), header.get("card") or {},
             header.get("temperature"),
         )  # fmt: skip
-    except _UNUSABLE as problem:
+    except UNUSABLE as problem:
         reason = " ".join(str(problem).split())
         raise UserError(f"{path} does not hold a network of this package: {reason}") from problem
 
@@ -138,6 +138,23 @@ def save_trained(trained: TrainedModel, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write(save(tensors, {_HEADER: json.dumps(header)}))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU without executing anything that it holds.
+
+    All checksums are compared. A compressed file, which could be of any size, is refused.
+
+    Raises:
+        Exception: One of `UNUSABLE`, if it is missing or damaged.
+    """
+    check_sums(path)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}")
+    if "state_dict" not in content:
+        raise ValueError("it is not a checkpoint of a training")
+    return content
 
 
 def find_weights(where: str | Path) -> Path:
@@ -235,15 +252,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is cut short, or PyTorch did not write it")
-        with zipfile.ZipFile(path) as archive:
-            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
-                raise ValueError("it is compressed, as no checkpoint of PyTorch is")
-        check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}")
+        content = load_checkpoint(path)
         header, state = dict(content[_HEADER]), dict(content["state_dict"])
         header["version"], header["network"]
         if not all(isinstance(value, Tensor) for value in state.values()):
@@ -255,9 +264,8 @@ def _read_checkpoint(path: Path, try_previous: bool) -> tuple[dict[str, Any], di
         }
     except KeyError as problem:
         raise UserError(f"{path} is no checkpoint of this package: it has no {problem}") from None
-    except _UNUSABLE as problem:
-        first = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        message = f"{path} is damaged or not a plain checkpoint: {first}"
+    except UNUSABLE as problem:
+        message = f"{path} is damaged or not a plain checkpoint: {first_line(problem)}"
         if not try_previous or not previous(path).is_file():
             raise UserError(message) from problem
         log.warning("%s; loading the previous checkpoint", message)

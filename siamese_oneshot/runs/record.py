@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from siamese_oneshot.utils.errors import UserError, shown
 from siamese_oneshot.utils.io import MAX_JSON, MAX_YAML, atomic_write, open_regular, read_yaml
 from siamese_oneshot.utils.run_info import is_of_training
+from siamese_oneshot.utils.text import first_line
 
 CONFIG = "config.yaml"
 OVERRIDES = ".hydra/overrides.yaml"
@@ -69,8 +70,7 @@ def recorded_overrides(run: Path) -> list[str]:
     damaged = [row for row in reasons if not isinstance(row[1], FileNotFoundError)]
     if damaged and not isinstance(damaged[0][1], NotADirectoryError):
         file, fault = damaged[0]
-        reason = str(fault).splitlines()[0]
-        raise UserError(f"resume: {file} is damaged and cannot be read: {reason}")
+        raise UserError(f"resume: {file} is damaged and cannot be read: {first_line(fault)}")
     raise UserError(
         f"resume: {run / OVERRIDES} does not exist, nor a file that could replace it, so {run} is "
         "not the folder of a run. Give a folder that an earlier run made."
@@ -160,8 +160,7 @@ def _of_json(path: Path) -> Any:
 
 
 def _of_checkpoint(path: Path) -> Any:
-    import torch  # late: --help and the like load no PyTorch
+    from siamese_oneshot.runs.checkpoint import load_checkpoint  # late: it imports PyTorch
 
-    with open_regular(path, sys.maxsize) as file:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    return content["exact_resume"]["legs"][-1]["overrides"]
+    with open_regular(path, sys.maxsize):
+        return load_checkpoint(path)["exact_resume"]["legs"][-1]["overrides"]

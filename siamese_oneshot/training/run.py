@@ -51,7 +51,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
+from siamese_oneshot.runs.checkpoint import load_trained, untrusted_targets
 from siamese_oneshot.runs.record import (
     OVERRIDES,
     check_identity,
@@ -80,7 +80,7 @@ from siamese_oneshot.utils.hardware import (
 )
 from siamese_oneshot.utils.io import check_sums, check_writable, copy_file, keep_copy, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
-from siamese_oneshot.utils.text import bare_key, near
+from siamese_oneshot.utils.text import bare_key, first_line, near
 
 log = logging.getLogger(__name__)
 
@@ -372,7 +372,8 @@ class TrainingRun:
         except (ValueError, RuntimeError, KeyError, TypeError) as problem:
             if self.is_recorded or isinstance(problem, UserError):
                 raise
-            raise not_continued(self.checkpoint, problem, self.exact_resume.legs[-1]) from problem
+            reason, leg = first_line(problem), self.exact_resume.legs[-1]
+            raise not_continued(self.checkpoint, reason, leg) from problem
         if self.signals.received is not None:
             return "interrupted"
         pruned = any(isinstance(c, Pruning) and c.pruned for c in self.callbacks)
@@ -530,15 +531,11 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
     trained = load_trained(where)
     weights = trained.network.state_dict()
     if other := _other_layers(module.network.state_dict(), weights):
-        overrides = trained.metadata.get("overrides") or ()
-        chosen = ("model", "experiment")
-        asked = [text for text in overrides if text.lstrip("+").startswith(chosen)]
-        if not asked and where in PRETRAINED:  # whose file has the name of its model
-            asked = [f"model={Path(PRETRAINED[where]).stem}"]
-        like = f" with {' '.join(asked)}" if asked else ""
+        experiment = f"experiment {trained.metadata.get('experiment')}"
+        used = " ".join([experiment, *(trained.metadata.get("overrides") or ())])
         raise UserError(
             f"init_from: {where} holds another network than the one asked for (it differs in "
-            f"{other[0]}); choose the model that its training used{like}"
+            f"{other[0]}); choose the model of its training: {used}"
         )
     check_not_tested(f"init_from={where}", trained, data)
     module.network.load_state_dict(weights)
@@ -620,12 +617,11 @@ def check_weights(
     raise not_continued(checkpoint, problem, {"changes": changes})
 
 
-def not_continued(checkpoint: Path | None, problem: object, leg: dict[str, Any]) -> UserError:
+def not_continued(checkpoint: Path | None, problem: str, leg: dict[str, Any]) -> UserError:
     """The error that a checkpoint cannot be continued with what is asked for."""
-    first = (str(problem).splitlines() or [type(problem).__name__])[0]
     changes = "; ".join(f"{key}: {change}" for key, change in leg["changes"].items())
     return UserError(
-        f"{checkpoint} cannot be continued with these settings: {first}. The run is as it was. "
+        f"{checkpoint} cannot be continued with these settings: {problem}. The run is as it was. "
         f"Resume it without what differs{f' ({changes})' if changes else ''}, or start a new run"
     )
 

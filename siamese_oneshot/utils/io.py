@@ -178,9 +178,12 @@ def check_sums(path: Path) -> None:
     """Verify the checksums of a checkpoint, which PyTorch does not do when it loads one.
 
     Raises:
-        zipfile.BadZipFile: The file is no zip archive or is damaged.
+        zipfile.BadZipFile: The file is no zip archive, is damaged, or is compressed, as no
+            checkpoint of PyTorch is.
     """
     with zipfile.ZipFile(path) as archive:
+        if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+            raise zipfile.BadZipFile("it is compressed, as no checkpoint of PyTorch is")
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} does not match")

@@ -56,6 +56,11 @@ def spreadsheet_cell(text: str) -> str:
     return printable(f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text)
 
 
+def first_line(problem: BaseException) -> str:
+    """The first line of an error's message, or its class where it has none."""
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
+
+
 def some_of(texts: Sequence[object], most: int, separator: str = "; ") -> str:
     """Join the first texts, and say how many more there are."""
     more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []

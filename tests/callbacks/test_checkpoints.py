@@ -88,12 +88,12 @@ def test_only_the_first_process_repairs_and_all_read_the_same(
 ) -> None:
     path = write(tmp_path / "last.ckpt", 2)
     path.write_bytes(b"x")
-    load = checkpoints._load
+    load = checkpoints.load_checkpoint
 
     def load_late(file: Path) -> dict[str, Any]:
         """Load in the second process; the first repairs before the predecessor is loaded."""
         if file == previous(path) and file.exists():
-            monkeypatch.setattr(checkpoints, "_load", load)
+            monkeypatch.setattr(checkpoints, "load_checkpoint", load)
             monkeypatch.setenv("LOCAL_RANK", "0")
             assert read_checkpoint(path)["global_step"] == 0
             monkeypatch.setenv("LOCAL_RANK", "1")
@@ -102,7 +102,7 @@ def test_only_the_first_process_repairs_and_all_read_the_same(
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert read_checkpoint(path)["global_step"] == 0
     assert path.read_bytes() == b"x", "the second process changes nothing"
-    monkeypatch.setattr(checkpoints, "_load", load_late)
+    monkeypatch.setattr(checkpoints, "load_checkpoint", load_late)
     assert read_checkpoint(path)["global_step"] == 0
     assert not previous(path).exists()
     assert (tmp_path / "last.damaged.ckpt").read_bytes() == b"x"
