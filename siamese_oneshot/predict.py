@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from siamese_oneshot.cli import loading_torch, run_hydra
@@ -28,11 +27,11 @@ def predict_task(cfg: DictConfig) -> None:
 
 
 def check_given(cfg: DictConfig) -> None:
-    """Refuse images that are not given or not there, before PyTorch is loaded.
+    """Refuse images that are not given, before PyTorch is loaded.
 
     Raises:
         UserError: If there are neither support and query nor a pair.
-        ArgumentError: If there are both, or there is no such path.
+        ArgumentError: If there are both.
     """
     from omegaconf import OmegaConf
 
@@ -46,12 +45,6 @@ def check_given(cfg: DictConfig) -> None:
             "class/image.png or class.png of each symbol, and query=IMAGE, or a folder of images; "
             "or pair=[a.png,b.png] to compare two images"
         )
-    for key in ("support", "query") if cfg.pair is None else ():
-        path = cfg[key]
-        if isinstance(path, str) and path and not Path(path).expanduser().exists():
-            layout = "folder; it holds class/image.png or class.png of each symbol"
-            message = f"there is no such {layout if key == 'support' else 'file or folder'}"
-            raise ArgumentError(key, path, message=message)
 
 
 def main() -> None:

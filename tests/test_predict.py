@@ -367,7 +367,6 @@ def test_the_folder_of_results_may_be_a_disk_of_its_own(
     [
         ([], ["support and query missing", "support=FOLDER", "query=IMAGE", "pair=[a.png,b.png]"]),
         (["support=."], ["query missing", "query=IMAGE"]),
-        (["support=nowhere", "query=."], ["support=nowhere: there is no such folder", "class.png"]),
     ],
 )
 def test_what_is_not_there_is_refused_before_pytorch_is_loaded(

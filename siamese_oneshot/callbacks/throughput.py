@@ -1,4 +1,4 @@
-"""Speed: images per second, time spent waiting for data, gradient norms."""
+"""Rates of a training: learning rate and momentum, images per second, gradient norms."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
 from siamese_oneshot.utils.distributed import is_logged
 
@@ -77,3 +78,36 @@ def images_in(batch: Any) -> int:
     """Number of images ``(..., 1, image_size, image_size)`` in a training batch."""
     images = [part for part in batch if part.ndim >= 4]
     return sum(part.numel() // (part.shape[-1] * part.shape[-2]) for part in images)
+
+
+class LayerRates(Callback):
+    """Logs ``lr`` and ``momentum``, or ``lr/<layer>`` and ``momentum/<layer>`` if layers differ.
+
+    Lightning's LearningRateMonitor logs each parameter group, which gives twelve equal curves for
+    most trainings. Adam's momentum is its first beta.
+    """
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Log the rates of the step that is about to be made, every ``log_every_n_steps`` steps."""
+        if is_logged(trainer, trainer.global_step + 1):
+            pl_module.log_dict(layer_rates(optimizer))
+
+
+def layer_rates(optimizer: Optimizer) -> dict[str, float]:
+    """Rates by name; groups of one layer with and without weight decay count once."""
+    by_layer: dict[str, dict[str, float]] = {"lr": {}, "momentum": {}}
+    for group in optimizer.param_groups:
+        layer = group["name"].partition(" ")[0]
+        by_layer["lr"].setdefault(layer, float(group["lr"]))
+        momentum = group.get("momentum", group.get("betas", (None,))[0])
+        if momentum is not None:
+            by_layer["momentum"].setdefault(layer, float(momentum))
+    rates = {}
+    for name, values in by_layer.items():
+        if len(set(values.values())) == 1:
+            rates[name] = next(iter(values.values()))
+        else:
+            rates |= {f"{name}/{layer}": value for layer, value in values.items()}
+    return rates

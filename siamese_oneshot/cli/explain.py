@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +17,7 @@ from siamese_oneshot.utils.text import first_line
 
 _NODE = re.compile(r"^full_key: (.+)$", re.MULTILINE)
 _CALLED = re.compile(r"Error in call to target '([^']*)'")
+_REFERENCE = re.compile(r"\$\{(\.*)([\w.]+)\}")
 _NO_TARGET = ("Error locating target", "Target '")  # it does not exist, or is blocklisted
 _UNKNOWN_ARGUMENT = "got an unexpected keyword argument"
 _OURS = "siamese_oneshot."
@@ -82,7 +84,8 @@ def _refused_argument(error: ArgumentError, node: str, cfg: DictConfig | None) -
     """
     if cfg is None:
         return str(error.renamed(f"{node}.{error.argument}") if node else error)
-    keys = list(keys_of(OmegaConf.to_container(cfg, resolve=False)))
+    tree = OmegaConf.to_container(cfg, resolve=False)
+    keys = list(keys_of(tree))
     parent, _, rest = error.argument.rpartition(".")
     found = [key for key in keys if f".{key}".endswith(f".{error.argument}")]
     if not found and parent:
@@ -93,7 +96,19 @@ def _refused_argument(error: ArgumentError, node: str, cfg: DictConfig | None) -
     def rank(key: str) -> tuple[bool, bool, int]:
         return not key.startswith(f"{node}."), not _has_value(cfg, key, error), len(key)
 
-    return str(error.renamed(min(found, key=rank)))
+    return str(error.renamed(_source(tree, min(found, key=rank))))
+
+
+def _source(tree: Any, key: str) -> str:
+    """The key that another key's interpolation reads; the key itself if its value is its own."""
+    path, value = key.split("."), tree
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return key
+    dots = len(match[1])
+    return _source(tree, ".".join([*(path[:-dots] if dots else ()), match[2]]))
 
 
 def _has_value(cfg: DictConfig, key: str, error: ArgumentError) -> bool:

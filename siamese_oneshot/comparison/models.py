@@ -16,7 +16,6 @@ from siamese_oneshot.evaluation.model_evaluation import EvaluatedModel
 from siamese_oneshot.runs.checkpoint import PRETRAINED, find_weights, load_trained, runs_in
 from siamese_oneshot.runs.result import read_result
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.text import did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -138,16 +137,9 @@ def _networks(name: str, baselines: Collection[str]) -> list[tuple[str | Path, s
     """Where the networks are that a name stands for, their names, and whether they finished."""
     if name in PRETRAINED:
         return [(name, name, True)]
-    path, folder = Path(name).expanduser(), folder_named(name, baselines)
+    folder = folder_named(name, baselines)
     if folder is None:
-        if not path.exists():
-            names = [*PRETRAINED, *baselines]
-            no = "no file or folder matches" if glob.has_magic(name) else "there is no"
-            raise UserError(
-                f"{no} {name}.{did_you_mean(name, names)} Name a run's or sweep's folder, a "
-                f".ckpt or .safetensors file, or one of {', '.join(names)}"
-            )
-        return [(name, path.stem, True)]
+        return [(name, find_weights(name, baselines).stem, True)]
     runs = runs_in(folder)
     if not runs:
         raise UserError(f"{folder} holds no run with a checkpoint")

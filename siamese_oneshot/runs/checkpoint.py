@@ -157,8 +157,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def find_weights(where: str | Path) -> Path:
-    """The file that `load_trained` reads; a UserError with the nearest name if there is none."""
+def find_weights(where: str | Path, others: Collection[str] = ()) -> Path:
+    """The file that `load_trained` reads; a UserError with the nearest name if there is none.
+
+    ``others`` are names that could have been meant beside those of packaged networks.
+    """
     if str(where) in PRETRAINED:
         return _PACKAGED / PRETRAINED[str(where)]
     path = Path(where).expanduser()
@@ -168,9 +171,10 @@ def find_weights(where: str | Path) -> Path:
                 return path / kept
         raise UserError(f"{path} has no checkpoints/best.ckpt: name a run's folder or a checkpoint")
     if not path.exists():
+        names = [*PRETRAINED, *others]
         raise UserError(
-            f"There is no network {path}.{did_you_mean(where, PRETRAINED)} Name a run's folder, a "
-            f".ckpt or .safetensors file, or one of {', '.join(PRETRAINED)}"
+            f"There is no network {path}.{did_you_mean(where, names)} Name a run's folder, a "
+            f".ckpt or .safetensors file, or one of {', '.join(names)}"
         )
     if path.suffix not in (".ckpt", ".safetensors"):
         raise UserError(f"{path} is neither a .ckpt nor a .safetensors file")

@@ -393,15 +393,9 @@ class TrainingRun:
                 check_sums(kept)
         except (OSError, zipfile.BadZipFile):  # its predecessor is to be evaluated
             return False
-        by_epochs = trainer.max_steps < 0 or trainer.global_step < trainer.max_steps
-        key = "trainer.max_epochs" if by_epochs else "trainer.max_steps"
-        if trainer.should_stop:
-            key = "callbacks.early_stopping.patience"
-        now_at = OmegaConf.select(self.cfg, key)
         log.info(
-            "nothing is left to do: this run has finished; to train it for longer, add %s=%s",
-            key,
-            2 * now_at if isinstance(now_at, int) else "…",
+            "nothing is left to do: this run has finished; to train it for longer, raise "
+            "trainer.max_steps, trainer.max_epochs or callbacks.early_stopping.patience"
         )
         return True
 

@@ -10,7 +10,10 @@ import torch
 from torch import nn
 
 from siamese_oneshot.callbacks import throughput
-from siamese_oneshot.callbacks.throughput import Throughput, images_in
+from siamese_oneshot.callbacks.throughput import LayerRates, Throughput, images_in, layer_rates
+from siamese_oneshot.models.optimizers import adamw, paper_sgd
+
+LAYERS: dict[str, nn.Module] = {"conv1": nn.Conv2d(1, 1, 3), "output": nn.Linear(2, 1)}
 
 
 class Module:
@@ -64,3 +67,25 @@ def test_gradient_norms_of_layers_and_of_all() -> None:
     assert {name: float(norm) for name, norm in module.logged.items()} == pytest.approx(
         {"gradient_norm/conv1": 3.0, "gradient_norm/output": 4.0, "gradient_norm/all": 5.0}
     )
+
+
+def test_layers_with_different_rates_are_logged_each() -> None:
+    lr, momentum = {"conv1": 0.1, "output": 0.2}, {"default": 0.9}
+    optimizer = paper_sgd(LAYERS, 10, lr, momentum, 0.99, 0.5, 2).optimizer
+    assert layer_rates(optimizer) == {"lr/conv1": 0.1, "lr/output": 0.2, "momentum": 0.5}
+
+
+def test_equal_rates_are_logged_once() -> None:
+    optimizer = adamw(LAYERS, 10, 1e-3, 0.05, 0.0, 0.01, (0.8, 0.99)).optimizer
+    assert len(optimizer.param_groups) == 3, "with and without weight decay"
+    assert layer_rates(optimizer) == {"lr": 1e-3, "momentum": 0.8}
+
+
+def test_it_logs_every_log_every_n_steps() -> None:
+    logged: list[dict[str, Any]] = []
+    module = SimpleNamespace(log_dict=logged.append)
+    optimizer = torch.optim.SGD([{"params": LAYERS["conv1"].parameters(), "name": "conv1"}], 0.3)
+    for step in range(4):
+        trainer = SimpleNamespace(global_step=step, log_every_n_steps=2, max_steps=-1)
+        LayerRates().on_before_optimizer_step(trainer, module, optimizer)  # type: ignore[arg-type]
+    assert logged == [{"lr": 0.3, "momentum": 0.0}] * 2

@@ -121,6 +121,17 @@ def test_an_error_of_no_node_is_found_in_the_whole_configuration(
     assert explain(error, tree()) == f"{key}={error.value}: it must be x"
 
 
+@pytest.mark.parametrize("reference", ["${model.encoder.width}", "${..encoder.width}"])
+def test_an_interpolated_argument_is_named_by_the_key_that_it_reads(reference: str) -> None:
+    cfg = tree(**{"model.similarity.global_dim": reference, "data.size": "${data.eval.side}"})
+    error = ArgumentError("global_dim", 1, "x")
+    assert explain(error, cfg) == "model.encoder.width=1: it must be x"
+    OmegaConf.update(cfg, "data.eval.side", "${.way}")
+    assert explain(ArgumentError("size", 5, "x"), cfg) == "data.eval.way=5: it must be x"
+    OmegaConf.update(cfg, "model.similarity.global_dim", 1)
+    assert explain(error, cfg) == "model.similarity.global_dim=1: it must be x"
+
+
 def test_other_user_errors_name_the_node_that_was_built() -> None:
     cfg = tree(**{"model.encoder.width": 10})
     message = explained(cfg, lambda: instantiate(cfg.model))

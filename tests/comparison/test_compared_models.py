@@ -89,8 +89,8 @@ def test_seeds_of_one_setting_differ_in_nothing_else(tmp_path: Path) -> None:
     ("wanted", "message"),
     [
         (["hausdorf"], "Did you mean hausdorff"),
-        (["outputs/nowhere"], "there is no outputs/nowhere"),
-        (["outputs/nowhere*"], r"no file or folder matches outputs/nowhere\*\. Name"),
+        (["outputs/nowhere"], "There is no network outputs/nowhere"),
+        (["outputs/nowhere*"], r"There is no network outputs/nowhere\*\. Name"),
         ([], "models is empty"),
         (["."], "holds no run"),
     ],

@@ -17,8 +17,7 @@ from pytorch_lightning.loggers import CSVLogger
 from tiny_siamese import CALLBACKS, STEPS, Data, Losses, configured, module, network, trainer
 
 from siamese_oneshot.callbacks.ema import EMA
-from siamese_oneshot.callbacks.lr_monitor import LayerRates
-from siamese_oneshot.callbacks.throughput import Throughput
+from siamese_oneshot.callbacks.throughput import LayerRates, Throughput
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.tasks import EvalTasks
