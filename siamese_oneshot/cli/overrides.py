@@ -19,7 +19,7 @@ _NEEDS_NO_QUOTES = re.compile(r"[\w./,+-]*", re.ASCII)
 _CHOICE = re.compile(r"(choice|shuffle|sort|glob|tag)\(.*\)", re.DOTALL)
 _A_PATH = re.compile(r"\.\.|[=\[,'\"]\s*[/~]")  # as option of a group
 _RESUME = re.compile(r"(?P<plus>\+{0,2})resume=(?P<path>.*)", re.DOTALL)
-_OVERRIDE = re.compile(r"(?P<sign>\+{0,2}|~)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)
+_OVERRIDE = re.compile(r"(?P<sign>\+{1,2}|~|)(?P<key>[^=]*)(?P<rest>.*)", re.DOTALL)
 
 
 def parse_line(line: Sequence[str]) -> Namespace:
