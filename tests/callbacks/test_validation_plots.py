@@ -1,4 +1,4 @@
-"""Plots during training: which, when, and the table of mistakes."""
+"""Plots during training: which, and when."""
 
 from __future__ import annotations
 
@@ -13,36 +13,8 @@ from pytorch_lightning.loggers import WandbLogger
 from tiny_siamese import STEPS, Data, module, trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from siamese_oneshot.callbacks.validation_plots import ValidationPlots, mistakes_table
-from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.tasks import EpisodeTask
-from siamese_oneshot.evaluation.evaluator import EpisodeResults
+from siamese_oneshot.callbacks.validation_plots import ValidationPlots
 from siamese_oneshot.plots import figures
-from siamese_oneshot.plots.episode_plots import worst_mistakes
-
-
-def test_the_table_begins_with_the_worst_mistake() -> None:
-    """Three episodes of 2 ways: correct, wrong by 1, wrong by 3."""
-    episodes = Episodes(
-        queries=torch.tensor([0, 1, 2]),
-        supports=torch.tensor([[[3], [4]]] * 3),
-        answers=torch.tensor([0, 1, 0]),
-    )
-    scores = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
-    task = EpisodeTask("within_alphabet", "title", "protocol", episodes)
-    dataset = CharacterDataset(
-        pixels=torch.arange(5, dtype=torch.uint8)[:, None, None].expand(5, 4, 4).contiguous(),
-        classes=torch.tensor([0, 1, 0, 0, 1]),
-        drawers=torch.zeros(5, dtype=torch.int64),
-        class_names=("A/x", "A/y"),
-        alphabet_names=("A",),
-        class_alphabets=torch.tensor([0, 0]),
-        source="folder",
-    )
-    rows = mistakes_table(dataset, EpisodeResults(task, scores, scores.argmax(1)), 10)
-    assert [[255 - int(cell.flat[0]) for cell in row[:3]] for row in rows] == [[2, 3, 4], [1, 4, 3]]
-    assert [row[3:] for row in rows] == [("A/x", "A/y", 0.0, 3.0), ("A/y", "A/x", 1.0, 2.0)]
 
 
 def folders(
@@ -76,9 +48,7 @@ def test_a_plot_that_fails_does_not_end_the_training(
     assert "the plot episode cannot be made: no image" in caplog.text
 
 
-def test_the_plots_and_the_table_reach_wandb(
-    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plots_reach_wandb(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: dict[str, Any] = {}
 
     class Wandb(WandbLogger):
@@ -88,13 +58,8 @@ def test_the_plots_and_the_table_reach_wandb(
         def log_image(self, key: str, images: list[Any], step: Any = None, **kwargs: Any) -> None:
             calls[key] = (images, step)
 
-        def log_table(self, key: str, columns: Any = None, data: Any = None, **kwargs: Any) -> None:  # type: ignore[override]
-            calls[key] = (columns, data)
-
     plots, fitted = ValidationPlots(str(tmp_path)), module()
     trainer(max_epochs=1).fit(fitted, data())
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.setattr(wandb, "Image", lambda pixels: pixels.shape)
     run: Any = SimpleNamespace(
         loggers=[Wandb()], global_step=7, is_global_zero=True, datamodule=data()
     )
@@ -105,10 +70,6 @@ def test_the_plots_and_the_table_reach_wandb(
     }  # fmt: skip
     assert {key.removeprefix("plots/") for key in calls if key.startswith("plots/")} == names
     assert calls["plots/episode"] == ([str(tmp_path / "step_000007" / "episode.png")], 7)
-    columns, rows = calls["mistakes"]
-    assert all(len(row) == len(columns) for row in rows)
-    assert fitted.eval_results is not None
-    assert len(rows) == len(worst_mistakes(fitted.eval_results.results[0], 24)) > 0
 
 
 def test_loaders_of_labels_are_not_plotted(tmp_path: Path) -> None:
