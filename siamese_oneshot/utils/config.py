@@ -7,7 +7,6 @@ arguments. ``_partial_: true`` asks for a ``functools.partial`` in place of the 
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
@@ -154,13 +153,9 @@ def _found(target: str) -> Any:
 
 def _trusted_object(target: str, trusted: tuple[str, ...]) -> Any:
     """The object, imported from nowhere but a trusted module, and defined in one."""
-    module, _, name = target.rpartition(".")
+    module = target.rpartition(".")[0]
     if _inside(module, trusted):
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as problem:
-            message = f"there is no such class or function ({problem})"
-            raise ArgumentError("_target_", target, message=message) from problem
+        found = _found(target)
         if callable(found) and _inside(str(getattr(found, "__module__", "")), trusted):
             return found
     message = f"only classes of {', '.join(trusted)} are trusted; trust={module} allows these, too"
