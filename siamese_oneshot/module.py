@@ -9,7 +9,6 @@ Trainer(max_steps=2900).fit(SiameseModule(), datamodule=OmniglotDataModule())
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -122,7 +121,7 @@ class SiameseModule(pl.LightningModule):
         self.threshold: float | None = None
         self.reject_threshold: float | None = None
         self.temperature: float | None = None
-        self.validated_weights: int | None = None  # `weights_checksum` of the last validation
+        self.validated_step: int | None = None  # of the last validation
         self._embedded: list[tuple[Tensor, Tensor]] = []
         self._has_labels = False
         self._broken: Tensor | None = None  # the first step whose loss was not finite
@@ -286,7 +285,7 @@ class SiameseModule(pl.LightningModule):
         results = self._evaluate("validation", None)
         if results is None:
             return
-        self.validated_weights = self.weights_checksum()
+        self.validated_step = self.global_step
         self.threshold = results.verification.threshold
         self.reject_threshold = best_reject_threshold(results.results[0])
         episodes = results.results[0]
@@ -302,15 +301,6 @@ class SiameseModule(pl.LightningModule):
                 **_verification_metrics("val", results),
             }
         )
-
-    def weights_checksum(self) -> int:
-        """CRC-32 of the network's weights and statistics."""
-        checksum = 0
-        for value in self.network.state_dict().values():
-            # As int8, because NumPy has no bfloat16.
-            content = value.detach().cpu().contiguous().flatten().view(torch.int8).numpy()
-            checksum = zlib.crc32(content, checksum)
-        return checksum
 
     def on_test_epoch_end(self) -> None:
         """Evaluate the test tasks at the threshold that validation has chosen.

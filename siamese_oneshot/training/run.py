@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import errno
 import logging
 import os
 import signal
@@ -64,14 +63,13 @@ from siamese_oneshot.runs.result import (
     RunResult,
     read_result,
     result_text,
-    resume_line,
     with_earlier,
     write_result,
 )
 from siamese_oneshot.training.launch import end_others, number_of
 from siamese_oneshot.utils import slurm
 from siamese_oneshot.utils.distributed import is_first_process
-from siamese_oneshot.utils.errors import MachineFault, OtherVersion, UserError
+from siamese_oneshot.utils.errors import OtherVersion, UserError
 from siamese_oneshot.utils.hardware import (
     choose_accelerator,
     choose_precision,
@@ -325,16 +323,6 @@ class TrainingRun:
                     status = fit_status
             except (KeyboardInterrupt, SystemExit):  # Lightning ends with the latter after Ctrl-C
                 status = "interrupted"
-            except OSError as problem:
-                if problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    raise
-                too_large = problem.errno == errno.EFBIG
-                what = "only takes smaller files (ulimit -f)" if too_large else "is full"
-                remedy = "Raise the limit" if too_large else "Free some space"
-                raise MachineFault(
-                    f"The disk of {self.folder} {what}. The last checkpoint on it is intact. "
-                    f"{remedy}, then: {resume_line(self.folder)}"
-                ) from problem
             finally:
                 result = with_earlier(self._result(trainer, status, scores), self.earlier)
                 self.result = self.earlier if is_done and self.earlier else result
@@ -409,7 +397,7 @@ class TrainingRun:
         evaluator = self.trainer(bars, **_FINAL)
         known = self.module.eval_results
         is_known = known is not None and known.verification.tasks is self.data.validation
-        if not is_known or self.module.validated_weights != self.module.weights_checksum():
+        if not is_known or self.module.validated_step != self._kept_step:
             log.info("validating %s, of step %s", checkpoint.name, f"{self._kept_step:,}")
             evaluator.validate(self.module, self.data, verbose=False)
         assert self.module.eval_results is not None

@@ -113,6 +113,10 @@ def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
             _keep(path, keep)
         os.replace(temporary, path)
         _sync_folder(path.parent)
+    except OSError as problem:
+        if problem.filename is None:  # of a write
+            problem.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -147,7 +147,7 @@ def test_weights_that_were_just_validated_are_not_validated_again(
         assert module.eval_results is not None
         validations.append(module.eval_results.scores("validation"))
         if not is_known:
-            module.validated_weights = None
+            module.validated_step = None
 
     monkeypatch.setattr(SiameseModule, "on_validation_epoch_end", counted)
     run(tmp_path, *SHORT, "trainer.max_steps=3")
