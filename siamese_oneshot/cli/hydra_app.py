@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from siamese_oneshot.cli import suggest
-from siamese_oneshot.cli.explain import explain, explain_machine, is_fault_of_the_machine
+from siamese_oneshot.cli.explain import explain, is_fault_of_the_machine
 from siamese_oneshot.cli.overrides import parse_line, with_paths, with_recorded
 from siamese_oneshot.sweeps import register_sweepers
 from siamese_oneshot.sweeps.worker import as_job, fail_visibly
@@ -120,37 +120,23 @@ def run(
     except KeyboardInterrupt as error:
         code = error.code if isinstance(error, Stopped) else 130
         stop("interrupted" if code == 130 else "stopped", code, error)
-    except CommandLineError as error:
-        stop(str(error), 2, error)
     except UserError as error:
-        stop(str(error), 1, error)
-    except (HydraException, OmegaConfBaseException) as error:
+        stop(str(error), 2 if isinstance(error, CommandLineError) else 1, error)
+    except Exception as error:
         if getattr(error, "_from_task", False):
             raise
-        if isinstance(error, InstantiationException):  # of a sweeper or a launcher
-            message = explain(error, None)
-            if message is None:
-                raise
-            stop(message, 1, error)
-        stop(_wrong_line(error, overrides, conf, config_name), 2, error)
-    except ValueError as error:
-        if not str(error).startswith(_WRONG_LINE):
-            raise
-        stop(str(error), 2, error)
-    except OSError as error:  # Hydra's, such as a run's folder that cannot be made
-        message = None if getattr(error, "_from_task", False) else explain_machine(error)
+        is_hydras = isinstance(error, HydraException | OmegaConfBaseException)
+        is_built = isinstance(error, InstantiationException)  # a sweeper or a launcher
+        if (is_hydras and not is_built) or str(error).startswith(_WRONG_LINE):
+            stop(_wrong_line(error, overrides, conf, config_name), 2, error)
+        message = explain(error, None)  # also of a run's folder that cannot be made
         if message is None:
             raise
         stop(message, 1, error)
     return job.result
 
 
-def _wrong_line(
-    error: HydraException | OmegaConfBaseException,
-    overrides: Sequence[str],
-    conf: Path,
-    config_name: str,
-) -> str:
+def _wrong_line(error: Exception, overrides: Sequence[str], conf: Path, config_name: str) -> str:
     """Say what is wrong with the command line: the names that were meant, else Hydra's message."""
     if isinstance(error, OverrideParseException):
         quotes = "a value with = or , or brackets needs quotes of its own: 'key=\"value\"'"
