@@ -44,11 +44,6 @@ class Published:
     uncertain: bool = False  # quoted at second hand
     reference: str = ""  # ``koch2015`` or ``humans`` for rows that runs are measured against
 
-    def __post_init__(self) -> None:
-        """Check value and protocol."""
-        if not 0 < self.value <= 100 or self.protocol not in PROTOCOLS:
-            raise ValueError(f"{self} is not an accuracy in % of one of {', '.join(PROTOCOLS)}")
-
     @property
     def note(self) -> str:
         """Source and remark in one line."""
