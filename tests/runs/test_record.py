@@ -27,7 +27,10 @@ def run(tmp_path: Path) -> Path:
     for name in ("job.json", "result.json"):
         (tmp_path / name).write_text(json.dumps({"overrides": LINE}))
     (tmp_path / "checkpoints").mkdir()
-    state = {"exact_resume": {"legs": [{"overrides": ["old=1"]}, {"overrides": LINE}]}}
+    state = {
+        "state_dict": {},
+        "exact_resume": {"legs": [{"overrides": ["old=1"]}, {"overrides": LINE}]},
+    }
     torch.save(state, tmp_path / "checkpoints" / "last.ckpt")
     return tmp_path
 
