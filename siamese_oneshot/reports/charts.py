@@ -31,7 +31,6 @@ from siamese_oneshot.utils.text import short_keys
 
 PAGE, TEXT = ("#ffffff", "#14171c"), ("#1c1f23", "#e7eaee")
 GRID, AXIS = ("#e4e6e9", "#30353d"), ("#8a9099", "#777f8a")
-BEST = ("#b45309", "#f0a63a")
 LINES = (  # blue and orange first, which the color-blind can tell apart
     ("#0068a3", "#5cb8f0"), ("#b45309", "#f0a63a"), ("#00735a", "#35c79b"), ("#b3261e", "#ff8a7a"),
     ("#7b3fa0", "#cf9fee"), ("#5f6670", "#aab2bd"), ("#0f7a85", "#4fd0dd"), ("#8a5a00", "#dcc069"),
@@ -41,7 +40,7 @@ RAMP = (  # from low to high: high is dark on a light page and bright on a dark 
     ("#3665b8", "#74b0e6"), ("#2458ad", "#80c1ee"), ("#164b9c", "#92d1f3"), ("#0d3e87", "#a8dff6"),
     ("#083170", "#c1ecfa"), ("#042559", "#dcf7ff"),
 )  # fmt: skip
-DARK_OF_LIGHT = dict((PAGE, TEXT, GRID, AXIS, *LINES, *RAMP, BEST))
+DARK_OF_LIGHT = dict((PAGE, TEXT, GRID, AXIS, *LINES, *RAMP))
 _DASHES = ("solid", "dashed", "dotted")
 _FONT = "system-ui, sans-serif"
 _MAX_POINTS = 500  # of a line
@@ -52,11 +51,10 @@ _MAX_COMPARED = 200  # jobs
 _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_NAMED_JOBS = 8  # more lines than these are colored by score
 _MAX_AXES = 8
-_GAP = 0.22  # between tick labels, as a share of an axis: they must not touch on a phone
+_GAP = 0.13  # between tick labels, as a share of an axis: they must not touch on a phone
 _SPEED = "speed/images_per_second"
 _BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
 _LOG_RATIO = 20  # of the values of a setting whose axis is logarithmic
-_SMALL_GAP = 0.13  # where there is one axis only
 ABSENT = "not set"  # the value of a setting that a run lacks
 
 Figure = Any  # Bokeh's; its declared types are wider than what a new figure holds
@@ -125,12 +123,7 @@ def run_charts(run: RunRecord) -> list[Chart]:
 
 def sweep_charts(report: Report) -> list[Chart]:
     """The charts of a sweep."""
-    charts = [
-        _validations(report),
-        _history(report),
-        _parallel_coordinates(report),
-        _comparison(report),
-    ]
+    charts = [_validations(report), _history(report), _comparison(report)]
     return [chart for chart in charts if chart is not None]
 
 
@@ -283,12 +276,12 @@ def _comparison(report: Report) -> Chart | None:
 
 def history_choices(report: Report) -> list[dict[str, Any]]:
     """What may stand on the horizontal axis of the scores: settings that differ, and the job."""
-    runs = _scored(report)
+    runs = report.sweep.scored()
     names = short_keys(report.sweep.keys)
     keys = chosen_keys(runs, report.sweep.keys, report.importance)
     columns = {names[key]: [run.settings.get(key, ABSENT) for run in runs] for key in keys}
     columns["job"] = [run.number for run in runs]
-    scales = {name: scale_of(values, _SMALL_GAP) for name, values in columns.items()}
+    scales = {name: scale_of(values) for name, values in columns.items()}
     return [
         {"name": name + (" (log)" if scale.log else ""), "x": scale.positions,
          "ticks": [(place, shorten(label, 14)) for place, label in scale.ticks]}
@@ -296,88 +289,39 @@ def history_choices(report: Report) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _scored(report: Report) -> list[RunRecord]:
-    return [run for run in report.sweep.runs if run.val_accuracy is not None]
-
-
 def _history(report: Report) -> Chart | None:
     """Validation scores against a setting; the page's script changes it."""
     from bokeh.models import CategoricalColorMapper, ColumnDataSource, FixedTicker
 
-    sweep, runs = report.sweep, _scored(report)
+    sweep, runs = report.sweep, report.sweep.scored()
     if not runs:
         return None
     first = history_choices(report)[0]
     figure = _new_figure(first["name"], "validation accuracy, %", x_range=(-0.05, 1.05))
     figure.xaxis.ticker = FixedTicker(ticks=[place for place, _ in first["ticks"]])
     figure.xaxis.major_label_overrides = dict(first["ticks"])
-    source = ColumnDataSource({**_columns(runs, sweep.keys), "x": first["x"]})
     names = ["finished", "pruned", "not finished, best so far"]
-    source.data["kind"] = [
-        run.status if run.status in ("finished", "pruned") else names[2] for run in runs
-    ]
+    kinds = [run.status if run.status in names else names[2] for run in runs]
+    source = ColumnDataSource({  # Bokeh escapes what it shows under the pointer
+        "x": first["x"],
+        "job": [run.number for run in runs],
+        "validation": [100 * (run.val_accuracy or 0.0) for run in runs],
+        "settings": [shorten(settings_text(run.settings, sweep.keys), 160) for run in runs],
+        "status": [run.status for run in runs],
+        "kind": kinds,
+    })  # fmt: skip
     mapper = CategoricalColorMapper(factors=names, palette=[LINES[n][0] for n in (0, 5, 1)])
     marks = figure.scatter("x", "validation", source=source, size=9, fill_alpha=0.6,
                            color={"field": "kind", "transform": mapper})  # fmt: skip
-    _add_hover(figure, [marks], [*_JOB_TIPS, ("status", "@status")])
+    tips = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
+    _add_hover(figure, [marks], [*tips, ("status", "@status")])
     text = f"Best accuracy on the validation set of each job. {sweep.summary()}."
     finished = sweep.finished()
     if finished:
         text += f" The highest of finished jobs: {_highest(finished)}."
     for kind, color in ((names[1], "Gray"), (names[2], "Orange")):
-        text += f" {color}: {kind}." if kind in source.data["kind"] else ""
+        text += f" {color}: {kind}." if kind in kinds else ""
     return Chart.of("history", "Validation accuracy against a setting", text, figure)
-
-
-def _parallel_coordinates(report: Report) -> Chart | None:
-    """An axis for each setting, one below the other, and a line for each finished job."""
-    from bokeh.models import ColumnDataSource
-
-    sweep = report.sweep
-    runs = sorted(sweep.finished(), key=lambda run: run.val_accuracy or 0.0)
-    keys = chosen_keys(runs, sweep.keys, report.importance)
-    if len(runs) < 2 or not keys:
-        return None
-    scales = [scale_of([run.settings.get(key, ABSENT) for run in runs]) for key in keys]
-    scales.append(scale_of([round(_percent(run), 2) for run in runs]))
-    names = short_keys(sweep.keys)
-    titles = [
-        shorten(names[key], 18) + (" (log)" if scale.log else "")
-        for key, scale in zip(keys, scales, strict=False)
-    ] + ["validation %"]
-    rows = list(range(len(scales) - 1, -1, -1))
-    size: dict[str, Any] = {"x_range": (-0.03, 1.03), "y_range": (-0.55, rows[0] + 0.75)}
-    figure = _new_figure("", "", height=90 + 68 * len(scales), **size)
-    figure.xaxis.visible = figure.yaxis.visible = False
-    figure.grid.grid_line_color = None
-    columns = _columns(runs, sweep.keys)
-    columns["x"] = [[scale.positions[n] for scale in scales] for n in range(len(runs))]
-    columns |= {"y": [rows] * len(runs), "color": _colors(runs)}
-    lines = figure.multi_line("x", "y", source=ColumnDataSource(columns), line_color="color",
-                              line_width=1.8, hover_line_color=BEST[0],
-                              hover_line_width=4)  # fmt: skip
-    _add_hover(figure, [lines], _JOB_TIPS)
-    look: dict[str, Any] = {
-        "text_color": TEXT[0], "text_font": {"value": _FONT}, "background_fill_color": PAGE[0],
-        "background_fill_alpha": 1.0, "padding": 2,  # lines do not cross the labels
-    }  # fmt: skip
-    ends = {"x0": [0] * len(rows), "x1": [1] * len(rows), "y0": rows, "y1": rows}
-    figure.segment(**ends, color=AXIS[0])
-    figure.text(x=[0] * len(rows), y=rows, text=titles, text_font_size="12px",
-                text_font_style="bold", text_baseline="bottom", y_offset=-8, **look)  # fmt: skip
-    for row, scale in zip(rows, scales, strict=True):
-        for position, label in scale.ticks:
-            align = "left" if position < 0.01 else "right" if position > 0.99 else "center"
-            figure.text(x=[position], y=[row], text=[shorten(label, 9)], text_font_size="11px",
-                        text_align=align, text_baseline="top", y_offset=9, **look)  # fmt: skip
-    text = f"A line for each of {len(runs)} finished jobs over {', '.join(titles)}."
-    text += " The stronger the color, the better the job."
-    if len(sweep.keys) > len(keys):
-        rest = len(sweep.keys) - len(keys)
-        text += f" {rest} settings that matter less or do not differ are left out."
-    if len({run.data for run in runs}) > 1:
-        text += " The data differ between jobs, so their scores do not compare."
-    return Chart.of("parallel", "Finished jobs by setting", text, figure)
 
 
 @dataclass(frozen=True)
@@ -389,11 +333,10 @@ class Scale:
     log: bool = False
 
 
-def scale_of(values: Sequence[Value], gap: float = _GAP) -> Scale:
+def scale_of(values: Sequence[Value]) -> Scale:
     """An axis for the values of a setting: numbers by size or logarithm, others at equal steps.
 
-    Tick labels that would be nearer to each other than ``gap``, a share of the axis, or touch on a
-    phone, are left out.
+    Tick labels that would touch on a phone are left out.
     """
     kinds = {identity(value): value for value in values if value != ABSENT}
     present: list[Any] = list(kinds.values())
@@ -413,16 +356,16 @@ def scale_of(values: Sequence[Value], gap: float = _GAP) -> Scale:
     ticks = [(place, format_value(v)) for v, place in zip(ordered, places, strict=True)]
     kept = ticks[:1]
     for tick in ticks[1:-1]:
-        if _apart(kept[-1], tick, gap) and _apart(tick, ticks[-1], gap):
+        if _apart(kept[-1], tick) and _apart(tick, ticks[-1]):
             kept.append(tick)
     kept += ticks[1:][-1:]
     return Scale([where[identity(value)] for value in values], kept, log)
 
 
-def _apart(one: tuple[float, str], other: tuple[float, str], gap: float) -> bool:
-    """Whether two ticks are ``gap`` apart and their labels fit: a letter is 0.022 of an axis."""
+def _apart(one: tuple[float, str], other: tuple[float, str]) -> bool:
+    """Whether the labels of two ticks fit: a letter is 0.022 of an axis."""
     letters = min(14, len(one[1])) + min(14, len(other[1]))
-    return other[0] - one[0] >= max(gap, 0.02 + 0.011 * letters)
+    return other[0] - one[0] >= max(_GAP, 0.02 + 0.011 * letters)
 
 
 def chosen_keys(
@@ -438,29 +381,11 @@ def chosen_keys(
     return [*ranked, *(key for key in differing if key not in ranked)][:_MAX_AXES]
 
 
-_JOB_TIPS = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
-
-
-def _columns(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, list[Any]]:
-    """What is shown of a job under the pointer; Bokeh escapes it."""
-    return {
-        "job": [run.number for run in runs],
-        "validation": [_percent(run) for run in runs],
-        "settings": [shorten(settings_text(run.settings, keys), 160) for run in runs],
-        "status": [run.status for run in runs],
-    }
-
-
 def _highest(runs: Sequence[RunRecord]) -> str:
     """``jobs 11, 15 with 42.45%``: all that share the highest score."""
     top = max(run.val_accuracy or 0.0 for run in runs)
     numbers = [str(run.number) for run in runs if run.val_accuracy == top]
     return f"job{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} with {100 * top:.2f}%"
-
-
-def _percent(run: RunRecord) -> float:
-    assert run.val_accuracy is not None
-    return 100 * run.val_accuracy
 
 
 def _colors(runs: Sequence[RunRecord]) -> list[str]:

@@ -206,43 +206,27 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
 
 
 def _length(run: RunRecord) -> str:
-    """``60 of 560 steps, 2 min 37 s``: of the steps that the experiment has by default."""
+    """``560 steps, 2 min 37 s``; of a run that is not complete ``60 of 560 steps``."""
     steps = max((curve.steps[-1] for curve in run.curves.values()), default=0)
     steps = steps if run.result is None else run.result.steps
-    defaults = _defaults_of(run)
-    full = None if defaults is None else defaults.get("trainer.max_steps")
-    known, asked = run.value("trainer.max_steps")
-    if run.status not in COMPLETE and known:  # it has not reached what was asked for
-        full = asked
     text = f"{steps:,} step{'' if steps == 1 else 's'}"
-    if isinstance(full, int) and full > steps:
-        of = "" if full == asked else f" of experiment {run.overrides.get('experiment', 'default')}"
-        of += ", as asked for" if steps == asked else ""
-        text = f"{steps:,} of the {full:,} steps{of}"
+    _, asked = run.value("trainer.max_steps")
+    if run.status not in COMPLETE and isinstance(asked, int) and asked > steps:
+        text = f"{steps:,} of the {asked:,} steps"
     if run.seconds is not None:
         text += f", {duration(run.seconds)} with validation"
     return text if steps else ""
 
 
 def _next_command(run: RunRecord, evaluated: bool) -> tuple[str, str]:
-    """What to do next with a run, and the command."""
+    """What to do next with a run, and the command; both are empty if there is nothing."""
     folder = path_text(run.folder)
     if run.status not in COMPLETE:
         return "To continue this run", resume_line(Path(folder))
-    if not evaluated or run.result is None:
+    if not evaluated:
         what = "To evaluate it on every list of validation and test, with figures"
         return what, command_line("evaluate", folder)
-    defaults, (_, limit) = _defaults_of(run) or {}, run.value("trainer.max_steps")
-    longer = f"trainer.max_steps={_more_steps(run.result.steps, defaults)}"
-    if limit == -1:
-        longer = f"trainer.max_epochs={2 * run.result.epochs}"
-    return "To train it for longer", f"{resume_line(Path(folder))} {longer}"
-
-
-def _more_steps(steps: int, defaults: dict[str, Value]) -> int:
-    """The experiment's own steps, or twice as many as there were."""
-    full = defaults.get("trainer.max_steps")
-    return full if isinstance(full, int) and full > steps else 2 * steps
+    return "", ""
 
 
 def _files(run: RunRecord, output: Path) -> list[tuple[str, str]]:

@@ -217,6 +217,10 @@ class Sweep:
         """The first folder's name."""
         return path_text(Path(self.folders[0].resolve().name)) or "/"
 
+    def scored(self) -> list[RunRecord]:
+        """The runs that have a validation score, so far."""
+        return [run for run in self.runs if run.val_accuracy is not None]
+
     def finished(self) -> list[RunRecord]:
         """The runs whose validation scores compare."""
         return [run for run in self.runs if run.comparable]

@@ -54,7 +54,7 @@ def test_pages_in_a_browser(browser: Any, pages: Path, width: int, scheme: str) 
     loaded: list[str] = []
     page.on("request", lambda one: loaded.append(one.url.partition(":")[0]))
     page.goto((pages / "index.html").as_uri())
-    _check(page, width, scheme, charts=4)
+    _check(page, width, scheme, charts=3)
     _check_controls(page)
     numbers = "return [...document.querySelectorAll('table.sortable tbody tr')]"
     numbers += ".map((row) => row.cells[0].textContent.trim()).join()"
