@@ -35,7 +35,6 @@ from siamese_oneshot.data.image_input import (
     ImageSource,
     is_single,
     list_errors,
-    read_input,
     read_many,
 )
 from siamese_oneshot.evaluation.embeddings import ELEMENTS, check_finite_scores
@@ -386,7 +385,7 @@ def rank(scores: Tensor, seed: int) -> list[list[int]]:
 def _read(images: ImageSource | Sequence[ImageSource]) -> list[ImageInput]:
     """Read all images, or raise a UserError that lists those that cannot be used."""
     sources: list[ImageSource] = [images] if is_single(images) else list(images)  # type: ignore
-    read = read_many(read_input, sources)
+    read = read_many(sources)
     errors = [one for one in read if isinstance(one, ImageError)]
     if len(errors) == 1:
         raise errors[0]

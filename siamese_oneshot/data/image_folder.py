@@ -11,11 +11,11 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ from siamese_oneshot.data.image_input import (
     ImageError,
     ImageInput,
     list_errors,
-    read_input,
     read_many,
 )
 from siamese_oneshot.utils import check
@@ -47,7 +46,6 @@ _PART = re.compile("(train|val|valid|test|dev|eval)(ing|idation|uation)?", re.IG
 _IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
 
 OnError = Literal["skip", "stop"]
-_T = TypeVar("_T")
 
 
 class FolderError(UserError):
@@ -186,7 +184,7 @@ def _cached_strokes(
     def build() -> dict[str, NDArray[Any]]:
         if len(files) > MANY:
             log.info("%s: reading %s images", printable(base), f"{len(files):,}")
-        read = read_many(read_input, files)
+        read = read_many(files)
         strokes = [image.normalized.strokes for image in read if isinstance(image, ImageInput)]
         texts = [None if isinstance(image, ImageError) else image.notes for image in read]
         packed = cache.pack(np.stack(strokes) > 0) if strokes else np.zeros((0, 1), np.uint8)
@@ -198,7 +196,7 @@ def _cached_strokes(
     texts = dict(zip(files, json.loads(arrays["notes"].tobytes()), strict=True))
     # The reason may be gone, such as too little memory.
     unread = [file for file, found in texts.items() if found is None]
-    again, errors = _read(read_input, unread)
+    again, errors = _read(unread)
     cached = iter(cache.unpack(arrays["strokes"], SIDE).numpy())
     images, notes = {}, []
     for file, found in texts.items():
@@ -241,7 +239,7 @@ def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:
         loose = [file for file in files if file.parent == base]
         errors += [ImageError(file, "it is in no class's folder") for file in loose]
         files = in_classes
-    images, unread = _read(read_input, files, progress)
+    images, unread = _read(files, progress)
     errors += unread + _unusable(files, images, base)
     _require(images, base, errors, SUPPORT_LAYOUT)
     owners = {file: file.parent if in_classes else file for file in images}
@@ -268,7 +266,7 @@ def load_queries(root: str | Path, progress: bool = False) -> LabeledImages:
     if not base.exists():
         raise FolderError(f"{printable(base)}: there is no such file or folder")
     files, errors = ([base], []) if base.is_file() else _walk(base)
-    images, unread = _read(read_input, files, progress)
+    images, unread = _read(files, progress)
     errors += unread
     _require(images, base, errors)
     labeled = tuple(
@@ -343,11 +341,11 @@ def _names(file: Path) -> tuple[str, ...]:
 
 
 def _read(
-    read: Callable[[Path, str], _T], files: Sequence[Path], progress: bool = False
-) -> tuple[dict[Path, _T], list[ImageError]]:
+    files: Sequence[Path], progress: bool = False
+) -> tuple[dict[Path, ImageInput], list[ImageError]]:
     """The images that can be read, and an error for each of the others."""
     images, errors = {}, []
-    for file, image in zip(files, read_many(read, files, progress), strict=True):
+    for file, image in zip(files, read_many(files, progress), strict=True):
         if isinstance(image, ImageError):
             errors.append(image)
         else:

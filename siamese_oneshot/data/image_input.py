@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,6 @@ MANY = 200  # images that are worth a progress bar
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "ICO")
 _ALPHA_OR_ZERO = ("BMP", "ICO")  # many programs write zeros for "no alpha"
 _PARTS = {"TIFF": "pages", "GIF": "frames", "PNG": "frames", "WEBP": "frames", "AVIF": "frames"}
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class ImageError(UserError):
@@ -104,17 +102,16 @@ def read_input(source: ImageSource, name: str = "the image") -> ImageInput:
 
 
 def read_many(
-    read: Callable[[_T, str], _R], sources: Sequence[_T], progress: bool = False
-) -> list[_R | ImageError]:
-    """Read images in several threads; returns each image, or the error for it, in order.
+    sources: Sequence[ImageSource], progress: bool = False
+) -> list[ImageInput | ImageError]:
+    """`read_input` of each source in several threads; each image, or the error for it, in order.
 
-    ``read``, such as `read_input`, takes a source and a name for messages. With ``progress`` a
-    progress bar is shown if there are many images.
+    With ``progress`` a progress bar is shown if there are many images.
     """
 
-    def read_one(index: int) -> _R | ImageError:
+    def read_one(index: int) -> ImageInput | ImageError:
         try:
-            return read(sources[index], f"image {index + 1}")
+            return read_input(sources[index], f"image {index + 1}")
         except ImageError as error:
             return error
 

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from siamese_oneshot.models import convolution
 from siamese_oneshot.models.convolution import (
     Convolution,
-    Shape,
     _exact_waves,
     fourier_conv2d,
+    fourier_gain,
     unrolled_conv2d,
 )
 from siamese_oneshot.models.encoders import ConvEncoder
@@ -303,12 +303,9 @@ def test_auto_unrolls_the_kernel_of_one_channel(
 
 def test_work_by_hand() -> None:
     """8x8 images, 3x3 kernels, valid: 6x6 outputs; 5 by 8 frequencies of two numbers each."""
-    shape = Shape(8, 8, 3, 0)
-    assert shape.direct_work(3, 4, 5) == 3 * 4 * 5 * 9 * 36
     images = 3 * 4 * (10 * 8 * 8 + 5 * 16 * 16)  # rows, then columns
     kernels = 4 * 5 * 2 * (10 * 3 * 3 + 5 * 16 * 6)
     outputs = 3 * 5 * (10 * 6 * 6 + 5 * 16 * 12)
     moves = 144 * 40 * (3 * 4 + 2 * 4 * 5 + 3 * 5)
     work = 40 * 4 * 3 * 4 * 5 + images + kernels + outputs + moves
-    assert shape.fourier_work(3, 4, 5) == work
-    assert shape.gain(3, 4, 5) == pytest.approx(3 * 4 * 5 * 9 * 36 / work)
+    assert fourier_gain(3, 4, 5, 8, 8, 3, 0) == 3 * 4 * 5 * 9 * 36 / work
