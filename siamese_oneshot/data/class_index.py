@@ -40,9 +40,6 @@ class ClassIndex:
         character: int64 ``(K,)``: the first class that shows the same character. It is the class
             itself except in the ``duplicate_classes`` of the dataset.
         alphabet_characters: int64 ``(A,)``: number of different characters of each alphabet.
-
-    Raises:
-        UserError: If there is no image.
     """
 
     def __init__(self, dataset: CharacterDataset, indices: Tensor) -> None:
@@ -103,11 +100,7 @@ class ClassIndex:
         return [name for k, name in enumerate(self.alphabet_names) if k not in eligible]
 
     def require_alphabets(self, way: int, drawers: int = 1) -> list[int]:
-        """The eligible alphabets, at least one.
-
-        Raises:
-            ArgumentError: If there is none.
-        """
+        """The eligible alphabets, at least one."""
         if eligible := self.eligible_alphabets(way, drawers):
             return eligible
         largest = int(self.alphabet_characters.max())

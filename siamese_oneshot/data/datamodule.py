@@ -230,11 +230,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self.warnings += (message,)
 
     def train_dataloader(self) -> DataLoader[BatchSpec]:
-        """Training batches as `BatchSpec`, in the order of the run.
-
-        Raises:
-            ArgumentError: Worker processes are asked for where they cannot hand over a batch.
-        """
+        """Training batches as `BatchSpec`, in the order of the run."""
         if self.num_workers and sys.platform == "linux" and not os.access(_SHARED_MEMORY, os.W_OK):
             raise ArgumentError(
                 "num_workers",

@@ -50,9 +50,6 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         source: Name of the data source, such as ``omniglot``.
         duplicate_classes: Sets of class names that show one character. No two of a set form a
             "different" pair or meet in an episode.
-
-    Raises:
-        ValueError: If the shapes or dtypes do not agree.
     """
 
     pixels: Tensor
@@ -148,10 +145,8 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
     ) -> CharacterDataset:
         """A dataset in which every drawer has drawn every character.
 
-        Args:
-            pixels: uint8 ``(n, height, width)``, by alphabet, character and drawer.
-            characters: Number of characters of each alphabet.
-            n_drawers, source: Drawers of each character; name of the data source.
+        ``pixels`` are uint8 ``(n, height, width)``, by alphabet, character and drawer;
+        ``characters`` is the number of characters of each alphabet.
         """
         counts = torch.tensor(list(characters.values()))
         n_classes = int(counts.sum())
@@ -196,11 +191,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
     def indices(
         self, alphabets: Sequence[str] | None = None, drawers: Sequence[int] | None = None
     ) -> Tensor:
-        """int64, ascending: the images of these alphabets by these drawers (None: all).
-
-        Raises:
-            ArgumentError: If an alphabet does not exist.
-        """
+        """int64, ascending: the images of these alphabets by these drawers (None: all)."""
         keep = torch.ones(len(self), dtype=torch.bool)
         if alphabets is not None:
             unknown = sorted(set(alphabets) - set(self.alphabet_names))
@@ -285,11 +276,7 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         return copies
 
     def joined(self, extra: CharacterDataset) -> CharacterDataset:
-        """This dataset followed by another one with images of the same size.
-
-        Raises:
-            ValueError: If the sizes differ, or both have an alphabet of one name.
-        """
+        """This dataset followed by another one with images of the same size."""
         twice = sorted(set(self.alphabet_names) & set(extra.alphabet_names))
         if twice:
             raise ValueError(f"both datasets have {', '.join(twice)}")

@@ -59,14 +59,7 @@ def sample_runs(
     Alphabets in which no two drawers have ``way`` characters in common are excluded
     (``class_index.excluded_alphabets`` names them).
 
-    Args:
-        class_index: The part to draw from.
-        runs: Number of runs.
-        generator: Source of randomness.
-        way: Characters in a run.
-
-    Returns:
-        ``runs * way`` one-shot episodes; the supports of each run are in a random order.
+    Returns ``runs * way`` one-shot episodes; the supports of each run are in a random order.
 
     Raises:
         ArgumentError: If no alphabet is large enough.
@@ -97,9 +90,7 @@ def sample_episodes(
     """Independent N-way K-shot episodes, across all alphabets or within one.
 
     Args:
-        class_index: The part to draw from.
-        episodes: Number of episodes.
-        generator: Source of randomness.
+        class_index, episodes, generator: What to draw from, how many, and source of randomness.
         way: Distinct classes in an episode.
         shot: Support images per class, by drawers other than the query's.
         within_alphabet: Take all classes of an episode from one alphabet, each alphabet equally
@@ -145,15 +136,7 @@ def sample_alphabet_batch(
     Every character by one drawer can be looked for among all characters by another drawer, so that
     a few images give the comparisons of many one-shot episodes.
 
-    Args:
-        class_index: The part to draw from.
-        alphabets: Distinct alphabets.
-        characters: Distinct characters of each alphabet.
-        drawers: Distinct drawers of each alphabet.
-        generator: Source of randomness.
-
-    Returns:
-        int64 ``(alphabets, characters, drawers)`` image indices.
+    Returns image indices, int64 ``(alphabets, characters, drawers)``, all distinct.
 
     Raises:
         ArgumentError: If too few alphabets have that many characters by that many drawers.

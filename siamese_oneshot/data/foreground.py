@@ -650,13 +650,6 @@ def _quantile(values: Floats, q: float) -> float:
     return float(np.partition(values, index, axis=None)[index])
 
 
-def _scale(squared: Floats, q: float, least: float = 4e-4) -> float:
-    """Six times the quantile of squared distances, or the least scale, which needs no sorting."""
-    if np.count_nonzero(6 * squared <= least) > int(q * (squared.size - 1)):
-        return least  # most of the background has one color
-    return 6 * _quantile(squared, q)
-
-
 def _background_color(colors: Floats, region: Mask) -> Floats:
     """Fit a quadratic surface to the background's color ``(h, w, 3)``, robust to strokes.
 
@@ -682,7 +675,7 @@ def _background_color(colors: Floats, region: Mask) -> Floats:
         basis, samples = basis.astype(float), colors[rows, columns].T.astype(float)
         for _ in range(n_fits):
             squared = ((samples - surface[:n_terms].T @ basis) ** 2).sum(0)
-            weight = 1 / (1 + squared / _scale(squared, q)) ** 2
+            weight = 1 / (1 + squared / max(4e-4, 6 * _quantile(squared, q))) ** 2
             weighted = basis * weight
             # A small ridge penalty keeps the fit to a few pixels well-posed.
             ridge = np.diag([0.0, *[1e-3 * weight.sum()] * (n_terms - 1)])

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -228,9 +228,10 @@ def _reading_code() -> str:
 def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:
     """Read ``class/image`` or, in a folder without such folders, ``class.png``.
 
+    Files or folders of one name, such as ``a.png`` and ``a.jpg``, hold images of one class.
+
     Raises:
-        FolderError: If the folder is missing, holds no usable image, or holds two files or folders
-            for one class.
+        FolderError: If the folder is missing or holds no usable image.
     """
     base = _folder(root, SUPPORT_LAYOUT)
     files, errors = _walk(base, 1, follow_links=True)
@@ -242,17 +243,10 @@ def load_supports(root: str | Path, progress: bool = False) -> LabeledImages:
     images, unread = _read(files, progress)
     errors += unread + _unusable(files, images, base)
     _require(images, base, errors, SUPPORT_LAYOUT)
-    owners = {file: file.parent if in_classes else file for file in images}
-    names = {one: class_name(one.name if in_classes else one.stem) for one in owners.values()}
-    origins: dict[str, list[Path]] = defaultdict(list)
-    for one, name in names.items():
-        origins[name].append(one)
-    for name, paths in origins.items():
-        if len(paths) > 1:
-            several = " and ".join(printable(path) for path in sorted(paths))
-            remedy = "" if in_classes else " or put both into a folder of that name"
-            raise FolderError(f"{several} are both the class {printable(name)}: rename one{remedy}")
-    labeled = tuple((names[owners[file]], image) for file, image in images.items())
+    labeled = tuple(
+        (class_name(file.parent.name if in_classes else file.stem), image)
+        for file, image in images.items()
+    )
     return LabeledImages(labeled, tuple(errors))
 
 

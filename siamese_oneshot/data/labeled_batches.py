@@ -19,16 +19,9 @@ _EPISODES, _PAIRS, _WAY = 1000, 2000, 20
 def group_by_class(images: Tensor, labels: Tensor) -> tuple[Tensor]:
     """Arrange a batch as one alphabet, for the losses over the episodes of a batch.
 
-    Args:
-        images: ``(n, 1, h, w)``.
-        labels: int64 ``(n,)``.
-
-    Returns:
-        Images ``(1, classes, k, 1, h, w)``: the first ``k`` images of each class with at least two,
-        where ``k`` is the size of the smallest of these classes.
-
-    Raises:
-        ArgumentError: If fewer than two classes have two images.
+    From images ``(n, 1, h, w)`` and labels ``(n,)`` it makes images ``(1, classes, k, 1, h, w)``:
+    the first ``k`` images of each class with at least two, where ``k`` is the size of the smallest
+    of these classes.
     """
     classes, counts = labels.unique(return_counts=True)
     kept = counts >= 2
@@ -44,16 +37,8 @@ def pair_up(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Make verification pairs of a batch, for the losses over pairs.
 
     Each image is paired with the next image of its class and with the next image of another class.
-
-    Args:
-        images: ``(n, 1, h, w)``.
-        labels: int64 ``(n,)``.
-
-    Returns:
-        First images, second images ``(m, 1, h, w)``, and float32 ``(m,)``: 1 same, 0 different.
-
-    Raises:
-        ArgumentError: If the batch holds no pair of one kind.
+    From images ``(n, 1, h, w)`` and labels ``(n,)`` it makes first images, second images
+    ``(m, 1, h, w)``, and float32 ``(m,)``: 1 same, 0 different.
     """
     n = len(labels)
     step = torch.arange(1, n, device=labels.device)
@@ -76,12 +61,8 @@ def pair_up(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def tasks_of_labels(labels: Tensor, seed: int = 2015) -> EvalTasks:
     """Draw 1,000 one-shot episodes of 20 ways, or of all classes, and 2,000 verification pairs.
 
-    Args:
-        labels: int64 ``(n,)``, of images 0 … n-1. Classes with one image are left out.
-        seed: Of the draws; equal labels give equal tasks.
-
-    Raises:
-        ArgumentError: If fewer than two classes have two images.
+    Labels are int64 ``(n,)``, of images 0 … n-1. Classes with one image are left out. Equal labels
+    give equal tasks.
     """
     classes, numbers, counts = labels.cpu().unique(return_inverse=True, return_counts=True)
     indices = (counts[numbers] >= 2).nonzero().flatten()

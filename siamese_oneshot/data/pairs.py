@@ -49,15 +49,9 @@ def sample_pairs(
     are uniform. The second image is another image of that class, or an image of another class that
     shows another character.
 
-    Args:
-        class_index: The part to draw from.
-        n: Number of pairs; if odd, there is one more different pair.
-        generator: Source of randomness.
-        within_alphabet: Draw the other class of a "different" pair from the same alphabet, instead
-            of from a uniformly drawn alphabet.
-
-    Returns:
-        The pairs in random order.
+    With ``within_alphabet`` the other class of a "different" pair is drawn from the same alphabet,
+    otherwise from a uniformly drawn alphabet. If ``n`` is odd, there is one more different pair.
+    The order is random.
 
     Raises:
         UserError: If a class has one image, or an alphabet (or the whole part) has one class.

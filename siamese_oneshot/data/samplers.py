@@ -57,13 +57,6 @@ class BatchSpec:
         All parts have the same size, and pairs and alphabets are not split. The mean of the parts'
         losses is the loss of the batch unless a loss compares images of different alphabets or
         pairs, as batch normalization and ``bce_all_pairs`` do.
-
-        Args:
-            rank: 0 … ``world_size - 1``.
-            world_size: Number of processes.
-
-        Raises:
-            ArgumentError: If the batch cannot be divided evenly.
         """
         unit, axis = ("alphabets", 0) if self.same is None else ("pairs", 1)
         count = self.indices.shape[axis]
@@ -103,10 +96,7 @@ class TrainingSampler(Protocol):
     ) -> Dataset[BatchSpec]:
         """Bind to the training images and a seed; called once.
 
-        Args:
-            class_index: The training images.
-            seed: Seed of the batches.
-            synthetic: Generated alphabets to mix in, if there are any (``n_synthetic``).
+        ``synthetic`` are generated alphabets to mix in, if there are any (``n_synthetic``).
 
         Returns:
             A dataset whose length is an epoch, and whose item k is batch k of the run, counted over
@@ -126,9 +116,6 @@ class PairSampler(Dataset[BatchSpec]):
         n_augmented_copies: Augmented copies of each fixed pair in addition to the plain one (paper:
             8). Their augmentations are drawn once.
         augmentation: None for plain images. Each image has a draw of its own.
-
-    Raises:
-        ArgumentError: If an argument is out of range or lacks another one.
     """
 
     kind = "pairs"
@@ -231,9 +218,6 @@ class EpisodeSampler(Dataset[BatchSpec]):
             probability of one more.
         n_composite: Mean number of a batch's alphabets with composite characters, each made of two
             characters of the alphabet; a fraction is the probability of one more.
-
-    Raises:
-        ArgumentError: If an argument is out of range or does not fit another one.
     """
 
     kind = "episode"
@@ -279,11 +263,7 @@ class EpisodeSampler(Dataset[BatchSpec]):
     def prepare(
         self, class_index: ClassIndex, seed: int, synthetic: ClassIndex | None = None
     ) -> EpisodeSampler:
-        """Bind to the training images, a seed and generated alphabets.
-
-        Raises:
-            ArgumentError: If the images cannot fill a batch.
-        """
+        """Bind to the training images, a seed and generated alphabets."""
         self.class_index, self.seed, self.synthetic = class_index, seed, synthetic
         for extra in range(1 + (self.n_synthetic % 1 > 0)):
             self._draw_indices(generator_for(seed, 2, 0), math.floor(self.n_synthetic) + extra)

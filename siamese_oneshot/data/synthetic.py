@@ -108,9 +108,6 @@ def draw_alphabets(config: SyntheticConfig, size: int = SIDE, first: int = 0) ->
 
     Alphabet k depends on ``config`` and k, but not on how many alphabets are generated; ``first``
     is the number of the first one, from 0.
-
-    Raises:
-        ArgumentError: If there is no alphabet, or ``size`` is below 8.
     """
     check.integer("n_alphabets", config.n_alphabets, 1)
     check.integer("size", size, 8)

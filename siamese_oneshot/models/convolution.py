@@ -43,9 +43,6 @@ class Convolution(nn.Conv2d):
             in that of the weights; ``auto`` uses it on a CPU for batches in float32, or bfloat16
             with AVX-512, for which it is faster.
 
-    Raises:
-        ArgumentError: If the implementation is unknown.
-
     Shape:
         - images: ``(n, in_channels, height, width)``.
         - output: ``(n, out_channels, out_height, out_width)``.

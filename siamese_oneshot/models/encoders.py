@@ -115,9 +115,6 @@ class ConvEncoder(Encoder):
             global embedding; 0 for none. ``CrossAttention`` compares them.
         dropout: Dropout rate of the input of ``dense``.
 
-    Raises:
-        ArgumentError: If the lists differ in length, or a layer does not fit its input.
-
     Shape:
         - images: ``(n, 1, image_size, image_size)``, 0 (background) … 1 (foreground).
         - output: ``(n, embedding_dim)``.
@@ -246,9 +243,6 @@ class ResidualEncoder(Encoder):
         kernel: Side of the stem's kernel.
         stride: Stride of the stem.
         local_dim: As for ``ConvEncoder``, as are the arguments that follow.
-
-    Raises:
-        ArgumentError: If the lists differ in length, or the image is too small for the stages.
 
     Shape:
         - images: ``(n, 1, image_size, image_size)``, 0 (background) … 1 (foreground).

@@ -109,9 +109,6 @@ class Relation(nn.Module):
         channels: Filters of both convolutions.
         hidden: Units of the first fully connected layer.
 
-    Raises:
-        ArgumentError: If the embeddings do not end in a square map of 4x4 or more.
-
     Shape:
         - first, second: ``(..., embedding_dim)``, broadcast against each other.
         - output: ``(...)``.

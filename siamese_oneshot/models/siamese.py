@@ -51,9 +51,7 @@ class SiameseNetwork(nn.Module):
     def score_class(self, query: Tensor, supports: Tensor) -> Tensor:
         """Logits ``(...)`` of "same class" as several support images.
 
-        Args:
-            query: Embeddings ``(..., embedding_dim)``.
-            supports: Embeddings ``(..., shot, embedding_dim)`` of one class each, broadcast.
+        Of queries ``(..., embedding_dim)`` and supports ``(..., shot, embedding_dim)``, broadcast.
         """
         own = getattr(self.similarity, "score_class", None)
         return mean_of_shots(self.score, query, supports) if own is None else own(query, supports)
@@ -116,16 +114,7 @@ def build_model(
 
 
 def per_layer(argument: str, setting: LayerSetting, layers: Iterable[str]) -> dict[str, float]:
-    """Resolve a setting to one number for each layer.
-
-    Args:
-        argument: Name of the setting, for errors.
-        setting: A number, or a mapping from layer names; ``default`` stands for unnamed layers.
-        layers: Names of all layers, in order.
-
-    Raises:
-        ArgumentError: If a layer does not exist or has no number, or a number is negative.
-    """
+    """Resolve a setting, which errors call ``argument``, to one number for each layer."""
     check_per_layer(argument, setting)
     names = list(layers)
     if not isinstance(setting, Mapping):

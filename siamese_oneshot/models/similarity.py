@@ -57,11 +57,7 @@ class WeightedL1(nn.Module):
 
 
 def side_of_map(embedding_dim: int, global_dim: int, local_dim: int) -> int:
-    """Locations along a side of the map of local descriptors that ends an embedding.
-
-    Raises:
-        ArgumentError: If there is no square map.
-    """
+    """Locations along a side of the map of local descriptors that ends an embedding."""
     locations, rest = divmod(embedding_dim - global_dim, local_dim)
     size = math.isqrt(max(locations, 0))
     if rest or size < 1 or size**2 != locations:
@@ -95,10 +91,6 @@ class CrossAttention(nn.Module):
         match_weight_init: Initial weight of the pooled similarities, shared among the heads.
         logit_scale_init: Initial scale of the dot products in the softmax.
         channelwise_l1: Whether to compare descriptors by channel, too. These weights start at 0.
-
-    Raises:
-        ArgumentError: If the embeddings do not end in a square map of descriptors, or ``heads``
-            does not divide ``local_dim``.
 
     Shape:
         - first, second: ``(..., embedding_dim)``, broadcast against each other.

@@ -45,9 +45,6 @@ def predict(
         on_error: ``skip`` images that cannot be used, or ``stop`` and write nothing.
         output_dir: A folder; None for ``outputs/predict/<time>``.
         trust: See `OneShotClassifier.from_pretrained`.
-
-    Raises:
-        UserError: If an argument, the network or the images cannot be used.
     """
     start = time.monotonic()
     settings: dict[str, Any] = {"weights": weights, "support": support, "query": query}
@@ -95,11 +92,7 @@ def predict(
 def compare(
     pair: Sequence[str | Path], weights: str | Path = "pretrained", trust: Collection[str] = ()
 ) -> float:
-    """Print and return the probability that two images show the same symbol; write nothing.
-
-    Raises:
-        UserError: If there are not two images, or they or the network cannot be used.
-    """
+    """Print and return the probability that two images show the same symbol; write nothing."""
     paths = check.names("pair", pair)
     if len(paths) != 2:
         raise ArgumentError("pair", list(paths), "two images: pair=[a.png,b.png]")

@@ -8,7 +8,6 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 
-from siamese_oneshot.data import foreground
 from siamese_oneshot.data.foreground import CENTER, EXTENT, NoForeground, normalize
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -429,13 +428,3 @@ def test_omniglots_own_files_are_not_changed_and_enlarged_ones_keep_their_shape(
     assert np.mean(equal) > 0.97
     assert np.median(match) > 0.95
     assert np.mean(np.array(match) > 0.85) > 0.9
-
-
-@pytest.mark.parametrize("q", [0.15, 0.3])
-def test_the_scale_of_a_fit_is_that_of_the_sorted_distances(q: float) -> None:
-    rng = np.random.default_rng(0)
-    for size in (1, 2, 7, 100):
-        for spread in (0.0, 1e-6, 1e-4, 1.0):
-            squared = spread * rng.random(size) + 4e-4 / 6 * rng.integers(3, size=size)
-            expected = max(4e-4, 6 * np.sort(squared)[int(q * (size - 1))])
-            assert foreground._scale(squared, q) == expected

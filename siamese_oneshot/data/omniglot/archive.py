@@ -1,6 +1,7 @@
 """Reads and verifies Omniglot's zips or folders: the two image sets, Lake's runs and strokes.
 
-Nothing is unpacked to disk, so that no name in a zip can reach outside a folder.
+Whatever is missing, unexpected or wrong raises `OmniglotFaulty`. Nothing is unpacked to disk, so
+that no name in a zip can reach outside a folder.
 """
 
 from __future__ import annotations
@@ -47,9 +48,6 @@ class Archive(AbstractContextManager["Archive"]):
 
     Attributes:
         names: Sorted, with ``/`` between the parts; without hidden files and ``__MACOSX``.
-
-    Raises:
-        OmniglotFaulty: If it cannot be read as a zip.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +64,7 @@ class Archive(AbstractContextManager["Archive"]):
                 self._zip = zipfile.ZipFile(path)
                 names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
         except zipfile.BadZipFile as fault:
-            raise OmniglotFaulty(f"it is not a zip file: {fault}{_web_page(path)}") from fault
+            raise OmniglotFaulty(f"it is not a zip file: {fault}") from fault
         except (OSError, ValueError, NotImplementedError, IndexError) as fault:
             # An IndexError is a member without a name.
             raise OmniglotFaulty(f"it cannot be read: {fault}") from fault
@@ -78,11 +76,7 @@ class Archive(AbstractContextManager["Archive"]):
         )
 
     def read(self, name: str) -> bytes:
-        """The content of one file.
-
-        Raises:
-            OmniglotFaulty: If it is damaged, or larger than any file of Omniglot.
-        """
+        """The content of one file."""
         try:
             # The size in a zip's header may be wrong.
             with self._zip.open(name) if self._zip else open(self.path / name, "rb") as file:
@@ -105,11 +99,7 @@ def holds_runs(folder: Path) -> bool:
 
 
 def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
-    """One image: bool (105, 105), True for foreground (black).
-
-    Raises:
-        OmniglotFaulty: If it is not a 105×105 PNG in black and white.
-    """
+    """One image: bool (105, 105), True for foreground (black)."""
     data = archive.read(name)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
@@ -132,9 +122,6 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
 
     They are sorted by alphabet, character and drawer, which are read from the end of each name
     (``Greek/character03/0396_07.png``); the folders above do not matter.
-
-    Raises:
-        OmniglotFaulty: What is missing, unexpected or wrong.
     """
     rows, faults = [], []
     for name in member_names(archive, expected):
@@ -155,11 +142,7 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
 
 
 def member_names(archive: Archive, expected: ImageSet, suffix: str = "png") -> list[str]:
-    """The names of a set's files, by alphabet, character and drawer; none else may be there.
-
-    Raises:
-        OmniglotFaulty: What is missing or unexpected.
-    """
+    """The names of a set's files, by alphabet, character and drawer; none else may be there."""
     found, other = defaultdict[str, list[str]](list), []
     for name in archive.names:
         pieces = PurePosixPath(name).parts
@@ -192,9 +175,6 @@ def decode_runs(
     """Lake's runs, int64 ``(3, 20, 20)``: queries, supports and answers as in `LakeRuns`.
 
     Each image is found by its pixels in ``evaluation``, uint8 ``(n, 1379)``, the bit-packed set.
-
-    Raises:
-        OmniglotFaulty: What is missing or wrong.
     """
     indices = {
         row.tobytes(): index for index, row in enumerate(evaluation, edition.background.count)
@@ -240,9 +220,3 @@ def _answers(archive: Archive, name: str) -> list[int]:
     if len(pairs) != WAY or sorted(answer) != numbers or sorted(answer.values()) != numbers:
         raise OmniglotFaulty(f"{name} does not pair item01 … item20 with class01 … class20")
     return [answer[item] for item in range(WAY)]
-
-
-def _web_page(path: Path) -> str:
-    with open(path, "rb") as handle:
-        start = handle.read(64).lstrip().lower()
-    return " (it is a web page)" if start.startswith((b"<!doctype", b"<html")) else ""

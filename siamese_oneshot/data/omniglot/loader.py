@@ -13,7 +13,7 @@ import logging
 import os
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -120,7 +120,7 @@ def load_omniglot(
         OmniglotFaulty: If the files found are incomplete or damaged, and no others are available.
     """
     home = cache.cache_home(cache_dir)
-    search = _Search(None if root is None else _root_place(root), home, download)
+    search = Search(None if root is None else _root_place(root), home, download)
     digests = [EDITION.background.digest, EDITION.evaluation.digest, EDITION.runs_digest]
     metadata = {"data": "omniglot", "digests": digests}
     path = home / f"omniglot-v{cache.FORMAT}.bits"
@@ -168,11 +168,11 @@ def candidates(folder: Path, part: str) -> list[Path]:
     return found
 
 
-def _missing(folder: Path) -> str:
+def _missing(folder: Path, parts: Sequence[str]) -> str:
     """What a folder lacks, for a message; empty if it has something for every part."""
     if not os.path.isdir(folder):
         return "it is not a folder" if os.path.exists(folder) else "no such folder"
-    lacking = [part for part in PARTS if not candidates(folder, part)]
+    lacking = [part for part in parts if not candidates(folder, part)]
     return "it has no " + ", ".join(f"{part}.zip or {part}/" for part in lacking) if lacking else ""
 
 
@@ -181,38 +181,50 @@ def _root_place(root: str | Path) -> Place:
     place = Place(Path(root).expanduser().absolute(), "root")
     if not all(candidates(place.path, part) for part in PARTS[:2]):
         message = (
-            f"{_missing(place.path)} ({place.path})\nPut images_background, images_evaluation and "
-            f"all_runs there, as zips or unpacked ({REPOSITORY}/tree/master/python), or leave it "
-            "out to search for Omniglot and download it."
+            f"{_missing(place.path, PARTS)} ({place.path})\nPut images_background, "
+            f"images_evaluation and all_runs there, as zips or unpacked "
+            f"({REPOSITORY}/tree/master/python), or leave it out to search for Omniglot and "
+            "download it."
         )
         raise ArgumentError("root", str(root), message=message)
     return place
 
 
-class _Search:
+class Search:
     """One search for Omniglot's files: decodes the first valid file of each part.
 
     The images must come from ``root``, if it is given. Downloads go to ``omniglot`` in ``home``.
     """
 
-    def __init__(self, root: Place | None, home: Path, may_download: bool) -> None:
+    def __init__(
+        self,
+        root: Place | None,
+        home: Path,
+        may_download: bool = False,
+        parts: Sequence[str] = PARTS,
+    ) -> None:
         self.root = root
         self.downloads = home / "omniglot"
-        self.may_download = may_download
+        self.may_download, self.parts = may_download, parts
         self.places = [root] if root else search_places(ROOT_VARIABLE, "omniglot", home)
         self.faults: list[str] = []
 
     def decode(self) -> dict[str, cache.Array]:
         """The three arrays of the cache: both image sets and the runs."""
         for path, name in self.places:
-            if name == f"${ROOT_VARIABLE}" and (lacking := _missing(path)):
+            if name == f"${ROOT_VARIABLE}" and (lacking := _missing(path, PARTS)):
                 log.warning("%s=%s: %s; trying the next location", name, path, lacking)
-        background = self._part(PARTS[0], lambda a: decode_set(a, EDITION.background))
-        evaluation = self._part(PARTS[1], lambda a: decode_set(a, EDITION.evaluation))
-        runs = self._part(PARTS[2], lambda a: decode_runs(a, evaluation, EDITION))
+        background = self.part(PARTS[0], lambda a: decode_set(a, EDITION.background))
+        evaluation = self.part(PARTS[1], lambda a: decode_set(a, EDITION.evaluation))
+        runs = self.part(PARTS[2], lambda a: decode_runs(a, evaluation, EDITION))
         return {"background": background, "evaluation": evaluation, "runs": runs}
 
-    def _part(self, part: str, decode: Callable[[Archive], T]) -> T:
+    def part(self, part: str, decode: Callable[[Archive], T]) -> T:
+        """What ``decode`` makes of the first valid file of a part.
+
+        Raises:
+            OmniglotUnavailable, OmniglotFaulty: Without one; the message lists every place.
+        """
         folders = [place.path for place in self.places]
         if self.root and part == "all_runs":  # only the images must be the root's
             folders.append(self.downloads)
@@ -236,17 +248,17 @@ class _Search:
     def _error(self, part: str, download_status: str) -> OmniglotFaulty | OmniglotUnavailable:
         """Faulty if the user has files of any part; else unavailable."""
         own = [place.path for place in self.places if place.path != self.downloads]
-        anything = any(candidates(path, name) for path in own for name in PARTS)
+        anything = any(candidates(path, name) for path in own for name in self.parts)
         kind = OmniglotFaulty if anything else OmniglotUnavailable
         lines = [f"Omniglot is not available: no usable {part}.zip or {part}/. Searched in"]
         if not self.root and not os.environ.get(ROOT_VARIABLE):
             lines.append(f"  ${ROOT_VARIABLE}: not set")
         for path, name in self.places:
-            lines.append(f"  {name} ({path}): {_missing(path) or 'see below'}")
+            lines.append(f"  {name} ({path}): {_missing(path, self.parts) or 'see below'}")
         lines += [f"  not usable: {fault}" for fault in self.faults]
         lines += [
             f"  {download_status}",
-            "What to do: put images_background.zip, images_evaluation.zip and all_runs.zip (from "
+            f"What to do: put {', '.join(f'{name}.zip' for name in self.parts)} (from "
             f"{REPOSITORY}/tree/master/python; all_runs.zip is in its folder "
             "one-shot-classification) into ./data/omniglot, or give their folder as root or in "
             f"{ROOT_VARIABLE}, or use generated alphabets (data=synthetic, SyntheticDataModule).",
@@ -278,23 +290,14 @@ def download(part: str, folder: Path) -> Path:
 
 def open_https(url: str) -> Any:
     """Open an address for reading; it, and those that it redirects to, must be https."""
-    _require_https(url)
-    return urllib.request.build_opener(_HttpsOnly).open(url, timeout=SILENCE_SECONDS)
-
-
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect to an unencrypted address."""
-
-    def redirect_request(self, *arguments: Any, **named: Any) -> urllib.request.Request | None:
-        request = super().redirect_request(*arguments, **named)
-        if request is not None:
-            _require_https(request.full_url)
-        return request
-
-
-def _require_https(url: str) -> None:
-    if not url.startswith("https://"):
-        raise DownloadFailed(f"{url} is not an https address")
+    opener = urllib.request.OpenerDirector()
+    for handler in (  # all but those of other schemes
+        urllib.request.ProxyHandler, urllib.request.HTTPSHandler, urllib.request.UnknownHandler,
+        urllib.request.HTTPRedirectHandler, urllib.request.HTTPErrorProcessor,
+        urllib.request.HTTPDefaultErrorHandler,
+    ):  # fmt: skip
+        opener.add_handler(handler())
+    return opener.open(url, timeout=SILENCE_SECONDS)
 
 
 def _receive(answer: Any, handle: Any, part: str) -> None:

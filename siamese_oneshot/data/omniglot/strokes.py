@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,7 @@ from numpy.typing import NDArray
 from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.data.omniglot.archive import Archive, OmniglotFaulty, member_names
 from siamese_oneshot.data.omniglot.edition import OFFICIAL, SMALL1, SMALL2, ImageSet
-from siamese_oneshot.data.omniglot.loader import (
-    REPOSITORY,
-    ROOT_VARIABLE,
-    OmniglotUnavailable,
-    Place,
-    candidates,
-    search_places,
-)
+from siamese_oneshot.data.omniglot.loader import Place, Search
 from siamese_oneshot.utils import check
 
 SETS = {"strokes_background_small1": SMALL1, "strokes_background_small2": SMALL2}
@@ -51,30 +45,13 @@ def load_strokes(
         OmniglotUnavailable: If a set is nowhere.
         OmniglotFaulty: If a set is incomplete or damaged.
     """
+    place = None if root is None else Place(Path(root).expanduser().absolute(), "root")
+    search = Search(place, cache_home(), parts=sets)
     strokes: dict[int, list[Stroke]] = {}
     for part in sets:
         check.choice("sets", part, SETS)
-        path = _find(root, part)
-        try:
-            with Archive(path) as archive:
-                strokes |= _decode(archive, part)
-        except OmniglotFaulty as fault:
-            raise OmniglotFaulty(f"{path} is not used: {fault}") from fault
+        strokes |= search.part(part, partial(_decode, part=part))
     return dict(sorted(strokes.items()))
-
-
-def _find(root: str | Path | None, part: str) -> Path:
-    places = search_places(ROOT_VARIABLE, "omniglot", cache_home())
-    if root is not None:
-        places = [Place(Path(root).expanduser().absolute(), "root")]
-    for place in places:
-        if found := candidates(place.path, part):
-            return found[0]
-    searched = "\n".join(f"  {place.name} ({place.path})" for place in places)
-    raise OmniglotUnavailable(
-        f"There is no {part}.zip or {part}/. Searched in\n{searched}\nWhat to do: put it (from "
-        f"{REPOSITORY}/tree/master/python) into one of these folders."
-    )
 
 
 def _decode(archive: Archive, part: str) -> dict[int, list[Stroke]]:
