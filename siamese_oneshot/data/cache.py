@@ -10,7 +10,6 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 from torch import Tensor
 
+from siamese_oneshot.utils.hardware import in_threads
 from siamese_oneshot.utils.io import atomic_write
 
 Array = NDArray[Any]
@@ -60,9 +60,7 @@ def unpack(packed: Array, side: int) -> Tensor:
         bits = np.unpackbits(packed[part], axis=1, count=side * side)
         np.negative(bits, out=flat[part])  # 1 becomes 255
 
-    # Threads, because the first touch of so much memory can cost more than the unpacking.
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(unpack_from, range(0, len(packed), _UNPACKED_AT_ONCE)))
+    in_threads(unpack_from, range(0, len(packed), _UNPACKED_AT_ONCE))
     return torch.from_numpy(flat).view(-1, side, side)
 
 

@@ -1,4 +1,5 @@
 """The Siamese network, its losses and its optimizers, in plain PyTorch."""
+# ruff: noqa: F401
 
 from siamese_oneshot.models.encoders import ConvEncoder, DenseEncoder, Encoder, ResidualEncoder
 from siamese_oneshot.models.few_shot import Cosine, Relation, SquaredEuclidean
@@ -21,31 +22,3 @@ from siamese_oneshot.models.optimizers import (
 )
 from siamese_oneshot.models.siamese import SiameseNetwork, build_model, build_network
 from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
-
-__all__ = [
-    "AllPairsBCELoss",
-    "ConvEncoder",
-    "Cosine",
-    "CrossAttention",
-    "DenseEncoder",
-    "Encoder",
-    "EpisodicCrossEntropyLoss",
-    "EpisodicDistillationLoss",
-    "EpisodicHingeLoss",
-    "OptimizerSetup",
-    "PairBCELoss",
-    "PaperSGD",
-    "Relation",
-    "ResidualEncoder",
-    "SiameseNetwork",
-    "SquaredEuclidean",
-    "SupConLoss",
-    "WeightedL1",
-    "adam",
-    "adamw",
-    "build_loss",
-    "build_model",
-    "build_network",
-    "build_optimizer",
-    "paper_sgd",
-]

@@ -151,17 +151,17 @@ def fourier_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None, margin: 
     filters, rim = len(weight), 2 * margin - weight.shape[2] + 1
     out_height, out_width = height + rim, width + rim
     down, across = height + margin, width + margin  # periods: both edges share their zeros
-    half = down // 2 + 1
+    half, kind = down // 2 + 1, (images.dtype, images.device)
     maps = images.permute(0, 2, 3, 1).reshape(n, height, width * channels)
-    maps = _real_waves(down, margin, height, images) @ maps
+    maps = _waves(down, margin, height, *kind)[0] @ maps
     maps = maps.view(n * half, 2 * width, channels)
-    maps = _complex_waves(across, margin, width, images) @ maps
+    maps = _waves(across, margin, width, *kind)[1] @ maps
     maps = maps.view(n, half * across, 2 * channels).transpose(0, 1).contiguous()
     maps = maps @ _kernel_products(weight, (down, across), images.dtype)
     maps = maps.transpose(0, 1).reshape(n * half, 2 * across, filters)
-    maps = _complex_waves(across, 0, out_width, images).mT @ maps
+    maps = _waves(across, 0, out_width, *kind)[1].mT @ maps
     maps = maps.view(n, 2 * half, out_width * filters)
-    maps = _real_waves(down, 0, out_height, images).mT @ maps
+    maps = _waves(down, 0, out_height, *kind)[0].mT @ maps
     if bias is not None:
         maps += bias.to(maps).repeat(out_width)
     return maps.view(n, out_height, out_width, filters).permute(0, 3, 1, 2)
@@ -173,9 +173,10 @@ def _kernel_products(weight: Tensor, periods: tuple[int, int], dtype: torch.dtyp
     Returns ``(frequencies, 2 * channels, 2 * filters)``: all real parts, then all imaginary ones.
     """
     (down, across), (filters, channels, kernel, _) = periods, weight.shape
+    kind = weight.dtype, weight.device
     taps = weight.permute(2, 3, 1, 0).reshape(kernel, -1)
-    rows = _real_waves(down, 0, kernel, weight) @ taps
-    columns = _complex_waves(across, 0, kernel, weight).view(across, 2, 2 * kernel)
+    rows = _waves(down, 0, kernel, *kind)[0] @ taps
+    columns = _waves(across, 0, kernel, *kind)[1].view(across, 2, 2 * kernel)
     real, imaginary = columns.unbind(1)
     columns = torch.stack([real, -imaginary, imaginary, real], 1).view(4 * across, 2 * kernel)
     products = []
@@ -187,29 +188,20 @@ def _kernel_products(weight: Tensor, periods: tuple[int, int], dtype: torch.dtyp
     return torch.cat(products).view(-1, 2 * channels, 2 * filters)
 
 
-def _real_waves(period: int, start: int, size: int, like: Tensor) -> Tensor:
-    """The transform of real numbers at ``start`` ... ``start + size - 1`` of a period.
-
-    Returns ``(2 * (period // 2 + 1), size)``: a row for the real part of each frequency from 0 on,
-    followed by its imaginary part; negative frequencies are their conjugates.
-    """
-    return _exact_waves(period, start, size, like.dtype, like.device)[0]
-
-
-def _complex_waves(period: int, start: int, size: int, like: Tensor) -> Tensor:
-    """The same of complex numbers, all real parts before all imaginary ones.
-
-    Returns ``(2 * period, 2 * size)``.
-    """
-    return _exact_waves(period, start, size, like.dtype, like.device)[1]
-
-
 # Lists, not tensors: another default device may be set when the module is imported.
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)  # matrices cached during validation also serve training
-def _exact_waves(
+def _waves(
     period: int, start: int, size: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
+    """The transforms of numbers at ``start`` ... ``start + size - 1`` of a period, as matrices.
+
+    Returns:
+        Of real numbers, ``(2 * (period // 2 + 1), size)``: a row for the real part of each
+        frequency from 0 on, followed by its imaginary part; negative frequencies are their
+        conjugates. And of complex numbers, all real parts before all imaginary ones,
+        ``(2 * period, 2 * size)``.
+    """
     turns = torch.outer(torch.arange(period), torch.arange(start, start + size)) % period
     angles = turns.double() * (-2 * math.pi / period)
     real, imaginary = angles.cos(), angles.sin()

@@ -25,13 +25,7 @@ from siamese_oneshot.utils.errors import ArgumentError
 
 
 def build_loss(spec: str | Mapping[str, Any] = "episodic_ce_smooth", **changes: Any) -> Any:
-    """Build a loss by name, with the defaults of conf/loss.
-
-    Args:
-        spec: A name such as ``bce_pairs``; a mapping with ``name`` and the settings that differ;
-            or a description with ``_target_``.
-        **changes: Settings that differ, such as ``l2=1e-4``.
-    """
+    """Build a loss such as ``bce_pairs``, with the defaults of conf/loss; arguments: `describe`."""
     return build_option("loss", spec, **changes)
 
 

@@ -34,15 +34,10 @@ class OptimizerSetup:
 def build_optimizer(
     spec: str | Mapping[str, Any] = "adamw", **changes: Any
 ) -> Callable[[dict[str, nn.Module], int], OptimizerSetup]:
-    """Choose an optimizer by name, with the defaults of conf/optimizer.
+    """Choose an optimizer such as ``paper_sgd``, with the defaults of conf/optimizer.
 
-    Args:
-        spec: A name such as ``paper_sgd``; a mapping with ``name`` and the settings that differ;
-            or a description with ``_target_`` and ``_partial_: true``.
-        **changes: Settings that differ, such as ``lr=1e-3``.
-
-    Returns:
-        A function of the network's named layers and the number of training steps.
+    Arguments are those of `describe`; a description needs ``_partial_: true``. Returns a function
+    of the network's named layers and the number of training steps.
     """
     return build_option("optimizer", spec, **changes)
 

@@ -103,13 +103,7 @@ def build_network(
 def build_model(
     spec: str | Mapping[str, Any] = "resnet_cross_attention", **changes: Any
 ) -> SiameseNetwork:
-    """Build a network by name, with the defaults of conf/model.
-
-    Args:
-        spec: A name such as ``cross_attention`` or ``paper``; a mapping with ``name`` and the
-            settings that differ; or a description with ``_target_``.
-        **changes: Settings that differ, such as ``seed=1`` or ``encoder={"image_size": 64}``.
-    """
+    """Build a network such as ``paper``, with the defaults of conf/model; arguments: `describe`."""
     return build_option("model", spec, **changes)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from siamese_oneshot.models import convolution
 from siamese_oneshot.models.convolution import (
     Convolution,
-    _exact_waves,
+    _waves,
     fourier_conv2d,
     fourier_gain,
     unrolled_conv2d,
@@ -261,7 +261,7 @@ def test_the_same_batch_gives_the_same_bits(dtype: torch.dtype) -> None:
 
 
 def test_matrices_cached_in_validation_serve_training() -> None:
-    _exact_waves.cache_clear()
+    _waves.cache_clear()
     x, w, b = batch(9, 8, 3, torch.float32)
     with torch.inference_mode():
         fourier_conv2d(x, w, b, 1)
