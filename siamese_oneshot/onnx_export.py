@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from siamese_oneshot import classifier
-from siamese_oneshot.data import foreground
 from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.models.trained import TrainedModel
@@ -138,6 +137,8 @@ def export_page(trained: TrainedModel, file: Path, runtime: Path | None = None) 
     Raises:
         UserError: As for `export_onnx`, or there is no runtime, or it is another one.
     """
+    from siamese_oneshot.data import foreground  # imports SciPy and scikit-image
+
     parts = _runtime(runtime)
     with TemporaryDirectory() as folder:
         export_onnx(trained, Path(folder, "network.onnx"))

@@ -4,6 +4,7 @@ Strokes are found by their color distance from the background, so that color, po
 transparency and lighting do not matter. Their skeleton is then redrawn with Omniglot's pen at
 Omniglot's size and position, so that the image's size and the pen do not matter either. An image
 that has Omniglot's size, two levels and pen already keeps its strokes, their size and position.
+This module takes a second to import, so others import it where they need it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage as ndi
+from skimage.filters import threshold_otsu
+from skimage.morphology import skeletonize
 
 from siamese_oneshot.utils.errors import UserError
 
@@ -146,9 +150,6 @@ def _in_convention(rgba: NDArray[np.uint8]) -> tuple[Mask, float] | None:
     Opaque, 105×105, of two levels (but for JPEG's noise), with thin strokes that are about as wide,
     as large and as central as Omniglot's.
     """
-    from scipy.ndimage import distance_transform_edt
-    from skimage.morphology import skeletonize
-
     if rgba.shape[:2] != (SIDE, SIDE) or rgba[..., 3].min() < 255:
         return None
     levels = rgba[..., :3].mean(-1)
@@ -165,7 +166,7 @@ def _in_convention(rgba: NDArray[np.uint8]) -> tuple[Mask, float] | None:
         return None
     if center.min() < _CENTERS[0] or center.max() > _CENTERS[1]:
         return None
-    widths = distance_transform_edt(np.pad(ink, 1))[1:-1, 1:-1][skeletonize(ink)]
+    widths = ndi.distance_transform_edt(np.pad(ink, 1))[1:-1, 1:-1][skeletonize(ink)]
     pen = 2 * float(np.median(widths)) - 1 if widths.size else 0.0
     return (ink, pen) if _PENS[0] <= pen <= _PENS[1] else None
 
@@ -197,10 +198,8 @@ class _Found:
 
     def without(self, part: Mask, name: str) -> _Found:
         """The same without some of its pixels, and the rim that belongs to them."""
-        from scipy.ndimage import binary_dilation
-
         mask = self.mask & ~part
-        faint = binary_dilation(part, np.ones((3, 3)), iterations=2) & ~mask
+        faint = ndi.binary_dilation(part, np.ones((3, 3)), iterations=2) & ~mask
         return replace(
             self, strength=np.where(faint, 0, self.strength), mask=mask, sheet=self.sheet & ~faint,
             removed=(*self.removed, name),
@@ -261,9 +260,6 @@ def _sheet(colors: Floats) -> Mask | None:
 
     It is rectangular, and most of it is paper: a bold letter has holes as wide as its strokes.
     """
-    from scipy.ndimage import binary_erosion, binary_fill_holes, gaussian_filter, label
-    from skimage.filters import threshold_otsu
-
     height, width = colors.shape[:2]
     side = max(2, min(height, width) // 40)
     rim = np.ones((height, width), bool)
@@ -273,19 +269,19 @@ def _sheet(colors: Floats) -> Mask | None:
     other = np.abs(colors[::4, ::4] - np.median(colors[rim], axis=0)).max(-1) > MIN_CONTRAST
     if other.mean() < _MIN_SHEET_SHARE:
         return None
-    blurred = np.stack([gaussian_filter(colors[..., k], 1) for k in range(3)], -1)
+    blurred = np.stack([ndi.gaussian_filter(colors[..., k], 1) for k in range(3)], -1)
     distance = np.sqrt(((blurred - np.median(blurred[rim], axis=0)) ** 2).mean(-1))
     threshold = float(threshold_otsu(distance))
     if threshold < 2 * MIN_CONTRAST or _quantile(distance[rim], 0.9) > threshold:
         return None
-    components, count = label(distance > threshold)
+    components, count = ndi.label(distance > threshold)
     if not count:
         return None
     paper = components == np.bincount(components.ravel())[1:].argmax() + 1
-    filled = binary_fill_holes(paper)
+    filled = ndi.binary_fill_holes(paper)
     if filled.mean() < _MIN_SHEET_SHARE or _rectangularity(filled) < _RECTANGLE:
         return None
-    sheet = binary_erosion(filled, np.ones((3, 3)), iterations=3 + side // 2)
+    sheet = ndi.binary_erosion(filled, np.ones((3, 3)), iterations=3 + side // 2)
     holes = sheet & ~paper
     if paper.sum() < _PAPER * filled.sum() or not sheet.any():
         return None
@@ -333,27 +329,25 @@ def _in_shadow(colors: Floats, found: _Found) -> _Found | None:
     would hide bold strokes. It is used where the smooth surface leaves a wide part over that
     reaches the border, and strokes are darker than the shadow.
     """
-    from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
-
     side = min(found.mask.shape)
-    inner = minimum_filter(found.sheet, 5, mode="constant")
-    core = minimum_filter(inner, 5, mode="constant")
+    inner = ndi.minimum_filter(found.sheet, 5, mode="constant")
+    core = ndi.minimum_filter(inner, 5, mode="constant")
     border = found.sheet & ~inner
     size = side // _NARROW // 2 * 2 + 1
     if side < _MIN_SHEET or found.mask[border].mean() < _SHADE:
         return None
-    wide = maximum_filter(minimum_filter(found.mask, size), size)
+    wide = ndi.maximum_filter(ndi.minimum_filter(found.mask, size), size)
     if wide[border].mean() < _SHADE:
         return None
     gray = colors.mean(-1)
-    paper = minimum_filter(maximum_filter(gray, size), size)  # a closing
+    paper = ndi.minimum_filter(ndi.maximum_filter(gray, size), size)  # a closing
     strength = np.where(inner, (paper - gray) / np.maximum(paper, 0.05), 0).astype(np.float32)
     strength = _smooth(strength)
     threshold = _threshold(strength, found.sheet)
     mask = strength > threshold
     # Where a shadow's edge meets the border.
-    components, _ = label(mask, np.ones((3, 3)))
-    for number, window in enumerate(find_objects(components), 1):
+    components, _ = ndi.label(mask, np.ones((3, 3)))
+    for number, window in enumerate(ndi.find_objects(components), 1):
         piece = components[window] == number
         if max(piece.shape) < size and (piece & ~core[window]).any():
             mask[window] &= ~piece
@@ -370,15 +364,11 @@ def _in_shadow(colors: Floats, found: _Found) -> _Found | None:
 
 def _smooth(strength: Floats) -> Floats:
     """Without noise; smoothing would blur the strokes of small images."""
-    from scipy.ndimage import gaussian_filter
-
-    return gaussian_filter(strength, 0.8) if max(strength.shape) > _WORK // 2 else strength
+    return ndi.gaussian_filter(strength, 0.8) if max(strength.shape) > _WORK // 2 else strength
 
 
 def _threshold(strength: Floats, sheet: Mask) -> float:
     """Strokes are stronger than this, and than noise."""
-    from skimage.filters import threshold_otsu
-
     noise = max(_NOISE * _quantile(strength[sheet], 0.3), MIN_CONTRAST)
     if not (strength > noise).any():
         raise NoForeground("it has one color, or nothing stands out from the background")
@@ -387,9 +377,7 @@ def _threshold(strength: Floats, sheet: Mask) -> float:
 
 def _without_specks(mask: Mask) -> Mask:
     """Remove the components that are smaller than a dot of the same pen."""
-    from scipy.ndimage import label
-
-    components, count = label(mask, np.ones((3, 3)))
+    components, count = ndi.label(mask, np.ones((3, 3)))
     if count < 2:
         return mask
     areas = np.bincount(components.ravel())
@@ -403,10 +391,8 @@ def _without_specks(mask: Mask) -> Mask:
 
 def _without_surroundings(found: _Found) -> _Found:
     """Remove what surrounds a sheet: thick components along the border, unless nothing remains."""
-    from scipy.ndimage import label
-
     mask = found.mask
-    components, count = label(mask, np.ones((3, 3)))
+    components, count = ndi.label(mask, np.ones((3, 3)))
     border = np.concatenate([components[0], components[-1], components[:, 0], components[:, -1]])
     beside = np.bincount(border, minlength=count + 1) > _AT_BORDER * len(border)
     beside[0] = True
@@ -425,17 +411,17 @@ def _without_frame(found: _Found) -> _Found:
 
     A symbol may be such a rectangle, so it must be nearly as large as the image, and thin.
     """
-    from scipy.ndimage import binary_dilation, binary_fill_holes, find_objects, label
-
     mask = found.mask
-    components, _ = label(mask, np.ones((3, 3)))
-    for number, window in enumerate(find_objects(components), 1):
+    components, _ = ndi.label(mask, np.ones((3, 3)))
+    for number, window in enumerate(ndi.find_objects(components), 1):
         spans = [edge.stop - edge.start for edge in window]
         shares = [span / side for span, side in zip(spans, mask.shape, strict=True)]
         if min(shares) < _FRAME or min(spans[0] - mask.shape[0], spans[1] - mask.shape[1]) == 0:
             continue
         frame = components == number
-        filled = binary_fill_holes(binary_dilation(frame, np.ones((3, 3)), 2))  # over small gaps
+        filled = ndi.binary_fill_holes(
+            ndi.binary_dilation(frame, np.ones((3, 3)), 2)
+        )  # over small gaps
         rest = mask & ~frame
         enough = rest.sum() > max(_MIN_REMAINDER * mask.size, 0.5 * _SPECK * frame.sum())
         hollow = frame.sum() < _HOLLOW * filled.sum()
@@ -449,8 +435,6 @@ def _without_edges(found: _Found) -> _Found:
 
     They touch nothing else, or are the four sides of a frame.
     """
-    from scipy.ndimage import label
-
     mask = found.mask
     bands, crossed, n_pairs = np.zeros_like(mask), np.zeros_like(mask), 0
     for turned, band, across in ((mask, bands, crossed), (mask.T, bands.T, crossed.T)):
@@ -463,7 +447,7 @@ def _without_edges(found: _Found) -> _Found:
         if len(rules) > 1:
             top, bottom = _band_edges(rules)
             n_pairs += bottom - top > len(turned) / 2 and (top > 1 or bottom < len(turned) - 2)
-    components, count = label(mask, np.ones((3, 3)))
+    components, count = ndi.label(mask, np.ones((3, 3)))
     areas = np.bincount(components.ravel(), minlength=count + 1)
     inside = np.bincount(components[bands & mask], minlength=count + 1)
     straight = inside >= 0.9 * areas
@@ -479,8 +463,6 @@ def _without_rules(found: _Found) -> _Found:
 
     What crosses them stays.
     """
-    from scipy.ndimage import label
-
     mask = found.mask
     removed, bands = np.zeros_like(mask), np.zeros((2, *mask.shape), bool)
     for turned, gone, band_of, sheet in (
@@ -509,7 +491,7 @@ def _without_rules(found: _Found) -> _Found:
             band_of |= _band(turned.shape, *rule)
         gone |= band_of & turned & (_run_lengths(turned) <= usual + 2)
     if bands.any((1, 2)).all():  # what is left of the crossings alone
-        components, count = label(mask & ~removed, np.ones((3, 3)))
+        components, count = ndi.label(mask & ~removed, np.ones((3, 3)))
         drawn = np.unique(components[~(bands[0] & bands[1])])
         removed |= (~np.isin(np.arange(count + 1), drawn))[components]
     if not removed.any() or not _stands_free(_without_specks(mask & ~removed)):
@@ -519,10 +501,8 @@ def _without_rules(found: _Found) -> _Found:
 
 def _lines(mask: Mask) -> list[tuple[int, float, int]]:
     """Thin lines from side to side: row in the middle, slant (rows per column) and thickness."""
-    from scipy.ndimage import label, maximum_filter1d
-
     height, width = mask.shape
-    tolerant = maximum_filter1d(mask, 2 * math.ceil(_MAX_SLANT * width / 2) + 1, 0)
+    tolerant = ndi.maximum_filter1d(mask, 2 * math.ceil(_MAX_SLANT * width / 2) + 1, 0)
     if tolerant.mean(1).max() < _FULL:
         return []
     down, across = np.nonzero(mask)
@@ -535,7 +515,7 @@ def _lines(mask: Mask) -> list[tuple[int, float, int]]:
         if full > best[0] + 1e-9 or (full > 0.999 * best[0] and abs(slant) < abs(best[1])):
             best = full, float(slant), profile
     _, slant, profile = best
-    labels, count = label(profile > _FULL)
+    labels, count = ndi.label(profile > _FULL)
     lines = []
     for number in range(1, count + 1):
         rows = np.flatnonzero(labels == number)
@@ -578,8 +558,6 @@ def _stands_free(mask: Mask) -> bool:
 
 def _width(component: Mask) -> float:
     """Approximate width of a line."""
-    from skimage.morphology import skeletonize
-
     return float(component.sum() / max(1, skeletonize(np.pad(component, 1)).sum()))
 
 
@@ -591,11 +569,8 @@ def _skeleton(
     ``low`` and ``high`` are the corners of the strokes' bounding box. Areas that are filled with
     many strokes stay filled, but of a filled shape the outline is drawn, as of one without.
     """
-    from scipy.ndimage import distance_transform_edt, find_objects, label, maximum_filter
-    from skimage.morphology import skeletonize
-
     margin = 2
-    near = np.where(maximum_filter(found.mask, 2 * margin + 1), found.strength, 0)
+    near = np.where(ndi.maximum_filter(found.mask, 2 * margin + 1), found.strength, 0)
     (left, top), (right, bottom) = low.tolist(), high.tolist()
     near = np.pad(near, margin)[top : bottom + 2 * margin, left : right + 2 * margin]
     zoom = max(1.0, _DRAWN / max(bottom - top, right - left))
@@ -604,14 +579,14 @@ def _skeleton(
         near = np.asarray(Image.fromarray(near).resize(size, Image.Resampling.BICUBIC))
     large = _without_specks(near > found.threshold)
     large = np.pad(large, 1)  # a stroke that the image's edge cuts ends there
-    distance = distance_transform_edt(large)
+    distance = ndi.distance_transform_edt(large)
     if may_be_solid and 2 * distance.max() > _SOLID * zoom * max(bottom - top, right - left):
         return large & (distance <= 1.5), 1.0, zoom
     skeleton = skeletonize(large)
     pen = 2 * float(np.median(distance[skeleton])) - 1
     skeleton |= distance > 0.8 * pen
-    components, _ = label(large, np.ones((3, 3)))
-    for number, window in enumerate(find_objects(components), 1):
+    components, _ = ndi.label(large, np.ones((3, 3)))
+    for number, window in enumerate(ndi.find_objects(components), 1):
         component = components[window] == number
         thickness = 2 * float(distance[window][component].max()) - 1
         # The skeleton of a round dot of about the pen's width is a meaningless fork; that of two
@@ -625,8 +600,6 @@ def _skeleton(
 
 def _draw(skeleton: Mask, pen: float) -> NDArray[np.uint8]:
     """The skeleton at Omniglot's size and position, drawn with Omniglot's pen: uint8 (105, 105)."""
-    from scipy.ndimage import maximum_filter
-
     points = np.stack(np.nonzero(skeleton), 1).astype(np.float64)
     low, high = points.min(0), points.max(0)
     scale = (EXTENT - PEN) / max((high - low).max(), pen / _MAX_PEN)
@@ -635,7 +608,7 @@ def _draw(skeleton: Mask, pen: float) -> NDArray[np.uint8]:
     strokes[rows, columns] = 255
     tip = np.ones((PEN, PEN), bool)
     tip[:: PEN - 1, :: PEN - 1] = False
-    return maximum_filter(strokes, footprint=tip)
+    return ndi.maximum_filter(strokes, footprint=tip)
 
 
 def _corners(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -657,14 +630,12 @@ def _background_color(colors: Floats, region: Mask) -> Floats:
     ``region``, the sheet that is drawn on, then the surface. Pixels far from the current fit get
     little weight.
     """
-    from scipy.ndimage import minimum_filter
-
     x_powers, y_powers = (
         np.linspace(-1, 1, length, dtype=np.float32)[:, None] ** [0, 1, 2]
         for length in (region.shape[1], region.shape[0])
     )
     size = 2 * max(1, min(region.shape) // 20) + 1
-    border = region & ~minimum_filter(region, size, mode="constant")
+    border = region & ~ndi.minimum_filter(region, size, mode="constant")
     surface = np.zeros((len(_TERMS), 3))
     surface[0] = _initial_color(colors, region, border)
     for pixels, n_terms, n_fits, q in ((border, 3, 4, 0.15), (region, len(_TERMS), 6, 0.3)):
@@ -694,13 +665,11 @@ def _initial_color(colors: Floats, region: Mask, border: Mask) -> Floats:
     of the border, and has wider parts than strokes. Two of these three signs suffice, since bold
     strokes or a tight crop remove one.
     """
-    from scipy.ndimage import distance_transform_cdt
-
     center, rim = np.median(colors[region], axis=0), np.median(colors[border], axis=0)
     direction = center - rim
     if np.abs(direction).max() < MIN_CONTRAST:
         return center
     nearer = (colors - (center + rim) / 2) @ direction > 0  # to the region's median
-    widest = [int(distance_transform_cdt(part & region).max()) for part in (nearer, ~nearer)]
+    widest = [int(ndi.distance_transform_cdt(part & region).max()) for part in (nearer, ~nearer)]
     evidence = nearer[region].mean() + nearer[border].mean() + widest[0] / sum(widest)
     return center if evidence > 1.5 else rim

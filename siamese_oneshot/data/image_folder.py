@@ -20,9 +20,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_oneshot.data import cache, foreground, image_input
+from siamese_oneshot.data import cache, image_input
 from siamese_oneshot.data.dataset import CharacterDataset
-from siamese_oneshot.data.foreground import SIDE
 from siamese_oneshot.data.image_input import (
     MANY,
     ImageError,
@@ -30,6 +29,7 @@ from siamese_oneshot.data.image_input import (
     list_errors,
     read_many,
 )
+from siamese_oneshot.data.omniglot.edition import SIDE
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import printable
@@ -218,6 +218,8 @@ def cache_file(folder: Path) -> Path:
 @functools.cache
 def _reading_code() -> str:
     """A hash of the code that turns files into strokes, and the versions of its libraries."""
+    from siamese_oneshot.data import foreground
+
     digest = hashlib.sha256()
     for module in (foreground, image_input):
         digest.update(Path(str(module.__file__)).read_bytes())

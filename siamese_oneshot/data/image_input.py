@@ -10,15 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from siamese_oneshot.data.foreground import NoForeground, NormalizedImage, normalize
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import printable, some_of
+
+if TYPE_CHECKING:
+    from siamese_oneshot.data.foreground import NormalizedImage
 
 MAX_PIXELS = 64_000_000
 THUMBNAIL = 105  # pixels along the longer side
@@ -87,6 +89,8 @@ def read_input(source: ImageSource, name: str = "the image") -> ImageInput:
     Raises:
         ImageError: If it cannot be read, or no strokes are visible in it.
     """
+    from siamese_oneshot.data.foreground import NoForeground, normalize
+
     if isinstance(source, ImageInput):
         return source
     path = _expand(Path(source)) if isinstance(source, str | os.PathLike) else None

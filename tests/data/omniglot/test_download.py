@@ -104,7 +104,7 @@ def test_only_https_is_opened():
 def test_no_redirect_to_plain_http_is_followed(monkeypatch):
     class Redirects(urllib.request.HTTPSHandler):
         def https_open(self, request):
-            headers = {"Location": "http://127.0.0.1/other"}
+            headers = {"location": "http://127.0.0.1/other"}
             answer = urllib.response.addinfourl(io.BytesIO(), headers, request.full_url, 302)
             answer.msg = "Found"
             return answer
