@@ -185,7 +185,7 @@ BAD_OWN: list[tuple[str, Make, list[str]]] = [
     ("a file as root", lambda: [*FOLDER[:-1], "data.root=query/q0.png"], ["not a folder"]),
     ("an empty folder", emptied("symbols", FOLDER), ["symbols", "no usable image"]),
     ("texts as images", only("symbols/a/x.png", b"some words", FOLDER),
-     ["a/x.png", "it is text, not an image"]),
+     ["a/x.png", "its format is unknown"]),
     ("an alphabet without characters", only("symbols/a/b/c/d.png", b"x", FOLDER), ["too deep"]),
     ("images in no class", lambda: [draw("symbols/x.png", 3), FOLDER][1], ["x.png", "no class"]),
     ("1,000 empty classes", many_empty_classes, ["empty", "and 980 more"]),

@@ -308,9 +308,9 @@ def test_a_folder_is_added_and_skipped_files_are_logged(
     with caplog.at_level(logging.WARNING):
         (fault,) = build().add_folder(tmp_path)
     assert fault.path == tmp_path / "bar" / "2.png"
-    assert "2.png: it is text" in caplog.text
+    assert "2.png: its format is unknown" in caplog.text
     classifier = build()
-    with pytest.raises(UserError, match=r"2\.png: it is text"):
+    with pytest.raises(UserError, match=r"2\.png: its format is unknown"):
         classifier.add_folder(tmp_path, "stop")
     assert classifier.classes == ()
     with pytest.raises(UserError, match="on_error=maybe: it must be"):

@@ -280,9 +280,6 @@ class CharacterDataset(Dataset[tuple[Tensor, int]]):
         twice = sorted(set(self.alphabet_names) & set(extra.alphabet_names))
         if twice:
             raise ValueError(f"both datasets have {', '.join(twice)}")
-        if self.pixels.shape[1:] != extra.pixels.shape[1:]:
-            sizes = tuple(self.pixels.shape[1:]), tuple(extra.pixels.shape[1:])
-            raise ValueError(f"images have {sizes[0]} and {sizes[1]} pixels")
         alphabets = extra.class_alphabets + len(self.alphabet_names)
         return CharacterDataset(
             torch.cat([self.pixels, extra.pixels]),

@@ -193,17 +193,16 @@ def _read_file(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
 
 def _decode(file: BinaryIO, name: str | Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The pixels of an image file, and notes on what was not read."""
-    start = file.read(64)
-    file.seek(0)
-    if not start:
+    if not file.read(1):
         raise ImageError(name, "the file is empty")
+    file.seek(0)
     with _decoding(name):
         try:
             Image.init()
             image = Image.open(file, formats=[kind for kind in _FORMATS if kind in Image.OPEN])
         except UnidentifiedImageError as error:
-            what = "it is text, not an image" if _is_text(start) else "its format is unknown"
-            raise ImageError(name, f"{what}; save it as PNG or JPEG") from error
+            reason = "its format is unknown; save it as PNG or JPEG"
+            raise ImageError(name, reason) from error
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(name, _too_large(f"{image.width}×{image.height} pixels"))
@@ -294,8 +293,3 @@ def _array_pixels(array: NDArray[np.generic], name: str | Path) -> NDArray[np.ui
 
 def _too_large(found: str) -> str:
     return f"it has {found}; at most {MAX_PIXELS // 10**6} megapixels are read: make it smaller"
-
-
-def _is_text(start: bytes) -> bool:
-    text = start.decode("utf-8", "ignore")
-    return "\0" not in text and len(text.encode()) > len(start) - 4

@@ -135,7 +135,7 @@ def test_joined_alphabets_keep_their_own(dataset):
             assert both.drawers[place] == of.drawers[k]
     with pytest.raises(ValueError, match=f"both datasets have {dataset.alphabet_names[0]}"):
         dataset.joined(dataset)
-    with pytest.raises(ValueError, match="pixels"):
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
         dataset.joined(others.resized(8))
 
 

@@ -175,7 +175,7 @@ def test_an_empty_alphabet_among_alphabets(tmp_path):
     (tmp_path / "B").mkdir()
     found = load_folder(tmp_path)
     assert len(found.skipped) == 2
-    assert found.skipped[0].startswith("A/README.md: it is text")
+    assert found.skipped[0].startswith("A/README.md: its format is unknown")
     assert found.skipped[1] == "B: the folder is empty"
 
 
@@ -188,7 +188,7 @@ def test_nothing_to_load(tmp_path):
     file.write_text("notes")
     with pytest.raises(FolderError, match="it is a file, not a folder"):
         load_folder(file)
-    with pytest.raises(FolderError, match=r"it holds no usable image\n  notes\.txt: it is text"):
+    with pytest.raises(FolderError, match=r"it holds no usable image\n  notes\.txt: its format"):
         load_folder(tmp_path)
     with pytest.raises(UserError, match="on_error=ignore: it must be one of skip, stop"):
         load_folder(tmp_path, on_error="ignore")
@@ -241,7 +241,7 @@ def test_what_cannot_be_used_is_errors(tmp_path):
     draw(tmp_path / "loose.png")
     reasons = dict(errors(load_supports(tmp_path), tmp_path))
     assert reasons.pop("a/cut.png").startswith("the image is damaged")
-    assert reasons.pop("c/words.png").startswith("it is text")
+    assert reasons.pop("c/words.png").startswith("its format is unknown")
     assert reasons == {
         "b": "the folder is empty",
         "c": "no image in this folder can be used",
@@ -292,7 +292,7 @@ def test_no_queries(tmp_path):
     with pytest.raises(UserError, match="there is no such file or folder"):
         load_queries(tmp_path / "gone")
     (tmp_path / "words.png").write_text("words")
-    with pytest.raises(UserError, match=r"(?s)it holds no usable image.*words\.png: it is text"):
+    with pytest.raises(UserError, match=r"(?s)it holds no usable image.*words\.png: its format"):
         load_queries(tmp_path)
 
 

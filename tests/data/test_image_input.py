@@ -212,10 +212,10 @@ def vast_png(width: int, height: int) -> bytes:
 NOISE = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)))
 BAD_FILES = [
     (b"", "empty"),
-    (b"# notes\nnothing drawn here\n", "text"),
-    ("Überschrift".encode(), "text"),
+    (b"# notes\nnothing drawn here\n", "format is unknown"),
+    ("Überschrift".encode(), "format is unknown"),
     (b"\x00\x01\x02" * 40, "format is unknown"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n", "text"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n", "format is unknown"),
     (NOISE[:900], "damaged or incomplete"),
     (NOISE[:20], "damaged or incomplete|format is unknown"),
     (vast_png(8001, 8000), "8001×8000 pixels; at most 64 megapixels"),
@@ -251,7 +251,7 @@ def test_a_bad_file_is_named_with_the_reason(content: bytes, reason: str, tmp_pa
         (Image.new("L", (0, 7)), "it has 0×7 pixels"),
         (Image.open(io.BytesIO(half_a_jpeg())), "the image is damaged or incomplete (image file"),
         (half_a_jpeg(), "the image is damaged or incomplete (image file"),
-        (io.BytesIO(b"words"), "it is text, not an image"),
+        (io.BytesIO(b"words"), "its format is unknown"),
         (io.StringIO("words"), "the file object is in text mode"),
         (3, "int is neither a path"),
         ("nowhere.png", "there is no such file"),
