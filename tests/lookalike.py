@@ -57,7 +57,7 @@ class Lookalike:
         rows = np.stack([np.packbits(image) for image in self.ink])
         parts = rows[: 2 * DRAWERS], rows[2 * DRAWERS :]
         sets = (
-            ImageSet(part, SETS[part], hashlib.sha256(images.tobytes()).hexdigest(), DRAWERS)
+            ImageSet(SETS[part], hashlib.sha256(images.tobytes()).hexdigest(), DRAWERS)
             for part, images in zip(PARTS, parts, strict=False)
         )
         runs_digest = hashlib.sha256(self.runs.astype("<i8").tobytes()).hexdigest()

@@ -101,10 +101,6 @@ class OneShotDataModule(pl.LightningDataModule):
         n_train_images, n_train_classes: Of the alphabets that batches are drawn from.
         warnings: What a reader of results must know, one sentence each.
         digest: Hash of the source's images.
-
-    Raises:
-        ArgumentError: If an argument is out of range; in ``setup``, if the images do not have what
-            the split or the sampler needs.
     """
 
     def __init__(

@@ -172,9 +172,8 @@ class PairSampler(Dataset[BatchSpec]):
 
     def __getitem__(self, number: int) -> BatchSpec:
         """Batch ``number`` of the run, counted over all epochs."""
-        return self._fresh(number) if self.n_fixed_pairs is None else self._fixed(number)
-
-    def _fresh(self, number: int) -> BatchSpec:
+        if self.n_fixed_pairs is not None:
+            return self._fixed(number)
         rng = generator_for(self.seed, 2, number)
         pairs = sample_pairs(self.class_index, self.batch_size, rng, self.within_alphabet)
         indices = torch.stack([pairs.first, pairs.second])

@@ -294,11 +294,8 @@ class CrossAttention(nn.Module):
 
     def _descriptors(self, embeddings: Tensor) -> Tensor:
         """Local descriptors of each head, ``(..., heads, s², head_dim)``."""
-        return self._by_head(embeddings[..., self.global_dim :])
-
-    def _by_head(self, local: Tensor) -> Tensor:
         shape = self.map_size**2, self.heads, self.local_dim // self.heads
-        return local.unflatten(-1, shape).transpose(-2, -3)
+        return embeddings[..., self.global_dim :].unflatten(-1, shape).transpose(-2, -3)
 
     def _pooled(self, a: Tensor, b: Tensor, dots: Tensor, attention: Tensor) -> Tensor:
         """Similarities of ``a`` to what it attends to in ``b``, pooled over locations and heads.

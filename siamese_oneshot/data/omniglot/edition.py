@@ -18,14 +18,12 @@ class ImageSet:
     """One of the two image sets.
 
     Attributes:
-        part: Name of its file without ``.zip``.
         characters: Number of characters of each alphabet, in sorted order.
         digest: SHA-256 of the images packed to bits (foreground is 1, each padded to bytes), by
             alphabet, character and drawer.
         drawers: Number of drawers of each character.
     """
 
-    part: str
     characters: Mapping[str, int]
     digest: str
     drawers: int = 20
@@ -48,7 +46,6 @@ class Edition:
 
 OFFICIAL = Edition(
     ImageSet(
-        "images_background",
         {
             "Alphabet_of_the_Magi": 20, "Anglo-Saxon_Futhorc": 29, "Arcadian": 26, "Armenian": 41,
             "Asomtavruli_(Georgian)": 40, "Balinese": 24, "Bengali": 46,
@@ -63,7 +60,6 @@ OFFICIAL = Edition(
         "fa99ab70a348e2f9f02e33f6c9beb789eb1241418acf7ebc2f703301815bf452",
     ),
     ImageSet(
-        "images_evaluation",
         {
             "Angelic": 20, "Atemayar_Qelisayer": 26, "Atlantean": 26, "Aurek-Besh": 26,
             "Avesta": 26, "Ge_ez": 26, "Glagolitic": 45, "Gurmukhi": 45, "Kannada": 41,

@@ -59,7 +59,7 @@ def _decode(archive: Archive, part: str) -> dict[int, list[Stroke]]:
     characters = OFFICIAL.background.characters
     firsts = itertools.accumulate(characters.values(), initial=0)
     first = dict(zip(characters, firsts, strict=False))
-    expected = ImageSet(part, {name: characters[name] for name in SETS[part]}, "")
+    expected = ImageSet({name: characters[name] for name in SETS[part]}, "")
     indices = [
         expected.drawers * first[name] + k
         for name, count in expected.characters.items()
