@@ -1,15 +1,4 @@
-"""Classify images from one or a few examples of each class.
-
-from siamese_oneshot import OneShotClassifier
-
-classifier = OneShotClassifier.from_pretrained("pretrained")
-classifier.add_class("alef", ["alef1.png", "alef2.png"])
-classifier.add_class("bet", "bet.jpg")
-(prediction,) = classifier.predict("unknown.png")
-print(prediction.best.name, prediction.best.probability, prediction.known)
-print(classifier.similarity("unknown.png", "bet.jpg"))  # the probability of "same symbol"
-classifier.save("letters.safetensors")
-"""
+"""Classify images from one or a few examples of each class; docs/predict.md shows how."""
 
 from __future__ import annotations
 

@@ -3,13 +3,7 @@
 A training batch of the loader is a `BatchSpec`: which images, and how each is augmented. A
 validation, test or prediction batch is an int64 tensor of image indices. `on_after_batch_transfer`,
 which Lightning calls on the device, turns them into images; without a trainer call
-``datamodule.images_of(batch)``:
-
-    datamodule = OmniglotDataModule()
-    datamodule.prepare_data()
-    datamodule.setup()
-    for batch in datamodule.train_dataloader():
-        (images,) = datamodule.images_of(batch)  # (alphabets, characters, drawers, 1, 52, 52)
+``datamodule.images_of(batch)``.
 """
 
 from __future__ import annotations
