@@ -103,10 +103,10 @@ def spoilt(letters):
 
 BAD = {
     "a/cut.png": "damaged or incomplete",
-    "b/notes.txt": "text",
+    "b/notes.txt": "format is unknown",
     "b/blank.png": "no strokes are visible",
     "c": "empty",
-    "d/only.png": "text",
+    "d/only.png": "format is unknown",
     "d": "no image in this folder",
 }
 
