@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
@@ -51,7 +50,7 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
         curves: Points by the name of the curve, which says on which set; 1-way is left out.
         protocol: Of the published accuracies, as in ``published.yaml``; empty for none.
     """
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import NullLocator
 
     drawn = {name: np.array([p for p in sorted(points) if p[0] > 1]).T
              for name, points in curves.items()}  # fmt: skip
@@ -66,14 +65,14 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     low, high = 0.8 / max_way, min(1 - (1 - top) / 2, 0.9995)
     for number, name in enumerate(ranked):
         ways, *rates = drawn[name]
-        values, lows, highs = (100 * np.clip(rate, low, high) for rate in rates)
+        values, lows, highs = (np.clip(rate, low, high) for rate in rates)
         color = LINES[number % len(LINES)]
         style = "-" if number < len(LINES) else "-."
         marker = "o" if len(ways) == 1 else ""  # a single point has no line
         axes.plot(ways, values, style, marker=marker, color=color, label=name, linewidth=1.8)
         axes.fill_between(ways, lows, highs, color=color, alpha=0.15, linewidth=0)
     every = np.arange(2, max_way + 1)
-    axes.plot(every, 100 / every, "--", color=GRAY, label="chance", linewidth=1)
+    axes.plot(every, 1 / every, "--", color=GRAY, label="chance", linewidth=1)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10)
     way = 21 if protocol.endswith("21way") else 20
     line: dict[str, Any] = {"arrowstyle": "-", "color": GRAY, "linewidth": 0.6}
@@ -81,10 +80,10 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     for number, one in enumerate(others):  # each named beside its value, at even distances
         source = one.source.removeprefix(f"{one.method}, ").replace(" et al.", "")
         remark = f", {one.remark}" if 5 < len(one.remark) < 20 else ""  # minimal background
-        axes.plot(way, one.value, ".", color="black", clip_on=False, zorder=3)
+        axes.plot(way, one.value / 100, ".", color="black", clip_on=False, zorder=3)
         axes.annotate(
             f"{one.value:.4g} {one.method}, {source}{remark}",
-            (way, one.value),
+            (way, one.value / 100),
             (1.1, 1 - (number + 0.5) / len(others)),
             textcoords="axes fraction",
             va="center",
@@ -92,13 +91,12 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
             annotation_clip=False,
             arrowprops=line,
         )
-    axes.set_yscale("function", functions=(_log_odds, _from_log_odds))
-    ticks = [tick for tick in _TICKS if low <= tick / 100 <= high]
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.set_yscale("logit")
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ticks = [tick for tick in _TICKS if low <= tick / 100 <= high]
+    axes.set_yticks([tick / 100 for tick in ticks], [f"{tick:g}" for tick in ticks])
     axes.set(xlabel="number of classes to choose from (ways)", ylabel="accuracy, % (log odds)")
-    axes.set(ylim=(100 * low, 100 * high), xlim=(1.9, max_way + 0.1))
+    axes.set(ylim=(low, high), xlim=(1.9, max_way + 0.1))
     axes.set_xticks([2, 5, 10, 15, 20] if max_way >= 20 else range(2, max_way + 1))
     axes.grid(axis="y", color="#e4e4e4")
     bare(axes)
@@ -109,17 +107,6 @@ def draw_accuracy_vs_way(curves: Mapping[str, Curve], protocol: str = "") -> Fig
     if others:
         text += f" Named: published {way}-way accuracies on test alphabets."
     return describe(figure, text)
-
-
-def _log_odds(percent: NDArray[np.float64]) -> NDArray[np.float64]:
-    share = np.clip(np.asarray(percent) / 100, 1e-6, 1 - 1e-6)
-    result: NDArray[np.float64] = np.log(share / (1 - share))
-    return result
-
-
-def _from_log_odds(value: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = 100 / (1 + np.exp(-np.asarray(value)))
-    return result
 
 
 def draw_per_alphabet(scores: Sequence[Score]) -> Figure:

@@ -25,29 +25,29 @@ def test_ways() -> None:
     figure = draw_accuracy_vs_way({"a": points, "b": [(2, 0.7, 0.6, 0.8)], "none": []})
     (axes,) = figure.axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
-    assert lines["a"] == [[2, 60], [3, 50]]
-    assert lines["b"] == [[2, 70]]
-    assert lines["chance"] == [[2, 50], [3, pytest.approx(100 / 3)]]
+    assert lines["a"] == [[2, 0.6], [3, 0.5]]
+    assert lines["b"] == [[2, 0.7]]
+    assert lines["chance"] == [[2, 0.5], [3, pytest.approx(1 / 3)]]
     # A single point is drawn as one; the names stand in the order of the curves' ends.
     assert [line.get_marker() for line in axes.lines] == ["o", "", "None"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a", "chance"]
     (_, band) = axes.collections
-    assert {40, 60} <= set(np.round(band.get_paths()[0].vertices[:, 1]).tolist())
+    assert {0.4, 0.6} <= set(np.round(band.get_paths()[0].vertices[:, 1], 6).tolist())
 
 
 def test_accuracies_near_100_stand_apart_and_published_ones_beside_them() -> None:
     curve = [(way, 0.99, 0.985, 0.995) for way in range(1, 22)]
     figure = draw_accuracy_vs_way({"ours, test alphabets": curve}, "within_alphabet_20way")
     (axes,) = figure.axes
-    place = {value: axes.transData.transform((20, value))[1] for value in (90, 99)}
-    assert place[99] - place[90] > 0.25 * axes.bbox.height
+    place = {value: axes.transData.transform((20, value))[1] for value in (0.9, 0.99)}
+    assert place[0.99] - place[0.9] > 0.25 * axes.bbox.height
     assert 20 in axes.get_xticks()
-    assert {50, 90, 95, 99} <= set(axes.get_yticks())
+    assert {"50", "90", "95", "99"} <= {text.get_text() for text in axes.get_yticklabels()}
     marks = {tuple(line.get_xydata()[0]) for line in axes.lines if len(line.get_xydata()) == 1}
-    assert {(20, 92.0), (20, 95.5)} <= marks, "Koch et al. and humans"
+    assert {(20, 0.92), (20, 0.955)} <= marks, "Koch et al. and humans"
     at = {text.get_text(): (text.xy, text.get_position()) for text in axes.texts}
     (x, value), place = at["92 convolutional Siamese net, Koch 2015"]
-    assert (x, value) == (20, 92.0)
+    assert (x, value) == (20, 0.92)
     assert len(at) == len({place for _, place in at.values()}), "every name has its own place"
     assert "95.8 Bayesian program learning, Lake 2019, minimal background" in at
     assert place[1] < at["96.7 Bayesian program learning, Lake 2019"][1][1], "best on top"
