@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MAX_PAGE = 5_000_000  # bytes
-GENERATOR = "siamese_oneshot.report"  # in every page, so that a later report knows its own pages
 MAX_PLOTS = 3_000_000  # characters of all plots of a page together
 _MAX_CAPTION = 1000  # characters
 
@@ -36,7 +35,7 @@ def render(template: str, **content: Any) -> bytes:
     digests = [base64.b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
     page = _environment().get_template(template)
     text = page.render(
-        **content, generator=GENERATOR, digests=digests, scripts=scripts,
+        **content, digests=digests, scripts=scripts,
         style=template_text("style.css"), dark=json.dumps(DARK_OF_LIGHT),
     )  # fmt: skip
     return text.encode("utf-8", "replace")

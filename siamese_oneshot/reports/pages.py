@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from siamese_oneshot.reports.charts import (
     step_axes,
     sweep_charts,
 )
-from siamese_oneshot.reports.html import GENERATOR, MAX_PLOTS, embed_png, render
+from siamese_oneshot.reports.html import MAX_PLOTS, embed_png, render
 from siamese_oneshot.reports.read import ACCURACY, CONFIG, METRICS, DataInfo, RunRecord
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
@@ -56,8 +55,6 @@ from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import duration, folder_name, short_keys
 
-log = logging.getLogger(__name__)
-
 INDEX = "index.html"
 _RUNS = "runs"
 _MAX_GROUPS, _MAX_SEEDS = 5, 5  # of a sweep, beside published results
@@ -76,9 +73,8 @@ _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have 
 def write_pages(output: Path, report: Report, settings: Table, refresh: int = 0) -> Path:
     """Write ``index.html`` of the sweep and ``runs/<job>.html`` of each job.
 
-    A run that was named by itself is ``index.html``, and there is no other page. Pages of an
-    earlier report that this one does not write are removed. With ``refresh`` a browser loads the
-    pages again after so many seconds.
+    A run that was named by itself is ``index.html``, and there is no other page. With ``refresh`` a
+    browser loads the pages again after so many seconds.
 
     Returns:
         The page to open.
@@ -100,7 +96,6 @@ def write_pages(output: Path, report: Report, settings: Table, refresh: int = 0)
         title = shorten(sweep.name, 40)
         path = output / _RUNS / name
         _write(path, "run.html", **page, sweep=title, command=command, refresh=refresh)
-    _remove_other_pages(output / _RUNS, set(names.values()))
     if not single:
         paths = {str(number): f"{_RUNS}/{quote(name)}" for number, name in names.items()}
         page = sweep_page(report, settings)
@@ -120,21 +115,6 @@ def _write(path: Path, template: str, **content: Any) -> None:
     page = render(template, **content)
     with atomic_write(path) as file:
         file.write(page)
-
-
-def _remove_other_pages(folder: Path, names: set[str]) -> None:
-    for path in folder.glob("*.html"):
-        if path.name in names:
-            continue
-        try:
-            with open(path, "rb") as file:
-                ours = f'content="{GENERATOR}"'.encode() in file.read(4000)
-            if ours:
-                path.unlink()
-        except OSError as error:
-            log.warning("%s cannot be removed: %s", path, error)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
 
 
 class RunResults(NamedTuple):

@@ -476,15 +476,11 @@ def test_a_page_stays_small_whatever_is_in_the_folder(tmp_path: Path) -> None:
     assert "The first 24 of 26 lines" in page.text
 
 
-def test_a_single_run_is_one_page_and_pages_of_an_earlier_report_go(tmp_path: Path) -> None:
-    for number in range(2):
-        make_job(tmp_path / "s", number, {"a": number}, result_of(0.5))
-    out = report(tmp_path / "s", output=tmp_path / "out")
-    (out / "runs" / "mine.html").write_text("<html>")
-    report(tmp_path / "s" / "1_job", output=out)
-    assert [path.name for path in (out / "runs").iterdir()] == ["mine.html"]
+def test_a_single_run_is_one_page(tmp_path: Path) -> None:
+    out = report(make_job(tmp_path, 0, {"a": 1}, result_of(0.5)), output=tmp_path / "out")
+    assert {path.name for path in out.iterdir()} == {"index.html", "report.md", "jobs.csv"}
     page = check_page(out / "index.html")
-    assert page.all("h1")[0].text == "default: 1_job"
+    assert page.all("h1")[0].text == "default: 0_job"
     assert len(page.all("nav")) == 1, "its contents; there is no sweep"
 
 
