@@ -101,15 +101,15 @@ def run(
         sys.exit(code)
 
     job = Task(task)
-    overrides = list[str]()
+    overrides, folders = list[str](), [conf]
     try:
         args = parse_line(argv)
         multirun = args.multirun or "hydra.mode=multirun" in map(str.lower, args.overrides)
         overrides = with_recorded(args.overrides, multirun)
         overrides = with_paths(overrides, paths, words, sweeps)
         conf, config_name = Path(args.config_path or conf), args.config_name or config_name
+        folders = [conf, *([Path(args.config_dir)] if args.config_dir else [])]
         if conf.is_absolute():  # else relative to the task's file
-            folders = [conf, *([Path(args.config_dir)] if args.config_dir else [])]
             suggest.refuse_misspelt_additions(overrides, folders, config_name)
         if sweeps or multirun or "sweep" in " ".join(overrides):
             register_sweepers()  # slow to import
@@ -128,7 +128,7 @@ def run(
         is_hydras = isinstance(error, HydraException | OmegaConfBaseException)
         is_built = isinstance(error, InstantiationException)  # a sweeper or a launcher
         if (is_hydras and not is_built) or str(error).startswith(_WRONG_LINE):
-            stop(_wrong_line(error, overrides, conf, config_name), 2, error)
+            stop(_wrong_line(error, overrides, folders, config_name), 2, error)
         message = explain(error, None)  # also of a run's folder that cannot be made
         if message is None:
             raise
@@ -136,15 +136,17 @@ def run(
     return job.result
 
 
-def _wrong_line(error: Exception, overrides: Sequence[str], conf: Path, config_name: str) -> str:
+def _wrong_line(
+    error: Exception, overrides: Sequence[str], folders: Sequence[Path], config_name: str
+) -> str:
     """Say what is wrong with the command line: the names that were meant, else Hydra's message."""
     if isinstance(error, OverrideParseException):
         quotes = "a value with = or , or brackets needs quotes of its own: 'key=\"value\"'"
         rule = quotes if "=" in error.override else "settings are written key=value"
         return f"{error.override}: cannot be read: {rule}"
-    if isinstance(error, HydraException) and conf.is_dir():
+    if isinstance(error, HydraException) and folders[0].is_dir():
         with contextlib.suppress(HydraException, OmegaConfBaseException):
-            if message := suggest.explain(overrides, conf, config_name):
+            if message := suggest.explain(overrides, folders, config_name):
                 return message
     parts = [str(error)]
     if isinstance(error.__cause__, OmegaConfBaseException):

@@ -27,22 +27,23 @@ _OTHER_NAMES = {  # common names of settings that are spelt otherwise here
 _BATCH = "the product of sampler.n_alphabets, sampler.n_way and sampler.n_drawers"
 
 
-def explain(overrides: Sequence[str], conf: Path, config_name: str) -> str | None:
+def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str) -> str | None:
     """Name what overrides may have meant that Hydra refused; None if nothing is similar.
 
     Args:
         overrides: The overrides of the command line.
-        conf: Folder of configurations, of whose groups and settings the names are looked up.
-        config_name: The primary configuration.
+        folders: Of configurations, whose groups are looked up.
+        config_name: The primary configuration, in the first of them.
     """
     groups = dict[str, list[str]]()
-    for file in sorted(conf.rglob("*.yaml")):
-        groups.setdefault(file.parent.relative_to(conf).as_posix(), []).append(file.stem)
+    for folder in folders:
+        for file in sorted(folder.rglob("*.yaml")):
+            groups.setdefault(file.parent.relative_to(folder).as_posix(), []).append(file.stem)
     named = [(text, *parts_of(text)) for text in overrides]
     choices = [  # with them there may be other settings
         text for text, _, key, value in named if value.lstrip("=") in groups.get(key, ())
     ]
-    with initialize_config_dir(str(conf), version_base="1.3"):
+    with initialize_config_dir(str(folders[0]), version_base="1.3"):
         try:
             cfg = compose(config_name, choices, return_hydra_config=True)
         except HydraException:

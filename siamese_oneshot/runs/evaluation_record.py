@@ -96,10 +96,7 @@ def read_evaluation(path: Path) -> EvaluationRecord:
 def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:
     """Write tables as ``evaluation.md`` atomically."""
     path = folder / "evaluation.md"
+    parts = [f"# {markdown_text(title)}\n", *(table.markdown() for table in tables)]
     with atomic_write(path) as file:
-        file.write(
-            "\n".join(
-                [f"# {markdown_text(title)}\n", *(table.markdown() for table in tables)]
-            ).encode()
-        )
+        file.write("\n".join(parts).encode())
     return path

@@ -87,6 +87,15 @@ def test_other_wrong_lines_end_in_one_block_too(
     assert "Did you mean" not in shown
 
 
+def test_options_of_a_folder_of_ones_own_are_known(
+    tmp_path: Path, refused: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "papers.yaml").write_text("width: 1")
+    _, shown = refused("--config-dir", str(tmp_path / "mine"), "model=papers", "optimizer.lrr=1")
+    assert shown.startswith("Error: optimizer.lrr=1: ")
+
+
 def test_an_option_that_nothing_reads_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
