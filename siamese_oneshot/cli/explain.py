@@ -22,7 +22,7 @@ _NO_TARGET = ("Error locating target", "Target '")  # it does not exist, or is b
 _UNKNOWN_ARGUMENT = "got an unexpected keyword argument"
 _OURS = "siamese_oneshot."
 _OF_THE_MACHINE = {  # whatever was asked for
-    errno.ENOSPC: "free some space, or choose a folder on another disk",
+    errno.ENOSPC: "free some space on that disk, or choose a folder on another one",
     errno.EDQUOT: "free some space, or choose a folder on another disk",
     errno.EFBIG: "raise the limit (ulimit -f)",
     errno.EMFILE: "raise the limit (ulimit -n)",
