@@ -146,7 +146,7 @@ BAD_OMNIGLOT: list[tuple[str, Spoil, list[str]]] = [
     ("a truncated zip", cut, [BACKGROUND, "it is not a zip file"]),
     ("a web page saved as zip",
      lambda root: (root / BACKGROUND).write_bytes(b"<!DOCTYPE html><html>log in</html>"),
-     [BACKGROUND, "it is a web page"]),
+     [BACKGROUND, "it is not a zip file"]),
     ("a damaged member", damaged_inside, [IMAGE]),
     ("an encrypted zip", locked, ["cannot be read", "encrypted"]),
     ("a link to itself as zip", linked_in_a_circle, ["no images_background.zip"]),

@@ -35,10 +35,6 @@ class Warp:
     matrix: Tensor
     displacement: Tensor | None = None
 
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.matrix)
-
     @classmethod
     def identity(cls, n: int) -> Warp:
         """No transformation of ``n`` images."""
@@ -206,10 +202,6 @@ class Composite:
 
     other: Tensor
     normal: Tensor
-
-    def shard(self, alphabets: slice) -> Composite:
-        """The part for some of the alphabets."""
-        return Composite(self.other[alphabets], self.normal[alphabets])
 
 
 def sample_composite(

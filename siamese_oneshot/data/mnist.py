@@ -14,7 +14,7 @@ from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.data.class_index import random_below
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.omniglot.loader import Place, search_places
+from siamese_oneshot.data.omniglot.loader import search_places
 from siamese_oneshot.utils.errors import UserError
 
 ROOT_VARIABLE = "MNIST_ROOT"
@@ -48,10 +48,7 @@ def load_mnist(root: str | Path | None = None) -> CharacterDataset:
         MnistUnavailable: If there is no such file.
         MnistFaulty: If a file is damaged.
     """
-    if root is None:
-        places = search_places(ROOT_VARIABLE, "mnist", cache_home())
-    else:
-        places = [Place(Path(root).expanduser().absolute(), str(root))]
+    places = search_places(root, ROOT_VARIABLE, "mnist", cache_home())
     for place in places:
         for subfolder in _SUBFOLDERS:
             for name in _FILES:

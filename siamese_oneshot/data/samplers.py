@@ -69,11 +69,14 @@ class BatchSpec:
             raise ArgumentError("devices", world_size, message=message)
         mine = slice(rank, None, world_size)
         part = (slice(None),) * axis + (mine,)
+        composite = self.composite
+        if composite is not None:
+            composite = Composite(composite.other[mine], composite.normal[mine])
         return BatchSpec(
             self.indices[part],
             None if self.warp is None else self.warp.map(lambda one: one[part]),
             None if self.same is None else self.same[mine],
-            None if self.composite is None else self.composite.shard(mine),
+            composite,
         )
 
 

@@ -267,7 +267,7 @@ class CrossAttention(nn.Module):
     def _matched(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Dot products of descriptors, logits of the attention: each ``(..., heads, s², s²)``."""
         dots = a @ b.mT
-        bias = self._by_location(self._symmetric_bias())
+        bias = self._bias()
         return dots, self.logit_scale.exp()[:, None, None] * dots + bias
 
     def _scale_and_bias(self) -> tuple[Tensor, Tensor]:
@@ -275,19 +275,17 @@ class CrossAttention(nn.Module):
 
         So one exponential serves the softmax over either image: both divide it by its sums.
         """
-        bias = self._by_location(self._symmetric_bias())
+        bias = self._bias()
         low, high = bias.detach().amin((1, 2), True), bias.detach().amax((1, 2), True)
         return self.logit_scale.exp(), bias - 0.5 * (low + high)
-
-    def _symmetric_bias(self) -> Tensor:
-        return 0.5 * (self.position_bias + self.position_bias.flip(1, 2))
 
     def _salient(self, a: Tensor) -> Tensor:
         """Saliency of each location, ``(..., heads, s²)``, which sums to 1 over locations."""
         return torch.einsum("...hsd,hd->...hs", a, self.saliency).softmax(-1)
 
-    def _by_location(self, bias: Tensor) -> Tensor:
-        """Position bias of each pair of locations, ``(heads, s², s²)``."""
+    def _bias(self) -> Tensor:
+        """Position bias of each pair of locations, alike in both directions: (heads, s², s²)."""
+        bias = 0.5 * (self.position_bias + self.position_bias.flip(1, 2))
         # index_select: the gradient of bias[:, index] would add up in any order on several threads.
         flat = bias.flatten(1).index_select(1, self.relative_index.flatten())
         return flat.unflatten(1, self.relative_index.shape)

@@ -93,7 +93,7 @@ def test_where_one_pixel_goes(settings, row, column):
 def test_no_augmentation_changes_nothing_and_each_image_has_its_own():
     images = noise(3, 8)
     still = Warp(torch.eye(2, 3).repeat(3, 1, 1))
-    assert len(still) == 3
+    assert len(still.matrix) == 3
     torch.testing.assert_close(apply_warp(images, still), images, atol=1e-5, rtol=0)
     still.matrix[1, 0, 2] = 2 * 2 / 8
     moved = apply_warp(images, still)

@@ -120,7 +120,15 @@ def load_omniglot(
         OmniglotFaulty: If the files found are incomplete or damaged, and no others are available.
     """
     home = cache.cache_home(cache_dir)
-    search = Search(None if root is None else _root_place(root), home, download)
+    search = Search(root, home, download)
+    place = search.places[0].path
+    if root is not None and not all(candidates(place, part) for part in PARTS[:2]):
+        message = (
+            f"{_missing(place, PARTS)} ({place})\nPut images_background, images_evaluation and "
+            f"all_runs there, as zips or unpacked ({REPOSITORY}/tree/master/python), or leave it "
+            "out to search for Omniglot and download it."
+        )
+        raise ArgumentError("root", str(root), message=message)
     digests = [EDITION.background.digest, EDITION.evaluation.digest, EDITION.runs_digest]
     metadata = {"data": "omniglot", "digests": digests}
     path = home / f"omniglot-v{cache.FORMAT}.bits"
@@ -140,12 +148,16 @@ class Place(NamedTuple):
     name: str
 
 
-def search_places(root_variable: str, data_set: str, home: Path) -> list[Place]:
-    """Folders to search if no root is given, in order.
+def search_places(
+    root: str | Path | None, root_variable: str, data_set: str, home: Path
+) -> list[Place]:
+    """Folders to search, in order: ``root`` alone or, if it is None, several.
 
     These are the folder in the environment variable ``root_variable`` and those named ``data_set``
     in ./data, ../shared and the cache's folder ``home``.
     """
+    if root is not None:
+        return [Place(Path(root).expanduser().absolute(), "root")]
     places = []
     if named := os.environ.get(root_variable):
         places.append(Place(Path(named).expanduser().absolute(), f"${root_variable}"))
@@ -176,20 +188,6 @@ def _missing(folder: Path, parts: Sequence[str]) -> str:
     return "it has no " + ", ".join(f"{part}.zip or {part}/" for part in lacking) if lacking else ""
 
 
-def _root_place(root: str | Path) -> Place:
-    """The folder that a user gave, which must have both image sets."""
-    place = Place(Path(root).expanduser().absolute(), "root")
-    if not all(candidates(place.path, part) for part in PARTS[:2]):
-        message = (
-            f"{_missing(place.path, PARTS)} ({place.path})\nPut images_background, "
-            f"images_evaluation and all_runs there, as zips or unpacked "
-            f"({REPOSITORY}/tree/master/python), or leave it out to search for Omniglot and "
-            "download it."
-        )
-        raise ArgumentError("root", str(root), message=message)
-    return place
-
-
 class Search:
     """One search for Omniglot's files: decodes the first valid file of each part.
 
@@ -198,7 +196,7 @@ class Search:
 
     def __init__(
         self,
-        root: Place | None,
+        root: str | Path | None,
         home: Path,
         may_download: bool = False,
         parts: Sequence[str] = PARTS,
@@ -206,7 +204,7 @@ class Search:
         self.root = root
         self.downloads = home / "omniglot"
         self.may_download, self.parts = may_download, parts
-        self.places = [root] if root else search_places(ROOT_VARIABLE, "omniglot", home)
+        self.places = search_places(root, ROOT_VARIABLE, "omniglot", home)
         self.faults: list[str] = []
 
     def decode(self) -> dict[str, cache.Array]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.data.omniglot.archive import Archive, OmniglotFaulty, member_names
 from siamese_oneshot.data.omniglot.edition import OFFICIAL, SMALL1, SMALL2, ImageSet
-from siamese_oneshot.data.omniglot.loader import Place, Search
+from siamese_oneshot.data.omniglot.loader import Search
 from siamese_oneshot.utils import check
 
 SETS = {"strokes_background_small1": SMALL1, "strokes_background_small2": SMALL2}
@@ -45,8 +45,7 @@ def load_strokes(
         OmniglotUnavailable: If a set is nowhere.
         OmniglotFaulty: If a set is incomplete or damaged.
     """
-    place = None if root is None else Place(Path(root).expanduser().absolute(), "root")
-    search = Search(place, cache_home(), parts=sets)
+    search = Search(root, cache_home(), parts=sets)
     strokes: dict[int, list[Stroke]] = {}
     for part in sets:
         check.choice("sets", part, SETS)
