@@ -114,7 +114,7 @@ def atomic_write(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as problem:
-        if problem.filename is None:  # of a write
+        if problem.errno is not None and problem.filename is None:  # of a write
             problem.filename = str(path)
         raise
     finally:
