@@ -64,6 +64,8 @@ def sample_runs(
     Raises:
         ArgumentError: If no alphabet is large enough.
     """
+    if way < 1 or runs < 1:
+        raise UserError(f"way and runs must be at least 1, not {way} and {runs}")
     alphabets = class_index.require_alphabets(way, 2)
     turns = torch.randperm(len(alphabets), generator=generator)
     queries, supports, answers = [], [], []
@@ -97,6 +99,10 @@ def sample_episodes(
     Raises:
         UserError: If there are too few classes for ``way`` or too few drawers for ``shot``.
     """
+    if way < 1 or shot < 1 or episodes < 1:
+        raise UserError(
+            f"way, shot and episodes must be at least 1, not {way}, {shot} and {episodes}"
+        )
     if not within_alphabet and way > class_index.n_characters:
         message = f"this part of the data has only {class_index.n_characters} classes"
         raise ArgumentError("way", way, message=message)

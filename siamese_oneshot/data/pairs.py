@@ -56,6 +56,8 @@ def sample_pairs(
     Raises:
         UserError: If a class has one image, or an alphabet (or the whole part) has one class.
     """
+    if n < 1:
+        raise UserError(f"at least 1 pair is needed, not {n}")
     if int(class_index.counts.min()) < 2:
         single = (class_index.counts < 2).nonzero().flatten().tolist()
         names = ", ".join(class_index.class_names[k] for k in single[:_MAX_NAMED])

@@ -191,6 +191,11 @@ def test_too_few_drawers_are_an_error(dataset):
     said = r"6-shot needs 7 images of each class, AlphabetA/.* has 6: .*fewer shots$"
     with pytest.raises(UserError, match=said):
         sample_episodes(class_index, 4, seeded(0), 3, shot=6)
+    with pytest.raises(UserError, match="at least 1"):
+        sample_runs(class_index, 0, seeded(0), 5)
+    for way, shot, count in ((0, 1, 1), (1, 0, 1), (1, 1, 0)):
+        with pytest.raises(UserError, match="at least 1"):
+            sample_episodes(class_index, count, seeded(0), way, shot)
     alone = ClassIndex(dataset, (dataset.drawers == 2).nonzero().flatten())
     with pytest.raises(UserError, match="in no alphabet do 2 drawers have 5 characters in common"):
         sample_runs(alone, 1, seeded(0), 5)
@@ -339,6 +344,8 @@ def test_twenty_ways_and_one_shot_where_nothing_else_is_said_and_as_few_as_one()
     assert sample_episodes(class_index, 2, seeded(0)).supports.shape == (2, 20, 1)
     assert sample_runs(class_index, 3, seeded(0), way=1).supports.shape == (3, 1, 1)
     assert sample_episodes(class_index, 1, seeded(0), way=1).supports.shape == (1, 1, 1)
+    with pytest.raises(UserError, match="at least 1"):
+        sample_runs(class_index, 0, seeded(0), 5)
 
 
 def test_no_image_is_forgotten(dataset):

@@ -114,6 +114,8 @@ def test_what_cannot_be_paired_is_an_error(dataset):
     lonely = torch.isin(dataset.classes, torch.tensor([0, 6, 11, 12])).nonzero()[:, 0]
     with pytest.raises(UserError, match="AlphabetA, AlphabetB: one character only"):
         sample_pairs(ClassIndex(dataset, lonely), 8, seeded(8), within_alphabet=True)
+    with pytest.raises(UserError, match="at least 1 pair"):
+        sample_pairs(whole(dataset), 0, seeded(0))
 
 
 def test_the_seed_decides_and_nothing_else(dataset):
