@@ -144,11 +144,11 @@ def _wrong_line(
         quotes = "a value with = or , or brackets needs quotes of its own: 'key=\"value\"'"
         rule = quotes if "=" in error.override else "settings are written key=value"
         return f"{error.override}: cannot be read: {rule}"
-    if isinstance(error, HydraException) and folders[0].is_dir():
+    if folders[0].is_dir():
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             if message := suggest.explain(overrides, folders, config_name):
                 return message
-    parts = [str(error)]
+    parts = [str(error).partition("\nConfig search path")[0]]
     if isinstance(error.__cause__, OmegaConfBaseException):
         parts.append(str(error.__cause__))
     return "\n".join(part for part in parts if part)

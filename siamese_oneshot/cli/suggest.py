@@ -24,6 +24,7 @@ _OTHER_NAMES = {  # common names of settings that are spelt otherwise here
     "gpus": "trainer.devices",
     "device": "trainer.accelerator",
 }
+_PLAIN = re.compile(r"\[?[\w-]+(, *[\w-]+)*\]?")  # options of a group, no path or call
 _BATCH = "the product of sampler.n_alphabets, sampler.n_way and sampler.n_drawers"
 
 
@@ -49,15 +50,18 @@ def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str)
         except HydraException:
             cfg = compose(config_name, return_hydra_config=True)
     keys = {*keys_of(OmegaConf.to_container(cfg, resolve=False))}
-    keys |= {key for _, sign, key, _ in named if "+" in sign}
+    keys |= {key for _, sign, key, _ in named if "+" in sign} | {*cfg.hydra.runtime.choices}
     lines = []
     for text, sign, key, rest in named:
-        value = rest.removeprefix("=")
+        value, choices = rest.removeprefix("="), ""
         if key in groups:
-            wrong = [name for name in value.split(",") if name not in groups[key]]
+            asked = re.findall(r"[\w-]+", value) if _PLAIN.fullmatch(value) else []
+            wrong = [name for name in asked if name not in groups[key]]
             meant = [f"{sign}{key}={name}" for one in wrong for name in nearest(one, groups[key])]
             if not wrong and not sign and key not in cfg.hydra.runtime.choices:
                 meant = [f"+{text}"]
+            if wrong and not meant and not key.startswith("hydra"):  # which has options of its own
+                choices = f" Choices: {', '.join(groups[key])}."
         elif key in keys:
             meant = []
         else:
@@ -65,8 +69,8 @@ def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str)
                 f"~{name}" if sign == "~" else _spelt(name, value, groups, cfg)
                 for name in _similar(key, value, groups, keys)
             ]
-        if meant:
-            lines.append(f"{text}: there is no such setting or option.{hint(meant)}")
+        if meant or choices:
+            lines.append(f"{text}: there is no such setting or option.{hint(meant)}{choices}")
     return "\n".join([*lines, "All settings: --cfg job; all groups: --help."]) if lines else None
 
 

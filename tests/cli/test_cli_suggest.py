@@ -16,6 +16,7 @@ from siamese_oneshot.utils.text import nearest
     [
         (["modle=paper"], "Did you mean model=paper?"),
         (["modle=conv4"], "Did you mean model=conv4_small?"),
+        (["model=conv4-small"], "Did you mean model=conv4_small?"),
         (["model=papr"], "Did you mean model=paper?"),
         (["-m", "model=conv4_small,papr"], "Did you mean model=paper?"),
         (["optimizer.lrr=1"], "Did you mean optimizer.lr=1?"),
@@ -70,11 +71,11 @@ def test_every_wrong_name_of_a_line_is_named(
     [
         (["seed=a=b"], "seed=a=b: cannot be read"),
         (["model=paper,conv4_small"], "add --multirun"),
-        (["model=null"], "Config group override must be a string or a list. Got NoneType"),
+        (["model=null"], "model=null: there is no such setting or option. Choices: conv4_small, "),
         (["+seed=1"], "An item is already at 'seed'"),
         (["-m", "seed=1", "--cfg", "job"], "Only one of --run, --multirun"),
         (["hydra.job.chdir=banana"], "'banana' is not a valid bool"),
-        (["model=zzzz"], "Available options in 'model':\n\tconv4_small\n\tpaper"),
+        (["model=zzzz"], "model=zzzz: there is no such setting or option. Choices: conv4_small, "),
         (["zzzz=4"], "Could not override 'zzzz'."),
         (["--cfg", "job", "--resolve", "seed=${nowhere}"], "nowhere"),
     ],
@@ -85,6 +86,18 @@ def test_other_wrong_lines_end_in_one_block_too(
     code, shown = refused(*line)
     assert (code, part in shown, "Traceback" in shown) == (2, True, False)
     assert "Did you mean" not in shown
+
+
+@pytest.mark.parametrize(
+    "right",
+    ["hydra/launcher=basic", "model=[paper,conv4_small]", "model=choice(paper,conv4_small)"],
+)
+def test_what_is_right_is_not_called_wrong(
+    refused: Callable[..., tuple[int, str]], right: str
+) -> None:
+    _, shown = refused(right, "optimizer.lrr=1", "-m")
+    assert shown.startswith("Error: optimizer.lrr=1: ")
+    assert right not in shown
 
 
 def test_options_of_a_folder_of_ones_own_are_known(
