@@ -265,8 +265,8 @@ def main() -> None:
         if file is None:
             raise UserError(
                 "name a run's folder and the file to write, such as: python -m "
-                f"siamese_oneshot.export {source or 'pretrained'} network.safetensors (or .onnx, "
-                "or .html)"
+                f"siamese_oneshot.export {source or 'pretrained'} network.onnx (or .html; a run's "
+                "also .safetensors)"
             )
         if file.suffix == ".onnx":
             print(text_of(export_onnx(load_trained(source, trust), file)))

@@ -157,7 +157,7 @@ def test_without_a_file_the_command_says_what_to_name(
     with pytest.raises(SystemExit, match=r"^Error: name a run's folder and the file") as stop:
         exporting.main()
     words = " ".join(str(stop.value).split())
-    assert f"siamese_oneshot.export {line[0] if line else 'pretrained'} network.safetens" in words
+    assert f"siamese_oneshot.export {line[0] if line else 'pretrained'} network.onnx (or " in words
 
 
 @pytest.mark.parametrize("name", ["pretrained", "dense"])

@@ -53,7 +53,7 @@ def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str)
     keys |= {key for _, sign, key, _ in named if "+" in sign} | {*cfg.hydra.runtime.choices}
     lines = []
     for text, sign, key, rest in named:
-        value, choices = rest.removeprefix("="), ""
+        value, listed = rest.removeprefix("="), ""
         if key in groups:
             asked = re.findall(r"[\w-]+", value) if _PLAIN.fullmatch(value) else []
             wrong = [name for name in asked if name not in groups[key]]
@@ -61,7 +61,7 @@ def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str)
             if not wrong and not sign and key not in cfg.hydra.runtime.choices:
                 meant = [f"+{text}"]
             if wrong and not meant and not key.startswith("hydra"):  # which has options of its own
-                choices = f" Choices: {', '.join(groups[key])}."
+                listed = f" Choices: {', '.join(groups[key])}."
         elif key in keys:
             meant = []
         else:
@@ -69,8 +69,8 @@ def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str)
                 f"~{name}" if sign == "~" else _spelt(name, value, groups, cfg)
                 for name in _similar(key, value, groups, keys)
             ]
-        if meant or choices:
-            lines.append(f"{text}: there is no such setting or option.{hint(meant)}{choices}")
+        if meant or listed:
+            lines.append(f"{text}: there is no such setting or option.{hint(meant)}{listed}")
     return "\n".join([*lines, "All settings: --cfg job; all groups: --help."]) if lines else None
 
 
