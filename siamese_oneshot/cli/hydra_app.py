@@ -148,7 +148,12 @@ def _wrong_line(
         with contextlib.suppress(HydraException, OmegaConfBaseException):
             if message := suggest.explain(overrides, folders, config_name):
                 return message
-    parts = [str(error).partition("\nConfig search path")[0]]
+    parts = [str(error).partition("\nConfig search path")[0].rstrip()]
+    if str(getattr(error, "missing_cfg_file", "")).startswith("sampler/"):
+        parts.append(
+            "A loss of your own needs a sampler named: add sampler=bce_pairs if it learns from "
+            "pairs, sampler=episodic_ce_smooth if it learns from whole alphabets"
+        )
     if isinstance(error.__cause__, OmegaConfBaseException):
         parts.append(str(error.__cause__))
     return "\n".join(part for part in parts if part)

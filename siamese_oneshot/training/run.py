@@ -50,7 +50,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.module import MONITOR, SiameseModule
-from siamese_oneshot.runs.checkpoint import load_trained, untrusted_targets
+from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
 from siamese_oneshot.runs.record import (
     OVERRIDES,
     check_identity,
@@ -515,6 +515,8 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
     if other := _other_layers(module.network.state_dict(), weights):
         experiment = f"experiment {trained.metadata.get('experiment')}"
         used = " ".join([experiment, *(trained.metadata.get("overrides") or ())])
+        if where in PRETRAINED:  # whose file has the name of its model
+            used = f"model={Path(PRETRAINED[where]).stem}"
         raise UserError(
             f"init_from: {where} holds another network than the one asked for (it differs in "
             f"{other[0]}); choose the model of its training: {used}"

@@ -109,6 +109,19 @@ def test_options_of_a_folder_of_ones_own_are_known(
     assert shown.startswith("Error: optimizer.lrr=1: ")
 
 
+def test_a_loss_without_a_sampler_of_its_name_needs_one_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "squared.yaml").write_text("_target_: my_losses.Squared")
+    with pytest.raises(SystemExit, match="2"):
+        run_hydra(print, argv=["--config-dir", str(tmp_path), "loss=squared"])
+    error = capsys.readouterr().err
+    assert "add sampler=bce_pairs if it learns from pairs" in error
+    assert "sampler=episodic_ce_smooth if it learns from whole alphabets" in error
+    assert "search path" not in error
+
+
 def test_an_option_that_nothing_reads_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

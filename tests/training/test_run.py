@@ -177,7 +177,7 @@ def test_a_training_begins_from_the_weights_of_another(
     assert "another network than the one asked for (it differs in" in refusal
     assert "model.encoder.embedding_dim=16" in refusal, "what it was trained with"
     refusal = refused(tmp_path / "other", capsys, *SHORT, "init_from=pretrained")
-    assert "choose the model of its training: experiment pretrained" in refusal
+    assert "choose the model of its training: model=medium_resnet_cross_attention" in refusal
 
 
 def test_a_training_learns_from_the_answers_of_others(
