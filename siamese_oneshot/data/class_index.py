@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
-_MAX_TRIES = 10_000  # groups of drawers, well within a second
+_MAX_TRIES = 10_000  # steps of a search for drawers, within a second
 
 
 def random_below(limit: Tensor, generator: torch.Generator) -> Tensor:
@@ -122,13 +123,8 @@ class ClassIndex:
         key = alphabet, way, drawers
         if key not in self._common_drawers:
             drawn = self._rows(alphabet, repeats=False) >= 0
-            groups = itertools.combinations(self.drawers_of(alphabet, way).tolist(), drawers)
-            enough = (
-                group
-                for group in itertools.islice(groups, _MAX_TRIES)
-                if int(drawn[:, group].all(1).sum()) >= way
-            )
-            self._common_drawers[key] = next(enough, ())
+            steps = itertools.islice(_groups(drawn, way, drawers), _MAX_TRIES)
+            self._common_drawers[key] = next(filter(None, steps), ())
         return self._common_drawers[key]
 
     def drawers_of(self, alphabet: int, way: int = 1) -> Tensor:
@@ -145,3 +141,21 @@ class ClassIndex:
         """The table of an alphabet's classes, or of the first class of each of its characters."""
         classes = self.first_class[alphabet] + torch.arange(int(self.alphabet_sizes[alphabet]))
         return self.table[classes if repeats else self.character[classes].unique()]
+
+
+def _groups(drawn: Tensor, way: int, size: int) -> Iterator[tuple[int, ...] | None]:
+    """Groups of ``size`` columns with ``way`` rows of a bool table in common, in ascending order.
+
+    Among many drawers who have each drawn a few characters, a search depth-first, which leaves out
+    whoever shares too few with those before, finds at once what trying all groups does not. It
+    yields None for each step, so that whoever asks can give up.
+    """
+    if size == 0:
+        yield ()
+        return
+    for column in (drawn.sum(0) >= way).nonzero().flatten().tolist():
+        yield None
+        rest = drawn[drawn[:, column]]
+        rest[:, : column + 1] = False
+        for group in _groups(rest, way, size - 1):
+            yield None if group is None else (column, *group)

@@ -1,11 +1,13 @@
 """The tables of who drew what, against plain dictionaries."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 import torch
 
 from siamese_oneshot.data.class_index import ClassIndex, random_below
+from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -64,6 +66,34 @@ def test_common_against_dictionaries(dataset):
             ]
             assert class_index.common_classes(alphabet, torch.tensor(drawers)).tolist() == expected
         start += len(classes)
+
+
+def drawn_by(table):
+    """A dataset of one alphabet; ``table`` says which drawer (column) drew which class (row)."""
+    classes, drawers = table.nonzero(as_tuple=True)
+    images = torch.zeros(len(classes), 4, 4, dtype=torch.uint8)
+    labels = [f"c{one}" for one in classes.tolist()]
+    return CharacterDataset.from_arrays(images.numpy(), labels, None, drawers.numpy())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_common_drawers_are_the_first_group_of_all(seed):
+    table = torch.rand(8, 9, generator=torch.Generator().manual_seed(seed)) < 0.45
+    table[:, 8] = True  # so that each class is there
+    dataset = drawn_by(table)
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    for way, drawers in itertools.product((1, 2, 3, 5), (1, 2, 3, 4)):
+        groups = itertools.combinations(range(9), drawers)
+        enough = (group for group in groups if table[:, group].all(1).sum() >= way)
+        assert class_index.common_drawers(0, way, drawers) == next(enough, ())
+
+
+def test_common_drawers_are_found_among_many_who_drew_other_classes():
+    """All groups of four of these 200 are 65 million; the first ten thousand have none."""
+    table = torch.arange(40)[:, None] // 10 == torch.arange(200) % 4
+    dataset = drawn_by(table)
+    class_index = ClassIndex(dataset, torch.arange(len(dataset)))
+    assert class_index.common_drawers(0, 8, 4) == (0, 4, 8, 12)
 
 
 def test_classes_of_an_alphabet_stand_side_by_side_even_where_the_dataset_mix_them(dataset):
