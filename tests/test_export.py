@@ -38,8 +38,8 @@ COMMAND = "python -m siamese_oneshot.train seed=3 data.root=/home/me hydra.run.d
 @pytest.fixture
 def run(tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run with its evaluation; what is exported is measured on the same lists."""
-    run = make_run(tmp_path / "run", 0, status="finished", data_digest="images")
-    task_provider.loaded = replace(task_provider.loaded, digest="images")
+    digest = task_provider.loaded.dataset.digest
+    run = make_run(tmp_path / "run", 0, status="finished", data_digest=digest)
     record = measured(run, task_provider)
     (model_results,) = record.models
     monkeypatch.setattr(exporting, "_evaluate", lambda file, *_: measured(file, task_provider))
@@ -53,7 +53,7 @@ def run(tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyP
 
 def measured(where: Path, task_provider: TaskProvider) -> EvaluationRecord:
     model_results = evaluate_model(find_models([str(where)])[0], task_provider, COMPUTE)
-    return EvaluationRecord([model_record(model_results)], "synthetic", "images")
+    return EvaluationRecord([model_record(model_results)], "synthetic", task_provider.loaded.dataset.digest)
 
 
 def evaluation(run: Path) -> Path:
@@ -84,7 +84,7 @@ def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
     assert mine.threshold == model.threshold
     assert mine.reject_threshold == model.reject_threshold
     assert mine.temperature == model.temperature
-    assert mine.card["data_digest"] == "images"
+    assert mine.card["data_digest"] == task_provider.loaded.dataset.digest
     kept = [(one["key"], one["value"]) for one in mine.card["scores"]]
     assert kept == [(one.key, one.value) for one in model.scores if one.key in CORE]
     with pytest.raises(UserError, match=r"first\.safetensors is not a run's folder"):
@@ -95,7 +95,6 @@ def test_a_file_holds_no_folder_of_the_machine_that_trained_it(
     tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "_evaluate", lambda file, *_: measured(file, task_provider))
-    task_provider.loaded = replace(task_provider.loaded, digest="images")
     settings = ["data.root=/home/me/x", "init_from=/home/me/a", "teachers=[/home/me/b,'~/my c/d']"]
     teacher = {"name": "/home/me/b", "experiment": "large", "seed": 5, "split": "other"}
     teacher |= {"command": COMMAND}

@@ -20,7 +20,6 @@ COMMANDS = {
     "benchmark": "Measure speed, alone or against another git revision.",
     "dashboard": "Create the project's W&B workspace and report.",
     "wandb_sweep": "Print a sweep of conf/sweep as the definition of a W&B sweep.",
-    "sweeps.replay": "Say what a pruner would have saved in a finished search.",
 }
 GROUPS = {
     "data": "Images, and which of them train, validate and test.",

@@ -123,7 +123,7 @@ def test_a_job_costs_the_driver_the_same_in_a_longer_sweep(bench, monkeypatch) -
 
 def test_the_folder_knows_the_command_and_is_named_by_it_where_no_name_is_given(bench) -> None:
     assert bench.run("-m", "seed=0,1", "hydra.sweeper.name=a b") == 0
-    command = "python -m siamese_oneshot.train -m seed=0,1 'hydra.sweeper.name=a b'"
+    command = "python -m siamese_oneshot.train seed=0,1 'hydra.sweeper.name=a b' -m"
     assert command_of(bench.folder / "outputs/default/a b") == command
     assert bench.run("-m", "seed=0,1") == 0
     assert (bench.folder / "outputs/default/seed=0,1/0_seed=0/result.json").exists()
