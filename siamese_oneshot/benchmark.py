@@ -2,7 +2,7 @@
 
     python -m siamese_oneshot.benchmark train                     # step time, images per second
     python -m siamese_oneshot.benchmark train --experiment paper --against HEAD~10
-    python -m siamese_oneshot.benchmark network evaluate start predict
+    python -m siamese_oneshot.benchmark network evaluate start predict sweep
 
 ``--against`` checks a revision out into a temporary git worktree and runs both in turn (A B A B …),
 each as a process of its own, so that a busy machine slows both down. A revision whose settings have
@@ -196,6 +196,16 @@ def images_per_second(run: Path) -> float | None:
     return None
 
 
+def measure_sweep(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
+    """What each further job of a sweep costs, with one training step each."""
+    seconds = []
+    for jobs in (1, 3):
+        line = ["-m", f"seed=range({jobs})", "trainer.max_steps=1", "logger=none", "test=false"]
+        line += [f"hydra.sweep.dir={folder}/{jobs}", *_experiment(options), *code.overrides]
+        seconds.append(code.run(*_TRAIN, *line, folder=folder).seconds)
+    return {"sweep: s/job": (seconds[1] - seconds[0]) / 2}
+
+
 def measure_start(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
     """How long commands take before they do anything, and a training of one step, validated once.
 
@@ -252,6 +262,7 @@ MEASURES: dict[str, Callable[[Checkout, argparse.Namespace, str], Values]] = {
     "evaluate": measure_evaluate,
     "start": measure_start,
     "predict": measure_predict,
+    "sweep": measure_sweep,
 }
 
 
