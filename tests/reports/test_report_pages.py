@@ -306,7 +306,7 @@ def test_files_of_a_run_are_linked_and_nothing_outside_it(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("overrides", "steps", "status", "expected"),
     [
-        (["+experiment=quick"], 900, "finished", "900 steps, 1 min 15 s with validation"),
+        (["+experiment=quick"], 350, "finished", "350 steps, 1 min 15 s with validation"),
         (["+experiment=quick", "trainer.max_steps=60"], 60, "finished",
          "60 steps, 1 min 15 s with validation"),
         (["+experiment=quick", "trainer.max_steps=90"], 60, "interrupted",
@@ -318,7 +318,7 @@ def test_the_length_of_a_training(
     tmp_path: Path, overrides: list[str], steps: int, status: str, expected: str
 ) -> None:
     settings = dict(text.split("=") for text in overrides)
-    asked = int(settings.get("trainer.max_steps", 900))
+    asked = int(settings.get("trainer.max_steps", 350))
     config = {"trainer": {"max_steps": asked}, "callbacks": {"x": "${hydra:sweeper.pruner}"}}
     result = result_of(0.5, steps=steps, status=status, overrides=overrides)
     make_job(tmp_path / "s", 0, settings, result, config=config)
@@ -351,7 +351,7 @@ def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> No
 def test_settings_that_differ_from_the_defaults(pages: Path) -> None:
     page = read_page(pages / "runs" / "2_job.html")
     rows = table_of(page, "Settings that differ from the defaults").rows()
-    assert ["optimizer.lr", "0.01", "0.0021"] in rows
+    assert ["optimizer.lr", "0.01", "0.008"] in rows
     assert ["optimizer.own", "7", "not set"] in rows
     assert "seed" not in [row[0] for row in rows], "0 is the default"
 
