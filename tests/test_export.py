@@ -53,7 +53,8 @@ def run(tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyP
 
 def measured(where: Path, task_provider: TaskProvider) -> EvaluationRecord:
     model_results = evaluate_model(find_models([str(where)])[0], task_provider, COMPUTE)
-    return EvaluationRecord([model_record(model_results)], "synthetic", task_provider.loaded.dataset.digest)
+    digest = task_provider.loaded.dataset.digest
+    return EvaluationRecord([model_record(model_results)], "synthetic", digest)
 
 
 def evaluation(run: Path) -> Path:

@@ -135,7 +135,7 @@ def test_the_previous_checkpoint_replaces_a_damaged_one(
         ("siamese_oneshot.training.command.train", "Refusing to load"),
         ("siamese_oneshot.models", "Refusing to load"),
         ("", "Refusing to load"),
-        ("siamese_oneshot.models.encoders.torch.hub.load", "only classes of"),  # only imported there
+        ("siamese_oneshot.models.encoders.torch.hub.load", "only classes of"),  # imported there
         ("siamese_oneshot.models.siamese.torch.load", "only classes of"),
         ("siamese_oneshot.models.nothing.Here", "no such class"),
         ("siamese_oneshot.models.siamese.Tensor", "only classes of"),
