@@ -7,6 +7,7 @@ import csv
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ import torch
 from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from tiny import BATCHES, FULL_PRECISION, TINY
+from tqdm import tqdm
 
 import siamese_oneshot.cli.hydra_app
 import siamese_oneshot.training.command  # noqa: F401  # forks need not import it again
@@ -90,6 +92,8 @@ class Forked:
             os.chdir(cwd)
             GlobalHydra.instance().clear()
             torch.set_num_threads(1)  # a fork has no threads of its parent
+            # Forks share tqdm's own lock, which one that is killed may hold for ever.
+            tqdm.set_lock(threading.RLock())
             prepare()
             command(line)
             code = 0
