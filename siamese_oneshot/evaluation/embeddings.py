@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Any, Protocol
 
 import torch
@@ -101,17 +102,37 @@ def embed(
     compute: ComputeConfig,
     name: str,
 ) -> Embeddings:
-    """Embeddings of images, ``indices`` int64 and ascending, on the compute device."""
+    """Embeddings of images, ``indices`` int64 and ascending, on the compute device.
 
-    def vectors(batch: Tensor) -> Tensor:
-        images = dataset.pixels[batch][:, None].to(compute.device).float() / 255
-        with compute.autocast():
-            return embed_batch(scorer, images)
-
+    On the CPU each thread embeds its share of ``compute.batch_size`` images at a time: PyTorch's
+    own threads would wait for each other at every operation.
+    """
+    on_cpu, vectors = compute.device == "cpu", torch.empty(0)
+    at_once = math.ceil(compute.batch_size / (torch.get_num_threads() if on_cpu else 1))
+    starts = range(0, len(indices), at_once)
     about = f"embedding {name[-_NAME:]}"  # the end differs among seeds, and the bar needs room
     look: dict[str, Any] = {"leave": False, "disable": None, "delay": 1.0, "dynamic_ncols": True}
-    batches = tqdm(indices.split(compute.batch_size), desc=about, **look)
-    return Embeddings(indices.to(compute.device), _joined(map(vectors, batches), len(indices)))
+    bar, lock = tqdm(total=len(starts), desc=about, **look), Lock()
+
+    def embed_from(start: int) -> None:
+        nonlocal vectors
+        part = slice(start, start + at_once)
+        images = dataset.pixels[indices[part]][:, None].to(compute.device).float() / 255
+        with compute.autocast():
+            found = scorer.embed(images)
+        with lock:
+            if not len(vectors):
+                vectors = found.new_empty(len(indices), *found.shape[1:])
+            bar.update()
+        vectors[part] = found
+
+    with bar:
+        if on_cpu:
+            in_threads(embed_from, starts)
+        else:
+            for start in starts:
+                embed_from(start)
+    return Embeddings(indices.to(compute.device), vectors)
 
 
 def embed_batch(scorer: PairScorer, images: Tensor) -> Tensor:
