@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import import_torchmetrics, loading_torch, run_hydra
+from siamese_oneshot.cli import loading_torch, run_hydra
 from siamese_oneshot.utils.imports import without_compiler
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ def evaluate_task(cfg: DictConfig) -> None:
     """Evaluate the networks and baselines of ``cfg.models``."""
     with without_compiler():
         with loading_torch():
-            import_torchmetrics()
             from siamese_oneshot.comparison.runner import evaluate
         evaluate(cfg)
 

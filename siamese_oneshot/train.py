@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from siamese_oneshot.cli import import_torchmetrics, loading_torch, run_hydra
-from siamese_oneshot.utils.imports import without_compiler
+from siamese_oneshot.cli import loading_torch, run_hydra
+from siamese_oneshot.utils.imports import import_torchmetrics, without_compiler
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -11,17 +11,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils.config import conf_dir
 from siamese_oneshot.utils.entry_point import entry_point
-from siamese_oneshot.utils.imports import stand_in
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["conf_dir", "import_torchmetrics", "loading_torch", "run_hydra"]
+__all__ = ["conf_dir", "loading_torch", "run_hydra"]
 
 
 @contextmanager
@@ -43,17 +42,6 @@ def loading_torch() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def import_torchmetrics() -> None:
-    """Import torchmetrics, which Lightning needs, without all of ``scipy.signal``.
-
-    Its audio metrics only look whether that has ``hamming``, for a package of old; the import is a
-    tenth of a command's time until the first training step. Who needs it imports it afterwards.
-    """
-    # ImportError: of a version that needs more of it, which is imported as usual.
-    with suppress(ImportError), stand_in("scipy.signal", hamming=None):
-        import torchmetrics  # noqa: F401
 
 
 @entry_point()

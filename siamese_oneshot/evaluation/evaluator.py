@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import binary_auroc, binary_eer
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
@@ -18,7 +17,7 @@ from siamese_oneshot.evaluation.embeddings import (
     score_episodes,
     score_pairs,
 )
-from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown
+from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown, roc
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.evaluation.significance import PairedTest, paired_test, wilson
 
@@ -148,10 +147,10 @@ def verify_pairs(
     if threshold is None:
         threshold = best_threshold(logits, pairs.same)
     correct = int(((logits > threshold) == (pairs.same > 0.5)).sum())
-    # Ranks in [0, 1]: torchmetrics would squash large scores together with a sigmoid.
-    _, ranks = torch.unique(logits, return_inverse=True)
-    ranks, truth = ranks.double() / max(1, int(ranks.max())), pairs.same.long()
-    auroc, eer = float(binary_auroc(ranks, truth)), float(binary_eer(ranks, truth))
+    false_rates, true_rates = roc(logits, pairs.same)
+    auroc = float(torch.trapezoid(true_rates, false_rates))
+    equal = int((false_rates + true_rates - 1).abs().argmin())
+    eer = float(false_rates[equal] + 1 - true_rates[equal]) / 2
     return VerificationResults(eval_tasks, correct, auroc, threshold, eer, logits.float())
 
 

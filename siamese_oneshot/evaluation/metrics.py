@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
@@ -27,6 +28,25 @@ def choose(scores: Tensor, rng: torch.Generator) -> Tensor:
     best = ranked == ranked.max(dim=1, keepdim=True).values
     keys = torch.rand(scores.shape, generator=rng).to(scores.device)
     return keys.masked_fill(~best, -1.0).argmax(dim=1)
+
+
+def roc(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """The ROC curve of ``scores > threshold``, from the highest threshold to the lowest.
+
+    Args:
+        scores: ``(n,)``, which may be infinite.
+        same: ``(n,)``: 1 same, 0 different.
+
+    Returns:
+        False and true accept rates, float64, one of each distinct score after a first 0.
+    """
+    _, rank = scores.unique(return_inverse=True)
+    of_rank = [
+        torch.bincount(rank[same == value], minlength=int(rank.max()) + 1) for value in (0, 1)
+    ]
+    accepted = torch.stack(of_rank).flip(1).cumsum(1).double()
+    rates = F.pad(accepted / accepted[:, -1:].clamp(min=1), (1, 0))
+    return rates[0], rates[1]
 
 
 def best_threshold(scores: Tensor, same: Tensor) -> float:

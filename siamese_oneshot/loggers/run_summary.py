@@ -7,20 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pytorch_lightning.loggers import Logger
+from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.evaluation.model_evaluation import ModelResults
 from siamese_oneshot.evaluation.published import Row, comparison, reference
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 from siamese_oneshot.runs.job import Job
 from siamese_oneshot.runs.result import RunResult
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.run_info import of_training
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import short_keys
+
+if TYPE_CHECKING:  # an evaluation without loggers does not load Lightning
+    from pytorch_lightning.loggers import Logger
+
+    from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
 
 # The published protocol that each of our scores is compared with.
 _KOCH2015 = {"one_shot": "within_alphabet_20way", "verification": "verification"}
@@ -101,6 +103,8 @@ def rounded(value: str) -> str:
 
 def log_result(loggers: Sequence[Logger], result: RunResult, folder: Path) -> None:
     """Log how a run ended; ``folder`` is the run's, and holds the checkpoint."""
+    from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
+
     summary = summary_of(result)
     numbers = {key: value for key, value in summary.items() if isinstance(value, (int, float))}
     for logger in loggers:
@@ -124,6 +128,10 @@ def log_evaluation(
     plots: Mapping[str, Path],
 ) -> None:
     """Log an evaluation: scores to every logger, tables and plots, by name, to W&B."""
+    if not loggers:
+        return
+    from siamese_oneshot.loggers.wandb_logger import ResilientWandbLogger
+
     values: dict[str, float] = {}
     for model_results in all_results:
         prefix = "" if len(all_results) == 1 else f"{model_results.model.name}/"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
+from siamese_oneshot.evaluation.metrics import roc
 from siamese_oneshot.evaluation.published import published
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.plots.style import (
@@ -154,10 +155,8 @@ def draw_verification_scores(
             ``OneShotClassifier.similarity``.
         split: Of the pairs: ``validation`` or ``test``.
     """
-    from torchmetrics.functional.classification import binary_roc
-
     figure = new_figure(_WIDTH, 3.9)
-    axes, roc, reliability = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
+    axes, curve, reliability = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
     shown = logits.double()
     low, high = _range(shown, threshold)
     bins = torch.linspace(low, high, 61, dtype=torch.float64)
@@ -173,15 +172,14 @@ def draw_verification_scores(
     title = f"{split} set, {len(same):,} verification pairs"
     heading(figure, f"{title}: scores, ROC curve, reliability{note}", _WIDTH, 11)
     axes.legend(frameon=False, fontsize=9)
-    _, ranks = torch.unique(shown, return_inverse=True)  # scores may be infinite
-    rates = binary_roc(ranks.double() / max(1, int(ranks.max())), same.long())
-    false_rates, true_rates = (one.numpy() for one in rates[:2])
-    roc.plot(false_rates, true_rates, color=BLUE)
+    curve.plot(*roc(shown, same), color=BLUE)
     at = [float((shown[same == value] > threshold).double().mean()) for value in (0.0, 1.0)]
-    roc.plot(*at, "o", color="black", label="at the threshold")
-    roc.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
-    roc.set(xlabel="false accept rate", ylabel="true accept rate", xlim=(-0.02, 1), ylim=(0, 1.02))
-    roc.legend(frameon=False, fontsize=9, loc="lower right")
+    curve.plot(*at, "o", color="black", label="at the threshold")
+    curve.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
+    curve.set(
+        xlabel="false accept rate", ylabel="true accept rate", xlim=(-0.02, 1), ylim=(0, 1.02)
+    )
+    curve.legend(frameon=False, fontsize=9, loc="lower right")
     stated, found = reliability_of((shown - threshold) / temperature, same)
     reliability.plot(stated, found, "o-", color=BLUE)
     reliability.plot([0, 1], [0, 1], "--", color=GRAY, linewidth=1)
@@ -189,7 +187,7 @@ def draw_verification_scores(
         xlabel=f"sigmoid((score - threshold) / {temperature:.3g})", ylabel="share of same pairs"
     )
     reliability.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    for one in (axes, roc, reliability):
+    for one in (axes, curve, reliability):
         bare(one)
     text = f"{title}. At the threshold {100 * at[1]:.1f}% of the same pairs and {100 * at[0]:.1f}%"
     text += " of the different ones are called same. Right: the probability that a pair is the same"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -74,3 +74,14 @@ def without_compiler() -> AbstractContextManager[None]:
         disable=lambda function, *_, **__: function,
         graph_break=lambda *_, **__: None,
     )
+
+
+def import_torchmetrics() -> None:
+    """Import torchmetrics, which Lightning needs, without all of ``scipy.signal``.
+
+    Its audio metrics only look whether that has ``hamming``, for a package of old; the import is a
+    tenth of a command's time until the first training step. Who needs it imports it afterwards.
+    """
+    # ImportError: of a version that needs more of it, which is imported as usual.
+    with suppress(ImportError), stand_in("scipy.signal", hamming=None):
+        import torchmetrics  # noqa: F401

@@ -189,8 +189,8 @@ def test_exit_codes_of_a_process(driver: list[str], environment: dict[str, str])
 def test_torchmetrics_takes_no_scipy_signal_and_leaves_no_trace() -> None:
     """Whoever imports scipy.signal afterwards has all of it; Lightning works as ever."""
     code = (
-        "import sys; from siamese_oneshot.cli import import_torchmetrics as lean; lean(); lean()\n"
-        "import torchmetrics; assert 'scipy.signal' not in sys.modules\n"
+        "import sys; from siamese_oneshot.utils.imports import import_torchmetrics as lean\n"
+        "lean(); lean(); import torchmetrics; assert 'scipy.signal' not in sys.modules\n"
         "import scipy.signal; assert scipy.signal.windows.hamming(3)[1] == 1\n"
         "from torchmetrics.functional.audio import signal_noise_ratio"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,16 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     assert path.read_text() == before
     other = read_evaluation(folder / "evaluation_2_views" / "evaluation.json")
     assert [one.name for one in other.models] == ["run, 2 views"]
+
+
+def test_without_loggers_and_plots_neither_lightning_nor_matplotlib_is_loaded() -> None:
+    heavy = {"pytorch_lightning", "torchmetrics", "matplotlib", "wandb", "torch._dynamo"}
+    code = (
+        "import sys, siamese_oneshot.comparison.runner as runner\n"
+        f"runner.check_loggers({{}}); print({heavy!r} & {{*sys.modules}})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
 
 
 STRANGER = '''

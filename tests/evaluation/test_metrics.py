@@ -16,12 +16,27 @@ from siamese_oneshot.evaluation.metrics import (
     best_threshold,
     choose,
     known_and_unknown,
+    roc,
 )
 
 
 def accuracy(scores: Tensor, answers: Tensor, seed: int = 0) -> float:
     picks = choose(scores, torch.Generator().manual_seed(seed))
     return float((picks == answers).float().mean())
+
+
+@pytest.mark.parametrize("n_same", [0, 1, 20, 40])
+def test_the_roc_curve_has_the_rates_at_every_score(n_same: int) -> None:
+    scores = torch.randn(40, generator=torch.Generator().manual_seed(0)).mul(3).round()  # ties
+    scores[7], scores[21] = math.inf, -math.inf
+    same = (torch.arange(40) < n_same).float()
+    false_rates, true_rates = roc(scores, same)
+    expected = [(0.0, 0.0)]
+    for cut in sorted({*scores.tolist()}, reverse=True):
+        above = (scores >= cut).tolist()
+        counts = [sum(a for a, s in zip(above, same, strict=True) if s == k) for k in (0, 1)]
+        expected.append((counts[0] / max(1, 40 - n_same), counts[1] / max(1, n_same)))
+    assert list(zip(false_rates.tolist(), true_rates.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("constant", [0.0, -3.5, float("-inf"), float("nan")])
