@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from siamese_oneshot.data.augmentation import apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
@@ -63,8 +63,7 @@ class OneShotDataModule(pl.LightningDataModule):
     - validation, test and prediction: ``(indices, images)``, int64 ``(n,)`` and
       ``(n, 1, size, size)``. Each image of the evaluation tasks occurs once.
 
-    In distributed training each process has its part of every batch and of the evaluation images;
-    give the trainer ``use_distributed_sampler=False``.
+    In distributed training each process has its part of every batch and of the evaluation images.
 
     Args:
         sampler: Name of a file in ``conf/sampler``, a mapping with ``_target_``, or a
@@ -258,7 +257,10 @@ class OneShotDataModule(pl.LightningDataModule):
         rank, world_size = self._rank_and_world_size
         mine = tasks.indices.tensor_split(world_size)[rank]
         batches: Any = list(mine.split(self.eval_batch_size))
-        return DataLoader(batches, batch_size=None, generator=torch.Generator().manual_seed(0))
+        # They are this process's already: Lightning divides no loader that has such a sampler.
+        divided = DistributedSampler[int](batches, 1, 0, shuffle=False) if world_size > 1 else None
+        generator = torch.Generator().manual_seed(0)
+        return DataLoader(batches, batch_size=None, sampler=divided, generator=generator)
 
     @property
     def _rank_and_world_size(self) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, DistributedSampler
 
 from siamese_oneshot.data.augmentation import Augmentation, Composite, Warp, sample_composite
 from siamese_oneshot.data.class_index import ClassIndex
@@ -315,8 +315,12 @@ class EpisodeSampler(Dataset[BatchSpec]):
         return warp if flipped is None else warp.after_hflip(flipped)
 
 
-class ResumableSampler(Sampler[int]):
+class ResumableSampler(DistributedSampler[int]):
     """Numbers of the batches of an epoch, from the batch at which the training stands to its end.
+
+    Every process has all of them, and takes its part of each batch. It is a `DistributedSampler`
+    because Lightning would wrap any other in one, which gives each process some of the batches,
+    shuffled.
 
     Args:
         steps: Batches in an epoch.
@@ -326,6 +330,7 @@ class ResumableSampler(Sampler[int]):
     """
 
     def __init__(self, steps: int, progress: Callable[[], tuple[int, int] | None]) -> None:
+        super().__init__(range(steps), num_replicas=1, rank=0)  # type: ignore[arg-type]
         self.steps, self.progress = steps, progress
         self._epoch = 0
 
