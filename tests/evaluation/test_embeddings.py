@@ -68,12 +68,14 @@ def test_each_image_is_embedded_once_on_any_number_of_threads(threads: int) -> N
         )
         with torch.no_grad():
             parts = module.embed_batch(scorer, dataset.pixels[:6, None] / 255)
+            none = module.embed_batch(scorer, torch.zeros(0, 1, 2, 2))
     finally:
         torch.set_num_threads(before)
     twice = [*range(0, 24, 4)]
     assert sorted(seen) == sorted([*twice, *range(0, 40, 4), *(4 * int(k) for k in INDICES[:3])])
     expected = dataset.pixels.flatten(1).float().sum(1, keepdim=True).expand(-1, 2) / 255
     torch.testing.assert_close(parts, expected[:6])
+    assert none.shape == (0, 2)
     torch.testing.assert_close(table.vectors, expected[INDICES[:3]])
     torch.testing.assert_close(found.vectors, expected, rtol=0.02, atol=0)
 
