@@ -75,6 +75,7 @@ from siamese_oneshot.utils.hardware import (
     choose_precision,
     fewer_threads,
     keep_freed_memory,
+    share_one_heap,
 )
 from siamese_oneshot.utils.io import check_sums, check_writable, copy_file, keep_copy, previous
 from siamese_oneshot.utils.run_info import environment, keep_changes, machine, of_training
@@ -108,6 +109,8 @@ class TrainingRun:
         self.cfg, self.folder = cfg, folder
         self.started = time.monotonic()
         self.accelerator = choose_accelerator(cfg.trainer.accelerator)
+        if self.accelerator == "cpu":
+            share_one_heap()
         self.precision = choose_precision(cfg.trainer.precision, self.accelerator)
         devices = number_of(cfg.trainer.devices, self.accelerator) * cfg.trainer.num_nodes
         # Otherwise Lightning takes the tasks of a batch script, meant as cores, for processes.

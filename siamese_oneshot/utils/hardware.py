@@ -69,6 +69,15 @@ def fewer_threads(threads: int) -> int | None:
     return max(1, free) if threads > max(1, free + 1) else None
 
 
+def share_one_heap() -> bool:
+    """Let all threads allocate from one heap of glibc; whether it could.
+
+    Otherwise the threads of a validation cannot use what training has freed. A thread that has
+    allocated memory before keeps its own heap.
+    """
+    return _mallopt(-8, 1)  # M_ARENA_MAX
+
+
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory instead of returning it to the system; whether it could.
 
@@ -76,15 +85,18 @@ def keep_freed_memory() -> bool:
     returns them to the system, each page has to be zeroed and mapped again: nearly half of the
     step time of the paper's network. Results do not change.
     """
+    no_mmap = _mallopt(-4, 0)  # M_MMAP_MAX: allocate large blocks on the heap, too
+    no_trim = _mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+    return no_mmap and no_trim
+
+
+def _mallopt(option: int, value: int) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return bool(ctypes.CDLL(None).mallopt(option, value))
     except (OSError, AttributeError):  # another C library
         return False
-    no_mmap = mallopt(-4, 0)  # M_MMAP_MAX: allocate large blocks on the heap, too
-    no_trim = mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-    return bool(no_mmap and no_trim)
 
 
 def in_threads(work: Callable[[T], object], items: Iterable[T]) -> None:

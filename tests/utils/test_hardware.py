@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -98,6 +100,34 @@ def test_glibc_takes_the_setting_and_results_stay() -> None:
     before = torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3)
     assert keep_freed_memory()
     assert torch.equal(before, torch.arange(9.0).reshape(3, 3) @ torch.ones(3, 3))
+
+
+_IN_A_THREAD = """
+import sys, threading
+from pathlib import Path
+import torch
+from siamese_oneshot.utils.hardware import keep_freed_memory, share_one_heap
+if sys.argv[1] == "shared":
+    assert share_one_heap()
+keep_freed_memory()
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+def allocate():
+    blocks = [torch.ones(2**18) for _ in range(128)]
+    return resident()
+in_main = allocate()
+thread = threading.Thread(target=lambda: print(allocate() - in_main))
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+@pytest.mark.parametrize(("heap", "least", "most"), [("shared", -1, 40), ("own", 100, 200)])
+def test_a_thread_takes_what_another_has_freed(heap: str, least: int, most: int) -> None:
+    command = [sys.executable, "-c", _IN_A_THREAD, heap]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert least <= float(output) <= most  # MiB; both allocate 128
 
 
 @pytest.fixture
