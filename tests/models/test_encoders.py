@@ -174,14 +174,10 @@ def test_named_layers_hold_every_parameter(encoder: Any, names: str) -> None:
     assert ids == {id(weight) for weight in encoder.parameters()}
 
 
-@pytest.mark.parametrize(
-    "encoder",
-    [
-        ConvEncoder(**{**CONV, "embedding_dim": 64}, dropout=0.5),
-        ResidualEncoder(**{**RESIDUAL, "embedding_dim": 64}, dropout=0.5),
-    ],
-)
-def test_dropout_acts_in_training_alone(encoder: nn.Module) -> None:
+@pytest.mark.parametrize(("kind", "sizes"), [(ConvEncoder, CONV), (ResidualEncoder, RESIDUAL)])
+def test_dropout_acts_in_training_alone(kind: Any, sizes: dict[str, Any]) -> None:
+    torch.manual_seed(0)  # with few numbers, another seed may drop none that matters
+    encoder = kind(**{**sizes, "embedding_dim": 64}, dropout=0.5)
     x = images(2, 16)
     assert not torch.equal(encoder(x), encoder(x))
     assert torch.equal(encoder.eval()(x), encoder(x))
