@@ -3,7 +3,7 @@
 from pytorch_lightning import Trainer
 from siamese_oneshot import OmniglotDataModule, SiameseModule
 
-Trainer(max_steps=1900).fit(SiameseModule(), datamodule=OmniglotDataModule())
+Trainer(max_steps=1800).fit(SiameseModule(), datamodule=OmniglotDataModule())
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class EvalConfig:
     """
 
     n_pairs: int = 10_000
-    val_runs: int = 100
+    val_runs: int = 500
     koch_val_runs: int = 0
     koch_runs: int = 20
     test_runs: int = 500
