@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import conf_dir, run_hydra
 from siamese_oneshot.data.samplers import SAMPLERS
+from siamese_oneshot.data.tasks import EvalConfig
 from siamese_oneshot.models.encoders import ResidualEncoder
 from siamese_oneshot.models.similarity import WeightedL1
 from siamese_oneshot.train import train_task
@@ -99,6 +100,13 @@ def test_an_experiment_has_the_values_of_its_publication(name: str) -> None:
     cfg = composed(f"+experiment={name}")
     found = {key: OmegaConf.select(cfg, key, default="nothing") for key in FAITHFUL[name]}
     assert found == FAITHFUL[name]
+
+
+def test_a_checkpoint_is_chosen_by_as_many_episodes_as_it_is_tested_on() -> None:
+    # 2,000 episodes cannot tell half a training from a whole one (docs/results.md).
+    by_config, by_default = composed().data.eval, EvalConfig()
+    assert by_config.val_runs == by_config.test_runs
+    assert by_default.val_runs == by_default.test_runs
 
 
 def test_the_sampler_that_messages_name_for_whole_alphabets_is_the_default() -> None:
