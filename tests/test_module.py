@@ -77,7 +77,7 @@ def test_it_has_defaults_for_everything(tmp_path: Path) -> None:
         assert module.hparams[group] == describe(group, chosen[group])
     ema = OmegaConf.load(Path(__file__).parents[1] / "conf/callbacks/default.yaml").ema
     assert module.ema_decay == ema.decay
-    assert sum(p.numel() for p in module.parameters()) == 5_710_108
+    assert sum(p.numel() for p in module.parameters()) == 1_872_924
 
 
 def test_a_checkpoint_alone_gives_the_same_scores(tmp_path: Path) -> None:
