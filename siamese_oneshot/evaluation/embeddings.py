@@ -122,7 +122,7 @@ def embed(
         if on_cpu:
             vectors = _in_threads_joined(embedded, n, step)
         else:
-            starts = range(0, n, step)
+            starts = range(0, max(1, n), step)
             vectors = _joined((embedded(slice(start, start + step)) for start in starts), n)
     return Embeddings(indices.to(compute.device), vectors)
 
@@ -221,7 +221,7 @@ def _in_threads_joined(rows_of: Callable[[slice], Tensor], n: int, step: int) ->
                 rows = found.new_empty(n, *found.shape[1:])
         rows[part] = found
 
-    in_threads(compute, range(0, max(1, n), max(1, step)))  # also of none: a process may have none
+    in_threads(compute, range(0, max(1, n), max(1, step)))  # n = 0 of a process without images
     return rows
 
 

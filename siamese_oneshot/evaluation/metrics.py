@@ -38,7 +38,8 @@ def roc(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
         same: ``(n,)``: 1 same, 0 different.
 
     Returns:
-        False and true accept rates, float64, one of each distinct score after a first 0.
+        False and true accept rates, float64 ``(k + 1,)`` each: 0, then the rate at each of the k
+        distinct scores, the highest first.
     """
     _, rank = scores.unique(return_inverse=True)
     of_rank = [

@@ -191,14 +191,15 @@ class TrainingRun:
             self.module.metadata |= {k: v for k, v in known.items() if k == "init_from"}
             state = content.get("exact_resume") or {}
             digests = self.exact_resume.validation
+            changes = differences(state["settings"], settings) if "settings" in state else {}
             if state.get("validation", digests) != digests:
+                lists = [f"{k}: {v}" for k, v in changes.items() if k.startswith("data.eval.")]
                 raise UserError(
                     f"data.eval: {self.checkpoint} was selected on other validation episodes or "
-                    "pairs, so a continued run would mix two scores. Resume it without this "
-                    "change; evaluate takes lists of any size"
+                    f"pairs, so a continued run would mix two scores ({', '.join(lists)}). Resume "
+                    "it with the former value; evaluate takes lists of any size"
                 )
             earlier = state.get("legs") or []
-            changes = differences(state["settings"], settings) if "settings" in state else {}
             check_weights(content, self.module, self.checkpoint, changes)
             leg |= {"step": content["global_step"], "changes": changes}
             before = earlier[-1]["overrides"] if earlier else []

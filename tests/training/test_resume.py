@@ -76,7 +76,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         (["resume={run}", "trainer.max_steps=0"], "trainer.max_steps=0"),
         (["resume={run}", "seed=1"], "seed: "),
         (["resume={run}", "data.split=one_drawer"], "data.split"),
-        (["resume={run}", "data.eval.val_runs=5"], "other validation episodes or pairs"),
+        (["resume={run}", "data.eval.val_runs=5"], "(data.eval.val_runs: 4 → 5). Resume"),
         (["resume={run}", "data.eval.n_pairs=100"], "other validation episodes or pairs"),
         (["resume={run}", "data.synthetic.n_alphabets=6"], "data: "),
         (["resume={run}", "optimizer=adam"], "state of siamese_oneshot.models.optimizers.adamw"),
