@@ -42,6 +42,7 @@ from siamese_oneshot.utils.hardware import (
     choose_precision,
     keep_freed_memory,
 )
+from siamese_oneshot.utils.imports import import_torchmetrics
 from siamese_oneshot.utils.io import check_writable, new_folder
 from siamese_oneshot.utils.run_info import environment
 from siamese_oneshot.utils.tables import text_of
@@ -81,6 +82,8 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         keep_freed_memory()
     check.boolean("plots", cfg.plots)
     check.boolean("details", cfg.details)
+    if cfg.get("logger"):  # loggers load Lightning, which loads torchmetrics
+        import_torchmetrics()
     check_loggers(cfg.get("logger"))
     summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
     log.info("reading the images")

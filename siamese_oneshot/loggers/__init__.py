@@ -18,7 +18,6 @@ from hydra.utils import get_object, instantiate
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.imports import import_torchmetrics
 
 if TYPE_CHECKING:  # importing this file does not load Lightning
     from pytorch_lightning.loggers import Logger
@@ -37,8 +36,6 @@ def check_loggers(settings: Mapping[str, Any] | None) -> None:
     """
     from siamese_oneshot.loggers.wandb_run import WandbRun
 
-    if settings:
-        import_torchmetrics()
     for name, entry in (settings or {}).items():
         key = f"logger.{name}"
         check.mapping(key, entry)

@@ -194,10 +194,11 @@ class TrainingRun:
             changes = differences(state["settings"], settings) if "settings" in state else {}
             if state.get("validation", digests) != digests:
                 lists = [f"{k}: {v}" for k, v in changes.items() if k.startswith("data.eval.")]
+                former = f" ({', '.join(lists)})" if lists else ""
                 raise UserError(
                     f"data.eval: {self.checkpoint} was selected on other validation episodes or "
-                    f"pairs, so a continued run would mix two scores ({', '.join(lists)}). Resume "
-                    "it with the former value; evaluate takes lists of any size"
+                    f"pairs, so a continued run would mix two scores{former}. Resume it with the "
+                    "former value; evaluate takes lists of any size"
                 )
             earlier = state.get("legs") or []
             check_weights(content, self.module, self.checkpoint, changes)
