@@ -166,14 +166,15 @@ class OneShotDataModule(pl.LightningDataModule):
         self.dataset = loaded.dataset.resized(self.image_size)
         self.train_index = ClassIndex(self.dataset, self.split.train)
         validation = ClassIndex(self.dataset, self.split.validation)
-        self._all_images, extra = mix_in_synthetic(self.dataset, self.extra_synthetic)
+        names, root = self.train_index.alphabet_names, self._source_settings[0]
+        self._all_images, extra = mix_in_synthetic(self.dataset, self.extra_synthetic, names, root)
         synthetic = None if extra is None else ClassIndex(self._all_images, extra)
         self.train_batches = self.sampler.prepare(self.train_index, self.seed, synthetic)
         excluded = getattr(self.sampler, "excluded_alphabets", ())
         used = getattr(self.sampler, "n_synthetic_used", 0)
         index = self.train_index
-        names = [index.alphabet_names[k] for k in index.class_alphabet.tolist()]
-        drawn = torch.tensor([name not in excluded for name in names])
+        owners = [index.alphabet_names[k] for k in index.class_alphabet.tolist()]
+        drawn = torch.tensor([name not in excluded for name in owners])
         self.n_train_classes = int(drawn.sum())
         self.n_train_images = int((index.table[drawn] >= 0).sum())
         self.training_data = describe_training_data(

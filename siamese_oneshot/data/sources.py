@@ -7,14 +7,15 @@ a ``_target_``).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from siamese_oneshot.data import recombined
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder import OnError, load_folder
 from siamese_oneshot.data.omniglot import LakeRuns, OmniglotUnavailable, load_omniglot
@@ -98,7 +99,7 @@ def load_source(
             log.warning("%s", problem)
         warning = f"OMNIGLOT IS NOT AVAILABLE: generated alphabets are used; {_NOT_COMPARABLE}"
         log.warning("%s", warning)
-    return LoadedData(load_alphabets(synthetic), None, (warning,))
+    return LoadedData(load_alphabets(synthetic, root=root), None, (warning,))
 
 
 def _folder(root: str | None, on_error: OnError) -> LoadedData:
@@ -112,13 +113,33 @@ def _folder(root: str | None, on_error: OnError) -> LoadedData:
 
 
 def mix_in_synthetic(
-    dataset: CharacterDataset, config: SyntheticConfig
+    dataset: CharacterDataset,
+    config: SyntheticConfig,
+    training: Sequence[str] = (),
+    root: str | Path | None = None,
 ) -> tuple[CharacterDataset, Tensor | None]:
     """Append generated alphabets to a dataset; never those of the ``synthetic`` source.
 
-    Returns all images, and the indices of the generated ones; None if ``config.n_alphabets`` is 0.
+    Args:
+        dataset: The images.
+        config: What is generated.
+        training: Omniglot's training alphabets, if these are its images: with ``recombined`` no
+            others give strokes.
+        root: Folder of the stroke files.
+
+    Returns:
+        All images, and the indices of the generated ones; None if ``config.n_alphabets`` is 0.
     """
     if not config.n_alphabets:
         return dataset, None
-    extra = load_alphabets(config, first=MAX_ALPHABETS).resized(dataset.pixels.shape[-1])
+    if config.style == "recombined" and dataset.source == "omniglot":
+        wanted = config.stroke_alphabets or recombined.ALPHABETS
+        seen = tuple(name for name in wanted if name in training)
+        if not seen or (config.stroke_alphabets and seen != wanted):
+            others = ", ".join(name for name in wanted if name not in seen)
+            message = f"{others}: not trained on, so their strokes may not be, either"
+            raise ArgumentError("extra_synthetic.stroke_alphabets", list(wanted), message=message)
+        config = replace(config, stroke_alphabets=seen)
+    extra = load_alphabets(config, first=MAX_ALPHABETS, root=root)
+    extra = extra.resized(dataset.pixels.shape[-1])
     return dataset.joined(extra), torch.arange(len(dataset), len(dataset) + len(extra))

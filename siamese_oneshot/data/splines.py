@@ -10,14 +10,16 @@ a canvas, and ink is what is near the line.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+T = TypeVar("T")
 INK_RADIUS = 2.45  # pixels of 105
 _APART = 0.6  # squared distance of two characters in 13 × 13 pixels
 _FINE = 10  # samples of a span of a spline
@@ -59,6 +61,33 @@ def draw_characters(count: int, drawers: int, size: int, rng: np.random.Generato
     return np.stack([ink(line, size) for line in lines])
 
 
+def distinct(count: int, propose: Callable[[list[T]], tuple[T, list[Array]]]) -> list[T]:
+    """Characters, no two alike.
+
+    Args:
+        count: Number of characters.
+        propose: Makes a character, given those before it, and draws its strokes once: a list of
+            ``(1, points, 2)`` in pixels of 105.
+    """
+    made: list[T] = []
+    looks = np.empty((0, 169))
+    apart, n_tried = _APART, 0
+    while len(made) < count:
+        character, line = propose(made)
+        length = sum(np.hypot(*np.diff(one[0], axis=0).T).sum() for one in line)
+        page = ink(line, 105)[0]
+        look = page[:104, :104].reshape(13, 8, 13, 8).mean((1, 3)).ravel()
+        # Neither a single line nor a scribble, and hardly any line drawn twice.
+        once = page.sum() > 0.85 * (4.9 * length + 19 * len(line))
+        fits = (90 < length < 380 and once) or n_tried > 100 * count
+        if fits and (((looks - look) ** 2).sum(1) > apart).all():
+            made.append(character)
+            looks = np.concatenate([looks, look[None]])
+        n_tried += 1
+        apart *= 0.995 if n_tried > 4 * count else 1  # a poor script may have too few
+    return made
+
+
 class Script:
     """What is usual in one alphabet."""
 
@@ -83,25 +112,13 @@ class Script:
 
     def alphabet(self, count: int) -> list[Character]:
         """Characters, no two alike."""
-        made: list[Character] = []
-        looks = np.empty((0, 169))
         plain = Hands(1, self.rng, steady=True)
-        apart, n_tried = _APART, 0
-        while len(made) < count:
-            character = self.character(made)
-            line = plain.write(character)
-            length = sum(np.hypot(*np.diff(one[0], axis=0).T).sum() for one in line)
-            page = ink(line, 105)[0]
-            look = page[:104, :104].reshape(13, 8, 13, 8).mean((1, 3)).ravel()
-            # Neither a single line nor a scribble, and hardly any line drawn twice.
-            once = page.sum() > 0.85 * (4.9 * length + 19 * len(line))
-            fits = (90 < length < 380 and once) or n_tried > 100 * count
-            if fits and (((looks - look) ** 2).sum(1) > apart).all():
-                made.append(character)
-                looks = np.concatenate([looks, look[None]])
-            n_tried += 1
-            apart *= 0.995 if n_tried > 4 * count else 1  # a poor script may have too few
-        return made
+
+        def propose(earlier: list[Character]) -> tuple[Character, list[Array]]:
+            character = self.character(earlier)
+            return character, plain.write(character)
+
+        return distinct(count, propose)
 
     def character(self, earlier: list[Character]) -> Character:
         """A character that may begin as one of ``earlier`` does."""

@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from siamese_oneshot.data import cache as disk_cache
-from siamese_oneshot.data import splines
+from siamese_oneshot.data import recombined, splines
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
 
 MAX_ALPHABETS, MAX_CHARACTERS = 999, 99  # the digits of the names, so that names sort
-STYLES = ("parts", "splines")
+STYLES = ("parts", "splines", "recombined")
 SIDE = 105  # pixels along a side, as Omniglot's
 MIN_CACHED_IMAGES = 5_000  # fewer images are drawn in a few seconds
 MAX_PARTS = 3  # of a stroke
@@ -50,7 +50,10 @@ class SyntheticConfig:
         n_drawers: Drawers of an alphabet, who draw each of its characters once.
         seed: Seed of everything.
         style: How characters and drawers are invented: ``parts`` (straight parts and arcs, this
-            module) or ``splines`` (closer to Omniglot's, see `splines`).
+            module), ``splines`` (closer to Omniglot's, see `splines`) or ``recombined`` (new
+            characters from real strokes, see `recombined`; needs Omniglot's stroke files).
+        stroke_alphabets: Of ``recombined``: the background alphabets whose strokes it takes; None
+            for all eight that have stroke files.
     """
 
     n_alphabets: int = 50
@@ -58,6 +61,7 @@ class SyntheticConfig:
     n_drawers: int = 20
     seed: int = 0
     style: str = "parts"
+    stroke_alphabets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -70,22 +74,35 @@ class SyntheticConfig:
         check.integer("n_drawers", self.n_drawers, 1)
         check.seed("seed", self.seed)
         check.choice("style", self.style, STYLES)
+        if self.stroke_alphabets is not None:
+            object.__setattr__(self, "stroke_alphabets", tuple(self.stroke_alphabets))
+        if self.style == "recombined":
+            recombined.check_settings(self.n_drawers, self.stroke_alphabets)
 
 
 def load_alphabets(
-    config: SyntheticConfig, first: int = 0, cache_dir: str | Path | None = None
+    config: SyntheticConfig,
+    first: int = 0,
+    cache_dir: str | Path | None = None,
+    root: str | Path | None = None,
 ) -> CharacterDataset:
     """`draw_alphabets`, cached on disk; ``cache_dir`` as for `load_omniglot`."""
     n_images = config.n_alphabets * config.n_characters[1] * config.n_drawers
     if n_images < MIN_CACHED_IMAGES:
-        return draw_alphabets(config, first=first)
+        return draw_alphabets(config, first=first, root=root)
     numbers = [config.n_alphabets, *config.n_characters, config.n_drawers, config.seed, first]
-    metadata = {"data": "synthetic", "numbers": numbers, "generator": _code_digest()}
-    metadata |= {"style": config.style}
+    metadata: dict[str, Any] = {
+        "data": "synthetic",
+        "numbers": numbers,
+        "generator": _code_digest(),
+    }
+    metadata["style"] = config.style
+    if config.style == "recombined":
+        metadata["strokes"] = list(config.stroke_alphabets or recombined.ALPHABETS)
 
     def build() -> dict[str, disk_cache.Array]:
         log.info("generating %d alphabets (cached for later runs)", config.n_alphabets)
-        dataset = draw_alphabets(config, first=first)
+        dataset = draw_alphabets(config, first=first, root=root)
         counts = torch.bincount(dataset.class_alphabets).numpy()
         return {"images": disk_cache.pack(dataset.pixels.numpy() > 0), "counts": counts}
 
@@ -99,15 +116,19 @@ def load_alphabets(
 @cache
 def _code_digest() -> str:
     """Changes with the generator's code and with PyTorch, whose random numbers it uses."""
-    code = Path(__file__).read_bytes() + Path(splines.__file__).read_bytes()
+    files = __file__, splines.__file__, recombined.__file__
+    code = b"".join(Path(file).read_bytes() for file in files)
     return hashlib.sha256(torch.__version__.encode() + code).hexdigest()
 
 
-def draw_alphabets(config: SyntheticConfig, size: int = SIDE, first: int = 0) -> CharacterDataset:
+def draw_alphabets(
+    config: SyntheticConfig, size: int = SIDE, first: int = 0, root: str | Path | None = None
+) -> CharacterDataset:
     """Generate alphabets as images of ``size`` × ``size`` pixels with values 0 and 255.
 
     Alphabet k depends on ``config`` and k, but not on how many alphabets are generated; ``first``
-    is the number of the first one, from 0.
+    is the number of the first one, from 0. ``root`` is the folder of the stroke files of
+    ``style=recombined``, as for `load_strokes`.
     """
     check.integer("n_alphabets", config.n_alphabets, 1)
     check.integer("size", size, 8)
@@ -115,10 +136,16 @@ def draw_alphabets(config: SyntheticConfig, size: int = SIDE, first: int = 0) ->
     pixels, counts = [], []
     for number in range(first, first + config.n_alphabets):
         sequence = np.random.SeedSequence([config.seed, number])
-        if config.style == "splines":
+        if config.style != "parts":
             generator = np.random.default_rng(sequence)
             counts.append(int(generator.integers(low, high + 1)))
-            drawn = splines.draw_characters(counts[-1], config.n_drawers, size, generator)
+            shape = counts[-1], config.n_drawers, size, generator
+            if config.style == "splines":
+                drawn = splines.draw_characters(*shape)
+            else:
+                strokes = recombined.templates(root)
+                names = strokes if config.stroke_alphabets is None else config.stroke_alphabets
+                drawn = recombined.draw_characters(*shape, [strokes[name] for name in names])
             pixels.append(torch.from_numpy(drawn).flatten(0, 1).to(torch.uint8) * 255)
             continue
         state = sequence.generate_state(1)
