@@ -2,15 +2,16 @@
 
 A small CNN is trained to tell drawings of 27 background alphabets from those of generated
 alphabets, at the files' resolution. Prints its balanced accuracy and AUROC on the three validation
-alphabets and on generated alphabets that it has not seen, mean and range of three seeds; 50 is
-perfect. With ``--sheet FILE.png``: a page of generated (left) and real (right) characters, a row of
-drawers each.
+alphabets (whose strokes ``recombined`` then leaves out) and on generated alphabets that it has not
+seen, mean and range of three seeds; 50 is perfect. With ``--sheet FILE.png``: a page of
+generated (left) and real (right) characters, a row of drawers each.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import binary_auroc
 
 from siamese_oneshot.data.omniglot import BACKGROUND, load_omniglot
+from siamese_oneshot.data.recombined import ALPHABETS
 from siamese_oneshot.data.splits import VAL_ALPHABETS
 from siamese_oneshot.data.synthetic import SyntheticConfig, draw_alphabets
 
@@ -32,7 +34,7 @@ def real_drawings(names: list[str], count: int) -> Tensor:
     return dataset.pixels[indices[torch.linspace(0, len(indices) - 1, count).long()]]
 
 
-def generated_drawings(style: dict[str, str], count: int, seed: int) -> Tensor:
+def generated_drawings(style: dict[str, Any], count: int, seed: int) -> Tensor:
     """Of about 100 generated alphabets."""
     config = SyntheticConfig(100, (10, 20), -(-count // 1_000), seed, **style)
     pixels = draw_alphabets(config).pixels
@@ -77,7 +79,7 @@ def join(generated: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([generated, real])[:, None], labels
 
 
-def sheet(style: dict[str, str], path: Path, rows: int = 4, drawers: int = 7) -> None:
+def sheet(style: dict[str, Any], path: Path, rows: int = 4, drawers: int = 7) -> None:
     """Characters of four generated alphabets beside those of four real ones."""
     made = draw_alphabets(SyntheticConfig(4, (rows, rows), drawers, 4_321, **style)).pixels
     dataset = load_omniglot(download=False).dataset
@@ -95,11 +97,14 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="draw a page instead")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    style = {"style": options.style} if options.style else {}
+    style: dict[str, Any] = {"style": options.style} if options.style else {}
+    if options.style == "recombined":  # no strokes of the three
+        seen = tuple(name for name in ALPHABETS if name not in VAL_ALPHABETS)
+        style["stroke_alphabets"] = seen
     if options.sheet:
         return sheet(style, options.sheet)
-    seen = [name for name in BACKGROUND if name not in VAL_ALPHABETS]
-    train = generated_drawings(style, N_TRAIN, 1), real_drawings(seen, N_TRAIN)
+    others = [name for name in BACKGROUND if name not in VAL_ALPHABETS]
+    train = generated_drawings(style, N_TRAIN, 1), real_drawings(others, N_TRAIN)
     test = generated_drawings(style, N_TEST, 2), real_drawings(list(VAL_ALPHABETS), N_TEST)
     found = torch.stack([success(train, test, seed) for seed in range(options.seeds)]) * 100
     for name, values in zip(("balanced accuracy", "AUROC"), found.T, strict=True):

@@ -31,7 +31,7 @@ EXPERIMENTS = sorted((conf_dir() / "experiment").glob("*.yaml"))
 
 
 # Other experiments stop.
-ON_MISSING = dict.fromkeys(("conv4", "pretrained", "quick", "synthetic"), "synthetic")
+ON_MISSING = dict.fromkeys(("conv4", "pretrained", "quick", "recombined", "synthetic"), "synthetic")
 
 
 def check_parts(cfg: DictConfig, build: bool = True) -> None:
@@ -45,7 +45,7 @@ def check_parts(cfg: DictConfig, build: bool = True) -> None:
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
         "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern",
-        "pretrained", "quick", "replication",
+        "pretrained", "quick", "recombined", "replication",
     }  # fmt: skip
 
 
