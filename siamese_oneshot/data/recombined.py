@@ -1,10 +1,11 @@
-"""Generated alphabets from strokes of real ones: new characters, hands of the people who drew them.
+"""Generated alphabets from strokes of real ones, with the hands of the people who drew them.
 
 The stroke files hold eight background alphabets by 20 people each. A new character begins as one of
 them. Some of its strokes are exchanged for strokes of other characters, some are left out, joined
-to others or cut and continued. All strokes that one drawing is made of are of the same person, so
-that drawings of a character differ as people do. Whole alphabets are mirrored, stretched and
-slanted. Places are complex numbers: x to the right plus i times y down, in pixels of 105.
+to others or cut and continued; one character in seven keeps its own. All strokes that one drawing
+is made of are of the same person, so that drawings of a character differ as people do. Whole
+alphabets are mirrored, stretched and slanted. Places are complex numbers: x to the right plus i
+times y down, in pixels of 105.
 """
 
 from __future__ import annotations

@@ -108,6 +108,22 @@ def test_one_drawing_is_by_one_person(real):
 
 
 @pytest.mark.omniglot
+def test_most_characters_are_new(real, monkeypatch):
+    kept = []
+
+    def see(self, lines, base):
+        kept.append(np.array_equal(lines, base.swapaxes(0, 1)))
+        return lines
+
+    monkeypatch.setattr(recombined.Script, "_set", see)
+    for seed in range(40):
+        script = recombined.Script(np.random.default_rng(seed), list(real.values()))
+        for _ in range(25):
+            script.character()
+    assert 0.1 < np.mean(kept) < 0.2
+
+
+@pytest.mark.omniglot
 def test_the_config_decides_and_the_number_of_alphabets_does_not(drawn):
     assert drawn.digest == "d6265cb819fc228b"  # other images would make figures incomparable
     assert torch.equal(drawn.pixels, draw_alphabets(FEW).pixels)
