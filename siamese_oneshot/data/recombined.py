@@ -103,9 +103,9 @@ def draw_characters(
     count: int, drawers: int, size: int, rng: np.random.Generator, real: Sequence[list[Template]]
 ) -> Array:
     """One alphabet from the strokes of real ones: bool ``(count, drawers, size, size)``."""
-    script = Script(rng, real)
+    alphabet = Recombiner(rng, real)
     people = rng.permutation(PEOPLE)[:drawers]
-    characters = distinct(count, lambda _: _judged(script.character()))
+    characters = distinct(count, lambda _: _judged(alphabet.character()))
     return np.stack([ink(_points(one[:, people]), size) for one in characters])
 
 
@@ -118,8 +118,8 @@ def _points(lines: Array) -> list[Array]:
     return list(np.stack([lines.real, lines.imag], -1))
 
 
-class Script:
-    """What is usual in one alphabet."""
+class Recombiner:
+    """Makes the characters of one alphabet; what is usual in it is drawn once."""
 
     def __init__(self, rng: np.random.Generator, real: Sequence[list[Template]]) -> None:
         self.rng = rng

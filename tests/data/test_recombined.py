@@ -100,7 +100,9 @@ def test_templates_are_the_strokes_of_the_files_in_one_order(real):
 @pytest.mark.omniglot
 def test_one_drawing_is_by_one_person(real):
     as_the_next = [*range(5), 6, *range(6, 20)]  # person 5 writes as person 6 does
-    script = recombined.Script(np.random.default_rng(1), [[c[as_the_next] for c in real["Latin"]]])
+    script = recombined.Recombiner(
+        np.random.default_rng(1), [[c[as_the_next] for c in real["Latin"]]]
+    )
     for _ in range(20):
         lines = script.character()  # (strokes, people, points)
         np.testing.assert_array_equal(lines[:, 5], lines[:, 6])
@@ -115,9 +117,9 @@ def test_most_characters_are_new(real, monkeypatch):
         kept.append(np.array_equal(lines, base.swapaxes(0, 1)))
         return lines
 
-    monkeypatch.setattr(recombined.Script, "_set", see)
+    monkeypatch.setattr(recombined.Recombiner, "_set", see)
     for seed in range(40):
-        script = recombined.Script(np.random.default_rng(seed), list(real.values()))
+        script = recombined.Recombiner(np.random.default_rng(seed), list(real.values()))
         for _ in range(25):
             script.character()
     assert 0.1 < np.mean(kept) < 0.2
