@@ -166,8 +166,13 @@ class OneShotDataModule(pl.LightningDataModule):
         self.dataset = loaded.dataset.resized(self.image_size)
         self.train_index = ClassIndex(self.dataset, self.split.train)
         validation = ClassIndex(self.dataset, self.split.validation)
-        names, root = self.train_index.alphabet_names, self._source_settings[0]
-        self._all_images, extra = mix_in_synthetic(self.dataset, self.extra_synthetic, names, root)
+        root = self._source_settings[0]
+        self._all_images, extra = mix_in_synthetic(
+            self.dataset,
+            self.extra_synthetic,
+            self.train_index.alphabet_names,
+            None if self.source == "folder" else root,  # Omniglot's strokes are not in it
+        )
         synthetic = None if extra is None else ClassIndex(self._all_images, extra)
         self.train_batches = self.sampler.prepare(self.train_index, self.seed, synthetic)
         excluded = getattr(self.sampler, "excluded_alphabets", ())

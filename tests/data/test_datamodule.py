@@ -277,6 +277,19 @@ class Listener(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+@pytest.mark.parametrize(("source", "expected"), [("omniglot", "there"), ("folder", None)])
+def test_strokes_are_looked_for_where_omniglot_is(make, monkeypatch, source, expected):
+    roots = []
+
+    def mix_in(dataset, config, training, root):
+        roots.append(root)
+        return dataset, None
+
+    monkeypatch.setattr(datamodule, "mix_in_synthetic", mix_in)
+    make(PairSampler(4, 2), source=source, root="there")
+    assert roots == [expected]
+
+
 def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(dataset, make):
     few = SyntheticConfig(n_alphabets=2, n_characters=(4, 5), n_drawers=2)
     data = make(
