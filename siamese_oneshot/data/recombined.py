@@ -105,12 +105,13 @@ def draw_characters(
     """One alphabet from the strokes of real ones: bool ``(count, drawers, size, size)``."""
     alphabet = Recombiner(rng, real)
     people = rng.permutation(PEOPLE)[:drawers]
-    characters = distinct(count, lambda _: _judged(alphabet.character()))
+
+    def propose(_: list[Array]) -> tuple[Array, list[Array]]:
+        lines = alphabet.character()
+        return lines, _points(lines[:, :1])
+
+    characters = distinct(count, propose)
     return np.stack([ink(_points(one[:, people]), size) for one in characters])
-
-
-def _judged(lines: Array) -> tuple[Array, list[Array]]:
-    return lines, _points(lines[:, :1])
 
 
 def _points(lines: Array) -> list[Array]:

@@ -91,12 +91,8 @@ def load_alphabets(
     if n_images < MIN_CACHED_IMAGES:
         return draw_alphabets(config, first=first, root=root)
     numbers = [config.n_alphabets, *config.n_characters, config.n_drawers, config.seed, first]
-    metadata: dict[str, Any] = {
-        "data": "synthetic",
-        "numbers": numbers,
-        "generator": _code_digest(),
-    }
-    metadata["style"] = config.style
+    metadata: dict[str, Any] = {"data": "synthetic", "numbers": numbers}
+    metadata |= {"generator": _code_digest(), "style": config.style}
     if config.style == "recombined":
         metadata["strokes"] = list(config.stroke_alphabets or recombined.ALPHABETS)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from generated import check_ink_and_size, check_the_config_decides
 
 from siamese_oneshot.data import recombined
 from siamese_oneshot.data.omniglot import OmniglotUnavailable, load_omniglot, load_strokes
@@ -127,11 +128,7 @@ def test_most_characters_are_new(real, monkeypatch):
 
 @pytest.mark.omniglot
 def test_the_config_decides_and_the_number_of_alphabets_does_not(drawn):
-    assert drawn.digest == "d6265cb819fc228b"  # other images would make figures incomparable
-    assert torch.equal(drawn.pixels, draw_alphabets(FEW).pixels)
-    fewer = draw_alphabets(replace(FEW, n_alphabets=2))
-    assert torch.equal(drawn.pixels[: len(fewer)], fewer.pixels)
-    assert not torch.equal(draw_alphabets(replace(FEW, seed=4)).pixels[0], drawn.pixels[0])
+    check_the_config_decides(FEW, drawn, "d6265cb819fc228b")
     latin = draw_alphabets(replace(FEW, stroke_alphabets=("Latin",)))
     assert not torch.equal(latin.pixels[0], drawn.pixels[0])
 
@@ -147,12 +144,7 @@ def test_no_drawing_is_a_real_one(drawn, real):
 @pytest.mark.omniglot
 def test_statistics_are_near_those_of_omniglot(real):
     pixels = draw_alphabets(SyntheticConfig(12, (20, 20), 3, 1, "recombined")).pixels > 0
-    share = pixels.float().mean((1, 2))  # Omniglot: 0.077 on average; 5 and 95%: 0.034, 0.125
-    assert 0.065 < float(share.mean()) < 0.09
-    assert 0.02 < float(share.quantile(0.05)) < float(share.quantile(0.95)) < 0.16
-    for side, mean in ((1, 56), (2, 61)):  # width, height
-        found = pixels.any(side).sum(1).float()
-        assert abs(float(found.mean()) - mean) < 8
+    check_ink_and_size(pixels, width=56, height=61, within=8)
 
 
 @pytest.mark.omniglot

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from generated import check_ink_and_size, check_the_config_decides
 
 from siamese_oneshot.data.splines import INK_RADIUS, Character, Hands, Script, Stroke, ink
 from siamese_oneshot.data.synthetic import SyntheticConfig, draw_alphabets, load_alphabets
@@ -91,23 +92,14 @@ def drawn():
 
 
 def test_the_config_decides_and_the_number_of_alphabets_does_not(drawn):
-    assert drawn.digest == "764bee02a8459caf"  # other images would make figures incomparable
-    assert torch.equal(drawn.pixels, draw_alphabets(FEW).pixels)
-    fewer = draw_alphabets(replace(FEW, n_alphabets=2))
-    assert torch.equal(drawn.pixels[: len(fewer)], fewer.pixels)
-    assert not torch.equal(draw_alphabets(replace(FEW, seed=4)).pixels[0], drawn.pixels[0])
+    check_the_config_decides(FEW, drawn, "764bee02a8459caf")
     assert len(torch.unique(drawn.pixels.flatten(1), dim=0)) == len(drawn)
     assert set(drawn.pixels.unique().tolist()) == {0, 255}
 
 
 def test_statistics_are_near_those_of_omniglot():
     pixels = draw_alphabets(SyntheticConfig(6, (20, 20), 3, 1, "splines")).pixels > 0
-    share = pixels.float().mean((1, 2))  # Omniglot: 0.077 on average; 5 and 95%: 0.034, 0.125
-    assert 0.065 < float(share.mean()) < 0.09
-    assert 0.02 < float(share.quantile(0.05)) < float(share.quantile(0.95)) < 0.16
-    for side, mean in ((1, 53), (2, 60)):  # width, height
-        found = pixels.any(side).sum(1).float()
-        assert abs(float(found.mean()) - mean) < 7
+    check_ink_and_size(pixels, width=53, height=60, within=7)
     # 20-way by pixels, every drawer against the next: Omniglot 0.15, chance 0.05.
     flat = pixels.view(6, 20, 3, -1).float()
     answers = [
