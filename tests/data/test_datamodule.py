@@ -286,7 +286,7 @@ def test_strokes_are_looked_for_where_omniglot_is(make, monkeypatch, source, exp
         return dataset, None
 
     monkeypatch.setattr(datamodule, "mix_in_synthetic", mix_in)
-    make(PairSampler(4, 2), source=source, root="there")
+    make(PairSampler(4, 2), source=source, root="there", split="ratio_60_20_20", on_missing=None)
     assert roots == [expected]
 
 
