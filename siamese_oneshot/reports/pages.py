@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -30,15 +29,7 @@ from siamese_oneshot.reports.tables import (
     scores_table,
     settings_text,
 )
-from siamese_oneshot.reports.values import (
-    Value,
-    escape_resolvers,
-    format_value,
-    identity,
-    leaves,
-    path_text,
-    shorten,
-)
+from siamese_oneshot.reports.values import format_value, path_text, shorten
 from siamese_oneshot.reports.verdict import (
     Verdict,
     next_of_sweep,
@@ -50,7 +41,6 @@ from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
 from siamese_oneshot.runs.job import COMPLETE, command_of, train_again
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import command_line, resume_line
-from siamese_oneshot.utils.config import conf_dir, group_options
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import duration, folder_name, short_keys
@@ -58,10 +48,8 @@ from siamese_oneshot.utils.text import duration, folder_name, short_keys
 INDEX = "index.html"
 _RUNS = "runs"
 _MAX_GROUPS, _MAX_SEEDS = 5, 5  # of a sweep, beside published results
-_MAX_LOG = 12_000  # characters of the end of train.log
-_MAX_CONFIG = 60_000  # characters
-_MAX_DIFFERENCES = 120  # rows
-_NOT_SETTINGS = ("hydra", "resume", "logger")  # where a run is, not what it is
+_MAX_LOG = 12_000  # bytes of the end of train.log
+_MAX_CONFIG = 60_000  # bytes
 _PLOTS = {name: n for n, name in enumerate((  # in the order of a page
     "mistakes", "confusions", "episode_wrong", "episode", "episode_correct", "attention",
     "per_alphabet", "accuracy_vs_way", "verification_scores", "augmentations", "filters",
@@ -178,11 +166,14 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "axes": step_axes([run]),
         "files": _files(run, output),
         "wandb": address_of(run.folder),
-        "differences": _differences(run),
+        "overrides": Table(
+            "Settings of the command line", ["setting", "value"],
+            [(key, shorten(text, 160)) for key, text in run.overrides.items()],
+        ),
         "again": "" if run.job is None else train_again(run.job.overrides),
-        "config": _config_text(run),
-        "log": _log_end(run.folder / "train.log"),
-    }
+        "config": _text(run.folder / CONFIG, _MAX_CONFIG),
+        "log": _text(run.folder / "train.log", _MAX_LOG, end=True),
+    }  # fmt: skip
 
 
 def _length(run: RunRecord) -> str:
@@ -261,95 +252,18 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
     return groups
 
 
-def _differences(run: RunRecord) -> Table | None:
-    """The settings that differ from the defaults of the run's experiment in this version.
-
-    Returns:
-        None if there is no configuration to compare.
-    """
-    if not isinstance(run.config, dict):
-        return None
-    experiment = run.overrides.get("experiment")
-    title = "Settings that differ from the defaults"
-    if experiment is not None:
-        title += f" of experiment={experiment}"
-    table = Table(title, ["setting", "this run", "default"])
-    defaults = _defaults_of(run)
-    own = dict(run.overrides) if defaults is None else _settings(run.config)
-    table.note = "Defaults are those of the version that made this report."
-    if defaults is None:
-        table.note, defaults = "This version does not have the defaults of the experiment.", {}
-    keys = [k for k in own if k not in defaults or identity(own[k]) != identity(defaults[k])]
-    keys = [key for key in keys if "${hydra:" not in str(own[key])]  # how a search hands over parts
-    # A setting that this version has added, and does not use by default, makes no difference.
-    keys += [key for key in defaults if key not in own and defaults[key] not in (None, False)]
-    for key in keys[:_MAX_DIFFERENCES]:
-        texts = [format_value(s[key]) if key in s else "not set" for s in (own, defaults)]
-        table.add(key, *(shorten(text, 160) for text in texts))
-    if len(keys) > _MAX_DIFFERENCES:
-        table.note += f" {len(keys) - _MAX_DIFFERENCES} more settings are in {CONFIG}."
-    return table
-
-
-def _defaults_of(run: RunRecord) -> dict[str, Value] | None:
-    """The default settings of a run's experiment; None if this version does not have it."""
-    experiment = run.overrides.get("experiment")
-    line = () if experiment is None else (f"+experiment={experiment}",)
-    known = experiment in (None, *group_options("experiment"))  # it may be a path
-    return _defaults(line) if known else None
-
-
-@cache
-def _defaults(overrides: tuple[str, ...]) -> dict[str, Value] | None:
-    """The configuration of an experiment without other overrides; None if it cannot be made."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = compose("config", list(overrides))
-    except HydraException:
-        return None
-    return _settings(OmegaConf.to_container(config, resolve=False))
-
-
-def _settings(config: Any) -> dict[str, Value]:
-    return leaves({key: value for key, value in config.items() if key not in _NOT_SETTINGS})
-
-
-def _config_text(run: RunRecord) -> str:
-    """The resolved configuration as YAML; empty if there is none."""
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if run.config is None:
-        return ""
-    text, content = str(run.config), run.config
-    if isinstance(content, dict):  # the folder, where a sweep's job is
-        content = {key: value for key, value in content.items() if key != "resume"}
-    for resolve in (True, False):  # what cannot be resolved stays as written
-        try:
-            config = OmegaConf.create(escape_resolvers(content))
-            text = OmegaConf.to_yaml(config, resolve=resolve)
-            break
-        except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError, RecursionError):
-            continue
-    if len(text) > _MAX_CONFIG:
-        text = f"{text[:_MAX_CONFIG]}\n… the rest is in {CONFIG}\n"
-    return text
-
-
-def _log_end(path: Path) -> str:
+def _text(path: Path, limit: int, end: bool = False) -> str:
+    """The first or the last bytes of a file in a run's folder; empty if it cannot be read."""
     try:
         with open_regular(path, sys.maxsize, path.parent) as file:
             length = file.seek(0, 2)
-            file.seek(max(0, length - _MAX_LOG))
-            text = file.read().decode("utf-8", "replace")
+            file.seek(max(0, length - limit) if end else 0)
+            text = file.read(limit).decode("utf-8", "replace")
     except OSError:
         return ""
-    return ("…" if length > _MAX_LOG else "") + text
+    if length <= limit:
+        return text
+    return f"…{text}" if end else f"{text}\n… the rest is in {path.name}\n"
 
 
 def sweep_page(report: Report, settings: Table) -> dict[str, Any]:

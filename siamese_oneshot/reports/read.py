@@ -9,7 +9,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typing import Any
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.values import (
     Value,
-    escape_resolvers,
     identity,
     is_numeric,
     leaves,
@@ -128,46 +126,18 @@ class RunRecord:
         return {name: score for name, score in self.scores.items() if score.split == split}
 
     def value(self, key: str) -> tuple[bool, Value]:
-        """Whether the run has a setting, and its value.
+        """Whether the run has a setting, and its value: as configured, else as on the command line.
 
-        The value comes from the configuration, else from the option chosen for the group of that
-        name, else from the command line, and last it is an interpolation as written.
+        An interpolation is returned as written: a folder may come from someone else, and
+        ``${oc.env:API_KEY}`` must not be resolved in this environment.
         """
-        from omegaconf import DictConfig, OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-
-        try:
-            selected: Any = OmegaConf.select(self._omegaconf, key, default=_MISSING)
-            if OmegaConf.is_list(selected):
-                selected = OmegaConf.to_container(selected, resolve=True)
-        except (OmegaConfBaseException, ValueError):  # such as Hydra's own interpolations
-            selected = _MISSING
-        known = selected is not _MISSING and not isinstance(selected, DictConfig)
-        value = to_value(selected) if known else None
-        if known and not (isinstance(value, str) and "${" in value):
-            return True, value
-        if key in self._choices:
-            return True, to_value(self._choices[key])
-        if key in self.overrides:
-            return True, parse_text(self.overrides[key])
-        return known, value
-
-    @cached_property
-    def _omegaconf(self) -> Any:
-        from omegaconf import OmegaConf
-
-        return OmegaConf.create(
-            escape_resolvers(self.config if isinstance(self.config, dict) else {})
-        )
-
-    @cached_property
-    def _choices(self) -> dict[str, Any]:
-        """The options of configuration groups; the file is long and rarely needed."""
-        content = self.yaml(".hydra/hydra.yaml")
-        try:
-            return dict(content["hydra"]["runtime"]["choices"])
-        except (TypeError, KeyError, ValueError):
-            return {}
+        found = self.config
+        for name in key.split("."):
+            found = found.get(name, _MISSING) if isinstance(found, dict) else _MISSING
+        if found is not _MISSING and not isinstance(found, dict):
+            return True, to_value(found)
+        known = key in self.overrides
+        return known, parse_text(self.overrides[key]) if known else None
 
     def yaml(self, name: str) -> Any:
         """The content of a YAML file; None if it is missing or damaged."""

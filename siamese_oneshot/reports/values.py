@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 Value = bool | int | float | str | None
 
-_REFERENCE = re.compile(r"(\\*)\$\{")  # with the backslashes before it, which would escape it
-
 
 def parse_text(text: str) -> Value:
     """The value of an override's text: ``1e-3`` is a number, ``[64, 64]`` stays text."""
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    if "&" in text:  # YAML's anchors can expand without end
-        return text
     try:
-        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
-    except (OmegaConfBaseException, yaml.YAMLError, RecursionError):
+        return to_value(OverridesParser.create().parse_override(f"value={text}").value())
+    except (HydraException, RecursionError):
         return text
-    return to_value(parsed["value"])
 
 
 def to_value(value: Any) -> Value:
@@ -39,21 +32,6 @@ def to_value(value: Any) -> Value:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, bool | int | float | str | None) else str(value)
-
-
-def escape_resolvers(config: Any) -> Any:
-    """Escape every interpolation that calls a resolver, so that it stays text.
-
-    Reports are passed on, and a folder may come from someone else: ``${oc.env:API_KEY}`` in it must
-    not be resolved in this environment. Interpolations of other settings are left as they are.
-    """
-    if isinstance(config, dict):
-        return {key: escape_resolvers(item) for key, item in config.items()}
-    if isinstance(config, list):
-        return [escape_resolvers(item) for item in config]
-    if isinstance(config, str) and "${" in config and ":" in config:
-        return _REFERENCE.sub(lambda match: 2 * match[1] + r"\${", config)
-    return config
 
 
 def leaves(config: Any, prefix: str = "") -> dict[str, Value]:
