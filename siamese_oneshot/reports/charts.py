@@ -51,7 +51,7 @@ _MAX_COMPARED = 200  # jobs
 _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_NAMED_JOBS = 8  # more lines than these are colored by score
 _MAX_AXES = 8
-_GAP = 0.13  # between tick labels, as a share of an axis: they must not touch on a phone
+_MAX_LEVEL = 4  # words beside each other on an axis
 _SPEED = "speed/images_per_second"
 _BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
 _LOG_RATIO = 20  # of the values of a setting whose axis is logarithmic
@@ -123,8 +123,9 @@ def run_charts(run: RunRecord) -> list[Chart]:
 
 def sweep_charts(report: Report) -> list[Chart]:
     """The charts of a sweep."""
-    charts = [_validations(report), _history(report), _comparison(report)]
-    return [chart for chart in charts if chart is not None]
+    curves = [_validations(report), _comparison(report)]
+    scores = _against_settings(report) if report.sweep.scored() else []
+    return [*(chart for chart in curves if chart is not None), *scores]
 
 
 def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]]]]:
@@ -274,98 +275,45 @@ def _comparison(report: Report) -> Chart | None:
     return Chart.of("compare", "Validation of the two jobs", text, figure)
 
 
-def history_choices(report: Report) -> list[dict[str, Any]]:
-    """What may stand on the horizontal axis of the scores: settings that differ, and the job."""
-    runs = report.sweep.scored()
-    names = short_keys(report.sweep.keys)
+def _against_settings(report: Report) -> list[Chart]:
+    """Validation scores against each setting that differs, most important first, and the job."""
+    runs, names = report.sweep.scored(), short_keys(report.sweep.keys)
     keys = chosen_keys(runs, report.sweep.keys, report.importance)
     columns = {names[key]: [run.settings.get(key, ABSENT) for run in runs] for key in keys}
     columns["job"] = [run.number for run in runs]
-    scales = {name: scale_of(values) for name, values in columns.items()}
-    return [
-        {"name": name + (" (log)" if scale.log else ""), "x": scale.positions,
-         "ticks": [(place, shorten(label, 14)) for place, label in scale.ticks]}
-        for name, scale in scales.items()
-    ]  # fmt: skip
+    return [_scores(n, name, values, report) for n, (name, values) in enumerate(columns.items())]
 
 
-def _history(report: Report) -> Chart | None:
-    """Validation scores against a setting; the page's script changes it."""
-    from bokeh.models import CategoricalColorMapper, ColumnDataSource, FixedTicker
+def _scores(n: int, name: str, values: Sequence[Value], report: Report) -> Chart:
+    """Chart ``n`` of those: the score of each job with one, over the values of one setting."""
+    from bokeh.models import CategoricalColorMapper, ColumnDataSource
 
     sweep, runs = report.sweep, report.sweep.scored()
-    if not runs:
-        return None
-    first = history_choices(report)[0]
-    figure = _new_figure(first["name"], "validation accuracy, %", x_range=(-0.05, 1.05))
-    figure.xaxis.ticker = FixedTicker(ticks=[place for place, _ in first["ticks"]])
-    figure.xaxis.major_label_overrides = dict(first["ticks"])
-    names = ["finished", "pruned", "not finished, best so far"]
-    kinds = [run.status if run.status in names else names[2] for run in runs]
+    kinds = ["finished", "pruned", "not finished, best so far"]
+    options: dict[str, Any] = {}
+    x: list[Any] = [*values]
+    if not is_numeric(values):
+        x = [shorten(format_value(value), 20) for value in values]
+        options["x_range"] = sorted(set(x))
+    elif spans_decades(x, _LOG_RATIO):
+        options["x_axis_type"] = "log"
+    figure = _new_figure(name, "validation accuracy, %", **options)
+    if len(options.get("x_range", ())) > _MAX_LEVEL:
+        figure.xaxis.major_label_orientation = "vertical"
     source = ColumnDataSource({  # Bokeh escapes what it shows under the pointer
-        "x": first["x"],
+        "x": x,
         "job": [run.number for run in runs],
         "validation": [100 * (run.val_accuracy or 0.0) for run in runs],
         "settings": [shorten(settings_text(run.settings, sweep.keys), 160) for run in runs],
-        "status": [run.status for run in runs],
-        "kind": kinds,
+        "status": [run.status if run.status in kinds else kinds[2] for run in runs],
     })  # fmt: skip
-    mapper = CategoricalColorMapper(factors=names, palette=[LINES[n][0] for n in (0, 5, 1)])
+    mapper = CategoricalColorMapper(factors=kinds, palette=[LINES[n][0] for n in (0, 5, 1)])
     marks = figure.scatter("x", "validation", source=source, size=9, fill_alpha=0.6,
-                           color={"field": "kind", "transform": mapper})  # fmt: skip
+                           color={"field": "status", "transform": mapper})  # fmt: skip
     tips = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
     _add_hover(figure, [marks], [*tips, ("status", "@status")])
-    text = f"Best accuracy on the validation set of each job. {sweep.summary()}."
-    finished = sweep.finished()
-    if finished:
-        text += f" The highest of finished jobs: {_highest(finished)}."
-    for kind, color in ((names[1], "Gray"), (names[2], "Orange")):
-        text += f" {color}: {kind}." if kind in kinds else ""
-    return Chart.of("history", "Validation accuracy against a setting", text, figure)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Positions of values on an axis, 0 … 1, its tick labels, and whether it is logarithmic."""
-
-    positions: list[float]
-    ticks: list[tuple[float, str]]
-    log: bool = False
-
-
-def scale_of(values: Sequence[Value]) -> Scale:
-    """An axis for the values of a setting: numbers by size or logarithm, others at equal steps.
-
-    Tick labels that would touch on a phone are left out.
-    """
-    kinds = {identity(value): value for value in values if value != ABSENT}
-    present: list[Any] = list(kinds.values())
-    ordered: list[Any] = sorted(present, key=None if is_numeric(present) else format_value)
-    log = False
-    if ABSENT in values:
-        ordered.insert(0, ABSENT)
-        measured: list[float] = list(range(len(ordered)))
-    elif is_numeric(ordered):
-        log = spans_decades(ordered, _LOG_RATIO)
-        measured = [math.log(number) if log else number for number in ordered]
-    else:
-        measured = list(range(len(ordered)))
-    span = measured[-1] - measured[0]
-    places = [(number - measured[0]) / span if span else 0.5 for number in measured]
-    where = {identity(value): place for value, place in zip(ordered, places, strict=True)}
-    ticks = [(place, format_value(v)) for v, place in zip(ordered, places, strict=True)]
-    kept = ticks[:1]
-    for tick in ticks[1:-1]:
-        if _apart(kept[-1], tick) and _apart(tick, ticks[-1]):
-            kept.append(tick)
-    kept += ticks[1:][-1:]
-    return Scale([where[identity(value)] for value in values], kept, log)
-
-
-def _apart(one: tuple[float, str], other: tuple[float, str]) -> bool:
-    """Whether the labels of two ticks fit: a letter is 0.022 of an axis."""
-    letters = min(14, len(one[1])) + min(14, len(other[1]))
-    return other[0] - one[0] >= max(_GAP, 0.02 + 0.011 * letters)
+    text = f"{sweep.summary()}. Blue: finished; gray: pruned; orange: not finished, best so far."
+    return Chart.of(f"against-{n}", f"Validation accuracy against {name}", text, figure)
 
 
 def chosen_keys(

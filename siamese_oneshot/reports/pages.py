@@ -12,12 +12,7 @@ from urllib.parse import quote
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.wandb_run import address_of
 from siamese_oneshot.reports.aggregate import Report
-from siamese_oneshot.reports.charts import (
-    history_choices,
-    run_charts,
-    step_axes,
-    sweep_charts,
-)
+from siamese_oneshot.reports.charts import run_charts, step_axes, sweep_charts
 from siamese_oneshot.reports.html import MAX_PLOTS, embed_png, render
 from siamese_oneshot.reports.read import ACCURACY, CONFIG, METRICS, DataInfo, RunRecord
 from siamese_oneshot.reports.tables import (
@@ -294,7 +289,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "charts": charts,
         "chart": {chart.key: chart for chart in charts},
         "axes": step_axes([run for run in sweep.runs if ACCURACY in run.curves]),
-        "choices": history_choices(report) if "history" in {c.key for c in charts} else [],
+        "against": [chart for chart in charts if chart.key.startswith("against")],
         "several": several,
         "settings": first_rows(settings, MAX_ROWS) if several else None,
         "jobs": jobs_table(sweep),

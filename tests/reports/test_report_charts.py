@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import math
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,8 @@ from siamese_oneshot.reports.charts import (
     ABSENT,
     Chart,
     chosen_keys,
-    history_choices,
     over_seeds,
     run_charts,
-    scale_of,
     step_axes,
     sweep_charts,
 )
@@ -71,53 +68,41 @@ def test_the_scores_against_each_setting() -> None:
         ({"a": 5}, 0.2, "unfinished"),
     ]
     sweep = swept(rows)
-    chart = sweep_chart("history", sweep)
-    (marks,) = columns(chart)
+    (marks,) = columns(sweep_chart("against-0", sweep))
     assert marks["job"] == [0, 1, 2, 3, 5], "those with a score"
     assert marks["validation"] == [50, 90, 40, 75, 20]
-    assert marks["kind"] == [
+    assert marks["status"] == [
         "finished", "pruned", "finished", "finished", "not finished, best so far",
     ]  # fmt: skip
-    setting, job = history_choices(Report(sweep))
-    assert marks["x"] == setting["x"] == [0, 0.75, 0.5, 0.25, 1]
-    assert (setting["name"], job["name"]) == ("a", "job")
-    assert job["x"] == [0, 0.2, 0.4, 0.6, 1]
-    assert setting["ticks"] == [(n / 4, str(n + 1)) for n in range(5)]
-    assert chart is not None
-    assert "The highest of finished jobs: job 3 with 75.00%." in chart.description
-    assert sweep_chart("history", swept([({}, None, "failed")])) is None
-    tied = sweep_chart("history", swept([({"a": n}, 0.5) for n in range(2)]))
-    assert tied is not None
-    assert "finished jobs: jobs 0, 1 with 50.00%." in tied.description
-
-
-def test_scales() -> None:
-    line = scale_of([0, 5, 10])
-    assert (line.positions, line.log) == ([0, 0.5, 1], False)
-    assert line.ticks == [(0, "0"), (0.5, "5"), (1, "10")]
-    decades = scale_of([1e-4, 1e-3, 1e-2])
-    assert decades.log
-    assert decades.positions == pytest.approx([0, 0.5, 1])
-    words = scale_of(["b", "a", True, "c", "c"])
-    assert words.positions == pytest.approx([1 / 3, 0, 1, 2 / 3, 2 / 3])
-    assert [label for _, label in words.ticks] == ["a", "b", "c", "true"]
-    absent = scale_of([10, ABSENT, 9])
-    assert absent.positions == [1, 0, 0.5]
-    assert [label for _, label in absent.ticks] == ["not set", "9", "10"]
-    assert scale_of([3, 3]).positions == [0.5, 0.5]
+    assert marks["x"] == [1, 4, 3, 2, 5]
+    job = sweep_chart("against-1", sweep)
+    assert columns(job)[0]["x"] == [0, 1, 2, 3, 5]
+    assert job is not None
+    assert job.title == "Validation accuracy against job"
+    assert sweep_chart("against-0", swept([({}, None, "failed")])) is None
 
 
 @pytest.mark.parametrize(
-    "values",
-    [[1, 2, 3, 4, 100], list(range(40)), [10 ** (-n / 3) for n in range(30)],
-     [f"word {n}" for n in range(50)]],
-)  # fmt: skip
-def test_tick_labels_do_not_touch(values: list[Any]) -> None:
-    places = [place for place, _ in scale_of(values).ticks]
-    assert (places[0], places[-1]) == (0, pytest.approx(1)), "both ends are labeled"
-    assert min(high - low for low, high in pairwise(places)) >= 0.13
-    near = scale_of([0.0001098, 0.0002612, 0.001])  # 0.17 apart, but of nine letters each
-    assert [label for _, label in near.ticks] == ["0.0001098", "0.001"]
+    ("values", "axis", "x"),
+    [
+        ([1, 2, 21], "LinearAxis", [1, 2, 21]),
+        ([1, 2, 20], "LogAxis", [1, 2, 20]),
+        ([0, 1, 100], "LinearAxis", [0, 1, 100]),
+        (["b", True, 2], "CategoricalAxis", ["b", "true", "2"]),
+    ],
+)
+def test_the_axis_suits_the_values(values: list[Any], axis: str, x: list[Any]) -> None:
+    chart = sweep_chart("against-0", swept([({"a": value}, 0.5) for value in values]))
+    assert columns(chart)[0]["x"] == x
+    assert chart is not None
+    assert f'"name":"{axis}"' in chart.item
+
+
+def test_jobs_that_lack_a_setting_have_a_place_on_its_axis() -> None:
+    chart = sweep_chart("against-0", swept([({"a": 10}, 0.5), ({}, 0.5), ({"a": 9}, 0.5)]))
+    assert columns(chart)[0]["x"] == ["10", ABSENT, "9"]
+    assert chart is not None
+    assert f'"factors":["10","9","{ABSENT}"]' in chart.item
 
 
 def test_the_most_important_settings_are_offered_first() -> None:

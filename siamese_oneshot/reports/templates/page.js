@@ -6,7 +6,6 @@
   const coarsePointer = matchMedia("(pointer: coarse)").matches;
   const dark = JSON.parse(document.getElementById("dark").textContent);
   const axes = JSON.parse(document.getElementById("axes").textContent);
-  const choices = JSON.parse(document.getElementById("choices").textContent);
   const drawn = [];
   const plots = {};  // Bokeh's figures by the key of their chart
   const get = (id) => document.getElementById(id);
@@ -43,7 +42,6 @@
       plots[element.id.replace("chart-", "")] = [...drawn.at(-1).roots][0].model;
     }
     showSteps();
-    showSetting();
     showPair();
     document.documentElement.dataset.drawn = "yes";
   }
@@ -87,18 +85,6 @@
         }
         source.data = data;
       }
-    }
-  }
-
-  function showSetting() {
-    if (!plots.history) return;
-    const choice = choices[Number(get("against").value)];
-    const axis = plots.history.below[0];
-    axis.axis_label = choice.name;
-    axis.ticker.ticks = choice.ticks.map(([place]) => place);
-    axis.major_label_overrides = new Map(choice.ticks);
-    for (const one of plots.history.renderers) {
-      one.data_source.data = { ...one.data_source.data, x: choice.x };
     }
   }
 
@@ -222,7 +208,6 @@
   });
   listen("axis", "change", showSteps);
   listen("smoothing", "input", showSteps);
-  listen("against", "change", showSetting);
   if (document.querySelector(".plot")) {
     draw();
     wantsDark.addEventListener("change", draw);
