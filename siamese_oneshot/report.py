@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("siamese_oneshot").setLevel(logging.INFO)
     try:
-        from siamese_oneshot.reports.build import make_report  # late: --help loads no torch
+        from siamese_oneshot.reports.pages import make_report  # late: --help loads no torch
 
         command = shlex.join(["python", "-m", "siamese_oneshot.report", *words])
         seconds = arguments.pop("watch")

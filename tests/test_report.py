@@ -55,7 +55,7 @@ def test_the_files(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (
         "| lr=0.01, act==1+1 | 91 ± 13 | 2 | 1, 2 | 91 ± 13 |",
         "ValueError: größer \\| bad",
-        "[index.html](index.html)",
+        "Charts: index.html",
         "### Importance of the settings",
         "### Left out",
         "python -m siamese_oneshot.report",

@@ -33,7 +33,6 @@ from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
     ModelRecord,
     write_evaluation,
-    write_markdown,
 )
 from siamese_oneshot.runs.job import sweep_of
 from siamese_oneshot.utils import check
@@ -45,7 +44,7 @@ from siamese_oneshot.utils.hardware import (
 from siamese_oneshot.utils.imports import import_torchmetrics
 from siamese_oneshot.utils.io import check_writable, new_folder
 from siamese_oneshot.utils.run_info import environment
-from siamese_oneshot.utils.tables import text_of
+from siamese_oneshot.utils.tables import text_of, write_markdown
 from siamese_oneshot.utils.text import duration, near
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         **environment("evaluate"),
     )
     write_evaluation(folder, record)
-    write_markdown(folder, f"Evaluation of {title}", tables)
+    write_markdown(folder / "evaluation.md", f"Evaluation of {title}", tables)
     plots = {}
     if cfg.plots:
         log.info("drawing plots")

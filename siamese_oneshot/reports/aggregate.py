@@ -156,15 +156,10 @@ class Importance:
 
 
 class Report:
-    """What is reported: runs, groups of seeds, importance of settings, and what was left out.
+    """What is reported: runs, groups of seeds, importance of settings, and what was left out."""
 
-    Args:
-        sweep: The runs.
-        command: That makes the report, which shows it.
-    """
-
-    def __init__(self, sweep: Sweep, command: str = "") -> None:
-        self.sweep, self.command = sweep, command
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
         self.groups, repeated = group_runs(sweep)
         self.left_out = [*sweep.left_out, *repeated]
         self.importance = importance_of(sweep)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from siamese_oneshot.reports.charts import DARK_OF_LIGHT
-from siamese_oneshot.utils.io import open_regular
+from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.text import printable
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ MAX_PLOTS = 3_000_000  # characters of all plots of a page together
 _MAX_CAPTION = 1000  # characters
 
 
-def render(template: str, **content: Any) -> bytes:
-    """Render a page as UTF-8.
+def write_page(path: Path, template: str, **content: Any) -> None:
+    """Render a page and write it as UTF-8.
 
     Texts from a run's folder may hold anything: the templates escape all of them, and the page's
     policy allows only its own two scripts, by their hashes.
@@ -38,7 +38,8 @@ def render(template: str, **content: Any) -> bytes:
         **content, digests=digests, scripts=scripts,
         style=template_text("style.css"), dark=json.dumps(DARK_OF_LIGHT),
     )  # fmt: skip
-    return text.encode("utf-8", "replace")
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8", "replace"))
 
 
 @cache

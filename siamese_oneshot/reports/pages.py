@@ -1,7 +1,9 @@
-"""The pages of a report: ``index.html`` of a sweep, and a page for each run."""
+"""One report: read the runs, write tables and pages, print a summary."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,8 +15,16 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.wandb_run import address_of
 from siamese_oneshot.reports.aggregate import Report
 from siamese_oneshot.reports.charts import run_charts, step_axes, sweep_charts
-from siamese_oneshot.reports.html import MAX_PLOTS, embed_png, render
-from siamese_oneshot.reports.read import ACCURACY, CONFIG, METRICS, DataInfo, RunRecord
+from siamese_oneshot.reports.html import MAX_PLOTS, embed_png, write_page
+from siamese_oneshot.reports.read import (
+    ACCURACY,
+    CONFIG,
+    METRICS,
+    DataInfo,
+    RunRecord,
+    Sweep,
+    read_sweep,
+)
 from siamese_oneshot.reports.tables import (
     MAX_ROWS,
     first_rows,
@@ -22,9 +32,10 @@ from siamese_oneshot.reports.tables import (
     jobs_table,
     left_out_table,
     scores_table,
+    settings_table,
     settings_text,
 )
-from siamese_oneshot.reports.values import format_value, path_text, shorten
+from siamese_oneshot.reports.values import Value, format_value, path_text, shorten
 from siamese_oneshot.reports.verdict import (
     Verdict,
     next_of_sweep,
@@ -35,10 +46,11 @@ from siamese_oneshot.reports.verdict import (
 from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
 from siamese_oneshot.runs.job import COMPLETE, command_of, train_again
 from siamese_oneshot.runs.result import FILE as RESULT
-from siamese_oneshot.runs.result import command_line, resume_line
+from siamese_oneshot.runs.result import command_line, result_text, resume_line
+from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write, open_regular
-from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import duration, folder_name, short_keys
+from siamese_oneshot.utils.tables import Table, text_of, write_markdown
+from siamese_oneshot.utils.text import duration, near, short_keys, spreadsheet_cell
 
 INDEX = "index.html"
 _RUNS = "runs"
@@ -53,11 +65,90 @@ _BEST_PLOTS = ("episode_wrong", "episode", "per_alphabet")  # of the best job, o
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot
 
 
-def write_pages(output: Path, report: Report, settings: Table, refresh: int = 0) -> Path:
-    """Write ``index.html`` of the sweep and ``runs/<job>.html`` of each job.
+def make_report(
+    folders: Sequence[Path], output: Path | None = None, *, command: str = "", refresh: int = 0
+) -> Path:
+    """Report on all runs below some folders, in which nothing is changed.
 
-    A run that was named by itself is ``index.html``, and there is no other page. With ``refresh`` a
-    browser loads the pages again after so many seconds.
+    Args:
+        folders: Of sweeps or runs.
+        output: Folder of the report; None: ``report`` in the first folder.
+        command: The command line; the report shows it.
+        refresh: Seconds until a browser loads the pages again; 0 for never.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        UserError: If there is no run, or the output folder cannot be written to.
+    """
+    report = Report(read_sweep(folders))
+    sweep, importance = report.sweep, report.importance
+    output = folders[0] / "report" if output is None else output
+    settings, rest = settings_table(report), left_out_table(report.left_out)
+    parts: list[Table | str | None]
+    run, result = sweep.runs[0], sweep.runs[0].result
+    if len(sweep.runs) > 1 or result is None:
+        why = f"Importance of the settings: {importance.why}." if importance.why else None
+        parts = [sweep_verdict(report.groups).text]
+        parts += [settings, importance_table(importance), why] if report.groups else []
+        written = parts
+    else:
+        own = run_results(run)
+        parts = [own.verdict.text, result_text(result, run.folder)]
+        written = [own.verdict.text, own.verdict.about, *own.tables]
+        written += [table for table, _ in own.published]
+        written += [f"Note: {warning}" for warning in result.warnings]
+    written = [*written, jobs_table(sweep), rest, f"Charts: {INDEX}", f"Command: {command}"]
+    try:
+        title = f"Report on {sweep.name}: {sweep.summary()}"
+        write_markdown(output / "report.md", title, filter(None, written))
+        write_csv(output / "jobs.csv", sweep)
+        page = write_pages(output, report, settings, command=command, refresh=refresh)
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written to {output} ({error.strerror}): name another folder "
+            "with --output"
+        ) from error
+    shown = [sweep.summary(), *parts, rest, f"to look at: {near(page)}, in a browser"]
+    print(text_of(*(first_rows(p) if isinstance(p, Table) else p for p in shown if p is not None)))
+    return output
+
+
+def write_csv(path: Path, sweep: Sweep) -> None:
+    """Write a row for each job; unknown is empty, a setting of ``null`` is that word."""
+    rows = [_csv_row(run) for run in sweep.runs]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(map(_csv_cell, columns))
+    writer.writerows([_csv_cell(row.get(name, "")) for name in columns] for row in rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode("utf-8", "replace"))
+
+
+def _csv_row(run: RunRecord) -> dict[str, Value]:
+    row: dict[str, Value] = {"number": run.number, "folder": run.label, "status": run.status}
+    row |= {"seed": run.seed, "val_accuracy": run.val_accuracy}
+    if run.data is not None:
+        row |= {"experiment": run.data.experiment, "data": run.data.source, "split": run.data.split}
+    for name, score in run.scores.items():
+        row |= {name: score.value, f"{name}_n": score.n}
+        row |= {f"{name}_ci_low": score.low, f"{name}_ci_high": score.high}
+    row |= {"train_seconds": run.seconds, "error": run.error}
+    return {name: value for name, value in row.items() if value is not None} | run.settings
+
+
+def _csv_cell(value: Value) -> Value:
+    plain = format_value(value) if value is None or isinstance(value, bool) else value
+    return spreadsheet_cell(plain) if isinstance(plain, str) else plain
+
+
+def write_pages(output: Path, report: Report, settings: Table, **shared: Any) -> Path:
+    """Write ``index.html`` of the sweep and ``runs/<number>.html`` of each job.
+
+    A run that was named by itself is ``index.html``, and there is no other page. All pages have the
+    entries of ``shared``.
 
     Returns:
         The page to open.
@@ -65,39 +156,19 @@ def write_pages(output: Path, report: Report, settings: Table, refresh: int = 0)
     Raises:
         OSError: If the folder cannot be written to.
     """
-    sweep, command = report.sweep, report.command
-    single = len(sweep.runs) == 1 and sweep.folders[0].resolve() == sweep.runs[0].folder
-    if single:
-        (run,) = sweep.runs
-        page = run_page(run, output)
-        _write(output / INDEX, "run.html", **page, sweep=None, command=command, refresh=refresh)
-    names = {} if single else {run.number: _page_name(run) for run in sweep.runs}
-    links = [(quote(name), f"job {number}") for number, name in names.items()]
-    for n, (run, name) in enumerate(zip(sweep.runs, names.values(), strict=False)):
-        around = {"before": links[n - 1 : n], "after": links[n + 1 : n + 2], "index": f"../{INDEX}"}
-        page = run_page(run, output / _RUNS) | around
-        title = shorten(sweep.name, 40)
-        path = output / _RUNS / name
-        _write(path, "run.html", **page, sweep=title, command=command, refresh=refresh)
-    if not single:
-        paths = {str(number): f"{_RUNS}/{quote(name)}" for number, name in names.items()}
-        page = sweep_page(report, settings)
-        path = output / INDEX
-        _write(path, "sweep.html", **page, links=paths, command=command, refresh=refresh)
-    return output / INDEX
-
-
-def _page_name(run: RunRecord) -> str:
-    """The name of the run's folder, after its number, which makes it unique."""
-    name = run.folder.name
-    number, _, _ = name.partition("_")
-    return f"{folder_name([name if number == str(run.number) else f'{run.number}_{name}'])}.html"
-
-
-def _write(path: Path, template: str, **content: Any) -> None:
-    page = render(template, **content)
-    with atomic_write(path) as file:
-        file.write(page)
+    sweep, index = report.sweep, output / INDEX
+    if len(sweep.runs) == 1 and sweep.folders[0].resolve() == sweep.runs[0].folder:
+        write_page(index, "run.html", **run_page(sweep.runs[0], output), sweep=None, **shared)
+        return index
+    links = [(f"{run.number}.html", f"job {run.number}") for run in sweep.runs]
+    around: dict[str, Any] = {"index": f"../{INDEX}", "sweep": shorten(sweep.name, 40)}
+    for n, run in enumerate(sweep.runs):
+        around |= {"before": links[n - 1 : n], "after": links[n + 1 : n + 2]}
+        path = output / _RUNS / links[n][0]
+        write_page(path, "run.html", **run_page(run, path.parent), **around, **shared)
+    paths = {str(run.number): f"{_RUNS}/{run.number}.html" for run in sweep.runs}
+    write_page(index, "sweep.html", **sweep_page(report, settings), links=paths, **shared)
+    return index
 
 
 class RunResults(NamedTuple):

@@ -1,17 +1,15 @@
-"""``evaluation.json`` (version 2), its one writer and reader, and ``evaluation.md``."""
+"""``evaluation.json`` (version 2), its one writer and reader."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.io import atomic_write, json_content, previous, write_json
-from siamese_oneshot.utils.tables import Table, markdown_text
+from siamese_oneshot.utils.io import json_content, previous, write_json
 
 VERSION = 2
 FILE = "evaluation.json"
@@ -91,12 +89,3 @@ def read_evaluation(path: Path) -> EvaluationRecord:
         record = EvaluationRecord(models=models, **content)
         check.plain_fields(record)
         return record
-
-
-def write_markdown(folder: Path, title: str, tables: Sequence[Table]) -> Path:
-    """Write tables as ``evaluation.md`` atomically."""
-    path = folder / "evaluation.md"
-    parts = [f"# {markdown_text(title)}\n", *(table.markdown() for table in tables)]
-    with atomic_write(path) as file:
-        file.write("\n".join(parts).encode())
-    return path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -13,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from siamese_oneshot.utils.io import atomic_write
 from siamese_oneshot.utils.text import printable
 
 _TEXT_WIDTH = 16  # of a column of text at least; longer words are broken
@@ -120,6 +122,14 @@ def markdown_text(text: str) -> str:
     """One line of Markdown in which a text holds no HTML, link, image or control character."""
     plain = printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;")
     return plain.replace("](", "\\](")
+
+
+def write_markdown(path: Path, title: str, parts: Iterable[Table | str]) -> None:
+    """Write tables and lines under a title, atomically; what is not valid Unicode is replaced."""
+    texts = [one.markdown() if isinstance(one, Table) else markdown_text(one) + "\n"
+             for one in parts]  # fmt: skip
+    with atomic_write(path) as file:
+        file.write("\n".join([f"# {markdown_text(title)}\n", *texts]).encode("utf-8", "replace"))
 
 
 def terminal_width() -> int:

@@ -23,8 +23,8 @@ from siamese_oneshot.evaluation.published import PROTOCOLS
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
-from siamese_oneshot.reports.build import make_report
 from siamese_oneshot.reports.html import MAX_PAGE, embed_png
+from siamese_oneshot.reports.pages import make_report
 from siamese_oneshot.runs.evaluation_record import EvaluationRecord, ModelRecord, write_evaluation
 
 WITHIN = PROTOCOLS["within_alphabet_20way"]
@@ -165,8 +165,8 @@ def test_every_page_is_sound_and_links_lead_through_the_sweep(pages: Path) -> No
     index = read_page(pages / "index.html")
     rows = [a.attributes["href"] for a in index.all("a") if "runs/" in a.attributes["href"]]
     best_first = ["3", *"32104", "5"]  # after the link to the best
-    assert rows == [f"runs/{number}_job.html" for number in best_first]
-    path: Path | None = (pages / "runs" / "0_job.html").resolve()
+    assert rows == [f"runs/{number}.html" for number in best_first]
+    path: Path | None = (pages / "runs" / "0.html").resolve()
     walked = []
     while path is not None:
         walked.append(path.name)
@@ -174,13 +174,13 @@ def test_every_page_is_sound_and_links_lead_through_the_sweep(pages: Path) -> No
         links = {a.attributes.get("rel", "up"): a.attributes["href"] for a in nav.all("a")}
         assert (path.parent / links["up"]).resolve() == (pages / "index.html").resolve()
         path = (path.parent / unquote(links["next"])).resolve() if "next" in links else None
-    assert walked == [f"{number}_job.html" for number in range(6)]
-    nav = read_page(pages / "runs" / "3_job.html").one("nav", "aria-label", "Runs of the sweep")
-    assert [a.attributes["href"] for a in nav.all("a")][1] == "2_job.html"
+    assert walked == [f"{number}.html" for number in range(6)]
+    nav = read_page(pages / "runs" / "3.html").one("nav", "aria-label", "Runs of the sweep")
+    assert [a.attributes["href"] for a in nav.all("a")][1] == "2.html"
 
 
 def test_the_numbers_of_a_run_are_those_of_its_result(pages: Path, sweep: Path) -> None:
-    page = read_page(pages / "runs" / "0_job.html")
+    page = read_page(pages / "runs" / "0.html")
     assert page.all("h1")[0].text == "default: 0_job"
     scores = json.loads((sweep / "0_job" / "result.json").read_text())["scores"]
     rows = table_of(page, AFTER).rows()
@@ -232,7 +232,7 @@ def test_a_later_evaluation(
 
 
 def test_the_curves_of_a_run(pages: Path) -> None:
-    page = read_page(pages / "runs" / "0_job.html")
+    page = read_page(pages / "runs" / "0.html")
     keys = [d.attributes["id"] for d in page.all("div") if d.attributes.get("class") == "plot"]
     assert keys == [
         f"chart-{key}"
@@ -241,13 +241,13 @@ def test_the_curves_of_a_run(pages: Path) -> None:
     ]  # fmt: skip
     assert "Highest: 75.00% at step 20." in page.text, "counted as the terminal does"
     assert "VArea" in page.one("script", "id", "data-validation").text, "the 95% interval"
-    plain = read_page(pages / "runs" / "1_job.html")
+    plain = read_page(pages / "runs" / "1.html")
     assert "VArea" not in plain.one("script", "id", "data-validation").text, "none was logged"
 
 
 def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
     """Each with the caption that its file holds; mistakes first."""
-    page = read_page(pages / "runs" / "0_job.html")
+    page = read_page(pages / "runs" / "0.html")
     headings = [element.text for element in page.all("h3") if "Plots" in element.text]
     where = ["Plots of the evaluation", "Plots of the validation at step 20"]
     assert headings == where
@@ -346,19 +346,19 @@ def test_seeds_are_one_row_and_stand_beside_published_results(pages: Path) -> No
 
 
 def test_the_settings_of_a_run(pages: Path) -> None:
-    page = read_page(pages / "runs" / "2_job.html")
+    page = read_page(pages / "runs" / "2.html")
     rows = table_of(page, "Settings of the command line").rows()
     assert rows[1:] == [["optimizer.lr", "0.01"], ["seed", "0"]]
     assert "own" in page.one("pre", "aria-label", "Full configuration").text
 
 
 def test_damaged_and_unfinished_runs(pages: Path, sweep: Path) -> None:
-    four, five = (read_page(pages / "runs" / f"{n}_job.html") for n in (4, 5))
+    four, five = (read_page(pages / "runs" / f"{n}.html") for n in (4, 5))
     assert "has not ended" in four.text
     assert "result.json is damaged" in five.text
     assert f"python -m siamese_oneshot.train 'resume={sweep}/4_job'" in four.text
     assert "the best validation score so far is 50.00%" in four.text
-    assert "siamese_oneshot.evaluate" in read_page(pages / "runs" / "1_job.html").text
+    assert "siamese_oneshot.evaluate" in read_page(pages / "runs" / "1.html").text
     left_out = table_of(read_page(pages / "index.html"), "Left out").rows()
     assert left_out[1][0] == "5_job"
 
@@ -401,7 +401,7 @@ def test_what_to_run_after_a_sweep(tmp_path: Path, rows: Any, expected: str) -> 
     out = report(tmp_path / "s", output=tmp_path / "out")
     command = read_page(out / "index.html").one("pre", "aria-label", "The next command").text
     assert command == f"python -m siamese_oneshot.{expected}"
-    page = read_page(out / "runs" / "1_job.html")
+    page = read_page(out / "runs" / "1.html")
     alone = f"train lr=1 'x=a b' seed={rows[1][1]} hydra.mode=RUN"
     assert f"command of this job alone python -m siamese_oneshot.{alone}" in page.text
     assert "commit abc, with uncommitted changes" in page.text
@@ -436,7 +436,7 @@ def test_nothing_of_a_folder_is_markup(tmp_path: Path) -> None:
         assert len(running) == 2
         for data in page.all("script"):
             assert "type" not in data.attributes or "<" not in data.text
-    assert "onerror" in read_page(sorted((out / "runs").glob("1_*"))[0]).all("h1")[0].text
+    assert "onerror" in read_page(out / "runs" / "1.html").all("h1")[0].text
 
 
 def test_a_page_resolves_nothing_of_this_environment(tmp_path: Path, monkeypatch) -> None:
@@ -459,10 +459,10 @@ def test_a_page_stays_small_whatever_is_in_the_folder(tmp_path: Path) -> None:
         draw(run / "plots" / "step_000001" / f"{number}.png", 500, 500, seed=number)
     (run / "train.log").write_text("z" * 10_000_000)
     out = report(tmp_path / "s", output=tmp_path / "out")
-    page = check_page(out / "runs" / "0_job.html")
+    page = check_page(out / "runs" / "0.html")
     letters = sum(len(image.attributes["src"]) for image in page.all("img"))
     assert letters > 400_000
-    rest = (out / "runs" / "0_job.html").stat().st_size - letters
+    rest = (out / "runs" / "0.html").stat().st_size - letters
     assert rest + html.MAX_PLOTS < MAX_PAGE, "with as many plots as there is room for"
     assert "The first 24 of 26 lines" in page.text
 
@@ -485,7 +485,7 @@ def test_files_that_are_not_plots(tmp_path: Path) -> None:
     os.mkfifo(plots / "pipe.png")
     (run / "evaluation").mkdir()
     (run / "evaluation" / "evaluation.json").write_text("[1")
-    page = check_page(report(tmp_path / "s", output=tmp_path / "out") / "runs" / "0_job.html")
+    page = check_page(report(tmp_path / "s", output=tmp_path / "out") / "runs" / "0.html")
     assert len(page.all("img")) == 1
     for name in ("filters.png", "confusions.png", "linked.png", "pipe.png"):
         assert f"the plot plots/step_000001/{name} is not shown" in page.text
