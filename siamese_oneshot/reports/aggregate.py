@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from siamese_oneshot.evaluation.significance import below, mean_interval
-from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
+from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep
 from siamese_oneshot.reports.values import (
     Value,
     format_value,
@@ -83,17 +83,17 @@ class Group:
         return own == others and self.data == run.data and lists
 
 
-def group_runs(sweep: Sweep) -> tuple[list[Group], list[LeftOut]]:
+def group_runs(sweep: Sweep) -> tuple[list[Group], list[tuple[str, str]]]:
     """Group the finished runs by settings, best validation score first.
 
     A seed that was run twice counts once, so that the interval is not too narrow: the run with test
     scores counts, if there is one.
 
     Returns:
-        The groups, and the runs that are not counted.
+        The groups, and the runs that are not counted, each with the reason.
     """
     groups: list[Group] = []
-    repeated: list[LeftOut] = []
+    repeated: list[tuple[str, str]] = []
     for run in sweep.finished():
         group = next((group for group in groups if group.accepts(run)), None)
         if group is None:
@@ -108,7 +108,7 @@ def group_runs(sweep: Sweep) -> tuple[list[Group], list[LeftOut]]:
         kept, dropped = (run, first) if better else (first, run)
         group.runs[group.runs.index(first)] = kept
         why = f"same settings and seed {run.seed} as job {kept.number}: counted once in the means"
-        repeated.append(LeftOut(dropped.label, why))
+        repeated.append((dropped.label, why))
     return sorted(groups, key=lambda group: -group.val_accuracy.value), repeated
 
 

@@ -17,13 +17,11 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.values import (
     Value,
     identity,
-    is_numeric,
     leaves,
     parse_text,
     path_text,
     to_value,
 )
-from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION
 from siamese_oneshot.runs.evaluation_record import ModelRecord, find_evaluation, read_evaluation
 from siamese_oneshot.runs.job import COMPLETE, Job
 from siamese_oneshot.runs.job import FILE as JOB
@@ -39,7 +37,6 @@ STATUSES = ("finished", "pruned", "failed", "interrupted", "unfinished")
 CONFIG = ".hydra/config.yaml"
 METRICS = "csv/version_0/metrics.csv"
 _MARKERS = (JOB, RESULT, CONFIG, ".hydra/overrides.yaml", "csv")  # any of them marks a run's folder
-_OUTPUTS = ("report.md", EVALUATION)  # mark folders that hold no run
 _LOCATIONS = ("root", "num_workers", "dirpath", "folder")  # settings that say where, not what
 _MAX_METRICS = 2**28
 _MAX_COLUMNS = 300  # of metrics.csv
@@ -55,14 +52,6 @@ class DataInfo:
     digest: str  # of the images
     split: str
     trained_on: str = field(default="", compare=False)  # in words; empty if unknown
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Something that the report could not use, and why."""
-
-    what: str
-    why: str
 
 
 @dataclass
@@ -180,7 +169,7 @@ class Sweep:
     folders: list[Path]  # as they were named
     runs: list[RunRecord]  # by number
     keys: list[str]  # settings that differ between runs, without the seed
-    left_out: list[LeftOut]
+    left_out: list[tuple[str, str]]  # what the report could not use, and why
 
     @property
     def name(self) -> str:
@@ -195,15 +184,12 @@ class Sweep:
         """The runs whose validation scores compare."""
         return [run for run in self.runs if run.comparable]
 
-    def statuses(self) -> dict[str, int]:
-        """How many runs have each status."""
-        counts = Counter(run.status for run in self.runs)
-        return {status: counts[status] for status in (*STATUSES, *counts) if counts[status]}
-
     def summary(self) -> str:
         """``12 jobs: 9 finished, 3 pruned``."""
-        counts = ", ".join(f"{count} {status}" for status, count in self.statuses().items())
-        return f"{len(self.runs)} job{'' if len(self.runs) == 1 else 's'}: {counts}"
+        counts = Counter(run.status for run in self.runs)
+        known = [status for status in (*STATUSES, *counts) if counts[status]]
+        texts = [f"{counts[status]} {status}" for status in dict.fromkeys(known)]
+        return f"{len(self.runs)} job{'' if len(self.runs) == 1 else 's'}: {', '.join(texts)}"
 
 
 def read_sweep(folders: Sequence[Path]) -> Sweep:
@@ -225,7 +211,7 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
         run.label = path_text(run.folder.relative_to(base))
         values = {key: run.value(key) for key in keys}
         run.settings = {key: value for key, (known, value) in values.items() if known}
-        left_out += [LeftOut(run.label, problem) for problem in run.problems]
+        left_out += [(run.label, problem) for problem in run.problems]
     numbers = [run.number for run in runs]
     if len(set(numbers)) < len(numbers) or min(numbers) < 0:  # of several sweeps, or of no sweep
         for number, run in enumerate(runs):
@@ -233,37 +219,28 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
     return Sweep(list(folders), sorted(runs, key=lambda run: run.number), keys, left_out)
 
 
-def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[LeftOut]]:
+def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[tuple[str, str]]]:
     """Find the folders of runs, each once, in natural order; links are not followed.
 
     Returns:
-        The named folder of each run's folder, and the folders that should hold a run but do not.
+        The named folder of each run's folder, and the folders that cannot be read, with the reason.
 
     Raises:
         UserError: If a folder does not exist.
     """
     roots: dict[Path, Path] = {}
-    left_out: list[LeftOut] = []
+    failures: list[OSError] = []
     for root in folders:
         if not os.path.isdir(root):
             raise UserError(f"{root} is not a folder: name a sweep's folder or those of its jobs")
-        others, failures, above = [], list[OSError](), {root.resolve().parent}
-        for name, children, files in os.walk(root.resolve(), onerror=failures.append):
-            folder = Path(name)
-            if any(os.path.lexists(folder / marker) for marker in _MARKERS):
-                roots.setdefault(folder, root.resolve())
-                above |= set(folder.parents)
+        for name, children, _ in os.walk(root.resolve(), onerror=failures.append):
+            if any(os.path.lexists(Path(name, marker)) for marker in _MARKERS):
+                roots.setdefault(Path(name), root.resolve())
                 children.clear()
-            elif not set(files) & set(_OUTPUTS):
-                others.append(folder)
             visible = [child for child in children if child[0] != "." and child != "wandb"]
             children[:] = sorted(visible, key=natural_order)
-        why = f"it has none of {', '.join(_MARKERS)}"
-        empty = [folder for folder in others if folder not in above and folder.parent in above]
-        left_out += [LeftOut(path_text(folder), why) for folder in empty]
-        left_out += [LeftOut(str(error.filename), f"it cannot be read: {error.strerror}")
-                     for error in failures]  # fmt: skip
-    return roots, list(dict.fromkeys(left_out))
+    unread = [(str(one.filename), f"it cannot be read: {one.strerror}") for one in failures]
+    return roots, list(dict.fromkeys(unread))
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -302,42 +279,26 @@ def _read_run(folder: Path) -> RunRecord:
         run.error = run.job.error.strip()
         run.status = "failed" if run.result is None else run.status
     if run.val_accuracy is None:
-        logged = run.curves.get(ACCURACY, Curve()).values
-        run.val_accuracy = max(filter(is_share, logged), default=None)
+        run.val_accuracy = max(run.curves.get(ACCURACY, Curve()).values, default=None)
     if run.result is None and run.job is None and run.val_accuracy is None:
         run.problems.append("it has neither a result nor a validation score yet")
     return run
 
 
 def _take_result(run: RunRecord, result: RunResult) -> None:
-    run.status, run.seed = result.status, result.seed
+    run.status, run.seed, run.val_accuracy = result.status, result.seed, result.val_accuracy
     run.data = DataInfo(
         result.experiment, result.data_source, result.data_digest, result.data_split,
         result.trained_on,
     )  # fmt: skip
-    for score in result.scores:
-        if is_share(score.value):
-            run.scores[f"{score.split}/{score.key}"] = score
-        else:
-            run.problems.append(f"{score.name} is {score.value}, not a share from 0 to 1")
-    if is_share(result.val_accuracy):
-        run.val_accuracy = result.val_accuracy
-        return
-    if result.val_accuracy is not None:
-        why = f"its validation score is {result.val_accuracy}, not a share from 0 to 1"
-        run.problems.append(why)
-    if run.status == "finished":
+    run.scores = {f"{score.split}/{score.key}": score for score in result.scores}
+    if run.status == "finished" and run.val_accuracy is None:
         run.status, run.error = "failed", "it ended without a validation score that is a number"
         run.problems.append("it has no validation score that is a number")
 
 
 def _relative(error: Exception, folder: Path) -> str:
     return str(error).replace(f"{folder}/", "")
-
-
-def is_share(value: Any) -> bool:
-    """Whether a value is a number from 0 to 1."""
-    return is_numeric([value]) and 0 <= value <= 1
 
 
 def differing_keys(runs: Sequence[RunRecord]) -> list[str]:

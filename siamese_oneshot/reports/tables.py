@@ -13,7 +13,7 @@ from siamese_oneshot.reports.aggregate import (
     Report,
     shared_scores,
 )
-from siamese_oneshot.reports.read import DataInfo, LeftOut, RunRecord, Sweep
+from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep
 from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import short_keys
@@ -138,14 +138,10 @@ def importance_table(importance: Importance) -> Table | None:
     return table
 
 
-def left_out_table(left_out: Sequence[LeftOut]) -> Table | None:
+def left_out_table(left_out: Sequence[tuple[str, str]]) -> Table | None:
     """What could not be used; None if there is nothing."""
-    if not left_out:
-        return None
-    table = Table("Left out", ["what", "why"])
-    for item in left_out:
-        table.add(item.what, shorten(" ".join(item.why.split()), 2 * _MAX_ERROR))
-    return table
+    rows = [(what, shorten(" ".join(why.split()), 2 * _MAX_ERROR)) for what, why in left_out]
+    return Table("Left out", ["what", "why"], [*rows]) if rows else None
 
 
 def scores_table(title: str, scores: Sequence[Score]) -> Table:

@@ -77,7 +77,7 @@ def test_a_seed_run_twice_counts_once_and_the_tested_run_counts(tmp_path: Path) 
         make_job(tmp_path, number, {"a": 1}, result_of(0.5, seed, scores=scores))
     (group,), repeated = group_runs(read_sweep([tmp_path]))
     assert [run.number for run in group.runs] == [0, 2]
-    assert [(item.what, "job 2: counted once" in item.why) for item in repeated] == [
+    assert [(what, "job 2: counted once" in why) for what, why in repeated] == [
         ("1_job", True),
         ("3_job", True),
     ]

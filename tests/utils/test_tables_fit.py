@@ -16,7 +16,7 @@ from rendered import WIDTHS, check_fits
 
 from siamese_oneshot.prediction.output import as_table
 from siamese_oneshot.reports.aggregate import Importance, Report
-from siamese_oneshot.reports.read import LeftOut, Sweep, read_sweep
+from siamese_oneshot.reports.read import Sweep, read_sweep
 from siamese_oneshot.reports.tables import (
     importance_table,
     jobs_table,
@@ -47,7 +47,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 def test_tables_of_a_report(sweep: Sweep) -> None:
     report = Report(sweep)
     importance = Importance({"optimizer.lr": 0.875, LONG: 0.125})
-    left_out = [LeftOut("a/long/path/to/a/folder" * 6, "it has none of these files, " * 9)]
+    left_out = [("a/long/path/to/a/folder" * 6, "it has none of these files, " * 9)]
     (run, *_) = sweep.runs
     scores = scores_table("scores " * 30, [*run.scores.values()])
     others = [importance_table(importance), left_out_table(left_out)]
