@@ -116,23 +116,15 @@ def certainty(groups: Sequence[Group]) -> str:
     """Whether the seeds tell the best settings from the others; empty if there are no others."""
     if len(groups) < 2:
         return ""
-    means = [group.val_accuracy for group in groups]
-    best, others = means[0], means[1:]
-    if best.margin is None:
+    if groups[0].val_accuracy.margin is None:
         return "The best settings have one seed: their lead may be chance."
     scores = [group.val_scores for group in groups]
-    above = sum(below(scores[0], scores[1:]))
-    seeds = 100 * max(max(own) - min(own) for own in scores)
-    overlapping = len(others) - above
-    those = "all" if above == 0 else f"{overlapping} of the {len(others)}"
-    those = "that of the" if len(others) == 1 else f"those of {those}"
-    where = f"overlaps {those} other settings, so the order is uncertain"
-    if above == len(others):
-        where = "is above those of all other settings"
+    above, others = sum(below(scores[0], scores[1:])), len(groups) - 1
+    if above == others:
+        return "The interval of the best settings is above those of all other settings."
     return (
-        f"The interval of the best settings {where}: seeds of the same settings differ by up to "
-        f"{seeds:.2f} points, the means of settings by up to "
-        f"{100 * (best.value - others[-1].value):.2f}."
+        f"The interval of the best settings overlaps those of {others - above} of {others} other "
+        "settings, so the order is uncertain."
     )
 
 

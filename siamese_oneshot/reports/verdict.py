@@ -26,7 +26,6 @@ from siamese_oneshot.runs.result import command_line
 from siamese_oneshot.utils.tables import Table
 
 _POOLED = ("test/within_alphabet", "validation/one_shot")  # the first that all folds have
-_MAX_TIED = 3
 
 
 @dataclass(frozen=True)
@@ -68,32 +67,22 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     lists = [run.of_split("validation").values() for run in best.runs]
     ways = {one.way for own in lists for one in own if one.kind == "one_shot" and one.way}
     text += f", chance {100 / ways.pop():.3g}%" if len(ways) == 1 else ""
-    tied = [group for group in groups[1:] if group.val_accuracy.value == mean.value]
-    if tied:
-        text += f"; equal: {', '.join(map(_named, tied[:_MAX_TIED]))}"
-        text += f" and {len(tied) - _MAX_TIED} more" if len(tied) > _MAX_TIED else ""
-    text = f"{text}. {certainty(groups)}".removesuffix(". ").removesuffix(".")
-    alone = max((max(group.val_scores), -n) for n, group in enumerate(groups))
-    if alone > (max(best.val_scores), 0):
-        lucky = groups[-alone[1]].best
-        text += f". Job {lucky.number}, of other settings, has {100 * alone[0]:.2f}%: settings are "
-        text += "chosen by their mean over seeds, then the job among theirs"
+    text = f"{text}. {certainty(groups)}".rstrip()
     tested = [(run, score) for run in best.runs if (score := _compared(run.scores.values()))]
     if not tested:
         own = [score for run in best.runs for score in run.of_split("test").values()]
-        return Verdict(f"{text}. {_not_comparable(own, best.data)}", "none")
+        return Verdict(f"{text} {_not_comparable(own, best.data)}", "none")
     if len(tested) == 1:
         run = tested[0][0]
         verdict = run_verdict(list(run.scores.values()), best.data)
         whose = f"Job {run.number}: " if mean.n > 1 else ""
-        return Verdict(f"{text}. {whose}{verdict.text}", verdict.tone, verdict.about)
+        return Verdict(f"{text} {whose}{verdict.text}", verdict.tone, verdict.about)
     scores = [score for _, score in tested]
     value, tone, words = over_seeds(scores)
-    text += f". Test set, {scores[0].name}: {words}. {_difference(value)}"
+    text += f" Test set, {scores[0].name}: {words}. {_difference(value)}"
     low, high = min(score.low for score in scores), max(score.high for score in scores)
     jobs = sum(bool(run.of_split("test")) for group in groups for run in group.runs)
-    about = f"{_about_paper(best.data, low, high)} {_chosen(best.data, jobs)}"
-    return Verdict(text, tone, about)
+    return Verdict(text, tone, f"{_about_paper(best.data, low, high)} {_chosen(best.data, jobs)}")
 
 
 def conclusion(folder: Path) -> str:

