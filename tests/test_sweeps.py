@@ -85,7 +85,7 @@ def test_a_search_of_the_papers_space_killed_twice(tmp_path: Path, line: list[st
     assert {name: after[name] for name in kept} == kept, "none was run again to the end"
     jobs = jobs_in(sweep)
     assert len(jobs) == len(after) == 7
-    study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{sweep / 'study.db'}")
     trials = [trial for trial in study.trials if JOB in trial.user_attrs]
     assert [trial.number for trial in trials] == [job.number for job, _, _ in jobs]
     for trial, (_, folder, _) in zip(trials, jobs, strict=True):
@@ -197,7 +197,7 @@ def test_a_pruned_training_stops_early(
     result = read_result(folder)
     assert (result.status, result.steps, result.scores) == ("pruned", stops_at, [])
     assert progress.complete
-    study = optuna.load_study(study_name="s", storage=f"sqlite:///{sweep / 'study.db'}")
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{sweep / 'study.db'}")
     (trial,) = study.trials
     assert trial.state == optuna.trial.TrialState.PRUNED
     assert trial.value == pytest.approx(result.val_accuracy)

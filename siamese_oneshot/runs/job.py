@@ -45,7 +45,8 @@ class Job:
         swept: The keys among them that the sweep varies.
         attempts: Number of starts since the job last wrote a checkpoint.
         error: What went wrong, in one line.
-        trial: In a search, the Optuna trial: ``storage``, ``study`` and ``number``.
+        trial: In a search, the Optuna trial: ``study``, ``number`` and ``storage``, where None
+            is the sweep's ``study.db``.
     """
 
     number: int

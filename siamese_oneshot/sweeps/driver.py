@@ -12,7 +12,6 @@ import threading
 import time
 import traceback
 from abc import abstractmethod
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -330,7 +329,7 @@ def combinations(overrides: list[Override]) -> list[Job]:
             swept.append(bare_key(f"{key}="))
         else:
             raise HydraException(f"{override.input_line}: {NEEDS_LIST}")
-    products = itertools.product(*lists.values())
+    products = dict.fromkeys(itertools.product(*lists.values()))  # a value given twice counts once
     return [Job(number, list(line), swept) for number, line in enumerate(products)]
 
 
@@ -343,17 +342,14 @@ def assign_numbers(jobs: Sequence[Job], before: Sequence[Job]) -> None:
         jobs: Jobs of the sweep; their numbers are changed.
         before: Jobs that have a folder.
     """
-    known: dict[tuple[str, ...], list[Job]] = defaultdict(list)
-    for job in before:
-        known[tuple(sorted(job.overrides))].append(job)
+    known = {frozenset(job.overrides): job for job in before}
     taken = {job.number for job in before}
     free = (number for number in itertools.count() if number not in taken)
     for job in jobs:
-        same = known[tuple(sorted(job.overrides))]
-        if not same:
+        earlier = known.get(frozenset(job.overrides))
+        if earlier is None:
             job.number = next(free)
             continue
-        earlier = same.pop(0)
         job.number, job.swept = earlier.number, earlier.swept
         if earlier.error is None:  # a failed job has all attempts again
             job.attempts = earlier.attempts

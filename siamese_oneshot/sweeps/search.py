@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 STUDY_FILE = "study.db"  # of a search without another storage
+STUDY = "search"  # name of the study in that file
 JOB = "job"  # trial attribute: the job's folder; set once the trial is drawn completely
 OWNER = "folder"  # trial attribute: the sweep's folder that the job is in, with the host's name
 INFEASIBLE = "infeasible"  # trial attribute: why no network of that shape can be built
@@ -51,7 +52,7 @@ class SearchSweeper(SweepDriver):
             in the sweep's folder.
         enqueue: Settings to try before the sampler draws any, each a mapping from swept keys to
             values. A key that it leaves out has the experiment's value, if its range has it.
-        study: Name in the storage; if None, the folder's, or that of the only study in the file.
+        study: Name in the storage; if None, the folder's in a shared one.
         **options: Options of `SweepDriver`.
     """
 
@@ -118,10 +119,8 @@ class SearchSweeper(SweepDriver):
         """Open the study and log how far it is."""
         import optuna
 
-        self.url = storage_url(self.storage, self.folder)
-        own = self.storage is None and self.study_name is None
-        name = self.study_name or self.folder.name
-        self.study = open_study(self.url, name, create=True, only=own)
+        name = self.study_name or (STUDY if self.storage is None else self.folder.name)
+        self.study = open_study(storage_url(self.storage, self.folder), name, create=True)
         if self.storage is None and not self.study.get_trials(deepcopy=False):
             self._rebuild()
         self.study.sampler = self._made_sampler(len(self.study.get_trials(deepcopy=False)))
@@ -236,16 +235,12 @@ class SearchSweeper(SweepDriver):
 
     def _continued(self, trial: optuna.trial.FrozenTrial) -> Job:
         """The job of a trial that was started."""
-        job = self._job(trial.number, trial.params)
-        known = Job.read(self.folder / trial.user_attrs[JOB])
-        if known is None:
-            return job
-        known.trial = job.trial  # the folder may have been moved, and the storage with it
-        return known
+        folder = self.folder / trial.user_attrs[JOB]
+        return Job.read(folder) or self._job(trial.number, trial.params)
 
     def _job(self, number: int, params: dict[str, Any]) -> Job:
         swept = [key.lstrip("+") for key in self.space]
-        trial = {"storage": self.url, "study": self.study.study_name, "number": number}
+        trial = {"storage": self.storage, "study": self.study.study_name, "number": number}
         return Job(number, [*self.fixed, *written(params)], swept, trial=trial)
 
     def _tell(self, job: Job) -> None:
@@ -373,9 +368,7 @@ def storage_url(url: str | None, folder: Path) -> str:
     return url or f"{_SQLITE}{folder / STUDY_FILE}"
 
 
-def open_study(
-    storage: str, name: str, pruner: Any = None, create: bool = False, only: bool = False
-) -> optuna.Study:
+def open_study(storage: str, name: str, pruner: Any = None, create: bool = False) -> optuna.Study:
     """Open a study; several processes may do so at the same time.
 
     Args:
@@ -383,8 +376,6 @@ def open_study(
         name: Name of the study.
         pruner: Pruner for this process; a study does not store it.
         create: Create the study if it is missing; higher values are better.
-        only: If the storage holds a single study, take that one: it was named after a folder that
-            may have been renamed.
 
     Raises:
         UserError: There is no such storage or study, or a driver is not installed.
@@ -395,8 +386,6 @@ def open_study(
     try:
         options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}
         store = optuna.storages.RDBStorage(storage, engine_kwargs=options)
-        if only and len(names := optuna.get_all_study_names(store)) == 1:
-            name = names[0]
         named: dict[str, Any] = {"study_name": name, "storage": store, "pruner": pruner}
         if create:
             return optuna.create_study(**named, direction="maximize", load_if_exists=True)
@@ -445,27 +434,20 @@ def trial_of(folder: Path, pruner: Any) -> optuna.Trial | None:
     job = Job.read(folder)
     if job is None or job.trial is None:
         return None
-    storage = _storage_now(job.trial["storage"], folder.parent)
-    if storage is None:
-        missing = job.trial["storage"]
-        log.warning("this job's search was not found at %s; training without pruning", missing)
+    storage = job.trial["storage"]
+    if storage is None and not (folder.parent / STUDY_FILE).is_file():
+        log.warning(
+            "this job's search was not found in %s; training without pruning", folder.parent
+        )
         return None
-    moved = storage != job.trial["storage"]
     try:
-        study = open_study(storage, job.trial["study"], pruner=pruner, only=moved)
+        url = storage_url(storage, folder.parent)
+        study = open_study(url, job.trial["study"], pruner=pruner)
         frozen = study.get_trials(deepcopy=False)[job.trial["number"]]
     except Exception as problem:  # every database has errors of its own
         log.warning("training without pruning: %s", problem)
         return None
     return None if frozen.state.is_finished() else optuna.trial.Trial(study, frozen._trial_id)
-
-
-def _storage_now(url: str, folder: Path) -> str | None:
-    """A trial's storage, also if the sweep's folder was moved; None if its file is gone."""
-    file = Path(url.removeprefix(_SQLITE))
-    if not url.startswith(_SQLITE) or file.name != STUDY_FILE or file.is_file():
-        return url
-    return storage_url(None, folder) if (folder / STUDY_FILE).is_file() else None
 
 
 def _owner(folder: Path) -> str:

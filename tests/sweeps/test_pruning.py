@@ -38,7 +38,7 @@ def folders(tmp_path: Path) -> list[Path]:
     study = open_study(url, "s", create=True)
     for number in range(3):
         study.ask()
-        trial = {"storage": url, "study": "s", "number": number}
+        trial = {"storage": None, "study": "s", "number": number}
         Job(number, [], [], trial=trial).write(tmp_path / str(number))
     return [tmp_path / str(number) for number in range(3)]
 
