@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.pairs import Pairs
 from siamese_oneshot.models.siamese import mean_of_shots
 from siamese_oneshot.models.similarity import RowScore
 from siamese_oneshot.utils.errors import UserError
-from siamese_oneshot.utils.hardware import in_threads
+from siamese_oneshot.utils.hardware import in_processes, in_threads, shared_empty
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]
 
 _NAME = 24  # characters of a model's name beside a bar
+PAIRS = 2**14  # that a process compares at once, of several
 ELEMENTS = 2**21  # numbers of embeddings compared at once; a few such blocks are held in memory
 
 
@@ -114,13 +117,19 @@ def embed(
     def embedded(part: slice) -> Tensor:
         images = dataset.pixels[indices[part]][:, None].to(compute.device).float() / 255
         with compute.autocast():
-            found = scorer.embed(images)
-        bar.update()
+            found: Tensor = scorer.embed(images)
         return found
 
     with tqdm(total=math.ceil(n / step), desc=about, **look) as bar:
         if on_cpu:
-            vectors = _in_threads_joined(embedded, n, step)
+            first = embedded(slice(step))
+            vectors = shared_empty((n, *first.shape[1:]), first.dtype)
+            vectors[:step] = first
+
+            def write(start: int) -> None:
+                vectors[start : start + step] = embedded(slice(start, start + step))
+
+            in_processes(write, range(step, n, step), lambda begun: bar.update(begun + 1 - bar.n))
         else:
             starts = range(0, max(1, n), step)
             vectors = _joined((embedded(slice(start, start + step)) for start in starts), n)
@@ -139,6 +148,43 @@ def class_score(scorer: PairScorer) -> ScoreFunction:
     """A scorer's similarity of ``(…, d)`` to classes of several supports ``(…, shot, d)``."""
     own: ScoreFunction | None = getattr(scorer, "score_class", None)
     return own or partial(mean_of_shots, scorer.score)
+
+
+@torch.no_grad()
+def score_lists(
+    embeddings: Embeddings, lists: Sequence[Pairs | Episodes], scorer: PairScorer
+) -> list[Tensor]:
+    """The scores of pairs, ``(n,)``, and of episodes, ``(episodes, way)``, on the CPU.
+
+    On the CPU each process that `in_processes` takes compares parts of the lists.
+    """
+
+    def scored(one: Pairs | Episodes, part: slice) -> Tensor:
+        if isinstance(one, Episodes):
+            return score_episodes(embeddings, one.queries[part], one.supports[part], scorer)
+        return score_pairs(embeddings, one.first[part], one.second[part], scorer)
+
+    if not embeddings.vectors.is_cpu:
+        return [scored(one, slice(None)).cpu() for one in lists]
+    embeddings.row_scorer(scorer)  # once, for all processes
+    dtype = torch.promote_types(embeddings.vectors.dtype, torch.float32)
+    scores: list[Tensor] = []
+    parts: list[tuple[int, slice]] = []
+    for one in lists:
+        shape: tuple[int, ...] = (len(one),)
+        step = PAIRS
+        if isinstance(one, Episodes):
+            shape = len(one), one.way
+            step = one.way * max(1, PAIRS // (one.way * one.supports[0].numel()))  # whole runs
+        parts += [(len(scores), slice(k, k + step)) for k in range(0, len(one), step)]
+        scores.append(shared_empty(shape, dtype))
+
+    def compare(part: tuple[int, slice]) -> None:
+        i, rows = part
+        scores[i][rows] = scored(lists[i], rows)
+
+    in_processes(compare, parts)
+    return scores
 
 
 @torch.no_grad()

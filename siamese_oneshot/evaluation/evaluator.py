@@ -14,8 +14,7 @@ from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks
 from siamese_oneshot.evaluation.embeddings import (
     Embeddings,
     PairScorer,
-    score_episodes,
-    score_pairs,
+    score_lists,
 )
 from siamese_oneshot.evaluation.metrics import best_threshold, choose, known_and_unknown, roc
 from siamese_oneshot.evaluation.scores import Score
@@ -130,20 +129,23 @@ def evaluate_tasks(
     ``threshold`` is that of verification; None chooses the best one for these pairs, which is for
     validation only.
     """
+    tasks = eval_tasks.episode_tasks
+    episodes = [task.episodes for task in tasks]
+    logits, *scores = score_lists(embeddings, [eval_tasks.pairs, *episodes], scorer)
     return EvalResults(
-        verify_pairs(eval_tasks, embeddings, scorer, threshold),
-        tuple(answer(task, embeddings, scorer) for task in eval_tasks.episode_tasks),
+        verify_pairs(eval_tasks, logits, threshold), tuple(map(answer, tasks, scores))
     )
 
 
 def verify_pairs(
-    eval_tasks: EvalTasks, embeddings: Embeddings, scorer: PairScorer, threshold: float | None
+    eval_tasks: EvalTasks, logits: Tensor, threshold: float | None
 ) -> VerificationResults:
-    """Results on the pairs of ``eval_tasks``; arguments as of `evaluate_tasks`."""
+    """Results on the pairs of ``eval_tasks``, of which ``logits`` are the scores ``(n,)``.
+
+    ``threshold`` is as of `evaluate_tasks`.
+    """
     pairs = eval_tasks.pairs
-    # float64, as the threshold: half-way between two neighbors in float32 is no float32. On the
-    # CPU, as not every device has float64.
-    logits = score_pairs(embeddings, pairs.first, pairs.second, scorer).cpu().double()
+    logits = logits.double()  # as the threshold: half-way between two float32 is no float32
     if threshold is None:
         threshold = best_threshold(logits, pairs.same)
     correct = int(((logits > threshold) == (pairs.same > 0.5)).sum())
@@ -154,10 +156,8 @@ def verify_pairs(
     return VerificationResults(eval_tasks, correct, auroc, threshold, eer, logits.float())
 
 
-def answer(task: EpisodeTask, embeddings: Embeddings, scorer: PairScorer) -> EpisodeResults:
-    """Predict every episode of a list; ties are broken at random."""
-    episodes = task.episodes
-    scores = score_episodes(embeddings, episodes.queries, episodes.supports, scorer).cpu()
+def answer(task: EpisodeTask, scores: Tensor) -> EpisodeResults:
+    """Predict every episode of a list by scores ``(episodes, way)``; ties are broken at random."""
     return EpisodeResults(task, scores, choose(scores, torch.Generator().manual_seed(0)))
 
 

@@ -31,6 +31,7 @@ from siamese_oneshot.evaluation.embeddings import (
     PairScorer,
     check_finite_scores,
     embed,
+    score_lists,
 )
 from siamese_oneshot.evaluation.evaluator import (
     EpisodeResults,
@@ -306,7 +307,7 @@ def evaluate_model(
         task = first_episodes(task, model.max_episodes)
         digits = indices_of([task])
         table = embed(scorer, mnist, digits, compute, f"{model.name}, MNIST")
-        results["mnist"] = answer(task, table, scorer)
+        results["mnist"] = answer(task, *score_lists(table, [task.episodes], scorer))
         images += len(digits)
     extra = [results["mnist"]] if "mnist" in results else []
     extra += [one for key in _ASSIGNED if key in results and (one := assigned(results[key]))]

@@ -13,7 +13,6 @@ from torch.autograd.function import once_differentiable
 
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.errors import ArgumentError
-from siamese_oneshot.utils.hardware import in_threads
 
 RowScore = Callable[[Tensor, Tensor], Tensor]
 
@@ -197,8 +196,7 @@ class CrossAttention(nn.Module):
     def row_scorer(self, table: Tensor) -> RowScore | None:
         """A faster `forward` for many comparisons of the rows of a table.
 
-        The saliency of a row is computed once, a block's rows are copied when it needs them, and
-        each thread that PyTorch may use compares blocks of its own.
+        The saliency of a row is computed once, and a block's rows are copied when it needs them.
 
         Args:
             table: Embeddings ``(rows, embedding_dim)``, which must not change.
@@ -234,17 +232,14 @@ class CrossAttention(nn.Module):
             (k, n), m = first.shape, second.shape[1]
             scores = table.new_empty(k, n, m, dtype=dtype)
 
-            def compare(block: tuple[slice, slice]) -> None:  # few operations: each takes 5 µs
-                i, j = block
-                one, a, weight_a = gathered(first[i, j])
-                other, b, weight_b = gathered(second[i])
-                matches = _compared(a, weight_a, b, weight_b, *logits)
-                differences = torch.sub(one.unsqueeze(2), other.unsqueeze(1)).abs_()
-                distances = differences.flatten(0, 2).mv(weight).view(matches.shape)
-                scores[i, j] = matches.add_(distances).add_(offset)
-
             with torch.autocast("cpu", enabled=False):
-                in_threads(compare, _blocks(k, n, m * heads * s * s, True))
+                for i, j in _blocks(k, n, m * heads * s * s, True):
+                    one, a, weight_a = gathered(first[i, j])
+                    other, b, weight_b = gathered(second[i])
+                    matches = _compared(a, weight_a, b, weight_b, *logits)
+                    differences = torch.sub(one.unsqueeze(2), other.unsqueeze(1)).abs_()
+                    distances = differences.flatten(0, 2).mv(weight).view(matches.shape)
+                    scores[i, j] = matches.add_(distances).add_(offset)
             return scores
 
         return score

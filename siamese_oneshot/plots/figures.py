@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
@@ -39,33 +41,44 @@ from siamese_oneshot.plots.score_plots import (
     draw_verification_scores,
 )
 from siamese_oneshot.plots.style import save
+from siamese_oneshot.utils.hardware import can_fork, in_processes, shared_empty
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger(__name__)
+_PROBLEMS = (ValueError, RuntimeError, OSError)  # of a plot, which must not end a training
 
 Figures = Iterator[tuple[str, Callable[[], "Figure"]]]
 
 
 def save_figures(figures: Figures, folder: Path) -> dict[str, Path]:
-    """Draw figures and save them as PNG; one that fails is a warning.
+    """Draw figures and save them as PNG, in several processes; one that fails is a warning.
 
     Returns:
         The files by name.
     """
-    saved = {}
-    for name, draw in figures:
-        path = folder / f"{name}.png"
+    made = [(name, folder / f"{name}.png", draw) for name, draw in figures]
+    saved = shared_empty((len(made),), torch.bool).zero_()
+
+    def make(number: int) -> None:
+        _, path, draw = made[number]
+        folder.mkdir(parents=True, exist_ok=True)
+        save(draw(), path)
+        saved[number] = True
+
+    def try_to_make(number: int) -> None:
+        with suppress(*_PROBLEMS):
+            make(number)
+
+    if can_fork():  # Matplotlib must not draw in threads
+        in_processes(try_to_make, range(len(made)))
+    for number in (~saved).nonzero().flatten().tolist():
         try:
-            figure = draw()
-            folder.mkdir(parents=True, exist_ok=True)
-            save(figure, path)
-        except (ValueError, RuntimeError, OSError) as problem:
-            log.warning("the plot %s cannot be made: %s", name, problem)
-        else:
-            saved[name] = path
-    return saved
+            make(number)
+        except _PROBLEMS as problem:
+            log.warning("the plot %s cannot be made: %s", made[number][0], problem)
+    return {name: path for (name, path, _), done in zip(made, saved.tolist(), strict=True) if done}
 
 
 def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDataset) -> Figures:

@@ -12,7 +12,7 @@ from torch import Tensor
 from siamese_oneshot.data.omniglot import Omniglot
 from siamese_oneshot.data.tasks import EpisodeTask, first_episodes, indices_of, lake_runs_episodes
 from siamese_oneshot.evaluation.baselines import BASELINES, Hausdorff, PixelNearestNeighbor
-from siamese_oneshot.evaluation.embeddings import Embeddings
+from siamese_oneshot.evaluation.embeddings import Embeddings, score_lists
 from siamese_oneshot.evaluation.evaluator import answer
 
 LONG = os.environ.get("SIAMESE_ONESHOT_LONG") == "1"
@@ -98,5 +98,6 @@ def test_accuracy_on_lakes_runs(omniglot: Omniglot, name: str, correct: int) -> 
     indices = indices_of([task])
     images = omniglot.dataset.pixels[indices][:, None].float().div_(255)
     scorer = BASELINES[name].scorer()
-    results = answer(task, Embeddings(indices, scorer.embed(images)), scorer)
+    embeddings = Embeddings(indices, scorer.embed(images))
+    results = answer(task, *score_lists(embeddings, [task.episodes], scorer))
     assert (results.correct, results.n) == (correct, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from siamese_oneshot.data.episodes import Episodes
+from siamese_oneshot.data.pairs import Pairs
 from siamese_oneshot.evaluation import embeddings as module
 from siamese_oneshot.evaluation.embeddings import (
     ComputeConfig,
@@ -21,6 +24,7 @@ from siamese_oneshot.evaluation.embeddings import (
     score_pairs,
 )
 from siamese_oneshot.models.siamese import build_model
+from siamese_oneshot.utils.hardware import shared_empty
 
 INDICES = torch.tensor([2, 3, 7, 11, 12, 20, 31])
 
@@ -47,34 +51,37 @@ def test_the_bar_names_the_end_of_a_model_and_keeps_its_room(
     assert (bars[0].desc, bars[0].n) == ("embedding -28_23-12-01_quick_seed0", 4)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 def test_each_image_is_embedded_once_on_any_number_of_threads(threads: int) -> None:
-    seen: list[int] = []
-    sizes: set[int] = set()
+    seen, sizes = shared_empty((10,), torch.int64).zero_(), shared_empty((10,), torch.int64).zero_()
 
     def embedded(images: Tensor) -> Tensor:
         assert not torch.is_grad_enabled()
-        sizes.add(len(images))
-        seen.extend((255 * images[:, 0, 0, 0]).round().int().tolist())
+        rows = (255 / 4 * images[:, 0, 0, 0]).round().long()
+        seen[rows] += 1
+        sizes[rows] = len(images)
         return (images.flatten(1) @ torch.ones(4, 2)).float()
 
     dataset: Any = SimpleNamespace(pixels=torch.arange(40, dtype=torch.uint8).view(10, 2, 2))
     scorer: Any = SimpleNamespace(embed=embedded)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        table = module.embed(scorer, dataset, INDICES[:3], ComputeConfig("cpu", "32-true", 6), "")
-        found = module.embed(
-            scorer, dataset, torch.arange(10), ComputeConfig("cpu", "bf16-mixed", 6), ""
-        )
-        with torch.no_grad():
-            parts = module.embed_batch(scorer, dataset.pixels[:6, None] / 255)
-            none = module.embed_batch(scorer, torch.zeros(0, 1, 2, 2))
-    finally:
-        torch.set_num_threads(before)
-    assert max(sizes) == math.ceil(6 / threads)  # the share of a thread
-    twice = [*range(0, 24, 4)]
-    assert sorted(seen) == sorted([*twice, *range(0, 40, 4), *(4 * int(k) for k in INDICES[:3])])
+    table = module.embed(scorer, dataset, INDICES[:3], ComputeConfig("cpu", "32-true", 6), "")
+    assert seen.nonzero().flatten().tolist() == INDICES[:3].tolist()
+    for precision in ("32-true", "bf16-mixed"):
+        seen.zero_()
+        compute = ComputeConfig("cpu", precision, 6)
+        found = module.embed(scorer, dataset, torch.arange(10), compute, "")
+        assert seen.tolist() == [1] * 10
+    assert int(sizes.max()) == math.ceil(6 / threads)  # the share of a process
+    with torch.no_grad():
+        parts = module.embed_batch(scorer, dataset.pixels[:6, None] / 255)
+        none = module.embed_batch(scorer, torch.zeros(0, 1, 2, 2))
     expected = dataset.pixels.flatten(1).float().sum(1, keepdim=True).expand(-1, 2) / 255
     torch.testing.assert_close(parts, expected[:6])
     assert none.shape == (0, 2)
@@ -214,3 +221,31 @@ def test_no_graph_is_kept(embeddings: Embeddings) -> None:
     scorer = SimpleNamespace(score=lambda a, b: (weight * (a - b)).sum(-1))
     scores = score_pairs(embeddings, INDICES, INDICES, scorer)  # type: ignore[arg-type]
     assert not scores.requires_grad
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 2**14])  # that are compared at once
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_parts_of_lists_have_the_scores_of_the_whole(
+    threads: int, monkeypatch: pytest.MonkeyPatch, pairs: int, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(module, "PAIRS", pairs)
+    rng = torch.Generator().manual_seed(3)
+    embeddings = Embeddings(INDICES, torch.rand(7, 5, generator=rng).to(dtype))
+    scorer: Any = SimpleNamespace(score=compare)
+
+    def drawn(*shape: int) -> Tensor:
+        return INDICES[torch.randint(7, shape, generator=rng)]
+
+    runs = Episodes(drawn(12), drawn(3, 4, 2).repeat_interleave(4, 0), torch.zeros(12).long())
+    single = Episodes(drawn(5), drawn(5, 3, 1), torch.zeros(5).long())
+    verified = Pairs(drawn(9), drawn(9), torch.zeros(9))
+    empty = Pairs(drawn(0), drawn(0), torch.zeros(0))
+    found = module.score_lists(embeddings, [verified, runs, empty, single], scorer)
+    expected = [
+        score_pairs(embeddings, verified.first, verified.second, scorer),
+        score_episodes(embeddings, runs.queries, runs.supports, scorer),
+        torch.empty(0),
+        score_episodes(embeddings, single.queries, single.supports, scorer),
+    ]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, check_dtype=bool(len(other)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from itertools import permutations
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -34,20 +32,11 @@ from siamese_oneshot.evaluation.metrics import choose
 LOGITS, SAME = torch.tensor([0.0, 1.0, 2.0, 3.0]), torch.tensor([0.0, 1.0, 0.0, 1.0])
 
 
-def verify(
-    logits: Tensor, same: Tensor, threshold: float | None = None, device: type[Tensor] = Tensor
-) -> VerificationResults:
-    """Results on pairs whose scores are the given numbers: image 0 is the number 0."""
+def verify(logits: Tensor, same: Tensor, threshold: float | None = None) -> VerificationResults:
+    """Results on pairs with the given scores."""
     n = len(logits)
-    vectors = torch.cat([logits.new_zeros(1), logits])[:, None]
     pairs = Pairs(torch.arange(1, n + 1), torch.zeros(n, dtype=torch.int64), same)
-    embeddings = Embeddings(torch.arange(n + 1), vectors)
-
-    def subtract(one: Tensor, other: Tensor) -> Tensor:
-        return (one - other).sum(-1).as_subclass(device)
-
-    tasks, scorer = EvalTasks(pairs, (), "verification"), SimpleNamespace(score=subtract)
-    return verify_pairs(tasks, embeddings, scorer, threshold)  # type: ignore[arg-type]
+    return verify_pairs(EvalTasks(pairs, (), "verification"), logits, threshold)
 
 
 def slow_auroc(logits: list[float], same: list[float]) -> float:
@@ -110,21 +99,6 @@ def test_a_threshold_is_used_or_chosen(given: float | None, correct: int, used: 
     assert score.comparable_with == "verification"
     assert score.protocol == "half same, half different; threshold from validation"
     assert score.way is score.shot is score.series is None
-
-
-class WithoutFloat64(Tensor):
-    """Numbers on a device that has no float64, until they come to the CPU."""
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.double:
-            raise TypeError("this device has no float64")
-        found = super().__torch_function__(func, types, args, kwargs)
-        return found.as_subclass(Tensor) if func is Tensor.cpu else found
-
-
-def test_a_device_without_float64_will_do() -> None:
-    assert verify(LOGITS, SAME, device=WithoutFloat64) == verify(LOGITS, SAME)
 
 
 @pytest.mark.parametrize("start", [1.0, 2.0, 1e9])

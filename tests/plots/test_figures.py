@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from eval_models import COMPUTE, PROTOCOLS, network
+from matplotlib.figure import Figure
 from PIL import Image
 
 from siamese_oneshot.data.augmentation import Augmentation
@@ -23,6 +24,7 @@ from siamese_oneshot.evaluation.model_evaluation import (
 )
 from siamese_oneshot.plots import figures
 from siamese_oneshot.plots.figures import evaluation_figures, save_figures, validation_figures
+from siamese_oneshot.utils.hardware import shared_empty
 
 SHARED = {"accuracy_vs_way", "mistakes", "confusions", "per_alphabet", "verification_scores"}
 
@@ -84,3 +86,30 @@ def test_a_baseline_has_those_that_need_no_network(
     pixels = EvaluatedModel("pixels", PixelNearestNeighbor(), 16)
     results = evaluate_model(pixels, task_provider, COMPUTE)
     assert set(dict(evaluation_figures([results], dataset))) == SHARED | episodes(results)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_several_processes_draw_and_one_that_fails_does_not_end_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, threads: int
+) -> None:
+    drawn = shared_empty((6,), torch.int64).zero_()
+
+    def draw(number: int) -> Figure:
+        drawn[number] += 1
+        if number in (0, 3):
+            raise RuntimeError(f"number {number}")
+        return Figure((1, 1))
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        saved = save_figures(((f"f{i}", partial(draw, i)) for i in range(6)), tmp_path / "plots")
+    finally:
+        torch.set_num_threads(before)
+    assert list(saved) == ["f1", "f2", "f4", "f5"]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        f"f{i}.png" for i in (1, 2, 4, 5)
+    ]
+    for name in ("f0", "f3"):
+        assert f"the plot {name} cannot be made: number {name[1]}" in caplog.text
+    assert len(caplog.records) == 2

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -16,14 +18,17 @@ from typing import Any
 import pytest
 import torch
 
+from siamese_oneshot.utils import hardware
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.hardware import (
     PRECISIONS,
     choose_accelerator,
     choose_precision,
     fewer_threads,
+    in_processes,
     in_threads,
     keep_freed_memory,
+    shared_empty,
 )
 
 
@@ -170,6 +175,109 @@ def test_an_error_in_a_thread_is_raised_and_ends_the_work(three_threads: None) -
         in_threads(work, range(10_000))
     assert len(begun) < 10_000
     assert torch.get_num_threads() == 3
+
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes fork")
+
+
+@on_linux
+def test_items_are_shared_by_processes_that_compute_alone(three_threads: None) -> None:
+    meet = multiprocessing.get_context("fork").Barrier(3, timeout=20)
+    workers, threads = (shared_empty((6,), torch.int64).zero_() for _ in range(2))
+    begun = []
+
+    def work(item: int) -> None:
+        meet.wait()  # breaks if fewer than three work at once
+        workers[item], threads[item] = os.getpid(), torch.get_num_threads()
+
+    in_processes(work, iter(range(6)), begun.append)
+    assert workers.unique().numel() == 3
+    assert os.getpid() in workers
+    assert threads.tolist() == [1] * 6
+    assert begun == sorted(begun)
+    assert torch.get_num_threads() == 3
+    with pytest.raises(ChildProcessError):  # all have been waited for
+        os.waitpid(-1, 0)
+
+
+@pytest.mark.parametrize("why", ["one thread", "one item", "no copy"])
+def test_where_no_process_can_help_threads_do(
+    three_threads: None, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    if why == "one thread":
+        torch.set_num_threads(1)
+    if why == "no copy":
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    items = [0] if why == "one item" else [0, 1, 2]
+    seen: list[tuple[int, int]] = []
+    begun: list[int] = []
+    in_processes(lambda item: seen.append((item, os.getpid())), items, begun.append)
+    assert sorted(seen) == [(item, os.getpid()) for item in items]
+    assert begun[-1] == len(items)
+
+
+@on_linux
+@pytest.mark.parametrize("end", ["error", "exit", "kill", "terminate"])
+def test_what_another_process_leaves_undone_is_done_here(three_threads: None, end: str) -> None:
+    """A handler of this process, as that of a training, is not called in another one."""
+    here, handled = os.getpid(), shared_empty((1,), torch.bool).zero_()
+    meet = multiprocessing.get_context("fork").Barrier(3, timeout=20)
+    begun, done = (shared_empty((9,), torch.int64).zero_() for _ in range(2))
+
+    def work(item: int) -> None:
+        if item < 3 and not begun[item]:
+            begun[item] = True
+            meet.wait()
+        if os.getpid() != here:
+            if end == "error":
+                raise ValueError
+            if end == "exit":
+                sys.exit(3)
+            os.kill(os.getpid(), signal.SIGKILL if end == "kill" else signal.SIGTERM)
+        done[item] += 1
+
+    before = signal.signal(signal.SIGTERM, lambda *_: handled.fill_(True))
+    try:
+        in_processes(work, range(9))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.tolist() == [1] * 9
+    assert not handled
+
+
+@on_linux
+@pytest.mark.parametrize("here", [True, False])
+def test_the_error_of_an_item_is_raised_and_ends_the_work(three_threads: None, here: bool) -> None:
+    parent, began = os.getpid(), time.monotonic()
+
+    def work(item: int) -> None:
+        if (os.getpid() == parent) == here:
+            raise KeyboardInterrupt if here else ValueError("item")
+        time.sleep(600 if here else 0.01)  # that the others have to go on for
+        if not here and item >= 99:
+            raise ValueError("item")
+
+    with pytest.raises(KeyboardInterrupt if here else ValueError, match=None if here else "item"):
+        in_processes(work, range(100))
+    assert time.monotonic() - began < 300
+    assert torch.get_num_threads() == 3
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, 0)
+
+
+def test_a_tensor_is_shared_with_forked_processes_alone() -> None:
+    assert shared_empty((0, 3), torch.float32).shape == (0, 3)
+    shared = shared_empty((2, 3), torch.bfloat16)
+    assert (shared.shape, shared.dtype) == ((2, 3), torch.bfloat16)
+    shared.fill_(1.5)
+    assert shared.sum() == 9
+    if not hardware.can_fork():
+        return
+    if not (child := os.fork()):
+        shared[1, 2] = 4
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert shared[1, 2] == 4
 
 
 def test_threads_compute_in_the_modes_of_the_caller(three_threads: None) -> None:
