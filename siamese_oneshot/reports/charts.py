@@ -1,8 +1,7 @@
 """Interactive charts of runs and sweeps, drawn with Bokeh.
 
-Colors come in pairs for a light and a dark page: charts are drawn in the light ones, and the page's
-script replaces them where the reader prefers a dark page. Lines, marks and axes have a contrast of
-at least 3 to 1 with the page, text of 7 to 1; the grid is fainter on purpose.
+On a dark page the style sheet inverts their lightness. Lines, marks and axes have a contrast of at
+least 3 to 1 with either page, text of 7 to 1; the grid is fainter on purpose.
 """
 
 from __future__ import annotations
@@ -29,27 +28,18 @@ from siamese_oneshot.reports.values import (
 )
 from siamese_oneshot.utils.text import short_keys
 
-PAGE, TEXT = ("#ffffff", "#14171c"), ("#1c1f23", "#e7eaee")
-GRID, AXIS = ("#e4e6e9", "#30353d"), ("#8a9099", "#777f8a")
+TEXT, GRID, AXIS = "#1c1f23", "#e4e6e9", "#8a9099"
 LINES = (  # blue and orange first, which the color-blind can tell apart
-    ("#0068a3", "#5cb8f0"), ("#b45309", "#f0a63a"), ("#00735a", "#35c79b"), ("#b3261e", "#ff8a7a"),
-    ("#7b3fa0", "#cf9fee"), ("#5f6670", "#aab2bd"), ("#0f7a85", "#4fd0dd"), ("#8a5a00", "#dcc069"),
+    "#0068a3", "#b45309", "#00735a", "#b3261e", "#7b3fa0", "#5f6670", "#0f7a85", "#8a5a00",
 )  # fmt: skip
-RAMP = (  # from low to high: high is dark on a light page and bright on a dark one
-    ("#7f8fa9", "#5a6b8c"), ("#6f86b0", "#5f7ba8"), ("#5d7cb6", "#648cc2"), ("#4a71b9", "#6b9dd8"),
-    ("#3665b8", "#74b0e6"), ("#2458ad", "#80c1ee"), ("#164b9c", "#92d1f3"), ("#0d3e87", "#a8dff6"),
-    ("#083170", "#c1ecfa"), ("#042559", "#dcf7ff"),
-)  # fmt: skip
-DARK_OF_LIGHT = dict((PAGE, TEXT, GRID, AXIS, *LINES, *RAMP))
 _DASHES = ("solid", "dashed", "dotted")
 _FONT = "system-ui, sans-serif"
 _MAX_POINTS = 500  # of a line
 _MAX_ALL_POINTS = 30_000  # of the lines of all jobs
-_MAX_LINES = 24  # of a chart
+_MAX_LINES = 24  # of a chart: each color in each dash
 _MAX_DOTS = 60  # points of a line that are marked
 _MAX_COMPARED = 200  # jobs
 _MAX_KNOTS = 100  # of an axis of minutes
-_MAX_NAMED_JOBS = 8  # more lines than these are colored by score
 _MAX_AXES = 8
 _MAX_LEVEL = 4  # words beside each other on an axis
 _SPEED = "speed/images_per_second"
@@ -84,7 +74,7 @@ CURVE_CHARTS = (
     CurveChart("validation", "One-shot accuracy on the validation set", "%", ONE_SHOT, scale=100,
                band=("val/one_shot_ci_low", "val/one_shot_ci_high")),
     CurveChart("verification", "Verification on the validation set", "%", VERIFICATION, scale=100),
-    CurveChart("loss", "Training loss and its parts", "loss", "train"),
+    CurveChart("loss", "Training loss", "loss", "train"),
     CurveChart("learning-rate", "Learning rate", "learning rate", "lr", log=True),
     CurveChart("momentum", "Momentum", "momentum", "momentum", log=True),
     CurveChart("gradient-norm", "Gradient norm before clipping", "norm", "gradient_norm", log=True),
@@ -164,7 +154,6 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     changes = any(len(set(curve.values)) > 1 for curve in chosen.values())
     if not chosen or not (changes or spec.metrics is ONE_SHOT):
         return None
-    title = spec.title.removesuffix(" and its parts") if len(chosen) == 1 else spec.title
     shown = [*chosen.items()][:_MAX_LINES]
     log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
     figure = _new_figure("step", spec.axis, y_axis_type="log" if log else "linear")
@@ -178,11 +167,11 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     )
     if has_band:
         _add_band(figure, band[0], band[1], run.number, scale=spec.scale)
-    drawn = [
-        (shorten(name, 28),
-         _add_line(figure, shorten(name, 40), curve, n, spec.scale, run.number))
-        for n, (name, curve) in enumerate(shown)
-    ]  # fmt: skip
+    drawn: list[tuple[str, list[Any]]] = []
+    for n, (name, curve) in enumerate(shown):
+        color, dash = LINES[n % len(LINES)], _DASHES[n // len(LINES)]
+        line = _add_line(figure, shorten(name, 40), curve, color, spec.scale, run.number, dash)
+        drawn.append((shorten(name, 28), line))
     tips = [("line", "$name"), ("at", "@step"), (spec.axis, "@value")]
     _add_hover(figure, [line[0] for _, line in drawn], tips)
     if len(drawn) > 1:
@@ -200,7 +189,7 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     text += " Band: 95% interval." if has_band else ""
     if len(chosen) > len(shown):
         text += f" The first {len(shown)} of {len(chosen)} lines; csv/ has all."
-    return Chart.of(spec.key, title, text, figure)
+    return Chart.of(spec.key, spec.title, text, figure)
 
 
 def _validations(report: Report) -> Chart | None:
@@ -212,33 +201,27 @@ def _validations(report: Report) -> Chart | None:
     grouped = [[run for run in group.runs if run in logged] for group in report.groups]
     alone = [[run] for run in logged if not any(run in runs for runs in grouped)]
     lines = [runs for runs in [*grouped, *alone] if runs]
-    lines.sort(key=lambda runs: Mean.of([run.val_accuracy or 0.0 for run in runs]).value)
-    seeds = max(map(len, lines))
+    lines.sort(key=lambda runs: -Mean.of([run.val_accuracy or 0.0 for run in runs]).value)
     figure = _new_figure("step", "one-shot accuracy, %", height=360)
     limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(lines)))
-    few = len(lines) <= _MAX_NAMED_JOBS
-    colors = _colors([runs[0] for runs in lines])
-    drawn: list[tuple[int, str, list[Any]]] = []
-    for n, (runs, ramp) in enumerate(zip(lines, colors, strict=True)):
+    drawn: list[tuple[str, list[Any]]] = []
+    for n, runs in reversed([*enumerate(lines)]):  # the best is drawn last, over the others
         numbers = ", ".join(str(run.number) for run in runs)
         name = shorten(f"{numbers}: {settings_text(runs[0].settings, keys)}", 90)
         low, mean, high = (curve.thinned(limit) for curve in over_seeds(runs))
-        color = LINES[n % len(LINES)][0] if few else ramp
+        color = LINES[n] if n < len(LINES) else AXIS
         if len(runs) > 1 and low.steps == mean.steps == high.steps:
             _add_band(figure, low, high, runs[0].number, color=color)
-        line = _add_line(figure, name, mean, n, 100, runs[0].number, None if few else color)
-        drawn.append((-n, name, line))
+        drawn.insert(0, (name, _add_line(figure, name, mean, color, 100, runs[0].number)))
     tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
-    _add_hover(figure, [line[0] for _, _, line in drawn], tips)
-    if few:
-        drawn.sort(key=lambda entry: entry[0])
-        named = [(shorten(name, 36), line) for _, name, line in drawn]  # fits a phone
-        _add_legend(figure, named, columns=1)
+    _add_hover(figure, [line[0] for _, line in drawn], tips)
+    named = [(shorten(name, 36), line) for name, line in drawn[: len(LINES)]]  # fits a phone
+    _add_legend(figure, named, columns=1)
     text = f"One-shot accuracy on the validation set of {len(logged)} jobs"
     if any(run.val_accuracy is not None for run in logged):
         text += f"; the highest of single jobs: {_highest(logged)}"
-    text += "." if few else ". The stronger the color, the better; point at a line for its job."
-    if seeds > 1:
+    text += ". Point at a gray line for its job." if len(lines) > len(LINES) else "."
+    if max(map(len, lines)) > 1:
         text += " Lines: means over seeds; bands: from the lowest to the highest seed."
     return Chart.of("validations", "Validation accuracy", text, figure)
 
@@ -263,11 +246,11 @@ def _comparison(report: Report) -> Chart | None:
         return None
     figure = _new_figure("step", "one-shot accuracy, %")
     figure.x_range.only_visible = figure.y_range.only_visible = True
-    figure.tags = [LINES[0][0], LINES[1][0]]  # of the two
+    figure.tags = [LINES[0], LINES[1]]  # of the two
     limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
     for run in runs:
         curve = run.curves[ACCURACY].thinned(limit)
-        for part in _add_line(figure, str(run.number), curve, 0, 100, run.number):
+        for part in _add_line(figure, str(run.number), curve, LINES[0], 100, run.number):
             part.name, part.visible = str(run.number), run in runs[:2]
     tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
     _add_hover(figure, figure.renderers, tips)
@@ -307,7 +290,7 @@ def _scores(n: int, name: str, values: Sequence[Value], report: Report) -> Chart
         "settings": [shorten(settings_text(run.settings, sweep.keys), 160) for run in runs],
         "status": [run.status if run.status in kinds else kinds[2] for run in runs],
     })  # fmt: skip
-    mapper = CategoricalColorMapper(factors=kinds, palette=[LINES[n][0] for n in (0, 5, 1)])
+    mapper = CategoricalColorMapper(factors=kinds, palette=[LINES[n] for n in (0, 5, 1)])
     marks = figure.scatter("x", "validation", source=source, size=9, fill_alpha=0.6,
                            color={"field": "status", "transform": mapper})  # fmt: skip
     tips = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
@@ -336,14 +319,6 @@ def _highest(runs: Sequence[RunRecord]) -> str:
     return f"job{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} with {100 * top:.2f}%"
 
 
-def _colors(runs: Sequence[RunRecord]) -> list[str]:
-    """The colors of the ramp by validation score, from the lowest to the highest."""
-    scores = [run.val_accuracy or 0.0 for run in runs]
-    low, span = min(scores), max(scores) - min(scores)
-    shares = [(score - low) / span if span else 1.0 for score in scores]
-    return [RAMP[round(share * (len(RAMP) - 1))][0] for share in shares]
-
-
 def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
     from bokeh.models import BasicTickFormatter, BoxZoomTool, LogTickFormatter, ResetTool
     from bokeh.plotting import figure
@@ -354,7 +329,7 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
         border_fill_color=None, outline_line_color=None, min_border_right=12, **options,
     )  # fmt: skip
     plot.toolbar.logo = None
-    plot.grid.grid_line_color = GRID[0]
+    plot.grid.grid_line_color = GRID
     if x == "step":
         plot.xaxis.ticker.min_interval = 1
     for axis in plot.axis:
@@ -362,9 +337,9 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
             axis.formatter.use_scientific = False
         elif isinstance(axis.formatter, LogTickFormatter):
             axis.formatter.min_exponent = 5  # 0.001 rather than a power of ten
-        axis.axis_line_color = axis.major_tick_line_color = AXIS[0]
+        axis.axis_line_color = axis.major_tick_line_color = AXIS
         axis.minor_tick_line_color = None
-        axis.major_label_text_color = axis.axis_label_text_color = TEXT[0]
+        axis.major_label_text_color = axis.axis_label_text_color = TEXT
         axis.major_label_text_font = axis.axis_label_text_font = _FONT
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
@@ -372,21 +347,14 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
 
 
 def _add_line(
-    figure: Figure,
-    name: str,
-    curve: Curve,
-    n: int,
-    scale: float,
-    number: int,
-    color: str | None = None,
-) -> list[Any]:
-    """Draw a line of run ``number``, dotted if it is short; color and dash follow from ``n``.
+    figure: Figure, name: str, curve: Curve, color: str, scale: float, number: int,
+    dash: str = "solid",
+) -> list[Any]:  # fmt: skip
+    """Draw a line of run ``number``, dotted if it is short.
 
     Returns:
         What a legend entry switches on and off.
     """
-    dash = _DASHES[n // len(LINES) % len(_DASHES)] if color is None else "solid"
-    color = color or LINES[n % len(LINES)][0]
     source = _step_source(number, scale, value=curve.thinned(_MAX_POINTS))
     drawn = [figure.line("step", "value", source=source, color=color, line_dash=dash, line_width=2,
                          name=name)]  # fmt: skip
@@ -397,7 +365,7 @@ def _add_line(
 
 def _add_band(
     figure: Figure, low: Curve, high: Curve, number: int, *, scale: float = 100,
-    color: str = LINES[0][0],
+    color: str = LINES[0],
 ) -> None:  # fmt: skip
     """Fill what is between two curves of equal steps."""
     source = _step_source(number, scale, low=low, high=high)
@@ -431,8 +399,8 @@ def _add_legend(
     items = [LegendItem(label=value(name), renderers=list(drawn)) for name, drawn in entries]
     legend = Legend(
         items=items, location="top_left", click_policy="hide", ncols=columns,
-        label_text_color=TEXT[0], label_text_font=_FONT, label_text_font_size="12px",
-        background_fill_color=None, border_line_color=None, inactive_fill_color=PAGE[0], spacing=2,
+        label_text_color=TEXT, label_text_font=_FONT, label_text_font_size="12px",
+        background_fill_color=None, border_line_color=None, spacing=2,
     )  # fmt: skip
     figure.add_layout(legend, "below")
     figure.height += 22 * -(-len(items) // columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import warnings
 from functools import cache
 from hashlib import sha256
@@ -12,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from siamese_oneshot.reports.charts import DARK_OF_LIGHT
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.text import printable
 
@@ -34,10 +32,8 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     scripts = [*bokeh, template_text("page.js")]
     digests = [base64.b64encode(sha256(script.encode()).digest()).decode() for script in scripts]
     page = _environment().get_template(template)
-    text = page.render(
-        **content, digests=digests, scripts=scripts,
-        style=template_text("style.css"), dark=json.dumps(DARK_OF_LIGHT),
-    )  # fmt: skip
+    style = template_text("style.css")
+    text = page.render(**content, digests=digests, scripts=scripts, style=style)
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "replace"))
 

@@ -1,24 +1,12 @@
 "use strict";
-// Draws the charts, in dark colors if the reader prefers a dark page; their axes, smoothing and
-// lines are chosen here; sorts, filters and compares jobs; shows images in full size.
+// Draws the charts; their axes, smoothing and lines are chosen here; sorts, filters and compares
+// jobs; shows images in full size.
 (function () {
-  const wantsDark = matchMedia("(prefers-color-scheme: dark)");
   const coarsePointer = matchMedia("(pointer: coarse)").matches;
-  const dark = JSON.parse(document.getElementById("dark").textContent);
   const axes = JSON.parse(document.getElementById("axes").textContent);
-  const drawn = [];
   const plots = {};  // Bokeh's figures by the key of their chart
   const get = (id) => document.getElementById(id);
   const listen = (id, event, action) => get(id) && get(id).addEventListener(event, action);
-
-  function inDark(value) {
-    if (typeof value === "string") return Object.hasOwn(dark, value) ? dark[value] : value;
-    if (Array.isArray(value)) return value.map(inDark);
-    if (value !== null && typeof value === "object") {
-      for (const key of Object.keys(value)) value[key] = inDark(value[key]);
-    }
-    return value;
-  }
 
   // On a touch screen a drag scrolls the page; zooming takes a tap on its tool first.
   function withoutDrag(value) {
@@ -29,17 +17,13 @@
 
   async function draw() {
     Bokeh.set_log_level("warn");
-    while (drawn.length) drawn.pop().clear();
-    originals.clear();
     for (const element of document.querySelectorAll(".plot")) {
       const text = document.getElementById(element.id.replace("chart-", "data-")).textContent;
       const item = JSON.parse(text);
-      if (wantsDark.matches) inDark(item);
       if (coarsePointer) withoutDrag(item);
-      element.replaceChildren();
       element.style.minHeight = element.dataset.height + "px";
-      drawn.push(await Bokeh.embed.embed_item(item, element));
-      plots[element.id.replace("chart-", "")] = [...drawn.at(-1).roots][0].model;
+      const views = await Bokeh.embed.embed_item(item, element);
+      plots[element.id.replace("chart-", "")] = [...views.roots][0].model;
     }
     showSteps();
     showPair();
@@ -208,8 +192,5 @@
   });
   listen("axis", "change", showSteps);
   listen("smoothing", "input", showSteps);
-  if (document.querySelector(".plot")) {
-    draw();
-    wantsDark.addEventListener("change", draw);
-  }
+  if (document.querySelector(".plot")) draw();
 })();
