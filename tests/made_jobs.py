@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.reports.read import RunRecord, Sweep
+from siamese_oneshot.reports.read import RunRecord, Sweep, setting_text
 from siamese_oneshot.runs.result import RunResult, write_result
 
 COMPARABLE = {"lake_runs": "within_alphabet_20way", "verification": "verification"}
@@ -108,8 +108,8 @@ def swept(rows: list[tuple[Any, ...]], **changes: Any) -> Sweep:
     """A sweep of (settings, validation score, status if not finished); changes to its first run."""
     keys = list(dict.fromkeys(key for settings, *_ in rows for key in settings))
     runs = [
-        RunRecord(Path(str(n)), str(n), n, *(status or ["finished"]), seed=n, settings=settings,
-                  val_accuracy=score)
+        RunRecord(Path(str(n)), str(n), n, *(status or ["finished"]), seed=n, val_accuracy=score,
+                  settings={key: setting_text(value) for key, value in settings.items()})
         for n, (settings, score, *status) in enumerate(rows)
     ]  # fmt: skip
     for name, value in changes.items():

@@ -8,14 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from siamese_oneshot.evaluation.significance import below, mean_interval
-from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep
-from siamese_oneshot.reports.values import (
-    Value,
-    format_value,
-    identity,
-    is_numeric,
-    spans_decades,
-)
+from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep, numbers_of, spans_decades
 
 MIN_JOBS = 10  # to rank settings, and at least twice as many as there are settings
 # The quantile that PED-ANOVA compares with all jobs. In simulated sweeps of 8 to 40 jobs the better
@@ -44,7 +37,7 @@ class Mean:
 class Group:
     """Finished runs that differ only in the seed: same settings, data and lists of episodes."""
 
-    settings: dict[str, Value]
+    settings: dict[str, str]
     data: DataInfo | None
     runs: list[RunRecord] = field(default_factory=list)
 
@@ -74,13 +67,9 @@ class Group:
 
     def accepts(self, run: RunRecord) -> bool:
         """Whether a run has the same settings, data and lists of episodes."""
-        own, others = (
-            {key: identity(value) for key, value in settings.items()}
-            for settings in (self.settings, run.settings)
-        )
         digests = self.digests()
         lists = all(digests.get(name, s.digest) == s.digest for name, s in run.scores.items())
-        return own == others and self.data == run.data and lists
+        return self.settings == run.settings and self.data == run.data and lists
 
 
 def group_runs(sweep: Sweep) -> tuple[list[Group], list[tuple[str, str]]]:
@@ -167,7 +156,7 @@ def importance_of(sweep: Sweep) -> Importance:
     if len({run.data for run in runs}) > 1:
         return Importance(why="the jobs are of different experiments, data or splits")
     everywhere = [key for key in sweep.keys if all(key in run.settings for run in runs)]
-    keys = [k for k in everywhere if len({identity(run.settings[k]) for run in runs}) > 1]
+    keys = [k for k in everywhere if len({run.settings[k] for run in runs}) > 1]
     if not keys:
         return Importance(why="no setting differs between finished jobs")
     needed = max(MIN_JOBS, 2 * len(keys))
@@ -190,13 +179,13 @@ def _ped_anova(runs: Sequence[RunRecord], keys: Sequence[str]) -> dict[str, floa
     spaces: dict[str, BaseDistribution] = {}
     columns: dict[str, list[Any]] = {}
     for key in keys:
-        values: list[Any] = [run.settings[key] for run in runs]
-        if is_numeric(values):
-            columns[key] = [float(value) for value in values]
+        texts = [run.settings[key] for run in runs]
+        if (values := numbers_of(texts)) is not None:
+            columns[key] = values
             spaces[key] = FloatDistribution(min(values), max(values), log=spans_decades(values))
         else:
-            columns[key] = [format_value(value) for value in values]
-            spaces[key] = CategoricalDistribution(sorted(set(columns[key])))
+            columns[key] = texts
+            spaces[key] = CategoricalDistribution(sorted(set(texts)))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for n, run in enumerate(runs):

@@ -7,7 +7,6 @@ least 3 to 1 with either page, text of 7 to 1; the grid is fainter on purpose.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -16,17 +15,17 @@ from typing import Any
 import numpy as np
 
 from siamese_oneshot.reports.aggregate import Importance, Mean, Report
-from siamese_oneshot.reports.read import ACCURACY, Curve, RunRecord
-from siamese_oneshot.reports.tables import settings_text
-from siamese_oneshot.reports.values import (
-    Value,
-    format_value,
-    identity,
-    is_numeric,
-    shorten,
+from siamese_oneshot.reports.read import (
+    ACCURACY,
+    Curve,
+    RunRecord,
+    number_of,
+    numbers_of,
     spans_decades,
 )
-from siamese_oneshot.utils.text import short_keys
+from siamese_oneshot.reports.tables import settings_text
+from siamese_oneshot.runs.job import rounded
+from siamese_oneshot.utils.text import short_keys, shorten
 
 TEXT, GRID, AXIS = "#1c1f23", "#e4e6e9", "#8a9099"
 LINES = (  # blue and orange first, which the color-blind can tell apart
@@ -126,11 +125,10 @@ def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]
     """
     axes: dict[str, dict[str, list[list[float]]]] = {"epochs": {}, "images": {}, "minutes": {}}
     for run in runs:
-        found = {key: run.value(f"sampler.{key}")[1] for key in _BATCH}
-        numbers = {key: float(n) for key, n in found.items() if isinstance(n, int | float)}
-        images = math.prod(numbers.get(key, 0.0) for key in ("n_alphabets", "n_way", "n_drawers"))
-        images = images or 2 * numbers.get("batch_size", 0.0)
-        if numbers.get("steps_per_epoch"):
+        numbers = {key: number_of(run.value(f"sampler.{key}")) or 0.0 for key in _BATCH}
+        images = numbers["n_alphabets"] * numbers["n_way"] * numbers["n_drawers"]
+        images = images or 2 * numbers["batch_size"]
+        if numbers["steps_per_epoch"]:
             axes["epochs"][str(run.number)] = [[0, numbers["steps_per_epoch"]], [0, 1]]
         if images:
             axes["images"][str(run.number)] = [[0, 1], [0, images]]
@@ -263,20 +261,20 @@ def _against_settings(report: Report) -> list[Chart]:
     runs, names = report.sweep.scored(), short_keys(report.sweep.keys)
     keys = chosen_keys(runs, report.sweep.keys, report.importance)
     columns = {names[key]: [run.settings.get(key, ABSENT) for run in runs] for key in keys}
-    columns["job"] = [run.number for run in runs]
+    columns["job"] = [str(run.number) for run in runs]
     return [_scores(n, name, values, report) for n, (name, values) in enumerate(columns.items())]
 
 
-def _scores(n: int, name: str, values: Sequence[Value], report: Report) -> Chart:
+def _scores(n: int, name: str, values: Sequence[str], report: Report) -> Chart:
     """Chart ``n`` of those: the score of each job with one, over the values of one setting."""
     from bokeh.models import CategoricalColorMapper, ColumnDataSource
 
     sweep, runs = report.sweep, report.sweep.scored()
     kinds = ["finished", "pruned", "not finished, best so far"]
     options: dict[str, Any] = {}
-    x: list[Any] = [*values]
-    if not is_numeric(values):
-        x = [shorten(format_value(value), 20) for value in values]
+    x: list[Any] | None = numbers_of(values)
+    if x is None:
+        x = [shorten(rounded(value), 20) for value in values]
         options["x_range"] = sorted(set(x))
     elif spans_decades(x, _LOG_RATIO):
         options["x_axis_type"] = "log"
@@ -303,11 +301,7 @@ def chosen_keys(
     runs: Sequence[RunRecord], keys: Sequence[str], importance: Importance
 ) -> list[str]:
     """At most ``_MAX_AXES`` settings that differ between runs, the most important first."""
-    differing = [
-        key
-        for key in keys
-        if len({(key in run.settings, identity(run.settings.get(key))) for run in runs}) > 1
-    ]
+    differing = [key for key in keys if len({run.settings.get(key) for run in runs}) > 1]
     ranked = [key for key in importance.shares if key in differing]
     return [*ranked, *(key for key in differing if key not in ranked)][:_MAX_AXES]
 

@@ -23,6 +23,7 @@ from siamese_oneshot.reports.read import (
     DataInfo,
     RunRecord,
     Sweep,
+    number_of,
     read_sweep,
 )
 from siamese_oneshot.reports.tables import (
@@ -35,7 +36,6 @@ from siamese_oneshot.reports.tables import (
     settings_table,
     settings_text,
 )
-from siamese_oneshot.reports.values import Value, format_value, path_text, shorten
 from siamese_oneshot.reports.verdict import (
     Verdict,
     next_of_sweep,
@@ -50,7 +50,14 @@ from siamese_oneshot.runs.result import command_line, result_text, resume_line
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.tables import Table, text_of, write_markdown
-from siamese_oneshot.utils.text import duration, near, short_keys, spreadsheet_cell
+from siamese_oneshot.utils.text import (
+    duration,
+    near,
+    path_text,
+    short_keys,
+    shorten,
+    spreadsheet_cell,
+)
 
 INDEX = "index.html"
 _RUNS = "runs"
@@ -127,8 +134,8 @@ def write_csv(path: Path, sweep: Sweep) -> None:
         file.write(text.getvalue().encode("utf-8", "replace"))
 
 
-def _csv_row(run: RunRecord) -> dict[str, Value]:
-    row: dict[str, Value] = {"number": run.number, "folder": run.label, "status": run.status}
+def _csv_row(run: RunRecord) -> dict[str, Any]:
+    row: dict[str, Any] = {"number": run.number, "folder": run.label, "status": run.status}
     row |= {"seed": run.seed, "val_accuracy": run.val_accuracy}
     if run.data is not None:
         row |= {"experiment": run.data.experiment, "data": run.data.source, "split": run.data.split}
@@ -139,9 +146,8 @@ def _csv_row(run: RunRecord) -> dict[str, Value]:
     return {name: value for name, value in row.items() if value is not None} | run.settings
 
 
-def _csv_cell(value: Value) -> Value:
-    plain = format_value(value) if value is None or isinstance(value, bool) else value
-    return spreadsheet_cell(plain) if isinstance(plain, str) else plain
+def _csv_cell(value: Any) -> str:
+    return str(value) if number_of(value) is not None else spreadsheet_cell(str(value))
 
 
 def write_pages(output: Path, report: Report, settings: Table, **shared: Any) -> Path:
@@ -247,9 +253,9 @@ def _length(run: RunRecord) -> str:
     steps = max((curve.steps[-1] for curve in run.curves.values()), default=0)
     steps = steps if run.result is None else run.result.steps
     text = f"{steps:,} step{'' if steps == 1 else 's'}"
-    _, asked = run.value("trainer.max_steps")
-    if run.status not in COMPLETE and isinstance(asked, int) and asked > steps:
-        text = f"{steps:,} of the {asked:,} steps"
+    asked = number_of(run.value("trainer.max_steps")) or 0
+    if run.status not in COMPLETE and asked > steps:
+        text = f"{steps:,} of the {asked:,.0f} steps"
     if run.seconds is not None:
         text += f", {duration(run.seconds)} with validation"
     return text if steps else ""
@@ -281,7 +287,7 @@ def _files(run: RunRecord, output: Path) -> list[tuple[str, str]]:
 def _experiment(runs: Sequence[RunRecord]) -> str:
     """Experiments and models of some runs: ``default, cross_attention``."""
     names = [run.data.experiment for run in runs if run.data is not None]
-    models = [format_value(model) for known, model in (run.value("model") for run in runs) if known]
+    models = [model for run in runs if (model := run.value("model"))]
     return shorten(", ".join(dict.fromkeys([*names, *models])), 80) or "unknown experiment"
 
 

@@ -7,30 +7,22 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.reports.values import (
-    Value,
-    identity,
-    leaves,
-    parse_text,
-    path_text,
-    to_value,
-)
 from siamese_oneshot.runs.evaluation_record import ModelRecord, find_evaluation, read_evaluation
 from siamese_oneshot.runs.job import COMPLETE, Job
 from siamese_oneshot.runs.job import FILE as JOB
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import RunResult, read_result
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import UserError, shown
 from siamese_oneshot.utils.io import open_regular, read_yaml
 from siamese_oneshot.utils.run_info import is_of_training
-from siamese_oneshot.utils.text import bare_key
+from siamese_oneshot.utils.text import bare_key, path_text
 
 ACCURACY = "val/one_shot_accuracy"
 STATUSES = ("finished", "pruned", "failed", "interrupted", "unfinished")
@@ -91,7 +83,7 @@ class RunRecord:
     data: DataInfo | None = None
     val_accuracy: float | None = None  # one-shot, 0 … 1, the best; the best so far if unfinished
     scores: dict[str, Score] = field(default_factory=dict)  # by split/key
-    settings: dict[str, Value] = field(default_factory=dict)  # that differ in the report, by key
+    settings: dict[str, str] = field(default_factory=dict)  # that differ in the report, by key
     error: str = ""  # why it failed
     result: RunResult | None = None
     job: Job | None = None
@@ -114,8 +106,8 @@ class RunRecord:
         """The scores of one split."""
         return {name: score for name, score in self.scores.items() if score.split == split}
 
-    def value(self, key: str) -> tuple[bool, Value]:
-        """Whether the run has a setting, and its value: as configured, else as on the command line.
+    def value(self, key: str) -> str | None:
+        """A setting, as configured, else as on the command line; None if it is not known.
 
         An interpolation is returned as written: a folder may come from someone else, and
         ``${oc.env:API_KEY}`` must not be resolved in this environment.
@@ -124,9 +116,8 @@ class RunRecord:
         for name in key.split("."):
             found = found.get(name, _MISSING) if isinstance(found, dict) else _MISSING
         if found is not _MISSING and not isinstance(found, dict):
-            return True, to_value(found)
-        known = key in self.overrides
-        return known, parse_text(self.overrides[key]) if known else None
+            return setting_text(found)
+        return parsed(self.overrides[key]) if key in self.overrides else None
 
     def yaml(self, name: str) -> Any:
         """The content of a YAML file; None if it is missing or damaged."""
@@ -209,8 +200,7 @@ def read_sweep(folders: Sequence[Path]) -> Sweep:
     keys = differing_keys(runs)
     for run in runs:
         run.label = path_text(run.folder.relative_to(base))
-        values = {key: run.value(key) for key in keys}
-        run.settings = {key: value for key, (known, value) in values.items() if known}
+        run.settings = {key: text for key in keys if (text := run.value(key)) is not None}
         left_out += [(run.label, problem) for problem in run.problems]
     numbers = [run.number for run in runs]
     if len(set(numbers)) < len(numbers) or min(numbers) < 0:  # of several sweeps, or of no sweep
@@ -268,8 +258,8 @@ def _read_run(folder: Path) -> RunRecord:
         run.overrides[bare_key(line)] = text
     run.config = run.yaml(CONFIG)
     run.curves = read_curves(folder, run.problems)
-    known, seed = run.value("seed")
-    run.seed = seed if known and isinstance(seed, int) else None
+    seed = run.value("seed") or ""
+    run.seed = int(seed) if seed.isdecimal() else None
     if run.job is not None:
         run.number = run.job.number
     if run.result is not None:
@@ -314,19 +304,15 @@ def differing_keys(runs: Sequence[RunRecord]) -> list[str]:
     swept = dict.fromkeys(bare_key(str(key)) for job in jobs for key in job.swept)
     keys = [key for key in swept if key != "seed"]
     for key in dict.fromkeys(key for run in runs for key in run.overrides):
-        if key not in swept and is_of_training(key):
-            values = [run.value(key) for run in runs]
-            if len({(known, identity(value)) for known, value in values}) > 1:
-                keys.append(key)
-    first_of: dict[tuple[Any, ...], dict[str, Value]] = {}
+        if key not in swept and is_of_training(key) and len({run.value(key) for run in runs}) > 1:
+            keys.append(key)
+    first_of: dict[tuple[Any, ...], dict[str, str]] = {}
     differing: set[str] = set()
     for run in runs:
         config = run.config if isinstance(run.config, dict) else {}
-        own = {key: value for key, value in leaves(config).items() if _says_what(key)}
-        settings = tuple((known, identity(value)) for known, value in map(run.value, keys))
-        first = first_of.setdefault(settings, own)
-        shared = first.keys() & own.keys()
-        differing |= {key for key in shared if identity(first[key]) != identity(own[key])}
+        own = {key: text for key, text in leaves(config).items() if _says_what(key)}
+        first = first_of.setdefault(tuple(map(run.value, keys)), own)
+        differing |= {key for key in first.keys() & own.keys() if first[key] != own[key]}
     return [*keys, *sorted(differing - set(keys))]
 
 
@@ -345,12 +331,12 @@ def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
     try:
         with open_regular(folder / METRICS, _MAX_METRICS, folder) as file:
             for row in csv.DictReader(TextIOWrapper(file, "utf-8", "replace", newline="")):
-                step = _number(row.pop("step", None))
+                step = number_of(row.pop("step", None))
                 if step is None or not 0 <= step < 2**31:
                     continue
                 step += bool(row.get("epoch"))
                 for name, text in list(row.items())[:_MAX_COLUMNS]:
-                    value = _number(text)
+                    value = number_of(text)
                     if name is not None and value is not None:
                         columns[name][int(step)] = value
     except FileNotFoundError:
@@ -363,9 +349,53 @@ def read_curves(folder: Path, problems: list[str]) -> dict[str, Curve]:
     }
 
 
-def _number(text: Any) -> float | None:
+def number_of(text: Any) -> float | None:
+    """The finite number that a text is; None if it is none."""
     try:
         value = float(text)
     except (ValueError, TypeError):  # empty, or a line that was being written
         return None
     return value if math.isfinite(value) else None
+
+
+def numbers_of(texts: Iterable[str]) -> list[float] | None:
+    """The numbers that some texts are; None if one of them is no number."""
+    numbers = [number_of(text) for text in texts]
+    return None if None in numbers else [number for number in numbers if number is not None]
+
+
+def spans_decades(values: Sequence[float], ratio: float = 100) -> bool:
+    """Whether a logarithmic axis suits these numbers: positive, and so far apart."""
+    return min(values) > 0 and max(values) / min(values) >= ratio
+
+
+def setting_text(value: Any) -> str:
+    """A setting in Hydra's spelling, such as ``1e-05``, ``true`` or ``[1,2]``; 1.0 is as 1."""
+    if value is None or isinstance(value, bool):
+        return shown(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{setting_text(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(setting_text, value)) + "]"
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def parsed(text: str) -> str:
+    """The value of an override's text in the same spelling."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return setting_text(OverridesParser.create().parse_override(f"value={text}").value())
+    except (HydraException, RecursionError):
+        return text
+
+
+def leaves(config: Any, prefix: str = "") -> dict[str, str]:
+    """The settings of a nested configuration by dotted key; an empty mapping counts as one."""
+    if not isinstance(config, dict) or (not config and prefix):
+        return {prefix: setting_text(config)}
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        found |= leaves(value, f"{prefix}.{name}" if prefix else str(name))
+    return found

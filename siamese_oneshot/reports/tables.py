@@ -13,10 +13,10 @@ from siamese_oneshot.reports.aggregate import (
     Report,
     shared_scores,
 )
-from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep
-from siamese_oneshot.reports.values import Value, format_value, is_numeric, shorten
+from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep, numbers_of
+from siamese_oneshot.runs.job import rounded
 from siamese_oneshot.utils.tables import Table
-from siamese_oneshot.utils.text import short_keys
+from siamese_oneshot.utils.text import short_keys, shorten
 
 _MAX_ERROR = 160  # characters; jobs.csv has all
 _MAX_TERMINAL = 12  # rows
@@ -35,11 +35,9 @@ def jobs_table(sweep: Sweep) -> Table:
     columns = {">job": [str(run.number) for run in runs]}
     columns[">validation %"] = [_validation_text(run) for run in runs]
     for key in sweep.keys:
-        numeric = is_numeric(run.settings[key] for run in runs if key in run.settings)
-        columns[(">" if numeric else "") + shorten(names[key], 40)] = [
-            shorten(format_value(run.settings[key]), 60) if key in run.settings else "-"
-            for run in runs
-        ]
+        texts = [run.settings[key] for run in runs if key in run.settings]
+        heading = (">" if numbers_of(texts) is not None else "") + shorten(names[key], 40)
+        columns[heading] = [shorten(rounded(run.settings.get(key, "-")), 60) for run in runs]
     columns[">seed"] = ["-" if run.seed is None else str(run.seed) for run in runs]
     for name, title in titles.items():
         texts = [_with_interval(run.scores.get(name)) for run in runs]
@@ -176,11 +174,11 @@ def first_rows(table: Table, limit: int = _MAX_TERMINAL) -> Table:
     return Table(table.title, table.headings, table.rows[:limit], note)
 
 
-def settings_text(settings: Mapping[str, Value], keys: Sequence[str]) -> str:
+def settings_text(settings: Mapping[str, str], keys: Sequence[str]) -> str:
     """``lr=0.002, units=512``; settings that a job lacks are left out."""
     names = short_keys(keys)
     known = [key for key in keys if key in settings]
-    parts = [f"{names[key]}={shorten(format_value(settings[key]), 40)}" for key in known]
+    parts = [f"{names[key]}={shorten(rounded(settings[key]), 40)}" for key in known]
     return ", ".join(parts) or "-"
 
 

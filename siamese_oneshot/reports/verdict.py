@@ -20,10 +20,10 @@ from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below, mean_in
 from siamese_oneshot.reports.aggregate import Group, certainty, group_runs
 from siamese_oneshot.reports.read import DataInfo, Sweep, read_sweep
 from siamese_oneshot.reports.tables import mean_text, settings_text
-from siamese_oneshot.reports.values import path_text
 from siamese_oneshot.runs.job import COMPLETE, command_of, train_again, train_more_seeds
 from siamese_oneshot.runs.result import command_line
 from siamese_oneshot.utils.tables import Table
+from siamese_oneshot.utils.text import path_text
 
 _POOLED = ("test/within_alphabet", "validation/one_shot")  # the first that all folds have
 

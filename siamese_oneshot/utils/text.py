@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -61,6 +62,14 @@ def first_line(problem: BaseException) -> str:
     return (str(problem).splitlines() or [type(problem).__name__])[0]
 
 
+def shorten(text: str, limit: int) -> str:
+    """At most ``limit`` characters; ``…`` replaces the middle of a longer text."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def some_of(texts: Sequence[object], most: int, separator: str = "; ") -> str:
     """Join the first texts, and say how many more there are."""
     more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
@@ -79,6 +88,11 @@ def duration(seconds: float) -> str:
         count, rest = divmod(rest, length)
         parts += [f"{count:.0f} {name}"] if count else []
     return " ".join(parts[:2])
+
+
+def path_text(path: Path) -> str:
+    """A path as valid Unicode; the bytes of a file name need not be."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def near(path: str | Path) -> str:

@@ -21,7 +21,7 @@ def test_mean_and_interval_over_seeds(tmp_path: Path) -> None:
         make_job(tmp_path, number, {"optimizer.lr": lr, "seed": seed}, result)
     make_job(tmp_path, 4, {"optimizer.lr": 0.1, "seed": 3}, result_of(0.1, 3, status="pruned"))
     best, rest = group_runs(read_sweep([tmp_path]))[0]
-    assert (best.settings, [run.number for run in best.runs]) == ({"optimizer.lr": 0.2}, [1])
+    assert (best.settings, [run.number for run in best.runs]) == ({"optimizer.lr": "0.2"}, [1])
     mean = best.val_accuracy
     assert (mean.value, mean.margin, mean.n) == (0.95, None, 1)
     assert [run.number for run in rest.runs] == [0, 2, 3]

@@ -17,17 +17,13 @@ from siamese_oneshot.reports.read import (
     Sweep,
     find_runs,
     natural_order,
+    number_of,
+    numbers_of,
+    parsed,
     read_curves,
     read_sweep,
-)
-from siamese_oneshot.reports.values import (
-    format_value,
-    identity,
-    is_numeric,
-    parse_text,
-    shorten,
+    setting_text,
     spans_decades,
-    to_value,
 )
 from siamese_oneshot.utils.errors import UserError
 
@@ -99,7 +95,7 @@ def test_values_come_from_the_configuration_then_from_the_command_line(tmp_path:
     make_job(tmp_path, 1, {"model": "big"}, result_of(0.5))
     settings = [run.settings for run in read_sweep([tmp_path]).runs]
     assert settings[0] == {
-        "optimizer.lr": 0.002,
+        "optimizer.lr": "0.002",
         "optimizer.wd": "${optimizer.lr}",
         "model": "big",
         "model.f": "[1,2]",
@@ -115,7 +111,10 @@ def test_without_job_json_differing_settings_count_as_swept(tmp_path: Path) -> N
         last = make_job(tmp_path, seed, settings, result_of(0.5 + seed / 10), job_json=False)
     sweep = read_sweep([tmp_path])
     assert sweep.keys == ["optimizer.lr"]
-    assert [run.settings for run in sweep.runs] == [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
+    assert [run.settings for run in sweep.runs] == [
+        {"optimizer.lr": "0.1"},
+        {"optimizer.lr": "0.2"},
+    ]
     assert [run.number for run in sweep.runs] == [0, 1]
     alone = read_sweep([last])
     assert (alone.keys, alone.runs[0].label, alone.runs[0].val_accuracy) == ([], "1_job", 0.6)
@@ -128,7 +127,7 @@ def test_a_default_that_changed_between_runs_is_a_difference(tmp_path: Path) -> 
         make_job(tmp_path, number, {"seed": number}, result_of(0.5), job_json=False, config=config)
     sweep = read_sweep([tmp_path])
     assert sweep.keys == ["trainer.max_steps"]
-    assert [run.settings["trainer.max_steps"] for run in sweep.runs] == [100, 200, 200]
+    assert [run.settings["trainer.max_steps"] for run in sweep.runs] == ["100", "200", "200"]
 
 
 def test_runs_of_several_sweeps_are_numbered_by_position(tmp_path: Path) -> None:
@@ -262,25 +261,23 @@ def test_thinning_keeps_ends_and_extremes() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 0.001), ("12", 12), ("-3.5", -3.5), ("True", True), ("null", None),
-     ("'a, b'", "a, b"), ("[64, 64]", "[64,64]"), ("nan", "nan"), ("adamw", "adamw")],
+    [("1e-3", 0.001), ("12", 12), ("12.0", 12), ("-3.5", -3.5), ("True", True), ("null", None),
+     ("'a, b'", "a, b"), ("[64, 64.0]", [64, 64]), ("nan", float("nan")), ("adamw", "adamw"),
+     ("{a: [true]}", {"a": [True]})],
 )  # fmt: skip
 def test_values_of_overrides(text: str, value: object) -> None:
-    assert identity(parse_text(text)) == identity(value)
+    assert parsed(text) == setting_text(value)
 
 
-def test_values_are_compared_and_formatted() -> None:
-    assert to_value([64, 64.0, None, [True]]) == parse_text("[64, 64, null, [true]]")
-    assert to_value(float("inf")) == "inf"
-    assert identity(1) == identity(1.0) != identity(True)
-    assert is_numeric([1, 2.5])
-    assert not is_numeric([1, True])
-    assert not is_numeric([1, "a"])
+def test_settings_are_texts_and_some_are_numbers() -> None:
+    values = (0.000123456, True, None, 4096, 1.0, [64, None], {"a": 0.5})
+    texts = ["0.000123456", "true", "null", "4096", "1", "[64,null]", "{a:0.5}"]
+    assert [*map(setting_text, values)] == texts
+    assert number_of("1e-3") == 0.001
+    assert [number_of(text) for text in ("", "true", "nan", "[1]", None)] == [None] * 5
+    assert numbers_of(["1", "2.5"]) == [1, 2.5]
+    assert numbers_of(["1", "a"]) is None
     assert spans_decades([0.001, 0.1])
     assert not spans_decades([0.001, 0.09])
     assert spans_decades([0.001, 0.09], 20)
     assert not spans_decades([0, 100])
-    texts = [format_value(value) for value in (0.000123456, True, None, 4096, 0.5)]
-    assert texts == ["0.0001235", "true", "null", "4096", "0.5"]
-    assert shorten("abcdefghij", 10) == "abcdefghij"
-    assert shorten("abcdefghijk", 10) == "abcde…hijk"

@@ -116,5 +116,6 @@ def test_the_terminal_shows_the_first_rows() -> None:
 
 def test_texts() -> None:
     assert settings_text({}, ["a"]) == "-"
-    assert settings_text({"m.a": True, "m.b": 1e-5}, ["m.b", "m.c", "m.a"]) == "b=1e-05, a=true"
+    settings = {"m.a": "true", "m.b": "1.23456e-05"}
+    assert settings_text(settings, ["m.b", "m.c", "m.a"]) == "b=1.235e-05, a=true"
     assert settings_text({"a": "x" * 99}, ["a"]) == f"a={'x' * 20}…{'x' * 19}"

@@ -13,6 +13,7 @@ from siamese_oneshot.utils.text import (
     folder_name,
     near,
     short_keys,
+    shorten,
     some_of,
 )
 
@@ -72,3 +73,8 @@ def test_different_overrides_never_share_a_folder() -> None:
     names = [folder_name(text) for text in texts]
     assert len(set(names)) == len(names)
     assert all(len(name) < 120 and "/" not in name for name in names)
+
+
+def test_shortened_in_the_middle() -> None:
+    assert shorten("abcdefghij", 10) == "abcdefghij"
+    assert shorten("abcdefghijk", 10) == "abcde…hijk"
