@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,6 @@ def check_settings(n_drawers: int, alphabets: Sequence[str] | None) -> None:
         raise ArgumentError("stroke_alphabets", [], f"some of {', '.join(ALPHABETS)}")
 
 
-@lru_cache(maxsize=1)
 def templates(root: str | Path | None = None) -> dict[str, list[Template]]:
     """The characters of the eight alphabets with stroke files, by alphabet.
 

@@ -74,10 +74,21 @@ class SyntheticConfig:
         check.integer("n_drawers", self.n_drawers, 1)
         check.seed("seed", self.seed)
         check.choice("style", self.style, STYLES)
-        if self.stroke_alphabets is not None:
-            object.__setattr__(self, "stroke_alphabets", tuple(self.stroke_alphabets))
+        if (wanted := self.stroke_alphabets) is not None:
+            names = tuple(check.names("stroke_alphabets", wanted))
+            object.__setattr__(self, "stroke_alphabets", names)
+            if self.style != "recombined":
+                message = f"style={self.style} takes no strokes: set style=recombined, or null here"
+                raise ArgumentError("stroke_alphabets", list(names), message=message)
         if self.style == "recombined":
             recombined.check_settings(self.n_drawers, self.stroke_alphabets)
+
+    @property
+    def strokes_of(self) -> tuple[str, ...]:
+        """The background alphabets whose strokes are drawn."""
+        if self.style != "recombined" or not self.n_alphabets:
+            return ()
+        return self.stroke_alphabets or recombined.ALPHABETS
 
 
 def load_alphabets(
@@ -94,7 +105,7 @@ def load_alphabets(
     metadata: dict[str, Any] = {"data": "synthetic", "numbers": numbers}
     metadata |= {"generator": _code_digest(), "style": config.style}
     if config.style == "recombined":
-        metadata["strokes"] = list(config.stroke_alphabets or recombined.ALPHABETS)
+        metadata["strokes"] = list(config.strokes_of)
 
     def build() -> dict[str, disk_cache.Array]:
         log.info("generating %d alphabets (cached for later runs)", config.n_alphabets)
@@ -129,6 +140,7 @@ def draw_alphabets(
     check.integer("n_alphabets", config.n_alphabets, 1)
     check.integer("size", size, 8)
     low, high = config.n_characters
+    strokes = recombined.templates(root) if config.strokes_of else {}
     pixels, counts = [], []
     for number in range(first, first + config.n_alphabets):
         sequence = np.random.SeedSequence([config.seed, number])
@@ -139,9 +151,8 @@ def draw_alphabets(
             if config.style == "splines":
                 drawn = splines.draw_characters(*shape)
             else:
-                strokes = recombined.templates(root)
-                names = strokes if config.stroke_alphabets is None else config.stroke_alphabets
-                drawn = recombined.draw_characters(*shape, [strokes[name] for name in names])
+                real = [strokes[name] for name in config.strokes_of]
+                drawn = recombined.draw_characters(*shape, real)
             pixels.append(torch.from_numpy(drawn).flatten(0, 1).to(torch.uint8) * 255)
             continue
         state = sequence.generate_state(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,14 @@ from generated import check_ink_and_size, check_the_config_decides
 
 from siamese_oneshot.data import recombined
 from siamese_oneshot.data.omniglot import OmniglotUnavailable, load_omniglot, load_strokes
+from siamese_oneshot.data.omniglot.edition import OFFICIAL
 from siamese_oneshot.data.sources import mix_in_synthetic
 from siamese_oneshot.data.synthetic import SyntheticConfig, draw_alphabets, load_alphabets
 from siamese_oneshot.utils.errors import ArgumentError
 
 FEW = SyntheticConfig(3, (5, 7), 6, 3, "recombined")
 N = recombined._POINTS
+READ = recombined.templates
 
 
 def line(start, end):
@@ -26,10 +29,14 @@ def line(start, end):
 
 @pytest.fixture(scope="module")
 def real():
+    """The templates, read once for all tests of this file."""
     try:
-        return recombined.templates()
+        read = READ()
     except OmniglotUnavailable as problem:
         pytest.skip(f"the real strokes are not on this machine: {problem}")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recombined, "templates", lambda root: read)
+        yield read
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +167,40 @@ def test_strokes_of_alphabets_that_are_not_trained_on_are_not_used(tmp_path, rea
         mix_in_synthetic(dataset, config, ["Bengali"])
 
 
+def test_templates_are_not_kept(monkeypatch):
+    rng, made = np.random.default_rng(0), []
+    template = recombined._template
+
+    def see(drawings):
+        made.append(weakref.ref(one := template(drawings)))
+        return one
+
+    first = 20 * sum(n for name, n in OFFICIAL.background.characters.items() if name < "Tagalog")
+    rows = range(first, first + 20 * 17)
+    strokes = {row: [rng.uniform(10, 95, (5, 3))] for row in rows}
+    monkeypatch.setattr(recombined, "templates", READ)
+    monkeypatch.setattr(recombined, "load_strokes", lambda root: strokes)
+    monkeypatch.setattr(recombined, "_template", see)
+    draw_alphabets(replace(FEW, stroke_alphabets=("Tagalog",)))
+    assert [one() for one in made] == [None] * 17
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
         ({"n_drawers": 21}, "n_drawers=21"),
         ({"stroke_alphabets": ("Bengali",)}, r"stroke_alphabets=Bengali: .*Balinese"),
         ({"stroke_alphabets": ()}, r"stroke_alphabets=\[\]"),
+        ({"stroke_alphabets": "Latin"}, r"stroke_alphabets=Latin: .*a list of names, as in \["),
+        ({"stroke_alphabets": 5}, r"stroke_alphabets=5: .*a list of names"),
+        (
+            {"style": "splines", "stroke_alphabets": ("Latin",)},
+            "splines takes no strokes: set style=rec",
+        ),
+        (
+            {"style": "parts", "stroke_alphabets": ("Latin",)},
+            "parts takes no strokes: set style=recomb",
+        ),
     ],
 )
 def test_what_the_files_do_not_have_is_refused(wrong, says):

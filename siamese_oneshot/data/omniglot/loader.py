@@ -233,6 +233,8 @@ class Search:
                 except OmniglotFaulty as fault:
                     log.warning("%s is not used: %s", path, fault)
                     self.faults.append(f"{path}: {fault}")
+        if part not in URLS:
+            raise self._error(part, "it is not downloaded")
         if not self.may_download:
             raise self._error(part, "downloading is disabled (download=false)")
         if self.root and part != "all_runs":
@@ -254,12 +256,17 @@ class Search:
         for path, name in self.places:
             lines.append(f"  {name} ({path}): {_missing(path, self.parts) or 'see below'}")
         lines += [f"  not usable: {fault}" for fault in self.faults]
+        where = f"{REPOSITORY}/tree/master/python"
+        if PARTS[2] in self.parts:
+            where += "; all_runs.zip is in its folder one-shot-classification"
+        others = "(data=synthetic, SyntheticDataModule)"
+        if part not in URLS:
+            others = "that need no strokes (style=splines)"
+        zips = ", ".join(f"{name}.zip" for name in self.parts)
         lines += [
             f"  {download_status}",
-            f"What to do: put {', '.join(f'{name}.zip' for name in self.parts)} (from "
-            f"{REPOSITORY}/tree/master/python; all_runs.zip is in its folder "
-            "one-shot-classification) into ./data/omniglot, or give their folder as root or in "
-            f"{ROOT_VARIABLE}, or use generated alphabets (data=synthetic, SyntheticDataModule).",
+            f"What to do: put {zips} (from {where}) into ./data/omniglot, or give their folder as "
+            f"root or in {ROOT_VARIABLE}, or use generated alphabets {others}.",
         ]
         return kind("\n".join(lines))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import struct
 import zipfile
 
 import numpy as np
@@ -65,10 +68,20 @@ def test_real_strokes_lie_on_their_ink(real, omniglot):
     assert (away, beyond) == (5, 38)
 
 
+def _digest_by_hand():
+    """Of the drawings below: the lengths of their two strokes, then their points."""
+    digest = hashlib.sha256()
+    for c, d in itertools.product(range(1, 18), range(1, 21)):
+        points = [1.5, 2, 0, 3, 2.25, 20 * c + d, 4, 5, 900]
+        digest.update(struct.pack("<2q9f", 2, 1, *points))
+    return digest.hexdigest()
+
+
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A set of one alphabet, Tagalog, whose drawings are alike but for the time."""
     monkeypatch.setattr(strokes, "SETS", {"strokes_small": ("Tagalog",)})
+    monkeypatch.setattr(strokes, "DIGESTS", {"strokes_small": _digest_by_hand()})
     files = {
         f"strokes_small/Tagalog/character{c:02d}/0900_{d:02d}.txt":
             f"START\n1.5,-2,0\n3,-2.25,{20 * c + d}\nBREAK\n4,-5,900\nBREAK\n".encode()
@@ -112,6 +125,7 @@ NAME = "strokes_small/Tagalog/character03/0900_07.txt"
         (b"START\n1,2,3\n1,2\nBREAK\n", "no file of strokes"),
         (b"START\n1,2,x\nBREAK\n", "0900_07.txt is no file of strokes: could not convert"),
         (b"START\n1,nan,2\nBREAK\n", "no file of strokes"),
+        (b"START\n1,2,3\nBREAK\n", "the strokes are not those of Omniglot"),
         (b"START\n" + 20_000 * b"1,2,3\n" + b"BREAK\n", "0900_07.txt is larger than"),
     ],
 )
@@ -121,8 +135,17 @@ def test_damaged_files_are_named(small, data, says):
 
 
 def test_missing_and_unknown_sets(tmp_path):
-    with pytest.raises(OmniglotUnavailable, match=r"no usable strokes_background_small1.*\n.*root"):
+    with pytest.raises(OmniglotUnavailable, match=r"no usable strokes_background_small1") as error:
         load_strokes(tmp_path)
+    searched, where, todo = str(error.value).splitlines()[1:]
+    assert searched.startswith(f"  root ({tmp_path}): it has no strokes_background_small1.zip or ")
+    assert where == "  it is not downloaded"
+    assert todo == (
+        "What to do: put strokes_background_small1.zip, strokes_background_small2.zip (from "
+        "https://github.com/brendenlake/omniglot/tree/master/python) into ./data/omniglot, or give "
+        "their folder as root or in OMNIGLOT_ROOT, or use generated alphabets that need no strokes "
+        "(style=splines)."
+    )
     with pytest.raises(
         ArgumentError, match=r"sets=strokes_evaluation: .*strokes_background_small1"
     ):
