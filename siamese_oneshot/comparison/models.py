@@ -20,7 +20,10 @@ from siamese_oneshot.utils.errors import UserError
 log = logging.getLogger(__name__)
 
 # What networks of an ensemble must share, so that none is tested on training data of another.
-_SHARED = {"data_source": "data source", "split": "split", "val_alphabets": "val_alphabets"}
+_SHARED = {
+    "data_source": "data source", "split": "split", "val_alphabets": "val_alphabets",
+    "stroke_alphabets": "stroke_alphabets",
+}  # fmt: skip
 
 
 def find_models(

@@ -106,7 +106,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         models=[model_record(model_results) for model_results in all_results],
         data_source=loaded.dataset.source,
         data_digest=loaded.dataset.digest,
-        warnings=list(loaded.warnings),
+        warnings=[*loaded.warnings, *(one.warning for one in all_results if one.warning)],
         precision=compute.precision,
         paired_tests=[{**dataclasses.asdict(one), "difference": one.difference} for one in tests],
         published=[dataclasses.asdict(row) for row in published()],
@@ -147,7 +147,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
             *shown,
             *(f"{o.model.name}: {k} {v:.4g}" for o in all_results for k, v in o.summary.items()),
             *details,
-            *(f"note: {warning}" for warning in loaded.warnings),
+            *(f"note: {warning}" for warning in record.warnings),
             f"in {near(folder)}: evaluation.json, evaluation.md and {len(plots)} plots; "
             f"{duration(time.monotonic() - began)} on {record.hardware}",
         )

@@ -91,6 +91,7 @@ class OneShotDataModule(pl.LightningDataModule):
         validation, test: The evaluation tasks.
         training_data: Description of the training images, such as ``27 background alphabets by 20
             drawers (besides 3 for validation)``.
+        stroke_alphabets: Omniglot's alphabets whose strokes generated ones were made of, sorted.
         n_train_images, n_train_classes: Of the alphabets that batches are drawn from.
         warnings: What a reader of results must know, one sentence each.
         digest: Hash of the source's images.
@@ -167,12 +168,25 @@ class OneShotDataModule(pl.LightningDataModule):
         self.train_index = ClassIndex(self.dataset, self.split.train)
         validation = ClassIndex(self.dataset, self.split.validation)
         root = self._source_settings[0]
-        self._all_images, extra = mix_in_synthetic(
+        self._all_images, extra, strokes = mix_in_synthetic(
             self.dataset,
             self.extra_synthetic,
             self.train_index.alphabet_names,
             None if self.source == "folder" else root,  # Omniglot's strokes are not in it
         )
+        own: SyntheticConfig = self._source_settings[-1]
+        is_generated = self.dataset.source == "synthetic"
+        self.stroke_alphabets = tuple(sorted({*strokes, *(own.strokes_of if is_generated else ())}))
+        if own != SyntheticConfig() and not is_generated:
+            self.warn(
+                f"data.synthetic is not used, since the images are those of {self.dataset.source}: "
+                "data=synthetic trains on generated alphabets, data.extra_synthetic mixes them in"
+            )
+        if extra is None and self.extra_synthetic.style != "parts":
+            self.warn(
+                f"data.extra_synthetic.style={self.extra_synthetic.style} is not used: set "
+                "data.extra_synthetic.n_alphabets and sampler.n_synthetic, too"
+            )
         synthetic = None if extra is None else ClassIndex(self._all_images, extra)
         self.train_batches = self.sampler.prepare(self.train_index, self.seed, synthetic)
         excluded = getattr(self.sampler, "excluded_alphabets", ())
@@ -183,7 +197,7 @@ class OneShotDataModule(pl.LightningDataModule):
         self.n_train_classes = int(drawn.sum())
         self.n_train_images = int((index.table[drawn] >= 0).sum())
         self.training_data = describe_training_data(
-            self.dataset.source, self.train_index, excluded, validation, used
+            self.dataset.source, self.train_index, excluded, validation, used, self.stroke_alphabets
         )
         if synthetic is not None:
             unused = len(synthetic.alphabet_names) - used
@@ -205,21 +219,21 @@ class OneShotDataModule(pl.LightningDataModule):
             message = f"it divides Omniglot's alphabets; images of {source} are split by {name}"
             raise ArgumentError("split", self.split_name, message=message)
         if name != self.split_name:
-            self._warn(f"split {name} takes the place of {self.split_name}, which divides Omniglot")
+            self.warn(f"split {name} takes the place of {self.split_name}, which divides Omniglot")
         if self.val_alphabets is not None and (name in FIXED or FOLD.fullmatch(name)):
             if meant:
                 message = f"split={name} defines the validation alphabets itself"
                 value = ",".join(self.val_alphabets)
                 raise ArgumentError("val_alphabets", value, message=message)
-            self._warn(f"val_alphabets={','.join(self.val_alphabets)} is not used: split {name} "
+            self.warn(f"val_alphabets={','.join(self.val_alphabets)} is not used: split {name} "
                        "has its own")  # fmt: skip
             self.val_alphabets = None
         if self.split.trains_on_validation:
-            self._warn(
+            self.warn(
                 "the validation alphabets were trained on: do not select a model by their scores"
             )
 
-    def _warn(self, message: str) -> None:
+    def warn(self, message: str) -> None:
         """Say something at once, and with the results."""
         log.warning("%s", message)
         self.warnings += (message,)
@@ -356,12 +370,13 @@ def describe_training_data(
     excluded: Sequence[str],
     validation: ClassIndex,
     n_synthetic: int,
+    strokes_of: Sequence[str] = (),
 ) -> str:
     """Describe training data: ``27 background alphabets by 20 drawers (besides 3 for validation)``.
 
     Training alphabets that no batch has (``excluded``) are counted apart, and validation alphabets
     that are trained on only as training alphabets. ``n_synthetic`` is the number of generated
-    alphabets in the batches.
+    alphabets in the batches, ``strokes_of`` the background alphabets that they are made of.
     """
     kept = [k for k, name in enumerate(train.alphabet_names) if name not in excluded]
     names = [train.alphabet_names[k] for k in kept]
@@ -375,7 +390,10 @@ def describe_training_data(
     uses = {"for validation": len(val_only), "too small for a batch": n_small}
     if others := ", ".join(f"{n} {use}" for use, n in uses.items() if n):
         text += f" (besides {others})"
-    return text + (f", and {n_synthetic} generated alphabets" if n_synthetic else "")
+    text += f", and {n_synthetic} generated alphabets" if n_synthetic else ""
+    if n := len(strokes_of):
+        text += f", from strokes of {n} background alphabet{'s' * (n != 1)}"
+    return text
 
 
 def _plain(value: Any) -> Any:

@@ -117,7 +117,7 @@ def mix_in_synthetic(
     config: SyntheticConfig,
     training: Sequence[str] = (),
     root: str | Path | None = None,
-) -> tuple[CharacterDataset, Tensor | None]:
+) -> tuple[CharacterDataset, Tensor | None, tuple[str, ...]]:
     """Append generated alphabets to a dataset; never those of the ``synthetic`` source.
 
     Args:
@@ -128,18 +128,22 @@ def mix_in_synthetic(
         root: Folder of the stroke files.
 
     Returns:
-        All images, and the indices of the generated ones; None if ``config.n_alphabets`` is 0.
+        All images; the indices of the generated ones, without repeated images (of ``recombined``:
+        where a person's strokes stand for another one's), None if ``config.n_alphabets`` is 0; and
+        the alphabets that gave strokes.
     """
     if not config.n_alphabets:
-        return dataset, None
+        return dataset, None, ()
     if config.style == "recombined" and dataset.source == "omniglot":
         wanted = config.stroke_alphabets or recombined.ALPHABETS
         seen = tuple(name for name in wanted if name in training)
         if not seen or (config.stroke_alphabets and seen != wanted):
             others = ", ".join(name for name in wanted if name not in seen)
             message = f"{others}: not trained on, so their strokes may not be, either"
+            if not seen:
+                message += " (style=splines needs none)"
             raise ArgumentError("extra_synthetic.stroke_alphabets", list(wanted), message=message)
         config = replace(config, stroke_alphabets=seen)
     extra = load_alphabets(config, first=MAX_ALPHABETS, root=root)
-    extra = extra.resized(dataset.pixels.shape[-1])
-    return dataset.joined(extra), torch.arange(len(dataset), len(dataset) + len(extra))
+    indices = len(dataset) + extra.distinct(torch.arange(len(extra)))
+    return dataset.joined(extra.resized(dataset.pixels.shape[-1])), indices, config.strokes_of

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.sources import LoadedData
@@ -111,6 +111,7 @@ class ModelTasks(NamedTuple):
     validation: EvalTasks
     test: EvalTasks
     dataset: CharacterDataset
+    warning: str | None  # that the model learned from validation alphabets
 
 
 @dataclass
@@ -137,10 +138,22 @@ class TaskProvider:
         own = splits_learned(model.name, model.metadata, dataset.source, dataset.digest)
         rule = self.forced_split or (own[0][0] if own else self.split)
         key = own[0] if own and rule == own[0][0] else (rule, self.val_alphabets)
-        split = self._once(("split", *key), lambda: split_dataset(dataset, *key))
-        for other in own:
-            if other != key:
-                check_not_trained_on(model.name, dataset, split_dataset(dataset, *other), split)
+        split, *learned = (
+            self._once(("split", *one), partial(split_dataset, dataset, *one))
+            for one in (key, *own)
+        )
+        strokes_of = strokes_learned(model.metadata, dataset.source)
+        seen = check_not_tested(model.name, dataset, learned, strokes_of, split)
+        warning = None
+        if seen:
+            warning = (
+                f"{model.name} learned from {', '.join(seen)}: its validation scores, thresholds "
+                "and temperature are not of unseen alphabets"
+            )
+            numbers = dataset.alphabets[split.validation].unique().tolist()
+            unseen = sorted({dataset.alphabet_names[k] for k in numbers}.difference(seen))
+            if unseen and not own:  # so that the option below has an effect
+                warning += f" (data.val_alphabets=[{','.join(unseen)}] leaves them out)"
         validation, test = self._once(
             ("tasks", *key),
             lambda: tasks_of(dataset, split, self.loaded.runs, self.config, self.protocols),
@@ -149,7 +162,7 @@ class TaskProvider:
         if self.protocols.rotated_few_shot_episodes:
             rotated = partial(images.with_rotations, split.test_all_drawers)
             images = self._once(("rotated", model.size, *key), rotated)
-        return ModelTasks(split, validation, test, images)
+        return ModelTasks(split, validation, test, images, warning)
 
     def mnist_of(self, size: int) -> tuple[CharacterDataset, EpisodeTask]:
         """MNIST enlarged to a size, and its episodes."""
@@ -181,39 +194,80 @@ def splits_learned(
     Raises:
         UserError: A training had other images of this source: its split would be another one.
     """
-    own, trainings = [], [metadata]
-    for metadata in trainings:  # which grows
-        if not metadata:
-            continue
-        if metadata.get("data_source") == source and metadata.get("split"):
-            known = metadata.get("data_digest")
+    own = []
+    for one in _trainings(metadata):
+        if one.get("data_source") == source and one.get("split"):
+            known = one.get("data_digest")
             if source != "omniglot" and known and known != digest:
                 raise UserError(
                     f"{name} was trained on other {source} images than these (digest {known}, not "
                     f"{digest}), so its training classes could be tested: use the data settings in "
                     "its folder's .hydra/config.yaml, or Omniglot"
                 )
-            own.append((metadata["split"], tuple(metadata.get("val_alphabets") or ()) or None))
-        trainings += [metadata.get("init_from"), *metadata.get("teachers", ())]
+            own.append((one["split"], tuple(one.get("val_alphabets") or ()) or None))
     return own
 
 
-def check_not_trained_on(name: str, dataset: CharacterDataset, own: Split, tested: Split) -> None:
-    """Refuse a split that tests a training or validation class of a network.
+def strokes_learned(metadata: Mapping[str, Any] | None, source: str) -> list[str]:
+    """The alphabets whose strokes made generated ones, likewise; none if these are other images."""
+    if source != "omniglot":
+        return []
+    every = (one.get("stroke_alphabets") or () for one in _trainings(metadata))
+    return sorted({name for names in every for name in names})
+
+
+def _trainings(metadata: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Metadata of a training, and of those that it continued or distilled."""
+    found = [metadata]
+    for one in found:  # which grows
+        found += [one.get("init_from"), *one.get("teachers", ())] if one else []
+    return [one for one in found if one]
+
+
+def check_not_tested(
+    name: str,
+    dataset: CharacterDataset,
+    learned: Sequence[Split],
+    strokes_of: Sequence[str],
+    tested: Split,
+) -> list[str]:
+    """Refuse a split that tests a class that a network learned from, or was selected by.
+
+    Args:
+        name: Of the network.
+        dataset: All images.
+        learned: The splits of its trainings.
+        strokes_of: Alphabets whose strokes it learned from.
+        tested: The split.
+
+    Returns:
+        The alphabets that validate under ``tested``, though the network learned from them.
 
     Raises:
         UserError: With the alphabets.
     """
-    seen = dataset.classes[torch.cat([own.train, own.validation])].unique()
-    classes = dataset.classes[tested.test_all_drawers].unique()
-    both = classes[torch.isin(classes, seen)]
-    if len(both):
-        alphabets = dataset.class_alphabets[both].unique().tolist()
-        names = ", ".join(dataset.alphabet_names[index] for index in alphabets)
-        raise UserError(
-            f"{name} was trained or selected with split={own.name} on {names}, which "
-            f"split={tested.name} tests: leave split out, or choose another one"
-        )
+    classes = dataset.classes
+
+    def both(own: Tensor, other: Tensor) -> list[str]:
+        """The alphabets of the classes that two lists of images share."""
+        shared = classes[other].unique()
+        found = dataset.class_alphabets[shared[torch.isin(shared, classes[own])]].unique()
+        return [dataset.alphabet_names[index] for index in found.tolist()]
+
+    of_strokes = dataset.indices(strokes_of)
+    for images, how in (
+        *(
+            (torch.cat([one.train, one.validation]), f"or selected with split={one.name} on")
+            for one in learned
+        ),
+        (of_strokes, "on strokes of"),
+    ):
+        if names := both(images, tested.test_all_drawers):
+            raise UserError(
+                f"{name} was trained {how} {', '.join(names)}, which split={tested.name} tests: "
+                "leave split out, or choose another one"
+            )
+    return both(torch.cat([of_strokes, *(own.train for own in learned)]), tested.validation)
 
 
 @dataclass(frozen=True)
@@ -235,6 +289,7 @@ class ModelResults:
     comparisons: int  # scores
     seconds: float
     summary: dict[str, float] = field(default_factory=dict)  # summary metrics by name
+    warning: str | None = None  # that validation alphabets were learned from
 
     @property
     def confused_lists(self) -> tuple[EpisodeResults, EpisodeResults]:
@@ -334,6 +389,7 @@ def evaluate_model(
             one.task.episodes.supports.numel() for one in (*validation.results, *results.values())
         ),
         seconds=time.monotonic() - began,
+        warning=tasks.warning,
     )
     summary = {
         name: float(metric(model_results)) for name, metric in (summary_metrics or {}).items()

@@ -15,8 +15,8 @@ class TrainedModel:
     name: str  # the name, folder or file that it was loaded by
     network: SiameseNetwork  # in evaluation mode
     description: dict[str, Any]  # the configuration that builds the network
-    # As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic, trained_on,
-    # data_source, data_digest, overrides, command, commit.
+    # As far as known: experiment, seed, split, val_alphabets, n_extra_synthetic, stroke_alphabets,
+    # trained_on, data_source, data_digest, overrides, command, commit.
     metadata: dict[str, Any] = field(default_factory=dict)
     # The logit above which two images count as the same character, chosen on validation pairs.
     threshold: float | None = None

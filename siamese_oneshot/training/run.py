@@ -45,7 +45,11 @@ from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.samplers import KINDS, SAMPLERS
 from siamese_oneshot.data.splits import Split, split_dataset
-from siamese_oneshot.evaluation.model_evaluation import check_not_trained_on, splits_learned
+from siamese_oneshot.evaluation.model_evaluation import (
+    check_not_tested,
+    splits_learned,
+    strokes_learned,
+)
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
 from siamese_oneshot.models.trained import TrainedModel
@@ -189,6 +193,8 @@ class TrainingRun:
             known = (content.get("siamese_oneshot") or {}).get("metadata") or {}
             check_identity(known, self.module.metadata, self.checkpoint)
             self.module.metadata |= {k: v for k, v in known.items() if k == "init_from"}
+            strokes = {*(known.get("stroke_alphabets") or ()), *self.data.stroke_alphabets}
+            self.module.metadata["stroke_alphabets"] = sorted(strokes) or None
             state = content.get("exact_resume") or {}
             digests = self.exact_resume.validation
             changes = differences(state["settings"], settings) if "settings" in state else {}
@@ -265,6 +271,7 @@ class TrainingRun:
             "split": self.data.split.name,
             "val_alphabets": None if val_alphabets is None else list(val_alphabets),
             "n_extra_synthetic": self.data.extra_synthetic.n_alphabets,
+            "stroke_alphabets": list(self.data.stroke_alphabets) or None,
             "trained_on": self.data.training_data,
             "overrides": of_training(HydraConfig.get().overrides.task),
             **{name: self.environment[name] for name in ("command", "commit")},
@@ -526,7 +533,7 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
             f"init_from: {where} holds another network than the one asked for (it differs in "
             f"{other[0]}); choose the model of its training: {used}"
         )
-    check_not_tested(f"init_from={where}", trained, data)
+    _check_not_tested(f"init_from={where}", trained, data)
     module.network.load_state_dict(weights)
     log.info("the training begins from the weights of %s", where)
     return {"name": where, **trained.metadata}
@@ -566,22 +573,29 @@ def learn_from(
                 f"teachers: {teacher.name} reads images of {teacher.size} pixels, but the network "
                 f"to train reads {size}: choose model.encoder.image_size={teacher.size}"
             )
-        check_not_tested(f"teachers={teacher.name}", teacher, data)
+        _check_not_tested(f"teachers={teacher.name}", teacher, data)
     module.loss.teachers = [teacher.network for teacher in found]
     names = ", ".join(teacher.name for teacher in found)
     log.info("the training learns from the answers of %s", names)
     return [{"name": teacher.name, **teacher.metadata} for teacher in found]
 
 
-def check_not_tested(name: str, trained: TrainedModel, data: OneShotDataModule) -> None:
-    """Refuse weights that learned from what the data's split tests.
+def _check_not_tested(name: str, trained: TrainedModel, data: OneShotDataModule) -> None:
+    """Refuse weights that learned from what the data's split tests; warn if it validates on that.
 
     Raises:
         UserError: With the alphabets.
     """
-    dataset = data.dataset
-    for learned in splits_learned(name, trained.metadata, dataset.source, data.digest):
-        check_not_trained_on(name, dataset, split_dataset(dataset, *learned), data.split)
+    dataset, metadata = data.dataset, trained.metadata
+    own = splits_learned(name, metadata, dataset.source, data.digest)
+    splits = [split_dataset(dataset, *one) for one in own]
+    strokes_of = strokes_learned(metadata, dataset.source)
+    seen = check_not_tested(name, dataset, splits, strokes_of, data.split)
+    if seen and not data.split.trains_on_validation:
+        data.warn(
+            f"{name} learned from {', '.join(seen)}, which validate here: their scores are not of "
+            "unseen alphabets"
+        )
 
 
 def check_weights(

@@ -123,7 +123,12 @@ def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"val_alphabets": ["Greek"]}, {"split": "koch"}, {"data_source": "omniglot"}],
+    [
+        {"val_alphabets": ["Greek"]},
+        {"split": "koch"},
+        {"data_source": "omniglot"},
+        {"stroke_alphabets": ["Greek"]},
+    ],
 )
 def test_an_ensemble_is_of_networks_that_learned_from_the_same(
     tmp_path: Path, other: dict[str, Any]

@@ -12,6 +12,7 @@ from eval_models import make_run
 from siamese_oneshot import evaluate
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import _folders, _output_dir
+from siamese_oneshot.evaluation import model_evaluation
 from siamese_oneshot.runs.checkpoint import load_trained
 from siamese_oneshot.runs.evaluation_record import read_evaluation
 
@@ -113,6 +114,18 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     assert path.read_text() == before
     other = read_evaluation(folder / "evaluation_2_views" / "evaluation.json")
     assert [one.name for one in other.models] == ["run, 2 views"]
+
+
+def test_validation_alphabets_that_were_learned_from_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(model_evaluation, "strokes_learned", lambda *_: ["Generated_004"])
+    folder = make_run(tmp_path / "run", 0)
+    run(monkeypatch, f"models={folder}", "plots=false")
+    said = "run learned from Generated_004: its validation scores, thresholds and temperature are "
+    assert f"note: {said}not of unseen" in " ".join(capsys.readouterr().out.split())
+    record = read_evaluation(folder / "evaluation" / "evaluation.json")
+    assert [text for text in record.warnings if text.startswith(said)] == record.warnings[-1:]
 
 
 def test_without_loggers_and_plots_neither_lightning_nor_matplotlib_is_loaded() -> None:

@@ -8,12 +8,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 import yaml
+from generated import made_up_templates
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning_fabric.utilities import move_data_to_device
 from torch.utils.data import DataLoader
 
-from siamese_oneshot.data import datamodule
+from siamese_oneshot.data import datamodule, recombined
 from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp, compose_images
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.datamodule import (
@@ -283,7 +284,7 @@ def test_strokes_are_looked_for_where_omniglot_is(make, monkeypatch, source, exp
 
     def mix_in(dataset, config, training, root):
         roots.append(root)
-        return dataset, None
+        return dataset, None, ()
 
     monkeypatch.setattr(datamodule, "mix_in_synthetic", mix_in)
     make(PairSampler(4, 2), source=source, root="there", split="ratio_60_20_20", on_missing=None)
@@ -305,6 +306,43 @@ def test_mixed_in_alphabets_train_and_are_asked_about_nowhere(dataset, make):
         assert torch.equal(images, shown)
     for eval_tasks in (data.validation, data.test):
         assert int(eval_tasks.indices.max()) < len(dataset)
+
+
+def test_whose_strokes_were_trained_on_is_known(make, monkeypatch):
+    monkeypatch.setattr(recombined, "templates", made_up_templates)
+    config = SyntheticConfig(2, (4, 5), 3, 0, "recombined")
+    latin = replace(config, stroke_alphabets=("Latin",))
+    sampler = EpisodeSampler(2, 4, 2, 6, n_synthetic=1.0)
+    data = make(sampler, extra_synthetic=latin)  # beside images that are generated, too
+    assert data.stroke_alphabets == ("Latin",)
+    said = ", and 2 generated alphabets, from strokes of 1 background alphabet"
+    assert data.training_data.endswith(said)
+    data = make(EpisodeSampler(2, 4, 2, 6), synthetic=config)
+    assert data.stroke_alphabets == recombined.ALPHABETS
+    assert data.training_data.endswith(", from strokes of 8 background alphabets")
+    assert make(EpisodeSampler(2, 4, 2, 6)).stroke_alphabets == ()
+
+
+def test_generated_alphabets_that_are_not_used_are_named(dataset, monkeypatch):
+    folder = LoadedData(replace(dataset, source="folder"), None)
+    monkeypatch.setattr(datamodule, "load_source", lambda *_: folder)
+
+    def warnings(**settings):
+        data = OneShotDataModule(
+            sampler=EpisodeSampler(2, 4, 2, 6), image_size=16, eval=SIZE, source="folder",
+            split="ratio_60_20_20", **settings,
+        )  # fmt: skip
+        data.setup()
+        return data.warnings
+
+    assert warnings(synthetic=SyntheticConfig(), extra_synthetic={"n_alphabets": 0}) == ()
+    (said,) = warnings(synthetic={"style": "splines"})
+    assert said.startswith("data.synthetic is not used, since the images are those of folder: ")
+    (said,) = warnings(extra_synthetic={"n_alphabets": 0, "style": "splines"})
+    assert said == (
+        "data.extra_synthetic.style=splines is not used: set data.extra_synthetic.n_alphabets "
+        "and sampler.n_synthetic, too"
+    )
 
 
 def test_generated_alphabets_that_no_batch_takes_are_named_and_not_counted(dataset, make):

@@ -158,7 +158,8 @@ def test_statistics_are_near_those_of_omniglot(real):
 def test_strokes_of_alphabets_that_are_not_trained_on_are_not_used(tmp_path, real):
     dataset = load_omniglot(download=False).dataset.resized(28)
     config = SyntheticConfig(2, (3, 3), 2, 0, "recombined")
-    extra, indices = mix_in_synthetic(dataset, config, ["Latin", "Bengali", "Greek"])
+    extra, indices, strokes_of = mix_in_synthetic(dataset, config, ["Latin", "Bengali", "Greek"])
+    assert strokes_of == ("Greek", "Latin")
     own = load_alphabets(replace(config, stroke_alphabets=("Greek", "Latin")), first=999)
     assert torch.equal(extra.pixels[indices], own.resized(28).pixels)
     with pytest.raises(ArgumentError, match="Korean: not trained on"):

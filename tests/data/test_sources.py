@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from generated import made_up_templates
 from PIL import Image, ImageDraw
 
-from siamese_oneshot.data import sources
+from siamese_oneshot.data import recombined, sources
 from siamese_oneshot.data.omniglot import OmniglotUnavailable
 from siamese_oneshot.data.sources import load_source, mix_in_synthetic
 from siamese_oneshot.data.synthetic import SyntheticConfig
@@ -139,12 +140,23 @@ def test_a_dataset_a_function_or_a_target_is_a_source(dataset):
 
 
 def test_generated_alphabets_are_appended_and_are_not_those_of_the_synthetic_source(dataset):
-    both, indices = mix_in_synthetic(dataset, FEW)
+    both, indices, _ = mix_in_synthetic(dataset, FEW)
     assert torch.equal(both.pixels[: len(dataset)], dataset.pixels)
     assert torch.equal(indices, torch.arange(len(dataset), len(both)))
     assert both.alphabet_names[-3:] == ("Generated_1000", "Generated_1001", "Generated_1002")
     own = load("synthetic").dataset
-    again, _ = mix_in_synthetic(own, FEW)
+    again, *_ = mix_in_synthetic(own, FEW)
     seen = {image.numpy().tobytes() for image in own.pixels}
     assert not any(image.numpy().tobytes() in seen for image in again.pixels[len(own) :])
-    assert mix_in_synthetic(dataset, SyntheticConfig(n_alphabets=0)) == (dataset, None)
+    assert mix_in_synthetic(dataset, SyntheticConfig(n_alphabets=0)) == (dataset, None, ())
+
+
+def test_a_repeated_drawing_is_not_mixed_in(dataset, monkeypatch):
+    monkeypatch.setattr(recombined, "templates", made_up_templates)
+    config = SyntheticConfig(1, (3, 3), 20, 0, "recombined", ("Latin", "Greek"))
+    both, indices, strokes_of = mix_in_synthetic(dataset, config)
+    assert strokes_of == ("Latin", "Greek")
+    assert len(both) - len(dataset) == 60
+    assert len(indices) == 57  # two of the twenty people write alike
+    left_out = set(range(len(dataset), len(both))).difference(indices.tolist())
+    assert len({int(both.drawers[k]) for k in left_out}) == 1  # the same person in all three

@@ -11,6 +11,7 @@ from eval_models import COMPUTE, CONFIG, PROTOCOLS, chance, mnist_like, network,
 from torch import Tensor, nn
 
 from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.omniglot import SMALL1, SMALL2
 from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.model_evaluation import (
@@ -87,6 +88,49 @@ def test_a_forced_split_may_not_test_training_classes(omniglot) -> None:
     split = tasks(None, split="lake", val_alphabets=["Greek"]).split
     (greek,) = omniglot.dataset.alphabets[split.validation].unique().tolist()
     assert (split.name, omniglot.dataset.alphabet_names[greek]) == ("lake", "Greek")
+
+
+@pytest.mark.parametrize("by", ["itself", "init_from", "teachers"])
+def test_alphabets_whose_strokes_were_trained_on_are_not_tested(
+    dataset: CharacterDataset, by: str
+) -> None:
+    def tasks(source: str, *names: str, val_alphabets: tuple[str, ...] | None = None):
+        own: dict[str, object] = {"data_source": "generated", "stroke_alphabets": [*names] or None}
+        own = {"itself": own, "init_from": {by: own}, "teachers": {by: [own]}}[by]
+        loaded = LoadedData(replace(dataset, source=source), None)
+        split = "fold_1_of_4"  # tests A, validates on B, trains on C and D
+        provider = TaskProvider(loaded, None, split, None, CONFIG, PROTOCOLS, val_alphabets)
+        return provider.tasks(network(**own))
+
+    assert tasks("omniglot").warning is None
+    assert tasks("omniglot", "AlphabetC", "AlphabetD").warning is None
+    assert tasks("omniglot", "AlphabetB", "AlphabetD").warning == (
+        "tiny learned from AlphabetB: its validation scores, thresholds and temperature are not of "
+        "unseen alphabets"
+    )
+    with pytest.raises(UserError, match="tiny was trained on strokes of AlphabetA, which split=f"):
+        tasks("omniglot", "AlphabetA", "AlphabetD")
+    assert tasks("folder", "AlphabetA", "AlphabetB").warning is None  # other alphabets of that name
+
+
+@pytest.mark.omniglot
+def test_validation_on_alphabets_that_were_learned_from_is_said(omniglot) -> None:
+    loaded = LoadedData(omniglot.dataset, omniglot.runs)
+
+    def warning(val_alphabets: tuple[str, ...] | None = None, **metadata: object) -> str | None:
+        provider = TaskProvider(loaded, None, "lake", None, CONFIG, PROTOCOLS, val_alphabets)
+        return provider.tasks(replace(network(**metadata), size=105)).warning
+
+    strokes = {"data_source": "generated", "stroke_alphabets": [*SMALL1, *SMALL2]}
+    said = "tiny learned from Early_Aramaic, Japanese_(katakana): its validation scores, thresholds"
+    said += " and temperature are not of unseen alphabets"
+    assert warning(**strokes) == f"{said} (data.val_alphabets=[Bengali] leaves them out)"
+    assert warning(("Bengali",), **strokes) is None
+    seen = warning(data_source="omniglot", split="minimal1")
+    assert seen is not None
+    assert seen.startswith("tiny learned from Early_Aramaic: its")
+    assert seen.endswith("alphabets")
+    assert warning(data_source="omniglot", split="small1") is None
 
 
 def test_each_image_is_embedded_once(with_mnist: TaskProvider) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from generated import made_up_templates
 from omegaconf import OmegaConf
 from tiny import BATCHES, FULL_PRECISION, TINY
 
 from siamese_oneshot.cli import run_hydra
+from siamese_oneshot.data import recombined
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.splits import split_dataset
@@ -242,6 +244,49 @@ def test_weights_that_began_from_others_know_what_those_learned(
     data = SimpleNamespace(dataset=dataset, split=turned, digest=first.metadata["data_digest"])
     with pytest.raises(UserError, match="was trained or selected with split=ratio_60_20_20"):
         begin_from("between", module, data)
+
+
+def test_strokes_of_what_is_tested_or_validates_are_minded(
+    finished: tuple[Path, float], dataset: CharacterDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = finished
+    module = SiameseModule.load_from_checkpoint(folder / "checkpoints/last.ckpt")
+    first, warnings = load_trained(folder), []
+    images = replace(dataset, source="omniglot")
+    data = SimpleNamespace(dataset=images, digest="", warn=warnings.append)
+    data.split = split_dataset(images, "fold_1_of_4")  # tests A, validates on B
+
+    def begin(*names: str) -> None:
+        known = replace(first, metadata={"stroke_alphabets": [*names]})
+        monkeypatch.setattr(training_run, "load_trained", lambda _: known)
+        begin_from("strokes", module, data)
+
+    begin("AlphabetC")
+    assert warnings == []
+    begin("AlphabetB")
+    said = "init_from=strokes learned from AlphabetB, which validate here: their scores are not of "
+    assert warnings == [f"{said}unseen alphabets"]
+    with pytest.raises(
+        UserError, match="=strokes was trained on strokes of AlphabetA, which split"
+    ):
+        begin("AlphabetA")
+
+
+def test_a_resumed_run_remembers_the_strokes_of_all_its_legs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recombined, "templates", made_up_templates)
+    extra = [
+        "sampler.n_synthetic=1", "data.extra_synthetic.n_alphabets=2",
+        "data.extra_synthetic.style=recombined", "data.extra_synthetic.stroke_alphabets=[Latin]",
+    ]  # fmt: skip
+    run(tmp_path, *SHORT, *extra)
+    known = last(tmp_path)["siamese_oneshot"]["metadata"]
+    assert known["stroke_alphabets"] == ["Latin"]
+    greek = "data.extra_synthetic.stroke_alphabets=[Greek]"
+    run(tmp_path, f"resume={tmp_path}", "trainer.max_steps=9", greek)
+    known = last(tmp_path)["siamese_oneshot"]["metadata"]
+    assert known["stroke_alphabets"] == ["Greek", "Latin"]
 
 
 def test_convolutions_by_fourier_train_as_direct_ones(
