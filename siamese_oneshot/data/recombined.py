@@ -3,7 +3,8 @@
 The stroke files hold eight background alphabets by 20 people each. A new character begins as one of
 them. Some of its strokes are exchanged for strokes of other characters, some are left out, joined
 to others or cut and continued; one character in seven keeps its own. All strokes that one drawing
-is made of are of the same person, so that drawings of a character differ as people do. Whole
+is made of are of one drawer's number, so that drawings of a character differ as people do; that is
+one person within an alphabet, perhaps two where strokes of two alphabets are mixed. Whole
 alphabets are mirrored, stretched and slanted. Places are complex numbers: x to the right plus i
 times y down, in pixels of 105.
 """

@@ -87,7 +87,7 @@ def check_files(run: Path) -> None:
     """
     inside = os.path.join(os.path.realpath(run), "")
     for path in run.rglob("*"):
-        if path.relative_to(run).parts[0] == "wandb":
+        if "wandb" in path.relative_to(run).parts[:2]:  # the run's, or of its evaluation
             continue
         leads_out = not os.path.realpath(path).startswith(inside)
         is_plain = path.is_file() or path.is_dir() or not path.exists()

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from siamese_oneshot.cli import run_hydra
 from siamese_oneshot.cli.overrides import parse_line, unquoted, with_paths
-from siamese_oneshot.utils.errors import CommandLineError
+from siamese_oneshot.runs.record import check_files
+from siamese_oneshot.utils.errors import CommandLineError, UserError
 from siamese_oneshot.utils.text import quoted
 
 NAMES = ["a b", "β (x)", "a=1,b=[2]", "it's", 'say "hi"', "c:\\d", "${x}", "1_lr=0.1,seed=2", "~x"]
@@ -206,6 +207,16 @@ def test_what_no_run_records_is_refused_before_it_is_read(
     assert code == 1
     assert shown.startswith("Error: resume: ")
     assert f"it records {line}; remove that" in shown
+
+
+def test_a_run_that_was_evaluated_with_wandb_can_be_resumed(tmp_path: Path) -> None:
+    log = tmp_path / "run" / "evaluation" / "wandb" / "offline-run" / "logs" / "debug-core.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to(tmp_path / "elsewhere")
+    check_files(tmp_path / "run")
+    (tmp_path / "run" / "evaluation" / "evaluation.md").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"evaluation\.md is a link that leads out of the run"):
+        check_files(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,13 @@ def test_no_drawing_is_a_real_one(drawn, real):
 
 
 @pytest.mark.omniglot
+def test_few_drawings_repeat_another(real):
+    drawn = draw_alphabets(SyntheticConfig(20, (30, 30), 12, 1, "recombined"))
+    kept = len(drawn.distinct(torch.arange(len(drawn))))
+    assert len(drawn) / (len(drawn) - kept) == pytest.approx(14, abs=1)
+
+
+@pytest.mark.omniglot
 def test_statistics_are_near_those_of_omniglot(real):
     pixels = draw_alphabets(SyntheticConfig(12, (20, 20), 3, 1, "recombined")).pixels > 0
     check_ink_and_size(pixels, width=56, height=61, within=8)
