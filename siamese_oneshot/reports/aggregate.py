@@ -117,17 +117,6 @@ def certainty(groups: Sequence[Group]) -> str:
     )
 
 
-def shared_scores(groups: Sequence[Group]) -> dict[str, str]:
-    """Test scores, name and title, that every group with any test score has."""
-    tested = [
-        {name: s.name for run in group.runs for name, s in run.of_split("test").items()}
-        for group in groups
-    ]
-    tested = [scores for scores in tested if scores]
-    first = tested[0] if tested else {}
-    return {name: first[name] for name in first if all(name in scores for scores in tested)}
-
-
 @dataclass
 class Importance:
     """The share of each setting, most first, and why some or all are not ranked."""

@@ -9,7 +9,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from siamese_oneshot.utils.io import atomic_write, open_regular
 from siamese_oneshot.utils.text import printable
@@ -73,19 +73,14 @@ def template_text(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-class EmbeddedPlot(NamedTuple):
-    """A PNG within a page."""
-
-    address: str  # data:…
-    width: int
-    height: int
-    caption: str  # what `plots.style.save` wrote into the file; empty if there is none
-
-
-def embed_png(path: Path, limit: int, inside: Path | None = None) -> EmbeddedPlot:
+def embed_png(path: Path, limit: int, inside: Path | None = None) -> dict[str, Any]:
     """Pack a PNG into a ``data:`` address of at most ``limit`` characters.
 
     With ``inside``, it must lie in that folder.
+
+    Returns:
+        The ``address``, ``width`` and ``height``, and the ``caption`` that `plots.style.save` wrote
+        into the file; empty if there is none.
 
     Raises:
         OSError: If it cannot be read, is not a PNG or is damaged.
@@ -103,7 +98,8 @@ def embed_png(path: Path, limit: int, inside: Path | None = None) -> EmbeddedPlo
         try:
             with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
                 image.load()
+                width, height = image.size
                 caption = str(image.info.get("Description", ""))[:_MAX_CAPTION]
-                return EmbeddedPlot(address, *image.size, caption)
+                return {"address": address, "width": width, "height": height, "caption": caption}
         except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error

@@ -188,25 +188,19 @@ class RunResults(NamedTuple):
 def run_results(run: RunRecord) -> RunResults:
     """The scores of a run, with those of its evaluation where there is one."""
     scores = list(run.scores.values())
+    tables = [scores_table("Scores at the end of training", scores)]
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
-    evaluation = run.evaluation()
-    tables = []
-    if evaluation is None:
-        tables.append(scores_table("Scores at the end of training", scores))
-    else:
+    if (evaluation := run.evaluation()) is not None:
         data, model = evaluation
+        listed = [score for score in model.scores if score.series not in _WAY_CURVES]
+        title = f"Scores of the evaluation, on {data.source} (split {data.split})"
+        tables.append(scores_table(title, listed))
         tested = [score for score in model.scores if score.split == "test"]
-        if data == run.data:  # the evaluation replaces the run's own scores of the same lists
+        if data == run.data:  # they replace the run's own scores of the same lists
             latest = {(score.split, score.key): score for score in [*scores, *tested]}
             by_data = [(data, list(latest.values()))]
-            listed = [score for score in latest.values() if score.series not in _WAY_CURVES]
-            tables.append(scores_table("Scores of the training and of the evaluation", listed))
         else:
             by_data.append((data, tested))
-            listed = [score for score in model.scores if score.series not in _WAY_CURVES]
-            title = f"Scores of the evaluation, on {data.source} (split {data.split})"
-            tables.append(scores_table("Scores at the end of training", scores))
-            tables.append(scores_table(title, listed))
     verdicts = [run_verdict(own, data) for data, own in by_data]
     return RunResults(
         next((one for one in verdicts if one.tone != "none"), verdicts[0]),
@@ -311,14 +305,12 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
             except (OSError, ValueError) as error:
                 run.problems.append(f"the plot {label} is not shown: {shorten(str(error), 160)}")
                 continue
-            if (name, plot.address) in seen:  # such as the filters, which both folders have
+            if (name, plot["address"]) in seen:  # such as the filters, which both folders have
                 continue
-            seen.add((name, plot.address))
-            room -= len(plot.address)
+            seen.add((name, plot["address"]))
+            room -= len(plot["address"])
             title = path_text(Path(name)).replace("_", " ").capitalize()
-            plots.append(
-                {"name": name, "plot": plot, "title": title, "text": plot.caption or label}
-            )
+            plots.append({**plot, "name": name, "title": title, "text": plot["caption"] or label})
         if plots:
             groups.append((heading, plots))
     return groups

@@ -17,6 +17,7 @@ from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.runs.evaluation_record import ModelRecord, find_evaluation, read_evaluation
 from siamese_oneshot.runs.job import COMPLETE, Job
 from siamese_oneshot.runs.job import FILE as JOB
+from siamese_oneshot.runs.record import flat
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import RunResult, read_result
 from siamese_oneshot.utils.errors import UserError, shown
@@ -310,7 +311,7 @@ def differing_keys(runs: Sequence[RunRecord]) -> list[str]:
     differing: set[str] = set()
     for run in runs:
         config = run.config if isinstance(run.config, dict) else {}
-        own = {key: text for key, text in leaves(config).items() if _says_what(key)}
+        own = {key: setting_text(one) for key, one in flat(config).items() if _says_what(key)}
         first = first_of.setdefault(tuple(map(run.value, keys)), own)
         differing |= {key for key in first.keys() & own.keys() if first[key] != own[key]}
     return [*keys, *sorted(differing - set(keys))]
@@ -389,13 +390,3 @@ def parsed(text: str) -> str:
         return setting_text(OverridesParser.create().parse_override(f"value={text}").value())
     except (HydraException, RecursionError):
         return text
-
-
-def leaves(config: Any, prefix: str = "") -> dict[str, str]:
-    """The settings of a nested configuration by dotted key; an empty mapping counts as one."""
-    if not isinstance(config, dict) or (not config and prefix):
-        return {prefix: setting_text(config)}
-    found: dict[str, str] = {}
-    for name, value in config.items():
-        found |= leaves(value, f"{prefix}.{name}" if prefix else str(name))
-    return found

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS
-from siamese_oneshot.reports.aggregate import (
-    Group,
-    Importance,
-    Mean,
-    Report,
-    shared_scores,
-)
+from siamese_oneshot.reports.aggregate import Group, Importance, Mean, Report
 from siamese_oneshot.reports.read import DataInfo, RunRecord, Sweep, numbers_of
 from siamese_oneshot.runs.job import rounded
 from siamese_oneshot.utils.tables import Table
@@ -40,7 +33,8 @@ def jobs_table(sweep: Sweep) -> Table:
         columns[heading] = [shorten(rounded(run.settings.get(key, "-")), 60) for run in runs]
     columns[">seed"] = ["-" if run.seed is None else str(run.seed) for run in runs]
     for name, title in titles.items():
-        texts = [_with_interval(run.scores.get(name)) for run in runs]
+        scores = [run.scores.get(name) for run in runs]
+        texts = [score.percent if score is not None else "-" for score in scores]
         columns[f">{shorten(title, 60)} %"] = texts
     unit, size = (
         ("min", 60) if max((run.seconds or 0 for run in runs), default=0) >= 600 else ("s", 1)
@@ -72,14 +66,11 @@ def _validation_text(run: RunRecord) -> str:
     return percent(run.val_accuracy) if own is None else own.percent
 
 
-def _with_interval(score: Score | None) -> str:
-    return "-" if score is None else score.percent
-
-
 def settings_table(report: Report) -> Table:
     """A row for each combination of settings, best validation score first."""
     sweep, groups = report.sweep, report.groups
-    scores = shared_scores(groups)
+    tested = [run.of_split("test") for group in groups for run in group.runs]
+    scores = {name: score.name for own in tested for name, score in own.items()}
     data = [_distinct_data(group, groups) for group in groups]
     several = len(set(data)) > 1
     title = "Settings by validation score: mean ± 95% interval over seeds"
@@ -102,10 +93,6 @@ def settings_table(report: Report) -> Table:
     if rest:
         jobs = "1 job that" if rest == 1 else f"{rest} jobs that"
         table.note = f"Not counted: {jobs} did not finish training."
-    if any(group.val_accuracy.n == 2 for group in groups):
-        table.note += " An interval of 2 seeds tells little: it is 12.7 standard errors wide to "
-        table.note += f"either side, of {ENOUGH_SEEDS} seeds 2.8."
-    table.note = table.note.strip()
     return table
 
 

@@ -101,8 +101,8 @@ def check_files(run: Path) -> None:
 
 def settings_of(cfg: DictConfig) -> dict[str, Any]:
     """The settings that change what is learned, by dotted key, interpolations unresolved."""
-    flat = _flat(OmegaConf.to_container(cfg, resolve=False))
-    return {key: value for key, value in flat.items() if is_of_training(key)}
+    settings = flat(OmegaConf.to_container(cfg, resolve=False))
+    return {key: value for key, value in settings.items() if is_of_training(key)}
 
 
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path) -> None:
@@ -132,12 +132,12 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
     return {key: f"{shown(before.get(key))} → {shown(now.get(key))}" for key in keys}
 
 
-def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+def flat(tree: Any, path: str = "") -> dict[str, Any]:
     """A nested mapping by dotted keys; lists and empty mappings are values."""
     if not isinstance(tree, Mapping) or not tree:
         return {path: tree}
     start = f"{path}." if path else ""
-    parts = (_flat(value, f"{start}{key}") for key, value in tree.items())
+    parts = (flat(value, f"{start}{key}") for key, value in tree.items())
     return {key: value for part in parts for key, value in part.items()}
 
 

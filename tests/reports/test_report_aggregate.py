@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from made_jobs import make_job, result_of, scores_of, swept
 
-from siamese_oneshot.reports.aggregate import group_runs, importance_of, shared_scores
+from siamese_oneshot.reports.aggregate import group_runs, importance_of
 from siamese_oneshot.reports.read import DataInfo, read_sweep
 
 
@@ -57,18 +57,11 @@ def test_runs_of_different_data_or_lists_are_never_averaged(
     assert [[run.number for run in group.runs] for group in groups] == [[2], [0, 1]]
 
 
-def test_equal_values_are_grouped_and_scores_of_all_tested_groups_are_columns(
-    tmp_path: Path,
-) -> None:
-    names = (["test/a", "test/b"], [], ["test/b", "test/c", "validation/x"], [])
+def test_equal_values_are_grouped(tmp_path: Path) -> None:
     for number, value in enumerate(("1", "1.0", "true", "other")):
-        scores = scores_of(dict.fromkeys(names[number], 500))
-        result = result_of(0.5 + number / 10, number, scores=scores)
-        make_job(tmp_path, number, {"a": value}, result)
+        make_job(tmp_path, number, {"a": value}, result_of(0.5 + number / 10, number))
     groups, _ = group_runs(read_sweep([tmp_path]))
     assert [[run.number for run in group.runs] for group in groups] == [[3], [2], [0, 1]]
-    assert shared_scores(groups) == {"test/b": "b list"}
-    assert shared_scores([]) == {}
 
 
 def test_a_seed_run_twice_counts_once_and_the_tested_run_counts(tmp_path: Path) -> None:

@@ -41,9 +41,7 @@ def test_settings_table(tmp_path: Path) -> None:
         ["lr=0.1", "81 ± 13", "2", "0, 2", "97 ± 13"],
     ]
     assert "split lake" in table.title
-    assert table.note.startswith(
-        "Not counted: 1 job that did not finish training. An interval of 2"
-    )
+    assert table.note == "Not counted: 1 job that did not finish training."
 
 
 def test_scores_say_which_of_them_compares_with_the_paper() -> None:
