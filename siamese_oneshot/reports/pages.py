@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from siamese_oneshot.evaluation.scores import Score
@@ -68,7 +68,6 @@ _PLOTS = {name: n for n, name in enumerate((  # in the order of a page
     "mistakes", "confusions", "episode_wrong", "episode", "episode_correct", "attention",
     "per_alphabet", "accuracy_vs_way", "verification_scores", "augmentations", "filters",
 ))}  # fmt: skip
-_BEST_PLOTS = ("episode_wrong", "episode", "per_alphabet")  # of the best job, on a sweep's page
 _WAY_CURVES = ("way_curve_test", "way_curve_train")  # forty scores, which have a plot
 
 
@@ -101,10 +100,9 @@ def make_report(
         parts += [settings, importance_table(importance), why] if report.groups else []
         written = parts
     else:
-        own = run_results(run)
-        parts = [own.verdict.text, result_text(result, run.folder)]
-        written = [own.verdict.text, own.verdict.about, *own.tables]
-        written += [table for table, _ in own.published]
+        verdict, tables, published = run_results(run)
+        parts = [verdict.text, result_text(result, run.folder)]
+        written = [verdict.text, verdict.about, *tables, *(table for table, _ in published)]
         written += [f"Note: {warning}" for warning in result.warnings]
     written = [*written, jobs_table(sweep), rest, f"Charts: {INDEX}", f"Command: {command}"]
     try:
@@ -177,16 +175,12 @@ def write_pages(output: Path, report: Report, settings: Table, **shared: Any) ->
     return index
 
 
-class RunResults(NamedTuple):
-    """What a run and its evaluation have scored, in words and in tables."""
+def run_results(run: RunRecord) -> tuple[Verdict, list[Table], list[tuple[Table, list[int]]]]:
+    """The scores of a run, with those of its evaluation where there is one.
 
-    verdict: Verdict
-    tables: list[Table]
-    published: list[tuple[Table, list[int]]]
-
-
-def run_results(run: RunRecord) -> RunResults:
-    """The scores of a run, with those of its evaluation where there is one."""
+    Returns:
+        The verdict, the tables, and what `published_tables` makes of them.
+    """
     scores = list(run.scores.values())
     tables = [scores_table("Scores at the end of training", scores)]
     by_data: list[tuple[DataInfo | None, list[Score]]] = [(run.data, scores)]
@@ -202,16 +196,14 @@ def run_results(run: RunRecord) -> RunResults:
         else:
             by_data.append((data, tested))
     verdicts = [run_verdict(own, data) for data, own in by_data]
-    return RunResults(
-        next((one for one in verdicts if one.tone != "none"), verdicts[0]),
-        [table for table in tables if table.rows],
-        published_tables([("this run", *own) for own in by_data]),
-    )
+    verdict = next((one for one in verdicts if one.tone != "none"), verdicts[0])
+    published = published_tables([("this run", *own) for own in by_data])
+    return verdict, [table for table in tables if table.rows], published
 
 
 def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
     """What the template of a run's page takes; ``output`` is the folder of the page."""
-    results = run_results(run)
+    verdict, tables, published = run_results(run)
     plots = _plot_groups(run)  # before the problems, to which it adds
     result = run.result
     return {
@@ -220,14 +212,14 @@ def run_page(run: RunRecord, output: Path) -> dict[str, Any]:
         "result": result,
         "folder": path_text(run.folder),
         "duration": result and duration(result.train_seconds),
-        "verdict": results.verdict,
+        "verdict": verdict,
         "plots": plots,
         "length": _length(run),
         "notes": dict.fromkeys(result.warnings if result else []),
         "problems": dict.fromkeys(run.problems),
         "next": _next_command(run, run.evaluation() is not None),
-        "tables": results.tables,
-        "published": results.published,
+        "tables": tables,
+        "published": published,
         "charts": run_charts(run),
         "axes": step_axes([run]),
         "files": _files(run, output),
@@ -287,13 +279,10 @@ def _experiment(runs: Sequence[RunRecord]) -> str:
 
 def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
     """The plots of the evaluation and of the last validation that was drawn, under headings."""
-    drawn = {
-        int(digits): folder
-        for folder in (run.folder / "plots").glob("step_*")
-        if (digits := folder.name.partition("_")[2]).isdecimal() and any(folder.glob("*.png"))
-    }
     folders = [("Plots of the evaluation", run.folder / "evaluation" / "plots")]
-    folders += [(f"Plots of the validation at step {n:,}", drawn[n]) for n in sorted(drawn)[-1:]]
+    for last in sorted(path.parent for path in run.folder.glob("plots/step_*/*.png"))[-1:]:
+        step = path_text(Path(last.name.removeprefix("step_").lstrip("0")))
+        folders.append((f"Plots of the validation at step {step}", last))
     room, groups, seen = MAX_PLOTS, [], set[tuple[str, str]]()
     for heading, folder in folders:
         plots = []
@@ -310,7 +299,7 @@ def _plot_groups(run: RunRecord) -> list[tuple[str, list[dict[str, Any]]]]:
             seen.add((name, plot["address"]))
             room -= len(plot["address"])
             title = path_text(Path(name)).replace("_", " ").capitalize()
-            plots.append({**plot, "name": name, "title": title, "text": plot["caption"] or label})
+            plots.append({**plot, "title": title, "text": plot["caption"] or label})
         if plots:
             groups.append((heading, plots))
     return groups
@@ -341,9 +330,6 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         for group in groups[:_MAX_GROUPS]
         for run in group.runs[:_MAX_SEEDS]
     ]  # fmt: skip
-    best = groups[0].best if groups else None
-    plots = [] if best is None else [plot for _, group in _plot_groups(best) for plot in group]
-    plots = [plot for plot in plots if plot["name"] in _BEST_PLOTS][:2]
     names = short_keys(sweep.keys)
     varied = shorten(", ".join(names.values()), 60) or path_text(Path(sweep.name))
     several = any(len(group.runs) > 1 for group in groups)
@@ -351,8 +337,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "title": f"{_experiment(sweep.runs)}: sweep of {varied}",
         "summary": sweep.summary(),
         "verdict": sweep_verdict(groups),
-        "best": best,
-        "plots": plots,
+        "best": groups[0].best if groups else None,
         "next": next_of_sweep(sweep, groups),
         "own": command_of(sweep.folders[0]),
         "charts": charts,

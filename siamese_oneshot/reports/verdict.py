@@ -16,11 +16,11 @@ from siamese_oneshot.evaluation.published import (
     reference,
 )
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, below, mean_interval, wilson
+from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, mean_interval, wilson
 from siamese_oneshot.reports.aggregate import Group, certainty, group_runs
 from siamese_oneshot.reports.read import DataInfo, Sweep, read_sweep
 from siamese_oneshot.reports.tables import mean_text, settings_text
-from siamese_oneshot.runs.job import COMPLETE, command_of, train_again, train_more_seeds
+from siamese_oneshot.runs.job import COMPLETE, command_of, train_again
 from siamese_oneshot.runs.result import command_line
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import path_text
@@ -98,12 +98,6 @@ def next_of_sweep(sweep: Sweep, groups: Sequence[Group]) -> tuple[str, str]:
     if not all(run.status in COMPLETE for run in sweep.runs) or not groups:
         return "To continue the sweep", command_of(sweep.folders[0])
     best = groups[0].best
-    jobs = [run.job for run in groups[0].runs if run.job is not None]
-    certain = all(below(groups[0].val_scores, [group.val_scores for group in groups[1:]]))
-    if jobs and not certain and len(groups[0].runs) < ENOUGH_SEEDS:
-        why = "The lead may be chance. To train more seeds of these settings, without the test set"
-        overrides = [job.overrides for job in jobs]
-        return why, train_more_seeds(overrides, jobs[0].of_search)
     if best.of_split("test") or best.job is None:
         command = command_line("evaluate", path_text(best.folder))
         return "To evaluate the best job on every list, with figures", command

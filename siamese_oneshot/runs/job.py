@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import shlex
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,6 @@ VERSION = 1  # of both files
 ATTEMPTS = 3  # starts without a new checkpoint in between before a job counts as failed
 COMPLETE = ("finished", "pruned")  # statuses of a result that leave nothing to do
 _MAX_NAME = 100  # characters of the settings in a folder's name
-_MORE = 3  # seeds
 COMMAND = ("python", "-m", "siamese_oneshot.train")
 
 log = logging.getLogger(__name__)
@@ -61,11 +59,6 @@ class Job:
         """The value of every swept key, as written in the overrides."""
         values = dict(text.lstrip("+~").split("=", 1) for text in self.overrides if "=" in text)
         return {key: values[key] for key in self.swept if key in values}
-
-    @property
-    def of_search(self) -> bool:
-        """Whether a search drew its settings."""
-        return self.trial is not None
 
     @property
     def name(self) -> str:
@@ -232,26 +225,9 @@ def command_of(folder: Path) -> str:
 
 def train_again(overrides: Sequence[str], *changes: str) -> str:
     """The command that trains a job's settings outside its sweep, with some changes to them."""
-    changes = changes if "-m" in changes else (*changes, "hydra.mode=RUN")
-    changed = {"hydra.mode", *map(bare_key, changes)}
-    own = [text for text in overrides if bare_key(text) not in changed]
+    changes = (*changes, "hydra.mode=RUN")
+    own = [text for text in overrides if bare_key(text) not in map(bare_key, changes)]
     return shlex.join([*COMMAND, *own, *changes])
-
-
-def train_more_seeds(jobs: Sequence[Sequence[str]], search: bool = False) -> str:
-    """The command that trains the settings of jobs with further seeds, without the test set.
-
-    Args:
-        jobs: the overrides of each, which differ in the seed only.
-        search: whether they choose a search's sweeper, which would search among the seeds.
-    """
-    used = {text.partition("=")[2] for own in jobs for text in own if bare_key(text) == "seed"}
-    unused = (str(n) for n in itertools.count(0 if used else 1) if str(n) not in used)
-    seeds = [*itertools.islice(unused, _MORE)]
-    if not search:
-        return train_again(jobs[0], f"seed={','.join(seeds)}", "test=false", "-m")
-    one = train_again(jobs[0], "seed=SEED", "test=false").replace("seed=SEED", "seed=$seed")
-    return f"for seed in {' '.join(seeds)}; do {one}; done"
 
 
 def sweep_of(folder: Path) -> Path | None:

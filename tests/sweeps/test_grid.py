@@ -151,13 +151,10 @@ def test_the_winner_is_named_with_its_settings_and_commands(bench, capsys) -> No
     printed = capsys.readouterr().out
     assert "Best validation score: lr=0.001 (jobs 0, 1) with 70% ± 254" in printed
     command = "python -m siamese_oneshot.train"
-    # 90 and 50, 95 and 30: the intervals overlap
-    more = f"without the test set: {command} optimizer.lr=0.001 seed=2,3,4 test=false -m\n"
-    assert f"The lead may be chance. To train more seeds of these settings, {more}" in printed
-    bench.score = lambda cfg: 0.9 if cfg.optimizer.lr == 0.001 else 0.5 + cfg.seed / 1e4
-    assert bench.run(*LINE[:-1], "hydra.sweeper.name=clear") == 0
-    again = f"{command} optimizer.lr=0.001 seed=0 test=true hydra.mode=RUN\n"
-    assert f"To train the best settings again, and test: {again}" in capsys.readouterr().out
+    # 90 and 50, 95 and 30
+    assert "overlaps those of 1 of 1 other settings, so the order is uncertain" in printed
+    again = f"{command} optimizer.lr=0.001 seed=1 test=true hydra.mode=RUN\n"
+    assert f"To train the best settings again, and test: {again}" in printed
     assert printed.index("4 of 4 jobs are complete") < printed.index("Best"), "named last"
     assert bench.run("-m", "data.split=background", "seed=0,1") == 0
     assert "Best" not in capsys.readouterr().out, "its validation scores cannot choose"
