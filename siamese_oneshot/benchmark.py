@@ -117,6 +117,17 @@ print(json.dumps({
     **{f"classifier: a query of 50 among {n} classes, ms": milliseconds(n, 50) for n in (50, 500)},
 }))
 """
+# Also of this package alone: a training, with the time from its last step to its last line.
+_END = """
+import time
+from siamese_oneshot.module import SiameseModule
+from siamese_oneshot.train import main
+
+last = []
+SiameseModule.on_train_batch_end = lambda *_: last.append(time.perf_counter())
+main()
+print(time.perf_counter() - last[-1])
+"""
 # Linux counts the memory of the starting process in the peak of the started one: so the measured
 # command is started by a small process.
 _MEASURE = """
@@ -209,6 +220,7 @@ def measure_sweep(code: Checkout, options: argparse.Namespace, folder: str) -> V
 def measure_start(code: Checkout, options: argparse.Namespace, folder: str) -> Values:
     """How long commands take before they do anything, and a training of one step, validated once.
 
+    For this package also how long validation, its plots and the test take after the last step.
     Processor time compares best where other work goes on.
     """
     values = {
@@ -219,11 +231,16 @@ def measure_start(code: Checkout, options: argparse.Namespace, folder: str) -> V
     line = ["logger=none", "test=false", "trainer.max_steps=1", f"hydra.run.dir={folder}/run"]
     line += [*_experiment(options), *code.overrides]
     values["train, one step"] = code.run(*_TRAIN, *line, folder=folder)
-    return {
+    found = {
         f"start: {name}, {unit}": getattr(ran, what)
         for name, ran in values.items()
         for what, unit in (("seconds", "s"), ("processor", "s of processor"))
     }
+    if code.root == ROOT:  # with the test, whose table comes last
+        line = ["logger=csv", "trainer.max_steps=1", f"hydra.run.dir={folder}/tested"]
+        ran = code.run("-c", _END, *_experiment(options), *line, *code.overrides, folder=folder)
+        found["start: train, from the last step to the table, s"] = float(ran.output.split()[-1])
+    return found
 
 
 def measure_predict(code: Checkout, options: argparse.Namespace, folder: str) -> Values:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny import BATCHES, TINY
 
 from siamese_oneshot import benchmark
 from siamese_oneshot.benchmark import ROOT, Checkout, Ran, compare, images_per_second, main
@@ -85,6 +86,14 @@ def test_a_process_is_measured_alone(tmp_path: Path) -> None:
     assert large.processor > small.processor
     with pytest.raises(UserError, match=r"(?s)this: -c .*ZeroDivisionError"):
         code.run("-c", "1 / 0", folder=str(tmp_path))
+
+
+def test_the_time_after_the_last_step_has_the_test_in_it(tmp_path: Path) -> None:
+    line = [*TINY, *BATCHES, "trainer.max_steps=2", f"hydra.run.dir={tmp_path}/run"]
+    ran = Checkout("this", ROOT).run("-c", benchmark._END, *line, folder=str(tmp_path))
+    *table, seconds = ran.output.splitlines()
+    assert any("within-alphabet" in row for row in table)
+    assert 0 < float(seconds) < ran.seconds
 
 
 @pytest.mark.parametrize("line", [["nothing"], ["train", "--steps", "0"]])
