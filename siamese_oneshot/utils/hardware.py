@@ -5,12 +5,12 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -161,17 +161,23 @@ def in_processes(
         in_threads(work, items)
         begun(len(items))
         return
-    taken = multiprocessing.get_context("fork").Value("q", 0)
+    import fcntl  # which Windows has not
+
+    # The next item's number. Neither this nor its lock needs /dev/shm, which containers may lack,
+    # and the system gives the lock back when it ends who holds it.
+    following = os.memfd_create("following")
     done = shared_empty((len(items),), torch.bool).zero_()
+
+    def take() -> int:
+        fcntl.lockf(following, fcntl.LOCK_EX)
+        item = int.from_bytes(os.pread(following, 8, 0), "little")
+        os.pwrite(following, (item + 1).to_bytes(8, "little"), 0)
+        fcntl.lockf(following, fcntl.LOCK_UN)
+        return item
 
     def take_turns(begun: Callable[[int], object] | None = None) -> None:
         torch.set_num_threads(1)
-        while True:
-            with taken.get_lock():
-                item = taken.value
-                taken.value += 1
-            if item >= len(items):
-                return
+        while (item := take()) < len(items):
             if begun is not None:
                 begun(item + 1)
             work(items[item])
@@ -179,18 +185,21 @@ def in_processes(
 
     helpers: list[int] = []
     try:
-        for _ in range(min(n, len(items)) - 1):
-            if not (helper := os.fork()):
-                _end_after(take_turns)
-            helpers.append(helper)
+        with suppress(OSError):  # too many processes, or too little memory: fewer will do
+            while len(helpers) < min(n, len(items)) - 1:
+                if not (helper := os.fork()):
+                    _end_after(take_turns)
+                helpers.append(helper)
         take_turns(begun)
         while helpers:
-            os.waitpid(helpers[-1], 0)
+            with suppress(ChildProcessError):  # whoever started this process ignores its children
+                os.waitpid(helpers[-1], 0)
             helpers.pop()
     finally:
         for helper in helpers:  # after an error, or Ctrl-C
             os.kill(helper, signal.SIGKILL)
             os.waitpid(helper, 0)
+        os.close(following)
         torch.set_num_threads(n)
     for item in (~done).nonzero().flatten().tolist():
         work(items[item])

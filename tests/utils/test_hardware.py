@@ -217,6 +217,24 @@ def test_where_no_process_can_help_threads_do(
 
 
 @on_linux
+@pytest.mark.parametrize("forks", [0, 1])
+def test_where_the_system_starts_no_further_process_fewer_will_do(
+    three_threads: None, monkeypatch: pytest.MonkeyPatch, forks: int
+) -> None:
+    done, fork, left = shared_empty((4,), torch.int64).zero_(), os.fork, [True] * forks
+
+    def limited() -> int:
+        if not left:
+            raise BlockingIOError
+        left.pop()
+        return fork()
+
+    monkeypatch.setattr(os, "fork", limited)
+    in_processes(lambda item: done[item : item + 1].add_(1), range(4))
+    assert done.tolist() == [1] * 4
+
+
+@on_linux
 @pytest.mark.parametrize("end", ["error", "exit", "kill", "terminate"])
 def test_what_another_process_leaves_undone_is_done_here(three_threads: None, end: str) -> None:
     """A handler of this process, as that of a training, is not called in another one."""
