@@ -37,7 +37,6 @@ _MAX_POINTS = 500  # of a line
 _MAX_ALL_POINTS = 30_000  # of the lines of all jobs
 _MAX_LINES = 24  # of a chart: each color in each dash
 _MAX_DOTS = 60  # points of a line that are marked
-_MAX_COMPARED = 200  # jobs
 _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_AXES = 8
 _MAX_LEVEL = 4  # words beside each other on an axis
@@ -112,9 +111,9 @@ def run_charts(run: RunRecord) -> list[Chart]:
 
 def sweep_charts(report: Report) -> list[Chart]:
     """The charts of a sweep."""
-    curves = [_validations(report), _comparison(report)]
+    curves = _validations(report)
     scores = _against_settings(report) if report.sweep.scored() else []
-    return [*(chart for chart in curves if chart is not None), *scores]
+    return scores if curves is None else [curves, *scores]
 
 
 def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]]]]:
@@ -234,26 +233,6 @@ def over_seeds(runs: Sequence[RunRecord]) -> tuple[Curve, Curve, Curve]:
     columns = [[table[step] for table in tables] for step in steps]
     low, mean, high = ([how(column) for column in columns] for how in (min, fmean, max))
     return Curve(steps, low), Curve(steps, mean), Curve(steps, high)
-
-
-def _comparison(report: Report) -> Chart | None:
-    """The validation of every job; the page's script shows the two that are chosen."""
-    runs = [run for run in report.sweep.runs if ACCURACY in run.curves]
-    runs = sorted(runs, key=lambda run: -(run.val_accuracy or 0.0))[:_MAX_COMPARED]
-    if len(runs) < 2:
-        return None
-    figure = _new_figure("step", "one-shot accuracy, %")
-    figure.x_range.only_visible = figure.y_range.only_visible = True
-    figure.tags = [LINES[0], LINES[1]]  # of the two
-    limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(runs)))
-    for run in runs:
-        curve = run.curves[ACCURACY].thinned(limit)
-        for part in _add_line(figure, str(run.number), curve, LINES[0], 100, run.number):
-            part.name, part.visible = str(run.number), run in runs[:2]
-    tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
-    _add_hover(figure, figure.renderers, tips)
-    text = f"Validation accuracy of the first job (blue) and the second (orange), of {len(runs)}."
-    return Chart.of("compare", "Validation of the two jobs", text, figure)
 
 
 def _against_settings(report: Report) -> list[Chart]:

@@ -26,7 +26,6 @@
       plots[element.id.replace("chart-", "")] = [...views.roots][0].model;
     }
     showSteps();
-    showPair();
     document.documentElement.dataset.drawn = "yes";
   }
 
@@ -72,7 +71,7 @@
     }
   }
 
-  // The two chosen rows of the jobs' table as columns, and their curves.
+  // The two chosen rows of the jobs' table as columns.
   function showPair() {
     const table = document.querySelector("table.sortable");
     if (!get("pair") || !table) return;
@@ -91,11 +90,6 @@
     });
     get("pair").tBodies[0]?.remove();
     get("pair").append(body);
-    for (const one of plots.compare ? plots.compare.renderers : []) {
-      one.visible = chosen.includes(one.name);
-      const color = plots.compare.tags[one.name === chosen[1] ? 1 : 0];
-      for (const key of ["line_color", "fill_color"]) if (key in one.glyph) one.glyph[key] = color;
-    }
   }
 
   function jobRow(table, number) {
