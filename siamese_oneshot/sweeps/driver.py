@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
-import os
 import shlex
 import sys
 import threading
@@ -22,6 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -61,6 +61,10 @@ class SweepDriver(Sweeper):
             many as the launcher runs at a time; a grid all, or one if it runs one at a time.
     """
 
+    hydra_context: HydraContext  # of `setup`; `sweep` makes the launcher once the folder is known
+    config: DictConfig
+    launcher: Launcher
+
     def __init__(
         self,
         name: str | None = None,
@@ -79,7 +83,7 @@ class SweepDriver(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra hands over; `sweep` makes the launcher once the folder is known."""
+        """Keep what Hydra hands over."""
         self.hydra_context, self.config, self._task = hydra_context, config, task_function
         self._loader = hydra_context.config_loader
 
@@ -89,8 +93,6 @@ class SweepDriver(Sweeper):
         Raises:
             UserError: At the end if a job failed, or at once if the folder cannot be used.
         """
-        assert self.config is not None
-        assert self.hydra_context is not None
         top = Path(str(self.config.hydra.sweep.dir)).absolute()
         self.folder = top / (self.name or folder_name(arguments) or "sweep")
         overrides = self._parsed(arguments)
@@ -112,12 +114,10 @@ class SweepDriver(Sweeper):
 
     def composed(self, line: list[str]) -> DictConfig:
         """The configuration of a job with these overrides."""
-        assert self.config is not None
         return self._loader.load_sweep_config(self.config, line)
 
     def at_once(self, most: int) -> int:
         """The number of jobs to hand over together, at most ``most``."""
-        assert self.config is not None
         if self.parallel is not None:
             return min(self.parallel, most)
         launcher = self.config.hydra.launcher
@@ -126,8 +126,9 @@ class SweepDriver(Sweeper):
         jobs = launcher.get("n_jobs")  # joblib's
         if jobs is None:
             return most  # the launcher has a queue
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(int(jobs) if jobs > 0 else max(1, (cores or 1) + 1 + int(jobs)), most)
+        from joblib import effective_n_jobs  # late: it is slow, and the launcher's
+
+        return min(effective_n_jobs(int(jobs)), most)
 
     def progress_of(self, job: Job) -> JobProgress:
         """How far a job has come."""
@@ -155,7 +156,6 @@ class SweepDriver(Sweeper):
 
     def _launch_once(self, jobs: Sequence[Job]) -> bool:
         """Launch jobs; whether the launcher answered."""
-        assert self.launcher is not None
         lines = []
         for job in jobs:
             folder = self.folder / job.name
