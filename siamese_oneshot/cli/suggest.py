@@ -31,10 +31,7 @@ _BATCH = "the product of sampler.n_alphabets, sampler.n_way and sampler.n_drawer
 def explain(overrides: Sequence[str], folders: Sequence[Path], config_name: str) -> str | None:
     """Name what overrides may have meant that Hydra refused; None if nothing is similar.
 
-    Args:
-        overrides: The overrides of the command line.
-        folders: Of configurations, whose groups are looked up.
-        config_name: The primary configuration, in the first of them.
+    The groups of all folders are looked up; the first one has the primary configuration.
     """
     groups = dict[str, list[str]]()
     for folder in folders:
@@ -109,11 +106,6 @@ def refuse_misspelt_additions(
 
     Only top-level names are checked, since below them ``+`` adds arguments of a ``_target_``;
     ``++`` adds any name.
-
-    Args:
-        overrides: The overrides of the command line.
-        folders: Of configurations, if they exist; their folders are the groups.
-        config_name: The primary configuration.
 
     Raises:
         CommandLineError: A name that is neither a group nor a setting, but is similar to one.

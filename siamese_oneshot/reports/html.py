@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 MAX_PAGE = 5_000_000  # bytes
 MAX_PLOTS = 3_000_000  # characters of all plots of a page together
 _MAX_CAPTION = 1000  # characters
+_MAX_PIXELS = 50_000_000
 
 
 def write_page(path: Path, template: str, **content: Any) -> None:
@@ -93,13 +93,13 @@ def embed_png(path: Path, limit: int, inside: Path | None = None) -> dict[str, A
     address = "data:image/png;base64," + base64.b64encode(content).decode()
     if len(address) > limit:
         raise ValueError("there is no room left for it on the page")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # over 89 million pixels
-        try:
-            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-                image.load()
-                width, height = image.size
-                caption = str(image.info.get("Description", ""))[:_MAX_CAPTION]
-                return {"address": address, "width": width, "height": height, "caption": caption}
-        except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise ValueError(str(error)) from error
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            width, height = image.size
+            if width * height > _MAX_PIXELS:
+                raise ValueError(f"it has {width * height:,} pixels")
+            image.load()
+            caption = str(image.info.get("Description", ""))[:_MAX_CAPTION]
+            return {"address": address, "width": width, "height": height, "caption": caption}
+    except (SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error

@@ -78,12 +78,9 @@ def make_report(
 
     Args:
         folders: Of sweeps or runs.
-        output: Folder of the report; None: ``report`` in the first folder.
+        output: Folder of the report, which is returned; None: ``report`` in the first folder.
         command: The command line; the report shows it.
         refresh: Seconds until a browser loads the pages again; 0 for never.
-
-    Returns:
-        The output folder.
 
     Raises:
         UserError: If there is no run, or the output folder cannot be written to.
@@ -152,13 +149,7 @@ def write_pages(output: Path, report: Report, settings: Table, **shared: Any) ->
     """Write ``index.html`` of the sweep and ``runs/<number>.html`` of each job.
 
     A run that was named by itself is ``index.html``, and there is no other page. All pages have the
-    entries of ``shared``.
-
-    Returns:
-        The page to open.
-
-    Raises:
-        OSError: If the folder cannot be written to.
+    entries of ``shared``. The page to open is returned.
     """
     sweep, index = report.sweep, output / INDEX
     if len(sweep.runs) == 1 and sweep.folders[0].resolve() == sweep.runs[0].folder:

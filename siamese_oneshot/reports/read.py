@@ -94,11 +94,6 @@ class RunRecord:
     problems: list[str] = field(default_factory=list)  # with the folder's files
 
     @property
-    def comparable(self) -> bool:
-        """Whether its validation score compares with others: it was trained to the end."""
-        return self.status == "finished" and self.val_accuracy is not None
-
-    @property
     def seconds(self) -> float | None:
         """Training time, if known."""
         return None if self.result is None else self.result.train_seconds
@@ -173,8 +168,8 @@ class Sweep:
         return [run for run in self.runs if run.val_accuracy is not None]
 
     def finished(self) -> list[RunRecord]:
-        """The runs whose validation scores compare."""
-        return [run for run in self.runs if run.comparable]
+        """The runs whose validation scores compare: they were trained to the end."""
+        return [run for run in self.scored() if run.status == "finished"]
 
     def summary(self) -> str:
         """``12 jobs: 9 finished, 3 pruned``."""
@@ -215,9 +210,6 @@ def find_runs(folders: Sequence[Path]) -> tuple[dict[Path, Path], list[tuple[str
 
     Returns:
         The named folder of each run's folder, and the folders that cannot be read, with the reason.
-
-    Raises:
-        UserError: If a folder does not exist.
     """
     roots: dict[Path, Path] = {}
     failures: list[OSError] = []

@@ -108,10 +108,7 @@ def settings_of(cfg: DictConfig) -> dict[str, Any]:
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path) -> None:
     """Refuse to go on with what would make the scores of a run wrong.
 
-    Args:
-        before: ``SiameseModule.metadata`` of the checkpoint.
-        now: Of the module that is to continue.
-        checkpoint: For the message.
+    ``before`` and ``now`` are ``SiameseModule.metadata`` of the checkpoint and of its successor.
 
     Raises:
         UserError: Other images, another split or another seed.

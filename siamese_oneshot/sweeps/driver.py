@@ -337,10 +337,6 @@ def assign_numbers(jobs: Sequence[Job], before: Sequence[Job]) -> None:
     """Give each job the number that it had in an earlier start, and new jobs numbers of their own.
 
     A list such as ``glob(*)`` may have grown since then, and its values may be ordered otherwise.
-
-    Args:
-        jobs: Jobs of the sweep; their numbers are changed.
-        before: Jobs that have a folder.
     """
     known = {frozenset(job.overrides): job for job in before}
     taken = {job.number for job in before}

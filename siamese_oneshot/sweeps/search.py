@@ -372,8 +372,7 @@ def open_study(storage: str, name: str, pruner: Any = None, create: bool = False
     """Open a study; several processes may do so at the same time.
 
     Args:
-        storage: URL of an Optuna storage.
-        name: Name of the study.
+        storage, name: URL of an Optuna storage, and the study in it.
         pruner: Pruner for this process; a study does not store it.
         create: Create the study if it is missing; higher values are better.
 

@@ -23,8 +23,7 @@ class ArgumentError(UserError, ValueError):
     """An argument has a value that it cannot have.
 
     Args:
-        argument: Name of the argument.
-        value: The value that it was given.
+        argument, value: Its name, and what it was given.
         expected: What it must be, such as ``an integer from 1 to 20``.
         message: The whole reason, in place of ``expected``.
     """

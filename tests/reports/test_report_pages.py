@@ -488,6 +488,6 @@ def test_a_plot_is_on_the_page_as_it_is(tmp_path: Path, monkeypatch: pytest.Monk
     assert (plot["width"], plot["height"], plot["caption"]) == (40, 30, "a of a set")
     with pytest.raises(ValueError, match="no room left"):
         embed_png(path, 500)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1199)
-    with pytest.raises(ValueError, match="1200 pixels"):
+    monkeypatch.setattr(html, "_MAX_PIXELS", 1199)
+    with pytest.raises(ValueError, match="1,200 pixels"):
         embed_png(path, html.MAX_PLOTS)

@@ -81,7 +81,7 @@ def test_statuses(tmp_path: Path) -> None:
     assert first.result is not None
     assert first.job is not None
     assert (first.seconds, first.result.steps, first.job.attempts) == (75, 100, 1)
-    assert [run.comparable for run in sweep.runs] == [True, False, False, False, False]
+    assert sweep.finished() == [first]
     counts = "5 jobs: 1 finished, 1 pruned, 1 failed, 1 interrupted, 1 unfinished"
     assert sweep.summary() == counts
     assert sweep.left_out == []
@@ -161,7 +161,7 @@ def test_damage_is_reported_and_never_fatal(tmp_path: Path) -> None:
     assert [run.number for run in sweep.runs] == list(range(12))
     assert all("config.yaml is damaged" in problems(sweep, f"{n}_job") for n in (8, 9))
     assert problems(sweep, "10_job") == problems(sweep, "11_job") == ""
-    assert all(run.comparable for run in rest)
+    assert sweep.finished() == rest
 
 
 def test_files_of_someone_else_end_in_one_line(tmp_path: Path) -> None:
