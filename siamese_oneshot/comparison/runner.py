@@ -113,7 +113,8 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
         **environment("evaluate"),
     )
     write_evaluation(folder, record)
-    write_markdown(folder / "evaluation.md", f"Evaluation of {title}", tables)
+    notes = [f"Note: {warning}" for warning in record.warnings]
+    write_markdown(folder / "evaluation.md", f"Evaluation of {title}", [*notes, *tables])
     plots = {}
     if cfg.plots:
         log.info("drawing plots")

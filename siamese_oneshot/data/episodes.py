@@ -130,11 +130,13 @@ def sample_alphabet_batch(
     characters: int,
     drawers: int,
     generator: torch.Generator,
+    argument: str = "n_alphabets",
 ) -> Tensor:
     """A training batch of some alphabets, with the same drawers for all characters of each.
 
     Every character by one drawer can be looked for among all characters by another drawer, so that
-    a few images give the comparisons of many one-shot episodes.
+    a few images give the comparisons of many one-shot episodes. ``argument`` is what errors call
+    the number of alphabets.
 
     Returns image indices, int64 ``(alphabets, characters, drawers)``, all distinct.
 
@@ -143,12 +145,13 @@ def sample_alphabet_batch(
     """
     eligible = torch.tensor(class_index.eligible_alphabets(characters, drawers))
     if len(eligible) < alphabets:
+        n = len(class_index.alphabet_names)
         message = (
-            f"a batch needs {alphabets} alphabets with {characters} characters by {drawers} "
-            f"drawers in common, but {len(eligible)} have as many: lower n_alphabets, n_way or "
-            "n_drawers, or add images"
+            f"a batch needs {alphabets} alphabet{'s' * (alphabets > 1)} with {characters} "
+            f"characters by {drawers} drawers in common, but {len(eligible)} of the {n} to train "
+            f"on have as many: lower {argument}, n_way or n_drawers, or add alphabets"
         )
-        raise ArgumentError("n_alphabets", alphabets, message=message)
+        raise ArgumentError(argument, alphabets, message=message)
     chosen = eligible[torch.randperm(len(eligible), generator=generator)[:alphabets]]
     rows = []
     for alphabet in chosen.tolist():

@@ -298,7 +298,7 @@ class EpisodeSampler(Dataset[BatchSpec]):
         real = self.n_alphabets - n_synthetic
         batches = [sample_alphabet_batch(self.class_index, real, *size)] if real else []
         if n_synthetic and self.synthetic is not None:
-            batches.append(sample_alphabet_batch(self.synthetic, n_synthetic, *size))
+            batches.append(sample_alphabet_batch(self.synthetic, n_synthetic, *size, "n_synthetic"))
         return torch.cat(batches)
 
     def _alphabet_warp(self, rng: torch.Generator) -> Warp | None:

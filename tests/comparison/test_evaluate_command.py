@@ -126,6 +126,8 @@ def test_validation_alphabets_that_were_learned_from_are_noted(
     assert f"note: {said}not of unseen" in " ".join(capsys.readouterr().out.split())
     record = read_evaluation(folder / "evaluation" / "evaluation.json")
     assert [text for text in record.warnings if text.startswith(said)] == record.warnings[-1:]
+    page = (folder / "evaluation" / "evaluation.md").read_text()
+    assert page.count("\nNote: run learned from Generated") == 1
 
 
 def test_without_loggers_and_plots_neither_lightning_nor_matplotlib_is_loaded() -> None:
