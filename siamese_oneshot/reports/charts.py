@@ -7,7 +7,7 @@ least 3 to 1 with either page, text of 7 to 1; the grid is fainter on purpose.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -41,6 +41,7 @@ _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_AXES = 8
 _MAX_LEVEL = 4  # words beside each other on an axis
 _SPEED = "speed/images_per_second"
+_INTERVAL = ("val/one_shot_ci_low", "val/one_shot_ci_high")  # 95%, of the accuracy
 _BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
 _LOG_RATIO = 20  # of the values of a setting whose axis is logarithmic
 ABSENT = "not set"  # the value of a setting that a run lacks
@@ -55,31 +56,22 @@ class CurveChart:
     key: str  # of the element on the page
     title: str
     axis: str  # title of the vertical axis
-    metrics: Mapping[str, str] | str  # labels by metric, or what the names before the / are
+    prefix: str  # of the metrics' names; what follows names their lines
     scale: float = 1.0  # factor of the values
     log: bool = False  # whether values that span two decades have a logarithmic axis
     from_zero: bool = False  # whether the axis begins at 0, so that small changes look small
-    band: tuple[str, ...] = ()  # metrics of the lower and the upper end of a 95% interval
 
 
-ONE_SHOT = {ACCURACY: "one-shot accuracy"}
-VERIFICATION = {
-    "val/verification_accuracy": "accuracy",
-    "val/verification_auroc": "AUROC",
-    "val/verification_eer": "equal error rate",
-}
 CURVE_CHARTS = (
-    CurveChart("validation", "One-shot accuracy on the validation set", "%", ONE_SHOT, scale=100,
-               band=("val/one_shot_ci_low", "val/one_shot_ci_high")),
-    CurveChart("verification", "Verification on the validation set", "%", VERIFICATION, scale=100),
-    CurveChart("loss", "Training loss", "loss", "train"),
+    CurveChart("validation", "One-shot accuracy on the validation set", "%", ACCURACY, 100),
+    CurveChart("verification", "Verification on the validation set", "%", "val/verification_", 100),
+    CurveChart("loss", "Training loss", "loss", "train/"),
     CurveChart("learning-rate", "Learning rate", "learning rate", "lr", log=True),
     CurveChart("momentum", "Momentum", "momentum", "momentum", log=True),
     CurveChart("gradient-norm", "Gradient norm before clipping", "norm", "gradient_norm", log=True),
-    CurveChart("speed", "Throughput", "images per second",
-               {_SPEED: "images per second"}, from_zero=True),
-    CurveChart("data-wait", "Time spent waiting for data", "% of the time",
-               {"speed/data_wait": "waiting for data"}, scale=100, from_zero=True),
+    CurveChart("speed", "Throughput", "images per second", _SPEED, from_zero=True),
+    CurveChart("data-wait", "Time spent waiting for data", "% of the time", "speed/data_wait", 100,
+               from_zero=True),
 )  # fmt: skip
 
 
@@ -142,14 +134,11 @@ def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]
 def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     """The chart; None if none of its lines ever changes."""
     curves = run.curves
-    if isinstance(spec.metrics, str):
-        names = {name: name.partition("/") for name in curves}
-        own = {name: label for name, (group, _, label) in names.items() if group == spec.metrics}
-        chosen = {label or "all layers": curves[name] for name, label in own.items()}
-    else:
-        chosen = {label: curves[name] for name, label in spec.metrics.items() if name in curves}
+    names = {name: name.removeprefix(spec.prefix).lstrip("/") for name in curves}
+    chosen = {names[name] or "all": curves[name] for name in names if name.startswith(spec.prefix)}
     changes = any(len(set(curve.values)) > 1 for curve in chosen.values())
-    if not chosen or not (changes or spec.metrics is ONE_SHOT):
+    is_accuracy = spec.prefix == ACCURACY
+    if not chosen or not (changes or is_accuracy):
         return None
     shown = [*chosen.items()][:_MAX_LINES]
     log = spec.log and spans_decades([value for _, curve in shown for value in curve.values])
@@ -158,7 +147,7 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
         figure.y_range.start = 0
     first = min(curve.steps[0] for _, curve in shown)
     last = max(curve.steps[-1] for _, curve in shown)
-    band = [curves[name] for name in spec.band if name in curves]
+    band = [curves[name] for name in _INTERVAL if is_accuracy and name in curves]
     has_band = (
         len(band) == 2 and first < last and all(end.steps == shown[0][1].steps for end in band)
     )
@@ -179,7 +168,7 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     if len(shown) == 1 and first < last:
         change = (f"{spec.scale * shown[0][1].values[n]:.4g}" for n in (0, -1))
         text += f" From {' to '.join(change)}."
-    if spec.metrics is ONE_SHOT:
+    if is_accuracy:
         curve = shown[0][1]
         best = max(range(len(curve.values)), key=curve.values.__getitem__)
         text += f" Highest: {100 * curve.values[best]:.2f}% at step {curve.steps[best]:,}."
