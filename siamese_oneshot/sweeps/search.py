@@ -170,22 +170,21 @@ class SearchSweeper(SweepDriver):
         Raises:
             UserError: A key is not swept, or its range lacks the value.
         """
-        keys = {bare_key(f"{key}="): key for key in self.space}
-        given = {*map(bare_key, self.fixed)}  # a fixed value of the command line wins
-        own = {name: OmegaConf.select(cfg, name) for name in keys}
-        params = {}
-        for name, value in {**own, **settings}.items():
-            if name not in keys and name not in given:
+        keys = {key.lstrip("+"): key for key in self.space}
+        for name in settings:
+            if name not in (*keys, *map(bare_key, self.fixed)):  # a fixed value wins
                 hint = did_you_mean(name, keys)
                 raise UserError(f"hydra.sweeper.enqueue: {name} is not searched.{hint}")
-            distribution = self.space.get(keys.get(name, ""))
-            known = None if distribution is None else _in_range(value, distribution)
+        params = {}
+        for name, key in keys.items():
+            value = settings.get(name, OmegaConf.select(cfg, name))
+            known = _in_range(value, self.space[key])
             if known is not None:
-                params[keys[name]] = known
-            elif distribution is not None and name in settings:
+                params[key] = known
+            elif name in settings:
                 raise UserError(
-                    f"hydra.sweeper.enqueue: {name}={value} is outside its range {distribution}: "
-                    "change it, or set hydra.sweeper.enqueue=[]"
+                    f"hydra.sweeper.enqueue: {name}={value} is outside its range "
+                    f"{self.space[key]}: change it, or set hydra.sweeper.enqueue=[]"
                 )
         return params
 

@@ -71,11 +71,10 @@ def numbers(
     below: float = _INF,
 ) -> list[float]:
     """A list of ``count`` numbers within bounds."""
-
-    def entry_of(entry: Any) -> float:
-        return number("", entry, low, above=above, below=below)
-
-    return _list(argument, value, count, f"numbers{_bounds(low, _INF, above, below)}", entry_of)
+    expected = f"numbers{_bounds(low, _INF, above, below)}"
+    return _list(
+        argument, value, count, expected, lambda one: number("", one, low, above=above, below=below)
+    )
 
 
 def boolean(argument: str, value: Any) -> bool:
