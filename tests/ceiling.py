@@ -27,7 +27,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from siamese_oneshot import OmniglotDataModule
 from siamese_oneshot.data.omniglot.loader import load_omniglot
-from siamese_oneshot.evaluation.embeddings import ComputeConfig, Embeddings, embed
+from siamese_oneshot.evaluation.embeddings import ComputeConfig, Embeddings, embed, score_lists
 from siamese_oneshot.evaluation.evaluator import EpisodeResults, answer
 from siamese_oneshot.runs.checkpoint import load_trained
 
@@ -128,7 +128,7 @@ def main() -> None:
         task = next(t for t in data.test.episode_tasks if t.key == "within_alphabet")
         compute = ComputeConfig("cpu", "32-true")
         table = embed(model.network, data.dataset, data.test.indices, compute, name)
-        results = answer(task, table, model.network)
+        results = answer(task, *score_lists(table, [task.episodes], model.network))
         probabilities = (results.scores / (model.temperature or 1.0)).softmax(1)
         sure.append(probabilities.gather(1, results.picks[:, None])[:, 0] >= SURE)
         all_results.append(results)

@@ -26,7 +26,7 @@ from siamese_oneshot.data.tasks import (
     indices_of,
     make_validation_tasks,
 )
-from siamese_oneshot.evaluation.embeddings import Embeddings
+from siamese_oneshot.evaluation.embeddings import Embeddings, score_lists
 from siamese_oneshot.evaluation.evaluator import answer
 from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs.checkpoint import (
@@ -299,7 +299,8 @@ def test_packaged_networks_answer_real_episodes(omniglot, name: str, correct: in
     parts = {key: getattr(dataset, key)[indices] for key in ("pixels", "classes", "drawers")}
     pixels = replace(dataset, **parts).resized(trained.size).pixels
     table = Embeddings(indices, trained.network.embed(pixels[:, None].float() / 255))
-    assert answer(task, table, trained.network).correct == pytest.approx(correct, abs=2)
+    scores = score_lists(table, [task.episodes], trained.network)
+    assert answer(task, *scores).correct == pytest.approx(correct, abs=2)
 
 
 @pytest.mark.parametrize("result", ["{}", '{"version": 2, "checkpoint": 5}', "\x00"])
