@@ -133,12 +133,14 @@ class OneShotDataModule(pl.LightningDataModule):
         self.num_workers = check.integer("num_workers", num_workers, 0)
         self.eval_batch_size = check.integer("eval_batch_size", eval_batch_size, 1)
         n_extra = self.extra_synthetic.n_alphabets
-        n_synthetic = getattr(self.sampler, "n_synthetic", 0)
+        n_synthetic = getattr(self.sampler, "n_synthetic", None)
         if bool(n_extra) != bool(n_synthetic):
             message = (
+                f"{type(self.sampler).__name__} mixes none into its batches: choose a loss whose "
+                "batches are whole alphabets, or 0 here" if n_synthetic is None else
                 f"the sampler's n_synthetic is {n_synthetic:g}: set both, the number of generated "
                 "alphabets and their mean number in a batch, or neither"
-            )
+            )  # fmt: skip
             raise ArgumentError("extra_synthetic.n_alphabets", n_extra, message=message)
         arguments |= {
             "sampler": self.sampler, "eval": self.eval_config,

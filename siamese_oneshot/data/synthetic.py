@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -109,9 +110,10 @@ def load_alphabets(
 
     def build() -> dict[str, disk_cache.Array]:
         log.info("generating %d alphabets (cached for later runs)", config.n_alphabets)
-        dataset = draw_alphabets(config, first=first, root=root)
-        counts = torch.bincount(dataset.class_alphabets).numpy()
-        return {"images": disk_cache.pack(dataset.pixels.numpy() > 0), "counts": counts}
+        drawn = _drawn(config, SIDE, first, root)  # packed one by one: unpacked, all fill gigabytes
+        packed = [disk_cache.pack(pixels.numpy() > 0) for pixels in drawn]
+        counts = np.array([len(images) // config.n_drawers for images in packed])
+        return {"images": np.concatenate(packed), "counts": counts}
 
     digest = hashlib.sha256(json.dumps(metadata).encode()).hexdigest()[:16]
     path = disk_cache.cache_home(cache_dir) / f"synthetic-v{disk_cache.FORMAT}-{digest}.bits"
@@ -139,28 +141,34 @@ def draw_alphabets(
     """
     check.integer("n_alphabets", config.n_alphabets, 1)
     check.integer("size", size, 8)
+    drawn = list(_drawn(config, size, first, root))
+    counts = [len(pixels) // config.n_drawers for pixels in drawn]
+    return _dataset_of(torch.cat(drawn), counts, config.n_drawers, first)
+
+
+def _drawn(
+    config: SyntheticConfig, size: int, first: int, root: str | Path | None
+) -> Iterator[Tensor]:
+    """Each alphabet: uint8 ``(characters * drawers, size, size)``."""
     low, high = config.n_characters
     strokes = recombined.templates(root) if config.strokes_of else {}
-    pixels, counts = [], []
     for number in range(first, first + config.n_alphabets):
         sequence = np.random.SeedSequence([config.seed, number])
         if config.style != "parts":
             generator = np.random.default_rng(sequence)
-            counts.append(int(generator.integers(low, high + 1)))
-            shape = counts[-1], config.n_drawers, size, generator
+            count = int(generator.integers(low, high + 1))
+            shape = count, config.n_drawers, size, generator
             if config.style == "splines":
                 drawn = splines.draw_characters(*shape)
             else:
                 real = [strokes[name] for name in config.strokes_of]
                 drawn = recombined.draw_characters(*shape, real)
-            pixels.append(torch.from_numpy(drawn).flatten(0, 1).to(torch.uint8) * 255)
+            yield torch.from_numpy(drawn).flatten(0, 1).to(torch.uint8) * 255
             continue
         state = sequence.generate_state(1)
         rng = torch.Generator().manual_seed(int(state[0]))
-        counts.append(int(torch.randint(low, high + 1, (), generator=rng)))
-        characters = invent_characters(counts[-1], rng)
-        pixels.append(_draw_characters(characters, config.n_drawers, size, rng))
-    return _dataset_of(torch.cat(pixels), counts, config.n_drawers, first)
+        count = int(torch.randint(low, high + 1, (), generator=rng))
+        yield _draw_characters(invent_characters(count, rng), config.n_drawers, size, rng)
 
 
 def _dataset_of(pixels: Tensor, counts: list[int], drawers: int, first: int) -> CharacterDataset:

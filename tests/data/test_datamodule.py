@@ -367,11 +367,10 @@ def test_generated_alphabets_that_no_batch_takes_are_named_and_not_counted(datas
     ],
 )
 def test_generated_alphabets_that_no_batch_uses_are_refused_early(sampler, n_alphabets):
-    n_synthetic = getattr(sampler, "n_synthetic", 0.0)
-    message = (
-        rf"extra_synthetic\.n_alphabets={n_alphabets}: the sampler's n_synthetic is "
-        rf"{n_synthetic:g}: set both, .* or neither"
-    )
+    says = "PairSampler mixes none into its batches: choose a loss"
+    if isinstance(sampler, EpisodeSampler):
+        says = f"the sampler's n_synthetic is {sampler.n_synthetic:g}: set both, .* or neither"
+    message = rf"extra_synthetic\.n_alphabets={n_alphabets}: {says}"
     with pytest.raises(ArgumentError, match=message):
         OneShotDataModule(sampler=sampler, extra_synthetic={"n_alphabets": n_alphabets}, eval=SIZE)
 
