@@ -151,7 +151,15 @@ class SiameseModule(pl.LightningModule):
         return [EMA(self.ema_decay)]
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Logits ``(n,)`` of "same class" of two batches ``(n, 1, image_size, image_size)``."""
+        """Logits ``(n,)`` of "same class" of two batches ``(n, 1, image_size, image_size)``.
+
+        Their values are 0 (background) to 1 (ink).
+
+        Raises:
+            ArgumentError: For images of another size, or of integers.
+        """
+        for images in (first, second):
+            self._check_images(images)
         return self.network(first, second)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:

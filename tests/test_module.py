@@ -196,13 +196,17 @@ def test_images_and_labels_of_any_loader(loss: str, tmp_path: Path) -> None:
     assert metrics["test/verification_accuracy"] > 0.9
 
 
-def test_images_of_a_wrong_size_are_refused(tmp_path: Path) -> None:
+def test_images_of_a_wrong_size_or_kind_are_refused(tmp_path: Path) -> None:
     loader = DataLoader(TensorDataset(torch.rand(4, 1, 10, 10), torch.tensor([0, 0, 1, 1])), 4)
     for given in ({"train_dataloaders": loader}, {"datamodule": data(image_size=10)}):
         with pytest.raises(
             ValueError, match=r"images=.*10, 10.*must be \(n, 1, 24, 24\).*give the"
         ):
             trainer(tmp_path).fit(SiameseModule(SMALL), **given)  # type: ignore[arg-type]
+    right, wrong = torch.rand(2, 1, 24, 24), torch.ones(2, 1, 24, 24, dtype=torch.uint8)
+    for first, second in ((right, wrong), (wrong, right)):
+        with pytest.raises(ValueError, match=r"images=torch\.uint8: it must be float"):
+            SiameseModule(SMALL)(first, second)
 
 
 @pytest.mark.parametrize(
