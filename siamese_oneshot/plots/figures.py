@@ -42,6 +42,7 @@ from siamese_oneshot.plots.score_plots import (
 )
 from siamese_oneshot.plots.style import save
 from siamese_oneshot.utils.hardware import can_fork, in_processes, shared_empty
+from siamese_oneshot.utils.io import remove_temporary_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +73,12 @@ def save_figures(figures: Figures, folder: Path) -> dict[str, Path]:
             make(number)
 
     if can_fork():  # Matplotlib must not draw in threads
-        in_processes(try_to_make, range(len(made)))
+        import matplotlib.figure  # noqa: F401 once, and one cache of fonts, for all processes
+
+        try:
+            in_processes(try_to_make, range(len(made)))
+        finally:
+            remove_temporary_files(folder, below=False)
     for number in (~saved).nonzero().flatten().tolist():
         try:
             make(number)

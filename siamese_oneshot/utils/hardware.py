@@ -163,21 +163,21 @@ def in_processes(
         return
     import fcntl  # which Windows has not
 
-    # The next item's number. Neither this nor its lock needs /dev/shm, which containers may lack,
-    # and the system gives the lock back when it ends who holds it.
-    following = os.memfd_create("following")
-    done = shared_empty((len(items),), torch.bool).zero_()
+    # The next item's number, and a lock, which the system gives back when it ends who holds it.
+    # Neither needs /dev/shm, which containers may lack.
+    following, locks = shared_empty((1,), torch.int64).zero_(), os.pipe()
+    done, here = shared_empty((len(items),), torch.bool).zero_(), os.getpid()
 
     def take() -> int:
-        fcntl.lockf(following, fcntl.LOCK_EX)
-        item = int.from_bytes(os.pread(following, 8, 0), "little")
-        os.pwrite(following, (item + 1).to_bytes(8, "little"), 0)
-        fcntl.lockf(following, fcntl.LOCK_UN)
+        fcntl.lockf(locks[1], fcntl.LOCK_EX)
+        item = int(following)
+        following.add_(1)
+        fcntl.lockf(locks[1], fcntl.LOCK_UN)
         return item
 
     def take_turns(begun: Callable[[int], object] | None = None) -> None:
         torch.set_num_threads(1)
-        while (item := take()) < len(items):
+        while here in (os.getpid(), os.getppid()) and (item := take()) < len(items):
             if begun is not None:
                 begun(item + 1)
             work(items[item])
@@ -187,9 +187,14 @@ def in_processes(
     try:
         with suppress(OSError):  # too many processes, or too little memory: fewer will do
             while len(helpers) < min(n, len(items)) - 1:
-                if not (helper := os.fork()):
-                    _end_after(take_turns)
-                helpers.append(helper)
+                # No handler, which may raise an error, is called between these lines in the copy.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+                try:
+                    if not (helper := os.fork()):
+                        _end_after(take_turns, before)
+                    helpers.append(helper)
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
         take_turns(begun)
         while helpers:
             with suppress(ChildProcessError):  # whoever started this process ignores its children
@@ -197,20 +202,28 @@ def in_processes(
             helpers.pop()
     finally:
         for helper in helpers:  # after an error, or Ctrl-C
-            os.kill(helper, signal.SIGKILL)
-            os.waitpid(helper, 0)
-        os.close(following)
+            with suppress(ProcessLookupError, ChildProcessError):  # as above
+                os.kill(helper, signal.SIGKILL)
+                os.waitpid(helper, 0)
+        for lock in locks:
+            os.close(lock)
         torch.set_num_threads(n)
     for item in (~done).nonzero().flatten().tolist():
         work(items[item])
 
 
-def _end_after(work: Callable[[], object]) -> NoReturn:
-    """Work in a forked process and end it, which the other one's signal handlers must not see."""
+def _end_after(work: Callable[[], object], signals: set[int]) -> NoReturn:
+    """Work in a forked process and end it, which the other one's signal handlers must not see.
+
+    Args:
+        work: What to do.
+        signals: Those that are blocked during it; before it, all are.
+    """
     try:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         work()
     finally:
         os._exit(0)

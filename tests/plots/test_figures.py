@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +27,7 @@ from siamese_oneshot.evaluation.model_evaluation import (
 )
 from siamese_oneshot.plots import figures
 from siamese_oneshot.plots.figures import evaluation_figures, save_figures, validation_figures
-from siamese_oneshot.utils.hardware import shared_empty
+from siamese_oneshot.utils.hardware import can_fork, shared_empty
 
 SHARED = {"accuracy_vs_way", "mistakes", "confusions", "per_alphabet", "verification_scores"}
 
@@ -113,3 +116,35 @@ def test_several_processes_draw_and_one_that_fails_does_not_end_the_others(
     for name in ("f0", "f3"):
         assert f"the plot {name} cannot be made: number {name[1]}" in caplog.text
     assert len(caplog.records) == 2
+
+
+@pytest.mark.skipif(not can_fork(), reason="processes fork")
+def test_processes_leave_no_files_but_plots(tmp_path: Path) -> None:
+    """One is killed while it writes, and Matplotlib makes a folder where it finds none."""
+    code = """if True:
+        import os, signal, sys, time, torch
+        from functools import partial
+        from pathlib import Path
+        from siamese_oneshot.plots import figures
+        from siamese_oneshot.utils.io import atomic_write
+        torch.set_num_threads(2)
+        here, draw = os.getpid(), partial(figures.draw_filters, torch.rand(2, 1, 3, 3))
+        def save(figure, path):
+            with atomic_write(path) as file:
+                if os.getpid() != here:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(1)
+        figures.save = save
+        folder = Path(sys.argv[1]) / "plots"
+        print(*figures.save_figures([(name, draw) for name in "abc"], folder))
+    """
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    env = os.environ | {"TMPDIR": str(temporary), "MPLCONFIGDIR": "/dev/null/x"}
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["a", "b", "c"]
+    files = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert files == {"a.png", "b.png", "c.png"}
+    assert run.stderr.count("Matplotlib created a temporary cache directory") == 1, run.stderr
+    assert not list(temporary.iterdir())

@@ -181,7 +181,10 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="proc
 
 
 @on_linux
-def test_items_are_shared_by_processes_that_compute_alone(three_threads: None) -> None:
+def test_items_are_shared_by_processes_that_compute_alone(
+    three_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)  # as in uv's Python of 2025
     meet = multiprocessing.get_context("fork").Barrier(3, timeout=20)
     workers, threads = (shared_empty((6,), torch.int64).zero_() for _ in range(2))
     begun = []
@@ -235,15 +238,17 @@ def test_where_the_system_starts_no_further_process_fewer_will_do(
 
 
 @on_linux
-@pytest.mark.parametrize("end", ["error", "exit", "kill", "terminate"])
-def test_what_another_process_leaves_undone_is_done_here(three_threads: None, end: str) -> None:
+@pytest.mark.parametrize("end", ["error", "exit", "kill", "terminate", "terminate at once"])
+def test_what_another_process_leaves_undone_is_done_here(
+    three_threads: None, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
     """A handler of this process, as that of a training, is not called in another one."""
     here, handled = os.getpid(), shared_empty((1,), torch.bool).zero_()
-    meet = multiprocessing.get_context("fork").Barrier(3, timeout=20)
+    meet, fork = multiprocessing.get_context("fork").Barrier(3, timeout=20), os.fork
     begun, done = (shared_empty((9,), torch.int64).zero_() for _ in range(2))
 
     def work(item: int) -> None:
-        if item < 3 and not begun[item]:
+        if item < 3 and not begun[item] and end != "terminate at once":
             begun[item] = True
             meet.wait()
         if os.getpid() != here:
@@ -254,6 +259,13 @@ def test_what_another_process_leaves_undone_is_done_here(three_threads: None, en
             os.kill(os.getpid(), signal.SIGKILL if end == "kill" else signal.SIGTERM)
         done[item] += 1
 
+    def fork_and_end() -> int:
+        if not (child := fork()):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    if end == "terminate at once":
+        monkeypatch.setattr(os, "fork", fork_and_end)
     before = signal.signal(signal.SIGTERM, lambda *_: handled.fill_(True))
     try:
         in_processes(work, range(9))
@@ -281,6 +293,47 @@ def test_the_error_of_an_item_is_raised_and_ends_the_work(three_threads: None, h
     assert torch.get_num_threads() == 3
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, 0)
+
+
+@on_linux
+def test_an_error_is_raised_where_the_system_waits_for_processes(three_threads: None) -> None:
+    """It does so if whoever started this process ignores its children."""
+    here, ended = os.getpid(), shared_empty((3,), torch.bool).zero_()
+
+    def work(item: int) -> None:
+        if os.getpid() == here:
+            while int(ended.sum()) < 2:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            raise ValueError("item")
+        ended[item] = True
+        os._exit(0)
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(ValueError, match="item"):
+            in_processes(work, range(3))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@on_linux
+def test_no_process_works_on_for_one_that_is_killed() -> None:
+    code = """if True:
+        import os, signal, sys, time, torch
+        from siamese_oneshot.utils.hardware import in_processes
+        torch.set_num_threads(3)
+        here = os.getpid()
+        def work(item):
+            os.write(1, b".")
+            time.sleep(0.5)
+            if os.getpid() == here:
+                os.kill(here, signal.SIGKILL)
+        in_processes(work, range(1000))
+    """
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=120)
+    assert run.returncode == -signal.SIGKILL
+    assert 1 <= len(run.stdout) <= 9  # all who hold the pipe have ended
 
 
 def test_a_tensor_is_shared_with_forked_processes_alone() -> None:
