@@ -171,7 +171,7 @@ def draw_verification_scores(
     note = f"; {outliers:,} outliers in the outermost bins" if outliers else ""
     title = f"{split} set, {len(same):,} verification pairs"
     heading(figure, f"{title}: scores, ROC curve, reliability{note}", _WIDTH, 11)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(edgecolor="none", fontsize=9)  # the threshold passes behind it
     curve.plot(*roc(shown, same), color=BLUE)
     at = [float((shown[same == value] > threshold).double().mean()) for value in (0.0, 1.0)]
     curve.plot(*at, "o", color="black", label="at the threshold")

@@ -143,18 +143,18 @@ def importance_of(sweep: Sweep) -> Importance:
     """
     runs = sweep.finished()
     if len({run.data for run in runs}) > 1:
-        return Importance(why="the jobs are of different experiments, data or splits")
+        return Importance(why="not ranked, because the jobs differ in experiment, data or split")
     everywhere = [key for key in sweep.keys if all(key in run.settings for run in runs)]
     keys = [k for k in everywhere if len({run.settings[k] for run in runs}) > 1]
     if not keys:
-        return Importance(why="no setting differs between finished jobs")
+        return Importance(why="not ranked, because no setting differs between finished jobs")
     needed = max(MIN_JOBS, 2 * len(keys))
     if len(runs) < needed:
         why = f"too few jobs to rank settings: {len(runs)} finished, {needed} needed"
         return Importance(why=why)
     shares = _ped_anova(runs, keys)
     if not shares:
-        return Importance(why="the better half of the jobs does not stand out from all")
+        return Importance(why="not ranked, because the better half of the jobs does not stand out")
     lacking = [key for key in sweep.keys if key not in everywhere]
     why = f"not ranked, because some jobs lack them: {', '.join(lacking)}" if lacking else ""
     return Importance(dict(sorted(shares.items(), key=lambda item: -item[1])), why)

@@ -27,7 +27,7 @@ from siamese_oneshot.reports.tables import settings_text
 from siamese_oneshot.runs.job import rounded
 from siamese_oneshot.utils.text import short_keys, shorten
 
-TEXT, GRID, AXIS = "#1c1f23", "#e4e6e9", "#8a9099"
+TEXT, AXIS = "#1c1f23", "#8a9099"
 LINES = (  # blue and orange first, which the color-blind can tell apart
     "#0068a3", "#b45309", "#00735a", "#b3261e", "#7b3fa0", "#5f6670", "#0f7a85", "#8a5a00",
 )  # fmt: skip
@@ -39,7 +39,7 @@ _MAX_LINES = 24  # of a chart: each color in each dash
 _MAX_DOTS = 60  # points of a line that are marked
 _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_AXES = 8
-_MAX_LEVEL = 4  # words beside each other on an axis
+_MAX_BESIDE = 30  # characters beside each other on an axis, on a phone
 _SPEED = "speed/images_per_second"
 _INTERVAL = ("val/one_shot_ci_low", "val/one_shot_ci_high")  # 95%, of the accuracy
 _BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
@@ -56,7 +56,7 @@ class CurveChart:
     key: str  # of the element on the page
     title: str
     axis: str  # title of the vertical axis
-    prefix: str  # of the metrics' names; what follows names their lines
+    prefix: str  # of the metrics' names, the longest that fits; what follows names their lines
     scale: float = 1.0  # factor of the values
     log: bool = False  # whether values that span two decades have a logarithmic axis
     from_zero: bool = False  # whether the axis begins at 0, so that small changes look small
@@ -65,6 +65,7 @@ class CurveChart:
 CURVE_CHARTS = (
     CurveChart("validation", "One-shot accuracy on the validation set", "%", ACCURACY, 100),
     CurveChart("verification", "Verification on the validation set", "%", "val/verification_", 100),
+    CurveChart("error", "Equal error rate on the validation set", "%", "val/verification_eer", 100),
     CurveChart("loss", "Training loss", "loss", "train/"),
     CurveChart("learning-rate", "Learning rate", "learning rate", "lr", log=True),
     CurveChart("momentum", "Momentum", "momentum", "momentum", log=True),
@@ -133,11 +134,14 @@ def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]
 
 def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     """The chart; None if none of its lines ever changes."""
-    curves = run.curves
-    names = {name: name.removeprefix(spec.prefix).lstrip("/") for name in curves}
-    chosen = {names[name] or "all": curves[name] for name in names if name.startswith(spec.prefix)}
+    curves, is_accuracy = run.curves, spec.prefix == ACCURACY
+    own = [name for name in curves if _prefix_of(name) == spec.prefix and any(curves[name].values)]
+    equal: dict[str, list[str]] = {}  # lines that coincide are one
+    for name in own:
+        label = name.removeprefix(spec.prefix).lstrip("/") or "all"
+        equal.setdefault(repr(curves[name]), []).append(label)
+    chosen = {", ".join(equal[text]): curves[name] for name in own if (text := repr(curves[name]))}
     changes = any(len(set(curve.values)) > 1 for curve in chosen.values())
-    is_accuracy = spec.prefix == ACCURACY
     if not chosen or not (changes or is_accuracy):
         return None
     shown = [*chosen.items()][:_MAX_LINES]
@@ -178,6 +182,11 @@ def _curve_chart(spec: CurveChart, run: RunRecord) -> Chart | None:
     return Chart.of(spec.key, spec.title, text, figure)
 
 
+def _prefix_of(name: str) -> str:
+    """The prefix of the chart that a metric belongs to; empty if there is none."""
+    return max((s.prefix for s in CURVE_CHARTS if name.startswith(s.prefix)), key=len, default="")
+
+
 def _validations(report: Report) -> Chart | None:
     """Validation accuracy of each combination of settings: the mean over seeds, and their range."""
     keys = report.sweep.keys
@@ -192,16 +201,15 @@ def _validations(report: Report) -> Chart | None:
     limit = max(2, min(_MAX_POINTS, _MAX_ALL_POINTS // len(lines)))
     drawn: list[tuple[str, list[Any]]] = []
     for n, runs in reversed([*enumerate(lines)]):  # the best is drawn last, over the others
-        numbers = ", ".join(str(run.number) for run in runs)
-        name = shorten(f"{numbers}: {settings_text(runs[0].settings, keys)}", 90)
+        name = shorten(f"{_jobs(runs)}: {settings_text(runs[0].settings, keys)}", 90)
         low, mean, high = (curve.thinned(limit) for curve in over_seeds(runs))
         color = LINES[n] if n < len(LINES) else AXIS
         if len(runs) > 1 and low.steps == mean.steps == high.steps:
             _add_band(figure, low, high, runs[0].number, color=color)
         drawn.insert(0, (name, _add_line(figure, name, mean, color, 100, runs[0].number)))
-    tips = [("job", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
+    tips = [("line", "$name"), ("at", "@step"), ("one-shot", "@value{0.00} %")]
     _add_hover(figure, [line[0] for _, line in drawn], tips)
-    named = [(shorten(name, 36), line) for name, line in drawn[: len(LINES)]]  # fits a phone
+    named = [(shorten(name, 42), line) for name, line in drawn[: len(LINES)]]  # fits a phone
     _add_legend(figure, named, columns=1)
     text = f"One-shot accuracy on the validation set of {len(logged)} jobs"
     if any(run.val_accuracy is not None for run in logged):
@@ -238,30 +246,35 @@ def _scores(n: int, name: str, values: Sequence[str], report: Report) -> Chart:
     from bokeh.models import CategoricalColorMapper, ColumnDataSource
 
     sweep, runs = report.sweep, report.sweep.scored()
-    kinds = ["finished", "pruned", "not finished, best so far"]
+    kinds = {"finished": "blue", "pruned": "gray", "not finished, best so far": "orange"}
+    statuses = [run.status if run.status in kinds else [*kinds][2] for run in runs]
     options: dict[str, Any] = {}
     x: list[Any] | None = numbers_of(values)
     if x is None:
-        x = [shorten(rounded(value), 20) for value in values]
+        x = [shorten(rounded(value), 24) for value in values]
         options["x_range"] = sorted(set(x))
     elif spans_decades(x, _LOG_RATIO):
         options["x_axis_type"] = "log"
     figure = _new_figure(name, "validation accuracy, %", **options)
-    if len(options.get("x_range", ())) > _MAX_LEVEL:
+    levels = options.get("x_range", [""])
+    longest = max(map(len, levels))
+    if len(levels) * longest > _MAX_BESIDE:
         figure.xaxis.major_label_orientation = "vertical"
+        figure.height += 6 * longest
     source = ColumnDataSource({  # Bokeh escapes what it shows under the pointer
         "x": x,
         "job": [run.number for run in runs],
         "validation": [100 * (run.val_accuracy or 0.0) for run in runs],
         "settings": [shorten(settings_text(run.settings, sweep.keys), 160) for run in runs],
-        "status": [run.status if run.status in kinds else kinds[2] for run in runs],
+        "status": statuses,
     })  # fmt: skip
-    mapper = CategoricalColorMapper(factors=kinds, palette=[LINES[n] for n in (0, 5, 1)])
+    mapper = CategoricalColorMapper(factors=[*kinds], palette=[LINES[n] for n in (0, 5, 1)])
     marks = figure.scatter("x", "validation", source=source, size=9, fill_alpha=0.6,
                            color={"field": "status", "transform": mapper})  # fmt: skip
     tips = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
     _add_hover(figure, [marks], [*tips, ("status", "@status")])
-    text = f"{sweep.summary()}. Blue: finished; gray: pruned; orange: not finished, best so far."
+    colors = (f"{color}: {kind}" for kind, color in kinds.items() if kind in statuses)
+    text = f"{sweep.summary()}. {'; '.join(colors).capitalize()}."
     return Chart.of(f"against-{n}", f"Validation accuracy against {name}", text, figure)
 
 
@@ -277,28 +290,32 @@ def chosen_keys(
 def _highest(runs: Sequence[RunRecord]) -> str:
     """``jobs 11, 15 with 42.45%``: all that share the highest score."""
     top = max(run.val_accuracy or 0.0 for run in runs)
-    numbers = [str(run.number) for run in runs if run.val_accuracy == top]
-    return f"job{'s' if len(numbers) > 1 else ''} {', '.join(numbers)} with {100 * top:.2f}%"
+    return f"{_jobs([run for run in runs if run.val_accuracy == top])} with {100 * top:.2f}%"
+
+
+def _jobs(runs: Sequence[RunRecord]) -> str:
+    return f"job{'s' if len(runs) > 1 else ''} {', '.join(str(run.number) for run in runs)}"
 
 
 def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
-    from bokeh.models import BasicTickFormatter, BoxZoomTool, LogTickFormatter, ResetTool
+    from bokeh import models
     from bokeh.plotting import figure
 
     plot: Figure = figure(
-        height=height, sizing_mode="stretch_width", tools=[BoxZoomTool(), ResetTool()],
+        height=height, sizing_mode="stretch_width", tools="box_zoom,reset",
         toolbar_location="above", x_axis_label=x, y_axis_label=y, background_fill_color=None,
         border_fill_color=None, outline_line_color=None, min_border_right=12, **options,
     )  # fmt: skip
     plot.toolbar.logo = None
-    plot.grid.grid_line_color = GRID
+    plot.grid.grid_line_color = AXIS
+    plot.grid.grid_line_alpha = 0.25
     if x == "step":
         plot.xaxis.ticker.min_interval = 1
     for axis in plot.axis:
-        if isinstance(axis.formatter, BasicTickFormatter):
+        if isinstance(axis.formatter, models.BasicTickFormatter):
             axis.formatter.use_scientific = False
-        elif isinstance(axis.formatter, LogTickFormatter):
-            axis.formatter.min_exponent = 5  # 0.001 rather than a power of ten
+        elif isinstance(axis.formatter, models.LogTickFormatter):
+            axis.formatter = models.PrintfTickFormatter(format="%.3g")  # 0.0001, not a power
         axis.axis_line_color = axis.major_tick_line_color = AXIS
         axis.minor_tick_line_color = None
         axis.major_label_text_color = axis.axis_label_text_color = TEXT
@@ -348,7 +365,7 @@ def _step_source(number: int, scale: float, **curves: Curve) -> Any:
 def _add_hover(figure: Figure, drawn: Sequence[Any], tips: Sequence[tuple[str, str]]) -> None:
     from bokeh.models import HoverTool
 
-    figure.add_tools(HoverTool(renderers=list(drawn), tooltips=list(tips)))
+    figure.add_tools(HoverTool(renderers=list(drawn), tooltips=list(tips), attachment="vertical"))
 
 
 def _add_legend(
@@ -362,7 +379,8 @@ def _add_legend(
     legend = Legend(
         items=items, location="top_left", click_policy="hide", ncols=columns,
         label_text_color=TEXT, label_text_font=_FONT, label_text_font_size="12px",
-        background_fill_color=None, border_line_color=None, spacing=2,
+        background_fill_color=None, border_line_color=None, spacing=8, glyph_height=14,
+        label_height=14,
     )  # fmt: skip
     figure.add_layout(legend, "below")
-    figure.height += 22 * -(-len(items) // columns)
+    figure.height += 25 * -(-len(items) // columns)

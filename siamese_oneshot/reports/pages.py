@@ -264,7 +264,9 @@ def _files(run: RunRecord, output: Path) -> list[tuple[str, str]]:
 def _experiment(runs: Sequence[RunRecord]) -> str:
     """Experiments and models of some runs: ``default, cross_attention``."""
     names = [run.data.experiment for run in runs if run.data is not None]
-    models = [model for run in runs if (model := run.value("model"))]
+    models = dict.fromkeys(model for run in runs if (model := run.value("model")))
+    if len(models) > 1:  # the title of a sweep of models says so
+        models = {}
     return shorten(", ".join(dict.fromkeys([*names, *models])), 80) or "unknown experiment"
 
 

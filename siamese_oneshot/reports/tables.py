@@ -42,7 +42,7 @@ def jobs_table(sweep: Sweep) -> Table:
     times = ["-" if run.seconds is None else f"{run.seconds / size:.1f}" for run in runs]
     columns[f">training, {unit}"] = times
     if len({run.data for run in sweep.runs if run.data is not None}) > 1:
-        columns["data"] = [data_text(run.data) for run in runs]
+        columns["experiment and data"] = [data_text(run.data) for run in runs]
     if any(run.status != "finished" for run in runs):
         columns["status"] = [run.status for run in runs]
     if any(run.error for run in runs):

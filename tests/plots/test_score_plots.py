@@ -91,6 +91,7 @@ def test_pair_scores() -> None:
     text = "At the threshold 100.0% of the same pairs and 0.0% of the different ones"
     assert text in figure.get_label()
     labels = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert axes.get_legend().get_frame_on(), "the threshold does not cross its words"
     assert labels == {"same (30)", "different (20)", "threshold -0.25"}
     assert sum(bar.get_height() for bar in axes.patches) == 50
     (line,) = axes.lines

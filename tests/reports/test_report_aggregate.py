@@ -137,7 +137,7 @@ TEN = [({"a": n}, 0.01 * n) for n in range(10)]
         ([(dict.fromkeys("abcdef", n), 0.01 * n) for n in range(11)], {}, "11 finished, 12 needed"),
         ([({"a": 1}, 0.01 * n) for n in range(10)], {}, "no setting differs"),
         ([({"a": n}, 0.5) for n in range(10)], {}, "does not stand out"),
-        (TEN, {"data": DataInfo("a", "b", "c", "d")}, "different experiments"),
+        (TEN, {"data": DataInfo("a", "b", "c", "d")}, "differ in experiment, data"),
         ([({"a": n}, 0.1 if n else 0.9) for n in range(12)], {}, "does not stand out"),
     ],
 )  # fmt: skip

@@ -70,6 +70,7 @@ def test_pages_in_a_browser(browser: Any, pages: Path, width: int, scheme: str) 
     assert heading.locator("..").get_attribute("aria-sort") == "descending"
     page.locator("table.sortable").get_by_role("link", name="job 1").click()
     _check(page, width, scheme, charts=2)
+    _check_heading_below_contents(page)
     page.locator("button.zoom").click()
     assert page.evaluate("document.querySelector('#full img').naturalWidth") == 900
     page.get_by_role("button", name="Close").click()
@@ -90,6 +91,12 @@ def _check_controls(page: Any) -> None:
     page.locator("#smoothing").dispatch_event("input")
 
 
+def _check_heading_below_contents(page: Any) -> None:
+    page.locator(".contents a", has_text="Curves").click()
+    heading, contents = (page.locator(one).bounding_box() for one in ("#curves", ".contents"))
+    assert heading["y"] >= contents["y"] + contents["height"] - 1
+
+
 def _tooltip(page: Any, chart: str) -> str:
     """The tooltip of the lowest line of a chart."""
     place = page.locator(f"{chart} canvas").first
@@ -100,6 +107,8 @@ def _tooltip(page: Any, chart: str) -> str:
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] * part / 100)
         page.wait_for_timeout(30)
         if messages.count():
+            box = page.locator(".bk-Tooltip").first.bounding_box()
+            assert 0 <= box["x"] <= page.viewport_size["width"] - box["width"], "all of it is seen"
             return " ".join(messages.all_text_contents())
     return ""
 

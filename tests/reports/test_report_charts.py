@@ -80,6 +80,12 @@ def test_the_scores_against_each_setting() -> None:
     assert columns(job)[0]["x"] == [0, 1, 2, 3, 5]
     assert job is not None
     assert job.title == "Validation accuracy against job"
+    assert job.description.endswith(
+        ". Blue: finished; gray: pruned; orange: not finished, best so far."
+    )
+    done = sweep_chart("against-0", swept([({"a": 1}, 0.5)]))
+    assert done is not None
+    assert done.description.endswith(". Blue: finished.")
     assert sweep_chart("against-0", swept([({}, None, "failed")])) is None
 
 
@@ -90,6 +96,7 @@ def test_the_scores_against_each_setting() -> None:
         ([1, 2, 20], "LogAxis", [1, 2, 20]),
         ([0, 1, 100], "LinearAxis", [0, 1, 100]),
         (["b", True, 2], "CategoricalAxis", ["b", "true", "2"]),
+        (["b", "n" * 23], "CategoricalAxis", ["b", "n" * 23]),
     ],
 )
 def test_the_axis_suits_the_values(values: list[Any], axis: str, x: list[Any]) -> None:
@@ -97,6 +104,8 @@ def test_the_axis_suits_the_values(values: list[Any], axis: str, x: list[Any]) -
     assert columns(chart)[0]["x"] == x
     assert chart is not None
     assert f'"name":"{axis}"' in chart.item
+    assert ('"major_label_orientation":"vertical"' in chart.item) == ("n" * 23 in x)
+    assert chart.height == (300 + 6 * 23 if "n" * 23 in x else 300), "long words need room"
 
 
 def test_jobs_that_lack_a_setting_have_a_place_on_its_axis() -> None:
@@ -137,7 +146,11 @@ def test_seeds_are_one_line_with_a_band() -> None:
     assert low == Curve([1, 2], [0.1, 0.5])
     assert mean == Curve([1, 2], [pytest.approx(0.2), pytest.approx(0.6)])
     assert high == Curve([1, 2], [0.3, 0.7])
-    band, line, other = columns(sweep_chart("validations", sweep))
+    chart = sweep_chart("validations", sweep)
+    assert chart is not None
+    assert '"jobs 0, 1: a=1"' in chart.item
+    assert '"job 2: a=2"' in chart.item
+    band, line, other = columns(chart)
     assert band["low"] == pytest.approx([10, 50], rel=1e-6)
     assert band["high"] == pytest.approx([30, 70], rel=1e-6)
     assert line["value"] == pytest.approx([20, 60], rel=1e-6)
@@ -185,6 +198,22 @@ def test_the_charts_of_a_run() -> None:
     assert single.description == "In %, step 60. Highest: 50.00% at step 60.", "a point has no band"
 
 
+def test_lines_of_a_run_that_say_nothing_are_left_out() -> None:
+    """Those that are 0 or coincide with others; errors stand apart from accuracies."""
+    (run,) = swept([({}, 0.5)]).runs
+    values = {"train/cross_entropy": [1.0, 0.5], "train/l2": [0.0, 0.0], "train/loss": [1.0, 0.5]}
+    values |= {"val/verification_accuracy": [0.5, 0.75], "val/verification_auroc": [0.625, 0.875]}
+    values |= {"val/verification_eer": [0.5, 0.25], "gradient_norm/all": [1.0, 1e-5]}
+    run.curves = {name: Curve([1, 2], numbers) for name, numbers in values.items()}
+    verification, error, loss, norm = run_charts(run)
+    assert [line["value"] for line in columns(verification)] == [[50, 75], [62.5, 87.5]]
+    assert error.title == "Equal error rate on the validation set"
+    assert [line["value"] for line in columns(error)] == [[50, 25]]
+    assert [line["value"] for line in columns(loss)] == [[1, 0.5]]
+    assert '"cross_entropy, loss"' in loss.item
+    assert '"format":"%.3g"' in norm.item, "0.0001, where Bokeh's own formatter has many digits"
+
+
 def luminance(color: str) -> float:
     """Of WCAG 2."""
     parts = [int(color[n : n + 2], 16) / 255 for n in (1, 3, 5)]
@@ -213,6 +242,16 @@ def test_colors_can_be_seen_on_light_and_dark_pages() -> None:
     for color in (*charts.LINES, charts.AXIS):
         assert contrast(color, "#ffffff") >= 3
         assert contrast(inverted(color), "#14171c") >= 3
+
+
+def test_the_grid_can_be_seen_and_is_faint() -> None:
+    chart = sweep_chart("against-0", swept([({"a": 1}, 0.5)]))
+    assert chart is not None
+    assert f'"grid_line_color":"{charts.AXIS}","grid_line_alpha":0.25' in chart.item
+    for line, page in ((charts.AXIS, "#ffffff"), (inverted(charts.AXIS), "#14171c")):
+        parts = [[int(color[n : n + 2], 16) for n in (1, 3, 5)] for color in (line, page)]
+        mixed = [round(0.25 * a + 0.75 * b) for a, b in zip(*parts, strict=True)]
+        assert 1.2 < contrast("#" + "".join(f"{part:02x}" for part in mixed), page) < 1.5
 
 
 def test_the_style_sheet_can_be_read_in_light_and_dark() -> None:

@@ -262,6 +262,21 @@ def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
     assert alts == [f"{name} of a set" for name in plots]
 
 
+def test_a_note_on_the_training_stands_with_its_scores(pages: Path) -> None:
+    """The verdict may be on an evaluation with other data, of which it says nothing."""
+    text = read_page(pages / "runs" / "0.html").text
+    note, scores = "Note on the training: on few images", "Scores at the end of training"
+    assert text.rindex(" Results ", 0, text.index(note)) < text.index(note) < text.rindex(scores)
+
+
+def test_the_title_of_a_sweep_of_models_does_not_list_them(tmp_path: Path) -> None:
+    for number, model in enumerate(("conv4", "relation")):
+        make_job(tmp_path / "s", number, {"model": model}, result_of(0.5))
+    out = report(tmp_path / "s", output=tmp_path / "out")
+    assert read_page(out / "index.html").all("h1")[0].text == "default: sweep of model"
+    assert read_page(out / "runs" / "1.html").all("h1")[0].text == "default, relation: 1_job"
+
+
 def test_the_table_of_jobs(pages: Path) -> None:
     page = read_page(pages / "index.html")
     assert page.all("h1")[0].text == "default: sweep of lr"

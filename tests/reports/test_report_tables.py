@@ -77,7 +77,7 @@ def test_different_splits_and_lists_are_shown(tmp_path: Path) -> None:
         "default, omniglot, split lake, test/lake_runs list other-la",
     ]
     jobs = jobs_table(sweep)
-    texts = [row[jobs.headings.index("data")] for row in jobs.rows]
+    texts = [row[jobs.headings.index("experiment and data")] for row in jobs.rows]
     assert texts == [f"default, omniglot, split {name}" for name in ("lake", "koch", "lake")]
 
 
