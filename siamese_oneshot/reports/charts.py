@@ -39,6 +39,7 @@ _MAX_LINES = 24  # of a chart: each color in each dash
 _MAX_DOTS = 60  # points of a line that are marked
 _MAX_KNOTS = 100  # of an axis of minutes
 _MAX_AXES = 8
+_MAX_TICKS = 5  # values of a setting that are the marks of its axis
 _MAX_BESIDE = 30  # characters beside each other on an axis, on a phone
 _SPEED = "speed/images_per_second"
 _INTERVAL = ("val/one_shot_ci_low", "val/one_shot_ci_high")  # 95%, of the accuracy
@@ -261,6 +262,8 @@ def _scores(n: int, name: str, values: Sequence[str], report: Report) -> Chart:
     if len(levels) * longest > _MAX_BESIDE:
         figure.xaxis.major_label_orientation = "vertical"
         figure.height += 6 * longest
+    if "x_range" not in options and len(set(x)) <= _MAX_TICKS:
+        figure.xaxis.ticker = sorted(set(x))
     source = ColumnDataSource({  # Bokeh escapes what it shows under the pointer
         "x": x,
         "job": [run.number for run in runs],
@@ -274,7 +277,8 @@ def _scores(n: int, name: str, values: Sequence[str], report: Report) -> Chart:
     tips = [("job", "@job"), ("validation", "@validation{0.00} %"), ("settings", "@settings")]
     _add_hover(figure, [marks], [*tips, ("status", "@status")])
     colors = (f"{color}: {kind}" for kind, color in kinds.items() if kind in statuses)
-    text = f"{sweep.summary()}. {'; '.join(colors).capitalize()}."
+    text = f"{sweep.summary()}."
+    text += f" {'; '.join(colors).capitalize()}." if len(set(statuses)) > 1 else ""
     return Chart.of(f"against-{n}", f"Validation accuracy against {name}", text, figure)
 
 
@@ -315,7 +319,7 @@ def _new_figure(x: str, y: str, *, height: int = 300, **options: Any) -> Figure:
         if isinstance(axis.formatter, models.BasicTickFormatter):
             axis.formatter.use_scientific = False
         elif isinstance(axis.formatter, models.LogTickFormatter):
-            axis.formatter = models.PrintfTickFormatter(format="%.3g")  # 0.0001, not a power
+            axis.formatter = models.PrintfTickFormatter(format="%.6g")  # 0.0001, not a power
         axis.axis_line_color = axis.major_tick_line_color = AXIS
         axis.minor_tick_line_color = None
         axis.major_label_text_color = axis.axis_label_text_color = TEXT

@@ -85,7 +85,7 @@ def test_the_scores_against_each_setting() -> None:
     )
     done = sweep_chart("against-0", swept([({"a": 1}, 0.5)]))
     assert done is not None
-    assert done.description.endswith(". Blue: finished.")
+    assert done.description == "1 job: 1 finished."
     assert sweep_chart("against-0", swept([({}, None, "failed")])) is None
 
 
@@ -106,6 +106,13 @@ def test_the_axis_suits_the_values(values: list[Any], axis: str, x: list[Any]) -
     assert f'"name":"{axis}"' in chart.item
     assert ('"major_label_orientation":"vertical"' in chart.item) == ("n" * 23 in x)
     assert chart.height == (300 + 6 * 23 if "n" * 23 in x else 300), "long words need room"
+
+
+def test_few_values_are_the_marks_of_their_axis() -> None:
+    for count in (5, 6):
+        chart = sweep_chart("against-0", swept([({"a": 4**n}, 0.5) for n in range(count)]))
+        assert chart is not None
+        assert ('"ticks":[1.0,4.0,16.0,64.0,256.0]' in chart.item) == (count == 5)
 
 
 def test_jobs_that_lack_a_setting_have_a_place_on_its_axis() -> None:
@@ -211,7 +218,7 @@ def test_lines_of_a_run_that_say_nothing_are_left_out() -> None:
     assert [line["value"] for line in columns(error)] == [[50, 25]]
     assert [line["value"] for line in columns(loss)] == [[1, 0.5]]
     assert '"cross_entropy, loss"' in loss.item
-    assert '"format":"%.3g"' in norm.item, "0.0001, where Bokeh's own formatter has many digits"
+    assert '"format":"%.6g"' in norm.item, "0.0001, where Bokeh's own formatter has many digits"
 
 
 def luminance(color: str) -> float:
