@@ -383,8 +383,7 @@ def _add_legend(
     legend = Legend(
         items=items, location="top_left", click_policy="hide", ncols=columns,
         label_text_color=TEXT, label_text_font=_FONT, label_text_font_size="12px",
-        background_fill_color=None, border_line_color=None, spacing=8, glyph_height=14,
-        label_height=14,
+        background_fill_color=None, border_line_color=None, spacing=6,
     )  # fmt: skip
     figure.add_layout(legend, "below")
-    figure.height += 25 * -(-len(items) // columns)
+    figure.height += 26 * -(-len(items) // columns)
