@@ -88,11 +88,13 @@ def test_a_process_is_measured_alone(tmp_path: Path) -> None:
         code.run("-c", "1 / 0", folder=str(tmp_path))
 
 
-def test_the_time_after_the_last_step_has_the_test_in_it(tmp_path: Path) -> None:
-    line = [*TINY, *BATCHES, "trainer.max_steps=2", f"hydra.run.dir={tmp_path}/run"]
+def test_the_time_after_the_last_step_has_validation_and_test_in_it(tmp_path: Path) -> None:
+    line = [*TINY, *BATCHES, "trainer.max_steps=2", "sampler.steps_per_epoch=5"]
+    line += [f"hydra.run.dir={tmp_path}/run"]
     ran = Checkout("this", ROOT).run("-c", benchmark._END, *line, folder=str(tmp_path))
     *table, seconds = ran.output.splitlines()
     assert any("within-alphabet" in row for row in table)
+    assert [*tmp_path.glob("run/plots/step_*2/*.png")], "of the validation after the last step"
     assert 0 < float(seconds) < ran.seconds
 
 
