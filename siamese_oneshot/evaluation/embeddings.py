@@ -140,13 +140,7 @@ def embed_batch(scorer: PairScorer, images: Tensor) -> Tensor:
     if not images.is_cpu:
         return scorer.embed(images)
     parts = images.split(max(1, math.ceil(len(images) / torch.get_num_threads())))
-    found = [images] * len(parts)
-
-    def embed_part(i: int) -> None:
-        found[i] = scorer.embed(parts[i])
-
-    in_threads(embed_part, range(len(parts)))
-    return torch.cat(found)
+    return torch.cat(in_threads(scorer.embed, parts))
 
 
 def class_score(scorer: PairScorer) -> ScoreFunction:

@@ -22,6 +22,7 @@ from siamese_oneshot.utils.errors import ArgumentError
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 T = TypeVar("T")
+R = TypeVar("R")
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -104,8 +105,8 @@ def _mallopt(option: int, value: int) -> bool:
         return False
 
 
-def in_threads(work: Callable[[T], object], items: Iterable[T]) -> None:
-    """Call a function with each item, on as many threads as PyTorch may use on the CPU.
+def in_threads(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """What a function returns for each item, on as many threads as PyTorch may use on the CPU.
 
     Each of them computes alone, which takes less time than all of them at one small item, and in
     the caller's modes (autocast, gradients, inference). The function must release Python's lock
@@ -114,24 +115,21 @@ def in_threads(work: Callable[[T], object], items: Iterable[T]) -> None:
     """
     n, items = torch.get_num_threads(), list(items)
     if n == 1 or len(items) == 1:
-        for item in items:
-            work(item)
-        return
+        return [work(item) for item in items]
     inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
     dtype, autocast = torch.get_autocast_dtype("cpu"), torch.is_autocast_enabled("cpu")
 
-    def work_alike(item: T) -> None:
+    def work_alike(item: T) -> R:
         with (
             torch.inference_mode(inference),
             torch.set_grad_enabled(gradients),
             torch.autocast("cpu", dtype, enabled=autocast),
         ):
-            work(item)
+            return work(item)
 
     try:
         with ThreadPoolExecutor(n, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work_alike, items):
-                pass
+            return list(pool.map(work_alike, items))
     finally:
         torch.set_num_threads(n)  # threads that begin later take over the last one that was set
 

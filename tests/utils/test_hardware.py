@@ -154,6 +154,7 @@ def test_items_are_shared_by_threads_that_compute_alone(three_threads: None) -> 
 
     in_threads(work, iter(range(6)))
     assert sorted(seen) == [(item, 1) for item in range(6)]
+    assert in_threads(lambda item: 2 * item, range(6)) == [0, 2, 4, 6, 8, 10]
     in_threads(lambda _: seen.append((6, torch.get_num_threads())), [None])
     assert seen[6:] == [(6, 3)]  # which has all threads for itself
     later: list[int] = []
