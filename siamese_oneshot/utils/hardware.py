@@ -8,6 +8,8 @@ import mmap
 import os
 import signal
 import sys
+import time
+from array import array
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +25,7 @@ from siamese_oneshot.utils.errors import ArgumentError
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 T = TypeVar("T")
 R = TypeVar("R")
+_IDLE = 60.0
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 
 
@@ -147,7 +150,7 @@ def in_processes(
     Threads wait for Python's lock between any two operations, which takes half of the time where an
     operation takes some 50 µs. What ``work`` computes must be written into tensors of
     `shared_empty` or into files: all else is lost with its process. What another process leaves
-    undone, since an error or the system ended it, this one does, and raises its error.
+    undone, since an error or the system ended it or it hangs, this one does, and raises its error.
 
     Args:
         work: Called with each item, and again with one that failed in another process.
@@ -155,31 +158,26 @@ def in_processes(
         begun: Called in this process with the number of items that are begun in all.
     """
     n, items = torch.get_num_threads(), list(items)
-    if n == 1 or len(items) == 1 or not can_fork():
+    if n == 1 or len(items) <= 1 or not can_fork():
         in_threads(work, items)
         begun(len(items))
         return
-    import fcntl  # which Windows has not
-
-    # The next item's number, and a lock, which the system gives back when it ends who holds it.
-    # Neither needs /dev/shm, which containers may lack.
-    following, locks = shared_empty((1,), torch.int64).zero_(), os.pipe()
+    # The numbers of the items, each of which one process reads: at most 1024 in a pipe, which needs
+    # no /dev/shm and holds them all, so that one stands for several of many items.
     done, here = shared_empty((len(items),), torch.bool).zero_(), os.getpid()
-
-    def take() -> int:
-        fcntl.lockf(locks[1], fcntl.LOCK_EX)
-        item = int(following)
-        following.add_(1)
-        fcntl.lockf(locks[1], fcntl.LOCK_UN)
-        return item
+    (left, written), step = os.pipe(), math.ceil(len(items) / 1024)
+    os.write(written, array("i", range(0, len(items), step)).tobytes())
+    os.close(written)
 
     def take_turns(begun: Callable[[int], object] | None = None) -> None:
         torch.set_num_threads(1)
-        while here in (os.getpid(), os.getppid()) and (item := take()) < len(items):
-            if begun is not None:
-                begun(item + 1)
-            work(items[item])
-            done[item] = True
+        while here in (os.getpid(), os.getppid()) and (number := os.read(left, 4)):
+            first = int.from_bytes(number, sys.byteorder)
+            for item in range(first, min(first + step, len(items))):
+                if begun is not None:
+                    begun(item + 1)
+                work(items[item])
+                done[item] = True
 
     helpers: list[int] = []
     try:
@@ -195,23 +193,43 @@ def in_processes(
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
         take_turns(begun)
         while helpers:
-            with suppress(ChildProcessError):  # whoever started this process ignores its children
-                os.waitpid(helpers[-1], 0)
+            _wait_for(helpers[-1])
             helpers.pop()
     finally:
         for helper in helpers:  # after an error, or Ctrl-C
             with suppress(ProcessLookupError, ChildProcessError):  # as above
                 os.kill(helper, signal.SIGKILL)
                 os.waitpid(helper, 0)
-        for lock in locks:
-            os.close(lock)
+        os.close(left)
         torch.set_num_threads(n)
     for item in (~done).nonzero().flatten().tolist():
         work(items[item])
 
 
+def _wait_for(helper: int) -> None:
+    """Wait until a forked process ends, and end it once it is idle for `_IDLE` seconds.
+
+    It is idle that is stopped, or waits for a lock which no thread of a copy gives back. One that
+    waits for a core or a disk, or has computed since, is merely slow.
+    """
+    idle, before = 0.0, [""]
+    with suppress(ChildProcessError, ProcessLookupError):  # who started this one ignores children
+        while not os.waitpid(helper, os.WNOHANG)[0]:
+            with suppress(OSError):  # no /proc
+                stat = Path(f"/proc/{helper}/stat").read_text()
+                state, *numbers = stat.rpartition(")")[2].split()
+                idle = 0 if state in "RD" or numbers[10:12] != before else idle + 0.002
+                before = numbers[10:12]  # its processor times
+            if idle > _IDLE:
+                os.kill(helper, signal.SIGKILL)
+            time.sleep(0.002)
+
+
 def _end_after(work: Callable[[], object], signals: set[int]) -> NoReturn:
     """Work in a forked process and end it, which the other one's signal handlers must not see.
+
+    A terminal and Jupyter send Ctrl-C to both, and the other one decides: if it goes on to the end
+    of a validation, this one is still of use.
 
     Args:
         work: What to do.
@@ -220,7 +238,8 @@ def _end_after(work: Callable[[], object], signals: set[int]) -> NoReturn:
     try:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
+                ignored = number == signal.SIGINT
+                signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         work()
     finally:

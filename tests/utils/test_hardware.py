@@ -288,6 +288,66 @@ def test_what_another_process_leaves_undone_is_done_here(
 
 
 @on_linux
+@pytest.mark.parametrize("why", ["stopped", "a lock of another thread", "slow"])
+def test_a_process_that_hangs_is_ended_and_a_slow_one_is_not(
+    three_threads: None, none_left: None, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(hardware, "_IDLE", 0.3)
+    meet = multiprocessing.get_context("fork").Barrier(3, timeout=20)
+    here, workers, lock = os.getpid(), shared_empty((3,), torch.int64).zero_(), threading.Lock()
+    other = threading.Thread(target=lambda: (lock.acquire(), copied.wait(60), lock.release()))
+    copied = threading.Event()
+    other.start()
+
+    def work(item: int) -> None:
+        if not workers[item]:
+            workers[item] = -1
+            meet.wait()
+        if os.getpid() == here:
+            copied.set()
+        elif why == "stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif why == "slow":
+            while time.process_time() < 1:
+                pass
+        else:
+            lock.acquire()
+        workers[item] = os.getpid()
+
+    in_processes(work, range(3))
+    other.join()
+    assert workers.unique().numel() == (3 if why == "slow" else 1)
+    assert here in workers
+
+
+@on_linux
+def test_a_process_leaves_ctrl_c_to_the_one_that_forked_it(
+    three_threads: None, none_left: None
+) -> None:
+    meet = multiprocessing.get_context("fork").Barrier(3, timeout=20)
+    here, workers = os.getpid(), shared_empty((3,), torch.int64).zero_()
+
+    def work(item: int) -> None:
+        meet.wait()  # one item each
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGINT)
+        workers[item] = os.getpid()
+
+    in_processes(work, range(3))
+    assert workers.unique().numel() == 3
+
+
+@on_linux
+@pytest.mark.parametrize("n", [0, 1024, 1025, 5000])
+def test_many_items_are_each_done_once(three_threads: None, none_left: None, n: int) -> None:
+    done, begun = shared_empty((n,), torch.int64).zero_(), list[int]()
+    in_processes(lambda item: done[item : item + 1].add_(1), range(n), begun.append)
+    assert done.tolist() == [1] * n
+    assert begun == sorted(begun)
+    assert 0 <= begun[-1] <= n
+
+
+@on_linux
 @pytest.mark.parametrize("here", [True, False])
 def test_the_error_of_an_item_is_raised_and_ends_the_work(
     three_threads: None, none_left: None, here: bool
