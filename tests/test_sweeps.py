@@ -126,24 +126,34 @@ def test_the_same_sweep_on_each_launcher(
 
 @needs_fork
 @pytest.mark.slow
-def test_workers_of_joblib_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
-    """With a checkpoint, from which the same command continues."""
-    line = ["-m", "seed=0,1", *SMALL, "trainer.max_steps=100000", "hydra/launcher=joblib"]
+@pytest.mark.parametrize("how", ["driver killed", "Ctrl-C", "driver terminated"])
+def test_workers_of_joblib_save_and_end_with_their_driver(tmp_path: Path, how: str) -> None:
+    """The same command continues from their checkpoints; no job begins after a signal."""
+    line = ["-m", "seed=0,1,2", *SMALL, "trainer.max_steps=100000", "hydra/launcher=joblib"]
     sweep = tmp_path / "outputs" / "default" / "s"
     driver = start(tmp_path, *line, "hydra.launcher.n_jobs=2")
     deadline = time.monotonic() + 300
     while len([*sweep.glob("*/csv/version_0/metrics.csv")]) < 2 and time.monotonic() < deadline:
         assert driver.poll() is None, (tmp_path / "printed.txt").read_text()[-3000:]
         time.sleep(0.05)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    if how == "Ctrl-C":  # a terminal sends it to all
+        os.killpg(driver.pid, signal.SIGINT)
+    else:
+        os.kill(driver.pid, signal.SIGKILL if how == "driver killed" else signal.SIGTERM)
+    code = driver.wait()
     with pytest.raises(ProcessLookupError):  # noqa: PT012
         while time.monotonic() < deadline:
             os.killpg(driver.pid, 0)
             time.sleep(0.1)
-    for folder in sweep.glob("*_seed=*"):
+    for folder in (sweep / "0_seed=0", sweep / "1_seed=1"):
         assert read_result(folder).status == "interrupted"
         assert (folder / "checkpoints" / "last.ckpt").exists()
+    if how != "driver killed":
+        assert code == (130 if how == "Ctrl-C" else 143)
+        assert not (sweep / "2_seed=2" / "result.json").exists()
+        assert not (sweep / "2_seed=2" / "config.yaml").exists()
+        last = (tmp_path / "printed.txt").read_text().rstrip().splitlines()[-1]
+        assert last == ("interrupted" if how == "Ctrl-C" else "stopped")
 
 
 @needs_fork

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import multiprocessing
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -37,7 +40,7 @@ from siamese_oneshot.runs.job import (
     rounded,
 )
 from siamese_oneshot.utils import check
-from siamese_oneshot.utils.errors import Busy, MachineFault, UserError
+from siamese_oneshot.utils.errors import Busy, MachineFault, UserError, raise_stopped
 from siamese_oneshot.utils.io import atomic_write, set_aside
 from siamese_oneshot.utils.text import bare_key, duration, folder_name, near, quoted
 
@@ -168,7 +171,7 @@ class SweepDriver(Sweeper):
             settings = ", ".join(f"{key}={rounded(v)}" for key, v in job.settings.items())
             log.info("job %d starts: %s", job.number, settings or "no setting varies")
         try:
-            with self._watched(jobs):
+            with self._watched(jobs), self._until_saved(jobs):
                 answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
         except Exception as error:  # a worker's process is gone, and which is not known
             self._loss = f"{type(error).__name__}: {error}"
@@ -209,6 +212,33 @@ class SweepDriver(Sweeper):
             over.set()
             if len(jobs) > 1:
                 thread.join()
+
+    @contextmanager
+    def _until_saved(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """End after Ctrl-C or SIGTERM when the jobs have saved: joblib would kill them.
+
+        A second one ends them at once.
+        """
+        signals = (signal.SIGINT, signal.SIGTERM)
+        ours = [one for one in signals if signal.getsignal(one) == raise_stopped]
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            for one in ours:
+                signal.signal(one, raise_stopped)
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # the terminal may not have told them
+            for job in jobs:
+                await_orphan(self.folder / job.name)
+            raise_stopped(signum, frame)
+
+        if "n_jobs" in self.config.hydra.launcher:  # joblib's
+            for one in ours:
+                signal.signal(one, stop)
+        try:
+            yield
+        finally:
+            for one in ours:
+                signal.signal(one, raise_stopped)
 
     def _settle(self, job: Job, answer: JobReturn) -> None:
         """Record and log how a job ended."""

@@ -20,7 +20,7 @@ from siamese_oneshot.utils.distributed import in_joblib_worker
 
 _POLL = 2.0  # seconds between two looks at the parent
 _busy = threading.RLock()  # held by the job that this process is in, or by a job within it
-_watched = False
+_watched = _stopped = False
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,24 @@ log = logging.getLogger(__name__)
 def as_job() -> Iterator[None]:
     """Around a job: its worker of joblib, which would wait for ever, ends when its driver is gone.
 
-    The job receives SIGTERM, so it saves a checkpoint, and the sweep's command continues it.
+    The job receives SIGTERM, so it saves a checkpoint, and the sweep's command continues it. No
+    further job begins in a worker after a signal has ended one.
     """
-    global _watched
+    global _watched, _stopped
     if in_joblib_worker() and not _watched:
+        from tqdm import tqdm  # late, as this is loaded by every command
+
         _watched = True
+        tqdm.set_lock(threading.RLock())  # its own would be reported as leaked
         threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-    with _busy:
-        yield
+    if _stopped:
+        raise KeyboardInterrupt
+    try:
+        with _busy:
+            yield
+    except KeyboardInterrupt:
+        _stopped = in_joblib_worker()
+        raise
 
 
 def _end_with(parent: int) -> None:
