@@ -143,6 +143,8 @@ def explain_machine(error: BaseException) -> str | None:
             remedy = _OF_THE_MACHINE.get(cause.errno or 0)
             if cause.errno in _OF_A_PATH:
                 remedy = "look at that path and its permissions, or choose another one"
+            if "temporary directory" in cause.strerror:  # tempfile's, for whom Matplotlib asks it
+                remedy = "set TMPDIR to a folder that can be written to"
             files = " → ".join(str(name) for name in (cause.filename, cause.filename2) if name)
             if remedy:
                 return f"{f'{files}: ' if files else ''}{cause.strerror}; {remedy}"

@@ -161,6 +161,10 @@ NO_MEMORY = "there is not enough memory: use a smaller batch"
     [
         refused(errno.ENOSPC, "free some space"),
         refused(errno.EACCES, "look at that path and its permissions"),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+            "No usable temporary directory found in ['/tmp']; set TMPDIR to a folder",
+        ),
         refused(errno.EROFS, "choose a folder on another disk"),
         (MemoryError(), NO_MEMORY),
         (
