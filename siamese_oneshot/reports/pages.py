@@ -44,7 +44,7 @@ from siamese_oneshot.reports.verdict import (
     sweep_verdict,
 )
 from siamese_oneshot.runs.evaluation_record import FILE as EVALUATION_FILE
-from siamese_oneshot.runs.job import COMPLETE, command_of, train_again
+from siamese_oneshot.runs.job import COMPLETE, train_again
 from siamese_oneshot.runs.result import FILE as RESULT
 from siamese_oneshot.runs.result import command_line, result_text, resume_line
 from siamese_oneshot.utils.errors import UserError
@@ -332,7 +332,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "verdict": sweep_verdict(groups),
         "best": groups[0].best if groups else None,
         "next": next_of_sweep(sweep, groups),
-        "own": command_of(sweep.folders[0]),
+        "commands": sweep.commands(sweep.runs),
         "charts": charts,
         "chart": {chart.key: chart for chart in charts},
         "axes": step_axes([run for run in sweep.runs if ACCURACY in run.curves]),

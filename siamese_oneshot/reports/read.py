@@ -15,7 +15,7 @@ from typing import Any
 
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.runs.evaluation_record import ModelRecord, find_evaluation, read_evaluation
-from siamese_oneshot.runs.job import COMPLETE, Job
+from siamese_oneshot.runs.job import COMPLETE, Job, command_of
 from siamese_oneshot.runs.job import FILE as JOB
 from siamese_oneshot.runs.record import flat
 from siamese_oneshot.runs.result import FILE as RESULT
@@ -162,6 +162,11 @@ class Sweep:
     def name(self) -> str:
         """The first folder's name."""
         return path_text(Path(self.folders[0].resolve().name)) or "/"
+
+    def commands(self, runs: Sequence[RunRecord]) -> list[tuple[str, str]]:
+        """Folder and command of each sweep that some runs are jobs of."""
+        folders = dict.fromkeys(run.folder.parent for run in runs)
+        return [(path_text(one), text) for one in folders if (text := command_of(one))]
 
     def scored(self) -> list[RunRecord]:
         """The runs that have a validation score, so far."""

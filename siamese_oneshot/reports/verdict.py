@@ -20,7 +20,7 @@ from siamese_oneshot.evaluation.significance import ENOUGH_SEEDS, mean_interval,
 from siamese_oneshot.reports.aggregate import Group, certainty, group_runs
 from siamese_oneshot.reports.read import DataInfo, Sweep, read_sweep
 from siamese_oneshot.reports.tables import mean_text, settings_text
-from siamese_oneshot.runs.job import COMPLETE, command_of, train_again
+from siamese_oneshot.runs.job import COMPLETE, train_again
 from siamese_oneshot.runs.result import command_line
 from siamese_oneshot.utils.tables import Table
 from siamese_oneshot.utils.text import path_text
@@ -95,8 +95,10 @@ def conclusion(folder: Path) -> str:
 
 def next_of_sweep(sweep: Sweep, groups: Sequence[Group]) -> tuple[str, str]:
     """What to do next with a sweep, and the command; the command is empty if there is none."""
-    if not all(run.status in COMPLETE for run in sweep.runs) or not groups:
-        return "To continue the sweep", command_of(sweep.folders[0])
+    left = [run for run in sweep.runs if run.status not in COMPLETE]
+    if left or not groups:
+        commands = [command for _, command in sweep.commands(left or sweep.runs)]
+        return f"To continue the sweep{'s' * (len(commands) > 1)}", "\n".join(commands)
     best = groups[0].best
     if best.of_split("test") or best.job is None:
         command = command_line("evaluate", path_text(best.folder))

@@ -246,6 +246,14 @@ def test_the_curves_of_a_run(pages: Path) -> None:
     assert "VArea" not in plain.one("script", "id", "data-validation").text, "none was logged"
 
 
+def test_results_and_curves_come_before_the_plots(pages: Path) -> None:
+    page = read_page(pages / "runs" / "0.html")
+    ids = [element.attributes["id"] for element in page.all("h2")]
+    assert ids == ["results", "curves", "figures", "settings", "files"]
+    links = [element.attributes.get("href") for element in page.all("a")]
+    assert [link for link in links if link in [f"#{one}" for one in ids]] == [f"#{i}" for i in ids]
+
+
 def test_the_plots_of_a_run_say_which_set_they_show(pages: Path) -> None:
     """Each with the caption that its file holds; mistakes first."""
     page = read_page(pages / "runs" / "0.html")
@@ -394,6 +402,23 @@ def test_the_command_that_continues_is_the_sweeps(tmp_path: Path) -> None:
     )
     page = read_page(report(tmp_path / "s", output=tmp_path / "out") / "index.html")
     assert page.one("pre", "aria-label", "The command of this sweep").text == command
+
+
+def test_each_of_two_sweeps_names_its_own_command(tmp_path: Path) -> None:
+    """Also where their parent is named, and the one that is not complete is to be continued."""
+    commands = [f"python -m siamese_oneshot.train -m {one}=0,1" for one in "ab"]
+    for name, command, result in zip("ab", commands, (result_of(0.5), None), strict=True):
+        make_job(tmp_path / name, 0, {"seed": 0}, result)
+        content = {"version": 1, "arguments": [], "params": {}, "command": command}
+        (tmp_path / name / "sweep.json").write_text(json.dumps(content))
+    for folders in ([tmp_path], [tmp_path / "a", tmp_path / "b"]):
+        page = read_page(report(*folders, output=tmp_path / "out") / "index.html")
+        assert page.one("pre", "aria-label", "The next command").text == commands[1]
+        label = f"The command of {tmp_path / 'a'}"
+        assert page.one("pre", "aria-label", label).text == commands[0]
+    make_job(tmp_path / "a", 1, {"seed": 1}, None)
+    page = read_page(report(tmp_path, output=tmp_path / "out") / "index.html")
+    assert page.one("pre", "aria-label", "The next command").text == " ".join(commands)
 
 
 def test_what_to_run_after_a_sweep(tmp_path: Path) -> None:
