@@ -126,7 +126,6 @@ class TrainingRun:
         self.loggers: list[Logger] = []
         self.config: dict[str, Any] = {}
         self.result: RunResult | None = None
-        self.warnings = list[str]()
         self.is_recorded = False  # what is asked for; from then on its result counts
         self.earlier: RunResult | None = None  # result of the legs before this one
         self._is_written = False  # a result of this leg
@@ -216,8 +215,7 @@ class TrainingRun:
                 if f"{key}.".startswith(given):
                     log.info("%s", text)
                 else:
-                    self.warnings.append(f"{text}, as the defaults in conf/ have changed")
-                    log.warning("%s", self.warnings[-1])
+                    self.data.warn(f"{text}, as the defaults in conf/ have changed")
         self.exact_resume.settings, self.exact_resume.legs = settings, [*earlier, leg]
 
     def _earlier_result(self) -> RunResult | None:
@@ -231,8 +229,8 @@ class TrainingRun:
         except UserError as problem:
             if (self.folder / FILE).exists():
                 kept = previous(Path(FILE))
-                self.warnings.append(f"{FILE} of the earlier legs is damaged: it is kept as {kept}")
-                log.warning("%s (%s)", self.warnings[-1], problem)
+                reason = first_line(problem)
+                self.data.warn(f"{FILE} of earlier legs is damaged ({reason}): kept as {kept}")
             return None
 
     def record(self) -> None:
@@ -257,8 +255,7 @@ class TrainingRun:
         copy_file(source, last)  # a kill from here on goes on from there, too
         if kept:
             text = f"the run goes on from {source.name}; what it had after that is kept as "
-            self.warnings.append(text + ", ".join(path.name for path in kept))
-            log.warning("%s", self.warnings[-1])
+            self.data.warn(text + ", ".join(path.name for path in kept))
 
     def metadata(self) -> dict[str, Any]:
         """What a user of the checkpoint alone should know, in plain values."""
@@ -482,7 +479,7 @@ class TrainingRun:
             train_seconds=self.exact_resume.seconds,
             total_seconds=time.monotonic() - self.started,
             overrides=self.exact_resume.legs[-1]["overrides"],
-            warnings=[*data.warnings, *self.warnings],
+            warnings=list(data.warnings),
             precision=self.precision,
             machine=self.machine,
             task_digests={
