@@ -85,16 +85,13 @@ def sample_episodes(
     generator: torch.Generator,
     way: int = 20,
     shot: int = 1,
-    within_alphabet: bool = False,
 ) -> Episodes:
-    """Independent N-way K-shot episodes, across all alphabets or within one.
+    """Independent N-way K-shot episodes across all alphabets.
 
     Args:
         class_index, episodes, generator: What to draw from, how many, and source of randomness.
         way: Distinct classes in an episode.
         shot: Support images per class, by drawers other than the query's.
-        within_alphabet: Take all classes of an episode from one alphabet, each alphabet equally
-            often. Alphabets with fewer than ``way`` characters are excluded.
 
     Raises:
         UserError: If there are too few classes for ``way`` or too few drawers for ``shot``.
@@ -103,7 +100,7 @@ def sample_episodes(
         raise UserError(
             f"way, shot and episodes must be at least 1, not {way}, {shot} and {episodes}"
         )
-    if not within_alphabet and way > class_index.n_characters:
+    if way > class_index.n_characters:
         message = f"this part of the data has only {class_index.n_characters} classes"
         raise ArgumentError("way", way, message=message)
     fewest = int(class_index.counts.argmin())
@@ -114,11 +111,10 @@ def sample_episodes(
             f"{class_index.class_names[fewest]} has {int(class_index.counts[fewest])}: "
             f"add images, or {remedy}"
         )
-    eligible = torch.tensor(class_index.require_alphabets(way)) if within_alphabet else None
     keys = max(len(class_index), way * class_index.n_drawers)
     step = max(1, min(_EPISODES_AT_ONCE, _MAX_KEYS // keys))
     drawn = [
-        _draw_episodes(class_index, min(step, episodes - done), way, shot, eligible, generator)
+        _draw_episodes(class_index, min(step, episodes - done), way, shot, generator)
         for done in range(0, episodes, step)
     ]
     return Episodes(*(torch.cat(column) for column in zip(*drawn, strict=True)))
@@ -181,19 +177,10 @@ def _classes_and_drawers(
 
 
 def _draw_episodes(
-    class_index: ClassIndex,
-    episodes: int,
-    way: int,
-    shot: int,
-    eligible: Tensor | None,
-    generator: torch.Generator,
+    class_index: ClassIndex, episodes: int, way: int, shot: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries ``(episodes,)``, supports ``(episodes, way, shot)`` and answers ``(episodes,)``."""
     keys = torch.rand(episodes, len(class_index), generator=generator)
-    if eligible is not None:
-        turns = eligible[torch.randperm(len(eligible), generator=generator)]
-        alphabet = turns[torch.arange(episodes) % len(turns)]
-        keys[class_index.class_alphabet[None, :] != alphabet[:, None]] = -1.0
     if class_index.n_characters < len(class_index):  # of each character, the highest key takes part
         highest = keys.scatter_reduce(1, class_index.character.expand_as(keys), keys, "amax")
         keys[keys < highest[:, class_index.character]] = -1.0

@@ -124,15 +124,14 @@ def test_answers_of_runs_are_everywhere_alike(dataset):
     assert spread(order, 5, 0.07)
 
 
-@pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize(("way", "shot"), [(5, 1), (2, 3), (1, 1), (8, 2)])
 @pytest.mark.parametrize("part", [whole, ragged])
-def test_independent_episodes(dataset, part, way, shot, within):
+def test_independent_episodes(dataset, part, way, shot):
     class_index = part(dataset)
     shot = min(shot, int(class_index.counts.min()) - 1)
-    episodes = sample_episodes(class_index, 150, seeded(6), way, shot, within)
+    episodes = sample_episodes(class_index, 150, seeded(6), way, shot)
     assert episodes.supports.shape == (150, way, shot)
-    check_episodes(dataset, class_index, episodes, within)
+    check_episodes(dataset, class_index, episodes, within=False)
 
 
 def test_memory_is_bounded_and_episodes_are_the_same_where_all_fit(dataset, monkeypatch):
@@ -156,30 +155,18 @@ def test_memory_is_bounded_and_episodes_are_the_same_where_all_fit(dataset, monk
         assert len(found) == 100
 
 
-@pytest.mark.parametrize("within", [False, True])
-def test_answers_of_independent_episodes_are_everywhere_alike(dataset, within):
-    episodes = sample_episodes(whole(dataset), 3000, seeded(7), 5, within_alphabet=within)
+def test_answers_of_independent_episodes_are_everywhere_alike(dataset):
+    episodes = sample_episodes(whole(dataset), 3000, seeded(7), 5)
     assert len(episodes) == 3000
     assert spread(episodes.answers, 5, 0.04)
     asked = dataset.classes[episodes.queries].bincount(minlength=26) / 3000
-    classes = torch.tensor([6, 5, 8, 7]).repeat_interleave(torch.tensor([6, 5, 8, 7]))
-    # across: all 26 characters alike; within: all 4 alphabets alike
-    expected = 1 / (4 * classes) if within else torch.full((26,), 1 / 26)
-    assert (asked - expected).abs().max() < 0.03
+    assert (asked - 1 / 26).abs().max() < 0.03
     drawers = dataset.drawers[episodes.queries].bincount(minlength=6) / 3000
     assert (drawers - 1 / 6).abs().max() < 0.04
-    together = dataset.alphabets[episodes.supports[..., 0]]
-    assert bool((together == together[:, :1]).all()) == within
 
 
-def test_within_alphabet_episodes_take_turns_among_the_large_enough(dataset):
+def test_no_more_classes_than_there_are(dataset):
     class_index = whole(dataset)
-    episodes = sample_episodes(class_index, 101, seeded(8), 7, within_alphabet=True)
-    counts = dataset.alphabets[episodes.queries].bincount(minlength=4).tolist()
-    assert counts[:2] == [0, 0]
-    assert sorted(counts[2:]) == [50, 51]
-    with pytest.raises(UserError, match="no alphabet has 9 characters"):
-        sample_episodes(class_index, 4, seeded(8), 9, within_alphabet=True)
     assert sample_episodes(class_index, 4, seeded(8), 26).way == 26
     with pytest.raises(UserError, match=r"way=27: .* 26 classes"):
         sample_episodes(class_index, 4, seeded(8), 27)
@@ -288,7 +275,6 @@ def test_no_two_duplicate_classes_in_an_episode(dataset):
     makers = (
         lambda index, seed: sample_runs(index, 1, seeded(seed), 3).supports,
         lambda index, seed: sample_episodes(index, 1, seeded(seed), 9).supports,
-        lambda index, seed: sample_episodes(index, 1, seeded(seed), 3, 1, True).supports,
         lambda index, seed: sample_alphabet_batch(index, 2, 3, 2, seeded(seed)),
     )
     for make in makers:
@@ -314,7 +300,7 @@ def test_the_seed_decides_and_nothing_else(dataset):
     makers = (
         lambda rng: sample_runs(class_index, 12, rng, 5).digest,
         lambda rng: sample_episodes(class_index, 60, rng, 5).digest,
-        lambda rng: sample_episodes(class_index, 60, rng, 5, 2, within_alphabet=True).digest,
+        lambda rng: sample_episodes(class_index, 60, rng, 5, 2).digest,
         lambda rng: str(sample_alphabet_batch(class_index, 2, 4, 2, rng).tolist()),
     )
     for make in makers:
@@ -360,5 +346,5 @@ def test_lists_stay_as_they_were(dataset):
     class_index = ragged(dataset)
     assert sample_runs(class_index, 9, seeded(0), 5).digest == "760be192ea6a738c"
     assert sample_episodes(class_index, 1100, seeded(0), 5).digest == "c3fe0be20f474c1d"
-    assert sample_episodes(class_index, 1100, seeded(0), 5, 2, True).digest == "da66858603810b8c"
+    assert sample_episodes(class_index, 1100, seeded(0), 5, 2).digest == "a93ad22d40565276"
     assert fingerprint(sample_alphabet_batch(class_index, 2, 4, 2, seeded(0))) == "3a2cf06eb9767b63"
