@@ -68,7 +68,6 @@ PATTERNS = {
     r"siamese_oneshot[./](model|examine|exam|wandb_view)[./]": "the package's modules",
     r"\btrials?\b": "episode",
     r"\bOutcome\b": "ModelResults, PredictionResults, JobProgress",
-    r"\bOfficialRuns\b": "LakeRuns",
     r"\bBLIND\b|\.blind\b|\bblind_split\b|\brefuse_blind": "trains_on_validation",
     r"siamese_oneshot[./]evaluation[./](runner|models|record)\b": "comparison, runs",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from siamese_oneshot.data import recombined
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.image_folder import OnError, load_folder
-from siamese_oneshot.data.omniglot import LakeRuns, OmniglotUnavailable, load_omniglot
+from siamese_oneshot.data.omniglot import LoadedData, OmniglotUnavailable, load_omniglot
 from siamese_oneshot.data.synthetic import MAX_ALPHABETS, SyntheticConfig, load_alphabets
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import instantiate_plain
@@ -32,21 +32,6 @@ _NOT_COMPARABLE = "no score is comparable with a published one"
 
 SOURCES = ("omniglot", "synthetic", "folder")
 Source = str | CharacterDataset | Callable[[], CharacterDataset] | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class LoadedData:
-    """A loaded source.
-
-    Attributes:
-        dataset: The images.
-        runs: Lake's runs, or None.
-        warnings: What a reader of results must know, one sentence each.
-    """
-
-    dataset: CharacterDataset
-    runs: LakeRuns | None
-    warnings: tuple[str, ...] = ()
 
 
 def load_source(
@@ -91,8 +76,7 @@ def load_source(
     warning = f"generated alphabets, not Omniglot: {_NOT_COMPARABLE}"
     if source == "omniglot":
         try:
-            loaded = load_omniglot(root, download)
-            return LoadedData(loaded.dataset, loaded.runs)
+            return load_omniglot(root, download)
         except OmniglotUnavailable as problem:
             if on_missing is None:
                 raise

@@ -16,7 +16,6 @@ from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes, sample_episodes, sample_runs
 from siamese_oneshot.data.mnist import sample_mnist_episodes
-from siamese_oneshot.data.omniglot import LakeRuns
 from siamese_oneshot.data.pairs import Pairs, sample_pairs
 from siamese_oneshot.data.samplers import generator_for
 from siamese_oneshot.data.splits import Split
@@ -187,7 +186,7 @@ def make_validation_tasks(class_index: ClassIndex, config: EvalConfig) -> EvalTa
 
 
 def make_test_tasks(
-    dataset: CharacterDataset, split: Split, runs: LakeRuns | None, config: EvalConfig
+    dataset: CharacterDataset, split: Split, runs: Episodes | None, config: EvalConfig
 ) -> EvalTasks:
     """Lake's runs where they are test data, the standard test lists, and registered protocols."""
     test, all_drawers = (
@@ -198,17 +197,15 @@ def make_test_tasks(
     twenty, omniglot = way == 20, dataset.source == "omniglot"
     tasks = []
     # Some alphabets of Lake's runs are validation data under ratio_60_20_20.
-    if runs is not None:
-        lake = lake_runs_episodes(runs)
-        if torch.isin(lake.queries, all_drawers.indices).all():
-            protocol = (
-                "Lake et al. (2015): 20 runs of 20 episodes, 20-way within one alphabet, by "
-                f"{LAKE_RUNS_ARE}"
-            )
-            tasks.append(
-                EpisodeTask("lake_runs", "Lake's 20-way runs", protocol, lake,
-                            comparable_with="within_alphabet_20way")
-            )  # fmt: skip
+    if runs is not None and torch.isin(runs.queries, all_drawers.indices).all():
+        protocol = (
+            "Lake et al. (2015): 20 runs of 20 episodes, 20-way within one alphabet, by "
+            f"{LAKE_RUNS_ARE}"
+        )
+        tasks.append(
+            EpisodeTask("lake_runs", "Lake's 20-way runs", protocol, runs,
+                        comparable_with="within_alphabet_20way")
+        )  # fmt: skip
     tasks += [
         EpisodeTask(
             "within_alphabet",
@@ -249,7 +246,7 @@ def make_test_tasks(
 def tasks_of(
     dataset: CharacterDataset,
     split: Split,
-    runs: LakeRuns | None,
+    runs: Episodes | None,
     config: EvalConfig,
     protocols: ProtocolConfig,
 ) -> tuple[EvalTasks, EvalTasks]:
@@ -313,15 +310,6 @@ def indices_of(episode_tasks: Sequence[EpisodeTask]) -> Tensor:
     return torch.unique(torch.cat(images)) if images else torch.empty(0, dtype=torch.int64)
 
 
-def lake_runs_episodes(runs: LakeRuns) -> Episodes:
-    """Lake's 20 runs as 400 episodes, in their own order."""
-    way = runs.supports.shape[1]
-    supports = runs.supports[:, None, :].expand(-1, runs.queries.shape[1], -1)
-    return Episodes(
-        runs.queries.flatten(), supports.reshape(-1, way)[..., None], runs.answers.flatten()
-    )
-
-
 def _pairs(class_index: ClassIndex, config: EvalConfig, stream: int) -> Pairs:
     rng = generator_for(config.seed, stream)
     return sample_pairs(class_index, config.n_pairs, rng, config.pairs_within_alphabet)
@@ -330,7 +318,7 @@ def _pairs(class_index: ClassIndex, config: EvalConfig, stream: int) -> Pairs:
 def _lake_sampling(
     dataset: CharacterDataset,
     test: ClassIndex,
-    runs: LakeRuns,
+    runs: Episodes,
     config: EvalConfig,
     protocols: ProtocolConfig,
 ) -> Iterator[EpisodeTask]:
@@ -338,7 +326,8 @@ def _lake_sampling(
 
     The next step, all test alphabets by all drawers, is the list ``within_alphabet``.
     """
-    lake, images = torch.unique(torch.cat([runs.queries, runs.supports])), test.indices
+    lake = torch.unique(torch.cat([runs.queries, runs.supports.flatten()]))
+    images = test.indices
     alphabets, drawers = dataset.alphabets, dataset.drawers
     ten = images[torch.isin(alphabets[images], alphabets[lake])]
     by = alphabets * (1 + drawers.max()) + drawers  # an alphabet's drawer

@@ -245,7 +245,7 @@ def test_real_counts_and_lake_runs(omniglot, rule):
         assert (part.diff() > 0).all()  # sorted, none twice
         assert dataset.drawers[part].unique().tolist() == list(drawers)
     assert dataset.drawers[split.test_all_drawers].unique().tolist() == list(range(20))
-    runs = torch.cat([omniglot.runs.queries, omniglot.runs.supports]).flatten()
+    runs = torch.cat([omniglot.runs.queries, omniglot.runs.supports.flatten()])
     # the paper's test drawers are those of Lake's runs
     assert torch.isin(runs, split.test if rule == "koch" else split.test_all_drawers).all()
     assert not torch.isin(runs, torch.cat([split.train, split.validation])).any()

@@ -7,7 +7,6 @@ import torch
 
 from siamese_oneshot.data.class_index import ClassIndex
 from siamese_oneshot.data.episodes import Episodes
-from siamese_oneshot.data.omniglot import LakeRuns
 from siamese_oneshot.data.splits import Split, split_dataset
 from siamese_oneshot.data.tasks import (
     EpisodeTask,
@@ -16,7 +15,6 @@ from siamese_oneshot.data.tasks import (
     ProtocolConfig,
     first_episodes,
     indices_of,
-    lake_runs_episodes,
     make_test_tasks,
     make_validation_tasks,
     tasks_of,
@@ -45,25 +43,11 @@ def validation_index(dataset, split):
 
 def runs_of(dataset, first_class):
     """Two runs of three classes; in run r drawer 2r asks and drawer 2r + 1 is compared with."""
-    supports, answers = torch.tensor([[0, 1, 2], [2, 0, 1]]), torch.tensor([[2, 0, 1], [1, 1, 1]])
-    asked = supports.gather(1, answers)
-    drawers = torch.tensor([[0], [2]])
-    queries = (first_class + asked) * 6 + drawers
-    return LakeRuns(queries, (first_class + supports) * 6 + drawers + 1, answers)
-
-
-def test_lake_runs_episodes_against_a_loop(dataset):
-    runs = runs_of(dataset, 11)
-    episodes = lake_runs_episodes(runs)
-    assert episodes.supports.shape == (6, 3, 1)
-    for run in range(2):
-        for item in range(3):
-            k = run * 3 + item
-            assert episodes.queries[k] == runs.queries[run, item]
-            assert episodes.supports[k, :, 0].tolist() == runs.supports[run].tolist()
-            assert episodes.answers[k] == runs.answers[run, item]
-            right = episodes.supports[k, episodes.answers[k], 0]
-            assert dataset.classes[right] == dataset.classes[episodes.queries[k]]
+    classes = torch.tensor([[0, 1, 2], [2, 0, 1]]).repeat_interleave(3, 0) + first_class
+    answers = torch.tensor([2, 0, 1, 1, 1, 1])
+    drawers = torch.tensor([0, 0, 0, 2, 2, 2])
+    queries = classes[range(6), answers] * 6 + drawers
+    return Episodes(queries, (classes * 6 + drawers[:, None] + 1)[..., None], answers)
 
 
 def test_validation_asks_its_own_part_alone(dataset, split, validation_index):
@@ -440,7 +424,7 @@ def test_further_protocols_are_appended_under_keys_of_their_own(dataset, split):
     def mine(images, parts, seed, key="mine"):
         assert images is dataset
         assert parts is split
-        yield EpisodeTask(key, "mine", f"seed {seed}", lake_runs_episodes(runs_of(dataset, 11)))
+        yield EpisodeTask(key, "mine", f"seed {seed}", runs_of(dataset, 11))
 
     tasks = make_test_tasks(dataset, split, None, replace(SIZE, protocols={"mine": mine}))
     last = tasks.episode_tasks[-1]
@@ -459,7 +443,7 @@ def test_steps_from_lakes_drawers_and_characters_to_all_alphabets(omniglot) -> N
     config = EvalConfig(n_pairs=10, val_runs=1, test_runs=1, koch_runs=1, n_cross_episodes=1)
     split = split_dataset(dataset, "lake")
     _, test = tasks_of(dataset, split, runs, config, protocols)
-    lake = torch.unique(torch.cat([runs.queries, runs.supports]))
+    lake = torch.unique(torch.cat([runs.queries, runs.supports.flatten()]))
     assert len(lake) == 10 * 4 * 20  # alphabets, drawers, characters
     drawn = {task.key: indices_of([task]) for task in test.episode_tasks if "lake_" in task.key}
     by = dataset.alphabets * 20 + dataset.drawers

@@ -13,8 +13,7 @@ from siamese_oneshot.data.omniglot.edition import (
     SMALL2,
 )
 from siamese_oneshot.data.omniglot.loader import (
-    LakeRuns,
-    Omniglot,
+    LoadedData,
     OmniglotUnavailable,
     load_omniglot,
 )

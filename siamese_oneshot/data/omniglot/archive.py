@@ -172,9 +172,10 @@ def member_names(archive: Archive, expected: ImageSet, suffix: str = "png") -> l
 def decode_runs(
     archive: Archive, evaluation: NDArray[np.uint8], edition: Edition
 ) -> NDArray[np.int64]:
-    """Lake's runs, int64 ``(3, 20, 20)``: queries, supports and answers as in `LakeRuns`.
+    """Lake's runs, int64 ``(3, 20, 20)``, which are three tables with a row for each run.
 
-    Each image is found by its pixels in ``evaluation``, uint8 ``(n, 1379)``, the bit-packed set.
+    They hold the images item01 … item20, the images class01 … class20, and for each item the column
+    of the class that it shows. Each image is found by its pixels in ``evaluation``, uint8 ``(n, 1379)``, the bit-packed set.
     """
     indices = {
         row.tobytes(): index for index, row in enumerate(evaluation, edition.background.count)

@@ -20,11 +20,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from siamese_oneshot.data import cache
 from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.omniglot.archive import (
     Archive,
     OmniglotFaulty,
@@ -70,37 +70,28 @@ class DownloadFailed(Exception):
     """Which address failed, and why."""
 
 
-@dataclass(frozen=True, eq=False)
-class LakeRuns:
-    """Lake's one-shot task: 20 runs of 20 queries against 20 supports, one of each class.
-
-    Lake et al., Science 2015; the paper's section 4.3 scores these 400 episodes. All images are of
-    the evaluation set.
+@dataclass(frozen=True)
+class LoadedData:
+    """A loaded data source.
 
     Attributes:
-        queries: int64 (20, 20): by run, the image indices of item01 … item20.
-        supports: int64 (20, 20): by run, the image indices of class01 … class20.
-        answers: int64 (20, 20): for each query, the column of ``supports`` with the same character.
+        dataset: The images.
+        runs: Of Omniglot: Lake's one-shot task, 20 runs of 20 queries against 20 supports, one of
+            each class, as 400 episodes (Lake et al., Science 2015; the paper's section 4.3). All
+            images are of the evaluation set. None of other sources.
+        warnings: What a reader of results must know, one sentence each.
     """
 
-    queries: Tensor
-    supports: Tensor
-    answers: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Omniglot:
-    """All images, background alphabets before evaluation alphabets, and Lake's runs."""
-
     dataset: CharacterDataset
-    runs: LakeRuns
+    runs: Episodes | None
+    warnings: tuple[str, ...] = ()
 
 
 def load_omniglot(
     root: str | Path | None = None,
     download: bool = True,
     cache_dir: str | Path | None = None,
-) -> Omniglot:
+) -> LoadedData:
     """Load Omniglot from its cache, from files found, or from the official repository.
 
     Args:
@@ -138,7 +129,9 @@ def load_omniglot(
     pixels = cache.unpack(packed, SIDE)
     dataset = CharacterDataset.from_grid(pixels, characters, EDITION.background.drawers, "omniglot")
     dataset = replace(dataset, duplicate_classes=DUPLICATE_CLASSES)
-    return Omniglot(dataset, LakeRuns(*torch.tensor(arrays["runs"])))
+    queries, supports, answers = torch.tensor(arrays["runs"])
+    each_query = supports.repeat_interleave(supports.shape[1], 0)[..., None]  # (400, way, shot)
+    return LoadedData(dataset, Episodes(queries.flatten(), each_query, answers.flatten()))
 
 
 class Place(NamedTuple):

@@ -55,18 +55,23 @@ def test_the_one_repeated_image(omniglot):
     assert not torch.equal(omniglot.dataset.pixels[first], omniglot.dataset.pixels[first + 1])
 
 
+def by_run(runs):
+    """Queries (20,) and supports (20,) of each run."""
+    supports = runs.supports.view(20, 20, 20)
+    assert (supports == supports[:, :1]).all()  # those of a run's first query are those of all
+    return list(zip(runs.queries.view(20, 20), supports[:, 0], strict=True))
+
+
 @pytest.mark.omniglot
 def test_lake_runs_runs(omniglot):
     dataset, runs = omniglot.dataset, omniglot.runs
-    for indices in (runs.queries, runs.supports, runs.answers):
-        assert indices.shape == (20, 20)
-        assert indices.dtype == torch.int64
-    right = runs.supports.gather(1, runs.answers)
+    assert (len(runs), runs.way, runs.shot) == (400, 20, 1)
+    right = runs.supports[range(400), runs.answers, 0]
     assert torch.equal(dataset.classes[right], dataset.classes[runs.queries])
     # an answer is not simply its own column
-    assert (runs.answers == torch.arange(20)).float().mean() < 0.2
+    assert (runs.answers.view(20, 20) == torch.arange(20)).float().mean() < 0.2
     alphabets = []
-    for queries, supports in zip(runs.queries, runs.supports, strict=True):
+    for queries, supports in by_run(runs):
         both = torch.cat([queries, supports])
         (alphabet,) = dataset.alphabets[both].unique().tolist()
         alphabets.append(dataset.alphabet_names[alphabet])
@@ -81,7 +86,7 @@ def test_the_drawers_of_the_runs_are_four_of_each_alphabet(omniglot):
     """The runs' files do not name drawers; the loader matched their pixels to those of the set."""
     dataset, runs = omniglot.dataset, omniglot.runs
     found = {name: set() for name in RUN_ALPHABETS}
-    for queries, supports in zip(runs.queries, runs.supports, strict=True):
+    for queries, supports in by_run(runs):
         name = dataset.alphabet_names[dataset.alphabets[queries[0]]]
         drawers = set(dataset.drawers[torch.cat([queries, supports])].tolist())
         assert len(drawers) == 2
@@ -93,7 +98,7 @@ def test_the_drawers_of_the_runs_are_four_of_each_alphabet(omniglot):
 @pytest.mark.omniglot
 def test_the_first_run_by_hand(omniglot):
     """run01/class_labels.txt: item01 is class08, item02 is class09, item03 is class02."""
-    assert omniglot.runs.answers[0, :3].tolist() == [7, 8, 1]
+    assert omniglot.runs.answers[:3].tolist() == [7, 8, 1]
 
 
 @pytest.mark.omniglot
