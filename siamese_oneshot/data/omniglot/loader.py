@@ -181,24 +181,22 @@ def _missing(folder: Path, parts: Sequence[str]) -> str:
     return "it has no " + ", ".join(f"{part}.zip or {part}/" for part in lacking) if lacking else ""
 
 
+@dataclass
 class Search:
     """One search for Omniglot's files: decodes the first valid file of each part.
 
     The images must come from ``root``, if it is given. Downloads go to ``omniglot`` in ``home``.
     """
 
-    def __init__(
-        self,
-        root: str | Path | None,
-        home: Path,
-        may_download: bool = False,
-        parts: Sequence[str] = PARTS,
-    ) -> None:
-        self.root = root
-        self.downloads = home / "omniglot"
-        self.may_download, self.parts = may_download, parts
-        self.places = search_places(root, ROOT_VARIABLE, "omniglot", home)
-        self.faults: list[str] = []
+    root: str | Path | None
+    home: Path
+    may_download: bool = False
+    parts: Sequence[str] = PARTS
+
+    def __post_init__(self) -> None:
+        """List the places to search."""
+        self.places = search_places(self.root, ROOT_VARIABLE, "omniglot", self.home)
+        self.downloads, self.faults = self.home / "omniglot", list[str]()
 
     def decode(self) -> dict[str, cache.Array]:
         """The three arrays of the cache: both image sets and the runs."""

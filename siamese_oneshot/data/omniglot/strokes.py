@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from siamese_oneshot.data.cache import cache_home
 from siamese_oneshot.data.omniglot.archive import Archive, OmniglotFaulty, member_names
 from siamese_oneshot.data.omniglot.edition import OFFICIAL, SMALL1, SMALL2, ImageSet
 from siamese_oneshot.data.omniglot.loader import Search
-from siamese_oneshot.utils import check
 
 SETS = {"strokes_background_small1": SMALL1, "strokes_background_small2": SMALL2}
 # SHA-256 of all points, little-endian float32, drawing by drawing, each after its strokes' lengths.
@@ -32,14 +30,12 @@ DIGESTS = {
 Stroke = NDArray[np.float32]  # (points, 3)
 
 
-def load_strokes(
-    root: str | Path | None = None, sets: Sequence[str] = tuple(SETS)
-) -> dict[int, list[Stroke]]:
+def load_strokes(root: str | Path | None = None) -> dict[int, list[Stroke]]:
     """Load the strokes of the drawings of eight background alphabets.
 
     Args:
-        root: Folder with the sets, as zips or folders. None searches as `load_omniglot` does.
-        sets: Names of the sets. Both hold Greek and Latin.
+        root: Folder with the two sets (both hold Greek and Latin), as zips or folders. None
+            searches as `load_omniglot` does.
 
     Returns:
         For the index of a drawing in ``load_omniglot().dataset``, which tells its class and drawer,
@@ -48,14 +44,12 @@ def load_strokes(
         stroke's start. A few leave the canvas (docs/omniglot.md).
 
     Raises:
-        ArgumentError: If a set is unknown.
         OmniglotUnavailable: If a set is nowhere.
         OmniglotFaulty: If a set is incomplete or damaged.
     """
-    search = Search(root, cache_home(), parts=sets)
+    search = Search(root, cache_home(), parts=tuple(SETS))
     strokes: dict[int, list[Stroke]] = {}
-    for part in sets:
-        check.choice("sets", part, SETS)
+    for part in SETS:
         strokes |= search.part(part, partial(_decode, part=part))
     return dict(sorted(strokes.items()))
 

@@ -19,7 +19,6 @@ from siamese_oneshot.data.omniglot import (
     load_strokes,
     strokes,
 )
-from siamese_oneshot.utils.errors import ArgumentError
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def small(monkeypatch, tmp_path):
             for name, data in (files | {"__MACOSX/._0900_01.txt": b"junk"} | change).items():
                 if data is not None:
                     archive.writestr(name, data)
-        return load_strokes(tmp_path, ["strokes_small"])
+        return load_strokes(tmp_path)
 
     return load
 
@@ -134,7 +133,7 @@ def test_damaged_files_are_named(small, data, says):
         small({NAME: data})
 
 
-def test_missing_and_unknown_sets(tmp_path):
+def test_missing_sets(tmp_path):
     with pytest.raises(OmniglotUnavailable, match=r"no usable strokes_background_small1") as error:
         load_strokes(tmp_path)
     searched, where, todo = str(error.value).splitlines()[1:]
@@ -146,7 +145,3 @@ def test_missing_and_unknown_sets(tmp_path):
         "their folder as root or in OMNIGLOT_ROOT, or use generated alphabets that need no strokes "
         "(style=splines)."
     )
-    with pytest.raises(
-        ArgumentError, match=r"sets=strokes_evaluation: .*strokes_background_small1"
-    ):
-        load_strokes(sets=["strokes_evaluation"])
