@@ -56,26 +56,20 @@ class Warp:
         parts = [warp.displacement for warp in (self, first) if warp.displacement is not None]
         return Warp(matrix, sum(parts[1:], parts[0]) if parts else None)
 
-    def after_rot90(self, quarter_turns: Tensor) -> Warp:
-        """A rotation by ``quarter_turns`` × 90°, int64 ``(n,)``, then this."""
+    def after_symmetry(self, quarter_turns: Tensor, flipped: Tensor) -> Warp:
+        """A flip where ``flipped``, then a rotation by ``quarter_turns`` × 90°, then this.
+
+        ``quarter_turns`` is int64 ``(n,)``; ``flipped``, which exchanges left and right, bool.
+        """
         cos = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarter_turns]
         sin = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarter_turns]
-        return self.after(_linear(cos, -sin, sin, cos))
-
-    def after_hflip(self, flipped: Tensor) -> Warp:
-        """A horizontal flip where ``flipped``, bool ``(n,)``, then this."""
         sign = torch.where(flipped, -1.0, 1.0)
-        zero, one = torch.zeros_like(sign), torch.ones_like(sign)
-        return self.after(_linear(sign, zero, zero, one))
+        return self.after(Warp(F.pad(_matrices(sign * cos, -sin, sign * sin, cos), (0, 1))))
 
 
 def _matrices(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
     """``((a, b), (c, d))`` of each image, ``(n, 2, 2)``; entries are ``(n,)``."""
     return torch.stack([a, b, c, d], -1).unflatten(-1, (2, 2))
-
-
-def _linear(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Warp:
-    return Warp(F.pad(_matrices(a, b, c, d), (0, 1)))
 
 
 @dataclass(frozen=True)

@@ -303,16 +303,15 @@ class EpisodeSampler(Dataset[BatchSpec]):
 
     def _alphabet_warp(self, rng: torch.Generator) -> Warp | None:
         """One warp per alphabet, or None."""
-        n = self.n_alphabets
-        quarter_turns = torch.randint(4, (n,), generator=rng)
-        flipped = torch.rand(n, generator=rng) < 0.5 if self.random_hflip else None
-        if self.alphabet_augmentation is None and not self.random_rot90 and flipped is None:
+        n, augmentation = self.n_alphabets, self.alphabet_augmentation
+        quarter_turns = torch.randint(4, (n,), generator=rng) * self.random_rot90
+        flipped = torch.zeros(n, dtype=torch.bool)
+        if self.random_hflip:
+            flipped = torch.rand(n, generator=rng) < 0.5
+        if augmentation is None and not self.random_rot90 and not self.random_hflip:
             return None
-        augmentation = self.alphabet_augmentation
         warp = Warp.identity(n) if augmentation is None else augmentation.draw(n, rng)
-        if self.random_rot90:
-            warp = warp.after_rot90(quarter_turns)
-        return warp if flipped is None else warp.after_hflip(flipped)
+        return warp.after_symmetry(quarter_turns, flipped)
 
 
 class ResumableSampler(DistributedSampler[int]):

@@ -22,6 +22,8 @@ from siamese_oneshot.data.episodes import sample_alphabet_batch
 from siamese_oneshot.data.samplers import EpisodeSampler, generator_for
 from siamese_oneshot.utils.errors import ArgumentError
 
+NO = torch.tensor(False)
+
 
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
@@ -207,7 +209,7 @@ def test_elastic_field_is_smooth_and_as_strong_as_asked():
 def test_rot90_is_torch_rot90(quarters):
     images = noise(2, 9)
     still = Warp(torch.eye(2, 3).repeat(2, 1, 1))
-    turned = apply_warp(images, still.after_rot90(torch.tensor([quarters, 0])))
+    turned = apply_warp(images, still.after_symmetry(torch.tensor([quarters, 0]), NO))
     expected = torch.rot90(images[:1], -quarters, (2, 3))  # clockwise
     torch.testing.assert_close(turned[:1], expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(turned[1:], images[1:], atol=1e-4, rtol=0)
@@ -218,7 +220,7 @@ def test_flip_then_rotation_then_the_rest():
     warp = Augmentation(probability=1.0).draw(6, seeded(7))
     which = torch.tensor([True, False, True, False, True, False])
     quarters = torch.tensor([0, 1, 2, 3, 1, 3])
-    once = apply_warp(images, warp.after_rot90(quarters).after_hflip(which))
+    once = apply_warp(images, warp.after_symmetry(quarters, which))
     shown = torch.where(which[:, None, None, None], images.flip(-1), images)
     turns = zip(shown, quarters.tolist(), strict=True)
     turned = torch.stack([torch.rot90(image, -quarter, (1, 2)) for image, quarter in turns])
@@ -328,7 +330,7 @@ def test_without_composites_nothing_is_joined_and_nothing_drawn_for_it(dataset):
     for number in range(20):
         spec, rng = stream[number], generator_for(0, 2, number)
         indices = sample_alphabet_batch(class_index, 3, 4, 2, rng)
-        turned = Warp.identity(3).after_rot90(torch.randint(4, (3,), generator=rng)).matrix
+        turned = Warp.identity(3).after_symmetry(torch.randint(4, (3,), generator=rng), NO).matrix
         assert spec.composite is None
         assert torch.equal(spec.indices, indices)
         assert torch.equal(spec.warp.matrix, turned[:, None, None].expand_as(spec.warp.matrix))
