@@ -156,7 +156,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, dirpath: str, every_n_minutes: float = 10.0) -> None:
-        self.path = Path(dirpath) / "last.ckpt"
+        self.dirpath = dirpath
         self.every_n_minutes = check.number("every_n_minutes", every_n_minutes, 0)
         self._step, self._time = 0, 0.0  # of the last checkpoint
 
@@ -179,7 +179,7 @@ class LastCheckpoint(Checkpoint):
             for logger in trainer.loggers:
                 if isinstance(logger, ResumableCSVLogger):
                     logger.sync()
-            trainer.save_checkpoint(self.path, weights_only=False)
+            trainer.save_checkpoint(Path(self.dirpath, "last.ckpt"), weights_only=False)
             self._step, self._time = trainer.global_step, time.monotonic()
 
 

@@ -33,7 +33,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from siamese_oneshot.callbacks.checkpoints import (
     AtomicCheckpointIO,
-    LastCheckpoint,
     best_checkpoint,
     checkpoint_exists,
     read_checkpoint,
@@ -160,9 +159,10 @@ class TrainingRun:
             self.exact_resume,
             *[instantiate(node) for node in cfg.callbacks.values() if node is not None],
         ]
-        for path in [folder / "csv", *map(_checkpoint_folder, self.callbacks)]:
-            if path is not None and is_first_process():
-                check_writable(path)
+        written = (getattr(callback, "dirpath", None) for callback in self.callbacks)
+        if is_first_process():
+            for path in [folder / "csv", *filter(None, written)]:
+                check_writable(Path(path))
         self.checkpoint = checkpoint_to_resume(cfg.resume, folder)
         if self.checkpoint is None and cfg.init_from is not None:
             self.module.metadata["init_from"] = begin_from(cfg.init_from, self.module, self.data)
@@ -499,14 +499,6 @@ class TrainingRun:
             self._is_written = True
         except OSError as problem:
             log.warning("The result cannot be written: %s", problem)
-
-
-def _checkpoint_folder(callback: Callback) -> Path | None:
-    """Where a callback writes checkpoints, if it does and that is known."""
-    if isinstance(callback, LastCheckpoint):
-        return callback.path.parent
-    dirpath = getattr(callback, "dirpath", None)
-    return None if dirpath is None else Path(dirpath)
 
 
 def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> dict[str, Any]:
