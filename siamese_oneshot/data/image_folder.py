@@ -184,29 +184,25 @@ def _cached_strokes(
     def build() -> dict[str, NDArray[Any]]:
         if len(files) > MANY:
             log.info("%s: reading %s images", printable(base), f"{len(files):,}")
-        read = read_many(files)
-        strokes = [image.normalized.strokes for image in read if isinstance(image, ImageInput)]
-        texts = [None if isinstance(image, ImageError) else image.notes for image in read]
+        read, _ = _read(files)
+        strokes = [image.normalized.strokes for image in read.values()]
         packed = cache.pack(np.stack(strokes) > 0) if strokes else np.zeros((0, 1), np.uint8)
+        texts = [read[file].notes if file in read else None for file in files]
         return {"strokes": packed, "notes": np.frombuffer(json.dumps(texts).encode(), np.uint8)}
 
     arrays = cache.load_or_build(
         cache_file(base), {"files": listing, "code": _reading_code()}, build
     )
-    texts = dict(zip(files, json.loads(arrays["notes"].tobytes()), strict=True))
+    texts = zip(files, json.loads(arrays["notes"].tobytes()), strict=True)
+    notes = {file: found for file, found in texts if found is not None}
+    strokes = dict(zip(notes, cache.unpack(arrays["strokes"], SIDE).numpy(), strict=True))
     # The reason may be gone, such as too little memory.
-    unread = [file for file, found in texts.items() if found is None]
-    again, errors = _read(unread)
-    cached = iter(cache.unpack(arrays["strokes"], SIDE).numpy())
-    images, notes = {}, []
-    for file, found in texts.items():
-        if found is not None:
-            images[file] = next(cached)
-        elif file in again:
-            images[file] = again[file].normalized.strokes
-            found = again[file].notes
-        notes += [ImageError(file.relative_to(base), note) for note in found or ()]
-    return images, errors, notes
+    again, errors = _read([file for file in files if file not in notes])
+    notes |= {file: image.notes for file, image in again.items()}
+    strokes |= {file: image.normalized.strokes for file, image in again.items()}
+    images = {file: strokes[file] for file in files if file in strokes}
+    unread = [ImageError(file.relative_to(base), note) for file in images for note in notes[file]]
+    return images, errors, unread
 
 
 def cache_file(folder: Path) -> Path:

@@ -72,7 +72,13 @@ def load_source(
         return LoadedData(dataset, None, () if dataset.source == "omniglot" else (warning,))
     check.choice("source", source, SOURCES)
     if source == "folder":
-        return _folder(root, on_error)
+        if root is None:
+            raise ArgumentError("root", None, "the folder of your images")
+        folder = load_folder(root, on_error)
+        warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
+        if skipped := folder.skipped:
+            warnings.append(f"{len(skipped):,} skipped in {root}: {some_of(skipped, _MAX_NAMED)}")
+        return LoadedData(folder.dataset, None, tuple(warnings))
     warning = f"generated alphabets, not Omniglot: {_NOT_COMPARABLE}"
     if source == "omniglot":
         try:
@@ -84,16 +90,6 @@ def load_source(
         warning = f"OMNIGLOT IS NOT AVAILABLE: generated alphabets are used; {_NOT_COMPARABLE}"
         log.warning("%s", warning)
     return LoadedData(load_alphabets(synthetic, root=root), None, (warning,))
-
-
-def _folder(root: str | None, on_error: OnError) -> LoadedData:
-    if root is None:
-        raise ArgumentError("root", None, "the folder of your images")
-    folder = load_folder(root, on_error)
-    warnings = [f"images of {root}, not Omniglot: {_NOT_COMPARABLE}"]
-    if skipped := folder.skipped:
-        warnings.append(f"{len(skipped):,} skipped in {root}: {some_of(skipped, _MAX_NAMED)}")
-    return LoadedData(folder.dataset, None, tuple(warnings))
 
 
 def mix_in_synthetic(

@@ -189,10 +189,8 @@ def make_test_tasks(
     dataset: CharacterDataset, split: Split, runs: Episodes | None, config: EvalConfig
 ) -> EvalTasks:
     """Lake's runs where they are test data, the standard test lists, and registered protocols."""
-    test, all_drawers = (
-        ClassIndex(dataset, split.test),
-        ClassIndex(dataset, split.test_all_drawers),
-    )
+    test = ClassIndex(dataset, split.test)
+    all_drawers = ClassIndex(dataset, split.test_all_drawers)
     way, seed = config.way, config.seed
     twenty, omniglot = way == 20, dataset.source == "omniglot"
     tasks = []
@@ -294,9 +292,7 @@ def first_episodes(task: EpisodeTask, limit: int | None) -> EpisodeTask:
     return replace(
         task,
         protocol=f"{task.protocol}; the first {limit:,} of {len(episodes):,} episodes",
-        episodes=Episodes(
-            episodes.queries[:limit], episodes.supports[:limit], episodes.answers[:limit]
-        ),
+        episodes=Episodes(*(part[:limit] for part in vars(episodes).values())),
     )
 
 
