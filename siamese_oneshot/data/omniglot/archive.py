@@ -175,7 +175,8 @@ def decode_runs(
     """Lake's runs, int64 ``(3, 20, 20)``, which are three tables with a row for each run.
 
     They hold the images item01 … item20, the images class01 … class20, and for each item the column
-    of the class that it shows. Each image is found by its pixels in ``evaluation``, uint8 ``(n, 1379)``, the bit-packed set.
+    of the class that it shows. Each image is found by its pixels in ``evaluation``, uint8
+    ``(n, 1379)``, the bit-packed set.
     """
     indices = {
         row.tobytes(): index for index, row in enumerate(evaluation, edition.background.count)
