@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from generated import made_up_templates
 from PIL import Image, ImageDraw
 
 from siamese_oneshot.data import recombined, sources
-from siamese_oneshot.data.omniglot import OmniglotUnavailable
+from siamese_oneshot.data.omniglot import LoadedData, OmniglotUnavailable
 from siamese_oneshot.data.sources import load_source, mix_in_synthetic
 from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.utils.errors import ArgumentError, UserError
@@ -35,7 +34,7 @@ def test_omniglot_comes_with_its_runs_and_without_a_warning(dataset, monkeypatch
 
     def load_omniglot(root, download):
         calls.append((root, download))
-        return SimpleNamespace(dataset=dataset, runs=runs)
+        return LoadedData(dataset, runs)
 
     monkeypatch.setattr(sources, "load_omniglot", load_omniglot)
     loaded = load("omniglot", root="here", download=False, on_missing="synthetic")
