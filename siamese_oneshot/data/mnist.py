@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,11 @@ def load_mnist(root: str | Path | None = None) -> CharacterDataset:
         MnistFaulty: If a file is damaged.
     """
     places = search_places(root, ROOT_VARIABLE, "mnist", cache_home())
-    for place in places:
-        for subfolder in _SUBFOLDERS:
-            for name in _FILES:
-                images, labels = (_file(place.path / subfolder, name, kind) for kind in _KINDS)
-                if images is not None and labels is not None:
-                    return _dataset_of(_idx(images, "images"), _idx(labels, "labels"), labels)
-    searched = "\n".join(f"  {place.name} ({place.path})" for place in places)
+    for place, subfolder, name in product(places.values(), _SUBFOLDERS, _FILES):
+        images, labels = (_file(place / subfolder, name, kind) for kind in _KINDS)
+        if images is not None and labels is not None:
+            return _dataset_of(_idx(images, "images"), _idx(labels, "labels"), labels)
+    searched = "\n".join(f"  {name} ({place})" for name, place in places.items())
     raise MnistUnavailable(
         f"MNIST is not available. Searched in\n{searched}\nWhat to do: put "
         "t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz into ./data/mnist, or name their "

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese_oneshot.data.cache import pack
 from siamese_oneshot.data.omniglot.edition import SIDE, WAY, Edition, ImageSet
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import some_of
@@ -98,8 +97,8 @@ def holds_runs(folder: Path) -> bool:
     return (folder / "run01").is_dir()
 
 
-def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
-    """One image: bool (105, 105), True for foreground (black)."""
+def decode_image(archive: Archive, name: str) -> NDArray[np.uint8]:
+    """One image, bit-packed: uint8 (1379,), 1 for foreground (black)."""
     data = archive.read(name)
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
@@ -111,10 +110,9 @@ def decode_image(archive: Archive, name: str) -> NDArray[np.bool_]:
         raise OmniglotFaulty(f"{name} claims far more pixels than {SIDE}×{SIDE}") from fault
     except (OSError, SyntaxError, ValueError) as fault:
         raise OmniglotFaulty(f"{name} is not an intact PNG image ({fault})") from fault
-    black: NDArray[np.bool_] = gray == 0
-    if not (black | (gray == 255)).all():
+    if not ((gray == 0) | (gray == 255)).all():
         raise OmniglotFaulty(f"{name} has gray pixels; every one must be black or white")
-    return black
+    return np.packbits(gray == 0)
 
 
 def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
@@ -126,12 +124,12 @@ def decode_set(archive: Archive, expected: ImageSet) -> NDArray[np.uint8]:
     rows, faults = [], []
     for name in member_names(archive, expected):
         try:
-            rows.append(pack(decode_image(archive, name)[None]))
+            rows.append(decode_image(archive, name))
         except OmniglotFaulty as fault:
             faults.append(str(fault))
     if faults:
         raise OmniglotFaulty(some_of(faults, _MAX_NAMED))
-    packed = np.concatenate(rows)
+    packed = np.stack(rows)
     digest = sha256(packed)
     if digest != expected.digest:
         raise OmniglotFaulty(
@@ -198,7 +196,7 @@ def decode_runs(
         for row, kind in enumerate(("test/item", "training/class")):
             for column in range(WAY):
                 name = member(f"{folder}/{kind}{column + 1:02d}.png")
-                bits = pack(decode_image(archive, name)[None]).tobytes()
+                bits = decode_image(archive, name).tobytes()
                 if bits not in indices:
                     raise OmniglotFaulty(f"{name} is no image of the evaluation set")
                 out[row, run, column] = indices[bits]

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ def load_omniglot(
     """
     home = cache.cache_home(cache_dir)
     search = Search(root, home, download)
-    place = search.places[0].path
+    place, *_ = search.places.values()
     if root is not None and not all(candidates(place, part) for part in PARTS[:2]):
         message = (
             f"{_missing(place, PARTS)} ({place})\nPut images_background, images_evaluation and "
@@ -134,29 +134,22 @@ def load_omniglot(
     return LoadedData(dataset, Episodes(queries.flatten(), each_query, answers.flatten()))
 
 
-class Place(NamedTuple):
-    """A folder to search, and its name in messages."""
-
-    path: Path
-    name: str
-
-
 def search_places(
     root: str | Path | None, root_variable: str, data_set: str, home: Path
-) -> list[Place]:
-    """Folders to search, in order: ``root`` alone or, if it is None, several.
+) -> dict[str, Path]:
+    """Folders to search, in order, by their names in messages: ``root`` alone or, if None, several.
 
     These are the folder in the environment variable ``root_variable`` and those named ``data_set``
     in ./data, ../shared and the cache's folder ``home``.
     """
     if root is not None:
-        return [Place(Path(root).expanduser().absolute(), "root")]
-    places = []
+        return {"root": Path(root).expanduser().absolute()}
+    places = {}
     if named := os.environ.get(root_variable):
-        places.append(Place(Path(named).expanduser().absolute(), f"${root_variable}"))
+        places[f"${root_variable}"] = Path(named).expanduser().absolute()
     for relative in (f"./data/{data_set}", f"../shared/{data_set}"):
-        places.append(Place(Path(os.path.abspath(relative)), relative))
-    return [*places, Place(home / data_set, "the user cache")]
+        places[relative] = Path(os.path.abspath(relative))
+    return {**places, "the user cache": home / data_set}
 
 
 def candidates(folder: Path, part: str) -> list[Path]:
@@ -200,7 +193,7 @@ class Search:
 
     def decode(self) -> dict[str, cache.Array]:
         """The three arrays of the cache: both image sets and the runs."""
-        for path, name in self.places:
+        for name, path in self.places.items():
             if name == f"${ROOT_VARIABLE}" and (lacking := _missing(path, PARTS)):
                 log.warning("%s=%s: %s; trying the next location", name, path, lacking)
         background = self.part(PARTS[0], lambda a: decode_set(a, EDITION.background))
@@ -214,7 +207,7 @@ class Search:
         Raises:
             OmniglotUnavailable, OmniglotFaulty: Without one; the message lists every place.
         """
-        folders = [place.path for place in self.places]
+        folders = [*self.places.values()]
         if self.root and part == "all_runs":  # only the images must be the root's
             folders.append(self.downloads)
         for folder in folders:
@@ -238,13 +231,13 @@ class Search:
 
     def _error(self, part: str, download_status: str) -> OmniglotFaulty | OmniglotUnavailable:
         """Faulty if the user has files of any part; else unavailable."""
-        own = [place.path for place in self.places if place.path != self.downloads]
+        own = [path for path in self.places.values() if path != self.downloads]
         anything = any(candidates(path, name) for path in own for name in self.parts)
         kind = OmniglotFaulty if anything else OmniglotUnavailable
         lines = [f"Omniglot is not available: no usable {part}.zip or {part}/. Searched in"]
         if not self.root and not os.environ.get(ROOT_VARIABLE):
             lines.append(f"  ${ROOT_VARIABLE}: not set")
-        for path, name in self.places:
+        for name, path in self.places.items():
             lines.append(f"  {name} ({path}): {_missing(path, self.parts) or 'see below'}")
         lines += [f"  not usable: {fault}" for fault in self.faults]
         where = f"{REPOSITORY}/tree/master/python"
