@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import time
@@ -56,10 +55,12 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
         OSError: If it cannot be written, for instance because the disk is full. Both files are then
             unchanged.
     """
-    content = io.BytesIO()  # of a file that cannot be written to, PyTorch would hide the error
-    torch.save(checkpoint, content)
     with atomic_write(path, keep=previous(path)) as file:
-        file.write(content.getbuffer())
+        recorder = _ErrorRecorder(file)
+        try:
+            torch.save(checkpoint, recorder)  # type: ignore[arg-type]
+        except RuntimeError as problem:  # PyTorch hides the file's own error
+            raise (recorder.error or problem) from problem
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -99,6 +100,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         except OSError as problem:
             log.warning("%s cannot be renamed to %s: %s", older, path.name, problem)
     return checkpoint
+
+
+class _ErrorRecorder:
+    """A file for `torch.save` that keeps the error of a failed write."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return int(self.file.write(data))
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 class BestCheckpoint(ModelCheckpoint):
