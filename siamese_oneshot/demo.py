@@ -28,8 +28,9 @@ from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.data.image_folder import class_name, load_supports
 from siamese_oneshot.data.image_input import ImageInput, read_input
 from siamese_oneshot.onnx_export import page
+from siamese_oneshot.utils import check
 from siamese_oneshot.utils.entry_point import entry_point
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 _HOSTS = r"(127\.0\.0\.1|localhost|\[::1\])"  # no other name, whoever says that it is this machine
 _MAX_BYTES = 64 * 1024**2  # of a request
@@ -147,7 +148,11 @@ def application(demo: Demo) -> Application:
 
 async def serve(demo: Demo, port: int) -> None:
     """Serve the page on the loopback interface until the task is cancelled."""
-    sockets = bind_sockets(port, "127.0.0.1")
+    try:
+        sockets = bind_sockets(check.integer("port", port, 0, 65535), "127.0.0.1")
+    except OSError as error:
+        message = f"{error.strerror}: choose another --port, or 0 for any that is free"
+        raise ArgumentError("port", port, message=message) from error
     HTTPServer(application(demo), max_buffer_size=_MAX_BYTES).add_sockets(sockets)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     print(f"Open {url} in a browser; Ctrl-C ends it", flush=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +20,8 @@ from PIL import Image, ImageDraw
 
 from siamese_oneshot import OneShotClassifier
 from siamese_oneshot.data.image_input import read_input
-from siamese_oneshot.demo import Demo
+from siamese_oneshot.demo import Demo, serve
+from siamese_oneshot.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,15 @@ def url() -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().split()[1] + "/"
         process.terminate()
+
+
+def test_a_port_that_is_taken_or_none_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"port={taken}: .* choose another --port"):
+            asyncio.run(serve(None, taken))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="port=65536: it must be an integer from 0 to 65535"):
+        asyncio.run(serve(None, 65536))  # type: ignore[arg-type]
 
 
 def drawing(name: str, shift: int = 0) -> str:
