@@ -4,8 +4,8 @@ The stroke files hold eight background alphabets by 20 people each. A new charac
 them. Some of its strokes are exchanged for strokes of other characters, some are left out, joined
 to others or cut and continued; one character in seven keeps its own. All strokes that one drawing
 is made of are of one drawer's number, so that drawings of a character differ as people do; that is
-one person within an alphabet, perhaps two where strokes of two alphabets are mixed. Whole
-alphabets are mirrored, stretched and slanted. Places are complex numbers: x to the right plus i
+one person within an alphabet, perhaps two where strokes of two alphabets are mixed. Half of
+the alphabets are mirrored. Places are complex numbers: x to the right plus i
 times y down, in pixels of 105.
 """
 
@@ -130,8 +130,6 @@ class Recombiner:
         self.exchanged = rng.uniform(0.15, 0.7)
         self.joined = rng.uniform(0.3, 0.9)
         self.mirrored = rng.random() < 0.5
-        self.stretch = np.exp(rng.normal(0, 0.18, 2))
-        self.slant = rng.normal(0, 0.12)
 
     def _any(self) -> Template:
         return self.pool[self.rng.integers(len(self.pool))]
@@ -167,13 +165,9 @@ class Recombiner:
         return self._set(np.stack(lines), base)
 
     def _set(self, lines: Array, base: Template) -> Array:
-        """Mirrored, stretched, slanted and of a usual size, where each person wrote ``base``."""
-        rng, sign = self.rng, -1 if self.mirrored else 1
-        lines = (
-            sign * self.stretch[0] * lines.real
-            + self.slant * lines.imag
-            + 1j * self.stretch[1] * lines.imag
-        )
+        """Mirrored or not, of a usual size, where each person wrote ``base``."""
+        rng = self.rng
+        lines = -lines.conj() if self.mirrored else lines
         low, high = _box(lines.swapaxes(0, 1))
         half = (high - low) / 2
         side = np.maximum(half.real, half.imag)
