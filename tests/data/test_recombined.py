@@ -114,7 +114,7 @@ def test_one_drawing_is_by_one_person(real):
     for _ in range(20):
         lines = script.character()  # (strokes, people, points)
         np.testing.assert_array_equal(lines[:, 5], lines[:, 6])
-        assert len(np.unique(lines[0, :, 0])) > 8
+        assert len(np.unique(lines[0, :, 0])) > 6  # one of the 26 has 7 hands
 
 
 @pytest.mark.omniglot
@@ -135,7 +135,7 @@ def test_most_characters_are_new(real, monkeypatch):
 
 @pytest.mark.omniglot
 def test_the_config_decides_and_the_number_of_alphabets_does_not(drawn):
-    check_the_config_decides(FEW, drawn, "d6265cb819fc228b")
+    check_the_config_decides(FEW, drawn, "51a4d0728808624d")
     latin = draw_alphabets(replace(FEW, stroke_alphabets=("Latin",)))
     assert not torch.equal(latin.pixels[0], drawn.pixels[0])
 
