@@ -36,9 +36,8 @@ def jobs_table(sweep: Sweep) -> Table:
         scores = [run.scores.get(name) for run in runs]
         texts = [score.percent if score is not None else "-" for score in scores]
         columns[f">{shorten(title, 60)} %"] = texts
-    unit, size = (
-        ("min", 60) if max((run.seconds or 0 for run in runs), default=0) >= 600 else ("s", 1)
-    )
+    long = any((run.seconds or 0) >= 600 for run in runs)
+    unit, size = ("min", 60) if long else ("s", 1)
     times = ["-" if run.seconds is None else f"{run.seconds / size:.1f}" for run in runs]
     columns[f">training, {unit}"] = times
     if len({run.data for run in sweep.runs if run.data is not None}) > 1:

@@ -196,13 +196,11 @@ def _about_paper(data: DataInfo | None, own_low: float, own_high: float) -> str:
     paper = reference(MAIN_PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
     overlap = own_low <= high and low <= own_high
-    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes; it "
-    text += (
-        "overlaps ours, so the difference may"
-        if overlap
-        else "does not overlap ours: it can hardly"
+    how = (
+        "overlaps ours, so the difference may" if overlap else "lies apart from ours: it can hardly"
     )
-    text += " be chance."
+    text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes; it {how} "
+    text += "be chance."
     if data is not None and data.split != paper.split:
         own = f"{data.trained_on or 'unknown data'} (split {data.split})"
         text += f" The paper trained on {paper.trained_on}, this run on {own}."

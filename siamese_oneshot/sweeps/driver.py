@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -173,12 +173,14 @@ class SweepDriver(Sweeper):
         try:
             with self._watched(jobs), self._until_saved(jobs):
                 answers = self.launcher.launch(lines, initial_job_idx=jobs[0].number)
-        except Exception as error:  # a worker's process is gone, and which is not known
+        except BaseException as error:  # Ctrl-C, or a worker's process is gone: which is not known
+            stopped = isinstance(error, KeyboardInterrupt)
+            for job in jobs if stopped or len(jobs) > 1 else ():
+                job.excuse(self.folder / job.name)
+            if not isinstance(error, Exception):
+                raise
             self._loss = f"{type(error).__name__}: {error}"
             log.warning("the launcher lost jobs: %s", self._loss)
-            if len(jobs) > 1:
-                for job in jobs:
-                    job.excuse(self.folder / job.name)
             return False
         for job, answer in zip(jobs, answers, strict=True):
             self._settle(job, answer)
@@ -215,30 +217,27 @@ class SweepDriver(Sweeper):
 
     @contextmanager
     def _until_saved(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """End after Ctrl-C or SIGTERM when the jobs have saved: joblib would kill them.
-
-        A second one ends them at once.
-        """
-        signals = (signal.SIGINT, signal.SIGTERM)
-        ours = [one for one in signals if signal.getsignal(one) == raise_stopped]
+        """After Ctrl-C or SIGTERM, end when joblib's jobs have saved; after a second, at once."""
 
         def stop(signum: int, frame: FrameType | None) -> None:
-            for one in ours:
-                signal.signal(one, raise_stopped)
+            answer(raise_stopped)
             for worker in multiprocessing.active_children():
-                worker.terminate()  # the terminal may not have told them
+                worker.terminate()  # the terminal may not have told them; joblib would kill them
             for job in jobs:
                 await_orphan(self.folder / job.name)
             raise_stopped(signum, frame)
 
-        if "n_jobs" in self.config.hydra.launcher:  # joblib's
-            for one in ours:
-                signal.signal(one, stop)
+        def answer(handler: Callable[[int, FrameType | None], None]) -> None:
+            for signum in (signal.SIGINT, signal.SIGTERM) if joblib else ():
+                if signal.getsignal(signum) in (stop, raise_stopped):
+                    signal.signal(signum, handler)
+
+        joblib = "n_jobs" in self.config.hydra.launcher
+        answer(stop)
         try:
             yield
         finally:
-            for one in ours:
-                signal.signal(one, raise_stopped)
+            answer(raise_stopped)
 
     def _settle(self, job: Job, answer: JobReturn) -> None:
         """Record and log how a job ended."""

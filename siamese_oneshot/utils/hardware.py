@@ -162,22 +162,22 @@ def in_processes(
         in_threads(work, items)
         begun(len(items))
         return
-    # The numbers of the items, each of which one process reads: at most 1024 in a pipe, which needs
-    # no /dev/shm and holds them all, so that one stands for several of many items.
+    # The numbers of the items, each of which one process reads. A pipe needs no /dev/shm; what it
+    # has no room for, beyond some 16,000, is done at the end.
     done, here = shared_empty((len(items),), torch.bool).zero_(), os.getpid()
-    (left, written), step = os.pipe(), math.ceil(len(items) / 1024)
-    os.write(written, array("i", range(0, len(items), step)).tobytes())
+    left, written = os.pipe()
+    os.set_blocking(written, False)
+    os.write(written, array("i", range(len(items))).tobytes())
     os.close(written)
 
     def take_turns(begun: Callable[[int], object] | None = None) -> None:
         torch.set_num_threads(1)
         while here in (os.getpid(), os.getppid()) and (number := os.read(left, 4)):
-            first = int.from_bytes(number, sys.byteorder)
-            for item in range(first, min(first + step, len(items))):
-                if begun is not None:
-                    begun(item + 1)
-                work(items[item])
-                done[item] = True
+            item = int.from_bytes(number, sys.byteorder)
+            if begun is not None:
+                begun(item + 1)
+            work(items[item])
+            done[item] = True
 
     helpers: list[int] = []
     try:

@@ -321,3 +321,18 @@ def test_complete_jobs_are_logged_while_others_run(bench, monkeypatch) -> None:
         *(f"job {seed}: finished, validation 50.00%" for seed in (0, 1)),
     ]
     assert sum(text.startswith("jobs left: 1,") for text in messages) == 1
+
+
+def test_jobs_that_no_process_took_are_not_lost_with_their_sweep(bench) -> None:
+    """A launcher with a queue is handed all jobs; only the first one begins before each Ctrl-C."""
+
+    def stop(cfg, folder):
+        raise KeyboardInterrupt
+
+    bench.act = stop
+    for _ in range(4):
+        assert bench.run(*TWO, "hydra.sweeper.parallel=2") == 130
+    assert set(bench.begun) == {"0_seed=0"}
+    bench.act = lambda cfg, folder: None
+    bench.run(*TWO, "hydra.sweeper.parallel=2")
+    assert bench.finished["1_seed=1"] == 1

@@ -338,7 +338,7 @@ def test_a_process_leaves_ctrl_c_to_the_one_that_forked_it(
 
 
 @on_linux
-@pytest.mark.parametrize("n", [0, 1024, 1025, 5000])
+@pytest.mark.parametrize("n", [0, 2, 20_000])
 def test_many_items_are_each_done_once(three_threads: None, none_left: None, n: int) -> None:
     done, begun = shared_empty((n,), torch.int64).zero_(), list[int]()
     in_processes(lambda item: done[item : item + 1].add_(1), range(n), begun.append)
