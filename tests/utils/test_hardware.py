@@ -344,7 +344,7 @@ def test_many_items_are_each_done_once(three_threads: None, none_left: None, n: 
     in_processes(lambda item: done[item : item + 1].add_(1), range(n), begun.append)
     assert done.tolist() == [1] * n
     assert begun == sorted(begun)
-    assert 0 <= begun[-1] <= n
+    assert all(0 <= number <= n for number in begun)  # the others may do all
 
 
 @on_linux
