@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -63,6 +64,16 @@ def sync_command(messages: list[str]) -> list[str]:
     return ["wandb", "sync", *shlex.split(line.partition("wandb sync ")[2])]
 
 
+def _records(folder: Path) -> list[dict[str, Any]]:
+    """Of a run's file, which W&B's service may still be writing when a run has been finished."""
+    for _ in range(100):
+        records = [json.loads(line) for line in inspect(folder).splitlines()]
+        if any(record["type"] == "run" for record in records):
+            break
+        time.sleep(0.05)
+    return records
+
+
 class ReadBack:
     """One folder of a run.
 
@@ -84,7 +95,7 @@ class ReadBack:
         self.files: list[str] = []
         self.artifacts: list[dict[str, Any]] = []
         self.exit_code: int | None = None
-        for record in map(json.loads, inspect(folder).splitlines()):
+        for record in _records(folder):
             kind = record["type"]
             content = record.get(kind, {})
             if kind == "run":
