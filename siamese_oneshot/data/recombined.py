@@ -166,15 +166,14 @@ class Recombiner:
 
     def _set(self, lines: Array, base: Template) -> Array:
         """Mirrored or not, of a usual size, where each person wrote ``base``."""
-        rng = self.rng
         lines = -lines.conj() if self.mirrored else lines
         low, high = _box(lines.swapaxes(0, 1))
         half = (high - low) / 2
         side = np.maximum(half.real, half.imag)
-        scale = np.clip(30.5 * math.exp(rng.normal(0, 0.12)) / max(np.median(side), 5), 0.7, 1.35)
+        usual = 30.5 * math.exp(self.rng.normal(0, 0.12))
+        scale = np.clip(usual / max(np.median(side), 5), 0.7, 1.35)
         scale = np.minimum(scale, 47 / np.maximum(side, 1))
-        place = _middle(base)
-        place = (104 - place.real if self.mirrored else place.real) + 1j * place.imag
+        place = 104 - _middle(base).conj() if self.mirrored else _middle(base)
         room = half * scale + 3 * (1 + 1j)
         place = np.clip(place.real, room.real, 104 - room.real) + 1j * np.clip(
             place.imag, room.imag, 104 - room.imag

@@ -196,7 +196,8 @@ def _about_paper(data: DataInfo | None, own_low: float, own_high: float) -> str:
     paper = reference(MAIN_PROTOCOL, "koch2015")
     low, high = wilson(round(paper.value * (paper.n or 0) / 100), paper.n or 1)
     overlap = own_low <= high and low <= own_high
-    how = ("does not overlap ours: it can hardly", "overlaps ours, so the difference may")[overlap]
+    may, hardly = "overlaps ours, so the difference may", "does not overlap ours: it can hardly"
+    how = may if overlap else hardly
     text = f"95% interval of the paper's value: {_range(low, high)}, {paper.n} episodes; it {how} "
     text += "be chance."
     if data is not None and data.split != paper.split:

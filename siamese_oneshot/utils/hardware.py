@@ -25,8 +25,8 @@ from siamese_oneshot.utils.errors import ArgumentError
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 T = TypeVar("T")
 R = TypeVar("R")
-_IDLE = 60.0
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+_IDLE = 60.0  # seconds, after which a forked process that only waits is taken to hang
 
 
 def choose_accelerator(accelerator: str) -> str:

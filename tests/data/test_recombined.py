@@ -109,12 +109,12 @@ def test_templates_are_the_strokes_of_the_files_in_one_order(real):
 def test_one_drawing_is_by_one_person(real):
     as_the_next = [*range(5), 6, *range(6, 20)]  # person 5 writes as person 6 does
     script = recombined.Recombiner(
-        np.random.default_rng(1), [[c[as_the_next] for c in real["Latin"]]]
+        np.random.default_rng(0), [[c[as_the_next] for c in real["Latin"]]]
     )
     for _ in range(20):
         lines = script.character()  # (strokes, people, points)
         np.testing.assert_array_equal(lines[:, 5], lines[:, 6])
-        assert len(np.unique(lines[0, :, 0])) > 6  # one of the 26 has 7 hands
+        assert len(np.unique(lines[0, :, 0])) > 8
 
 
 @pytest.mark.omniglot
