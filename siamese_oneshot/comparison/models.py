@@ -68,13 +68,13 @@ def find_models(
 
 
 def combine(
-    models: Sequence[EvaluatedModel], tta_views: int = 1, ensemble: bool = False
+    models: Sequence[EvaluatedModel], tta: bool = False, ensemble: bool = False
 ) -> list[EvaluatedModel]:
     """Add test-time augmentation to the networks, and an ensemble of all networks.
 
     Args:
         models: As found by `find_models`.
-        tta_views: Views of each image for networks; 1 is no augmentation.
+        tta: Whether networks compare images with test-time augmentation.
         ensemble: Whether to append the mean of all networks' scores as one more model.
 
     Raises:
@@ -83,9 +83,9 @@ def combine(
     """
     augmented = []
     for model in models:
-        if tta_views > 1 and model.trained is not None:
-            scorer = TestTimeAugmentation(model.scorer, tta_views)
-            model = replace(model, name=f"{model.name}, {tta_views} views", scorer=scorer)
+        if tta and model.trained is not None:
+            scorer = TestTimeAugmentation(model.trained.network)
+            model = replace(model, name=f"{model.name} with TTA", scorer=scorer)
         augmented.append(model)
     if not ensemble:
         return augmented

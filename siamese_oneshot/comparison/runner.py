@@ -67,10 +67,10 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     """
     began = time.monotonic()
     names = list(cfg.models) if isinstance(cfg.models, ListConfig) else [str(cfg.models)]
-    tta_views = check.integer("tta_views", cfg.tta_views, 1)
+    tta = check.boolean("tta", cfg.tta)
     ensemble = check.boolean("ensemble", cfg.ensemble)
     baselines = {**BASELINES, **instantiate(cfg.baselines, _convert_="all")}
-    models = combine(find_models(names, cfg.trust, baselines), tta_views, ensemble)
+    models = combine(find_models(names, cfg.trust, baselines), tta, ensemble)
     accelerator = choose_accelerator(cfg.accelerator)
     compute = ComputeConfig(
         "cuda" if accelerator == "gpu" else accelerator,
@@ -87,7 +87,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
     log.info("reading the images")
     task_provider = _task_provider(cfg)
-    folder = _output_dir(cfg.output_dir, names, models, tta_views)
+    folder = _output_dir(cfg.output_dir, names, models, tta)
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     all_results: list[ModelResults] = []
@@ -231,7 +231,7 @@ def _folders(names: Sequence[str]) -> list[Path]:
 
 
 def _output_dir(
-    output_dir: str | None, names: Sequence[str], models: Sequence[EvaluatedModel], tta_views: int
+    output_dir: str | None, names: Sequence[str], models: Sequence[EvaluatedModel], tta: bool
 ) -> Path:
     """Inside the folder of a single run or sweep, else a folder of its own.
 
@@ -241,6 +241,6 @@ def _output_dir(
     if output_dir is not None:
         return Path(output_dir).expanduser().absolute()
     if len(names) == 1 and models[0].trained is not None and (folders := _folders(names)):
-        name = "evaluation" if tta_views == 1 else f"evaluation_{tta_views}_views"
+        name = "evaluation_tta" if tta else "evaluation"
         return folders[0].absolute() / name
     return new_folder(Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute())

@@ -1,58 +1,18 @@
-"""Scorers built from others: test-time augmentation and ensembles of networks."""
+"""Scorers built from others: ensembles of networks and test-time augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
-from siamese_oneshot.evaluation.embeddings import PairScorer, class_score
-from siamese_oneshot.utils import check
+from siamese_oneshot.data.augmentation import Warp, affine_matrix, apply_warp
 
-# Half as strong as the paper's augmentation in training.
-MILD = Augmentation(rotation=5.0, shear=0.15, scale=(0.9, 1.1), shift=1.0, probability=0.5)
-
-
-class TestTimeAugmentation(nn.Module):
-    """Test-time augmentation: the mean embedding of an image and of augmented views of it.
-
-    All images get the same views, so an embedding does not depend on the rest of the batch.
-
-    Args:
-        scorer: The network.
-        n_views: Views of each image, including the image itself.
-        augmentation: Distribution of the other views, without an elastic part.
-        seed: Seed of the draws.
-    """
-
-    __test__ = False  # not a test class, whatever pytest thinks of its name
-
-    def __init__(
-        self, scorer: PairScorer, n_views: int, augmentation: Augmentation = MILD, seed: int = 0
-    ) -> None:
-        super().__init__()
-        check.integer("n_views", n_views, 1)
-        self.scorer = scorer
-        drawn = augmentation.draw(n_views - 1, torch.Generator().manual_seed(seed))
-        self.matrix = nn.Buffer(drawn.matrix)
-
-    def embed(self, images: Tensor) -> Tensor:
-        """``(n, 1, size, size)`` → ``(n, d)``."""
-        total = self.scorer.embed(images).float()
-        for matrix in self.matrix:
-            warp = Warp(matrix.expand(len(images), 2, 3))
-            total = total + self.scorer.embed(apply_warp(images, warp)).float()
-        return total / (1 + len(self.matrix))
-
-    def score(self, one: Tensor, other: Tensor) -> Tensor:
-        """Embeddings, broadcast → similarities ``(…)``."""
-        return self.scorer.score(one, other)
-
-    def score_class(self, query: Tensor, supports: Tensor) -> Tensor:
-        """Embeddings ``(…, d)`` and ``(…, shot, d)`` of a class → similarities ``(…)``."""
-        return class_score(self.scorer)(query, supports)
+# Degrees by which the mirrored views are turned. Chosen on seven background alphabets among
+# turns of up to 45 degrees, mirrored images and quarter turns: docs/evaluate.md.
+TURNS = (112.0, -112.0)
 
 
 class Ensemble(nn.Module):
@@ -65,9 +25,14 @@ class Ensemble(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """``(n, 1, size, size)`` → the concatenated embeddings of all networks."""
-        parts = [network.embed(images).float() for network in self.networks]  # type: ignore[operator]
+        views = self._views(images)
+        parts = [net.embed(view) for net, view in zip(self.networks, views, strict=True)]  # type: ignore[operator]
         self.dims = [part.shape[-1] for part in parts]
         return torch.cat(parts, -1)
+
+    def _views(self, images: Tensor) -> Sequence[Tensor]:
+        """What each network sees."""
+        return [images] * len(self.networks)
 
     def score(self, one: Tensor, other: Tensor) -> Tensor:
         """Embeddings, broadcast → similarities ``(…)``."""
@@ -81,3 +46,35 @@ class Ensemble(nn.Module):
         parts = zip(one.split(self.dims, -1), other.split(self.dims, -1), strict=True)
         pairs = zip(self.networks, parts, strict=True)
         return torch.stack([getattr(net, method)(a, b) for net, (a, b) in pairs]).mean(0)
+
+    def row_scorer(self, table: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The mean of the networks' ``row_scorer``; None unless each has one."""
+        parts = zip(self.networks, table.split(self.dims, -1), strict=True)
+        scorers = [net.row_scorer(part) for net, part in parts]  # type: ignore[operator]
+        if None in scorers:
+            return None
+        return lambda first, second: torch.stack([one(first, second) for one in scorers]).mean(0)
+
+
+class TestTimeAugmentation(Ensemble):
+    """Test-time augmentation: a network's mean score of an image pair and of two views of it.
+
+    Both images of a view are mirrored and turned by the same angle, one of `TURNS`.
+
+    Args:
+        network: The network.
+    """
+
+    __test__ = False  # not a test class, whatever pytest thinks of its name
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__([network] * (1 + len(TURNS)))
+        theta, zeros = (
+            torch.tensor([math.radians(one) for one in TURNS]),
+            torch.zeros(len(TURNS), 2),
+        )
+        self.matrix = nn.Buffer(affine_matrix(theta, zeros, torch.tensor([[-1.0, 1.0]]), zeros))
+
+    def _views(self, images: Tensor) -> Sequence[Tensor]:
+        warps = [Warp(matrix.expand(len(images), 2, 3)) for matrix in self.matrix]
+        return [images, *(apply_warp(images, warp) for warp in warps)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
@@ -169,11 +169,11 @@ def middle_episode(results: EpisodeResults, correct: bool) -> int:
 
 @torch.no_grad()
 def attention_of(
-    network: nn.Module, embeddings: Embeddings, results: EpisodeResults, index: int
+    network: PairScorer, embeddings: Embeddings, results: EpisodeResults, index: int
 ) -> Tensor | None:
     """Where the query of an episode looks in each support, ``(way, s², s²)``, on the CPU.
 
-    Of several images of a class it is the first. None for networks without cross-attention.
+    Of several images of a class it is the first. None without cross-attention, and for ensembles.
     """
     attention = getattr(getattr(network, "similarity", None), "attention", None)
     if attention is None:

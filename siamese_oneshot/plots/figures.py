@@ -117,7 +117,7 @@ def evaluation_figures(all_results: Sequence[ModelResults], dataset: CharacterDa
     if trained is not None:
         assert model_results.embeddings is not None, "the primary model keeps its embeddings"
         index = middle_episode(runs, False)
-        attention = attention_of(trained.network, model_results.embeddings, runs, index)
+        attention = attention_of(model_results.model.scorer, model_results.embeddings, runs, index)
         if attention is not None:
             yield "attention", partial(draw_attention, dataset, runs, "test", index, attention)
         yield from _filters(trained.network)

@@ -11,6 +11,7 @@ import torch
 from eval_models import make_run
 
 from siamese_oneshot.comparison.models import BASELINES, combine, find_models
+from siamese_oneshot.evaluation.ensembling import TestTimeAugmentation
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -104,9 +105,9 @@ def test_what_is_not_there(
 
 
 def test_views_are_of_networks_only() -> None:
-    network, baseline = combine(find_models(["pretrained", "pixel-l2"]), tta_views=3)
-    assert (network.name, baseline.name) == ("pretrained, 3 views", "pixel 1-NN, L2")
-    assert len(network.scorer.matrix) == 2  # type: ignore[attr-defined, arg-type]
+    network, baseline = combine(find_models(["pretrained", "pixel-l2"]), tta=True)
+    assert (network.name, baseline.name) == ("pretrained with TTA", "pixel 1-NN, L2")
+    assert isinstance(network.scorer, TestTimeAugmentation)
     assert network.setting[0] == "pretrained"
     assert network.parameters == network.trained.parameters  # type: ignore[union-attr]
 

@@ -94,8 +94,8 @@ def test_a_packaged_network_writes_into_no_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     Path("dense").mkdir()
     models = find_models(["dense"])
-    assert _output_dir(None, ["dense"], models, 1).parent == tmp_path / "outputs" / "evaluate"
-    assert _output_dir(None, ["./dense"], models, 1) == tmp_path / "dense" / "evaluation"
+    assert _output_dir(None, ["dense"], models, False).parent == tmp_path / "outputs" / "evaluate"
+    assert _output_dir(None, ["./dense"], models, False) == tmp_path / "dense" / "evaluation"
     assert _folders(["dense", "chance", "./dense"]) == [Path("dense")]
 
 
@@ -110,10 +110,10 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     assert model.metadata["experiment"] == "tiny"
     assert len(model.predictions["koch_protocol"]["is_correct"]) == 2 * 5
     before = path.read_text()
-    run(monkeypatch, f"models={folder}", "plots=false", "tta_views=2")  # goes elsewhere
+    run(monkeypatch, f"models={folder}", "plots=false", "tta=true")  # goes elsewhere
     assert path.read_text() == before
-    other = read_evaluation(folder / "evaluation_2_views" / "evaluation.json")
-    assert [one.name for one in other.models] == ["run, 2 views"]
+    other = read_evaluation(folder / "evaluation_tta" / "evaluation.json")
+    assert [one.name for one in other.models] == ["run with TTA"]
 
 
 def test_validation_alphabets_that_were_learned_from_are_noted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -9,14 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from siamese_oneshot.data.augmentation import Augmentation, Warp, apply_warp
-from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
-from siamese_oneshot.evaluation.ensembling import MILD, Ensemble, TestTimeAugmentation
+from siamese_oneshot.evaluation.ensembling import Ensemble, TestTimeAugmentation
 from siamese_oneshot.models.encoders import ConvEncoder
 from siamese_oneshot.models.few_shot import SquaredEuclidean
 from siamese_oneshot.models.siamese import SiameseNetwork, build_network
-from siamese_oneshot.models.similarity import WeightedL1
-from siamese_oneshot.utils.errors import UserError
+from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
 
 
 def network(
@@ -26,33 +24,52 @@ def network(
     return build_network(encoder, similarity, "torch", seed).eval()  # type: ignore[arg-type]
 
 
+class Pixels(nn.Module):
+    def embed(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
+
+
 @pytest.fixture
 def images() -> Tensor:
     return torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(1)).round()
 
 
-def test_views_are_averaged(images: Tensor) -> None:
+@torch.no_grad()
+def test_the_scores_of_three_views_are_averaged(images: Tensor) -> None:
+    """Turned by right angles, whose pixels are exact, in place of 112 degrees."""
     net = network(0)
-    drawn = MILD.draw(2, torch.Generator().manual_seed(3)).matrix
-    copies = [images, *(apply_warp(images, Warp(one.expand(5, 2, 3))) for one in drawn)]
-    mean = torch.stack([net.embed(one) for one in copies]).mean(0)
-    assert torch.allclose(TestTimeAugmentation(net, 3, seed=3).embed(images), mean, atol=1e-6)
-    assert torch.equal(TestTimeAugmentation(net, 1).embed(images), net.embed(images))
-    with pytest.raises(UserError, match="n_views=0"):
-        TestTimeAugmentation(net, 0)
+    tta = TestTimeAugmentation(net)
+    right_angles = torch.tensor([[[0, 1, 0], [1, 0, 0]], [[0, -1, 0], [-1, 0, 0]]])
+    tta.matrix.copy_(right_angles)
+    embedded = tta.embed(images)
+    scores = tta.score(embedded[:, None], embedded[None])
+    each = []
+    for view in (images, images.mT, images.rot90(2, (2, 3)).mT):
+        vectors = net.embed(view)
+        each.append(net.score(vectors[:, None], vectors[None]))
+    assert torch.allclose(scores, sum(each) / 3, atol=1e-5)  # type: ignore[arg-type]
+    assert not torch.allclose(scores, each[0], atol=1e-3)
+
+
+def test_both_views_are_mirrored_and_turned() -> None:
+    """Where the right end of a level line goes: 112 degrees beyond the left end, each way."""
+    tta = TestTimeAugmentation(network(0))
+    x, y = -math.cos(math.radians(112)), math.sin(math.radians(112))
+    ends = torch.tensor([[x, -y], [x, y]])
+    assert torch.allclose(tta.matrix[:, :, 0], ends, atol=1e-6)
+    assert torch.allclose(torch.linalg.det(tta.matrix[:, :, :2]), torch.tensor(-1.0))
+    assert not tta.matrix[:, :, 2].any()
 
 
 def test_a_view_does_not_depend_on_its_neighbors(images: Tensor) -> None:
-    tta = TestTimeAugmentation(PixelNearestNeighbor("l2"), 4, Augmentation(probability=1.0))
-    ensemble = tta.embed(images)
-    assert not torch.allclose(ensemble, PixelNearestNeighbor("l2").embed(images))
+    tta = TestTimeAugmentation(network(0))
     single = torch.cat([tta.embed(one[None]) for one in images])
-    assert torch.allclose(ensemble, single, atol=1e-6)
+    assert torch.allclose(tta.embed(images), single, atol=1e-6)
 
 
 def test_views_stand_where_they_are_meant_in_coarse_arithmetic() -> None:
     images = torch.rand(4, 1, 105, 105, generator=torch.Generator().manual_seed(1)).round()
-    tta = TestTimeAugmentation(PixelNearestNeighbor("l2"), 2, Augmentation(probability=1.0))
+    tta = TestTimeAugmentation(Pixels())
     exact = tta.embed(images)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(tta.embed(images), exact)
@@ -73,7 +90,7 @@ def test_an_ensemble_scores_by_the_mean(images: Tensor) -> None:
 
 @torch.no_grad()
 def test_each_network_says_how_several_images_of_a_class_are_compared(images: Tensor) -> None:
-    """By its prototype, or by the mean score; a baseline by the mean score, too."""
+    """By its prototype, or by the mean score."""
     members = [network(0), network(1, similarity=SquaredEuclidean)]
     ensemble = Ensemble(members)
     embedded = ensemble.embed(images)
@@ -82,9 +99,21 @@ def test_each_network_says_how_several_images_of_a_class_are_compared(images: Te
     mean = members[0].score(query, supports).mean()
     query, supports = members[1].embed(images).split([1, 4])
     assert torch.allclose(scores, (mean + members[1].score(query[0], supports.mean(0))) / 2)
-    for scorer in (members[1], PixelNearestNeighbor("l2")):
-        tta = TestTimeAugmentation(scorer, 2)
-        query, supports = tta.embed(images).split([1, 4])
-        prototype, each = scorer.score(query, supports.mean(0)), scorer.score(query, supports)
-        expected = prototype if scorer is members[1] else each.mean()
-        assert torch.allclose(tta.score_class(query[0], supports), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tta", [False, True])
+def test_rows_of_a_table_score_as_their_embeddings(images: Tensor, tta: bool) -> None:
+    """By cross-attention, which has a way of its own for many comparisons."""
+    encoder = partial(ConvEncoder, 16, [4, 4], [3, 2], [2, 2], embedding_dim=8, local_dim=2)
+    similarity = partial(CrossAttention, global_dim=8, local_dim=2, logit_scale_init=0.1)
+    members = [build_network(encoder, similarity, "torch", seed).eval() for seed in (0, 1)]  # type: ignore[arg-type]
+    scorer = Ensemble([TestTimeAugmentation(one) if tta else one for one in members])
+    table = scorer.embed(images)
+    compare = scorer.row_scorer(table)
+    assert compare is not None
+    rows = torch.arange(5)
+    expected = scorer.score(table[:, None], table[None])
+    assert torch.allclose(compare(rows[None], rows[None])[0], expected, atol=1e-4)
+    mixed = Ensemble([members[0], network(0)])
+    assert mixed.row_scorer(mixed.embed(images)) is None  # WeightedL1 has none
