@@ -384,8 +384,8 @@ def _read(images: ImageSource | Sequence[ImageSource]) -> list[ImageInput]:
 
 
 def weights_digest(model: TrainedModel) -> str:
-    """A hash of the network's weights."""
-    digest = hashlib.sha256()
+    """A hash of the network's weights, and of test-time augmentation."""
+    digest = hashlib.sha256(b"tta" if model.network.tta else b"")
     for name, value in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)}".encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())

@@ -89,12 +89,10 @@ class Demo:
         from siamese_oneshot.plots.style import GREEN, ORANGE
 
         network = self.classifier.model.network
-        attend = getattr(getattr(network, "similarity", None), "attention", None)
-        if attend is None:
-            return None
         seen = self.classifier.network_input([query, *(self.supports[one][0] for one in names)])
         embedded = network.embed(seen[:, None].float() / 255)
-        looks = attend(embedded[0], embedded[1:])
+        if (looks := network.attention(embedded[0], embedded[1:])) is None:
+            return None
         shown = list(zip(seen[1:], looks, ("best", "second"), (GREEN, ORANGE), strict=False))
         return _url(partial(draw_looks(seen[0], shown).savefig, dpi=80))
 

@@ -41,6 +41,17 @@ _SHA512 = (
 _FILES = {"library": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
 
 
+class _Embedding(nn.Module):
+    """Embeddings ``(n, embedding_dim)``, or three of each with ``tta``, of images."""
+
+    def __init__(self, network: SiameseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.embed(images)
+
+
 class _Similarity(nn.Module):
     """Logits ``(q, s)`` of queries ``(q, embedding_dim)`` and supports ``(s, embedding_dim)``."""
 
@@ -87,7 +98,8 @@ def export_onnx(trained: TrainedModel, file: Path) -> Table:
     table = Table("", ["network", ">difference", ">PyTorch ms", ">onnxruntime ms", "file"])
     table.note = f"latency of one image, and of one query with {_SUPPORTS} supports"
     parts: list[tuple[str, str, nn.Module, nn.Module, dict[str, Tensor]]] = [
-        ("encoder", "embeddings", network.encoder, trained.network.encoder, {"images": images[:1]}),
+        ("encoder", "embeddings", _Embedding(network), _Embedding(trained.network),
+         {"images": images[:1]}),
         ("similarity", "logits", _Similarity(network), _Similarity(trained.network),
          {"queries": query, "supports": supports}),
     ]  # fmt: skip

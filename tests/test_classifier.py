@@ -35,7 +35,7 @@ class Pixels(nn.Module):
         super().__init__()
         self.encoder = SimpleNamespace(image_size=SIZE)
         self.scale = nn.Parameter(torch.tensor(scale))
-        self.embedded = 0
+        self.embedded, self.tta = 0, False
 
     def embed(self, images: Tensor) -> Tensor:
         assert images.shape[1:] == (1, SIZE, SIZE)

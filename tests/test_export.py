@@ -61,6 +61,22 @@ def evaluation(run: Path) -> Path:
     return run / "evaluation" / "evaluation.json"
 
 
+def test_a_network_is_exported_with_test_time_augmentation(
+    run: Path, tmp_path: Path, task_provider: TaskProvider
+) -> None:
+    export(run, tmp_path / "three.safetensors", tta=True)
+    trained = load_trained(tmp_path / "three.safetensors")
+    assert trained.network.tta
+    plain, three = (
+        measured(one, task_provider).models[0] for one in (run, tmp_path / "three.safetensors")
+    )
+    assert trained.threshold == three.threshold != plain.threshold
+    assert trained.reject_threshold == three.reject_threshold != plain.reject_threshold
+    assert [one["value"] for one in trained.card["scores"]] == [
+        one.value for one in three.scores if one.key in CORE
+    ]
+
+
 def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
     run: Path, tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

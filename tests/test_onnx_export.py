@@ -27,11 +27,12 @@ pytest.importorskip("onnxscript", reason='onnxscript is missing: pip install -e 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is missing")
 
 
-def tiny(name: str) -> TrainedModel:
+def tiny(name: str, tta: bool = False) -> TrainedModel:
     encoder: dict[str, Any] = {"image_size": 28, "filters": [4, 4, 8, 8], "embedding_dim": 16}
     if name == "relation":
         encoder["pool_sizes"] = [1, 1, 2, 2]  # its map is halved twice
     network = build_model(name, encoder=encoder, seed=3).eval().requires_grad_(False)
+    network.tta = tta
     with torch.no_grad():  # untrained weights alone would hide a part that is left out
         for one in network.similarity.parameters():
             one += 0.1 * torch.randn(one.shape, generator=torch.Generator().manual_seed(4))
@@ -42,9 +43,20 @@ def session(file: Path) -> Any:
     return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("name", ["cross_attention", "conv4_small", "matching", "relation"])
-def test_onnx_agrees_with_pytorch_for_any_number_of_images(name: str, tmp_path: Path) -> None:
-    trained = tiny(name)
+@pytest.mark.parametrize(
+    ("name", "tta"),
+    [
+        ("cross_attention", False),
+        ("cross_attention", True),
+        ("conv4_small", False),
+        ("matching", True),
+        ("relation", False),
+    ],
+)
+def test_onnx_agrees_with_pytorch_for_any_number_of_images(
+    name: str, tta: bool, tmp_path: Path
+) -> None:
+    trained = tiny(name, tta)
     table = export_onnx(trained, tmp_path / "a.onnx")
     encoder, similarity = (session(tmp_path / row[-1]) for row in table.rows)
     assert [row[0] for row in table.rows] == ["encoder", "similarity"]

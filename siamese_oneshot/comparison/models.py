@@ -11,7 +11,7 @@ from pathlib import Path
 
 from siamese_oneshot.data.omniglot import SIDE
 from siamese_oneshot.evaluation.baselines import BASELINES, Baseline
-from siamese_oneshot.evaluation.ensembling import Ensemble, TestTimeAugmentation
+from siamese_oneshot.evaluation.ensembling import Ensemble
 from siamese_oneshot.evaluation.model_evaluation import EvaluatedModel
 from siamese_oneshot.runs.checkpoint import PRETRAINED, find_weights, load_trained, runs_in
 from siamese_oneshot.runs.result import read_result
@@ -68,13 +68,13 @@ def find_models(
 
 
 def combine(
-    models: Sequence[EvaluatedModel], tta: bool = False, ensemble: bool = False
+    models: Sequence[EvaluatedModel], tta: bool | None = None, ensemble: bool = False
 ) -> list[EvaluatedModel]:
-    """Add test-time augmentation to the networks, and an ensemble of all networks.
+    """Set the networks' test-time augmentation, and add an ensemble of all networks.
 
     Args:
         models: As found by `find_models`.
-        tta: Whether networks compare images with test-time augmentation.
+        tta: Whether networks compare images by test-time augmentation; None: each as it is.
         ensemble: Whether to append the mean of all networks' scores as one more model.
 
     Raises:
@@ -83,9 +83,9 @@ def combine(
     """
     augmented = []
     for model in models:
-        if tta and model.trained is not None:
-            scorer = TestTimeAugmentation(model.trained.network)
-            model = replace(model, name=f"{model.name} with TTA", scorer=scorer)
+        if model.trained is not None and tta not in (None, model.trained.network.tta):
+            model.trained.network.tta = tta
+            model = replace(model, name=f"{model.name} {'with' if tta else 'without'} TTA")
         augmented.append(model)
     if not ensemble:
         return augmented

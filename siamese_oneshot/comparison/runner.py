@@ -67,7 +67,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     """
     began = time.monotonic()
     names = list(cfg.models) if isinstance(cfg.models, ListConfig) else [str(cfg.models)]
-    tta = check.boolean("tta", cfg.tta)
+    tta = None if cfg.tta is None else check.boolean("tta", cfg.tta)
     ensemble = check.boolean("ensemble", cfg.ensemble)
     baselines = {**BASELINES, **instantiate(cfg.baselines, _convert_="all")}
     models = combine(find_models(names, cfg.trust, baselines), tta, ensemble)
@@ -87,7 +87,7 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
     log.info("reading the images")
     task_provider = _task_provider(cfg)
-    folder = _output_dir(cfg.output_dir, names, models, tta)
+    folder = _output_dir(cfg.output_dir, names, models)
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     all_results: list[ModelResults] = []
@@ -231,16 +231,15 @@ def _folders(names: Sequence[str]) -> list[Path]:
 
 
 def _output_dir(
-    output_dir: str | None, names: Sequence[str], models: Sequence[EvaluatedModel], tta: bool
+    output_dir: str | None, names: Sequence[str], models: Sequence[EvaluatedModel]
 ) -> Path:
     """Inside the folder of a single run or sweep, else a folder of its own.
 
-    Results with test-time augmentation go elsewhere: ``export`` takes the thresholds of a run's
-    ``evaluation`` folder, which are those of plain images.
+    Results of a run's network with test-time augmentation go elsewhere: its thresholds are others.
     """
     if output_dir is not None:
         return Path(output_dir).expanduser().absolute()
     if len(names) == 1 and models[0].trained is not None and (folders := _folders(names)):
-        name = "evaluation_tta" if tta else "evaluation"
-        return folders[0].absolute() / name
+        network = models[0].trained.network
+        return folders[0].absolute() / ("evaluation_tta" if network.tta else "evaluation")
     return new_folder(Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute())

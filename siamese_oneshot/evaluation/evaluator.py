@@ -175,13 +175,13 @@ def attention_of(
 
     Of several images of a class it is the first. None without cross-attention, and for ensembles.
     """
-    attention = getattr(getattr(network, "similarity", None), "attention", None)
+    attention = getattr(network, "attention", None)
     if attention is None:
         return None
     episodes = results.task.episodes
     query = embeddings[episodes.queries[index]]
-    looks: Tensor = attention(query, embeddings[episodes.supports[index, :, 0]])
-    return looks.float().cpu()
+    looks: Tensor | None = attention(query, embeddings[episodes.supports[index, :, 0]])
+    return None if looks is None else looks.float().cpu()
 
 
 def best_reject_threshold(results: EpisodeResults) -> float:

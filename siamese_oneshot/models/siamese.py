@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from siamese_oneshot.models.init import initialize
 from siamese_oneshot.utils import check
@@ -16,6 +18,9 @@ from siamese_oneshot.utils.text import did_you_mean
 
 LayerSetting = float | Mapping[str, float]
 """A number for all layers, or a mapping from layer names; ``default`` stands for the others."""
+
+TURN = 112.0
+"""Degrees by which mirrored views are turned; docs/recipe.md says how they were chosen."""
 
 
 class SiameseNetwork(nn.Module):
@@ -28,11 +33,17 @@ class SiameseNetwork(nn.Module):
             ``image_size``, ``embedding_dim`` and ``layers``, see the module ``encoders``.
         similarity: Maps two embeddings ``(..., embedding_dim)`` to logits ``(...)``. It may have
             ``score_class``, which takes the place of the mean over a class's support images.
+
+    Attributes:
+        tta: Test-time augmentation: in evaluation mode an embedding holds those of three views, of
+            the image and of two mirrored copies that are turned by `TURN` to the left and to the
+            right, and a score is the mean over the views, each compared with its like.
     """
 
-    def __init__(self, encoder: nn.Module, similarity: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, similarity: nn.Module, tta: bool = False) -> None:
         super().__init__()
         self.encoder, self.similarity = encoder, similarity
+        self.tta = check.boolean("tta", tta)
 
     @property
     def named_layers(self) -> dict[str, nn.Module]:
@@ -40,13 +51,18 @@ class SiameseNetwork(nn.Module):
         return {**dict(self.encoder.layers.items()), "output": self.similarity}  # type: ignore[operator, union-attr]
 
     def embed(self, images: Tensor) -> Tensor:
-        """Embed images ``(..., 1, size, size)``; returns ``(..., embedding_dim)``."""
+        """Embed images ``(..., 1, size, size)``; returns ``(..., embedding_dim)``.
+
+        With `tta` in evaluation mode ``(..., 3 * embedding_dim)``.
+        """
         flat = images.reshape(-1, *images.shape[-3:])
-        return self.encoder(flat).reshape(*images.shape[:-3], -1)
+        views = mirrored_and_turned(flat) if self.tta and not self.training else []
+        embedded = torch.cat([self.encoder(view) for view in (flat, *views)], -1)
+        return embedded.reshape(*images.shape[:-3], -1)
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits ``(...)`` of "same class" for embeddings ``(..., embedding_dim)``, broadcast."""
-        return self.similarity(first, second)
+        return self._mean(self.similarity, first, second)
 
     def score_class(self, query: Tensor, supports: Tensor) -> Tensor:
         """Logits ``(...)`` of "same class" as several support images.
@@ -54,7 +70,9 @@ class SiameseNetwork(nn.Module):
         Of queries ``(..., embedding_dim)`` and supports ``(..., shot, embedding_dim)``, broadcast.
         """
         own = getattr(self.similarity, "score_class", None)
-        return mean_of_shots(self.score, query, supports) if own is None else own(query, supports)
+        if own is None:
+            return mean_of_shots(self.score, query, supports)
+        return self._mean(own, query, supports)
 
     def row_scorer(self, table: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
         """The similarity's ``row_scorer`` for a table of embeddings; None if it has none.
@@ -62,12 +80,51 @@ class SiameseNetwork(nn.Module):
         Nor where it has ``score_class``, by which several supports of a class are compared.
         """
         own = getattr(self.similarity, "row_scorer", None)
-        return None if own is None or hasattr(self.similarity, "score_class") else own(table)
+        if own is None or hasattr(self.similarity, "score_class"):
+            return None
+        scorers = [own(view) for view in self._views(table)]
+        if None in scorers:
+            return None
+        return lambda first, second: mean([score(first, second) for score in scorers])
+
+    def attention(self, first: Tensor, second: Tensor) -> Tensor | None:
+        """Where images look in others, of the first views; None without cross-attention.
+
+        See `CrossAttention.attention`.
+        """
+        own = getattr(self.similarity, "attention", None)
+        return None if own is None else own(self._views(first)[0], self._views(second)[0])
+
+    def _views(self, embedded: Tensor) -> tuple[Tensor, ...]:
+        return embedded.split(self.encoder.embedding_dim, -1)
+
+    def _mean(self, score: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor) -> Tensor:
+        return mean([score(*pair) for pair in zip(self._views(a), self._views(b), strict=True)])
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits ``(n,)`` of pairs of images ``(n, 1, size, size)``, in one pass of the encoder."""
         first, second = self.embed(torch.stack([first, second]))
         return self.score(first, second)
+
+
+def mirrored_and_turned(images: Tensor) -> list[Tensor]:
+    """Images ``(n, 1, size, size)`` mirrored and turned by `TURN` degrees, one way and the other.
+
+    With bilinear interpolation; what lies outside an image is background.
+    """
+    cos, sin = math.cos(math.radians(TURN)), math.sin(math.radians(TURN))
+    matrices = [[[-cos, -s, 0.0], [-s, cos, 0.0]] for s in (sin, -sin)]  # their own inverses
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would shift the points
+        matrix = torch.tensor(matrices, dtype=images.dtype, device=images.device)
+        grids = F.affine_grid(matrix, [2, *images.shape[1:]], align_corners=False)
+        channels = images.transpose(0, 1)  # one grid for all images
+        turned = [F.grid_sample(channels, grid[None], align_corners=False) for grid in grids]
+    return [one.transpose(0, 1) for one in turned]
+
+
+def mean(scores: Sequence[Tensor]) -> Tensor:
+    """The mean of tensors of one shape; of one tensor, itself."""
+    return scores[0] if len(scores) == 1 else torch.stack(list(scores)).mean(0)
 
 
 def mean_of_shots(
@@ -82,6 +139,7 @@ def build_network(
     similarity: Callable[[int], nn.Module],
     init: str,
     seed: int,
+    tta: bool = False,
 ) -> SiameseNetwork:
     """Build and initialize a network.
 
@@ -90,12 +148,13 @@ def build_network(
         similarity: Makes the similarity from the encoder's ``embedding_dim``.
         init: Initialization: ``paper``, ``replication`` or ``torch``.
         seed: Seed of the initial weights. The global random state is left as it is.
+        tta: Whether it compares images by test-time augmentation; see `SiameseNetwork`.
     """
     check.seed("seed", seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed GPUs, too
         built = encoder()
-        network = SiameseNetwork(built, similarity(built.embedding_dim))  # type: ignore[arg-type]
+        network = SiameseNetwork(built, similarity(built.embedding_dim), tta)  # type: ignore[arg-type]
     initialize(network.named_layers, init, seed)
     return network
 

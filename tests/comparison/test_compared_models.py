@@ -11,7 +11,6 @@ import torch
 from eval_models import make_run
 
 from siamese_oneshot.comparison.models import BASELINES, combine, find_models
-from siamese_oneshot.evaluation.ensembling import TestTimeAugmentation
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -104,10 +103,10 @@ def test_what_is_not_there(
         find_models(wanted)
 
 
-def test_views_are_of_networks_only() -> None:
+def test_test_time_augmentation_is_of_networks_only() -> None:
     network, baseline = combine(find_models(["pretrained", "pixel-l2"]), tta=True)
     assert (network.name, baseline.name) == ("pretrained with TTA", "pixel 1-NN, L2")
-    assert isinstance(network.scorer, TestTimeAugmentation)
+    assert network.scorer.tta  # type: ignore[attr-defined]
     assert network.setting[0] == "pretrained"
     assert network.parameters == network.trained.parameters  # type: ignore[union-attr]
 

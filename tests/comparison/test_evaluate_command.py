@@ -94,8 +94,8 @@ def test_a_packaged_network_writes_into_no_folder_of_its_name(
     monkeypatch.chdir(tmp_path)
     Path("dense").mkdir()
     models = find_models(["dense"])
-    assert _output_dir(None, ["dense"], models, False).parent == tmp_path / "outputs" / "evaluate"
-    assert _output_dir(None, ["./dense"], models, False) == tmp_path / "dense" / "evaluation"
+    assert _output_dir(None, ["dense"], models).parent == tmp_path / "outputs" / "evaluate"
+    assert _output_dir(None, ["./dense"], models) == tmp_path / "dense" / "evaluation"
     assert _folders(["dense", "chance", "./dense"]) == [Path("dense")]
 
 

@@ -7,13 +7,14 @@ from itertools import permutations
 import pytest
 import torch
 from scipy.stats import binomtest
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.classification import binary_eer
 
 from siamese_oneshot.data.dataset import CharacterDataset
 from siamese_oneshot.data.episodes import Episodes
 from siamese_oneshot.data.pairs import Pairs
 from siamese_oneshot.data.tasks import EpisodeTask, EvalTasks
+from siamese_oneshot.evaluation.baselines import PixelNearestNeighbor
 from siamese_oneshot.evaluation.embeddings import Embeddings
 from siamese_oneshot.evaluation.evaluator import (
     Confusion,
@@ -184,14 +185,12 @@ def test_the_middle_episode_and_where_it_looks() -> None:
     indices = torch.tensor([0, 1, 2, 3, 100, 101, 102, 103])
     embeddings = Embeddings(indices, indices[:, None].float())
 
-    class Similarity(nn.Module):
+    class Network(PixelNearestNeighbor):
         def attention(self, first: Tensor, second: Tensor) -> Tensor:
             return first - second
 
-    network = nn.Module()
-    assert attention_of(network, embeddings, results, 3) is None
-    network.similarity = Similarity()
-    looks = attention_of(network, embeddings, results, 3)
+    assert attention_of(PixelNearestNeighbor("l2"), embeddings, results, 3) is None
+    looks = attention_of(Network("l2"), embeddings, results, 3)
     assert looks is not None
     assert looks.tolist() == [[3 - 102], [3 - 103]], "from the query to each support"
 

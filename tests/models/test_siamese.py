@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from functools import partial
@@ -9,8 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from siamese_oneshot.models import siamese
 from siamese_oneshot.models.encoders import ConvEncoder
-from siamese_oneshot.models.siamese import SiameseNetwork, build_model, build_network, per_layer
+from siamese_oneshot.models.siamese import (
+    SiameseNetwork,
+    build_model,
+    build_network,
+    mirrored_and_turned,
+    per_layer,
+)
 from siamese_oneshot.models.similarity import CrossAttention, WeightedL1
 from siamese_oneshot.utils.errors import ArgumentError
 
@@ -122,6 +130,59 @@ def test_embed_takes_any_leading_shape() -> None:
     assert embeddings.shape == (2, 3, 4, 8)
     torch.testing.assert_close(embeddings[1, 2], network.embed(batch[1, 2]))
     torch.testing.assert_close(embeddings[1, 2, 3], network.embed(batch[1, 2, 3]))
+
+
+@torch.no_grad()
+def test_test_time_augmentation_averages_the_scores_of_three_views(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Turned by right angles, whose pixels are exact, in place of 112 degrees."""
+    monkeypatch.setattr(siamese, "TURN", 90.0)
+    network, batch = build().eval(), images(5)
+    views = batch, batch.mT, batch.rot90(2, (2, 3)).mT
+    plain = [network.embed(view) for view in views]
+    scores = [network.score(one[:, None], one[None]) for one in plain]
+    network.tta = True
+    embedded = network.embed(batch.view(1, 5, 1, 16, 16))[0]
+    found = network.score(embedded[:, None], embedded[None])
+    torch.testing.assert_close(found, sum(scores) / 3)
+    assert not torch.allclose(found, scores[0])
+    assert torch.equal(network.train().embed(batch), plain[0])  # in training there is one view
+    assert torch.equal(network.score(plain[0][0], plain[0][1]), scores[0][0, 1])
+
+
+def test_views_are_mirrored_and_turned_by_112_degrees_each_way() -> None:
+    """A dot to the right of the center, then to its left, is turned; outside is background."""
+    image = torch.zeros(2, 1, 101, 101)
+    image[0, 0, 49:52, 79:82] = 1  # 30 pixels to the right
+    image[1] = 1
+    directions = []
+    for dots, full in mirrored_and_turned(image):
+        rows, columns = torch.meshgrid(*[torch.arange(101.0) - 50] * 2, indexing="ij")
+        x, y = ((dots[0] * axis).sum() / dots.sum() for axis in (columns, rows))
+        assert math.hypot(x, y) == pytest.approx(30, abs=0.2)
+        directions.append(math.degrees(math.atan2(y, x)))  # clockwise from the right
+        assert full[0, 0, 0] == 0
+    assert sorted(directions) == pytest.approx([-68, 68], abs=0.5)  # 180 - 112
+
+
+def test_views_stand_where_they_are_meant_in_coarse_arithmetic() -> None:
+    exact = mirrored_and_turned(images(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(map(torch.equal, mirrored_and_turned(images(3)), exact))
+
+
+def test_the_attention_of_test_time_augmentation_is_of_the_plain_images() -> None:
+    encoder = partial(ConvEncoder, 16, [4, 6], [3, 3], [2, 1], 8, local_dim=2)
+    similarity = partial(CrossAttention, global_dim=8, local_dim=2)
+    network = build_network(encoder, similarity, "torch", 0).eval()
+    plain = network.embed(images(4))
+    expected = network.attention(plain[0], plain[1:])
+    network.tta = True
+    embedded = network.embed(images(4))
+    assert expected is not None
+    torch.testing.assert_close(network.attention(embedded[0], embedded[1:]), expected)
+    assert build().attention(plain[0, :8], plain[1:, :8]) is None
 
 
 def test_named_layers_hold_every_parameter_once() -> None:
