@@ -20,7 +20,7 @@ LayerSetting = float | Mapping[str, float]
 """A number for all layers, or a mapping from layer names; ``default`` stands for the others."""
 
 TURN = 112.0
-"""Degrees by which mirrored views are turned; docs/recipe.md says how they were chosen."""
+"""Degrees by which mirrored views are turned, chosen in docs/recipe.md."""
 
 
 class SiameseNetwork(nn.Module):
