@@ -195,6 +195,7 @@ def card_page(trained: TrainedModel, name: str) -> str:
         table.add(score.name, score.percent, f"{score.n:,}", score.details)
     ours, source = trained.name in PRETRAINED, metadata.get("data_source") or "unknown"
     where = trained.name if ours else name
+    views = " It averages over three views (test-time augmentation)." if trained.network.tta else ""
     lines = [
         "---",
         f"license: {'mit' if ours else 'other'}",
@@ -207,7 +208,7 @@ def card_page(trained: TrainedModel, name: str) -> str:
         f"# {name}",
         "",
         f"A Siamese network of {trained.parameters:,} parameters that says how alike two drawn "
-        f"symbols are, in images of {trained.size}x{trained.size} pixels.",
+        f"symbols are, in images of {trained.size}x{trained.size} pixels.{views}",
         "",
         "## Use",
         "",

@@ -57,8 +57,9 @@ class SiameseNetwork(nn.Module):
         """
         flat = images.reshape(-1, *images.shape[-3:])
         views = mirrored_and_turned(flat) if self.tta and not self.training else []
-        embedded = torch.cat([self.encoder(view) for view in (flat, *views)], -1)
-        return embedded.reshape(*images.shape[:-3], -1)
+        embedded = self.encoder(torch.cat([flat, *views]))
+        by_image = embedded.unflatten(0, (1 + len(views), -1)).transpose(0, 1)
+        return by_image.reshape(*images.shape[:-3], -1)
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits ``(...)`` of "same class" for embeddings ``(..., embedding_dim)``, broadcast."""
