@@ -58,8 +58,8 @@ class SiameseNetwork(nn.Module):
         flat = images.reshape(-1, *images.shape[-3:])
         views = mirrored_and_turned(flat) if self.tta and not self.training else []
         embedded = self.encoder(torch.cat([flat, *views]))
-        by_image = embedded.unflatten(0, (1 + len(views), -1)).transpose(0, 1)
-        return by_image.reshape(*images.shape[:-3], -1)
+        by_image = embedded.unflatten(0, (1 + len(views), -1)).transpose(0, 1).flatten(1)
+        return by_image.reshape(*images.shape[:-3], by_image.shape[1])
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits ``(...)`` of "same class" for embeddings ``(..., embedding_dim)``, broadcast."""
