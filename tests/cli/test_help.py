@@ -25,7 +25,7 @@ print("heavy:", [name for name in {heavy!r} if name in sys.modules], file=sys.st
     ("module", "arguments", "text"),
     [
         ("siamese_oneshot.train", ["seed=1", "-h"], "+experiment=NAME"),
-        ("siamese_oneshot.evaluate", ["--help"], "tta: false"),
+        ("siamese_oneshot.evaluate", ["--help"], "tta: null"),
         ("siamese_oneshot.predict", ["--help"], "support: ???"),
         ("siamese_oneshot.train", ["--version"], siamese_oneshot.__version__),
         ("siamese_oneshot", ["--version"], siamese_oneshot.__version__),

@@ -104,11 +104,17 @@ def test_what_is_not_there(
 
 
 def test_test_time_augmentation_is_of_networks_only() -> None:
-    network, baseline = combine(find_models(["pretrained", "pixel-l2"]), tta=True)
-    assert (network.name, baseline.name) == ("pretrained with TTA", "pixel 1-NN, L2")
-    assert network.scorer.tta  # type: ignore[attr-defined]
-    assert network.setting[0] == "pretrained"
-    assert network.parameters == network.trained.parameters  # type: ignore[union-attr]
+    found = find_models(["pretrained", "dense", "pixel-l2"])
+    three_views = [True, False]  # the packaged networks as they are
+    for tta, ends in ((None, ("", "")), (True, ("", " with TTA")), (False, (" without TTA", ""))):
+        *networks, baseline = combine(found, tta)
+        assert [one.name for one in networks] == ["pretrained" + ends[0], "dense" + ends[1]]
+        assert baseline.name == "pixel 1-NN, L2"
+        expected = three_views if tta is None else [tta, tta]
+        assert [one.scorer.tta for one in networks] == expected  # type: ignore[attr-defined]
+        for one, own in zip(networks, three_views, strict=True):
+            one.scorer.tta = own  # type: ignore[attr-defined]
+        assert networks[0].setting[0] == "pretrained"
 
 
 def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:
