@@ -313,8 +313,8 @@ class OneShotClassifier:
         model = model or load_trained(name, trust)
         if weights_digest(model) != digest:
             raise UserError(
-                f"{path} was saved with other weights than those of {model.name}: pass the network "
-                f"{name} as model, or add the images again"
+                f"{path} was saved with other weights than those of {model.name}, or with other "
+                f"test-time augmentation: pass the network {name} as model, or add the images again"
             )
         classifier = cls(model, threshold)
         classifier._gallery = _Gallery(tuple(map(str, names)), owners, supports)

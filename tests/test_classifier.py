@@ -348,6 +348,9 @@ def test_saved_classes_are_loaded_without_images(tmp_path: Path) -> None:
     assert loaded.classes == (*KINDS, "new")
     with pytest.raises(UserError, match="other weights than those of pixels"):
         OneShotClassifier.load(path, build(Pixels(scale=2.0)).model)
+    classifier.model.network.tta = True
+    with pytest.raises(UserError, match="or with other test-time augmentation"):
+        OneShotClassifier.load(path, classifier.model)
     path.write_bytes(path.read_bytes()[:-9])
     for damaged in (path, tmp_path / "none.safetensors"):
         with pytest.raises(UserError, match=r"is not a file of OneShotClassifier\.save"):
