@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+from siamese_oneshot.models.siamese import mean, mean_row_scorer
+from siamese_oneshot.models.similarity import RowScore
 
 
 class Ensemble(nn.Module):
@@ -33,12 +36,9 @@ class Ensemble(nn.Module):
     def _mean(self, method: str, one: Tensor, other: Tensor) -> Tensor:
         parts = zip(one.split(self.dims, -1), other.split(self.dims, -1), strict=True)
         pairs = zip(self.networks, parts, strict=True)
-        return torch.stack([getattr(net, method)(a, b) for net, (a, b) in pairs]).mean(0)
+        return mean([getattr(net, method)(a, b) for net, (a, b) in pairs])
 
-    def row_scorer(self, table: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def row_scorer(self, table: Tensor) -> RowScore | None:
         """The mean of the networks' ``row_scorer``; None unless each has one."""
         parts = zip(self.networks, table.split(self.dims, -1), strict=True)
-        scorers = [net.row_scorer(part) for net, part in parts]  # type: ignore[operator]
-        if None in scorers:
-            return None
-        return lambda first, second: torch.stack([one(first, second) for one in scorers]).mean(0)
+        return mean_row_scorer([net.row_scorer(part) for net, part in parts])  # type: ignore[operator]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from siamese_oneshot.models.init import initialize
+from siamese_oneshot.models.similarity import RowScore
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.config import build_option
 from siamese_oneshot.utils.errors import ArgumentError
@@ -56,9 +57,10 @@ class SiameseNetwork(nn.Module):
         With `tta` in evaluation mode ``(..., 3 * embedding_dim)``.
         """
         flat = images.reshape(-1, *images.shape[-3:])
-        views = mirrored_and_turned(flat) if self.tta and not self.training else []
-        embedded = self.encoder(torch.cat([flat, *views]))
-        by_image = embedded.unflatten(0, (1 + len(views), -1)).transpose(0, 1).flatten(1)
+        three = self.tta and not self.training
+        views = torch.stack([flat, *mirrored_and_turned(flat)]) if three else flat[None]
+        embedded = self.encoder(views.flatten(0, 1)).unflatten(0, views.shape[:2])
+        by_image = embedded.transpose(0, 1).flatten(1)
         return by_image.reshape(*images.shape[:-3], by_image.shape[1])
 
     def score(self, first: Tensor, second: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ class SiameseNetwork(nn.Module):
             return mean_of_shots(self.score, query, supports)
         return self._mean(own, query, supports)
 
-    def row_scorer(self, table: Tensor) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def row_scorer(self, table: Tensor) -> RowScore | None:
         """The similarity's ``row_scorer`` for a table of embeddings; None if it has none.
 
         Nor where it has ``score_class``, by which several supports of a class are compared.
@@ -83,10 +85,7 @@ class SiameseNetwork(nn.Module):
         own = getattr(self.similarity, "row_scorer", None)
         if own is None or hasattr(self.similarity, "score_class"):
             return None
-        scorers = [own(view) for view in self._views(table)]
-        if None in scorers:
-            return None
-        return lambda first, second: mean([score(first, second) for score in scorers])
+        return mean_row_scorer([own(view) for view in self._views(table)])
 
     def attention(self, first: Tensor, second: Tensor) -> Tensor | None:
         """Where images look in others, of the first views; None without cross-attention.
@@ -126,6 +125,14 @@ def mirrored_and_turned(images: Tensor) -> list[Tensor]:
 def mean(scores: Sequence[Tensor]) -> Tensor:
     """The mean of tensors of one shape; of one tensor, itself."""
     return scores[0] if len(scores) == 1 else torch.stack(list(scores)).mean(0)
+
+
+def mean_row_scorer(scorers: Sequence[RowScore | None]) -> RowScore | None:
+    """The mean of several ``row_scorer``; None unless all exist."""
+    made = [one for one in scorers if one is not None]
+    if len(made) < len(scorers):
+        return None
+    return lambda first, second: mean([score(first, second) for score in made])
 
 
 def mean_of_shots(
