@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_cache_dir, user_data_dir
+
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.distributed import is_first_process
 from siamese_oneshot.utils.imports import stand_in
-from siamese_oneshot.utils.io import atomic_write
+from siamese_oneshot.utils.io import atomic_write, check_writable
 from siamese_oneshot.utils.text import near
 
 if TYPE_CHECKING:
@@ -110,12 +112,15 @@ class WandbRun:
             The logger; None if W&B is disabled or fails, or in all processes but the first.
         """
         _no_telemetry()
+        directory, given = wandb_dir or folder, os.environ.get
+        if is_first_process():
+            _use_writable_folders(directory / "wandb")
         mode = choose_mode(self.mode) if is_first_process() else "disabled"
         if mode == "disabled":
             yield None
             return
         is_resumed = (folder / ID_FILE).exists()
-        run_id, directory, given = _run_id(folder), wandb_dir or folder, os.environ.get
+        run_id = _run_id(folder)
         listed = [*tags, *self.tags, *given("WANDB_TAGS", "").split(",")]
         options = {
             "dir": str(directory), "id": run_id, "resume": "allow", "config": dict(config),
@@ -205,6 +210,22 @@ def _no_telemetry() -> None:
     A user who wants that sets ``WANDB_ERROR_REPORTING=true``.
     """
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+
+
+def _use_writable_folders(folder: Path) -> None:
+    """Let W&B keep files of artifacts in ``folder`` where it cannot in the user's home.
+
+    Otherwise its first artifact, or table, would be its last row.
+    """
+    for variable, default in (
+        ("WANDB_DATA_DIR", user_data_dir("wandb")),
+        ("WANDB_CACHE_DIR", user_cache_dir("wandb")),
+    ):
+        if variable not in os.environ:
+            try:
+                check_writable(Path(default))
+            except OSError:
+                os.environ[variable] = str(folder.absolute())
 
 
 def _run_id(folder: Path) -> str:

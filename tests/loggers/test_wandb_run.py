@@ -249,6 +249,23 @@ def test_the_variables_of_wandb_count_where_nothing_else_is_set(
     assert (back.run["project"], back.end["name"]) == ("other", "own")
 
 
+def test_artifacts_and_tables_need_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HOME", os.devnull)
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with wandb_run(tmp_path, {}) as logger:
+        assert logger is not None
+        artifact = wandb.Artifact("weights", type="model")
+        (tmp_path / "weights").write_text("weights")
+        artifact.add_file(str(tmp_path / "weights"))
+        logger.experiment.log_artifact(artifact)
+        logger.experiment.log({"table": wandb.Table(columns=["a"], data=[[1]])})
+    assert read_back(tmp_path).history[0]["table.nrows"] == 1
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
+
 def test_a_run_that_stopped_before_its_first_row_lacks_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
