@@ -268,7 +268,7 @@ def main() -> None:
     text = "the file to write; ends in .safetensors, .onnx or .html"
     add("file", metavar="FILE", nargs="?", type=Path, help=text)
     add("--runtime", type=Path, metavar="TGZ", help="of an .html: onnxruntime-web of npm pack")
-    text = "compare by test-time augmentation: more accurate, in three times the time"
+    text = "compare by test-time augmentation: more accurate, with three times the computation"
     add("--tta", action="store_true", help=text)
     text = "a module outside the package whose classes the run may reference; repeatable"
     add("--trust", action="append", default=[], metavar="MODULE", help=text)
