@@ -87,6 +87,8 @@ def evaluate(cfg: DictConfig) -> list[ModelResults]:
     summary_metrics = instantiate(cfg.summary_metrics, _convert_="all")
     log.info("reading the images")
     task_provider = _task_provider(cfg)
+    for model in models:  # before anything is evaluated: it may refuse one of them
+        task_provider.tasks(model)
     folder = _output_dir(cfg.output_dir, names, models)
     check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import pytest
 from eval_models import make_run
 
 from siamese_oneshot import evaluate
+from siamese_oneshot.comparison import runner
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import _folders, _output_dir
 from siamese_oneshot.evaluation import model_evaluation
@@ -86,6 +87,20 @@ def test_all_alphabets_are_tested_where_the_network_learned_from_none(
     with pytest.raises(SystemExit):
         run(monkeypatch, f"models={learned}", "split=test_only", *line[1:])
     assert "which split=test_only tests" in capsys.readouterr().err
+
+
+def test_models_are_refused_before_any_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    learned = make_run(tmp_path / "run", 0)
+    evaluated: list[object] = []
+    monkeypatch.setattr(runner, "evaluate_model", lambda *given: evaluated.append(given))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "chance", str(learned), "split=test_only", "plots=false")
+    assert "run was trained or selected" in capsys.readouterr().err
+    assert not evaluated
+    assert not (tmp_path / "outputs").exists(), "nor is there an empty folder"
 
 
 def test_a_packaged_network_writes_into_no_folder_of_its_name(
