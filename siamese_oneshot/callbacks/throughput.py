@@ -19,7 +19,8 @@ class Throughput(Callback):
 
     - ``speed/images_per_second``: training images of all processes, without validation;
     - ``speed/data_wait``: share of the time spent waiting for batches, 0 … 1;
-    - ``gradient_norm/<layer>`` and ``gradient_norm/all``: of this step, before clipping.
+    - ``gradient_norm/<layer>`` and ``gradient_norm/all``: of this step, before clipping; a layer
+      without gradients has none.
     """
 
     def __init__(self) -> None:
@@ -61,12 +62,11 @@ class Throughput(Callback):
             return
         layers: dict[str, torch.nn.Module] = pl_module.network.named_layers
         norms = {
-            f"gradient_norm/{name}": get_total_norm(
-                [p.grad for p in layer.parameters() if p.grad is not None]
-            )
+            f"gradient_norm/{name}": get_total_norm(gradients)
             for name, layer in layers.items()
+            if (gradients := [p.grad for p in layer.parameters() if p.grad is not None])
         }
-        norms["gradient_norm/all"] = torch.stack([*norms.values()]).norm()
+        norms["gradient_norm/all"] = get_total_norm([*norms.values()])
         pl_module.log_dict(norms)
 
     def _lap(self) -> float:
@@ -96,10 +96,13 @@ class LayerRates(Callback):
 
 
 def layer_rates(optimizer: Optimizer) -> dict[str, float]:
-    """Rates by name; groups of one layer with and without weight decay count once."""
+    """Rates by name; groups of one layer with and without weight decay count once.
+
+    A group without a name counts as a layer by its number.
+    """
     by_layer: dict[str, dict[str, float]] = {"lr": {}, "momentum": {}}
-    for group in optimizer.param_groups:
-        layer = group["name"].partition(" ")[0]
+    for number, group in enumerate(optimizer.param_groups):
+        layer = group.get("name", f"group{number}").partition(" ")[0]
         by_layer["lr"].setdefault(layer, float(group["lr"]))
         momentum = group.get("momentum", group.get("betas", (None,))[0])
         if momentum is not None:

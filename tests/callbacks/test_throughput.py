@@ -69,6 +69,24 @@ def test_gradient_norms_of_layers_and_of_all() -> None:
     )
 
 
+def test_a_layer_without_gradients_has_no_norm() -> None:
+    """PyTorch's norm of no tensors is on the CPU, where a GPU's cannot be added to it."""
+    conv, frozen = nn.Linear(1, 1, bias=False), nn.Linear(1, 1).requires_grad_(False)
+    conv.weight.grad = torch.tensor([[3.0]])
+    module = Module({"conv1": conv, "frozen": frozen, "output": nn.Identity()})
+    trainer = SimpleNamespace(global_step=0, log_every_n_steps=1, max_steps=-1)
+    Throughput().on_before_optimizer_step(trainer, module, None)  # type: ignore[arg-type]
+    assert module.logged == {"gradient_norm/conv1": 3.0, "gradient_norm/all": 3.0}
+
+
+def test_groups_without_names_are_told_apart_by_number() -> None:
+    conv, output = (list(layer.parameters()) for layer in LAYERS.values())
+    assert layer_rates(torch.optim.SGD([*conv, *output], 0.1)) == {"lr": 0.1, "momentum": 0.0}
+    groups = [{"params": conv, "lr": 0.1}, {"params": output, "lr": 0.2}]
+    rates = {"lr/group0": 0.1, "lr/group1": 0.2, "momentum": 0.0}
+    assert layer_rates(torch.optim.SGD(groups)) == rates
+
+
 def test_layers_with_different_rates_are_logged_each() -> None:
     lr, momentum = {"conv1": 0.1, "output": 0.2}, {"default": 0.9}
     optimizer = paper_sgd(LAYERS, 10, lr, momentum, 0.99, 0.5, 2).optimizer
