@@ -38,6 +38,7 @@ from siamese_oneshot.reports.tables import (
 )
 from siamese_oneshot.reports.verdict import (
     Verdict,
+    chosen,
     next_of_sweep,
     published_tables,
     run_verdict,
@@ -330,7 +331,7 @@ def sweep_page(report: Report, settings: Table) -> dict[str, Any]:
         "title": f"{_experiment(sweep.runs)}: sweep of {varied}",
         "summary": sweep.summary(),
         "verdict": sweep_verdict(groups),
-        "best": groups[0].best if groups else None,
+        "best": None if (best := chosen(groups)) is None else best.best,
         "next": next_of_sweep(sweep, groups),
         "commands": sweep.commands(sweep.runs),
         "charts": charts,

@@ -59,9 +59,17 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
         return Verdict("No job has finished yet.", "none")
     if folds := _pooled_folds(groups):
         return Verdict(folds, "none")
-    best = groups[0]
+    seen, best = _trained_on(groups), chosen(groups)
+    if best is None:
+        return Verdict(
+            f"No settings are named best: data.split={seen} trains on its validation alphabets, so "
+            "their scores cannot choose settings; to choose, sweep with "
+            f"data.split={TRAINS_ON_VALIDATION[seen]} callbacks=default.",
+            "none",
+        )
     mean = best.val_accuracy
-    text = f"Best validation score: {_named(best)} with {mean_text(mean, '%')}"
+    lead = "Score on validation alphabets that were trained on" if seen else "Best validation score"
+    text = f"{lead}: {_named(best)} with {mean_text(mean, '%')}"
     if mean.margin is not None:
         text += f" (mean and 95% interval of {mean.n} seeds)"
     lists = [run.of_split("validation").values() for run in best.runs]
@@ -85,12 +93,24 @@ def sweep_verdict(groups: Sequence[Group]) -> Verdict:
     return Verdict(text, tone, f"{_about_paper(best.data, low, high)} {_chosen(best.data, jobs)}")
 
 
+def chosen(groups: Sequence[Group]) -> Group | None:
+    """The settings with the best validation score; None where no score can choose among them."""
+    return None if not groups or (len(groups) > 1 and _trained_on(groups)) else groups[0]
+
+
+def _trained_on(groups: Sequence[Group]) -> str:
+    """A split of theirs that trains on its validation alphabets; empty if there is none."""
+    splits = [group.data.split for group in groups if group.data is not None]
+    return next((split for split in splits if split in TRAINS_ON_VALIDATION), "")
+
+
 def conclusion(folder: Path) -> str:
     """The verdict on a sweep's folder, and what to do next with the command for it."""
     sweep = read_sweep([folder])
     groups, _ = group_runs(sweep)
     what, command = next_of_sweep(sweep, groups)
-    return f"{sweep_verdict(groups).text}\n{what}: {command}"
+    text = sweep_verdict(groups).text
+    return f"{text}\n{what}: {command}" if command else text
 
 
 def next_of_sweep(sweep: Sweep, groups: Sequence[Group]) -> tuple[str, str]:
@@ -99,7 +119,9 @@ def next_of_sweep(sweep: Sweep, groups: Sequence[Group]) -> tuple[str, str]:
     if left or not groups:
         commands = [command for _, command in sweep.commands(left or sweep.runs)]
         return f"To continue the sweep{'s' * (len(commands) > 1)}", "\n".join(commands)
-    best = groups[0].best
+    if (settings := chosen(groups)) is None:
+        return "", ""
+    best = settings.best
     if best.of_split("test") or best.job is None:
         command = command_line("evaluate", path_text(best.folder))
         return "To evaluate the best job on every list, with figures", command

@@ -11,7 +11,15 @@ from made_jobs import make_job, result_of, scores_of
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.reports.aggregate import group_runs
 from siamese_oneshot.reports.read import DataInfo, read_sweep
-from siamese_oneshot.reports.verdict import Verdict, published_tables, run_verdict, sweep_verdict
+from siamese_oneshot.reports.verdict import (
+    Verdict,
+    chosen,
+    conclusion,
+    next_of_sweep,
+    published_tables,
+    run_verdict,
+    sweep_verdict,
+)
 
 LAKE = DataInfo("default", "omniglot", "d", "lake", "27 background alphabets")
 KOCH = DataInfo("default", "omniglot", "d", "koch")
@@ -141,6 +149,33 @@ def test_seeds_that_answer_the_same_runs_are_not_pooled(tmp_path: Path) -> None:
     verdict = sweep_verdict(group_runs(read_sweep([tmp_path]))[0])
     assert "95% intervals of its 2 seeds within 74.0-99.0: not dist" in verdict.text
     assert verdict.tone == "open", "800 independent episodes would be above: 93.3-96.3"
+
+
+def test_nothing_is_chosen_by_scores_of_alphabets_that_were_trained_on(tmp_path: Path) -> None:
+    def judged(folder: Path, *jobs: tuple[str, int]) -> tuple[str, tuple[str, str], bool]:
+        for number, (split, seed) in enumerate(jobs):
+            scores = scores_of({"test/lake_runs": 95}, n=100)
+            result = replace(result_of(0.9, seed, scores=scores), data_split=split)
+            make_job(folder, number, {"data.split": split, "seed": seed}, result)
+        sweep = read_sweep([folder])
+        groups, _ = group_runs(sweep)
+        is_chosen = chosen(groups) is not None
+        return sweep_verdict(groups).text, next_of_sweep(sweep, groups), is_chosen
+
+    two = judged(tmp_path / "two", ("lake", 0), ("background", 0))
+    assert two == (
+        "No settings are named best: data.split=background trains on its validation alphabets, so "
+        "their scores cannot choose settings; to choose, sweep with data.split=lake "
+        "callbacks=default.",
+        ("", ""),
+        False,
+    )
+    assert conclusion(tmp_path / "two") == two[0]
+    text, (_, command), is_chosen = judged(tmp_path / "one", ("background", 0), ("background", 1))
+    assert text.startswith("Score on validation alphabets that were trained on: ")
+    assert "Test set, lake_runs list: mean 95.00%" in text, "seeds of one setting are no choice"
+    assert command
+    assert is_chosen
 
 
 def test_a_sweep_without_test_scores_has_one_number(tmp_path: Path) -> None:

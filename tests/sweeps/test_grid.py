@@ -96,6 +96,17 @@ def test_a_grid_warns_of_a_split_that_trains_on_validation(bench, capsys) -> Non
     assert bench.run("data.split=background", "seed=0", "-m") == 0
     said = "data.split=background trains on its validation alphabets: do not choose"
     assert said in capsys.readouterr().out
+    assert bench.run("data.split=lake,background", "seed=0", "-m") == 0
+    printed = capsys.readouterr().out
+    assert said in printed, "also of a job that is not the first"
+    assert "Best" not in printed
+
+
+def test_a_wrong_setting_of_the_last_job_is_refused_before_the_first_runs(bench, capsys) -> None:
+    options = ",".join(["small", "papr"])  # the first is of the bench's own conf/
+    assert bench.run("-m", "seed=0", f"model={options}") != 0
+    assert "papr" in "".join(capsys.readouterr())
+    assert not bench.begun
 
 
 def test_all_run_once_and_a_rerun_skips_them(bench) -> None:
