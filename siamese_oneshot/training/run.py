@@ -194,6 +194,9 @@ class TrainingRun:
             self.module.metadata |= {k: v for k, v in known.items() if k == "init_from"}
             strokes = {*(known.get("stroke_alphabets") or ()), *self.data.stroke_alphabets}
             self.module.metadata["stroke_alphabets"] = sorted(strokes) or None
+            teachers = self.module.metadata.get("teachers") or []
+            teachers += [one for one in known.get("teachers") or () if one not in teachers]
+            self.module.metadata |= {"teachers": teachers} if teachers else {}
             state = content.get("exact_resume") or {}
             digests = self.exact_resume.validation
             changes = differences(state["settings"], settings) if "settings" in state else {}

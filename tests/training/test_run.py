@@ -202,6 +202,15 @@ def test_a_training_learns_from_the_answers_of_others(
     whole, resumed = (last(tmp_path / name)["state_dict"] for name in ("whole", "student"))
     assert all(whole[key].equal(resumed[key]) for key in whole)
     assert not any("teacher" in key for key in whole)
+    own = [str(folder), *(str(tmp_path / "teachers" / name) for name in ("0_seed=0", "1_seed=1"))]
+    for steps, *change in (  # what earlier teachers learned is not forgotten
+        (9, f"teachers={folder}"),
+        (12, "loss=episodic_ce_smooth", "teachers=null"),
+    ):
+        resume = [f"resume={tmp_path / 'student'}", f"trainer.max_steps={steps}"]
+        run(tmp_path / "student", *resume, *change)
+        known = last(tmp_path / "student")["siamese_oneshot"]["metadata"]["teachers"]
+        assert [one["name"] for one in known] == own
     for text, settings in {
         "teachers are for loss=distillation": [*SHORT, f"teachers={folder}"],
         "learns from trained networks: teachers=FOLDER": [*SHORT, "loss=distillation", *BATCHES],
