@@ -143,7 +143,8 @@ class TaskProvider:
             for one in (key, *own)
         )
         strokes_of = strokes_learned(model.metadata, dataset.source)
-        seen = check_not_tested(model.name, dataset, learned, strokes_of, split)
+        remedy = "leave split out, or choose another one"
+        seen = check_not_tested(model.name, dataset, learned, strokes_of, split, remedy)
         warning = None
         if seen:
             warning = (
@@ -230,6 +231,7 @@ def check_not_tested(
     learned: Sequence[Split],
     strokes_of: Sequence[str],
     tested: Split,
+    remedy: str,
 ) -> list[str]:
     """Refuse a split that tests a class that a network learned from, or was selected by.
 
@@ -239,6 +241,7 @@ def check_not_tested(
         learned: The splits of its trainings.
         strokes_of: Alphabets whose strokes it learned from.
         tested: The split.
+        remedy: What to do about a refusal.
 
     Returns:
         The alphabets that validate under ``tested``, though the network learned from them.
@@ -265,7 +268,7 @@ def check_not_tested(
         if names := both(images, tested.test_all_drawers):
             raise UserError(
                 f"{name} was trained {how} {', '.join(names)}, which split={tested.name} tests: "
-                "leave split out, or choose another one"
+                f"{remedy}"
             )
     return both(torch.cat([of_strokes, *(own.train for own in learned)]), tested.validation)
 

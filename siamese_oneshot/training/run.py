@@ -582,7 +582,9 @@ def _check_not_tested(name: str, trained: TrainedModel, data: OneShotDataModule)
     own = splits_learned(name, metadata, dataset.source, data.digest)
     splits = [split_dataset(dataset, *one) for one in own]
     strokes_of = strokes_learned(metadata, dataset.source)
-    seen = check_not_tested(name, dataset, splits, strokes_of, data.split)
+    other = next((one for one, _ in own if one != data.split.name), None)
+    remedy = f"choose {f'data.split={other}' if other else 'another data.split'}, or other weights"
+    seen = check_not_tested(name, dataset, splits, strokes_of, data.split, remedy)
     if seen and not data.split.trains_on_validation:
         data.warn(
             f"{name} learned from {', '.join(seen)}, which validate here: their scores are not of "
