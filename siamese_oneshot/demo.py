@@ -165,9 +165,11 @@ def main() -> None:
     parser.add_argument("weights", nargs="?", default="pretrained", help=weights)
     parser.add_argument("--support", type=Path, help="a folder of symbols to begin with")
     parser.add_argument("--port", type=int, default=7860, help="0 for any that is free")
+    text = "a module outside the package whose classes the weights may reference; repeatable"
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=text)
     given = parser.parse_args()
     try:
-        classifier = OneShotClassifier.from_pretrained(given.weights)
+        classifier = OneShotClassifier.from_pretrained(given.weights, trust=given.trust)
         images = load_supports(given.support).images if given.support else ()
         demo = Demo(classifier, [(str(name), image) for name, image in images])
         asyncio.run(serve(demo, given.port))

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 
 from siamese_oneshot import OneShotClassifier
 from siamese_oneshot.data.image_input import read_input
-from siamese_oneshot.demo import Demo, serve
+from siamese_oneshot.demo import Demo, main, serve
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -41,6 +41,22 @@ def test_a_port_that_is_taken_or_none_is_refused() -> None:
             asyncio.run(serve(None, taken))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="port=65536: it must be an integer from 0 to 65535"):
         asyncio.run(serve(None, 65536))  # type: ignore[arg-type]
+
+
+def test_modules_of_ones_own_are_trusted_where_they_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def load(name: str, trust: list[str]) -> None:
+        asked.append((name, trust))
+        raise UserError("no need to serve it")
+
+    monkeypatch.setattr(OneShotClassifier, "from_pretrained", load)
+    monkeypatch.setattr("sys.argv", ["demo", "run", "--trust", "my_models", "--trust", "others"])
+    with pytest.raises(SystemExit, match="no need to serve it"):
+        main()
+    assert asked == [("run", ["my_models", "others"])]
 
 
 def drawing(name: str, shift: int = 0) -> str:

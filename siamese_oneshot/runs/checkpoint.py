@@ -289,8 +289,8 @@ def _build(
         if not any(name.startswith(f"{module}.") for module in trusted):
             raise UserError(
                 f"Refusing to load {path}: it references {name or 'a target without a name'}, and "
-                f"only classes of {' and '.join(trusted)} are trusted. Pass trust=MODULE to allow "
-                "it."
+                f"only classes of {' and '.join(trusted)} are trusted. Pass trust=MODULE (export "
+                "and demo: --trust MODULE) to allow it; train trusts the modules of its own model."
             )
     if len(repr(description)) > _MAX_DESCRIPTION:
         raise UserError(f"{path} describes a network of far too many parts")

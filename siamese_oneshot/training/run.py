@@ -445,13 +445,14 @@ class TrainingRun:
                 threads,
             )
         log.info("results in %s", near(self.folder))
+        of_network = "evaluate, predict and load_from_checkpoint (export and demo: --trust MODULE)"
         for parts, users in (
-            (["model"], "evaluate, predict, export and load_from_checkpoint"),
+            (["model"], of_network),
             (["loss", "optimizer"], "SiameseModule.load_from_checkpoint"),
         ):
             outside = untrusted_targets([module.hparams[part] for part in parts])
             if outside:
-                modules = list(dict.fromkeys(name.rpartition(".")[0] for name in outside))
+                modules = _modules_of(outside)
                 log.warning(
                     "This run uses %s, which is not part of siamese_oneshot: pass trust=%s to %s.",
                     ", ".join(dict.fromkeys(outside)),
@@ -514,7 +515,7 @@ def begin_from(where: str, module: SiameseModule, data: OneShotDataModule) -> di
         UserError: There are no such weights, they belong to another network, or they learned from
             what the data's split tests.
     """
-    trained = load_trained(where)
+    trained = load_trained(where, _modules_of(untrusted_targets(module.hparams["model"])))
     weights = trained.network.state_dict()
     if other := _other_layers(module.network.state_dict(), weights):
         experiment = f"experiment {trained.metadata.get('experiment')}"
@@ -557,7 +558,9 @@ def learn_from(
             "hydra.sweeper.name=teachers, whose folder is outputs/default/teachers"
         )
     listed = [teachers] if isinstance(teachers, str) else teachers
-    found = [one.trained for one in find_models(listed, baselines={}) if one.trained is not None]
+    trust = _modules_of(untrusted_targets(module.hparams["model"]))
+    models = find_models(listed, trust, baselines={})
+    found = [model.trained for model in models if model.trained is not None]
     size = module.network.encoder.image_size
     for teacher in found:
         if teacher.size != size:
@@ -570,6 +573,11 @@ def learn_from(
     names = ", ".join(teacher.name for teacher in found)
     log.info("the training learns from the answers of %s", names)
     return [{"name": teacher.name, **teacher.metadata} for teacher in found]
+
+
+def _modules_of(names: Sequence[str]) -> list[str]:
+    """The modules of classes and functions that are named in full, each once."""
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
 
 
 def _check_not_tested(name: str, trained: TrainedModel, data: OneShotDataModule) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import sys
 from pathlib import Path
@@ -111,7 +112,9 @@ def test_a_loss_of_the_documentation(project: Path) -> None:
 
 def test_an_encoder_and_a_similarity(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(project, "model=mine", "optimizer.lr={default: 1e-3, linear: 1e-2}", *BATCHES)
-    assert "pass trust=my_models to evaluate" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "pass trust=my_models to evaluate" in said
+    assert "(export and demo: --trust MODULE)" in said
     with pytest.raises(UserError, match=r"(?s)my_models\.MyEncoder.*only classes of"):
         load_trained(run)
     network = load_trained(run, trust=["my_models"]).network
@@ -119,6 +122,40 @@ def test_an_encoder_and_a_similarity(project: Path, capsys: pytest.CaptureFixtur
     assert type(network.encoder).__name__ == "MyEncoder"
     assert list(network.named_layers) == ["linear", "output"]
     torch.testing.assert_close(network(first, second), network(second, first))
+
+
+def test_a_training_begins_from_an_encoder_of_ones_own_and_learns_from_it(project: Path) -> None:
+    line = ["model=mine", *BATCHES]
+    first = train(project, *line).rename(project / "first")
+    begun = train(project, *line, f"init_from={first}").rename(project / "begun")
+    assert load_trained(begun, "my_models").metadata["init_from"]["name"] == str(first)
+    student = train(project, *line, "loss=distillation", f"teachers={first}")
+    (known,) = load_trained(student, "my_models").metadata["teachers"]
+    assert known["name"] == str(first)
+
+
+OPTIMIZER = """
+import torch
+from siamese_oneshot.models.optimizers import OptimizerSetup
+
+
+def plain(layers, total_steps):
+    weights = [weight for layer in layers.values() for weight in layer.parameters()]
+    return OptimizerSetup(torch.optim.SGD(weights, 0.1))
+"""
+
+
+def test_an_optimizer_without_names_of_its_groups(project: Path) -> None:
+    (project / "my_optimizers.py").write_text(OPTIMIZER)
+    (project / "my_conf" / "optimizer").mkdir()
+    text = "_target_: my_optimizers.plain\n_partial_: true\n"
+    (project / "my_conf" / "optimizer" / "plain.yaml").write_text(text)
+    run = train(project, "model=mine", "optimizer=plain", *BATCHES)
+    sys.modules.pop("my_optimizers")
+    (path,) = run.glob("csv/version_0/metrics.csv")
+    with open(path) as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file) if row["lr"]]
+    assert rates == pytest.approx([0.1, 0.1])
 
 
 def test_from_python(project: Path) -> None:

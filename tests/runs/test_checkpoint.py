@@ -131,7 +131,8 @@ def test_the_previous_checkpoint_replaces_a_damaged_one(
     ("target", "message"),
     [
         ("os.system", "Refusing to load .*: it references os.system, and only classes of "
-         "siamese_oneshot.models are trusted. Pass trust=MODULE to allow it."),
+         "siamese_oneshot.models are trusted. Pass trust=MODULE .export "
+         "and demo: --trust MODULE. to allow it; train trusts the modules of its own model"),
         ("siamese_oneshot.training.command.train", "Refusing to load"),
         ("siamese_oneshot.models", "Refusing to load"),
         ("", "Refusing to load"),

@@ -249,7 +249,8 @@ def test_weights_that_began_from_others_know_what_those_learned(
     module = SiameseModule.load_from_checkpoint(folder / "checkpoints/last.ckpt")
     first = load_trained(folder)
     between = {"data_source": "folder", "split": "ratio_60_20_20", "init_from": first.metadata}
-    monkeypatch.setattr(training_run, "load_trained", lambda _: replace(first, metadata=between))
+    between = replace(first, metadata=between)
+    monkeypatch.setattr(training_run, "load_trained", lambda *_: between)
     parts = split_dataset(dataset, "ratio_60_20_20")
     turned = replace(parts, test_all_drawers=parts.train)
     data = SimpleNamespace(dataset=dataset, split=turned, digest=first.metadata["data_digest"])
@@ -269,7 +270,7 @@ def test_strokes_of_what_is_tested_or_validates_are_minded(
 
     def begin(*names: str) -> None:
         known = replace(first, metadata={"stroke_alphabets": [*names]})
-        monkeypatch.setattr(training_run, "load_trained", lambda _: known)
+        monkeypatch.setattr(training_run, "load_trained", lambda *_: known)
         begin_from("strokes", module, data)
 
     begin("AlphabetC")
