@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_METRIC = "val/one_shot_accuracy"  # what a search maximizes
+
 
 class Pruning(Callback):
     """Reports each validation score to the trial, and stops training if the pruner decides so.
@@ -26,16 +28,10 @@ class Pruning(Callback):
     Args:
         folder: Folder of the run.
         pruner: An Optuna pruner; None only reports.
-        monitor: Metric to report; higher is better.
     """
 
-    def __init__(
-        self,
-        folder: str,
-        pruner: optuna.pruners.BasePruner | None = None,
-        monitor: str = "val/one_shot_accuracy",
-    ) -> None:
-        self.folder, self.pruner, self.monitor = Path(folder), pruner, monitor
+    def __init__(self, folder: str, pruner: optuna.pruners.BasePruner | None = None) -> None:
+        self.folder, self.pruner = Path(folder), pruner
         self.pruned = False
         self._trial: Any = None
 
@@ -46,11 +42,11 @@ class Pruning(Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the score, and stop if the trial is pruned."""
-        if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
+        if trainer.sanity_checking or _METRIC not in trainer.callback_metrics:
             return
         prune = False
         if self._trial is not None:
-            number, value = _number(trainer), float(trainer.callback_metrics[self.monitor])
+            number, value = _number(trainer), float(trainer.callback_metrics[_METRIC])
             try:
                 known = self._trial.study.get_trials(deepcopy=False)[self._trial.number]
                 if number not in known.intermediate_values:  # a resumed run may repeat a validation

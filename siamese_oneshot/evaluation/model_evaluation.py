@@ -46,7 +46,7 @@ from siamese_oneshot.evaluation.evaluator import (
 from siamese_oneshot.evaluation.metrics import best_temperature
 from siamese_oneshot.evaluation.published import ComparedModel
 from siamese_oneshot.evaluation.scores import Score
-from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.models.trained import TrainedModel, n_parameters
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.text import bare_key
 
@@ -83,7 +83,7 @@ class EvaluatedModel:
     def parameters(self) -> int:
         """Number of learned parameters of all networks."""
         module = self.scorer if self.n_networks > 1 else self.trained and self.trained.network
-        return sum(p.numel() for p in module.parameters()) if isinstance(module, nn.Module) else 0
+        return n_parameters(module) if isinstance(module, nn.Module) else 0
 
     @property
     def setting(self) -> tuple[str, str] | None:

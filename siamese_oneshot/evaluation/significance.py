@@ -63,12 +63,11 @@ def _score_interval(share: float, n: float, z: float) -> tuple[float, float]:
     return low, high
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean over seeds with Student's t interval.
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean over seeds with Student's t 95% interval.
 
     Args:
         values: One finite value per seed, at least two; a ValueError otherwise.
-        level: Confidence level in (0, 1).
 
     Returns:
         Mean, lower and upper bound.
@@ -80,7 +79,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     from scipy.special import stdtrit
 
     mean, error = fmean(values), stdev(values) / math.sqrt(len(values))
-    margin = float(stdtrit(len(values) - 1, 0.5 + level / 2)) * error
+    margin = float(stdtrit(len(values) - 1, 0.975)) * error
     return mean, mean - margin, mean + margin
 
 

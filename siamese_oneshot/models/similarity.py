@@ -187,7 +187,7 @@ class CrossAttention(nn.Module):
         (k, heads, n, s, _), m = a.shape, b.shape[2]
         half, scores = 0.5 * self.match_weight[:, None, None], a.new_empty(k, n, m)
         weight_a, weight_b, logits = half * saliency_a, half * saliency_b, _base_2(scale, bias)
-        for i, j in _blocks(k, n, heads * s * m * s, True):
+        for i, j in _blocks(k, n, heads * s * m * s):
             one, other = (a[i, :, j], weight_a[i, :, j]), (b[i], weight_b[i])
             scores[i, j] = _compared(*one, *other, *logits)
         return scores.reshape(shape)
@@ -233,7 +233,7 @@ class CrossAttention(nn.Module):
             scores = table.new_empty(k, n, m, dtype=dtype)
 
             with torch.autocast("cpu", enabled=False):
-                for i, j in _blocks(k, n, m * heads * s * s, True):
+                for i, j in _blocks(k, n, m * heads * s * s):
                     one, a, weight_a = gathered(first[i, j])
                     other, b, weight_b = gathered(second[i])
                     matches = _compared(a, weight_a, b, weight_b, *logits)
@@ -334,7 +334,7 @@ def grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
     return first, second, shape
 
 
-def _blocks(k: int, n: int, size: int, on_cpu: bool) -> Iterator[tuple[slice, slice]]:
+def _blocks(k: int, n: int, size: int, on_cpu: bool = True) -> Iterator[tuple[slice, slice]]:
     """Parts of ``(k, n)`` things of ``size`` numbers; a GPU takes all at once."""
     rows = max(1, _BLOCK // max(1, size)) if on_cpu else max(1, k * n)
     whole = max(1, rows // max(1, n))  # at least one of k, with some of its n
@@ -431,7 +431,7 @@ class _Matches(torch.autograd.Function):
         of_scale = torch.empty_like(scores)
         there, back = a.new_empty(k, heads, n, s, m), a.new_empty(k, heads, n, m, s)
         scale, bias = scale[:, None, None, None, None], bias[:, None, :, None]
-        for i, j in _blocks(k, n, heads * s * m * s, a.is_cpu):
+        for i, j in _blocks(k, n, heads * s * m * s):
             x, y = a[i, :, j], b[i]
             dots = (x.flatten(2, 3) @ y.flatten(2, 3).mT).view(*x.shape[:4], m, s)
             weights = torch.addcmul(bias, dots, scale).exp_()
@@ -462,7 +462,7 @@ class _Matches(torch.autograd.Function):
         m = b.shape[2]
         of_a, of_b, of_bias = torch.empty_like(a), torch.zeros_like(b), a.new_zeros(heads, s, m, s)
         with torch.autocast(a.device.type, enabled=False):
-            for i, j in _blocks(k, n, heads * s * m * s, a.is_cpu):
+            for i, j in _blocks(k, n, heads * s * m * s):
                 upstream = gradient[i, :, j, None, :, None]
                 scaled = of_dots[i, :, j] * upstream
                 flat = scaled.flatten(2, 3).flatten(3, 4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import nn
+
 from siamese_oneshot.models.siamese import SiameseNetwork
 
 
@@ -36,4 +38,9 @@ class TrainedModel:
     @property
     def parameters(self) -> int:
         """The number of learned parameters."""
-        return sum(weight.numel() for weight in self.network.parameters())
+        return n_parameters(self.network)
+
+
+def n_parameters(module: nn.Module) -> int:
+    """The number of learned parameters of a module."""
+    return sum(weight.numel() for weight in module.parameters())

@@ -16,7 +16,6 @@ from siamese_oneshot.utils.text import printable
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MAX_PAGE = 5_000_000  # bytes
 MAX_PLOTS = 3_000_000  # characters of all plots of a page together
 _MAX_CAPTION = 1000  # characters
 _MAX_PIXELS = 50_000_000

@@ -51,7 +51,7 @@ from siamese_oneshot.evaluation.model_evaluation import (
 )
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.loggers.csv_logger import ResumableCSVLogger
-from siamese_oneshot.models.trained import TrainedModel
+from siamese_oneshot.models.trained import TrainedModel, n_parameters
 from siamese_oneshot.module import MONITOR, SiameseModule
 from siamese_oneshot.runs.checkpoint import PRETRAINED, load_trained, untrusted_targets
 from siamese_oneshot.runs.record import (
@@ -281,7 +281,7 @@ class TrainingRun:
         """Hardware, versions, precision and size of the network, for a logger's configuration."""
         return {
             "precision": self.precision,
-            "parameters": sum(weight.numel() for weight in self.module.parameters()),
+            "parameters": n_parameters(self.module),
             **{name: self.environment[name] for name in ("hardware", "python", "packages")},
         }
 
@@ -431,7 +431,7 @@ class TrainingRun:
             "%s, seed %d: %s parameters",
             self.cfg.name,
             self.cfg.seed,
-            f"{sum(weight.numel() for weight in module.parameters()):,}",
+            f"{n_parameters(module):,}",
         )
         n_images, n_classes = f"{data.n_train_images:,}", f"{data.n_train_classes:,}"
         log.info("%s training images of %s classes, split %s", n_images, n_classes, data.split.name)

@@ -37,11 +37,11 @@ def test_wilson_agrees_with_scipy_and_stays_in_range(correct: int, n: int) -> No
     assert 0 <= low <= correct / n <= high <= 1
 
 
-@pytest.mark.parametrize(("count", "level"), [(2, 0.95), (3, 0.9999), (200, 0.5)])
-def test_mean_interval_agrees_with_scipy(count: int, level: float) -> None:
+@pytest.mark.parametrize("count", [2, 3, 200])
+def test_mean_interval_agrees_with_scipy(count: int) -> None:
     values = [math.sin(k) for k in range(count)]
-    mean, low, high = mean_interval(values, level)
-    expected = stats.t.interval(level, count - 1, loc=mean, scale=stats.sem(values))
+    mean, low, high = mean_interval(values)
+    expected = stats.t.interval(0.95, count - 1, loc=mean, scale=stats.sem(values))
     assert (low, high) == pytest.approx(expected, rel=1e-6)
 
 

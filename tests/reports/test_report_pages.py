@@ -23,11 +23,12 @@ from siamese_oneshot.evaluation.published import PROTOCOLS
 from siamese_oneshot.evaluation.scores import Score
 from siamese_oneshot.report import main
 from siamese_oneshot.reports import html
-from siamese_oneshot.reports.html import MAX_PAGE, embed_png
+from siamese_oneshot.reports.html import embed_png
 from siamese_oneshot.reports.pages import make_report
 from siamese_oneshot.runs.evaluation_record import EvaluationRecord, ModelRecord, write_evaluation
 
 WITHIN = PROTOCOLS["within_alphabet_20way"]
+MAX_PAGE = 5_000_000  # bytes
 LATER = "Scores of the evaluation, on {} (split lake)"
 EVIL = "<script>alert(1)</script>\"'&<b>"
 
