@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ from siamese_oneshot.data.image_input import (
 )
 from siamese_oneshot.evaluation.significance import wilson
 from siamese_oneshot.utils.tables import Table, terminal_width, text_of
-from siamese_oneshot.utils.text import duration, near, printable, spreadsheet_cell
+from siamese_oneshot.utils.text import duration, near, path_text, printable, spreadsheet_cell
 
 _MAX_ROWS = 60  # of the table in the terminal
 _MIN_PROBABILITY = 0.005  # of the classes after the best in the table
@@ -153,7 +152,7 @@ def write_results(results: PredictionResults, top_k: int, folder: Path) -> None:
             for rank, one in enumerate(answer.prediction.classes[:top_k], 1):
                 writer.writerow([*start, rank, _cell(one.name), one.probability, one.score])
     content = json.dumps(as_json(results, top_k), indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "predictions.json").write_text(_utf8(content), encoding="utf-8")
+    (folder / "predictions.json").write_text(path_text(content), encoding="utf-8")
     contact_sheet(results).save(folder / "normalized.png", "PNG")
 
 
@@ -264,13 +263,8 @@ def _image_json(image: ImageInput) -> dict[str, Any]:
     }
 
 
-def _utf8(text: str) -> str:
-    """Replace bytes of file names that are not text by U+FFFD."""
-    return os.fsencode(text).decode("utf-8", "replace")
-
-
 def _cell(text: str | Path) -> str:
-    return spreadsheet_cell(_utf8(str(text)))
+    return spreadsheet_cell(path_text(text))
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,8 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def path_text(path: Path) -> str:
-    """A path as valid Unicode; the bytes of a file name need not be."""
+def path_text(path: str | Path) -> str:
+    """A path, or a text with paths, as valid Unicode; the bytes of a file name need not be."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
