@@ -36,9 +36,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_report(**arguments, command=command)
     except UserError as error:
         sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

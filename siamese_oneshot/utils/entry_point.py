@@ -20,7 +20,7 @@ def entry_point() -> Iterator[None]:
     be full, the process may have no standard error at all, or an encoding without a character.
 
     Raises:
-        SystemExit: The working directory was deleted.
+        SystemExit: The working directory was deleted, or 130 for Ctrl-C.
     """
     try:
         os.getcwd()
@@ -36,6 +36,9 @@ def entry_point() -> Iterator[None]:
     sys.stdout, sys.stderr = lasting
     try:
         yield
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
     finally:
         for stream in lasting:
             stream.close_unless_whole()

@@ -123,6 +123,17 @@ def test_characters_that_the_encoding_lacks_are_escaped(encoding: str, shown: by
     assert stream.encoding == encoding, "for the rest it is the stream"
 
 
+def test_ctrl_c_is_one_word(capsys: pytest.CaptureFixture[str]) -> None:
+    @entry_point()
+    def main() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_the_streams_of_the_process_come_back() -> None:
     before = sys.stdout, sys.stderr
     assert entry_point()(lambda: sys.stdout)() is not before[0]
