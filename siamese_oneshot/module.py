@@ -34,7 +34,7 @@ from siamese_oneshot.evaluation.evaluator import (
 from siamese_oneshot.evaluation.metrics import best_temperature
 from siamese_oneshot.models.optimizers import OptimizerSetup
 from siamese_oneshot.models.siamese import SiameseNetwork
-from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain
+from siamese_oneshot.utils.config import TRUSTED, describe, instantiate_plain, takes
 from siamese_oneshot.utils.distributed import gathered, is_logged, least
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
@@ -364,9 +364,14 @@ class SiameseModule(pl.LightningModule):
             UserError: If weights are not finite; the checkpoint before stays.
         """
         self.check_finite()
+        description, tta = self.hparams["model"], self.network.tta
+        changed = isinstance(description, Mapping) and tta != description.get("tta", False)
+        if changed and takes(description, "tta"):  # else its builder decides
+            description = {**description, "tta": tta}
+            checkpoint["hyper_parameters"]["model"] = description
         checkpoint["siamese_oneshot"] = {
             "version": CHECKPOINT_VERSION,
-            "network": self.hparams["model"],
+            "network": description,
             "metadata": self.metadata,
             "threshold": self.threshold,
             "reject_threshold": self.reject_threshold,

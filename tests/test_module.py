@@ -15,13 +15,16 @@ from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from siamese_oneshot.callbacks.ema import EMA
+from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.data.datamodule import OneShotDataModule
 from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_of_labels
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import EvalConfig
 from siamese_oneshot.models.optimizers import adam
+from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.module import SiameseModule
+from siamese_oneshot.runs.checkpoint import load_pretrained, load_trained
 from siamese_oneshot.utils.config import describe, instantiate_plain
 from siamese_oneshot.utils.errors import ArgumentError, UserError
 
@@ -94,6 +97,53 @@ def test_a_checkpoint_alone_gives_the_same_scores(tmp_path: Path) -> None:
     (metrics,) = again.validate(loaded, datamodule=data(), verbose=False)
     for name, value in metrics.items():
         assert value == pytest.approx(float(fit.callback_metrics[name]), abs=1e-6), name
+
+
+def test_a_trained_network_that_was_trained_further_loads_from_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    fit = trainer(tmp_path, max_steps=1, callbacks=[ModelCheckpoint(tmp_path, "first")])
+    fit.fit(SiameseModule({**SMALL, "tta": True}), datamodule=data())
+    network = load_pretrained(tmp_path / "first.ckpt", trainable=True)
+    module = SiameseModule(network)
+    fit = trainer(tmp_path, max_steps=1, callbacks=[ModelCheckpoint(tmp_path, "further")])
+    fit.fit(module, datamodule=data())
+    path = tmp_path / "further.ckpt"
+    pair = torch.rand(2, 5, 1, SIZE, SIZE)
+    logits = module.eval()(*pair)
+    loaded = SiameseModule.load_from_checkpoint(path).eval()
+    classifier = OneShotClassifier.from_pretrained(path)
+    assert loaded.network.tta
+    assert loaded(*pair).equal(logits)
+    torch.testing.assert_close(classifier.model.network(*pair), logits)
+
+
+def test_test_time_augmentation_that_was_turned_on_or_off_is_kept(tmp_path: Path) -> None:
+    """Its thresholds are kept as well, and are of no use without it."""
+    module = SiameseModule(SMALL, ema_decay=None)
+    for tta in (True, False):
+        module.network.tta = tta
+        fit = trainer(tmp_path, max_steps=1)
+        fit.fit(module, datamodule=data())
+        path = tmp_path / "own.ckpt"
+        fit.save_checkpoint(path)
+        trained, loaded = load_trained(path), SiameseModule.load_from_checkpoint(path)
+        assert trained.network.tta == loaded.network.tta == tta
+        assert trained.threshold == loaded.threshold == module.threshold is not None
+        module = loaded
+
+
+def test_a_network_whose_builder_takes_no_tta_is_described_as_it_was(tmp_path: Path) -> None:
+    own = {"_target_": f"{__name__}.always_augmented", "network": SMALL}
+    fit = trainer(tmp_path, max_steps=1, callbacks=[ModelCheckpoint(tmp_path, "own")])
+    fit.fit(SiameseModule(own), datamodule=data())
+    trained = load_trained(tmp_path / "own.ckpt", trust=[__name__])
+    assert (trained.description, trained.network.tta) == (own, True)
+
+
+def always_augmented(network: SiameseNetwork) -> SiameseNetwork:
+    network.tta = True
+    return network
 
 
 def test_an_average_of_the_weights_is_on_by_default_and_kept(tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ class SiameseNetwork(nn.Module):
         tta: Test-time augmentation: in evaluation mode an embedding holds those of three views, of
             the image and of two mirrored copies that are turned by `TURN` to the left and to the
             right, and a score is the mean over the views, each compared with its like.
+        description: The configuration that builds the network; None where that is not known.
     """
+
+    description: Mapping[str, Any] | None = None
 
     def __init__(self, encoder: nn.Module, similarity: nn.Module, tta: bool = False) -> None:
         super().__init__()

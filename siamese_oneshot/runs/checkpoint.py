@@ -106,6 +106,7 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         network = _build(header["network"], weights, path, trust)
         network.load_state_dict(weights)
         network.eval().requires_grad_(False)
+        network.description = header["network"]  # what is trained from it can be loaded, too
         return TrainedModel(
             str(where), network, header["network"], header.get("metadata") or {},
             header.get("threshold"), header.get("reject_threshold"), header.get("card") or {},

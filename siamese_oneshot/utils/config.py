@@ -110,6 +110,13 @@ def targets(description: Any) -> list[str]:
     return []
 
 
+def takes(description: Mapping[str, Any], argument: str) -> bool:
+    """Whether the class or function that a description names has an argument of that name."""
+    parameters = inspect.signature(_found(str(description["_target_"]))).parameters
+    every = any(one.kind == one.VAR_KEYWORD for one in parameters.values())
+    return every or argument in parameters
+
+
 def is_trusted(target: str, trusted: Iterable[str] = TRUSTED) -> bool:
     """Whether a trusted module or package defines a name; that it can be reached is not enough."""
     try:
