@@ -49,7 +49,7 @@ from siamese_oneshot.runs.evaluation_record import (
 )
 from siamese_oneshot.runs.record import CONFIG
 from siamese_oneshot.runs.result import RunResult, read_result
-from siamese_oneshot.utils.config import conf_dir
+from siamese_oneshot.utils.config import conf_dir, takes
 from siamese_oneshot.utils.entry_point import entry_point
 from siamese_oneshot.utils.errors import UserError
 from siamese_oneshot.utils.io import atomic_write, check_writable
@@ -78,7 +78,8 @@ def export(run: str | Path, file: Path, trust: Collection[str] = (), tta: bool =
     if not Path(run).is_dir():
         raise UserError(f"{run} is not a run's folder: a .safetensors file is made of one")
     check_writable(file.parent)
-    trained = _load(run, trust, tta)
+    trained = load_trained(run, trust)
+    trained = _with_tta(trained) if tta else trained
     try:
         result = read_result(Path(run))
     except UserError:
@@ -101,9 +102,11 @@ def export(run: str | Path, file: Path, trust: Collection[str] = (), tta: bool =
         "scores": [dataclasses.asdict(one) for one in model.scores if one.key in CORE],
     }
     portable = _without_folders(trained.metadata)
-    metadata = {key: value for key, value in portable.items() if key not in card}
+    kept = {key: value for key, value in portable.items() if key not in card}
+    if "data_digest" in portable:  # by which evaluate knows the images
+        kept["data_digest"] = portable["data_digest"]
     exported = replace(
-        trained, metadata={**metadata, "trained_on": model.trained_on}, card=card,
+        trained, metadata={**kept, "trained_on": model.trained_on}, card=card,
         threshold=model.threshold, reject_threshold=model.reject_threshold,
         temperature=model.temperature,
     )  # fmt: skip
@@ -114,13 +117,35 @@ def export(run: str | Path, file: Path, trust: Collection[str] = (), tta: bool =
     return page
 
 
-def _load(source: str | Path, trust: Collection[str], tta: bool) -> TrainedModel:
-    """A trained network, with test-time augmentation if asked for."""
-    trained = load_trained(source, trust)
-    if not tta:
+def _with_tta(trained: TrainedModel) -> TrainedModel:
+    """A network with test-time augmentation; its thresholds are to be measured."""
+    if trained.network.tta:
         return trained
+    if not takes(trained.description, "tta"):
+        raise UserError(
+            f"{trained.description['_target_']} has no argument tta, so a file cannot say that the "
+            "network has test-time augmentation: add tta=False to it, or leave --tta out"
+        )
     trained.network.tta = True
-    return replace(trained, description={**trained.description, "tta": True})
+    return replace(
+        trained, description={**trained.description, "tta": True},
+        threshold=None, reject_threshold=None, temperature=None,
+    )  # fmt: skip
+
+
+def _with_own_thresholds(source: str | Path, trust: Collection[str], tta: bool) -> TrainedModel:
+    """A network whose thresholds were measured with test-time augmentation, if that is asked for.
+
+    Raises:
+        UserError: They were measured without.
+    """
+    trained = load_trained(source, trust)
+    if tta and not trained.network.tta:
+        raise UserError(
+            f"the thresholds of {source} were chosen without test-time augmentation: export "
+            "FILE.safetensors with --tta first, which measures them, then export that file"
+        )
+    return trained
 
 
 def _evaluate(file: Path, run: Path, trust: Collection[str]) -> EvaluationRecord:
@@ -283,12 +308,14 @@ def main() -> None:
                 "also .safetensors)"
             )
         if file.suffix == ".onnx":
-            print(text_of(export_onnx(_load(source, trust, tta), file)))
+            print(text_of(export_onnx(_with_own_thresholds(source, trust, tta), file)))
         elif file.suffix == ".html":
-            export_page(_load(source, trust, tta), file, runtime)
+            export_page(_with_own_thresholds(source, trust, tta), file, runtime)
             print(f"written: {file}; open it in a browser")
-        else:
+        elif file.suffix == ".safetensors":
             print(f"written: {file} and {export(source, file, trust, tta)}")
+        else:
+            raise UserError(f"{file} must end in .safetensors, .onnx or .html")
     except UserError as problem:
         sys.exit(f"Error: {problem}")
     except OSError as problem:

@@ -8,22 +8,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from eval_models import COMPUTE, make_run
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from tiny import TINY
+from tiny_network import NETWORK, checkpoint
 from torch import Tensor
 
 from siamese_oneshot import export as exporting
 from siamese_oneshot.cli import conf_dir
 from siamese_oneshot.comparison.models import find_models
 from siamese_oneshot.comparison.runner import model_record
+from siamese_oneshot.data.dataset import CharacterDataset
+from siamese_oneshot.data.sources import LoadedData
 from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
 from siamese_oneshot.evaluation.tables import CORE
 from siamese_oneshot.export import card_page, export
+from siamese_oneshot.models.siamese import SiameseNetwork
+from siamese_oneshot.models.trained import TrainedModel
 from siamese_oneshot.runs import checkpoint as checkpoints
-from siamese_oneshot.runs.checkpoint import find_weights, load_trained
+from siamese_oneshot.runs.checkpoint import find_weights, load_trained, save_trained
 from siamese_oneshot.runs.evaluation_record import (
     EvaluationRecord,
     read_evaluation,
@@ -109,6 +115,25 @@ def test_the_card_of_a_run_has_the_scores_of_its_rounded_weights(
         export(tmp_path / "first.safetensors", tmp_path / "x.safetensors")
 
 
+def test_an_exported_network_is_not_tested_on_changed_data_either(
+    run: Path, tmp_path: Path, dataset: CharacterDataset, task_provider: TaskProvider
+) -> None:
+    file, older = tmp_path / "mine.safetensors", tmp_path / "older.safetensors"
+    export(run, file)
+    trained = load_trained(file)
+    assert trained.metadata["data_digest"] == dataset.digest
+    without = {key: value for key, value in trained.metadata.items() if key != "data_digest"}
+    save_trained(replace(trained, metadata=without), older)
+    fewer = dataset.pixels.clone()
+    fewer[0] = 0
+    changed = LoadedData(replace(dataset, pixels=fewer), None)
+    for where in (run, file, older):
+        (model,) = find_models([str(where)])
+        task_provider.tasks(model)
+        with pytest.raises(UserError, match="was trained on other synthetic images than these"):
+            replace(task_provider, loaded=changed, _made={}).tasks(model)
+
+
 def test_a_file_holds_no_folder_of_the_machine_that_trained_it(
     tmp_path: Path, task_provider: TaskProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +200,49 @@ def test_without_a_file_the_command_says_what_to_name(
         exporting.main()
     words = " ".join(str(stop.value).split())
     assert f"siamese_oneshot.export {line[0] if line else 'pretrained'} network.onnx (or " in words
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "html"])
+def test_thresholds_of_one_view_are_not_exported_with_three(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_of = {"onnx": "export_onnx", "html": "export_page"}[suffix]
+    exported: list[TrainedModel] = []
+    monkeypatch.setattr(exporting, export_of, lambda trained, *_: exported.append(trained))
+    monkeypatch.setattr(exporting, "text_of", str)
+    file = tmp_path / f"net.{suffix}"
+    monkeypatch.setattr("sys.argv", ["export", "dense", str(file), "--tta"])
+    with pytest.raises(SystemExit, match=r"dense were chosen without .* with --tta first"):
+        exporting.main()
+    assert not exported
+    monkeypatch.setattr("sys.argv", ["export", "pretrained", str(file), "--tta"])  # as it is
+    exporting.main()
+    assert exported[0].network.tta
+    assert exported[0].threshold == load_trained("pretrained").threshold is not None
+
+
+def test_the_command_names_every_kind_of_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["export", "pretrained", "net.pt"])
+    with pytest.raises(SystemExit, match=r"net\.pt must end in \.safetensors, \.onnx or \.html"):
+        exporting.main()
+
+
+def test_a_network_whose_builder_takes_no_tta_is_not_exported_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_evaluate", lambda *_: pytest.fail("evaluated"))
+    own = {"_target_": f"{__name__}.as_it_is", "network": NETWORK}
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    torch.save(checkpoint(network=own), run / "checkpoints" / "best.ckpt")
+    with pytest.raises(UserError, match=r"as_it_is has no argument tta.*leave --tta out"):
+        export(run, tmp_path / "net.safetensors", trust=[__name__], tta=True)
+
+
+def as_it_is(network: SiameseNetwork) -> SiameseNetwork:
+    return network
 
 
 @pytest.mark.parametrize("name", ["pretrained", "dense"])

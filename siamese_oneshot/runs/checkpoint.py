@@ -106,11 +106,13 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         network = _build(header["network"], weights, path, trust)
         network.load_state_dict(weights)
         network.eval().requires_grad_(False)
+        card, metadata = header.get("card") or {}, header.get("metadata") or {}
+        if "data_digest" in card:  # some files have it there alone
+            metadata = {"data_digest": card["data_digest"], **metadata}
         network.description = header["network"]  # what is trained from it can be loaded, too
         return TrainedModel(
-            str(where), network, header["network"], header.get("metadata") or {},
-            header.get("threshold"), header.get("reject_threshold"), header.get("card") or {},
-            header.get("temperature"),
+            str(where), network, header["network"], metadata, header.get("threshold"),
+            header.get("reject_threshold"), card, header.get("temperature"),
         )  # fmt: skip
     except UNUSABLE as problem:
         reason = " ".join(str(problem).split())
