@@ -85,7 +85,8 @@ def combine(
     for model in models:
         if model.trained is not None and tta not in (None, model.trained.network.tta):
             model.trained.network.tta = tta
-            model = replace(model, name=f"{model.name} {'with' if tta else 'without'} TTA")
+            name = f"{model.name} {'with' if tta else 'without'} TTA"
+            model = replace(_unmeasured(model), name=name, tta_changed=True)
         augmented.append(model)
     if not ensemble:
         return augmented
@@ -101,7 +102,15 @@ def combine(
             raise UserError(f"ensemble=true needs networks of one {label}, got {listed}")
     whole = Ensemble([model.scorer for model in networks])  # type: ignore[misc]
     name = f"ensemble of {len(networks)}"
-    return [*augmented, replace(networks[0], name=name, scorer=whole, n_networks=len(networks))]
+    first = _unmeasured(networks[0])
+    return [*augmented, replace(first, name=name, scorer=whole, n_networks=len(networks))]
+
+
+def _unmeasured(model: EvaluatedModel) -> EvaluatedModel:
+    """The model without thresholds and temperature, which are those of another scorer."""
+    assert model.trained is not None, "baselines have none"
+    trained = replace(model.trained, threshold=None, reject_threshold=None, temperature=None)
+    return replace(model, trained=trained)
 
 
 def folder_named(name: str, baselines: Collection[str] = BASELINES) -> Path | None:

@@ -237,11 +237,12 @@ def _output_dir(
 ) -> Path:
     """Inside the folder of a single run or sweep, else a folder of its own.
 
-    Results of a run's network with test-time augmentation go elsewhere: its thresholds are others.
+    Results with test-time augmentation set by ``tta`` go elsewhere: thresholds are others.
     """
     if output_dir is not None:
         return Path(output_dir).expanduser().absolute()
     if len(names) == 1 and models[0].trained is not None and (folders := _folders(names)):
-        network = models[0].trained.network
-        return folders[0].absolute() / ("evaluation_tta" if network.tta else "evaluation")
+        changed = [one.trained.network.tta for one in models if one.trained and one.tta_changed]
+        end = ("_tta" if changed[0] else "_without_tta") if changed else ""
+        return folders[0].absolute() / f"evaluation{end}"
     return new_folder(Path("outputs", "evaluate", time.strftime("%Y-%m-%d_%H-%M-%S")).absolute())

@@ -66,6 +66,7 @@ class EvaluatedModel:
     skip_series: tuple[str, ...] = ()  # series of lists that are left out
     n_networks: int = 1  # of an ensemble
     finished: bool = True  # whether training finished, as far as is known
+    tta_changed: bool = False  # whether test-time augmentation was set for this evaluation
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -292,7 +293,7 @@ class ModelResults:
     comparisons: int  # scores
     seconds: float
     summary: dict[str, float] = field(default_factory=dict)  # summary metrics by name
-    warning: str | None = None  # that validation alphabets were learned from
+    warning: str | None = None  # on what thresholds were chosen, if not on unseen alphabets
 
     @property
     def confused_lists(self) -> tuple[EpisodeResults, EpisodeResults]:
@@ -330,8 +331,9 @@ def evaluate_model(
 ) -> ModelResults:
     """Evaluate a model on all lists; thresholds come from validation.
 
-    Under ``test_only`` they are the network's own; those of baselines, which have none, are fitted
-    on other pairs and episodes of the same images.
+    Under ``test_only`` they are the network's own; those of models that have none (baselines,
+    ensembles, networks whose test-time augmentation was changed) are fitted on other pairs and
+    episodes of the same images.
 
     Raises:
         UserError: If the scores of a network are not finite.
@@ -351,12 +353,17 @@ def evaluate_model(
     threshold = validation.verification.threshold
     reject_threshold = best_reject_threshold(first)
     temperature = best_temperature(first.scores, first.task.episodes.answers)
-    unseen = tasks.split.name == TEST_ONLY
+    unseen, warning = tasks.split.name == TEST_ONLY, tasks.warning
     if unseen and (own := model.trained) is not None:  # its validation images are those of test
         threshold = threshold if own.threshold is None else own.threshold
         temperature = own.temperature or temperature
         if own.reject_threshold is not None:
             reject_threshold = own.reject_threshold
+        if own.threshold is None:
+            warning = (
+                f"{model.name} has no thresholds and temperature of its own: they were chosen on "
+                "other pairs and episodes of the images that are tested"
+            )
     test = evaluate_tasks(limited[1], embeddings, scorer, threshold)
     results = {one.task.key: one for one in test.results}
     images = len(indices)
@@ -392,7 +399,7 @@ def evaluate_model(
             one.task.episodes.supports.numel() for one in (*validation.results, *results.values())
         ),
         seconds=time.monotonic() - began,
-        warning=tasks.warning,
+        warning=warning,
     )
     summary = {
         name: float(metric(model_results)) for name, metric in (summary_metrics or {}).items()

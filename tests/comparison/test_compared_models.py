@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from eval_models import make_run
+from eval_models import COMPUTE, make_run, network
 
 from siamese_oneshot.comparison.models import BASELINES, combine, find_models
+from siamese_oneshot.evaluation.evaluator import best_reject_threshold
+from siamese_oneshot.evaluation.metrics import best_temperature
+from siamese_oneshot.evaluation.model_evaluation import TaskProvider, evaluate_model
 from siamese_oneshot.utils.errors import UserError
 
 
@@ -115,6 +119,34 @@ def test_test_time_augmentation_is_of_networks_only() -> None:
         for one, own in zip(networks, three_views, strict=True):
             one.scorer.tta = own  # type: ignore[attr-defined]
         assert networks[0].setting[0] == "pretrained"
+
+
+def test_thresholds_of_another_scorer_are_not_used(task_provider: TaskProvider) -> None:
+    """Under test_only, changed networks and ensembles get theirs as baselines do."""
+    provider = replace(task_provider, forced_split="test_only", _made={})
+    own = {"threshold": 7.0, "reject_threshold": 8.0, "temperature": 9.0}
+    found = []
+    for seed in (0, 1):
+        one = network(f"net{seed}", seed, data_source="elsewhere")
+        found.append(replace(one, trained=replace(one.trained, **own)))
+    unchanged, _, ensemble = (
+        evaluate_model(one, provider, COMPUTE) for one in combine(found, False, ensemble=True)
+    )
+    (changed,) = (evaluate_model(one, provider, COMPUTE) for one in combine(found[:1], True))
+    assert unchanged.test.verification.threshold == 7.0
+    assert (unchanged.reject_threshold, unchanged.temperature) == (8.0, 9.0)
+    assert unchanged.warning is None
+    for results in (ensemble, changed):
+        episodes = results.validation.results[0]
+        answers = episodes.task.episodes.answers
+        threshold = results.validation.verification.threshold
+        assert results.test.verification.threshold == threshold != 7.0
+        assert results.reject_threshold == best_reject_threshold(episodes) != 8.0
+        assert results.temperature == best_temperature(episodes.scores, answers) != 9.0
+        assert results.warning == (
+            f"{results.model.name} has no thresholds and temperature of its own: they were chosen "
+            "on other pairs and episodes of the images that are tested"
+        )
 
 
 def test_an_ensemble_is_one_more_model(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from eval_models import make_run
+from tiny_network import NETWORK, checkpoint
 
 from siamese_oneshot import evaluate
 from siamese_oneshot.comparison import runner
-from siamese_oneshot.comparison.models import find_models
+from siamese_oneshot.comparison.models import combine, find_models
 from siamese_oneshot.comparison.runner import _folders, _output_dir
 from siamese_oneshot.evaluation import model_evaluation
 from siamese_oneshot.runs.checkpoint import load_trained
@@ -129,6 +131,27 @@ def test_a_runs_own_folder_keeps_its_evaluation(
     assert path.read_text() == before
     other = read_evaluation(folder / "evaluation_tta" / "evaluation.json")
     assert [one.name for one in other.models] == ["run with TTA"]
+
+
+@pytest.mark.parametrize(
+    ("own", "tta", "folder"),
+    [
+        (False, None, "evaluation"),
+        (False, False, "evaluation"),
+        (False, True, "evaluation_tta"),
+        (True, None, "evaluation"),
+        (True, True, "evaluation"),
+        (True, False, "evaluation_without_tta"),
+    ],
+)
+def test_only_changed_test_time_augmentation_is_evaluated_elsewhere(
+    own: bool, tta: bool | None, folder: str, tmp_path: Path
+) -> None:
+    weights = tmp_path / "checkpoints" / "best.ckpt"
+    weights.parent.mkdir()
+    torch.save(checkpoint(network={**NETWORK, "tta": own}), weights)
+    models = combine(find_models([str(tmp_path)]), tta)
+    assert _output_dir(None, [str(tmp_path)], models) == tmp_path / folder
 
 
 def test_validation_alphabets_that_were_learned_from_are_noted(
