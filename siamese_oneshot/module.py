@@ -69,7 +69,8 @@ class SiameseModule(pl.LightningModule):
             validated, kept and tested. None trains without an average, and an averaging callback of
             the trainer takes precedence.
         channels_last: Use PyTorch's channels-last memory layout; it changes speed, not results.
-        metadata: What a user of a checkpoint should know about the training; plain values.
+        metadata: What a user of a checkpoint should know about the training; plain values. What the
+            DataModules of this package know is added when a fit begins.
         trust: Modules, beside ``siamese_oneshot.models``, whose classes mappings may name; None
             allows all. ``load_from_checkpoint`` sets it.
 
@@ -106,7 +107,9 @@ class SiameseModule(pl.LightningModule):
             self.make_optimizer(network.named_layers, 1)  # refuse bad settings before training
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network: SiameseNetwork = network.to(memory_format=layout)
-        self.ema_decay, self.metadata = ema_decay, metadata or {}
+        learned = network.metadata  # of a network that was trained before
+        self.ema_decay = ema_decay
+        self.metadata = metadata or ({"init_from": dict(learned)} if learned else {})
         self.save_hyperparameters(
             {
                 "model": model_description,
@@ -217,6 +220,13 @@ class SiameseModule(pl.LightningModule):
             raise ArgumentError("images", tuple(images.shape), expected)
         if not images.is_floating_point():
             raise ArgumentError("images", images.dtype, _INTENSITIES)
+
+    def on_fit_start(self) -> None:
+        """Note what is learned from, so that no command tests the network on that."""
+        known = getattr(self.trainer.datamodule, "training_metadata", {})  # type: ignore[attr-defined]
+        if any(self.metadata.get(key, value) != value for key, value in known.items()):
+            self.metadata = {"init_from": self.metadata}  # it has learned from other images before
+        self.metadata = {**self.metadata, **known}
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Validate after the last step, too, where ``max_steps`` ends within an epoch."""

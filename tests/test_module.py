@@ -21,6 +21,7 @@ from siamese_oneshot.data.labeled_batches import group_by_class, pair_up, tasks_
 from siamese_oneshot.data.samplers import EpisodeSampler, PairSampler
 from siamese_oneshot.data.synthetic import SyntheticConfig
 from siamese_oneshot.data.tasks import EvalConfig
+from siamese_oneshot.evaluation.model_evaluation import splits_learned
 from siamese_oneshot.models.optimizers import adam
 from siamese_oneshot.models.siamese import SiameseNetwork
 from siamese_oneshot.module import SiameseModule
@@ -45,7 +46,7 @@ def data(sampler: Any = None, **options: Any) -> OneShotDataModule:
         image_size=options.pop("image_size", SIZE),
         seed=0,
         source="synthetic",
-        split="ratio_60_20_20",
+        split=options.pop("split", "ratio_60_20_20"),
         synthetic=SyntheticConfig(5, (8, 10), 6),
         eval=EvalConfig(
             n_pairs=200, val_runs=4, test_runs=4, koch_runs=4, n_cross_episodes=40, way=5
@@ -116,6 +117,33 @@ def test_a_trained_network_that_was_trained_further_loads_from_its_checkpoint(
     assert loaded.network.tta
     assert loaded(*pair).equal(logits)
     torch.testing.assert_close(classifier.model.network(*pair), logits)
+
+
+def test_a_checkpoint_knows_all_images_that_it_learned_from(tmp_path: Path) -> None:
+    """Then evaluate refuses to test it on any of them."""
+
+    def fitted(module: SiameseModule, images: OneShotDataModule) -> dict[str, Any]:
+        fit = trainer(tmp_path, max_steps=1)
+        fit.fit(module, datamodule=images)
+        fit.save_checkpoint(tmp_path / "last.ckpt")
+        return load_trained(tmp_path / "last.ckpt").metadata
+
+    first, other = data(), data(split="fold_1_of_5")
+    known = fitted(SiameseModule(SMALL, metadata={"seed": 3}), first)
+    assert known == {"seed": 3, **first.training_metadata}
+    assert (known["data_source"], known["split"]) == ("synthetic", "ratio_60_20_20")
+    assert known["data_digest"] == first.digest
+    path = str(tmp_path / "last.ckpt")
+    loaded = SiameseModule.load_from_checkpoint(path)
+    further = SiameseModule(load_pretrained(path, trainable=True))
+    assert fitted(loaded, data()) == known  # more of the same
+    assert fitted(loaded, other) == {"init_from": known, **other.training_metadata}
+    init_from = {"name": path, **known}
+    assert fitted(further, other) == {"init_from": init_from, **other.training_metadata}
+    assert splits_learned("further", further.metadata, "synthetic", first.digest) == [
+        ("fold_1_of_5", None),
+        ("ratio_60_20_20", None),
+    ]
 
 
 def test_test_time_augmentation_that_was_turned_on_or_off_is_kept(tmp_path: Path) -> None:

@@ -240,6 +240,19 @@ class OneShotDataModule(pl.LightningDataModule):
         log.warning("%s", message)
         self.warnings += (message,)
 
+    @property
+    def training_metadata(self) -> dict[str, Any]:
+        """What says which classes are learned from, in plain values; known after ``setup``."""
+        return {
+            "data_source": self.dataset.source,
+            "data_digest": self.digest,
+            "split": self.split.name,
+            "val_alphabets": None if self.val_alphabets is None else list(self.val_alphabets),
+            "n_extra_synthetic": self.extra_synthetic.n_alphabets,
+            "stroke_alphabets": list(self.stroke_alphabets) or None,
+            "trained_on": self.training_data,
+        }
+
     def train_dataloader(self) -> DataLoader[BatchSpec]:
         """Training batches as `BatchSpec`, in the order of the run."""
         if self.num_workers and sys.platform == "linux" and not os.access(_SHARED_MEMORY, os.W_OK):

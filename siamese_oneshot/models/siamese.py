@@ -40,9 +40,11 @@ class SiameseNetwork(nn.Module):
             the image and of two mirrored copies that are turned by `TURN` to the left and to the
             right, and a score is the mean over the views, each compared with its like.
         description: The configuration that builds the network; None where that is not known.
+        metadata: Of the training that its weights are from, where they were loaded from a file.
     """
 
     description: Mapping[str, Any] | None = None
+    metadata: Mapping[str, Any] | None = None
 
     def __init__(self, encoder: nn.Module, similarity: nn.Module, tta: bool = False) -> None:
         super().__init__()

@@ -109,7 +109,8 @@ def load_trained(where: str | Path, trust: str | Collection[str] = ()) -> Traine
         card, metadata = header.get("card") or {}, header.get("metadata") or {}
         if "data_digest" in card:  # some files have it there alone
             metadata = {"data_digest": card["data_digest"], **metadata}
-        network.description = header["network"]  # what is trained from it can be loaded, too
+        network.description = header["network"]  # what is trained from it can be loaded, too,
+        network.metadata = {"name": str(where), **metadata}  # and is not tested on what it learned
         return TrainedModel(
             str(where), network, header["network"], metadata, header.get("threshold"),
             header.get("reject_threshold"), card, header.get("temperature"),

@@ -262,17 +262,10 @@ class TrainingRun:
 
     def metadata(self) -> dict[str, Any]:
         """What a user of the checkpoint alone should know, in plain values."""
-        val_alphabets = self.data.val_alphabets
         return {
             "experiment": self.cfg.name,
             "seed": self.cfg.seed,
-            "data_source": self.data.dataset.source,
-            "data_digest": self.data.digest,
-            "split": self.data.split.name,
-            "val_alphabets": None if val_alphabets is None else list(val_alphabets),
-            "n_extra_synthetic": self.data.extra_synthetic.n_alphabets,
-            "stroke_alphabets": list(self.data.stroke_alphabets) or None,
-            "trained_on": self.data.training_data,
+            **self.data.training_metadata,
             "overrides": of_training(HydraConfig.get().overrides.task),
             **{name: self.environment[name] for name in ("command", "commit")},
         }
