@@ -176,10 +176,11 @@ def _cached_strokes(
     """
     listing = []
     for file in files:
+        facts: list[int] = []  # of a link to nothing
         with contextlib.suppress(OSError):
             status = file.stat()
             facts = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-            listing.append([os.fsencode(file.relative_to(base)).hex(), *facts])
+        listing.append([os.fsencode(file.relative_to(base)).hex(), *facts])
 
     def build() -> dict[str, NDArray[Any]]:
         if len(files) > MANY:

@@ -330,6 +330,17 @@ def test_parts_of_a_data_set_are_no_alphabets(tmp_path, parts, refused):
         load_folder(tmp_path)
 
 
+def test_a_link_to_nothing_can_be_removed_and_renamed(letters):
+    pixels = load_folder(letters).dataset.pixels
+    first, last = letters / "a" / "0.png", letters / "a" / "zz.png"  # before and after the others
+    first.symlink_to(letters / "nowhere.png")
+    assert load_folder(letters).dataset.pixels.equal(pixels)
+    first.rename(last)
+    assert load_folder(letters).dataset.pixels.equal(pixels)
+    last.unlink()
+    assert load_folder(letters).dataset.pixels.equal(pixels)
+
+
 def test_images_are_read_once_until_a_file_changes(letters, monkeypatch):
     read = []
     monkeypatch.setattr(
