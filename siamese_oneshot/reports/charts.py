@@ -7,6 +7,7 @@ least 3 to 1 with either page, text of 7 to 1; the grid is fainter on purpose.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -43,7 +44,10 @@ _MAX_TICKS = 5  # values of a setting that are the marks of its axis
 _MAX_BESIDE = 30  # characters beside each other on an axis, on a phone
 _SPEED = "speed/images_per_second"
 _INTERVAL = ("val/one_shot_ci_low", "val/one_shot_ci_high")  # 95%, of the accuracy
-_BATCH = ("n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch")  # of samplers
+_BATCH = (  # of samplers
+    "n_alphabets", "n_way", "n_drawers", "batch_size", "steps_per_epoch", "n_fixed_pairs",
+    "n_augmented_copies",
+)  # fmt: skip
 _LOG_RATIO = 20  # of the values of a setting whose axis is logarithmic
 ABSENT = "not set"  # the value of a setting that a run lacks
 
@@ -121,8 +125,13 @@ def step_axes(runs: Sequence[RunRecord]) -> dict[str, dict[str, list[list[float]
         numbers = {key: number_of(run.value(f"sampler.{key}")) or 0.0 for key in _BATCH}
         images = numbers["n_alphabets"] * numbers["n_way"] * numbers["n_drawers"]
         images = images or 2 * numbers["batch_size"]
+        if numbers["n_fixed_pairs"] and numbers["batch_size"]:  # an epoch is all of them
+            pairs = numbers["n_fixed_pairs"] * (1 + numbers["n_augmented_copies"])
+            numbers["steps_per_epoch"] = math.ceil(pairs / numbers["batch_size"])
+        batches = number_of(run.value("trainer.accumulate_grad_batches")) or 1.0  # of a step
+        images *= batches
         if numbers["steps_per_epoch"]:
-            axes["epochs"][str(run.number)] = [[0, numbers["steps_per_epoch"]], [0, 1]]
+            axes["epochs"][str(run.number)] = [[0, numbers["steps_per_epoch"] / batches], [0, 1]]
         if images:
             axes["images"][str(run.number)] = [[0, 1], [0, images]]
         speed = run.curves.get(_SPEED, Curve()).thinned(_MAX_KNOTS)

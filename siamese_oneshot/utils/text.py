@@ -117,13 +117,17 @@ def bare_key(override: str) -> str:
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Map each dotted key to the shortest suffix that no other key ends with."""
+    """Map each dotted key to the shortest suffix that no other key ends with.
+
+    ``seed`` is that of the training, so ``data.synthetic.seed`` becomes ``synthetic.seed``.
+    """
 
     def suffixes(key: str) -> list[str]:
         parts = key.split(".")
         return [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
 
-    count = Counter(suffix for key in dict.fromkeys(keys) for suffix in suffixes(key))
+    every = dict.fromkeys([*keys, "seed"])
+    count = Counter(suffix for key in every for suffix in suffixes(key))
     return {key: next((end for end in suffixes(key) if count[end] == 1), key) for key in keys}
 
 

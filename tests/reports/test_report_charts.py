@@ -175,9 +175,21 @@ def test_the_axes_that_steps_can_be_read_on() -> None:
         "images": {"0": [[0, 1], [0, 60]]},
         "minutes": {"0": [[0, 30, 60], [0, 0.5, 1.5]]},
     }
+    run.config["trainer"] = {"accumulate_grad_batches": 2}  # a step is two batches
+    assert step_axes([run]) == {
+        "epochs": {"0": [[0, 5], [0, 1]]},
+        "images": {"0": [[0, 1], [0, 120]]},
+        "minutes": {"0": [[0, 30, 60], [0, 1, 3]]},
+    }
+    del run.config["trainer"]
     other = RunRecord(run.folder, number=1, config={"sampler": {"batch_size": 8}})
     assert step_axes([run, other]) == {"images": {"0": [[0, 1], [0, 60]], "1": [[0, 1], [0, 16]]}}
     assert step_axes([]) == {}
+    pairs = {"batch_size": 128, "n_fixed_pairs": 150_000, "n_augmented_copies": 8}
+    fixed = RunRecord(run.folder, number=0, config={"sampler": {"steps_per_epoch": 250, **pairs}})
+    assert step_axes([fixed])["epochs"] == {
+        "0": [[0, 10_547], [0, 1]]
+    }  # as conf/experiment/paper.yaml
 
 
 def test_the_charts_of_a_run() -> None:

@@ -62,6 +62,8 @@ def test_the_bare_key(text: str) -> None:
     [
         (["a.conv1.kernel", "a.conv2.kernel", "a.dim"], ["conv1.kernel", "conv2.kernel", "dim"]),
         (["optimizer.lr", "lr", "dim2"], ["optimizer.lr", "lr", "dim2"]),
+        (["data.synthetic.seed", "seed"], ["synthetic.seed", "seed"]),
+        (["data.eval.seed"], ["eval.seed"]),
     ],
 )
 def test_short_keys_are_as_long_as_it_takes(keys: list[str], short: list[str]) -> None:
