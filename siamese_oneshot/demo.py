@@ -26,7 +26,7 @@ from tornado.web import Application, RequestHandler
 
 from siamese_oneshot.classifier import OneShotClassifier
 from siamese_oneshot.data.image_folder import class_name, load_supports
-from siamese_oneshot.data.image_input import ImageInput, read_input
+from siamese_oneshot.data.image_input import ImageInput, list_errors, read_input
 from siamese_oneshot.onnx_export import page
 from siamese_oneshot.utils import check
 from siamese_oneshot.utils.entry_point import entry_point
@@ -170,7 +170,10 @@ def main() -> None:
     given = parser.parse_args()
     try:
         classifier = OneShotClassifier.from_pretrained(given.weights, trust=given.trust)
-        images = load_supports(given.support).images if given.support else ()
+        found = load_supports(given.support) if given.support else None
+        if found is not None and found.errors:
+            print(f"Skipped {len(found.errors)}:\n{list_errors(found.errors)}", file=sys.stderr)
+        images = () if found is None else found.images
         demo = Demo(classifier, [(str(name), image) for name, image in images])
         asyncio.run(serve(demo, given.port))
     except KeyboardInterrupt:

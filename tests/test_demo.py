@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -57,6 +58,23 @@ def test_modules_of_ones_own_are_trusted_where_they_are_named(
     with pytest.raises(SystemExit, match="no need to serve it"):
         main()
     assert asked == [("run", ["my_models", "others"])]
+
+
+def test_supports_that_cannot_be_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[Demo] = []
+
+    async def keep(demo: Demo, _: int) -> None:
+        begun.append(demo)
+
+    (tmp_path / "ring.png").write_bytes(content_of(drawing("ring")))
+    (tmp_path / "tee.heic").write_bytes(b"no image")
+    monkeypatch.setattr("siamese_oneshot.demo.serve", keep)
+    monkeypatch.setattr("sys.argv", ["demo", "--support", str(tmp_path)])
+    main()
+    assert begun[0].classifier.classes == ("ring",)
+    assert f"Skipped 1:\n  {tmp_path / 'tee.heic'}: its format" in capsys.readouterr().err
 
 
 def drawing(name: str, shift: int = 0) -> str:
