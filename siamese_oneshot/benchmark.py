@@ -352,11 +352,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     add = parser.add_argument
     add("what", nargs="*", metavar="WHAT", help=f"of {', '.join(MEASURES)} (default: train)")
     add("--experiment", help="of conf/experiment (default: the default experiment)")
-    add("--model", default="pretrained", help="for evaluate (default: pretrained)")
+    text = "for evaluate: a name, a run's folder or a file (default: pretrained)"
+    add("--model", type=_seen_from_here, default="pretrained", help=text)
     add("--steps", type=int, default=10, help="of the shorter training (default: 10)")
     add("--batch-size", type=int, default=64, help="images, for network (default: 64)")
     add("--repeats", type=int, default=3, help="rounds (default: 3)")
-    add("--overrides", nargs="*", default=[], help="further settings of the commands")
+    add("--overrides", nargs="*", default=[], help="further settings; paths absolute")
     add("--against", metavar="REVISION", help="a git revision to compare with")
     add("--against-overrides", nargs="*", help="its settings (default: those of --overrides)")
     options = parser.parse_args(argv)
@@ -375,6 +376,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 print(text_of(table))
     except UserError as problem:
         sys.exit(f"Error: {problem}")
+
+
+def _seen_from_here(model: str) -> str:
+    """A name, or an absolute path: commands run in folders of their own."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.exists() else model
 
 
 def _measured(name: str, options: argparse.Namespace, code: Checkout) -> Values:

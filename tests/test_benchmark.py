@@ -105,6 +105,21 @@ def test_wrong_command_lines_are_refused(line: list[str]) -> None:
     assert stop.value.code == 2
 
 
+def test_a_model_is_found_from_the_folder_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands run in folders of their own."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+    monkeypatch.setitem(
+        benchmark.MEASURES, "evaluate", lambda _, given, __: asked.append(given.model) or {}
+    )
+    for model in ("run", "pretrained"):
+        main(["evaluate", "--repeats", "1", "--model", model])
+    assert asked == [str(tmp_path / "run"), "pretrained"]
+
+
 def test_an_unknown_revision_is_one_line() -> None:
     with pytest.raises(SystemExit, match=r"^Error: --against no-such-revision: "):
         main(["start", "--against", "no-such-revision"])
