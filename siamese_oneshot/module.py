@@ -40,6 +40,7 @@ from siamese_oneshot.utils.errors import ArgumentError, UserError
 
 CHECKPOINT_VERSION = 2
 MONITOR = "val/one_shot_error"  # the metric that model selection minimizes
+_CLASSES = ("data_source", "data_digest", "split", "val_alphabets")  # they say which are learned
 _INTENSITIES = "float from 0 (background) to 1 (foreground)"
 _BRIGHTEST = 16  # above this images are surely not from 0 to 1, normalized ones included
 
@@ -224,9 +225,12 @@ class SiameseModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Note what is learned from, so that no command tests the network on that."""
         known = getattr(self.trainer.datamodule, "training_metadata", {})  # type: ignore[attr-defined]
-        if any(self.metadata.get(key, value) != value for key, value in known.items()):
-            self.metadata = {"init_from": self.metadata}  # it has learned from other images before
-        self.metadata = {**self.metadata, **known}
+        before, strokes = self.metadata, "stroke_alphabets"
+        if any(before.get(key, known[key]) != known[key] for key in _CLASSES if key in known):
+            before = {"init_from": before}  # it has learned from other images
+        self.metadata = {**known, **before}
+        if every := {*(before.get(strokes) or ()), *(known.get(strokes) or ())}:
+            self.metadata[strokes] = sorted(every)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Validate after the last step, too, where ``max_steps`` ends within an epoch."""

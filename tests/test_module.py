@@ -137,6 +137,9 @@ def test_a_checkpoint_knows_all_images_that_it_learned_from(tmp_path: Path) -> N
     loaded = SiameseModule.load_from_checkpoint(path)
     further = SiameseModule(load_pretrained(path, trainable=True))
     assert fitted(loaded, data()) == known  # more of the same
+    loaded.metadata["stroke_alphabets"] = ["Latin"]  # of an earlier fit
+    assert fitted(loaded, data()) == {**known, "stroke_alphabets": ["Latin"]}
+    loaded.metadata = known
     assert fitted(loaded, other) == {"init_from": known, **other.training_metadata}
     init_from = {"name": path, **known}
     assert fitted(further, other) == {"init_from": init_from, **other.training_metadata}

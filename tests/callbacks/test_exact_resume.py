@@ -49,8 +49,9 @@ def test_checkpoints_hold_plain_values(
     data: Data, tmp_path: Path, make_optimizer: Callable[..., OptimizerSetup]
 ) -> None:
     best, stopping, last = configured(tmp_path)
-    fitted = module(make_optimizer=make_optimizer, metadata={"split": "lake"})
-    trainer([ExactResume(), best, stopping, last, EMA(0.9)]).fit(fitted, data())
+    fitted = module(make_optimizer=make_optimizer, metadata={"seed": 0})
+    images = data()
+    trainer([ExactResume(), best, stopping, last, EMA(0.9)]).fit(fitted, images)
     for path in (best.best_model_path, tmp_path / "last.ckpt"):
         checkpoint = torch.load(path, weights_only=True)
         assert is_plain(checkpoint)
@@ -59,7 +60,7 @@ def test_checkpoints_hold_plain_values(
         assert header == {
             "version": CHECKPOINT_VERSION,
             "network": {"encoder": {"filters": [8, 8], "activation": "sigmoid"}, "seed": 0},
-            "metadata": {"split": "lake"},
+            "metadata": {"seed": 0, **images.training_metadata},
             **{key: header[key] for key in CHOSEN},
         }
         fitted.load_state_dict(checkpoint["state_dict"])
