@@ -45,7 +45,7 @@ def check_parts(cfg: DictConfig, build: bool = True) -> None:
 def test_all_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} == {
         "conv4", "dense", "synthetic", "modern", "modern_gpu", "paper", "paper_modern",
-        "pretrained", "quick", "recombined", "replication",
+        "pretrained", "quick", "recombined", "replication", "strokes",
     }  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_a_run_that_leaves_out_what_it_does_not_have_is_refused(
 
 
 @pytest.mark.parametrize("name", group_options("ablation"))
-@pytest.mark.parametrize("experiment", ["conv4", "modern_gpu", "pretrained", "quick"])
+@pytest.mark.parametrize("experiment", ["conv4", "modern_gpu", "pretrained", "quick", "strokes"])
 def test_an_ablation_fits_the_experiments_that_are_like_the_default(
     experiment: str, name: str
 ) -> None:
