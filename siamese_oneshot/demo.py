@@ -170,11 +170,13 @@ def main() -> None:
     given = parser.parse_args()
     try:
         classifier = OneShotClassifier.from_pretrained(given.weights, trust=given.trust)
-        found = load_supports(given.support) if given.support else None
-        if found is not None and found.errors:
-            print(f"Skipped {len(found.errors)}:\n{list_errors(found.errors)}", file=sys.stderr)
-        images = () if found is None else found.images
-        demo = Demo(classifier, [(str(name), image) for name, image in images])
+        supports: list[tuple[str, ImageInput]] = []
+        if given.support:
+            found = load_supports(given.support)
+            supports = [(str(name), image) for name, image in found.images]
+            if found.errors:
+                print(f"Skipped {len(found.errors)}:\n{list_errors(found.errors)}", file=sys.stderr)
+        demo = Demo(classifier, supports)
         asyncio.run(serve(demo, given.port))
     except KeyboardInterrupt:
         pass

@@ -237,7 +237,7 @@ def _output_dir(
 ) -> Path:
     """Inside the folder of a single run or sweep, else a folder of its own.
 
-    Results with test-time augmentation set by ``tta`` go elsewhere: thresholds are others.
+    Where ``tta`` changes the network, results go elsewhere, since its thresholds differ.
     """
     if output_dir is not None:
         return Path(output_dir).expanduser().absolute()

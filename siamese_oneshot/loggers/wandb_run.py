@@ -112,10 +112,10 @@ class WandbRun:
             The logger; None if W&B is disabled or fails, or in all processes but the first.
         """
         _no_telemetry()
-        directory, given = wandb_dir or folder, os.environ.get
+        directory, given, mode = wandb_dir or folder, os.environ.get, "disabled"
         if is_first_process():
             _use_writable_folders(directory / "wandb")
-        mode = choose_mode(self.mode) if is_first_process() else "disabled"
+            mode = choose_mode(self.mode)
         if mode == "disabled":
             yield None
             return

@@ -191,9 +191,8 @@ class TrainingRun:
             content = read_checkpoint(self.checkpoint)
             known = (content.get("siamese_oneshot") or {}).get("metadata") or {}
             check_identity(known, self.module.metadata, self.checkpoint)
-            self.module.metadata |= {k: v for k, v in known.items() if k == "init_from"}
-            strokes = {*(known.get("stroke_alphabets") or ()), *self.data.stroke_alphabets}
-            self.module.metadata["stroke_alphabets"] = sorted(strokes) or None
+            for key in {"init_from", "stroke_alphabets"} & known.keys():
+                self.module.metadata[key] = known[key]  # the fit adds its own strokes
             teachers = self.module.metadata.get("teachers") or []
             teachers += [one for one in known.get("teachers") or () if one not in teachers]
             self.module.metadata |= {"teachers": teachers} if teachers else {}
